@@ -1,0 +1,72 @@
+"""Repairs https://github.com/huggingface/accelerate/pull/3659 in accelerate 0.11.0 to 1.8.1.
+
+``DataLoaderShard.__iter__`` reads one batch ahead. When the first read finds nothing, it executes a
+bare ``yield``: the user's loop runs once with None, and the next step reads the local variable
+``current_batch``, which was never assigned. Upstream's repair ends the loop there instead, and so
+does this one; every batch of a non-empty loader still comes from upstream's own generator.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from types import FunctionType, GeneratorType
+from typing import Any
+
+from metalassay.patches.layers import layer, stock
+
+
+def is_affected(function: FunctionType) -> bool:
+    """Say whether the generator function contains a bare ``yield``.
+
+    Decided by byte-code: an instruction that loads the constant None directly before a YIELD_VALUE.
+    ``DataLoaderShard.__iter__`` has one exactly in the affected versions (checked on CPython 3.10
+    to 3.13).
+    """
+    code = [each for each in dis.get_instructions(function) if each.opname not in {"NOP", "CACHE"}]
+    return any(
+        here.opname == "LOAD_CONST" and here.argval is None and following.opname == "YIELD_VALUE"
+        for here, following in itertools.pairwise(code)
+    )
+
+
+@contextmanager
+def patch() -> Iterator[bool]:
+    """Repair empty loaders inside the ``with`` block; yields whether there was anything to repair.
+
+    Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    """
+    from accelerate.data_loader import DataLoaderShard
+
+    if not is_affected(stock(DataLoaderShard, "__iter__")):
+        yield False
+        return
+    # Level 0: it looks into the stock generator's frame, so it lies directly on it.
+    with layer(DataLoaderShard, "__iter__", _ending_when_empty, level=0):
+        yield True
+
+
+def _ending_when_empty(
+    below: Callable[[Any], GeneratorType[Any, None, None]],
+) -> Callable[[Any], Generator[Any, None, None]]:
+    @functools.wraps(below)
+    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
+        generator = below(self)
+        for first in generator:
+            # A None that the user's own collate_fn made is data. The bare yield is told from it by
+            # the local variable that is still unbound; this is asked only for a None.
+            frame = generator.gi_frame
+            if first is None and frame is not None and "current_batch" not in frame.f_locals:
+                generator.close()
+                self.end()
+                return
+            yield first
+            # Upstream lets go of a batch as soon as the next one is asked for; so do we.
+            del first
+            yield from generator
+            return
+
+    return __iter__

@@ -1,0 +1,138 @@
+"""The pytest plugin behind `pytest compat`: collects outcomes, then prints and writes the verdicts.
+
+The one module of ours that imports pytest; conftest files use it, nothing else does.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay import hardware, recording, verdict
+from metalassay.bugs import Bug
+
+Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
+
+
+class Recorder:
+    """Collects what each marked test did and, at the end, prints and writes the verdicts.
+
+    ``marked`` returns the bug and the symptom of a test; ``expected`` says whether the data expects
+    the symptom with the versions installed. ``target`` is the verdict file, if one is wanted.
+    """
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        *,
+        marked: Marked,
+        expected: Callable[[pytest.Item], bool],
+        versions: Mapping[str, str],
+        version_set: Mapping[str, Any],
+        target: Path | None,
+    ) -> None:
+        self.config = config
+        self.marked = marked
+        self.expected = expected
+        self.versions = versions
+        self.version_set = version_set
+        self.target = target
+        self.began = time.monotonic()
+        self.started = datetime.datetime.now(datetime.timezone.utc)
+        self.tests: dict[str, tuple[Bug, list[recording.RecordedTest]]] = {}
+        self.written = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Any:  # a generator: pytest sends the report in
+        """Record the phase that decides: the call, or a set-up or tear-down that went wrong."""
+        report: pytest.TestReport = yield
+        marked = self.marked(item)
+        if marked is not None and (report.when == "call" or not report.passed):
+            bug, symptom = marked
+            self.tests.setdefault(bug.id, (bug, []))[1].append(
+                recording.RecordedTest(
+                    test=item.nodeid,
+                    symptom=symptom,
+                    upstream=_upstream(item),
+                    affected=self.expected(item),
+                    outcome=_outcome(report, call),
+                    seconds=round(report.duration, 4),
+                    evidence=self._evidence(report, call),
+                )
+            )
+        return report
+
+    def _evidence(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+        if isinstance(report.longrepr, tuple):  # a skip: (file, line, reason)
+            return report.longrepr[2].removeprefix("Skipped: ")
+        if call.excinfo is None:
+            return "" if report.passed else str(report.longrepr)
+        return recording.evidence(report.longreprtext, Path.home(), self.config.rootpath)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write the file, unless the run was cut off: a part would read like the whole."""
+        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if self.target is not None and self.tests and whole:
+            recording.write(self.target, self.record())
+            self.written = True
+
+    def record(self) -> dict[str, Any]:
+        """Lay out the verdict file."""
+        return recording.set_record(
+            self.version_set,
+            command=shlex.join(["pytest", *self.config.invocation_params.args]),
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self.began,
+            versions=self.versions,
+            hardware=hardware.probe(),
+            bugs=[
+                recording.bug_record(bug, self.versions, tests)
+                for bug, tests in self.tests.values()
+            ],
+        )
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print one line a bug, and where the file is."""
+        if self.tests:
+            terminalreporter.section("known bugs")
+        for bug, tests in self.tests.values():
+            row = recording.bug_record(bug, self.versions, tests)
+            red = row["verdict"] in verdict.RED
+            terminalreporter.write_line(
+                f"{'RED' if red else '   '} {row['verdict']:<16} {bug.id}: {bug.title}"
+                + (f" ({row['why']})" if row["why"] else ""),
+                red=red,
+            )
+            if red:
+                terminalreporter.write_line(
+                    f"    {verdict.MEANING[row['verdict']]}; see {bug.link}"
+                )
+        if self.target is not None:
+            terminalreporter.write_line(
+                f"verdicts: {self.target}"
+                if self.written
+                else f"no verdicts written: the run was cut off or tested no bug ({self.target} is"
+                " as it was)"
+            )
+
+
+def _upstream(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("upstream", "stock")) if callspec else "stock"
+
+
+def _outcome(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    """Translate pytest's report; an xfailed test reads "skipped" there, an xpassed one "failed"."""
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    if report.failed and call.excinfo is None:
+        return "xpassed"  # strict: reported as a failure without an exception
+    return report.outcome

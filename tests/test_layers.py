@@ -1,0 +1,95 @@
+"""Layers around a method: their order, their users, and what is left when they go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from metalassay.patches.layers import layer, stock
+
+
+@pytest.fixture
+def owner() -> Any:
+    class Owner:
+        def method(self) -> str:
+            return "stock"
+
+    return Owner
+
+
+def saying(word: str) -> Callable[[Any], Any]:
+    """Return a layer that adds a word to what the method below says."""
+    return lambda below: lambda self: f"{below(self)} {word}"
+
+
+def test_layers_lie_in_the_order_of_their_levels_whoever_came_first(owner: Any) -> None:
+    inner, outer = saying("inner"), saying("outer")
+    with layer(owner, "method", outer, level=1), layer(owner, "method", inner, level=0):
+        assert owner().method() == "stock inner outer"
+
+
+def test_a_layer_used_twice_lies_there_once_until_its_last_user_leaves(owner: Any) -> None:
+    original, word = owner.method, saying("patched")
+    one, two = layer(owner, "method", word, level=0), layer(owner, "method", word, level=0)
+    one.__enter__()
+    two.__enter__()
+    assert owner().method() == "stock patched"
+    one.__exit__(None, None, None)
+    assert owner().method() == "stock patched"
+    assert stock(owner, "method") is original
+    two.__exit__(None, None, None)
+    assert owner.method is original
+
+
+def test_leaving_in_any_order_restores_the_stock_method(owner: Any) -> None:
+    original = owner.method
+    one, two = (
+        layer(owner, "method", saying("one"), level=0),
+        layer(owner, "method", saying("two"), level=1),
+    )
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert owner().method() == "stock two"
+    two.__exit__(None, None, None)
+    assert owner.method is original
+
+
+def test_threads_leave_the_stock_method_behind(owner: Any) -> None:
+    original, word, seen = owner.method, saying("patched"), set()
+    barrier = threading.Barrier(8)
+
+    def user() -> None:
+        barrier.wait()
+        for _ in range(200):
+            with layer(owner, "method", word, level=0):
+                seen.add(owner().method())
+
+    threads = [threading.Thread(target=user) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"stock patched"}
+    assert owner.method is original
+
+
+def test_somebody_elses_patch_on_top_of_ours_is_not_thrown_away(owner: Any) -> None:
+    def theirs(self: Any) -> str:
+        return "theirs"
+
+    ours, more = saying("ours"), saying("more")
+    held = layer(owner, "method", ours, level=0)
+    held.__enter__()
+    owner.method = theirs
+    with pytest.raises(RuntimeError, match="enter our patches after theirs"):
+        layer(owner, "method", more, level=1).__enter__()
+    with pytest.warns(RuntimeWarning, match="replaced by somebody else"):
+        held.__exit__(None, None, None)
+    assert owner().method() == "theirs"
+    with layer(owner, "method", ours, level=0):
+        assert owner().method() == "theirs ours"
+    assert owner().method() == "theirs"

@@ -1,0 +1,49 @@
+"""matrix.toml: rows that can be told apart, say why they are there, and cover the known bugs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from metalassay import matrix
+from metalassay.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+ROWS = matrix.load(ROOT)
+TAGS = {"quick", "guide", "newest", "full"}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_row_says_what_it_installs_and_why(row: dict[str, object]) -> None:
+    requirements = [Requirement(text) for text in row["requires"]]  # type: ignore[attr-defined]
+    assert {"accelerate", "torch"} <= {requirement.name for requirement in requirements}
+    assert row["reason"]
+    assert set(row["tags"]) <= TAGS  # type: ignore[call-overload]
+    assert "full" in row["tags"]  # type: ignore[operator]
+
+
+def test_the_guides_environment_is_exactly_the_guides() -> None:
+    guide = ROWS["guide"]
+    assert guide["python"] == "3.11"
+    assert guide["requires"] == ["accelerate==1.8.0", "torch==2.5.1", "transformers==4.52.4"]
+
+
+def test_the_quick_rows_stand_on_both_sides_of_the_repair() -> None:
+    quick = {row_id for row_id, row in ROWS.items() if "quick" in row["tags"]}
+    assert quick == {f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")}
+
+
+def test_without_a_row_the_environment_at_hand_is_meant() -> None:
+    assert matrix.get(ROOT, None)["id"] == "as installed"
+
+
+def test_an_unknown_row_and_a_broken_file_name_themselves(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no row 'nonsense'"):
+        matrix.get(ROOT, "nonsense")
+    with pytest.raises(UserError, match="is missing"):
+        matrix.load(tmp_path)
+    (tmp_path / "matrix.toml").write_text("[[row]\n")
+    with pytest.raises(UserError, match=r"matrix\.toml: .*line 1"):
+        matrix.load(tmp_path)

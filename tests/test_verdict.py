@@ -1,0 +1,54 @@
+"""From outcomes to one word."""
+
+from __future__ import annotations
+
+import pytest
+
+from metalassay import verdict
+from metalassay.verdict import TestRun
+
+
+def runs(*lines: str) -> list[TestRun]:
+    """Read lines such as ``stock affected xfailed`` or ``stock control passed``."""
+    words = [line.split() for line in lines]
+    return [
+        TestRun(upstream, where == "affected", outcome, control=where == "control")
+        for upstream, where, outcome in words
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "word"),
+    [
+        (["stock healthy passed"], "fine"),
+        (["stock healthy passed", "patched healthy passed"], "fine"),
+        (["stock affected xfailed"], "broken as known"),
+        (["stock affected xfailed", "patched affected passed"], "patched"),
+        (["stock affected xfailed", "patched affected failed"], "patch fails"),
+        (["stock healthy passed", "patched healthy failed"], "patch fails"),
+        (["stock affected xpassed"], "fixed upstream?"),
+        (["stock affected failed"], "unexplained"),
+        (["stock healthy failed"], "unexplained"),
+        (["stock affected skipped"], "not tested"),
+        (["patched affected passed"], "not tested"),
+        ([], "not tested"),
+        # A control passes on an affected version too, and takes nothing away from the symptom.
+        (["stock affected xfailed", "stock control passed", "patched affected passed"], "patched"),
+        # Nor does it stand in for a symptom that was not tested; it speaks when it fails.
+        (["stock affected skipped", "stock control passed"], "not tested"),
+        (["stock control passed", "patched control passed"], "not tested"),
+        (["stock affected xfailed", "stock control failed"], "unexplained"),
+        (["stock affected xfailed", "patched control failed"], "patch fails"),
+        # One symptom gone is not "broken as known" any more.
+        (["stock affected xfailed", "stock affected xpassed"], "fixed upstream?"),
+        (["stock affected xfailed", "stock healthy failed"], "unexplained"),
+        (["stock healthy skipped", "stock healthy passed"], "fine"),
+    ],
+)
+def test_the_worst_word_wins(lines: list[str], word: str) -> None:
+    assert verdict.decide(runs(*lines)) == word
+
+
+def test_every_word_is_explained() -> None:
+    assert set(verdict.MEANING) >= verdict.RED
+    assert len(verdict.MEANING) == 7
