@@ -1,0 +1,153 @@
+"""Checked access to a JSON document: every reader returns what its name says, or says what is wrong.
+
+Result files come from other machines and other versions, and people edit them. So nothing is taken
+on trust: not the type, not the range, not that text is printable.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Control characters but tab and newline, lone surrogates (JSON can spell them, UTF-8 cannot), and
+# the marks that reorder the text around them.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_MOST_WHOLE = 2**63 - 1
+
+
+def printable(text: str) -> str:
+    """Return ``text`` without colour codes, and with a mark for what a page or terminal cannot show."""
+    plain = _ANSI.sub("", text.replace("\r\n", "\n"))
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", plain)
+
+
+class FieldError(ValueError):
+    """A value that cannot be used; the message says where it stands and what was expected."""
+
+    def __init__(self, message: str) -> None:
+        # The place may hold keys of the file, which are text like any other.
+        super().__init__(printable(message))
+
+
+@dataclass(frozen=True)
+class Field:
+    """A JSON value and its place in the file, as in ``bugs[2].tests[0].outcome``.
+
+    Every method that reads raises ``FieldError``.
+    """
+
+    value: object
+    place: str = ""
+
+    def wrong(self, expected: str) -> FieldError:
+        """Return the error for this value."""
+        return FieldError(
+            f"{self.place or 'top level'}: expected {expected}, found {_short(self.value)}"
+        )
+
+    def get(self, key: str) -> Field:
+        """Return the member ``key`` of an object."""
+        place = f"{self.place}.{key}" if self.place else key
+        if not isinstance(self.value, dict):
+            raise self.wrong("an object")
+        if key not in self.value:
+            raise FieldError(f"{place} is missing")
+        return Field(self.value[key], place)
+
+    def find(self, key: str) -> Field:
+        """Return the member ``key`` of an object; one that is not there reads as null."""
+        if isinstance(self.value, dict) and key not in self.value:
+            return Field(None, f"{self.place}.{key}" if self.place else key)
+        return self.get(key)
+
+    def each(self) -> Iterator[Field]:
+        """Yield the elements of a list."""
+        if not isinstance(self.value, list):
+            raise self.wrong("a list")
+        for index, value in enumerate(self.value):
+            yield Field(value, f"{self.place}[{index}]")
+
+    def text(self) -> str:
+        """Return a string, made printable; it may be empty."""
+        if not isinstance(self.value, str):
+            raise self.wrong("text")
+        return printable(self.value)
+
+    def name(self) -> str:
+        """Return a string that says something, on one line."""
+        text = " ".join(self.text().split())
+        if not text:
+            raise self.wrong("text that is not empty")
+        return text
+
+    def one_of(self, words: Iterable[str]) -> str:
+        """Return a string that is one of ``words``."""
+        allowed = list(words)
+        if not isinstance(self.value, str) or self.value not in allowed:
+            raise self.wrong(f"one of {', '.join(map(repr, allowed))}")
+        return self.value
+
+    def flag(self) -> bool:
+        """Return true or false."""
+        if not isinstance(self.value, bool):
+            raise self.wrong("true or false")
+        return self.value
+
+    def whole(self) -> int:
+        """Return a whole number of at least one; JSON's ``true`` is none."""
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise self.wrong("a whole number")
+        if not 1 <= self.value <= _MOST_WHOLE:
+            raise self.wrong("a whole number of at least 1")
+        return self.value
+
+    def number(self, least: float, most: float) -> float:
+        """Return a number from ``least`` to ``most``, both finite and included."""
+        if not isinstance(self.value, (int, float)) or isinstance(self.value, bool):
+            raise self.wrong("a number")
+        # NaN fails every comparison; an integer too long for a float still compares.
+        if not least <= self.value <= most:
+            raise self.wrong(f"a number from {least:g} to {most:g}")
+        return float(self.value)
+
+    def moment(self) -> datetime:
+        """Return a time as ISO 8601 writes it, in UTC; without an offset it is read as UTC."""
+        text = self.text()
+        try:
+            # Before 3.11, Python could not read the Z.
+            read = datetime.fromisoformat(re.sub("Z$", "+00:00", text))
+            return (read if read.tzinfo else read.replace(tzinfo=timezone.utc)).astimezone(
+                timezone.utc
+            )
+        except (ValueError, OverflowError):
+            raise self.wrong("a time, as in 2026-11-21T13:00:00+00:00") from None
+
+    def texts(self) -> dict[str, str]:
+        """Return an object of which every value is a name, as in ``{"torch": "2.13.0"}``."""
+        if not isinstance(self.value, dict):
+            raise self.wrong("an object")
+        return {printable(key): self.get(key).name() for key in self.value}
+
+    def or_none(self, read: Callable[[Field], T]) -> T | None:
+        """Return what ``read`` makes of this value, or None for null."""
+        return None if self.value is None else read(self)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return repr(value[:40]) + ("…" if len(value) > 40 else "")
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return repr(value)[:40]

@@ -1,0 +1,300 @@
+"""Which machine this is: chip, cores, memory, GPU, virtual or not. What is unknown stays None.
+
+The parsers are pure, from a command's output to facts; ``probe`` runs the commands. Nothing here is
+guessed from a model number, and nothing personal is kept: no serial number, no host or user name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+import platform
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from metalassay.fields import Field, printable
+
+# A sysctl that does not know a name may stop there, so those that some Macs lack come last: an
+# Intel Mac has no performance levels.
+SYSCTL = (
+    "/usr/sbin/sysctl",
+    "machdep.cpu.brand_string",
+    "hw.model",
+    "hw.physicalcpu",
+    "hw.logicalcpu",
+    "hw.memsize",
+    "kern.hv_vmm_present",
+    "hw.perflevel0.physicalcpu",
+    "hw.perflevel1.physicalcpu",
+)
+SYSTEM_PROFILER = ("/usr/sbin/system_profiler", "SPDisplaysDataType", "-json")
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One machine. Two of the same make and configuration are equal; None means unknown.
+
+    ``release`` is "macOS 15.1" or the kernel's release. ``performance_cores`` counts the faster
+    kind (macOS: perflevel0) and ``efficiency_cores`` the slower one (perflevel1), whatever Apple
+    calls them on that chip. ``gpu_cores`` is Apple's count of GPU cores.
+    """
+
+    system: str
+    release: str
+    machine: str
+    chip: str | None
+    model: str | None
+    physical_cores: int | None
+    performance_cores: int | None
+    efficiency_cores: int | None
+    logical_cores: int | None
+    gpu: str | None
+    gpu_cores: int | None
+    memory_bytes: int | None
+    virtual: bool | None
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What one source says of the processor and the machine around it; see ``Hardware``."""
+
+    chip: str | None = None
+    model: str | None = None
+    physical_cores: int | None = None
+    performance_cores: int | None = None
+    efficiency_cores: int | None = None
+    logical_cores: int | None = None
+    memory_bytes: int | None = None
+    virtual: bool | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Name of the GPU, or of all when there are several, and the cores if there is only one."""
+
+    name: str | None = None
+    cores: int | None = None
+
+
+def as_dict(hardware: Hardware) -> dict[str, object]:
+    """Return the fields as they stand in a result file."""
+    return dataclasses.asdict(hardware)
+
+
+def from_dict(data: object, place: str = "hardware") -> Hardware:
+    """Read what ``as_dict`` returned, for example from JSON; unknown keys are ignored.
+
+    What may be unknown may be missing. Raises ``ValueError``, with a sentence that says where in
+    ``place``, for another missing field or a wrong type: counts and bytes are whole numbers of at
+    least one, texts are not empty.
+    """
+    top = Field(data, place)
+
+    def text(key: str) -> str | None:
+        return top.find(key).or_none(Field.name)
+
+    def count(key: str) -> int | None:
+        return top.find(key).or_none(Field.whole)
+
+    return Hardware(
+        system=top.get("system").name(),
+        release=top.get("release").name(),
+        machine=top.get("machine").name(),
+        chip=text("chip"),
+        model=text("model"),
+        physical_cores=count("physical_cores"),
+        performance_cores=count("performance_cores"),
+        efficiency_cores=count("efficiency_cores"),
+        logical_cores=count("logical_cores"),
+        gpu=text("gpu"),
+        gpu_cores=count("gpu_cores"),
+        memory_bytes=count("memory_bytes"),
+        virtual=top.find("virtual").or_none(Field.flag),
+    )
+
+
+def describe(hardware: Hardware) -> str:
+    """Return one line for people, as in "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.1"."""
+    parts = [_cores_text(hardware), _gpu_text(hardware)]
+    if hardware.memory_bytes:  # sold in units of 2**30 bytes and labelled GB
+        parts.append(f"{hardware.memory_bytes / 2**30:.0f} GB")
+    if hardware.virtual:
+        parts.append("virtual machine")
+    inside = ", ".join(part for part in parts if part)
+    mac = hardware.system == "Darwin"
+    under = hardware.release if mac else f"{hardware.system} {hardware.machine}"
+    return f"{hardware.chip or 'unknown chip'}{f' ({inside})' if inside else ''}, {under}"
+
+
+def _cores_text(hardware: Hardware) -> str:
+    if hardware.performance_cores and hardware.efficiency_cores:
+        return f"{hardware.performance_cores}P+{hardware.efficiency_cores}E CPU"
+    cores = hardware.physical_cores
+    return f"{cores} {'core' if cores == 1 else 'cores'}" if cores else ""
+
+
+def _gpu_text(hardware: Hardware) -> str:
+    # On Apple silicon the GPU bears the chip's name, which the line already has.
+    other = hardware.gpu if hardware.gpu != hardware.chip else None
+    if hardware.gpu_cores is None:
+        return other or ""
+    return f"{hardware.gpu_cores}-core {other or 'GPU'}"
+
+
+def parse_sysctl(text: str) -> Processor:
+    """Read "name: value" lines of macOS's sysctl for the names in ``SYSCTL``; each may be missing.
+
+    A guest of Apple's Virtualization framework says so twice: kern.hv_vmm_present is 1, and the
+    brand string ends in "(Virtual)". Never raises; a value that is not a count counts as unknown.
+    """
+    values = _named(text)
+    chip = _text(values.get("machdep.cpu.brand_string"))
+    present = {"0": False, "1": True}.get(values.get("kern.hv_vmm_present", ""))
+    return Processor(
+        chip=chip,
+        model=_text(values.get("hw.model")),
+        physical_cores=_whole(values.get("hw.physicalcpu")),
+        performance_cores=_whole(values.get("hw.perflevel0.physicalcpu")),
+        efficiency_cores=_whole(values.get("hw.perflevel1.physicalcpu")),
+        logical_cores=_whole(values.get("hw.logicalcpu")),
+        memory_bytes=_whole(values.get("hw.memsize")),
+        virtual=True if chip and "(Virtual)" in chip else present,
+    )
+
+
+def parse_system_profiler(text: str) -> Gpu:
+    """Read the JSON of ``system_profiler SPDisplaysDataType -json``: one entry a GPU.
+
+    The name is sppci_model; the cores are sppci_cores, a number written as a string, which only
+    Apple's GPUs have. Raises ``ValueError`` when it is not JSON of that form.
+    """
+    try:
+        document = Field(json.loads(text), "system_profiler")
+    except RecursionError:
+        raise ValueError("system_profiler: brackets without end") from None
+    found: list[tuple[str, int | None]] = []
+    for entry in document.get("SPDisplaysDataType").each():
+        if not isinstance(entry.value, dict):
+            raise entry.wrong("an object")
+        name = _text(entry.value.get("sppci_model"))
+        if name:
+            found.append((name, _whole(entry.value.get("sppci_cores"))))
+    return Gpu(_listed(name for name, _ in found), found[0][1] if len(found) == 1 else None)
+
+
+def parse_nvidia_smi(text: str) -> Gpu:
+    """Read one GPU name a line. NVIDIA counts other units than Apple: ``cores`` stays None."""
+    names = map(_text, text.splitlines())
+    return Gpu(_listed(name for name in names if name and name != "No devices were found"))
+
+
+def parse_cpuinfo(text: str) -> Processor:
+    """Read the chip, and whether a hypervisor runs below, from Linux's /proc/cpuinfo.
+
+    On x86 "model name" is the chip and the flag "hypervisor" marks a virtual machine. On arm64
+    there is neither, so both stay None. Never raises.
+    """
+    values = _named(text)
+    flags = values.get("flags")
+    return Processor(
+        chip=_text(values.get("model name")),
+        virtual=None if flags is None else "hypervisor" in flags.split(),
+    )
+
+
+def _named(text: str) -> dict[str, str]:
+    """Return the values of "name: value" lines; the first of a name stands."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            values.setdefault(name.strip(), value.strip())
+    return values
+
+
+def _text(value: object) -> str | None:
+    """Return text on one line, as ``from_dict`` would read it back, or None when it says nothing."""
+    return (" ".join(printable(value).split()) or None) if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,18}", value):
+        return None
+    return int(value) or None  # no machine has zero cores or bytes: that says "unknown"
+
+
+def _listed(names: Iterable[str]) -> str | None:
+    counts = Counter(names)
+    return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items()) or None
+
+
+@functools.cache
+def probe() -> Hardware:
+    """Return this machine, looked at once per process.
+
+    A command that is missing, fails, hangs or answers nonsense leaves its fields None; there is no
+    error. Milliseconds on Linux without an NVIDIA GPU; up to seconds on macOS (system_profiler).
+    """
+    processor, gpu = (_probe_mac if platform.system() == "Darwin" else _probe_other)()
+    mac_version = platform.mac_ver()[0]
+    return Hardware(
+        system=platform.system() or "unknown",
+        release=(f"macOS {mac_version}" if mac_version else platform.release()) or "unknown",
+        machine=platform.machine() or "unknown",
+        gpu=gpu.name,
+        gpu_cores=gpu.cores,
+        **dataclasses.asdict(processor),
+    )
+
+
+def _probe_mac() -> tuple[Processor, Gpu]:
+    gpu = Gpu()
+    with contextlib.suppress(ValueError):
+        gpu = parse_system_profiler(_output(SYSTEM_PROFILER, seconds=20))
+    # sysctl fails for want of one name, but has then printed those before it.
+    return parse_sysctl(_output(SYSCTL, seconds=5, must_succeed=False)), gpu
+
+
+def _probe_other() -> tuple[Processor, Gpu]:
+    processor = Processor()
+    with contextlib.suppress(OSError), _CPUINFO.open(encoding="utf-8", errors="replace") as file:
+        # The first processors tell enough; on a big server the whole file is slow to read.
+        processor = parse_cpuinfo(file.read(16_384))
+    processor = dataclasses.replace(
+        processor,
+        physical_cores=psutil.cpu_count(logical=False) or None,
+        logical_cores=psutil.cpu_count() or None,
+        memory_bytes=psutil.virtual_memory().total or None,
+    )
+    return processor, parse_nvidia_smi(_output(NVIDIA_SMI, seconds=10))
+
+
+def _output(command: Sequence[str], seconds: float, *, must_succeed: bool = True) -> str:
+    """Return what ``command`` prints, or nothing when it is missing, fails or takes too long."""
+    program = shutil.which(command[0])
+    if program is None:
+        return ""
+    try:
+        return subprocess.run(  # noqa: S603  (constant arguments, no shell)
+            [program, *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=must_succeed,
+            encoding="utf-8",
+            errors="replace",
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
