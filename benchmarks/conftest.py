@@ -1,0 +1,147 @@
+"""Options, fixtures and file format of the benchmarks; the timing is pytest-benchmark's.
+
+A benchmark fills ``benchmark.extra_info`` last, after its check. What has none, because its result
+was wrong or the run was cut off in the middle of it, does not reach the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from metalassay import hardware, versions
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from metalassay.workloads import Workload
+
+WARM_UP_STEPS = 3  # the first training step takes 2 to 7 times as long as the later ones
+MOST_ROUNDS = 500  # a function of 10 microseconds would fill 7 MB with its raw times
+# What pytest-benchmark has for an option that was not given, to tell whether it was.
+NO_STORAGE = "file://./.benchmarks"
+NO_MIN_TIME = "0.000005"
+SAVED = "mode dtype batch_size unit items_per_call parameters threads source_hash"
+
+
+def positive(text: str) -> int:
+    """Read an option that counts something."""
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.hasplugin("benchmark"):
+        raise pytest.UsageError(
+            "the benchmarks need pytest-benchmark: python -m pip install 'metalassay[bench]'"
+        )
+    group = parser.getgroup("metalassay")
+    group.addoption(
+        "--batch-size",
+        type=positive,
+        action="append",
+        metavar="N",
+        help="samples in a batch; repeatable (default: those in the table of workloads)",
+    )
+    group.addoption(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        action="append",
+        help="repeatable; the 16-bit ones by autocast (default: float32)",
+    )
+    group.addoption(
+        "--threads", type=positive, metavar="N", help="CPU threads (default: torch's choice)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set how pytest-benchmark saves; it reads these options last of all plugins."""
+    option = config.option
+    option.benchmark_save_data = True
+    if option.benchmark_storage == NO_STORAGE:
+        option.benchmark_storage = str(config.rootpath / "reports" / "benchmarks")
+    if option.benchmark_min_time == NO_MIN_TIME:
+        # A round is as many calls as fill this time; what is saved is the time of one call.
+        option.benchmark_min_time = f"{float(option.benchmark_max_time) / MOST_ROUNDS:.9f}"
+    config.addinivalue_line("markers", "workloads(name, ...): what this benchmark times")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("workloads")
+    if mark is None:
+        return
+    from metalassay.workloads import MODES, WORKLOADS
+
+    sizes = metafunc.config.getoption("--batch-size")
+    rows = [
+        pytest.param(name, size, id=f"{name}-b{size}")
+        for name in mark.args
+        for size in sizes or WORKLOADS[name].batch_sizes
+    ]
+    metafunc.parametrize(("name", "batch_size"), rows)
+    metafunc.parametrize("mode", MODES)
+    metafunc.parametrize("dtype", metafunc.config.getoption("--dtype") or ["float32"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads(pytestconfig: pytest.Config) -> None:
+    number = pytestconfig.getoption("--threads")
+    if number is not None:
+        import torch
+
+        torch.set_num_threads(number)
+
+
+@pytest.fixture
+def workload(name: str, mode: str, batch_size: int, dtype: str, device: torch.device) -> Workload:
+    """Build the workload and warm it up; what this torch cannot do here is skipped."""
+    from metalassay.workloads import make
+
+    try:
+        built = make(name, mode, device, dtype, batch_size)
+    except UserError as error:
+        pytest.skip(str(error))
+    for _ in range(WARM_UP_STEPS):
+        built.step()
+    return built
+
+
+@pytest.fixture
+def facts(workload: Workload) -> dict[str, Any]:
+    """Return the ``extra_info`` of the workload, with what a twin on the CPU counts."""
+    from metalassay.counting import count
+    from metalassay.device import emulated, resolve
+    from metalassay.workloads import make
+
+    w = workload
+    counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
+    return {
+        "workload": w.name,
+        "device": w.device.type,
+        "emulated": emulated(w.device),
+        "flop_per_call": counts.flop,
+        "bytes_per_call": counts.bytes,
+        **{field: getattr(w, field) for field in SAVED.split()},
+    }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    machine_info["hardware"] = hardware.as_dict(hardware.probe())
+    del machine_info["node"]  # the host's name, often its owner's
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
+    commit_info.pop("error", None)  # what git printed may name folders of this machine
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
+    output_json["versions"] = versions.installed()
+    output_json["metalassay"] = {"schema": "metalassay.benchmarks/1"}
+    output_json["benchmarks"] = [each for each in output_json["benchmarks"] if each["extra_info"]]

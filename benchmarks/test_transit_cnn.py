@@ -1,0 +1,24 @@
+"""How fast the two-branch CNN learns from, and judges, light curves that are already in memory.
+
+Left out on purpose: loading data, moving it to the device, schedules and checkpoints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from metalassay.workloads import Workload
+
+
+@pytest.mark.workloads("transit-cnn")
+def test_transit_cnn(
+    benchmark: BenchmarkFixture, workload: Workload, facts: dict[str, Any]
+) -> None:
+    benchmark(workload.step)
+    workload.check()
+    benchmark.extra_info.update(facts)

@@ -1,0 +1,43 @@
+"""For every pytest run here: which device to use, and what machine and versions this is.
+
+Nothing here imports torch before a test asks for the device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from metalassay import hardware, versions
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --device."""
+    parser.getgroup("metalassay").addoption(
+        "--device",
+        choices=("auto", "cpu", "mps", "cuda"),
+        default="auto",
+        help="where to compute; auto takes the first of mps, cuda and cpu that works here",
+    )
+
+
+def pytest_report_header() -> str:
+    """Say on what machine, with what versions."""
+    stack = versions.installed(("metalassay", "torch", "accelerate", "transformers"))
+    return f"{hardware.describe(hardware.probe())}; " + ", ".join(map(" ".join, stack.items()))
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """Return the device that --device names; an unusable one ends the run with its reason."""
+    from metalassay.device import resolve
+
+    try:
+        return resolve(pytestconfig.getoption("--device"))
+    except UserError as error:
+        pytest.exit(f"--device: {error}", returncode=pytest.ExitCode.USAGE_ERROR)

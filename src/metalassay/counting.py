@@ -1,0 +1,105 @@
+"""How much arithmetic and how much data one step asks for, counted from the operations it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one step: floating-point operations, and bytes that cross the border of an operation."""
+
+    flop: int
+    bytes: int
+
+
+def count(step: Callable[[], object]) -> Counts:
+    """Count what ``step()`` does; runs it twice, since a first call also sets things up.
+
+    ``flop`` is the count of torch's ``FlopCounterMode``: 2 for each multiply-add of a matrix
+    product, convolution or attention, forward and backward, and nothing for element-wise work,
+    normalisation, pooling, losses or the optimiser. Attention counts as if nothing were masked,
+    which is torch's convention, and its backward pass with the scores computed again; for the
+    CPU's fused attention, which torch leaves out, we apply the same formulas.
+
+    ``bytes`` adds up, over every aten operation, the tensors that go in and those that come out:
+    what eager execution would move if no cache and no kernel kept anything, thus an upper count of
+    memory traffic. Left out are operations that touch no elements: views (those whose schema says
+    that the result aliases an input, and ``_unsafe_view``) and uninitialised allocations. An input
+    that is expanded counts in full, the 8-byte indices of max-pooling count (eager CPU inference
+    can do without them), and an optimiser step counts like any other work.
+
+    Both depend on how a device splits the work into operations. Count on the CPU for numbers that
+    compare between devices: torch has no FLOP formula for what linear layers and attention become
+    on MPS.
+    """
+    step()
+    with (
+        FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU) as flop,
+        _Traffic() as traffic,  # entered last, so it sees each operation first
+    ):
+        step()
+    return Counts(flop=flop.get_total_flops(), bytes=traffic.bytes)
+
+
+def _attention_flop(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(q, k, v))  # type: ignore[no-untyped-call]
+
+
+def _attention_backward_flop(grad: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(grad, q, k, v))  # type: ignore[no-untyped-call]
+
+
+_ATTENTION_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flop,
+}
+_TOUCHES_NOTHING = {
+    torch.ops.aten._unsafe_view,
+    torch.ops.aten.empty,
+    torch.ops.aten.empty_like,
+    torch.ops.aten.empty_strided,
+    torch.ops.aten.new_empty,
+    torch.ops.aten.new_empty_strided,
+}
+
+
+class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the bytes of all tensors in and out of the operations run inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        # Inference mode hands over operations that consist of others (linear, conv1d) whole, where
+        # training hands over the parts; torch 2.5 counts no FLOP for the whole.
+        with self:
+            result = func.decompose(*args, **kwargs)
+        if result is not NotImplemented:
+            return result
+        result = func(*args, **kwargs)
+        if not (func.is_view or func.overloadpacket in _TOUCHES_NOTHING):
+            self.bytes += _size((args, kwargs)) + _size(result)
+        return result
+
+
+def _size(tree: Any) -> int:
+    tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    return sum(math.prod(tensor.shape) * tensor.element_size() for tensor in tensors)

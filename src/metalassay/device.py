@@ -1,0 +1,88 @@
+"""Which device torch can really compute on, and waiting for it.
+
+The one module that names a backend of torch. Every look-up happens when it is needed, so a backend
+that appears late (the emulated one) or is replaced in a test is the one that is used.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import torch
+
+from metalassay.errors import UserError
+
+CHOICES = ("auto", "cpu", "mps", "cuda")
+
+
+def resolve(wanted: str) -> torch.device:
+    """Return the device to run on: ``wanted``, or for "auto" the first usable of mps, cuda, cpu.
+
+    Usable means that a small product was computed there and came back right: on some virtual
+    machines torch reports a Metal device on which every allocation fails
+    (https://github.com/actions/runner-images/issues/9918). Raises ``UserError`` with the reason
+    where the device asked for is not usable, or unknown.
+    """
+    if wanted not in CHOICES:
+        raise UserError(f"unknown device {wanted!r}", f"choose one of {', '.join(CHOICES)}")
+    if wanted == "auto":
+        return next(torch.device(kind) for kind in ("mps", "cuda", "cpu") if not unusable(kind))
+    reason = unusable(wanted)
+    if reason:
+        raise UserError(
+            f"{wanted} cannot be used here: {reason}",
+            "run with --device cpu; `metalassay doctor` looks for the cause",
+        )
+    return torch.device(wanted)
+
+
+def unusable(kind: str) -> str | None:
+    """Return why nothing can be computed on ``kind`` ("cpu", "mps" or "cuda"), None if it can."""
+    if kind == "mps":
+        if not torch.backends.mps.is_built():
+            return f"torch {torch.__version__} is built without Metal"
+        if not torch.backends.mps.is_available():
+            return (
+                f"torch {torch.__version__} finds no Metal GPU it supports "
+                "(an older macOS, a virtual machine or a sandbox)"
+            )
+    if kind == "cuda" and not torch.cuda.is_available():
+        return f"torch {torch.__version__} finds no CUDA GPU"
+    try:
+        ones = torch.ones(8, 8, device=kind)
+        total = (ones @ ones).sum()
+        synchronize(ones.device)
+        result = total.item()
+    except RuntimeError as error:  # how torch reports a lack of memory, kernels or drivers
+        reason = str(error).partition("\n")[0]
+        return f"a product of two 8 x 8 matrices failed: {reason}"
+    return None if result == 512 else f"a product of two 8 x 8 matrices gave {result}, not 512"
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until ``device`` has done all that was asked of it; without this a clock sees nothing.
+
+    The CPU needs no waiting. Raises ``ValueError`` for a device that we cannot wait for.
+    """
+    if device.type == "mps":
+        torch.mps.synchronize()
+    elif device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type != "cpu":
+        raise ValueError(f"no way known to wait for a device of type {device.type!r}")
+
+
+def name(device: torch.device) -> str:
+    """Return what torch calls the hardware behind ``device``."""
+    if device.type == "mps":
+        get_name = getattr(torch.backends.mps, "get_name", None)  # from torch 2.9
+        return str(get_name()) if get_name else "Metal GPU"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def emulated(device: torch.device) -> bool:
+    """Whether ``device`` only poses as Metal: outside macOS there is none, so nothing is measured."""
+    return device.type == "mps" and sys.platform != "darwin"

@@ -1,0 +1,298 @@
+"""What the benchmarks time: one training step or one inference of a model on a fixed batch.
+
+``WORKLOADS`` is the table, ``make`` builds a row of it on a device. Its ``step`` ends in a
+synchronize, so that a clock around it sees the work and not just the asking for it; its ``check``
+says afterwards whether what was timed was right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalassay.device import synchronize
+from metalassay.errors import UserError
+from metalassay.models import tiny_gpt
+from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
+
+MODES = ("train", "infer")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
+"""Largest error of a logit, as a part of the largest logit: some ten roundings to the dtype.
+
+For float32 it leaves room for TF32, to which CUDA rounds the inputs of convolutions.
+"""
+SMALLEST_SCALE = 0.1  # a smaller "largest logit" is a sum that cancels; its error does not shrink
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one call works on: the model's inputs and what it should answer, batch first."""
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy to ``device``."""
+        return Batch(tuple(x.to(device) for x in self.inputs), self.target.to(device))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A row of the table; ``batch_sizes`` are the ones benchmarked unless others are asked for.
+
+    A batch of B samples holds B * ``items_per_sample`` items of ``unit``.
+    """
+
+    build: Callable[[], nn.Module]
+    batch: Callable[[int, torch.Generator], Batch]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    unit: str
+    items_per_sample: int
+    batch_sizes: tuple[int, ...]
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model and a batch on ``device``, ready to run.
+
+    ``step()`` does the work once and waits for the device; it returns the loss (train) or the
+    logits (infer), still on the device. ``check()`` raises ``AssertionError`` if the work is wrong;
+    call it after at least three steps, outside the clock. ``threads`` is torch's intra-op number
+    at the time of building.
+    """
+
+    name: str
+    mode: str
+    device: torch.device
+    dtype: str
+    batch_size: int
+    unit: str
+    items_per_call: int
+    parameters: int
+    threads: int
+    source_hash: str
+    step: Callable[[], Tensor]
+    check: Callable[[], None]
+
+
+def make(
+    name: str, mode: str, device: torch.device, dtype: str, batch_size: int, seed: int = 0
+) -> Workload:
+    """Build workload ``name`` of ``WORKLOADS`` in ``mode`` "train" or "infer".
+
+    A ``dtype`` other than "float32" runs under ``torch.autocast``; weights stay float32. Weights
+    and batch depend on ``seed`` alone, whatever the device. Raises ``UserError`` for unknown names
+    and for what this torch cannot do on ``device``.
+    """
+    for value, known in ((name, WORKLOADS), (mode, MODES), (dtype, DTYPES)):
+        if value not in known:
+            raise UserError(f"unknown {value!r}", f"choose one of {', '.join(known)}")
+    if batch_size < 1:
+        raise UserError(f"a batch of {batch_size}", "ask for at least 1 sample")
+    if dtype != "float32":
+        _require_autocast(device, dtype)
+    recipe = WORKLOADS[name]
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.default_generator.manual_seed(seed)
+        model = recipe.build()
+    batch = recipe.batch(batch_size, torch.Generator().manual_seed(seed))
+    prepare = _training if mode == "train" else _inference
+    step, check = prepare(recipe, model, batch, device, dtype)
+    return Workload(
+        name=name,
+        mode=mode,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        unit=recipe.unit,
+        items_per_call=batch_size * recipe.items_per_sample,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        threads=torch.get_num_threads(),
+        source_hash=source_hash(),
+        step=step,
+        check=check,
+    )
+
+
+def source_hash() -> str:
+    """Return 16 hex digits that change when a model's or this module's source does."""
+    here = Path(__file__)
+    sources = [*sorted((here.parent / "models").glob("*.py")), here]
+    text = "\0".join(source.read_text(encoding="utf-8") for source in sources)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _training(
+    recipe: Recipe, model: nn.Module, batch: Batch, device: torch.device, dtype: str
+) -> tuple[Callable[[], Tensor], Callable[[], None]]:
+    model.to(device).train()
+    batch = batch.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
+    if dtype == "float16":
+        _require_grad_scaler(device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        with _precision(device, dtype):
+            loss = recipe.loss(model(*batch.inputs), batch.target)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        loss = loss.detach()
+        synchronize(device)
+        return loss
+
+    def loss_without_dropout() -> float:
+        model.eval()
+        with torch.no_grad():
+            loss = recipe.loss(model(*batch.inputs), batch.target).item()
+        model.train()
+        return loss
+
+    before = loss_without_dropout()
+
+    def check() -> None:
+        after = loss_without_dropout()
+        if not (math.isfinite(after) and after < before):
+            raise AssertionError(f"training did not lower the loss: {before:.6g} -> {after:.6g}")
+
+    return step, check
+
+
+def _inference(
+    recipe: Recipe, model: nn.Module, batch: Batch, device: torch.device, dtype: str
+) -> tuple[Callable[[], Tensor], Callable[[], None]]:
+    reference, cpu_batch = copy.deepcopy(model).eval(), batch
+    model.to(device).eval()
+    batch = batch.to(device)
+
+    def step() -> Tensor:
+        with torch.inference_mode(), _precision(device, dtype):
+            logits: Tensor = model(*batch.inputs)
+        synchronize(device)
+        return logits
+
+    def check() -> None:
+        with torch.inference_mode():
+            expected = reference(*cpu_batch.inputs)
+        logits = step().to("cpu", torch.float32)
+        scale = expected.abs().max().clamp(min=SMALLEST_SCALE)
+        error = ((logits - expected).abs().max() / scale).item()
+        if not error <= TOLERANCE[dtype]:  # true for NaN too
+            raise AssertionError(
+                f"logits in {dtype} on {device} are off by {error:.3g} of the largest float32 "
+                f"logit on the CPU; {TOLERANCE[dtype]:g} is allowed"
+            )
+
+    return step, check
+
+
+def _precision(device: torch.device, dtype: str) -> contextlib.AbstractContextManager[object]:
+    if dtype == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=DTYPES[dtype])
+
+
+def _require_autocast(device: torch.device, dtype: str) -> None:
+    """Refuse where torch would only warn and go on in float32 (bfloat16 on MPS before torch 2.6)."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with _precision(device, dtype):
+                enabled = torch.is_autocast_enabled(device.type)
+    except RuntimeError as error:  # the device has no autocast, or not to this dtype
+        raise UserError(str(error), "use --dtype float32") from error
+    if not enabled:
+        raise UserError(
+            f"torch {torch.__version__} does not autocast to {dtype} on {device.type}",
+            "use --dtype float32 or a newer torch",
+        )
+
+
+def _require_grad_scaler(device: torch.device) -> None:
+    """Refuse where scaled gradients cannot be unscaled (MPS before torch 2.8), by trying once."""
+    weight = torch.ones(1, device=device, requires_grad=True)
+    optimizer = torch.optim.SGD([weight])
+    scaler = torch.amp.GradScaler(device.type)
+    try:
+        scaler.scale(weight.sum()).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+    except (RuntimeError, TypeError) as error:  # no kernel; no float64, which the scaler wants
+        raise UserError(
+            f"torch {torch.__version__} cannot scale gradients on {device.type}: "
+            + str(error).partition("\n")[0],
+            "train in --dtype bfloat16 or float32, or with a newer torch",
+        ) from error
+
+
+def _light_curves(batch_size: int, generator: torch.Generator) -> Batch:
+    """Make flat, noisy stars; every second one with a transit of its own depth in the middle."""
+    config = TwoBranchCNNConfig()
+    transit = torch.arange(batch_size) % 2  # (B,)
+    depth = transit * (0.5 + torch.rand(batch_size, generator=generator))  # (B,)
+    views = []
+    for bins, dip in ((config.global_bins, 21), (config.local_bins, 67)):
+        view = 0.1 * torch.randn(batch_size, 1, bins, generator=generator)
+        start = (bins - dip) // 2
+        view[:, :, start : start + dip] -= depth[:, None, None]
+        views.append(view)  # (B, 1, bins)
+    return Batch(tuple(views), transit.float())
+
+
+def _transit_loss(logits: Tensor, target: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.squeeze(1), target)
+
+
+def _random_text(config: tiny_gpt.TinyGPTConfig) -> Callable[[int, torch.Generator], Batch]:
+    def batch(batch_size: int, generator: torch.Generator) -> Batch:
+        shape = (batch_size, config.context + 1)
+        tokens = torch.randint(config.vocabulary, shape, generator=generator)
+        return Batch((tokens[:, :-1].contiguous(),), tokens[:, 1:].contiguous())
+
+    return batch
+
+
+def _next_token_loss(logits: Tensor, target: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+
+
+def _gpt(config: tiny_gpt.TinyGPTConfig) -> Recipe:
+    return Recipe(
+        build=lambda: tiny_gpt.TinyGPT(config),
+        batch=_random_text(config),
+        loss=_next_token_loss,
+        unit="tokens",
+        items_per_sample=config.context,
+        batch_sizes=(4,),
+        learning_rate=1e-3,
+    )
+
+
+WORKLOADS = {
+    "transit-cnn": Recipe(
+        build=TwoBranchCNN,
+        batch=_light_curves,
+        loss=_transit_loss,
+        unit="samples",
+        items_per_sample=1,
+        batch_sizes=(4, 64),
+        learning_rate=1e-3,
+    ),
+    "gpt-tiny": _gpt(tiny_gpt.TINY),
+    "gpt-small": _gpt(tiny_gpt.SMALL),
+    "gpt-original": _gpt(tiny_gpt.ORIGINAL),
+}

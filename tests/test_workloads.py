@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from metalassay import workloads
+from metalassay.errors import UserError
+from metalassay.models import tiny_gpt
+from metalassay.workloads import MODES, WORKLOADS, make
+
+CPU = torch.device("cpu")
+
+
+class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes the name of each aten operation into a list."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names = names
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_a_step_ends_in_its_one_synchronize(
+    monkeypatch: pytest.MonkeyPatch, name: str, mode: str
+) -> None:
+    workload = make(name, mode, CPU, "float32", 1)
+    events: list[str] = []
+    monkeypatch.setattr(
+        workloads, "synchronize", lambda device: events.append(f"synchronize {device}")
+    )
+    with Operations(events):
+        workload.step()
+    assert len(events) > 10
+    assert events[-1] == "synchronize cpu"
+    assert sum(event.startswith("synchronize") for event in events) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "reads"),
+    [
+        ("infer", 0),
+        ("train", 18),  # AdamW's step counters, one a parameter, which live on the host
+    ],
+)
+def test_no_result_is_read_back_inside_a_step(mode: str, reads: int) -> None:
+    workload = make("transit-cnn", mode, CPU, "float32", 1)
+    workload.step()
+    events: list[str] = []
+    with Operations(events):
+        workload.step()
+    assert sum("_local_scalar_dense" in event for event in events) <= reads
+    assert not any("_to_copy" in event for event in events)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_three_steps_pass_the_check(name: str, mode: str) -> None:
+    workload = make(name, mode, CPU, "float32", 1)
+    for _ in range(3):
+        result = workload.step()
+    assert torch.isfinite(result).all()
+    assert result.is_inference() == (mode == "infer")
+    workload.check()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_passes_the_check(dtype: str, mode: str) -> None:
+    workload = make("transit-cnn", mode, CPU, dtype, 2)
+    for _ in range(3):
+        result = workload.step()
+    if mode == "infer":
+        assert result.dtype == workloads.DTYPES[dtype]
+    workload.check()
+
+
+def test_training_that_learns_nothing_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    workload = make("gpt-tiny", "train", CPU, "float32", 1)
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
+    workload.step()
+    with pytest.raises(AssertionError, match=r"did not lower the loss: 5\.\d+ -> 5\.\d+"):
+        workload.check()
+
+
+def test_training_that_explodes_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = dataclasses.replace(WORKLOADS["gpt-tiny"], learning_rate=math.inf)
+    monkeypatch.setitem(WORKLOADS, "gpt-tiny", recipe)
+    workload = make("gpt-tiny", "train", CPU, "float32", 1)
+    workload.step()
+    with pytest.raises(AssertionError, match=r"5\.\d+ -> nan"):
+        workload.check()
+
+
+class Spoilt(tiny_gpt.TinyGPT):
+    """Right when first called, as the reference is; spoilt from the second call on."""
+
+    def __init__(self, spoil: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(tiny_gpt.TINY)
+        self.spoil = spoil
+        self.calls = 0
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        self.calls += 1
+        logits = super().forward(tokens)
+        return logits if self.calls == 1 else self.spoil(logits)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "caught"),
+    [
+        pytest.param(lambda logits: logits * 1.0001, False, id="rounding"),
+        pytest.param(lambda logits: logits * 1.01, True, id="1 % off"),
+        pytest.param(lambda logits: logits.flip(-1), True, id="wrong order"),
+        pytest.param(lambda logits: logits * math.nan, True, id="nan"),
+    ],
+)
+def test_wrong_logits_fail_the_check(
+    monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Tensor], Tensor], caught: bool
+) -> None:
+    recipe = dataclasses.replace(WORKLOADS["gpt-tiny"], build=lambda: Spoilt(spoil))
+    monkeypatch.setitem(WORKLOADS, "gpt-tiny", recipe)
+    workload = make("gpt-tiny", "infer", CPU, "float32", 1)
+    workload.step()
+    if not caught:
+        workload.check()
+        return
+    with pytest.raises(AssertionError, match=r"logits in float32 on cpu are off by \S+ of"):
+        workload.check()
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "items", "parameters"),
+    [
+        ("transit-cnn", "samples", 3, 42_113),
+        ("gpt-tiny", "tokens", 3 * 64, 13_568),
+        ("gpt-small", "tokens", 3 * 128, 65_568),
+        ("gpt-original", "tokens", 3 * 256, 2_526_240),
+    ],
+)
+def test_a_workload_says_what_it_is(name: str, unit: str, items: int, parameters: int) -> None:
+    workload = make(name, "infer", CPU, "float32", 3)
+    assert (workload.unit, workload.items_per_call, workload.parameters) == (
+        unit,
+        items,
+        parameters,
+    )
+    assert workload.threads == torch.get_num_threads()
+    assert workload.source_hash == workloads.source_hash()
+
+
+def test_the_seed_alone_decides_what_is_computed() -> None:
+    def logits(seed: int) -> Tensor:
+        return make("transit-cnn", "infer", CPU, "float32", 2, seed).step()
+
+    state = torch.get_rng_state()
+    first = logits(0)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(1)
+    assert torch.equal(logits(0), first)
+    assert not torch.equal(logits(1), first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("transit", "train", CPU, "float32", 1), "unknown 'transit' .*transit-cnn, gpt-tiny"),
+        (("gpt-tiny", "eval", CPU, "float32", 1), "unknown 'eval' .*train, infer"),
+        (("gpt-tiny", "train", CPU, "float64", 1), "unknown 'float64' .*float32, bfloat16"),
+        (("gpt-tiny", "train", CPU, "float32", 0), "a batch of 0 "),
+        # torch has no autocast for it
+        (("gpt-tiny", "infer", torch.device("meta"), "float16", 1), "unsupported .*'meta'"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make(*arguments)
+
+
+def test_autocast_that_torch_turns_off_by_itself_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # torch 2.5 on MPS warns of bfloat16, then computes in float32
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device_type: False)
+    with pytest.raises(UserError, match="does not autocast to bfloat16 on cpu"):
+        make("gpt-tiny", "infer", CPU, "bfloat16", 1)
+
+
+def test_float16_training_without_a_working_scaler_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # torch before 2.8 on MPS
+    def unscale(*_: object) -> None:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype\nsecond line")
+
+    monkeypatch.setattr(torch.amp.GradScaler, "_unscale_grads_", unscale)
+    with pytest.raises(
+        UserError, match=r"cannot scale gradients on cpu: Cannot convert .*dtype \("
+    ):
+        make("gpt-tiny", "train", CPU, "float16", 1)
+    make("gpt-tiny", "infer", CPU, "float16", 1)
+
+
+@pytest.mark.parametrize("changed", ["workloads.py", "models/tiny_gpt.py"])
+def test_the_source_hash_changes_with_the_source_and_not_with_its_line_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str
+) -> None:
+    here = Path(workloads.__file__).parent
+    shutil.copytree(here / "models", tmp_path / "models")
+    shutil.copy(here / "workloads.py", tmp_path)
+    original = workloads.source_hash()
+    assert len(original) == 16
+    int(original, 16)
+    monkeypatch.setattr(workloads, "__file__", str(tmp_path / "workloads.py"))
+
+    source = tmp_path / changed
+    source.write_bytes(source.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    assert workloads.source_hash() == original
+    source.write_bytes(source.read_bytes() + b"# changed")
+    assert workloads.source_hash() != original
