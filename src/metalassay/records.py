@@ -1,0 +1,278 @@
+"""One result file, from its bytes to frozen records: a verdict file or a benchmark run.
+
+Nothing in a file is taken on trust. Besides types and ranges, what it says twice must agree: the
+word for a bug with the outcomes of its tests, the median with the times of the rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from metalassay import verdict
+from metalassay.fields import Field, FieldError
+from metalassay.hardware import Hardware, from_dict
+
+COMPAT = "metalassay.compat"
+BENCHMARKS = "metalassay.benchmarks"
+_SCHEMA_NUMBER = "1"
+
+_SHORTEST, _LONGEST = 1e-7, 86_400.0  # seconds a call may take: two ticks of the clock to a day
+
+
+@dataclass(frozen=True)
+class BugTest:
+    """One run of one test of one bug; the fields are those of the verdict file."""
+
+    test: str
+    symptom: str | None
+    upstream: str
+    affected: bool
+    outcome: str
+    seconds: float
+    evidence: str
+
+
+@dataclass(frozen=True)
+class BugResult:
+    """What one version set showed of one bug. ``verdict`` is a word of ``metalassay.verdict``."""
+
+    id: str
+    title: str
+    link: str
+    where: str
+    verdict: str
+    why: str
+    cures: tuple[str, ...]
+    tests: tuple[BugTest, ...]
+
+
+@dataclass(frozen=True)
+class VersionSet:
+    """One verdict file: the versions that were installed together, and what each bug did there.
+
+    ``not_installable`` is the resolver's sentence, else None. ``distrusted`` says where the file
+    contradicts itself, else None; a set that is distrusted proves nothing.
+    """
+
+    id: str
+    requires: tuple[str, ...]
+    reason: str
+    command: str
+    started: datetime
+    seconds: float
+    versions: Mapping[str, str] = field(hash=False)
+    hardware: Hardware
+    not_installable: str | None
+    distrusted: str | None
+    bugs: tuple[BugResult, ...]
+    file: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One benchmark of one run: ``seconds`` holds the time of a call, one value a round.
+
+    A call handles ``items_per_call`` items ("samples" or "tokens", see ``unit``).
+    ``bytes_per_call`` counts what goes in and out of every operation: an upper count of memory
+    traffic. ``emulated`` is true when the device was not a real one.
+    """
+
+    machine: Hardware
+    versions: Mapping[str, str] = field(hash=False)
+    name: str
+    workload: str
+    mode: str
+    device: str
+    dtype: str
+    batch_size: int
+    unit: str
+    items_per_call: int
+    parameters: int
+    flop_per_call: int
+    bytes_per_call: int
+    threads: int
+    source_hash: str
+    emulated: bool
+    seconds: tuple[float, ...]
+    file: str
+    when: datetime
+
+    @property
+    def rounds(self) -> int:
+        """Number of timed rounds."""
+        return len(self.seconds)
+
+
+def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
+    """Read the content of one result file; ``file`` is its name as the report shows it.
+
+    Raises ``FieldError``, and nothing else, when the content is not a result we can use.
+    """
+    document = Field(_json(content))
+    top = document.value if isinstance(document.value, dict) else {}
+    if str(top.get("schema", "")).startswith(f"{COMPAT}/"):
+        _check_schema(document.get("schema"), COMPAT)
+        return _version_set(document, file)
+    if "metalassay" in top:
+        _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
+        return tuple(_measurements(document, file))
+    if "benchmarks" in top and "machine_info" in top:
+        raise FieldError(
+            'a pytest-benchmark file of another project (it has no "metalassay" block)'
+        )
+    raise FieldError("JSON, but neither a metalassay verdict file nor a benchmark run")
+
+
+def _json(content: bytes) -> object:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FieldError(f"not UTF-8 text (byte {error.start})") from None
+    if not text.strip():
+        raise FieldError("empty")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = ", where the file ends" if error.pos >= len(text.rstrip()) else ""
+        place = f"line {error.lineno}, column {error.colno}"
+        raise FieldError(f"not JSON ({place}{cut}: {error.msg})") from None
+    except (ValueError, RecursionError) as error:  # digits without end, brackets without end
+        raise FieldError(f"not JSON that can be read ({error})") from None
+
+
+def _check_schema(schema: Field, name: str) -> None:
+    text = schema.text()
+    number = text.removeprefix(f"{name}/")
+    if number == text or not (number.isascii() and number.isdigit()):
+        raise schema.wrong(f"{name}/{_SCHEMA_NUMBER}")
+    if number != _SCHEMA_NUMBER:
+        raise FieldError(f"written by a newer metalassay (schema {text}); upgrade to read it")
+
+
+def _version_set(top: Field, file: str) -> VersionSet:
+    about = top.get("set")
+    bugs = tuple(_bug(each) for each in top.get("bugs").each())
+    ids = [bug.id for bug in bugs]
+    if len(set(ids)) < len(ids):
+        raise FieldError("bugs: an id stands there twice")
+    not_installable = top.get("not_installable").or_none(Field.name)
+    if not_installable and bugs:
+        raise FieldError("bugs: tested, although not_installable says that nothing was installed")
+    versions = top.get("versions").texts()
+    requires = tuple(each.name() for each in about.get("requires").each())
+    doubts = [
+        *_judged_otherwise(bugs),
+        *([] if not_installable else _not_as_asked(requires, versions)),
+    ]
+    return VersionSet(
+        id=about.get("id").name(),
+        requires=requires,
+        reason=about.get("reason").text(),
+        command=top.get("command").text(),
+        started=top.get("started").moment(),
+        seconds=top.get("seconds").number(0, 1e9),
+        versions=versions,
+        hardware=from_dict(top.get("hardware").value),
+        not_installable=not_installable,
+        distrusted="; ".join(doubts) or None,
+        bugs=bugs,
+        file=file,
+    )
+
+
+def _bug(bug: Field) -> BugResult:
+    return BugResult(
+        id=bug.get("id").name(),
+        title=bug.get("title").name(),
+        link=bug.get("link").text(),
+        where=bug.get("where").text(),
+        verdict=bug.get("verdict").one_of(verdict.MEANING),
+        why=bug.get("why").text(),
+        cures=tuple(each.text() for each in bug.get("cures").each()),
+        tests=tuple(_test(each) for each in bug.get("tests").each()),
+    )
+
+
+def _test(test: Field) -> BugTest:
+    return BugTest(
+        test=test.get("test").name(),
+        symptom=test.get("symptom").or_none(Field.text),
+        upstream=test.get("upstream").one_of(("stock", "patched")),
+        affected=test.get("affected").flag(),
+        outcome=test.get("outcome").one_of(("passed", "failed", "skipped", "xfailed", "xpassed")),
+        seconds=test.get("seconds").number(0, 1e9),
+        evidence=test.get("evidence").text(),
+    )
+
+
+def _judged_otherwise(bugs: Iterable[BugResult]) -> Iterator[str]:
+    """Yield where a recorded word is not the one that its own tests lead to."""
+    for bug in bugs:
+        word = verdict.decide(verdict.TestRun(t.upstream, t.affected, t.outcome) for t in bug.tests)
+        if word != bug.verdict:
+            yield f'{bug.id} is called "{bug.verdict}", but its tests say "{word}"'
+
+
+def _not_as_asked(requires: Iterable[str], versions: Mapping[str, str]) -> Iterator[str]:
+    """Yield where the versions found installed are not those that the set asks for."""
+    for text in requires:
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            continue  # pip reads more than names and versions, such as a path
+        found = versions.get(wanted.name)
+        if found is not None and not wanted.specifier.contains(found, prereleases=True):
+            yield f"it asks for {text}, but {wanted.name} {found} was installed"
+
+
+def _measurements(top: Field, file: str) -> Iterator[Measurement]:
+    machine = from_dict(top.get("machine_info").get("hardware").value, "machine_info.hardware")
+    versions = top.get("versions").texts()
+    top.get("versions").get("torch")
+    when = top.get("datetime").moment()
+    for each in top.get("benchmarks").each():
+        extra = each.get("extra_info")
+        device = extra.get("device").one_of(("cpu", "mps", "cuda"))
+        emulated = extra.get("emulated").flag()
+        if device == "mps" and machine.system != "Darwin" and not emulated:
+            raise FieldError(f"{each.place}: device mps, but the machine runs {machine.system}")
+        yield Measurement(
+            machine=machine,
+            versions=versions,
+            name=each.get("name").name(),
+            workload=extra.get("workload").name(),
+            mode=extra.get("mode").one_of(("train", "infer")),
+            device=device,
+            dtype=extra.get("dtype").one_of(("float32", "bfloat16", "float16")),
+            batch_size=extra.get("batch_size").whole(),
+            unit=extra.get("unit").one_of(("samples", "tokens")),
+            items_per_call=extra.get("items_per_call").whole(),
+            parameters=extra.get("parameters").whole(),
+            flop_per_call=extra.get("flop_per_call").whole(),
+            bytes_per_call=extra.get("bytes_per_call").whole(),
+            threads=extra.get("threads").whole(),
+            source_hash=extra.get("source_hash").name(),
+            emulated=emulated,
+            seconds=_seconds(each.get("stats")),
+            file=file,
+            when=when,
+        )
+
+
+def _seconds(stats: Field) -> tuple[float, ...]:
+    """Return the time of a call in each round; they must be those that the summary summarises."""
+    if isinstance(stats.value, dict) and "data" not in stats.value:
+        raise FieldError(f"{stats.place}: no times of the rounds (use --benchmark-save-data)")
+    seconds = tuple(each.number(_SHORTEST, _LONGEST) for each in stats.get("data").each())
+    if not seconds:
+        raise stats.get("data").wrong("at least one round")
+    median = stats.get("median").number(_SHORTEST, _LONGEST)
+    if abs(median - statistics.median(seconds)) > 1e-6 * median:
+        raise FieldError(f"{stats.place}: the median is not that of the rounds")
+    return seconds

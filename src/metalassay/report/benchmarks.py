@@ -1,0 +1,165 @@
+"""Benchmark runs -> one table a machine, and the figures that a comparison takes up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from metalassay import physics, stats
+from metalassay.chips import Chip
+from metalassay.hardware import Hardware
+from metalassay.records import Measurement
+from metalassay.report.machines import identity, names, natural
+from metalassay.report.rows import NO_VALUE, Table, significant
+
+FindChip = Callable[[Hardware], "Chip | None"]
+
+MODES = {"train": "training", "infer": "inference"}
+WORKLOADS = {
+    "transit-cnn": "samples",
+    "gpt-tiny": "tokens",
+    "gpt-small": "tokens",
+    "gpt-original": "tokens",
+}
+"""The workloads in the order of the tables, and what their throughput counts."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one measurement comes to. ``refused`` is a reason, and then no figure is to be shown.
+
+    ``share`` is the part of the chip's memory bandwidth, at most; None where that bounds nothing.
+    """
+
+    rate: stats.Throughput
+    gflop_s: float
+    gb_s: float
+    share: float | None
+    refused: str | None
+
+
+def figures(one: Measurement, chip: Chip | None) -> Figures:
+    """Work out the figures of a measurement; ``chip`` is the one it ran on, None if unknown."""
+    rate = stats.throughput(one.seconds, one.items_per_call)
+    seconds = one.items_per_call / rate.median
+    gflop_s = physics.gflop_per_second(one.flop_per_call, seconds)
+    gb_s = physics.gb_per_second(one.bytes_per_call, seconds)
+    refused = physics.impossible(
+        gflop_s,
+        device=one.device,
+        dtype=one.dtype,
+        peak_tflop_s=chip.fp32_tflops.value if chip and chip.fp32_tflops else None,
+    )
+    if one.emulated:
+        refused = "the device was emulated, so the time says nothing about a real one"
+    share = physics.bandwidth_share(gb_s, bandwidth(chip))
+    return Figures(rate, gflop_s, gb_s, share, refused)
+
+
+def bandwidth(chip: Chip | None) -> float | None:
+    """Return the published memory bandwidth in GB/s, None if we have none."""
+    return chip.memory_bandwidth.value if chip and chip.memory_bandwidth else None
+
+
+def spread(rate: stats.Throughput) -> str:
+    """Return the quartiles of a throughput, the slower one first."""
+    if rate.slow is None or rate.fast is None:
+        return NO_VALUE
+    return f"{significant(rate.slow)} {NO_VALUE} {significant(rate.fast)}"
+
+
+def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """Keep the newest of the measurements that were taken under the same conditions."""
+    kept: dict[object, Measurement] = {}
+    for one in sorted(measurements, key=lambda m: (m.when, m.file)):
+        conditions = (
+            one.machine,
+            (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
+            (one.versions["torch"], one.source_hash, one.emulated),
+        )
+        kept[conditions] = one
+    return sorted(kept.values(), key=_order)
+
+
+def tables(measurements: Sequence[Measurement], find_chip: FindChip) -> tuple[Table, ...]:
+    """Return one table a machine, in the order of ``machines.in_order``."""
+    called = names(one.machine for one in measurements)
+    return tuple(
+        _table(
+            name, [m for m in measurements if identity(m.machine) == machine], find_chip(machine)
+        )
+        for machine, name in called.items()
+    )
+
+
+def _order(one: Measurement) -> tuple[object, ...]:
+    return (
+        list(WORKLOADS).index(one.workload) if one.workload in WORKLOADS else len(WORKLOADS),
+        natural(one.workload),
+        one.mode != "train",
+        one.batch_size,
+        (one.dtype, one.device, one.threads),
+        natural(one.versions["torch"]),
+        one.when,
+    )
+
+
+def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None) -> Table:
+    shown = latest(measurements)
+    systems = sorted({_system(one.machine) for one in shown}, key=natural)
+    numeric = (False, False, True, False, False, True, False, True, True, True, True, True)
+    return Table(
+        caption=f"{machine}, {' and '.join(systems)}",
+        head=(
+            *("workload", "mode", "batch", "dtype", "device", "threads", "torch"),
+            *("median items/s", "quartiles", "rounds", "GFLOP/s", "GB/s at most"),
+        ),
+        rows=tuple(_row(one, figures(one, chip)) for one in shown),
+        numeric=numeric,
+        notes=tuple(_notes(len(measurements) - len(shown), chip)),
+    )
+
+
+def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
+    conditions = (
+        *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, one.device),
+        *(str(one.threads), one.versions["torch"]),
+    )
+    rounds = str(one.rounds)
+    if found.refused:
+        return (*conditions, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
+    share = f" ({found.share:.0%})" if found.share is not None else ""
+    return (
+        *conditions,
+        f"{significant(found.rate.median)} {one.unit}/s",
+        spread(found.rate),
+        rounds,
+        significant(found.gflop_s),
+        f"{significant(found.gb_s)}{share}",
+    )
+
+
+def _notes(older: int, chip: Chip | None) -> Iterable[str]:
+    yield (
+        "GFLOP/s is the arithmetic that the median implies. GB/s counts every byte in and out of "
+        "every operator; caches serve part of them, so the memory saw that much at most."
+    )
+    memory = chip.memory_bandwidth if chip else None
+    peak = chip.fp32_tflops if chip else None
+    if memory:
+        yield (
+            "In brackets: the share of the chip's memory bandwidth, at most; left out where the "
+            "count is above the bandwidth and so bounds nothing."
+        )
+    limits = [f"{memory.value:g} GB/s ({memory.kind})"] if memory else []
+    limits += [f"{peak.value:g} TFLOP/s in float32 on the GPU ({peak.kind})"] if peak else []
+    if limits:
+        yield f"Limits of the chip: {', '.join(limits)}."
+    else:
+        yield "Peak and bandwidth of this machine are not known, so no figure is held against them."
+    if older:
+        yield f"{older} older measurement(s) under the same conditions are left out."
+
+
+def _system(machine: Hardware) -> str:
+    return machine.release if machine.system == "Darwin" else f"{machine.system} {machine.release}"

@@ -1,0 +1,228 @@
+"""Report -> Markdown, and the tables alone for a terminal. Every string that came from a file is escaped."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from urllib.parse import quote
+
+from metalassay.errors import UserError
+from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report, Table
+
+_LONGEST_CELL = 40
+_CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
+_URL = ":/?#@!$&'*+,;=%~"  # what may stand as it is; a space or a parenthesis would end the link
+
+
+def escape(text: str) -> str:
+    """Return ``text`` so that Markdown shows it as it is, on one line, in a table or outside."""
+    line = " ".join(text.split())
+    line = re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;")
+    line = re.sub(r"([\\`*\[\]|~$])", r"\\\1", line)
+    line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # between letters it is no markup
+    line = re.sub(r"^([-+=#>])", r"\\\1", line)
+    return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", line)
+
+
+def compat_table(report: Report, width: int | None = None) -> str:
+    """Return the compatibility table: under each set's name its versions, then a word for each bug.
+
+    With a ``width`` in characters, sets that do not fit go into a further table below the first.
+    """
+    compat = report.compat
+    if isinstance(compat, Hint):
+        return _hint(compat)
+    everything = range(len(compat.columns))
+    tables = [_compat_pipe(compat, everything)] if width is None else _fitting(compat, width)
+    return "\n\n".join([escape(compat.caption), *tables])
+
+
+def benchmark_table(report: Report) -> str:
+    """Return the benchmark tables, one a machine, each under the machine's name."""
+    if isinstance(report.benchmarks, Hint):
+        return _hint(report.benchmarks)
+    return "\n\n".join(f"{escape(each.caption)}\n\n{_table(each)}" for each in report.benchmarks)
+
+
+def terminal_text(report: Report, width: int | None = None) -> str:
+    """Return what to print at the end of a run: the tables, and the summary as the last line.
+
+    ``width`` is that of the terminal unless given. Where a column of conditions says the same in
+    every row, it goes into the caption.
+    """
+    if isinstance(report.benchmarks, tuple):
+        report = replace(report, benchmarks=tuple(map(_condensed, report.benchmarks)))
+    parts = [compat_table(report, width or shutil.get_terminal_size((100, 24)).columns)]
+    parts.append(benchmark_table(report))
+    if isinstance(report.comparison, Table):
+        parts.append(f"{escape(report.comparison.caption)}\n\n{_table(report.comparison)}")
+    return "\n\n".join([*parts, report.summary_line])
+
+
+def render(report: Report) -> str:
+    """Return the whole report as one Markdown page."""
+    return "\n\n".join(_page(report)).rstrip() + "\n"
+
+
+def _page(report: Report) -> Iterator[str]:
+    yield "# What works here, and how fast"
+    yield escape(report.summary_line)
+    yield "## Compatibility"
+    yield compat_table(report)
+    if isinstance(report.compat, CompatTable):
+        yield from _about_compat(report.compat)
+    yield "## Benchmarks"
+    if isinstance(report.benchmarks, Hint):
+        yield benchmark_table(report)
+    else:
+        for table in report.benchmarks:
+            yield f"### {escape(table.caption)}"
+            yield from _with_notes(table)
+    if isinstance(report.comparison, Hint):
+        yield "## Comparison of machines"
+        yield _hint(report.comparison)
+    else:
+        yield f"## {escape(report.comparison.caption)}"
+        yield from _with_notes(report.comparison)
+    if report.conditions:
+        yield "## Conditions"
+        yield from _with_notes(report.conditions)
+    if report.warnings:
+        yield "## Warnings"
+        yield _list(report.warnings)
+    yield "## Method and commands"
+    yield _list(report.method)
+    yield "\n".join(f"- {_code(command)}: {escape(what)}" for command, what in report.commands)
+
+
+def _about_compat(compat: CompatTable) -> Iterator[str]:
+    yield "### How to read this table"
+    yield _list(compat.how_to_read)
+    cut = {
+        cell.why: None
+        for row in compat.rows
+        for cell in row.cells
+        if _short(cell.text) != cell.text
+    }
+    if compat.notes or cut:
+        yield "### Notes on the table"
+        yield _list([*compat.notes, *(f"not tested: {why}" for why in cut)])
+    for row in compat.rows:
+        for column, cell in zip(compat.columns, row.cells, strict=True):
+            if cell.tone == "red":
+                yield from _red(row, column, cell)
+    yield "### The bugs"
+    yield "\n".join(_bug(row) for row in compat.rows) or "None was tested."
+
+
+def _red(row: BugRow, column: Column, cell: Cell) -> Iterator[str]:
+    yield f"### {escape(cell.text)}: {escape(row.id)} with {escape(column.id)}"
+    yield f"{escape(cell.meaning)} Versions: {escape(column.versions)}. Command: {_code(column.command)}"
+    for each in cell.evidence:
+        symptom = f", symptom {escape(each.symptom)}" if each.symptom else ""
+        yield f"{_code(each.test)}: {each.upstream}, {each.outcome} in {each.seconds}{symptom}"
+        if each.text:
+            fence = "`" * max(3, _longest_run(each.text) + 1)
+            yield f"{fence}text\n{each.text}\n{fence}"
+
+
+def _bug(row: BugRow) -> str:
+    name = escape(row.id)
+    if row.link:
+        name = f"[{name}]({quote(row.link, safe=_URL)})"
+    where = f" (affected: {escape(row.where)})" if row.where else ""
+    return "\n".join(
+        [f"- {name}: {escape(row.title)}{where}", *(f"  - {escape(c)}" for c in row.cures)]
+    )
+
+
+def _with_notes(table: Table) -> Iterator[str]:
+    yield _table(table)
+    if table.notes:
+        yield _list(table.notes)
+
+
+def _fitting(compat: CompatTable, width: int) -> Iterator[str]:
+    """Yield tables of as many columns as fit; a column that is too wide stands alone."""
+    columns: list[int] = []
+    text = ""
+    for each in range(len(compat.columns)):
+        wider = _compat_pipe(compat, [*columns, each])
+        if columns and wider.index("\n") > width:
+            yield text
+            columns, wider = [], _compat_pipe(compat, [each])
+        columns, text = [*columns, each], wider
+    yield text
+
+
+def _compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
+    rows = [
+        [name, *(compat.columns[each].facts[index] for each in columns)]
+        for index, name in enumerate(compat.fact_names)
+    ]
+    rows += [[row.id, *(_short(row.cells[each].text) for each in columns)] for row in compat.rows]
+    head = ["", *(compat.columns[each].id for each in columns)]
+    return _pipe(head, rows, ["left"] * len(head))
+
+
+def _condensed(table: Table) -> Table:
+    same = [
+        index
+        for index, name in enumerate(table.head)
+        if name in _CONDITIONS and len({row[index] for row in table.rows}) == 1
+    ]
+    kept = [index for index in range(len(table.head)) if index not in same]
+    said = ", ".join(f"{table.head[index]} {table.rows[0][index]}" for index in same)
+    return replace(
+        table,
+        caption=f"{table.caption}: {said}" if said else table.caption,
+        head=tuple(table.head[index] for index in kept),
+        rows=tuple(tuple(row[index] for index in kept) for row in table.rows),
+        numeric=tuple(table.numeric[index] for index in kept),
+    )
+
+
+def _table(table: Table) -> str:
+    return _pipe(table.head, table.rows, ["right" if n else "left" for n in table.numeric])
+
+
+def _pipe(head: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:
+    try:
+        from tabulate import tabulate
+    except ImportError:
+        raise UserError("the report needs tabulate", "pip install 'metalassay[report]'") from None
+    return tabulate(
+        [[escape(cell) for cell in row] for row in rows],
+        headers=[escape(cell) for cell in head],
+        tablefmt="pipe",  # "github" drops the alignment
+        colalign=align,
+        disable_numparse=True,
+    )
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def _hint(hint: Hint) -> str:
+    return f"{escape(hint.sentence)} To make one: {_code(hint.command)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL].rstrip()}…"
+
+
+def _code(text: str) -> str:
+    """Return a code span; its fence is longer than any run of backticks inside."""
+    line = " ".join(text.split())
+    if not line:
+        return "(none)"
+    fence = "`" * (_longest_run(line) + 1)
+    edge = " " if line[0] == "`" or line[-1] == "`" else ""
+    return f"{fence}{edge}{line}{edge}{fence}"
+
+
+def _longest_run(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)

@@ -1,0 +1,31 @@
+"""Puts a report on disk, each page whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from metalassay.errors import UserError
+from metalassay.files import write_atomically
+from metalassay.report import html, markdown
+from metalassay.report.rows import Report
+
+
+def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
+    """Write report.md and report.html into ``folder``, made if missing; return their paths.
+
+    Both pages are rendered before the first is written. Raises ``UserError`` when a package that
+    renders is missing or the folder cannot be written to; the old pages then stand.
+    """
+    pages = {
+        folder / "report.md": markdown.render(report),
+        folder / "report.html": html.render(report),
+    }
+    try:
+        for path, text in pages.items():
+            write_atomically(path, text)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}", "name another folder with --output"
+        ) from None
+    made = tuple(pages)
+    return made[0], made[1]

@@ -1,0 +1,92 @@
+"""Pure statistics over the rounds of saved runs: throughput, its spread, a ratio of two.
+
+There is no interval and no "significant" here, and that is deliberate. Two saved runs are two
+processes, one after the other: rounds within a process share its layout, its heat and its minute,
+so however many there are, they say how steady that process was and not how another would be. Such
+an interval needs pairs of processes run in turns. What two files can carry is the ratio of their
+medians beside the quartiles of each.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # stats stands below records; only the names of its fields are used
+    from metalassay.records import Measurement
+
+_FEWEST_FOR_QUARTILES = 4
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Items per second. ``slow`` and ``fast`` are its quartiles, None with fewer than 4 rounds."""
+
+    median: float
+    slow: float | None
+    fast: float | None
+    rounds: int
+
+
+def throughput(seconds: Sequence[float], items: int) -> Throughput:
+    """Return the throughput of calls that took ``seconds`` (one value a round) for ``items`` each.
+
+    The median is that of the times, turned over; so are the quartiles, which include both ends
+    (``statistics.quantiles``, "inclusive"). Raises ``statistics.StatisticsError`` without a round.
+    """
+    slow = fast = None
+    if len(seconds) >= _FEWEST_FOR_QUARTILES:
+        quick, _, long = statistics.quantiles(seconds, n=4, method="inclusive")
+        slow, fast = items / long, items / quick
+    return Throughput(items / statistics.median(seconds), slow, fast, len(seconds))
+
+
+def ratio(first: Throughput, second: Throughput) -> float:
+    """Return how many times the first median the second one is; see the module for its limits."""
+    return second.median / first.median
+
+
+def comparable(a: Measurement, b: Measurement) -> list[str]:
+    """Return why the throughputs of ``a`` and ``b`` must not be put in one ratio; empty if they may.
+
+    The machines may differ, what ran on them may not. Threads count on the CPU alone, and the
+    system's version on MPS alone: macOS brings the MPS graph compiler along.
+    """
+    return list(_differences(a, b))
+
+
+def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
+    pairs: list[tuple[str, object, object]] = [
+        ("workload", a.workload, b.workload),
+        ("mode", a.mode, b.mode),
+        ("device", a.device, b.device),
+        ("dtype", a.dtype, b.dtype),
+        ("batch", a.batch_size, b.batch_size),
+        ("items per call", f"{a.items_per_call} {a.unit}", f"{b.items_per_call} {b.unit}"),
+        ("parameters", a.parameters, b.parameters),
+        ("torch", _public(a.versions["torch"]), _public(b.versions["torch"])),
+    ]
+    if "cpu" in (a.device, b.device):
+        pairs.append(("threads", a.threads, b.threads))
+    if "mps" in (a.device, b.device):
+        pairs.append(("system", _major(a.machine.release), _major(b.machine.release)))
+    for name, one, other in pairs:
+        if one != other:
+            yield f"{name} {one} and {other}"
+    if a.source_hash != b.source_hash:
+        yield "the source of the workload"
+    if bool(a.machine.virtual) != bool(b.machine.virtual):
+        yield "one is a virtual machine"
+    if a.emulated or b.emulated:
+        yield "an emulated device"
+
+
+def _public(version: str) -> str:
+    """Drop the local part: 2.13.0+cpu is 2.13.0 as built for machines without CUDA."""
+    return version.partition("+")[0]
+
+
+def _major(release: str) -> str:
+    return release.partition(".")[0]

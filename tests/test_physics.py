@@ -1,0 +1,58 @@
+"""What a time implies, worked by hand, and which times no machine can have."""
+
+from __future__ import annotations
+
+import pytest
+
+from metalassay import physics
+
+
+def test_rates_are_counts_over_seconds() -> None:
+    assert physics.gflop_per_second(3_000_000_000, 1.5) == 2.0
+    assert physics.gb_per_second(500_000_000, 0.25) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("gb_s", "bandwidth", "share"),
+    [
+        (30.0, 120.0, 0.25),
+        (120.0, 120.0, 1.0),
+        (120.1, 120.0, None),  # an upper bound above the whole says nothing
+        (30.0, None, None),
+    ],
+)
+def test_the_share_of_the_bandwidth_is_a_bound_or_nothing(
+    gb_s: float, bandwidth: float | None, share: float | None
+) -> None:
+    assert physics.bandwidth_share(gb_s, bandwidth) == share
+
+
+@pytest.mark.parametrize(
+    ("gflop_s", "device", "dtype", "peak", "refused"),
+    [
+        # float32: up to the peak and the 15 % by which an estimated peak may be off
+        (4_000.0, "mps", "float32", 4.0, False),
+        (4_599.0, "mps", "float32", 4.0, False),
+        (4_601.0, "mps", "float32", 4.0, True),
+        # half types: up to twice that
+        (9_199.0, "mps", "float16", 4.0, False),
+        (9_201.0, "mps", "float16", 4.0, True),
+        (9_201.0, "mps", "bfloat16", 4.0, True),
+        # an unknown peak is not guessed, and the GPU's says nothing about the CPU
+        (1e9, "mps", "float32", None, False),
+        (1e9, "cpu", "float32", 4.0, False),
+    ],
+)
+def test_more_arithmetic_than_the_chip_has_is_refused(
+    gflop_s: float, device: str, dtype: str, peak: float | None, *, refused: bool
+) -> None:
+    reason = physics.impossible(gflop_s, device=device, dtype=dtype, peak_tflop_s=peak)
+    assert (reason is not None) == refused
+
+
+def test_a_refusal_gives_its_reason_and_not_the_number() -> None:
+    reason = physics.impossible(123_456.0, device="mps", dtype="float32", peak_tflop_s=4.0)
+    assert reason == (
+        "faster than the chip's arithmetic (4 TFLOP/s in float32) allows; "
+        "the clock most likely stopped before the device did"
+    )

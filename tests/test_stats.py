@@ -1,0 +1,96 @@
+"""Throughput, ratios, and when a ratio would mislead; the numbers are worked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import StatisticsError
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metalassay import runs, stats
+from metalassay.records import Measurement
+
+DATA = Path(__file__).parent / "data" / "runs"
+M4 = runs.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
+M4_PRO = runs.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
+
+
+def test_throughput_turns_the_median_and_the_quartiles_of_the_times_over() -> None:
+    # times in order: 1, 2, 4, 5, 10: median 4, quartiles 2 and 5
+    found = stats.throughput([10.0, 1.0, 4.0, 5.0, 2.0], items=20)
+    assert found == stats.Throughput(median=5.0, slow=4.0, fast=10.0, rounds=5)
+
+
+def test_an_even_number_of_rounds_has_the_mean_of_the_middle_two_as_its_median() -> None:
+    # 1, 2, 3, 4: median 2.5, quartiles 1.75 and 3.25
+    found = stats.throughput([4.0, 3.0, 2.0, 1.0], items=1)
+    assert found == stats.Throughput(1 / 2.5, 1 / 3.25, 1 / 1.75, 4)
+
+
+def test_three_rounds_have_no_quartiles() -> None:
+    assert stats.throughput([1.0, 2.0, 4.0], items=8) == stats.Throughput(4.0, None, None, 3)
+
+
+def test_no_round_has_no_throughput() -> None:
+    with pytest.raises(StatisticsError):
+        stats.throughput([], items=1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1e-7, 86_400), min_size=4, max_size=30), st.integers(1, 10**12))
+def test_the_median_lies_between_the_quartiles(seconds: list[float], items: int) -> None:
+    found = stats.throughput(seconds, items)
+    assert found.slow is not None
+    assert found.fast is not None
+    assert found.slow <= found.median * (1 + 1e-12)
+    assert found.median <= found.fast * (1 + 1e-12)
+
+
+def test_a_ratio_says_how_many_times_the_first_the_second_is() -> None:
+    slow, fast = stats.throughput([0.4], 100), stats.throughput([0.1], 100)
+    assert stats.ratio(slow, fast) == 4.0
+    assert stats.ratio(fast, slow) == 0.25
+
+
+def test_two_machines_that_ran_the_same_are_comparable() -> None:
+    assert stats.comparable(M4, M4_PRO) == []
+
+
+CPU = replace(M4, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reasons"),
+    [
+        (M4, replace(M4, workload="gpt-tiny"), ["workload transit-cnn and gpt-tiny"]),
+        (M4, replace(M4, mode="infer"), ["mode train and infer"]),
+        (M4, replace(M4, dtype="bfloat16"), ["dtype float32 and bfloat16"]),
+        (M4, replace(M4, batch_size=128), ["batch 64 and 128"]),
+        (M4, replace(M4, items_per_call=32), ["items per call 64 samples and 32 samples"]),
+        (M4, replace(M4, unit="tokens"), ["items per call 64 samples and 64 tokens"]),
+        (M4, replace(M4, parameters=1), ["parameters 42113 and 1"]),
+        (M4, replace(M4, source_hash="c0ffee0000000001"), ["the source of the workload"]),
+        (M4, replace(M4, versions={"torch": "2.12.0"}), ["torch 2.13.0 and 2.12.0"]),
+        (M4, replace(M4, versions={"torch": "2.13.0+cpu"}), []),
+        (M4, replace(M4, threads=8), []),
+        (CPU, replace(CPU, threads=8), ["threads 4 and 8"]),
+        (M4, replace(M4, emulated=True), ["an emulated device"]),
+        (M4, replace(M4, machine=replace(M4.machine, release="macOS 15.4")), []),
+        (
+            M4,
+            replace(M4, machine=replace(M4.machine, release="macOS 26.0")),
+            ["system macOS 15 and macOS 26"],
+        ),
+        (CPU, replace(CPU, machine=replace(M4.machine, release="macOS 26.0")), []),
+        (M4, replace(M4, machine=replace(M4.machine, virtual=True)), ["one is a virtual machine"]),
+        (M4, CPU, ["device mps and cpu"]),
+    ],
+)
+def test_what_ran_differently_is_not_comparable(
+    one: Measurement, other: Measurement, reasons: list[str]
+) -> None:
+    assert stats.comparable(one, other) == reasons
+    assert len(stats.comparable(other, one)) == len(reasons)
