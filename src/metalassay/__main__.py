@@ -1,0 +1,7 @@
+"""`python -m metalassay`."""
+
+import sys
+
+from metalassay.cli import main
+
+sys.exit(main())
