@@ -1,0 +1,86 @@
+"""Ends what https://github.com/huggingface/accelerate/pull/1531 turned into an error: no data.
+
+``DataLoaderDispatcher`` is what accelerate makes of every iterable dataset by default. When the
+first fetch finds nothing, it goes on to hand out a batch that is None: a ``ValueError`` in one
+process (#1531 made it, on purpose), a ``TypeError`` about NoneType in several, and in both the
+loader stays behind in ``GradientState``. With this patch the loop ends after zero batches, as over
+any empty iterable. The first fetch has told every process that there is nothing, so all of them end.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FunctionType
+from typing import Any
+
+from metalassay.patches.layers import layer, stock
+
+_AWAITED = "_metalassay_first_fetch"
+"""Set on a loader between the start of its loop and its first fetch."""
+
+
+class _NothingToDispatchError(Exception):
+    """Leaves the stock generator from inside its first fetch; never seen outside this module."""
+
+
+def is_affected(function: FunctionType) -> bool:
+    """Say whether the generator function still raises that ``ValueError``: its text is a constant."""
+    return any(
+        isinstance(each, str) and each.startswith("Batch does not contain any data")
+        for each in function.__code__.co_consts
+    )
+
+
+@contextmanager
+def patch() -> Iterator[bool]:
+    """Let empty dispatchers end inside the ``with`` block; yields whether there was need to.
+
+    Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    """
+    from accelerate.data_loader import DataLoaderDispatcher
+
+    if not is_affected(stock(DataLoaderDispatcher, "__iter__")):
+        yield False
+        return
+    with ExitStack() as layers:
+        layers.enter_context(layer(DataLoaderDispatcher, "_fetch_batches", _telling, level=0))
+        layers.enter_context(layer(DataLoaderDispatcher, "__iter__", _ending_when_told, level=0))
+        yield True
+
+
+def _telling(below: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
+    @functools.wraps(below)
+    def _fetch_batches(self: Any, iterator: Any) -> tuple[Any, Any]:
+        first = self.__dict__.pop(_AWAITED, False)
+        batch, info = below(self, iterator)
+        # The same test by which the stock loop finds its end, one fetch earlier.
+        if first and self._stop_iteration and info[0] is None:
+            raise _NothingToDispatchError
+        return batch, info
+
+    return _fetch_batches
+
+
+def _ending_when_told(
+    below: Callable[[Any], Generator[Any, None, None]],
+) -> Callable[[Any], Generator[Any, None, None]]:
+    @functools.wraps(below)
+    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
+        generator = below(self)
+        self.__dict__[_AWAITED] = True
+        try:
+            first = next(generator)
+        except StopIteration:  # every batch was skipped
+            return
+        except _NothingToDispatchError:
+            self.end()
+            return
+        finally:
+            self.__dict__.pop(_AWAITED, None)
+        yield first
+        del first  # let go of it when the next one is asked for, as upstream does
+        yield from generator
+
+    return __iter__

@@ -1,0 +1,50 @@
+"""Corrects the typo of accelerate 1.8.0, https://github.com/huggingface/accelerate/pull/3645.
+
+``prepare_data_loader`` reads ``new_dataset.n_shard``; the attribute is called ``n_shards``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import CodeType
+
+_lock = threading.Lock()
+_users = 0
+_stock: CodeType | None = None
+
+
+def is_affected(code: CodeType) -> bool:
+    """Say whether the function's code reads an attribute of the misspelt name."""
+    return "n_shard" in code.co_names
+
+
+@contextmanager
+def patch() -> Iterator[bool]:
+    """Spell the attribute correctly inside the ``with`` block; yields whether it was misspelt.
+
+    The function object stays the same one, since other modules have imported it by name; only the
+    name in its code changes. Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    """
+    from accelerate.data_loader import prepare_data_loader
+
+    global _users, _stock
+    with _lock:
+        code = _stock or prepare_data_loader.__code__
+        affected = is_affected(code)
+        if affected:
+            if _users == 0:
+                _stock = code
+                names = tuple("n_shards" if name == "n_shard" else name for name in code.co_names)
+                prepare_data_loader.__code__ = code.replace(co_names=names)
+            _users += 1
+    try:
+        yield affected
+    finally:
+        if affected:
+            with _lock:
+                _users -= 1
+                if _users == 0:
+                    prepare_data_loader.__code__ = _stock
+                    _stock = None

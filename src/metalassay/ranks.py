@@ -1,0 +1,144 @@
+"""Runs a function in several processes that form a gloo group on the loopback interface.
+
+For bugs that need more than one process. The ranks are forked from a server that has imported torch
+and accelerate and done nothing else, so a test pays the imports once and inherits no threads.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import multiprocessing
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+PRELOAD = ("torch", "torch.distributed", "accelerate", "datasets")
+
+
+class RankFailedError(Exception):
+    """A rank raised, died or hung; the message holds each rank's end, one a line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one rank ended: with a ``value``, or with an ``error`` in words."""
+
+    value: Any = None
+    error: str | None = None
+
+
+@functools.cache
+def _server() -> Any:  # a ForkServerContext, which typeshed hides behind platform checks
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOAD))
+    return context
+
+
+def run(
+    body: Callable[..., Any],
+    *arguments: Any,
+    world_size: int = 2,
+    patches: Sequence[str] = (),
+    limit: float = 60.0,
+) -> list[Outcome]:
+    """Call ``body(*arguments)`` in every rank and return how each ended, by rank.
+
+    ``body`` must be a function of a module, its result and arguments picklable. ``patches`` names
+    modules of ``metalassay.patches`` that are on in the ranks. The usual variables (RANK, WORLD_SIZE,
+    MASTER_PORT, …) are set; ``Accelerator(cpu=True)`` reads them. After ``limit`` seconds whatever
+    still runs is killed and counts as hung.
+    """
+    context = _server()
+    port = _free_port()
+    ends, processes = [], []
+    for rank in range(world_size):
+        receiver, sender = context.Pipe(duplex=False)
+        environment = _environment(rank, world_size, port)
+        process = context.Process(
+            target=_rank, args=(sender, environment, list(patches), body, arguments), daemon=True
+        )
+        process.start()
+        sender.close()
+        ends.append(receiver)
+        processes.append(process)
+    try:
+        return _collect(ends, limit)
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+
+
+def values(outcomes: Sequence[Outcome]) -> list[Any]:
+    """Return the values of all ranks, or raise ``RankFailedError`` if one has none."""
+    if any(outcome.error is not None for outcome in outcomes):
+        raise RankFailedError(
+            "\n".join(
+                f"rank {rank}: {outcome.error or f'returned {outcome.value!r}'}"
+                for rank, outcome in enumerate(outcomes)
+            )
+        )
+    return [outcome.value for outcome in outcomes]
+
+
+def _collect(ends: Sequence[Connection], limit: float) -> list[Outcome]:
+    deadline = time.monotonic() + limit
+    outcomes = [Outcome(error=f"hung: no answer in {limit:g} s")] * len(ends)
+    open_ends = list(ends)
+    while open_ends and (left := deadline - time.monotonic()) > 0:
+        ready = wait(open_ends, timeout=left)
+        for end in [end for end in open_ends if end in ready]:
+            try:
+                outcomes[ends.index(end)] = end.recv()
+            except EOFError:
+                outcomes[ends.index(end)] = Outcome(error="died without a word")
+            open_ends.remove(end)
+    return outcomes
+
+
+def _rank(
+    sender: Connection,
+    environment: dict[str, str],
+    patches: Sequence[str],
+    body: Callable[..., Any],
+    arguments: Sequence[Any],
+) -> None:
+    os.environ.update(environment)
+    try:
+        with ExitStack() as stack:
+            for name in patches:
+                stack.enter_context(importlib.import_module(f"metalassay.patches.{name}").patch())
+            outcome = Outcome(value=body(*arguments))
+    except Exception as error:  # noqa: BLE001  (handed on: the caller decides what it means)
+        outcome = Outcome(error=f"{type(error).__name__}: {error}")
+    sender.send(outcome)
+    sender.close()
+    # Neither wait for the other ranks nor tear the group down: both may hang, and nobody asked.
+    os._exit(0)
+
+
+def _environment(rank: int, world_size: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_WORLD_SIZE": str(world_size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "GLOO_SOCKET_IFNAME": "lo0" if os.uname().sysname == "Darwin" else "lo",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
