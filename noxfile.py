@@ -94,6 +94,8 @@ def assay(session: nox.Session, row: dict[str, Any]) -> None:
     session.notify("report")
     target = VERDICTS / f"{row['id']}.json"
     arguments = [each for each in session.posargs if each != "--strict"]
+    if row in QUICK:
+        arguments = ["-m", "not slow", *arguments]
     if why := install(session, "-e", ".[compat]", *row["requires"]):
         write_not_installable(target, row, why)
         end = session.error if "--strict" in session.posargs else session.skip
