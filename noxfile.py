@@ -159,7 +159,7 @@ def report(session: nox.Session) -> None:
 @nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
-    must_install(session, "-e", ".[tests]", *MATRIX["bench"]["requires"])
+    must_install(session, "-e", ".[tests]", *MATRIX["tests"]["requires"])
     session.run("pytest", *session.posargs)
 
 
