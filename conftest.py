@@ -15,7 +15,8 @@ from metalassay.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-pytest_plugins = ["pytester"]  # tests/ runs pytest on invented suites; only this file may ask for it
+# tests/ runs pytest on invented suites; only this file may ask for the plugin.
+pytest_plugins = ["pytester"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
