@@ -46,7 +46,7 @@ def pip_find_links() -> dict[str, str]:
 
 def resolver_sentence(output: str) -> str:
     """Find, in what uv or pip printed, the sentence that says why."""
-    uv = re.search(r"╰─▶ (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
+    uv = re.search(r"(?:╰─▶|cause:) (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
     lines = [uv[1]] if uv else re.findall(r"^(?:error|ERROR): (.+)$", output, re.MULTILINE)
     return " ".join(
         (lines or [output.strip() or "the installer failed and said nothing"])[-1].split()

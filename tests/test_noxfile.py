@@ -27,6 +27,13 @@ UV = """\
 
       hint: something else
 """
+NEWER_UV = """\
+Using Python 3.11.7 environment at: .nox/x
+error: No solution found when resolving dependencies
+  cause: Because transformers==4.52.4 depends on huggingface-hub>=0.30.0,<1.0
+         and you require huggingface-hub>=2, we can conclude that your requirements are unsatisfiable.
+hint: something else
+"""
 PIP = """\
 Collecting accelerate==9.9.9
 ERROR: Could not find a version that satisfies the requirement accelerate==9.9.9 (from versions: 1.0.0)
@@ -54,6 +61,11 @@ def noxfile() -> types.ModuleType:
             UV,
             "Because transformers==5.0.0 depends on huggingface-hub>=1.3.0 and you require"
             " huggingface-hub<1, we can conclude that your requirements are unsatisfiable.",
+        ),
+        (
+            NEWER_UV,
+            "Because transformers==4.52.4 depends on huggingface-hub>=0.30.0,<1.0 and you require"
+            " huggingface-hub>=2, we can conclude that your requirements are unsatisfiable.",
         ),
         (PIP, "No matching distribution found for accelerate==9.9.9"),
         ("error: Failed to fetch: timed out\n", "Failed to fetch: timed out"),

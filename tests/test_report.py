@@ -297,3 +297,15 @@ def test_the_terminal_says_once_what_all_rows_share() -> None:
         in text
     )
     assert "| workload    | mode      |   median items/s |" in text
+
+
+def test_a_set_that_could_not_be_installed_is_no_machine() -> None:
+    (impossible,) = loaded("compat_not_installable").compat
+    elsewhere = replace(impossible, hardware=Hardware("Linux", "6.1", "aarch64", *[None] * 10))
+    made = build([*loaded("compat_fine").compat, elsewhere])
+    assert made.compat is not None
+    assert " and " not in made.compat.caption
+    assert "machine" not in made.compat.fact_names
+    alone = build([elsewhere])
+    assert alone.compat is not None
+    assert alone.compat.caption == "Known bugs by version set"

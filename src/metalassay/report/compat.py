@@ -43,8 +43,11 @@ def table(sets: Sequence[VersionSet]) -> CompatTable | None:
     if not sets:
         return None
     shown = _latest(sets)
-    machines = names(each.hardware for each in shown)
-    shown.sort(key=lambda s: (natural(s.id), machines[identity(s.hardware)], s.started, s.file))
+    # A set that could not be installed ran nowhere; its file knows the platform, not the machine.
+    machines = names(each.hardware for each in shown if not each.not_installable)
+    shown.sort(
+        key=lambda s: (natural(s.id), machines.get(identity(s.hardware), ""), s.started, s.file)
+    )
     by_set = [{bug.id: bug for bug in each.bugs} for each in shown]
     # The latest file knows best what a bug is called now.
     latest = sorted(shown, key=lambda s: s.started)
@@ -52,7 +55,7 @@ def table(sets: Sequence[VersionSet]) -> CompatTable | None:
     older = len(sets) - len(shown)
     used = list(machines.values())
     return CompatTable(
-        caption=f"Known bugs by version set, on {' and '.join(used)}",
+        caption=", on ".join(["Known bugs by version set", *([" and ".join(used)] if used else [])]),
         fact_names=(*_STACK, "platform", *(["machine"] if len(used) > 1 else [])),
         columns=tuple(_column(each, machines) for each in shown),
         rows=tuple(
@@ -115,7 +118,7 @@ def _column(one: VersionSet, machines: Mapping[Hardware, str]) -> Column:
         facts=(
             *(_version(one, package) for package in _STACK),
             f"{system} {one.hardware.machine}",
-            *([machines[identity(one.hardware)]] if len(machines) > 1 else []),
+            *([machines.get(identity(one.hardware), "–")] if len(machines) > 1 else []),
         ),
         reason=one.reason,
         command=one.command,
