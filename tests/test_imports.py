@@ -13,7 +13,16 @@ PACKAGE = Path(__file__).parents[1] / "src" / "metalassay"
 HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pytest")
 
 # Measuring: these import torch or the libraries under test. Everything else reads.
-MEASURING = {"counting", "device", "models", "patches", "ranks", "workloads"}
+MEASURING = {
+    "counting",
+    "device",
+    "guard",
+    "models",
+    "patches",
+    "ranks",
+    "tiny_trainer",
+    "workloads",
+}
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.

@@ -17,6 +17,8 @@ from typing import Any
 
 from metalassay.patches.layers import layer, stock
 
+TARGET = "accelerate.data_loader"
+
 _AWAITED = "_metalassay_first_fetch"
 """Set on a loader between the start of its loop and its first fetch."""
 

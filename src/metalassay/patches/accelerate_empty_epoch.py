@@ -14,6 +14,8 @@ from typing import Any
 
 from metalassay.patches.layers import layer
 
+TARGET = "accelerate.data_loader"
+
 
 @contextmanager
 def patch() -> Iterator[bool]:

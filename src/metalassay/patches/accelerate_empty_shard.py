@@ -18,6 +18,8 @@ from typing import Any
 
 from metalassay.patches.layers import layer, stock
 
+TARGET = "accelerate.data_loader"
+
 
 def is_affected(function: FunctionType) -> bool:
     """Say whether the generator function contains a bare ``yield``.

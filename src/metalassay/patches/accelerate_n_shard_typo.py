@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
 
+TARGET = "accelerate.data_loader"
+
 _lock = threading.Lock()
 _users = 0
 _stock: CodeType | None = None
