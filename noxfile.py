@@ -94,6 +94,7 @@ def assay(session: nox.Session, row: dict[str, Any]) -> None:
     session.notify("report")
     target = VERDICTS / f"{row['id']}.json"
     arguments = [each for each in session.posargs if each != "--strict"]
+    arguments += [f"--bug={bug}" for bug in row.get("bugs", ())]
     if row in QUICK:
         arguments = ["-m", "not slow", *arguments]
     if why := install(session, "-e", ".[compat]", *row["requires"]):
@@ -154,6 +155,28 @@ def report(session: nox.Session) -> None:
     """Make the tables from everything under reports/, and print them."""
     must_install(session, "-e", ".[report]")
     session.run("metalassay", "report")
+
+
+@nox.session(default=False)
+def bisect(session: nox.Session) -> None:
+    """Find the releases between which a bug appears or goes: nox -s bisect -- BUG."""
+    must_install(session, "-e", ".[compat]", *MATRIX["bisect"]["requires"])
+    session.run("metalassay", "bisect", *session.posargs)
+
+
+@nox.session(default=False)
+def resolve(session: nox.Session) -> None:
+    """Ask which rows can be installed, on Linux and on macOS; downloads nothing."""
+    must_install(session, "-e", ".")
+    session.run("metalassay", "resolve", *session.posargs, env=pip_find_links())
+
+
+@nox.session(default=False)
+@nox.parametrize("row", [nox.param(row, id=row["id"]) for row in MATRIX["upstream"]["row"]])
+def upstream(session: nox.Session, row: dict[str, Any]) -> None:
+    """Run a release's own tests, stock and patched: the same tests must end the same way."""
+    must_install(session, "-e", ".", *MATRIX["upstream"]["requires"], *row["requires"])
+    session.run("python", "tools/upstream_tests.py", row["id"])
 
 
 @nox.session(default=False)

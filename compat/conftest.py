@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,6 +27,7 @@ VERSIONS = versions.installed()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("metalassay")
     group.addoption("--verdicts", type=Path, metavar="FILE", help="write the verdicts as JSON")
+    group.addoption("--bug", action="append", metavar="ID", help="run this known bug's tests only")
     group.addoption("--set", metavar="ID", help="the row of matrix.toml that is installed here")
 
 
@@ -80,22 +82,36 @@ def upstream(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+@pytest.fixture(autouse=True)
+def fresh_accelerate() -> None:
+    """Forget what the test before left in accelerate's process-wide state, if it is in use at all."""
+    state = sys.modules.get("accelerate.state")
+    for name in ("GradientState", "AcceleratorState", "PartialState"):
+        if hasattr(state, name):
+            getattr(state, name)._shared_state.clear()
+
+
 def expected_to_fail(item: pytest.Item) -> bool:
     """Say whether the data expects the symptom, on the stock library, with these versions."""
     marked = marked_bug(item)
     return marked is not None and marked[1] is not None and marked[0].hits(VERSIONS, marked[1])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    wanted = config.getoption("--bug")
+    if wanted:
+        kept = [item for item in items if (found := marked_bug(item)) and found[0].id in wanted]
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
     for item in items:
         marked = marked_bug(item)
-        if marked is None or marked[1] is None:
+        if marked is None:
             continue
         masks = [mask for mask in marked[0].masked_by if bugs.get(mask).hits(VERSIONS)]
         if masks:
             item.add_marker(pytest.mark.skip(reason=f"masked by {masks[0]}, which strikes first"))
             continue
-        if not expected_to_fail(item):
+        if marked[1] is None or not expected_to_fail(item):
             continue
         if item.callspec.params.get("upstream") == "stock":
             symptom = marked[0].symptom(marked[1])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
-from metalassay import matrix
+from metalassay import bugs, matrix
 from metalassay.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 ROWS = matrix.load(ROOT)
-TAGS = {"quick", "guide", "newest", "full"}
+# Bugs without rows on both sides, and why.
+OUTSIDE_THE_MATRIX = {
+    "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today"
+}
+TAGS = {"quick", "boundary", "guide", "newest", "full"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -33,6 +38,30 @@ def test_the_guides_environment_is_exactly_the_guides() -> None:
 def test_the_quick_rows_stand_on_both_sides_of_the_repair() -> None:
     quick = {row_id for row_id, row in ROWS.items() if "quick" in row["tags"]}
     assert quick == {f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")}
+
+
+def pins(row: dict[str, Any]) -> dict[str, str]:
+    """Return the versions that a row fixes, by package."""
+    found = {}
+    for text in row["requires"]:
+        requirement = Requirement(text)
+        for specifier in requirement.specifier:
+            if specifier.operator == "==":
+                found[requirement.name] = specifier.version
+    return found
+
+
+@pytest.mark.parametrize("bug", bugs.load(), ids=lambda bug: bug.id)
+def test_the_boundary_rows_stand_on_both_sides_of_every_bug(bug: bugs.Bug) -> None:
+    if bug.id in OUTSIDE_THE_MATRIX:
+        pytest.skip(OUTSIDE_THE_MATRIX[bug.id])
+    rows = [pins(row) for row in ROWS.values() if "boundary" in row["tags"]]
+    packages = set().union(*bug.where) - {"python"}
+    relevant = [row for row in rows if packages <= row.keys()]
+    assert any(bug.hits(row) for row in relevant), "no boundary row is affected"
+    newest = dict.fromkeys(packages, "999")
+    if not bug.hits(newest):
+        assert any(not bug.hits(row) for row in relevant), "no boundary row is healthy"
 
 
 def test_without_a_row_the_environment_at_hand_is_meant() -> None:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-nox = pytest.importorskip("nox")
+from metalassay import matrix
+
+pytest.importorskip("nox")
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,7 +114,9 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
     return found
 
 
-QUICK = [f"compat(accelerate-{v})" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
+QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
+QUICK = [f"compat({row})" for row in QUICK_IDS]
+ROWS = matrix.load(ROOT)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ QUICK = [f"compat(accelerate-{v})" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0",
         (["-s", "compat"], QUICK),
         (["-s", "compat(guide)"], ["compat(guide)"]),
         (["-t", "guide"], ["compat(guide)"]),
-        (["-t", "full"], [*QUICK, "compat(guide)", "compat(newest)"]),
+        (["-t", "full"], [*QUICK, *(f"compat({row})" for row in ROWS if row not in QUICK_IDS)]),
     ],
 )
 def test_the_menu_selects_what_it_says(arguments: list[str], selected: list[str]) -> None:

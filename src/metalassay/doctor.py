@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from metalassay import bugs, versions
@@ -43,8 +43,14 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
 
-def diagnose(installed: Mapping[str, str]) -> Diagnosis:
-    """Hold versions, by package name, against every known bug."""
+def diagnose(installed: Mapping[str, str], ignored: Collection[str] = ()) -> Diagnosis:
+    """Hold versions, by package name, against every known bug but the ``ignored`` ids.
+
+    Raises ``UserError`` for an ignored id that does not exist: it would be a typo, or out of date.
+    """
+    unknown = sorted(set(ignored) - {bug.id for bug in bugs.load()})
+    if unknown:
+        raise UserError(f"known_bugs has no bug {unknown[0]!r}", "metalassay explain --list")
     findings = tuple(
         Finding(
             bug=bug.id,
@@ -59,7 +65,7 @@ def diagnose(installed: Mapping[str, str]) -> Diagnosis:
             cures=bug.cures,
         )
         for bug in bugs.load()
-        if bug.hits(installed)
+        if bug.id not in ignored and bug.hits(installed)
     )
     return Diagnosis(dict(installed), findings)
 

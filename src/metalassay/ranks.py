@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-PRELOAD = ("torch", "torch.distributed", "accelerate", "datasets")
+# torch._dynamo is what constructing DDP or an optimizer imports, sympy and all.
+PRELOAD = ("torch", "torch.distributed", "torch._dynamo", "accelerate", "datasets")
 
 
 class RankFailedError(Exception):
@@ -61,7 +62,7 @@ def run(
         receiver, sender = context.Pipe(duplex=False)
         environment = _environment(rank, world_size, port)
         process = context.Process(
-            target=_rank, args=(sender, environment, list(patches), body, arguments), daemon=True
+            target=_rank, args=(sender, environment, list(patches), body, arguments)
         )
         process.start()
         sender.close()

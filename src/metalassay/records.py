@@ -214,7 +214,10 @@ def _test(test: Field) -> BugTest:
 def _judged_otherwise(bugs: Iterable[BugResult]) -> Iterator[str]:
     """Yield where a recorded word is not the one that its own tests lead to."""
     for bug in bugs:
-        word = verdict.decide(verdict.TestRun(t.upstream, t.affected, t.outcome) for t in bug.tests)
+        word = verdict.decide(
+            verdict.TestRun(t.upstream, t.affected, t.outcome, control=t.symptom is None)
+            for t in bug.tests
+        )
         if word != bug.verdict:
             yield f'{bug.id} is called "{bug.verdict}", but its tests say "{word}"'
 

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
 
+from metalassay.patches.accelerate_empty_shard import leave
 from metalassay.patches.layers import layer, stock
 
 TARGET = "accelerate.data_loader"
@@ -77,7 +78,7 @@ def _ending_when_told(
         except StopIteration:  # every batch was skipped
             return
         except _NothingToDispatchError:
-            self.end()
+            leave(self)
             return
         finally:
             self.__dict__.pop(_AWAITED, None)

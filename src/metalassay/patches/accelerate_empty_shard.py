@@ -51,6 +51,16 @@ def patch() -> Iterator[bool]:
         yield True
 
 
+def leave(loader: Any) -> None:
+    """Take a loader out of accelerate's GradientState, as its own loop does after the last batch."""
+    # Asked of the class: loaders hand unknown attributes on to the DataLoader they wrap.
+    if hasattr(type(loader), "end"):
+        loader.end()
+    elif hasattr(loader.gradient_state, "_remove_dataloader"):  # 0.17 to 0.20
+        loader.gradient_state._remove_dataloader(loader)
+    # Before 0.17 GradientState knew no loaders.
+
+
 def _ending_when_empty(
     below: Callable[[Any], GeneratorType[Any, None, None]],
 ) -> Callable[[Any], Generator[Any, None, None]]:
@@ -63,7 +73,7 @@ def _ending_when_empty(
             frame = generator.gi_frame
             if first is None and frame is not None and "current_batch" not in frame.f_locals:
                 generator.close()
-                self.end()
+                leave(self)
                 return
             yield first
             # Upstream lets go of a batch as soon as the next one is asked for; so do we.

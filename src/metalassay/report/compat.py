@@ -55,7 +55,9 @@ def table(sets: Sequence[VersionSet]) -> CompatTable | None:
     older = len(sets) - len(shown)
     used = list(machines.values())
     return CompatTable(
-        caption=", on ".join(["Known bugs by version set", *([" and ".join(used)] if used else [])]),
+        caption=", on ".join(
+            ["Known bugs by version set", *([" and ".join(used)] if used else [])]
+        ),
         fact_names=(*_STACK, "platform", *(["machine"] if len(used) > 1 else [])),
         columns=tuple(_column(each, machines) for each in shown),
         rows=tuple(

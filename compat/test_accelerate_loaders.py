@@ -1,0 +1,119 @@
+"""accelerate's loaders with data, in one process: preparing, skipping, breaking off."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from metalassay import versions
+
+if not {"accelerate", "torch"} <= versions.installed().keys():
+    pytest.skip("accelerate or torch is not installed", allow_module_level=True)
+
+# One that is there and cannot be imported is an error, not a skip.
+import accelerate
+from accelerate import data_loader
+from torch.utils.data import DataLoader, IterableDataset
+
+BREAK = "accelerate-break-keeps-loader"
+BY_LENGTH = "accelerate-batch-sampler-without-batch-size"
+DISPATCH = "accelerate-dispatch-non-tensor"
+
+
+def prepared(rows: Any, **options: Any) -> Any:
+    return accelerate.Accelerator(cpu=True).prepare(DataLoader(rows, **options))
+
+
+@pytest.mark.slow
+@pytest.mark.bug("accelerate-n-shard-typo", symptom="attribute")
+def test_a_sharded_stream_of_datasets_is_prepared_for_two_processes(upstream: str) -> None:
+    if "datasets" not in versions.installed():
+        pytest.skip("datasets is not installed")
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"x": [1, 2, 3, 4]}).to_iterable_dataset(num_shards=4)
+    accelerate.Accelerator(cpu=True)
+    # What rank 0 of two does; no second process is needed to see it.
+    loader = data_loader.prepare_data_loader(
+        DataLoader(rows.with_format("torch")),
+        num_processes=2,
+        process_index=0,
+        dispatch_batches=False,
+    )
+    assert len(list(loader)) == 2
+
+
+@pytest.mark.bug("accelerate-skip-past-end-negative-len", symptom="negative")
+def test_a_loader_skipped_past_its_end_has_length_zero(upstream: str) -> None:
+    if not hasattr(data_loader, "skip_first_batches"):
+        pytest.skip("this accelerate has no skip_first_batches")
+    assert len(data_loader.skip_first_batches(prepared([1, 2, 3, 4], batch_size=2), 3)) == 0
+
+
+def broken_off() -> Any:
+    """Return a loader that nobody but the caller holds, after its loop was left by a break."""
+    rows: Any = [1, 2, 3, 4]
+    accelerator = accelerate.Accelerator(cpu=True)
+    loader = accelerator.prepare(DataLoader(rows, batch_size=2))
+    for _batch in loader:
+        break
+    getattr(accelerator, "_dataloaders", []).clear()
+    return loader
+
+
+@pytest.mark.bug(BREAK, symptom="kept")
+def test_a_loader_that_was_broken_off_is_freed(upstream: str) -> None:
+    loader = weakref.ref(broken_off())
+    gc.collect()
+    assert loader() is None, "the loader is still alive"
+
+
+@pytest.mark.bug(BREAK, symptom="inside")
+def test_the_gradient_state_leaves_a_loader_that_was_broken_off(upstream: str) -> None:
+    state: Any = getattr(broken_off(), "gradient_state", None)
+    gc.collect()
+    if not hasattr(state, "in_dataloader"):
+        pytest.skip("the gradient state of this accelerate holds no loaders")
+    assert not state.in_dataloader, "GradientState is still inside the loader"
+
+
+class Texts(IterableDataset[dict[str, Any]]):
+    """Two rows with a column that is no tensor."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter([{"x": 1.0, "text": "a"}, {"x": 2.0, "text": "b"}])
+
+
+@pytest.mark.bug(DISPATCH, symptom="one-process")
+def test_a_stream_with_a_text_column_is_dispatched(upstream: str) -> None:
+    assert [batch["text"] for batch in prepared(Texts(), batch_size=2)] == [["a", "b"]]
+
+
+class ByLength:
+    """A sampler of batches of different sizes, so it has no batch size to tell."""
+
+    sampler = range(6)
+    drop_last = False
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([[0], [1, 2], [3, 4, 5]])
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.mark.bug(BY_LENGTH, symptom="refused")
+def test_batches_of_different_sizes_are_shared_by_two_processes(upstream: str) -> None:
+    accelerate.Accelerator(cpu=True)
+    rows: Any = range(6)
+    shares = [
+        data_loader.prepare_data_loader(
+            DataLoader(rows, batch_sampler=ByLength()), num_processes=2, process_index=rank
+        )
+        for rank in range(2)
+    ]
+    assert [len(list(share)) for share in shares] == [2, 2]

@@ -1,0 +1,81 @@
+"""transformers next to other packages: what imports, what the metadata admit, what was removed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from metalassay import versions
+
+if "transformers" not in versions.installed():
+    pytest.skip("transformers is not installed", allow_module_level=True)
+
+REMOVED = "training-arguments-removed"
+
+
+def import_in_a_fresh_process(statement: str) -> None:
+    """Run ``statement`` in a new interpreter; raise ``ImportError`` with its last words if it fails."""
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
+    if done.returncode:
+        raise ImportError(done.stderr.strip()[-2000:])
+
+
+@pytest.mark.slow
+@pytest.mark.bug("transformers4-needs-hub-below-1", symptom="import-error")
+def test_transformers_imports_with_this_hub(upstream: str) -> None:
+    import_in_a_fresh_process("import transformers")
+
+
+@pytest.mark.slow
+@pytest.mark.bug("transformers5-needs-get-module-size", symptom="import-error")
+def test_the_trainer_imports_with_this_accelerate(upstream: str) -> None:
+    if "accelerate" not in versions.installed():
+        pytest.skip("accelerate is not installed")
+    import_in_a_fresh_process("from transformers import Trainer")
+
+
+@pytest.mark.slow
+@pytest.mark.bug("peft-hybridcache-transformers5", symptom="import-error")
+def test_peft_imports_with_this_transformers(upstream: str) -> None:
+    if "peft" not in versions.installed():
+        pytest.skip("peft is not installed")
+    import_in_a_fresh_process("import peft")
+
+
+@pytest.mark.bug("transformers-torch-extra-caps-torch", symptom="capped")
+def test_the_torch_extra_admits_the_torch_that_is_installed(upstream: str) -> None:
+    from packaging.requirements import Requirement
+
+    if "torch" not in versions.installed():
+        pytest.skip("torch is not installed")
+    torch = versions.installed()["torch"].partition("+")[0]
+    extra = [
+        each
+        for each in map(Requirement, metadata.requires("transformers") or ())
+        if each.name == "torch" and each.marker and each.marker.evaluate({"extra": "torch"})
+    ]
+    refusing = [str(each) for each in extra if not each.specifier.contains(torch)]
+    assert not refusing, f"transformers[torch] refuses torch {torch}: {refusing}"
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED, symptom="evaluation-strategy")
+def test_training_arguments_take_evaluation_strategy(upstream: str, tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    TrainingArguments(str(tmp_path), evaluation_strategy="no", report_to=[], use_cpu=True)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED, symptom="trainer-tokenizer")
+def test_the_trainer_takes_a_tokenizer(upstream: str, tmp_path: Path) -> None:
+    from transformers import Trainer, TrainingArguments
+
+    from metalassay.tiny_trainer import gpt2
+
+    arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
+    Trainer(model=gpt2(), args=arguments, tokenizer=None)

@@ -1,0 +1,268 @@
+"""Turns a training of zero steps into an error that names the cause.
+
+Since accelerate 1.9.0 an empty loader no longer crashes: transformers' Trainer, and GRPO with it,
+ends as a success with ``global_step == 0`` and saves the model it started from. Three ways to be
+told instead::
+
+    from metalassay import guard
+
+    with guard.no_zero_steps():  # any Trainer, however it was made
+        trainer.train()
+
+    Trainer(..., callbacks=[guard.callback()])  # this Trainer
+
+    for batch in guard.no_empty(loader):  # a loop of one's own, with or without accelerate
+        ...
+
+Each raises ``ZeroStepsError``, as in "the training took no step: 2 unique prompts, one generation
+batch needs 4". Importing this module imports neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any
+
+from metalassay.errors import UserError
+from metalassay.patches import accelerate_empty_shard
+from metalassay.patches.layers import layer
+
+_MISSING = object()
+
+
+class ZeroStepsError(UserError):
+    """A training took no step, or a pass over a loader gave no batch."""
+
+
+@contextmanager
+def no_zero_steps() -> Iterator[None]:
+    """Raise ``ZeroStepsError`` from every ``Trainer.train`` in the block that takes no step.
+
+    Holds for the whole process while the block runs, subclasses included as long as they call
+    ``Trainer.train``; afterwards transformers is as it was. Where accelerate is older than 1.9.0 and
+    would crash on an empty loader, that crash is turned into the same error. A resume that finds
+    nothing left to do is no step either. Raises ``ModuleNotFoundError`` without transformers
+    or accelerate.
+    """
+    from transformers import Trainer
+
+    with ExitStack() as stack:
+        stack.enter_context(accelerate_empty_shard.patch())
+        stack.enter_context(layer(Trainer, "train", _guarded, level=0))
+        yield
+
+
+def callback() -> Any:
+    """Return a ``TrainerCallback`` that raises ``ZeroStepsError`` when a training took no step.
+
+    It sees what the Trainer survives: before accelerate 1.9.0 an empty loader crashes first.
+    Raises ``ModuleNotFoundError`` without transformers.
+    """
+    return _callback_class()()
+
+
+class _NoEmpty:
+    """A loader that must yield something; everything else it leaves to the loader it wraps."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[Any]:
+        # The generator of accelerate < 1.9.0 is chosen when iter() is called, so that is as long as
+        # the patch must hold; it ends an empty pass instead of yielding a None that is no batch.
+        with accelerate_empty_shard.patch() if "accelerate" in sys.modules else nullcontext():
+            batches = iter(self._loader)
+        first = next(batches, _MISSING)
+        if first is _MISSING:
+            raise _error("the loader yielded no batch", *why_empty(self._loader))
+        yield first
+        del first  # a batch may be large: it belongs to the loop now
+        yield from batches
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_loader":  # not there yet: being copied or unpickled
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+
+def no_empty(loader: Any) -> Any:
+    """Wrap an iterable so that a pass over it that yields nothing raises ``ZeroStepsError``.
+
+    Wrap what ``Accelerator.prepare`` returns, not what goes into it. Batches, their order, the
+    length and all attributes are those of ``loader``::
+
+        loader = guard.no_empty(accelerator.prepare(loader))
+        for epoch in range(3):
+            for batch in loader:
+                ...
+    """
+    return _NoEmpty(loader)
+
+
+def why_empty(loader: Any) -> tuple[str, str]:
+    """Return why ``loader`` yields nothing, and what to do; found by looking, nothing is iterated.
+
+    ``loader`` is a torch DataLoader, what accelerate made of one, or any iterable.
+    """
+    dataset = getattr(loader, "dataset", loader)
+    rows = _length(dataset)
+    if rows == 0:
+        return (
+            "the dataset has 0 rows",
+            "print len() of the dataset after each filter, split and select that made it",
+        )
+    if rows is None:
+        return (
+            "the dataset is an iterable, and it yielded nothing",
+            "look at next(iter(dataset)): a filter that keeps nothing, a generator that was read"
+            " before, a resume past the end, or a shard without files",
+        )
+    samplers = _samplers(loader)
+    return (
+        _too_few_prompts(samplers)
+        or _skipped(loader, samplers)
+        or _dropped(loader, samplers, rows)
+        or (
+            f"the dataset has {_count(rows, 'row')}, the loader says its length is"
+            f" {_length(loader)}, and it yielded nothing",
+            "look at what the sampler gives: list(loader.batch_sampler)",
+        )
+    )
+
+
+def _too_few_prompts(samplers: list[Any]) -> tuple[str, str] | None:
+    """Recognise TRL's RepeatSampler: it drops the chunk of prompts that fills no whole batch."""
+    for each in samplers:
+        if not hasattr(each, "mini_repeat_count"):
+            continue
+        prompts, needed = each.num_samples, each.batch_size
+        if prompts < needed:
+            return (
+                f"{_count(prompts, 'unique prompt')}, one generation batch needs {needed}, and the"
+                " sampler throws an incomplete one away",
+                "add prompts, or lower gradient_accumulation_steps, steps_per_generation or"
+                " generation_batch_size",
+            )
+    return None
+
+
+def _skipped(loader: Any, samplers: list[Any]) -> tuple[str, str] | None:
+    for each in (loader, *samplers):
+        skipped, inner = getattr(each, "skip_batches", 0), getattr(each, "batch_sampler", None)
+        there = _length(inner)
+        if skipped and there is not None and there <= skipped:
+            return (
+                f"{_count(skipped, 'batch', 'batches')} were to be skipped and there are {there}",
+                "skip at most len(loader) - 1 batches: skip_first_batches counts within one epoch",
+            )
+    return None
+
+
+def _dropped(loader: Any, samplers: list[Any], rows: int) -> tuple[str, str] | None:
+    batch_size, processes = None, 1
+    for each in samplers:
+        batch_size = getattr(each, "batch_size", None) or batch_size
+        if not getattr(each, "split_batches", False):
+            processes = max(processes, getattr(each, "num_processes", 1))
+    drops = any(getattr(each, "drop_last", False) for each in (loader, *samplers))
+    if not drops or not batch_size or rows >= batch_size * processes:
+        return None
+    each_process = f" on each of {processes} processes" if processes > 1 else ""
+    return (
+        f"{_count(rows, 'row')}, one batch needs {batch_size}{each_process}, and drop_last throws"
+        " the incomplete batch away",
+        "use a smaller batch, more rows, or drop_last=False (dataloader_drop_last=False)",
+    )
+
+
+def _samplers(loader: Any) -> list[Any]:
+    """Return the batch sampler and what it is wrapped around, outermost first."""
+    found: list[Any] = []
+    here = getattr(loader, "batch_sampler", None)
+    while here is not None and not any(here is each for each in found):
+        found.append(here)
+        here = getattr(here, "batch_sampler", None) or getattr(here, "sampler", None)
+    return found
+
+
+def _length(sized: Any) -> int | None:
+    """Return ``len(sized)``, or None where it has none, or a wrong one."""
+    try:
+        return len(sized)
+    except (TypeError, ValueError, NotImplementedError):
+        # No __len__, torch's IterableDataset refusing, or accelerate's negative length after a skip.
+        return None
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _error(what: str, cause: str, next_step: str) -> ZeroStepsError:
+    return ZeroStepsError(f"{what}: {cause}", next_step)
+
+
+def _why_no_step(args: Any, state: Any, seen: Any, loader: Any) -> tuple[str, str]:
+    """Return why a Trainer took no step, and what to do; ``seen`` is our callback."""
+    if seen.began and seen.began >= state.max_steps:
+        return (
+            f"it was resumed at step {seen.began} of {state.max_steps}, nothing was left to do",
+            "raise max_steps or num_train_epochs, or train without resume_from_checkpoint",
+        )
+    if args.max_steps <= 0 and args.num_train_epochs <= 0:
+        return f"num_train_epochs is {args.num_train_epochs:g}", "ask for an epoch or for max_steps"
+    if seen.saw_batch:
+        return (
+            "there were batches, and none ended in an optimizer step",
+            "look for a callback that ends the training, or for a loop that skips the step",
+        )
+    return why_empty(loader)
+
+
+def _on_train_begin(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+    self.began = state.global_step  # not 0 in a resumed training
+    self.saw_batch = False
+
+
+def _on_step_begin(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+    self.saw_batch = True
+
+
+def _on_train_end(self: Any, args: Any, state: Any, control: Any, **others: Any) -> None:
+    if state.global_step <= self.began:
+        why = _why_no_step(args, state, self, others["train_dataloader"])
+        raise _error("the training took no step", *why)
+
+
+@functools.cache
+def _callback_class() -> type:
+    from transformers import TrainerCallback
+
+    return type(
+        "NoZeroSteps",
+        (TrainerCallback,),
+        {
+            "on_train_begin": _on_train_begin,
+            "on_step_begin": _on_step_begin,
+            "on_train_end": _on_train_end,
+        },
+    )
+
+
+def _guarded(below: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(below)
+    def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        ours = callback()
+        self.add_callback(ours)
+        try:
+            return below(self, *args, **kwargs)
+        finally:
+            self.remove_callback(ours)
+
+    return train

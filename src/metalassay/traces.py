@@ -1,0 +1,126 @@
+"""The text of tracebacks and logs: read its end, take off what terminals and loggers add, find errors.
+
+Knows Python's ways to print an exception, and no bug.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import textwrap
+from collections import deque
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from metalassay.fields import printable
+
+MOST_BYTES = 8 * 2**20
+"""How much of a log is read: its end, where tracebacks stand."""
+
+_LONGEST_LINE = 4_000  # a longer one is split, so that no pattern scans megabytes
+_LINK = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # terminal links, which rich writes
+_BOX = re.compile(r"^[ \t]*[│┃╭╰╮╯┏┗]+[─━]*|[ \t]*[│┃╭╰╮╯┓┛]+[ \t]*$", re.MULTILINE)
+_QUOTES = str.maketrans("‘’“”", "''\"\"")  # noqa: RUF001  (what web pages make of quotes)
+_ERROR = r"[A-Za-z_][\w.]{0,99}?(?:Error|Exception|Warning|Interrupt|Iteration|Exit|Failure)"
+# Anywhere in a line: rank, time stamp, logger and bars of exception groups come before it.
+_TYPE = re.compile(rf"(?<![\w.])({_ERROR})(?::[ \t]+|\((?=[\"']))")
+# The beginning of a string in a line of source, which tracebacks print: nobody said it yet.
+_SOURCE = re.compile(
+    r"(?:[\s❱│>-]*\d+|\s{2,})?[\s❱│]*(?:raise\s+[\w.]+\(|(?<=\s))[bfru]{0,2}[\"'][^\"']*$"
+)
+_ELLIPSIS = re.compile(r"(?:…|\.\.\.)[ \t\"')]*$")
+
+
+def read_tail(stream: BinaryIO, most: int) -> tuple[str, int]:
+    """Read a stream to its end; return its last ``most`` bytes as text and how many came before.
+
+    Bytes that are no UTF-8 become marks. NUL goes, so UTF-16 logs (PowerShell) read as well.
+    """
+    blocks: deque[bytes] = deque()
+    kept = seen = 0
+    while block := stream.read(2**16):
+        blocks.append(block)
+        kept += len(block)
+        seen += len(block)
+        while kept - len(blocks[0]) >= most:
+            kept -= len(blocks.popleft())
+    tail = b"".join(blocks)[-most:]
+    return tail.replace(b"\0", b"").decode("utf-8", "replace"), seen - len(tail)
+
+
+def clean(text: str) -> str:
+    """Take off colours, boxes, carriage returns and typographic quotes; split endless lines."""
+    text = _LINK.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = _BOX.sub("", printable(text).translate(_QUOTES))
+    if "Traceback (most recent call last):\\n" in text:  # a log of JSON objects
+        text = text.replace("\\n", "\n")
+    return re.sub(rf"[^\n]{{{_LONGEST_LINE}}}", r"\g<0>\n", text)
+
+
+def exceptions(text: str, most: int = 20) -> tuple[str, ...]:
+    """Return the exceptions of a text as ``Type: message``, the last first."""
+    lines = deque(
+        (
+            text[found.start() : _line_end(text, found.end())]
+            for found in _TYPE.finditer(text)
+            if not text.endswith("raise ", 0, found.start())
+        ),
+        maxlen=most,
+    )
+    return tuple(shorten(line) for line in reversed(lines))
+
+
+def exception_before(text: str, position: int) -> str | None:
+    """Return the name of the last exception type on the line before ``position``, if there is one."""
+    types = _TYPE.findall(_before(text, position))
+    return types[-1].rpartition(".")[2] if types else None
+
+
+def is_source(text: str, position: int) -> bool:
+    """Say whether ``position`` lies in a string of a line of source, not in something printed."""
+    return bool(_SOURCE.match(_before(text, position)))
+
+
+def are_strangers(one: str, other: str) -> bool:
+    """Say whether two exceptions are builtin and neither is a kind of the other.
+
+    Of a library's own type nothing is known: it may well wrap the other.
+    """
+    first, second = getattr(builtins, one, None), getattr(builtins, other, None)
+    if not isinstance(first, type) or not isinstance(second, type):
+        return False
+    return not (issubclass(first, second) or issubclass(second, first))
+
+
+def cut_lines(text: str, most: int = 20) -> Iterator[tuple[int, str]]:
+    """Yield offset and text, without the dots, of the last lines that end in dots, and the last."""
+    start, found = 0, deque[tuple[int, str]](maxlen=most)
+    last = (0, "")
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip()
+        if dots := _ELLIPSIS.search(bare):
+            found.append((start, bare[: dots.start()]))
+        elif bare:
+            last = (start, bare)
+        start += len(line)
+    yield from reversed(found)
+    yield last
+
+
+def line_at(text: str, start: int, end: int) -> str:
+    """Return the line or lines that ``start`` to ``end`` lie in."""
+    return text[text.rfind("\n", 0, start) + 1 : _line_end(text, end)]
+
+
+def shorten(line: str) -> str:
+    """Return one line of at most 300 characters."""
+    return textwrap.shorten(line, 300, placeholder=" …")
+
+
+def _before(text: str, position: int) -> str:
+    return text[max(text.rfind("\n", 0, position) + 1, position - 500) : position]
+
+
+def _line_end(text: str, position: int) -> int:
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end

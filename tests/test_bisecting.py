@@ -1,0 +1,94 @@
+"""Finding the releases at which a bug changes, with as few runs as that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pytest
+
+from metalassay import bisecting, bugs
+
+TEXT = """
+[[bug]]
+id = "one"
+title = "One"
+link = "https://example.org/1"
+where = [{ liba = ">=1.0,<2.0" }, { liba = ">=2.0", libb = "<1.0" }]
+cause = "it was written so"
+cures = ["upgrade"]
+[[bug.symptom]]
+id = "crash"
+raises = "ValueError"
+match = "no"
+"""
+
+RELEASES = [f"1.{minor}.0" for minor in range(16)]
+
+
+def found(
+    broken: set[str], untestable: Collection[str] = (), probes: Sequence[str] = ()
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Search with a stand-in for running a release; return the boundaries and what was run."""
+    asked: list[str] = []
+
+    def state(release: str) -> str:
+        asked.append(release)
+        if release in untestable:
+            return bisecting.UNKNOWN
+        return bisecting.BROKEN if release in broken else bisecting.HEALTHY
+
+    states = bisecting.search(RELEASES, state, probes)
+    return [(each.before, each.after) for each in bisecting.boundaries(RELEASES, states)], asked
+
+
+def test_one_boundary_is_found_in_logarithmic_time() -> None:
+    pairs, asked = found(set(RELEASES[:9]))
+    assert pairs == [("1.8.0", "1.9.0")]
+    assert len(asked) == len(set(asked)) <= 6
+
+
+def test_a_bug_with_two_ends_is_found_when_a_probe_lies_inside() -> None:
+    assert found({"1.8.0"}, probes=["1.8.0"])[0] == [("1.7.0", "1.8.0"), ("1.8.0", "1.9.0")]
+    assert found({"1.8.0"})[0] == [], "without a probe nothing points there"
+
+
+def test_releases_that_cannot_be_tested_are_passed_over() -> None:
+    pairs, _ = found(set(RELEASES[:9]), untestable={"1.0.0", "1.7.0", "1.9.0", "1.10.0"})
+    assert pairs == [("1.8.0", "1.11.0")]
+
+
+def test_no_change_is_no_boundary() -> None:
+    assert found(set()) == ([], [RELEASES[0], RELEASES[-1]])
+
+
+def test_what_ran_is_held_against_the_data() -> None:
+    (bug,) = bugs.parse(TEXT)  # liba >=1.0,<2.0, or liba >=2.0 with libb <1.0
+    states = {"1.9": "broken", "2.0": "broken", "2.1": "not tested", "3.0": "healthy"}
+    assert bisecting.contradictions(bug, "liba", {}, states) == (
+        "liba 2.0: known_bugs says healthy, but it ran broken",
+    )
+    assert bisecting.contradictions(bug, "liba", {"libb": "0.9"}, states) == (
+        "liba 3.0: known_bugs says broken, but it ran healthy",
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        ([("stock", "s", "xfailed")], "broken"),
+        ([("stock", "s", "failed")], "broken"),
+        ([("stock", "s", "xpassed")], "healthy"),
+        ([("stock", "s", "passed"), ("stock", "s", "skipped")], "healthy"),
+        ([("stock", "s", "skipped")], "not tested"),
+        ([("patched", "s", "failed"), ("stock", None, "failed")], "not tested"),
+        ([], "not tested"),
+    ],
+)
+def test_only_the_stock_symptoms_say_whether_it_is_broken(
+    outcomes: list[tuple[str, str | None, str]], state: str
+) -> None:
+    tests = [
+        {"upstream": upstream, "symptom": symptom, "outcome": outcome}
+        for upstream, symptom, outcome in outcomes
+    ]
+    assert bisecting.state_of([{"tests": tests}]) == state
