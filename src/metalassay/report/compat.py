@@ -120,7 +120,7 @@ def _column(one: VersionSet, machines: Mapping[Hardware, str]) -> Column:
         facts=(
             *(_version(one, package) for package in _STACK),
             f"{system} {one.hardware.machine}",
-            *([machines.get(identity(one.hardware), "–")] if len(machines) > 1 else []),
+            *([machines.get(identity(one.hardware), "not run")] if len(machines) > 1 else []),
         ),
         reason=one.reason,
         command=one.command,
