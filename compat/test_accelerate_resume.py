@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,26 @@ import torch
 from accelerate import data_loader
 from torch.utils.data import DataLoader
 
+STATE = "accelerate-load-state-drops-rng"
 STATEFUL = "accelerate-stateful-two-ranks-resume"
 
 
-@pytest.mark.bug("accelerate-load-state-drops-rng", symptom="other-numbers")
+@pytest.mark.bug(STATE, symptom="unpickling")
+def test_loading_a_state_does_not_fail(upstream: str, tmp_path: Path) -> None:
+    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator.save_state(str(tmp_path / "state"))
+    accelerator.load_state(str(tmp_path / "state"))
+
+
+@pytest.mark.bug(STATE, symptom="other-numbers")
 def test_loading_a_state_continues_the_random_numbers(upstream: str, tmp_path: Path) -> None:
     accelerator = accelerate.Accelerator(cpu=True)
     accelerator.save_state(str(tmp_path / "state"))
     want = torch.rand(3).tolist()
-    accelerator.load_state(str(tmp_path / "state"))
+    try:
+        accelerator.load_state(str(tmp_path / "state"))
+    except pickle.UnpicklingError as error:
+        pytest.skip(f"load_state fails, which has its own test: {error}")
     got = torch.rand(3).tolist()
     assert got == want, f"drew {got} after loading, not {want}"
 

@@ -80,9 +80,6 @@ def test_the_callback_names_the_cause(
 
 
 @pytest.mark.bug(ZERO)
-def test_a_training_with_steps_and_its_resume_pass_the_guard(upstream: str, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+def test_a_training_with_steps_passes_the_guard(upstream: str, tmp_path: Path) -> None:
     with guard.no_zero_steps():
-        assert trainer(tmp_path, Rows(8), **options).train().global_step == 2
-        half = str(tmp_path / "checkpoint-1")
-        assert trainer(tmp_path, Rows(8), **options).train(half).global_step == 2
+        assert trainer(tmp_path, Rows(8), max_steps=2).train().global_step == 2

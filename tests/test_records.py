@@ -268,3 +268,7 @@ def test_no_valid_file_with_bytes_replaced_raises(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(content)))
     end = data.draw(st.integers(start, min(len(content), start + 50)))
     loads_without_raising(content[:start] + data.draw(st.binary(max_size=20)) + content[end:])
+
+
+def test_results_of_upstreams_own_tests_are_ours_and_no_table() -> None:
+    assert parse(b'{"schema": "metalassay.upstream/1"}', "x.json") == ()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -19,9 +19,6 @@ from metalassay.patches.accelerate_empty_shard import leave
 from metalassay.patches.layers import layer, stock
 
 TARGET = "accelerate.data_loader"
-
-_AWAITED = "_metalassay_first_fetch"
-"""Set on a loader between the start of its loop and its first fetch."""
 
 
 class _NothingToDispatchError(Exception):
@@ -47,23 +44,8 @@ def patch() -> Iterator[bool]:
     if not is_affected(stock(DataLoaderDispatcher, "__iter__")):
         yield False
         return
-    with ExitStack() as layers:
-        layers.enter_context(layer(DataLoaderDispatcher, "_fetch_batches", _telling, level=0))
-        layers.enter_context(layer(DataLoaderDispatcher, "__iter__", _ending_when_told, level=0))
+    with layer(DataLoaderDispatcher, "__iter__", _ending_when_told, level=0):
         yield True
-
-
-def _telling(below: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Any, Any], tuple[Any, Any]]:
-    @functools.wraps(below)
-    def _fetch_batches(self: Any, iterator: Any) -> tuple[Any, Any]:
-        first = self.__dict__.pop(_AWAITED, False)
-        batch, info = below(self, iterator)
-        # The same test by which the stock loop finds its end, one fetch earlier.
-        if first and self._stop_iteration and info[0] is None:
-            raise _NothingToDispatchError
-        return batch, info
-
-    return _fetch_batches
 
 
 def _ending_when_told(
@@ -71,8 +53,18 @@ def _ending_when_told(
 ) -> Callable[[Any], Generator[Any, None, None]]:
     @functools.wraps(below)
     def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
+        def first_fetch(iterator: Any) -> tuple[Any, Any]:
+            # Stands before the method on this one loader, and only for the first fetch.
+            del self.__dict__["_fetch_batches"]
+            batch, info = self._fetch_batches(iterator)
+            # [None, True] is how process 0 tells the others that there is nothing (more); a batch
+            # that the user's collate_fn made None comes as [None, False].
+            if info[0] is None and info[1]:
+                raise _NothingToDispatchError
+            return batch, info
+
         generator = below(self)
-        self.__dict__[_AWAITED] = True
+        self.__dict__["_fetch_batches"] = first_fetch
         try:
             first = next(generator)
         except StopIteration:  # every batch was skipped
@@ -81,7 +73,7 @@ def _ending_when_told(
             leave(self)
             return
         finally:
-            self.__dict__.pop(_AWAITED, None)
+            self.__dict__.pop("_fetch_batches", None)
         yield first
         del first  # let go of it when the next one is asked for, as upstream does
         yield from generator

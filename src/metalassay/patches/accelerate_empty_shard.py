@@ -61,6 +61,19 @@ def leave(loader: Any) -> None:
     # Before 0.17 GradientState knew no loaders.
 
 
+def _at_bare_yield(generator: GeneratorType[Any, None, None]) -> bool:
+    """Say whether the stock loop stands where it found nothing: before it has bound its variable."""
+    frame = generator.gi_frame
+    if frame is None:
+        return False
+    variables = frame.f_locals
+    unbound = "current_batch" not in variables
+    if isinstance(variables, dict):
+        # Before Python 3.13 this is a copy that the frame keeps, with the batches in it.
+        variables.clear()
+    return unbound
+
+
 def _ending_when_empty(
     below: Callable[[Any], GeneratorType[Any, None, None]],
 ) -> Callable[[Any], Generator[Any, None, None]]:
@@ -68,10 +81,8 @@ def _ending_when_empty(
     def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
         generator = below(self)
         for first in generator:
-            # A None that the user's own collate_fn made is data. The bare yield is told from it by
-            # the local variable that is still unbound; this is asked only for a None.
-            frame = generator.gi_frame
-            if first is None and frame is not None and "current_batch" not in frame.f_locals:
+            # A None that the user's own collate_fn made is data; this is asked only for a None.
+            if first is None and _at_bare_yield(generator):
                 generator.close()
                 leave(self)
                 return

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,15 @@ TARGET = "accelerate.data_loader"
 _lock = threading.Lock()
 _users = 0
 _stock: CodeType | None = None
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+# A fork while another thread holds the lock would leave the child one that nobody opens.
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def is_affected(code: CodeType) -> bool:
