@@ -1,19 +1,32 @@
 """Puts the tables of the README between their markers, from the files under reports/.
 
-Run it after `nox -t full` and `nox -s bench`; `--check` only says whether the README is up to date.
+Run it after `nox`, `nox -t guide` and `nox -t boundary`; `--check` only says whether the README is up
+to date with the files at hand.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from metalassay import report, runs
+from tabulate import tabulate
+
+from metalassay import matrix, report, runs, verdict
+from metalassay.records import VersionSet
 from metalassay.report import markdown
+from metalassay.report.machines import in_order, short_name
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+SHORT = {
+    verdict.FINE: "fine",
+    verdict.BROKEN: "broken",
+    verdict.PATCHED: "patched",
+    verdict.NOT_TESTED: "·",
+}
+FACTS = ("transformers", "trl", "datasets", "torch", "python")
 
 
 def filled(text: str, name: str, table: str) -> str:
@@ -25,18 +38,50 @@ def filled(text: str, name: str, table: str) -> str:
     return pattern.sub(lambda _: f"{begin}\n\n{table}\n\n{end}", text)
 
 
+def bounds(sets: list[VersionSet]) -> str:
+    """Return the bugs down and the boundary rows across, a word a cell."""
+    on = " and ".join(short_name(machine) for machine in in_order(s.hardware for s in sets))
+    words = [{bug.id: SHORT.get(bug.verdict, "**RED**") for bug in each.bugs} for each in sets]
+    ids = sorted(set().union(*words))
+    rows = [
+        [fact, *(each.versions.get(fact, "·").removesuffix("+cpu") for each in sets)]
+        for fact in FACTS
+    ]
+    rows += [[bug, *(word.get(bug, "·") for word in words)] for bug in ids]
+    heads = ["accelerate", *(each.versions["accelerate"] for each in sets)]
+    cells = [word for each in words for word in each.values()]
+    table = tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
+    return f"On {on}, CPU only; {len(cells)} cells, of which {cells.count('**RED**')} are red:\n\n{table}"
+
+
 def main() -> None:
     """Fill the README in, or with --check compare."""
-    loaded = runs.load([ROOT / "reports"])
+    loaded = runs.load([ROOT / "reports" / "compat", ROOT / "reports" / "benchmarks"])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
-    made = report.build(loaded)
+    tags = {row_id: row["tags"] for row_id, row in matrix.load(ROOT).items()}
+    famous = [
+        replace(each, bugs=tuple(bug for bug in each.bugs if bug.id == FAMOUS))
+        for each in loaded.compat
+        if {"quick", "guide"} & set(tags.get(each.id, ()))
+    ]
+    order = list(tags)
+    both_sides = sorted(
+        (each for each in loaded.compat if "boundary" in tags.get(each.id, ())),
+        key=lambda each: order.index(each.id),
+    )
+    made = report.build(runs.Loaded(tuple(famous), loaded.measurements, ()))
     text = README.read_text("utf-8")
     fresh = filled(text, "compatibility", markdown.compat_table(made))
+    fresh = filled(fresh, "boundary", bounds(both_sides))
     fresh = filled(fresh, "benchmarks", markdown.benchmark_table(made))
     if "--check" in sys.argv:
         sys.exit(0 if fresh == text else "the README's tables differ from reports/")
     README.write_text(fresh, "utf-8")
+
+
+FAMOUS = "accelerate-empty-shard"
+"""The bug of the first table: the one that the guides are about."""
 
 
 if __name__ == "__main__":
