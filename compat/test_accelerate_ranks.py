@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import inspect
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,13 +18,18 @@ if not {"accelerate", "torch"} <= versions.installed().keys():
 # One that is there and cannot be imported is an error, not a skip.
 import accelerate
 import torch
-from accelerate.data_loader import prepare_data_loader
+from accelerate.data_loader import DataLoaderDispatcher, prepare_data_loader
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 pytestmark = pytest.mark.slow
 
 TYPO = "accelerate_n_shard_typo"
 """Always on where streams of `datasets` are prepared: 1.8.0's typo has a test of its own."""
+
+unless_it_loops = pytest.mark.skipif(
+    "skip" in DataLoaderDispatcher.__iter__.__code__.co_varnames,
+    reason="this accelerate skips batches in an endless loop; nothing can end it but killing it",
+)
 
 
 class Stream(IterableDataset[int]):
@@ -78,6 +85,7 @@ def test_every_rank_ends_its_empty_loader(
     assert ranks.values(ends) == [[], []]
 
 
+@unless_it_loops
 @pytest.mark.parametrize("rows", [[], Stream(0)], ids=["no rows", "a stream of nothing"])
 @pytest.mark.bug("accelerate-empty-dispatcher", symptom="two-ranks")
 def test_dispatching_nothing_to_two_ranks_ends_in_both(upstream: str, rows: Any) -> None:
@@ -88,6 +96,10 @@ def test_dispatching_nothing_to_two_ranks_ends_in_both(upstream: str, rows: Any)
 
 @pytest.mark.bug("accelerate-dispatch-non-tensor", symptom="two-ranks")
 def test_a_text_column_is_dispatched_to_two_ranks(upstream: str) -> None:
+    alone = accelerate.Accelerator(cpu=True).prepare(DataLoader(Texts(), batch_size=2))
+    with suppress(TypeError):  # what one process makes of it has its own tests
+        if [batch["text"] for batch in alone] == [[], []]:
+            pytest.skip("this accelerate loses the text already in one process")
     ends = ranks.run(loaded, Texts(), {"dispatch_batches": True}, {"batch_size": 2})
     texts = [[batch["text"] for batch in seen] for seen in ranks.values(ends)]
     assert texts == [[["a", "b"]], [["c", "d"]]]
@@ -116,13 +128,20 @@ def ones(rows: int) -> list[dict[str, torch.Tensor]]:
 
 @pytest.mark.bug("accelerate-rank-empty-hang", symptom="time-out")
 def test_a_rank_without_data_does_not_keep_the_other_waiting(upstream: str) -> None:
+    skip_without_even_batches()
     ends = ranks.run(trained, ones(2), {"even_batches": False})
     assert not waited(ends), f"a rank waited until the group's time-out: {ends}"
 
 
 @pytest.mark.bug("accelerate-rank-empty-hang")
 def test_two_ranks_with_data_train(upstream: str) -> None:
+    skip_without_even_batches()
     assert ranks.values(ranks.run(trained, ones(4), {"even_batches": False})) == [1, 1]
+
+
+def skip_without_even_batches() -> None:
+    if "even_batches" not in inspect.signature(prepare_data_loader).parameters:
+        pytest.skip("this accelerate always gives every rank the same number of batches")
 
 
 def shards(rows: Sequence[int]) -> Iterator[dict[str, list[float]]]:
@@ -173,5 +192,7 @@ def test_metrics_after_a_skip_count_every_row_once(upstream: str, skip: int) -> 
 
 @pytest.mark.bug("accelerate-gather-after-skip")
 def test_metrics_without_a_skip_count_every_row_once(upstream: str) -> None:
+    if not hasattr(accelerate.Accelerator, "gather_for_metrics"):
+        pytest.skip("this accelerate has no gather_for_metrics")
     want = [float(row) for row in range(10)]
     assert ranks.values(ranks.run(gathered, None)) == [want, want]

@@ -86,7 +86,7 @@ def test_drop_last_is_named_with_the_numbers() -> None:
 
 
 def test_an_empty_sampler_over_rows_is_not_blamed_on_them() -> None:
-    loader = loader_over(3, batch_sampler=[])
+    loader = loader_over(3, sampler=[], batch_size=4)
     with pytest.raises(guard.ZeroStepsError, match=r"3 rows, the loader says its length is 0"):
         list(guard.no_empty(loader))
 

@@ -6,10 +6,12 @@ and accelerate and done nothing else, so a test pays the imports once and inheri
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import multiprocessing
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -72,6 +74,8 @@ def run(
         return _collect(ends, limit)
     finally:
         for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.join()
 
@@ -110,6 +114,7 @@ def _rank(
     body: Callable[..., Any],
     arguments: Sequence[Any],
 ) -> None:
+    os.setpgid(0, 0)  # so that the workers a rank starts end with it
     os.environ.update(environment)
     try:
         with ExitStack() as stack:
