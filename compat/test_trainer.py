@@ -32,7 +32,8 @@ def test_an_error_about_a_loader_of_length_zero_names_the_data(
     assert len(one_row.get_train_dataloader()) == 0
     message = ""
     try:
-        one_row.train()
+        with accelerate_empty_shard.patch():  # transformers < 4.49 runs into its crash instead
+            one_row.train()
     except ValueError as error:
         message = str(error)
     assert "does not have a length" not in message, f"misleading: {message}"
@@ -58,6 +59,14 @@ def test_the_best_model_of_an_empty_evaluation_is_no_key_error(
     except ValueError as error:  # an error is right, if it speaks of the data
         if "data" not in str(error):
             raise
+
+
+@pytest.mark.bug("trainer-resume-needs-torch-2-6", symptom="refused")
+def test_a_trainer_resumes_from_its_checkpoint(upstream: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
+    trainer(tmp_path, Rows(8), **options).train()
+    second = trainer(tmp_path, Rows(8), **options)
+    assert second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1")).global_step == 2
 
 
 @pytest.mark.bug("trainer-iterable-resume-stops-early", symptom="too-few-steps")
@@ -105,13 +114,13 @@ def first_log(folder: Path, batch_size: int, accumulation: int) -> tuple[float, 
 @pytest.mark.bug("trainer-accumulation-reports-sum", symptom="loss")
 def test_accumulating_reports_the_loss_of_the_whole_batch(upstream: str, tmp_path: Path) -> None:
     whole, split = first_log(tmp_path, 8, 1)[0], first_log(tmp_path, 2, 4)[0]
-    assert split == pytest.approx(whole, rel=0.05), "accumulating changed the loss"
+    assert split == pytest.approx(whole, rel=0.02), "accumulating changed the loss"
 
 
 @pytest.mark.bug("trainer-accumulation-reports-sum", symptom="gradient")
 def test_accumulating_gives_the_gradient_of_the_whole_batch(upstream: str, tmp_path: Path) -> None:
     whole, split = first_log(tmp_path, 8, 1)[1], first_log(tmp_path, 2, 4)[1]
-    assert split == pytest.approx(whole, rel=0.05), "accumulating changed the gradient"
+    assert split == pytest.approx(whole, rel=0.02), "accumulating changed the gradient"
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def pins(row: dict[str, Any]) -> dict[str, str]:
 def test_the_boundary_rows_stand_on_both_sides_of_every_bug(bug: bugs.Bug) -> None:
     if bug.id in OUTSIDE_THE_MATRIX:
         pytest.skip(OUTSIDE_THE_MATRIX[bug.id])
-    rows = [pins(row) for row in ROWS.values() if "boundary" in row["tags"]]
+    rows = [pins(row) for row in ROWS.values() if {"boundary", "guide"} & set(row["tags"])]
     packages = set().union(*bug.where) - {"python"}
     relevant = [row for row in rows if packages <= row.keys()]
     assert any(bug.hits(row) for row in relevant), "no boundary row is affected"

@@ -25,13 +25,14 @@ def forget_accelerate() -> None:
 
 
 def gpt2(**config: Any) -> Any:
-    """Return a GPT-2 of one layer of width 8 over 32 tokens, with the same weights every time."""
+    """Return a GPT-2 of one layer of width 8 over 32 tokens: always the same weights, no dropout."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
     sizes = {"vocab_size": 32, "n_positions": 64, "n_embd": 8, "n_layer": 1, "n_head": 1}
     tokens = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 0}
-    return GPT2LMHeadModel(GPT2Config(**{**sizes, **tokens, **config}))
+    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    return GPT2LMHeadModel(GPT2Config(**{**sizes, **tokens, **dropout, **config}))
 
 
 def row(index: int) -> dict[str, torch.Tensor]:
