@@ -65,8 +65,10 @@ def test_the_best_model_of_an_empty_evaluation_is_no_key_error(
 def test_a_trainer_resumes_from_its_checkpoint(upstream: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     trainer(tmp_path, Rows(8), **options).train()
+    checkpoint = tmp_path / "checkpoint-1"
+    (checkpoint / "rng_state.pth").unlink()  # loading it is a matter of numpy's version too
     second = trainer(tmp_path, Rows(8), **options)
-    assert second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-1")).global_step == 2
+    assert second.train(resume_from_checkpoint=str(checkpoint)).global_step == 2
 
 
 @pytest.mark.bug("trainer-iterable-resume-stops-early", symptom="too-few-steps")

@@ -101,7 +101,7 @@ def _collect(ends: Sequence[Connection], limit: float) -> list[Outcome]:
         for end in [end for end in open_ends if end in ready]:
             try:
                 outcomes[ends.index(end)] = end.recv()
-            except EOFError:
+            except (EOFError, ConnectionError):
                 outcomes[ends.index(end)] = Outcome(error="died without a word")
             open_ends.remove(end)
     return outcomes
