@@ -34,7 +34,12 @@ def tokenizer() -> Any:
     model = Tokenizer(WordLevel(words, **unknown))
     model.pre_tokenizer = Whitespace()
     special = {"eos_token": "<end>", "pad_token": "<end>", **unknown}
-    return PreTrainedTokenizerFast(tokenizer_object=model, padding_side="left", **special)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=model,
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],  # Llama knows no token types
+        **special,
+    )
 
 
 def llama() -> Any:
