@@ -1,0 +1,1 @@
+"""What the MPS backend of PyTorch does, by version and on this machine. Nothing here loads torch."""
