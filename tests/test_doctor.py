@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, doctor, doctor_text, environment
+from metalassay import bugs, doctor, doctor_text, environment, findings, mps_findings
 from metalassay.errors import UserError
 from metalassay.mps import probe
 
@@ -33,7 +33,7 @@ def answered(name: str) -> probe.Probe:
     )
 
 
-def by_id(diagnosis: doctor.Diagnosis) -> dict[str, doctor.Finding]:
+def by_id(diagnosis: doctor.Diagnosis) -> dict[str, findings.Finding]:
     """Return the findings by their ids."""
     return {finding.id: finding for finding in diagnosis.findings}
 
@@ -211,5 +211,5 @@ def test_the_plan_says_what_it_cures_and_what_it_brings() -> None:
 
 def test_no_id_is_used_twice() -> None:
     ids = [bug.id for bug in bugs.load()] + [rule.id for rule in environment.load()]
-    ids += doctor._MPS_IDS
+    ids += mps_findings.IDS
     assert len(ids) == len(set(ids))

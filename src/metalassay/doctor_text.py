@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 
 from metalassay import bugs, fixes
-from metalassay.doctor import BUG, Diagnosis, Finding
+from metalassay.doctor import Diagnosis
+from metalassay.findings import BUG, Finding
 
 _NOT_A_CURE, _UPGRADE = "not a cure: ", "upgrade: "
 _BEGIN = " " * 9
