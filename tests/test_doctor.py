@@ -65,7 +65,9 @@ def test_a_bug_that_no_version_cures_does_not_make_an_environment_ill() -> None:
 
 def test_a_healthy_version_is_called_healthy() -> None:
     assert "accelerate-empty-shard" not in by_id(doctor.diagnose({"accelerate": "1.9.0"}))
-    assert doctor.diagnose({"python": "3.11.7"}).findings == ()
+    nothing = doctor.diagnose({"python": "3.11.7", "macos": "15.1", "setuptools": "84"})
+    assert nothing.findings == ()
+    assert "Nothing that the known bugs are about" in doctor_text.as_text(nothing, "a Mac")
 
 
 def test_the_worst_comes_first() -> None:

@@ -137,15 +137,25 @@ def test_what_is_no_environment_gives_one_line_and_exit_code_2(
     assert "next: name one, as in: metalassay doctor --env .venv" in error
 
 
-@pytest.mark.parametrize("script", ["exit 3", "echo []", "echo garbage", "echo '{}'"])
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 3", "it ended with code 3"),
+        ("echo Traceback >&2; echo 'ImportError: no' >&2; exit 1", "ImportError: no"),
+        ("echo []", "it answered something else"),
+        ("echo garbage", "it answered something else"),
+        ("echo '{}'", "it answered something else"),
+    ],
+)
 def test_a_broken_python_gives_one_line_and_exit_code_2(
-    script: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     assert cli.main(["doctor", "--env", str(python)]) == 2
-    assert "not a Python interpreter that answers" in capsys.readouterr().err
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.endswith(f"{python}: not a Python interpreter that answers: {why}")
 
 
 def test_a_finding_to_ignore_that_does_not_exist_is_named(

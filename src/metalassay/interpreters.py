@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metalassay import versions
 from metalassay.errors import UserError
+from metalassay.fields import printable
 
 _NEXT = "name one, as in: metalassay doctor --env .venv"
 
@@ -60,10 +61,24 @@ def versions_of(python: str, packages: tuple[str, ...] = versions.STACK) -> dict
         )
         found = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{python}: not a Python interpreter that answers: {error}", _NEXT
-        ) from None
+        raise _no_python(python, _why(error)) from None
     if not isinstance(found, dict) or "python" not in found:
-        raise UserError(f"{python}: not a Python interpreter that answers", _NEXT)
+        raise _no_python(python, "it answered something else")
     asked = {str(name): str(version) for name, version in found.items()}
     return {**versions.installed(()), **asked}
+
+
+def _no_python(python: str, why: str) -> UserError:
+    return UserError(f"{python}: not a Python interpreter that answers: {why}", _NEXT)
+
+
+def _why(error: OSError | subprocess.SubprocessError | json.JSONDecodeError) -> str:
+    """Return a reason on one line; the errors themselves would quote the whole command."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it did not end within {error.timeout:g} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        said = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+        return printable(said[-1]) if said else f"it ended with code {error.returncode}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it answered something else"
