@@ -65,7 +65,9 @@ def test_a_bug_that_no_version_cures_does_not_make_an_environment_ill() -> None:
 
 def test_a_healthy_version_is_called_healthy() -> None:
     assert "accelerate-empty-shard" not in by_id(doctor.diagnose({"accelerate": "1.9.0"}))
-    nothing = doctor.diagnose({"python": "3.11.7", "macos": "15.1", "setuptools": "84"})
+    nothing = doctor.diagnose(
+        {"python": "3.11.7", "macos": "15.1", "apple-silicon": "4", "setuptools": "84"}
+    )
     assert nothing.findings == ()
     assert "Nothing that the known bugs are about" in doctor_text.as_text(nothing, "a Mac")
 

@@ -110,7 +110,7 @@ def _mps(diagnosis: Diagnosis) -> str:
 
 
 def _summary(diagnosis: Diagnosis, counted: int, width: int) -> list[str]:
-    about = {package for bug in bugs.load() for package in bug.packages} - {"python", "macos"}
+    about = {package for bug in bugs.load() for package in bug.packages} - fixes.MACHINE
     if not counted and not about & diagnosis.versions.keys():
         return ["Nothing that the known bugs are about is installed here."]
     if not counted:

@@ -20,8 +20,9 @@ from metalassay import bugs
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""
 
-# Have a version, and no installer of packages changes it.
-_FIXED = frozenset({"python", "macos", "apple-silicon", "metalassay"})
+MACHINE = frozenset({"python", "macos", "apple-silicon"})
+"""What has a version, and no installer of packages changes it."""
+
 _DOWNGRADE = re.compile(r"pip install '([A-Za-z0-9_.-]+)(<[^']+)'")
 _MINIMUM = re.compile(r"'([A-Za-z0-9_.-]+)>=([0-9.]+)'")
 _MOST_STEPS = 100
@@ -59,7 +60,7 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
     upgrades = []
     for package in dict.fromkeys(each for where in bug.where for each in where):
         current = _version(installed.get(package))
-        if current is None or package in _FIXED:
+        if current is None or package in MACHINE | {"metalassay"}:
             continue
         healthy = (
             v for v in _bounds(package) if v > current and not _hits(bug, installed, package, v)
