@@ -76,8 +76,8 @@ class Operators:
 
 
 def plain(overload: str) -> str:
-    """Return an overload's name without ``aten::``, and without the ``.default`` of torch.ops."""
-    return overload.removeprefix("aten::").removesuffix(".default")
+    """Return a name as in the yaml, for ``aten::mode`` and for torch.ops' ``aten.mode.default``."""
+    return overload.removeprefix("aten::").removeprefix("aten.").removesuffix(".default")
 
 
 @functools.cache
