@@ -55,7 +55,7 @@ def adr(address: int, register: int, goal: int, page: bool) -> int:
 
 def library(functions: dict[str, list[Step]], magic: int = 0xFEEDFACF) -> bytes:
     """A Mach-O file with these functions, each ended by RET, and the strings they load."""
-    names = [*functions, IMPL, FALLBACK, MAKE_FALLBACK, KERNEL]
+    names = [IMPL, *functions, FALLBACK, MAKE_FALLBACK, KERNEL]
     sizes = {"load": 2, "near": 1, "call": 1}
     addresses, at = {}, TEXT
     for name in names:
@@ -84,8 +84,9 @@ def library(functions: dict[str, list[Step]], magic: int = 0xFEEDFACF) -> bytes:
     for name, address in addresses.items():
         entries += struct.pack("<IBBHQ", len(table), 0x0E, 1, 0, address)
         table += name.encode() + b"\0"
-    # A debugging entry and an undefined symbol, which have no address here, as real files do.
-    entries += struct.pack("<IBBHQ", 0, 0x64, 1, 0, TEXT) + struct.pack("<IBBHQ", 0, 1, 0, 0, 0)
+    # As in real files: a debugging entry, here inside a function, and a symbol of another library.
+    entries += struct.pack("<IBBHQ", 0, 0x2E, 1, 0, TEXT + 8)
+    entries += struct.pack("<IBBHQ", 0, 0x01, 0, 0, 0)
     sections = b"".join(
         struct.pack("<16s16sQQ8I", name, b"__TEXT", address, size, offset, *[0] * 7)
         for name, address, size, offset in (
@@ -111,10 +112,10 @@ FUNCTIONS = {
         *impl("linalg_svd"),
         load(1, KERNEL),
         *impl("_slow_conv2d_forward"),
-        # As older ones do: a call that makes the fallback.
-        call(MAKE_FALLBACK),
-        *impl("sgn.out"),
+        *impl("col2im"),
     ],
+    # As older ones do: a call that makes the fallback.
+    BY_HAND.replace("MPS_2", "MPS_4"): [call(MAKE_FALLBACK), *impl("sgn.out")],
     SPARSE: impl("abs.out"),
 }
 
@@ -132,7 +133,7 @@ def test_a_registration_is_the_name_in_x1_when_the_library_registers(tmp_path: P
 
 def test_a_fallback_is_told_from_a_kernel_in_the_code_of_both_compilers(tmp_path: Path) -> None:
     found = read(tmp_path / "x.dylib", FUNCTIONS)
-    assert found.fallbacks == {"embedding_renorm_", "linalg_svd", "sgn.out"}
+    assert found.fallbacks == {"col2im", "embedding_renorm_", "linalg_svd", "sgn.out"}
     assert found.by_hand == {"_slow_conv2d_forward"}
 
 
@@ -205,6 +206,7 @@ mode.values: cea
 special_airy_ai: ->special_airy_ai.out
 special_airy_ai.out: CPU
 cudnn_convolution: CUDA
+col2im: CPU
 embedding_renorm_: CPU
 linalg_svd: cia
 sgn: ->sgn.out
@@ -249,6 +251,7 @@ def test_every_overload_of_a_wheel_is_in_the_group_that_the_dispatcher_would_cho
     assert record["kernels_by_hand"] == {"_slow_conv2d_forward": "default"}
     assert record["kernels_in_python"] == {"linalg_lu_solve": "out", "native_group_norm": "default"}
     assert record["fallbacks"] == {
+        "col2im": "default",
         "embedding_renorm_": "default",
         "linalg_svd": "default",
         "sgn": "default out",
