@@ -94,6 +94,8 @@ def test_models_import_torch_and_nothing_of_ours() -> None:
 
 def test_reading_everything_loads_no_heavy_library() -> None:
     rooms = sorted({room(path) for path in FILES} - MEASURING - PLUGIN - {"__init__", "__main__"})
+    mps = set((PACKAGE / "mps").glob("*.py")) - CHILD_SCRIPTS
+    rooms += [f"mps.{path.stem}" for path in sorted(mps)]
     code = (
         f"import importlib, sys\nfor room in {rooms}: importlib.import_module('metalassay.' + room)\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)))"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor
+from metalassay import __version__, cli_doctor, cli_ops
 from metalassay.errors import UserError
 
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
             "  metalassay doctor                    what is wrong here, and what cures it\n"
             "  metalassay doctor --env .venv        the same of another environment\n"
             "  metalassay explain < log.txt         what an error message or a log means\n"
+            "  metalassay ops linalg_qr             which torch has this operator on MPS\n"
             "  metalassay report                    tables from everything under reports/\n"
             "  nox                                  the quick matrix, a benchmark, and the report"
         ),
@@ -119,6 +120,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--json", action="store_true", help="print the answer as JSON")
     explain.set_defaults(command=_explain)
+
+    cli_ops.add(commands)
 
     report = commands.add_parser(
         "report",

@@ -1,1 +1,1 @@
-"""What the MPS backend of PyTorch does, by version and on this machine. Nothing here loads torch."""
+"""What PyTorch's MPS backend can do by version, read from the wheels, and what it does here."""
