@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_findings_are_exit_code_1_and_none_that_counts_is_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["doctor"]) == 1
-    assert "13 findings" in capsys.readouterr().out
+    assert re.search(r"^1\d findings; accelerate~=", capsys.readouterr().out, re.MULTILINE)
     healthy = {"accelerate": "1.15.0", "torch": "2.13.0", "transformers": "5.23.0"}
     monkeypatch.setattr(versions, "installed", lambda packages=(): healthy)
     assert cli.main(["doctor"]) == 0

@@ -137,6 +137,23 @@ def test_an_operating_system_is_nothing_to_install(known: Put) -> None:
     assert fixes.plan({"macos": "14.1", "python": "3.11"}).requirements == ()
 
 
+@pytest.mark.parametrize(
+    ("machine", "requirements"),
+    [
+        ({"python": "3.11.7"}, ("torch~=2.15.0",)),
+        ({"python": "3.11.7", "macos": "15.1"}, ("torch~=2.15.0",)),
+        ({"python": "3.11.7", "macos": "14.7"}, ()),
+        ({"python": "3.10.13"}, ()),
+        ({}, ("torch~=2.15.0",)),
+    ],
+)
+def test_no_torch_is_proposed_that_this_machine_cannot_run(
+    machine: dict[str, str], requirements: tuple[str, ...], known: Put
+) -> None:
+    known(row("a", '[{torch = "<2.15"}]'))
+    assert fixes.plan({"torch": "2.13.0", **machine}).requirements == requirements
+
+
 def test_what_is_ignored_is_not_cured() -> None:
     all_but = [bug.id for bug in bugs.load() if bug.id != "accelerate-n-shard-typo"]
     assert fixes.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs
+from metalassay.mps import floors
 
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""
@@ -63,7 +64,11 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
         if current is None or package in MACHINE | {"metalassay"}:
             continue
         healthy = (
-            v for v in _bounds(package) if v > current and not _hits(bug, installed, package, v)
+            version
+            for version in _bounds(package)
+            if version > current
+            and not _hits(bug, installed, package, version)
+            and _runs(package, version, installed)
         )
         nearest = next(healthy, None)
         if nearest is not None:
@@ -78,7 +83,9 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
     others = [
         _raised(other, Version(least))
         for other, least in _MINIMUM.findall(bug.cures[0])
-        if other != package and _older(installed.get(other), Version(least))
+        if other != package
+        and _older(installed.get(other), Version(least))
+        and _runs(other, Version(least), installed)
     ]
     return (_raised(package, version), *others)
 
@@ -153,6 +160,12 @@ def _older(current: str | None, least: Version) -> bool:
 
 def _hits(bug: bugs.Bug, installed: Mapping[str, str], package: str, version: Version) -> bool:
     return bug.hits({**installed, package: str(version)})
+
+
+def _runs(package: str, version: Version, installed: Mapping[str, str]) -> bool:
+    """Whether this machine and this Python can run it, as far as the data know: they do of torch."""
+    python, macos = installed.get("python"), installed.get("macos")
+    return package != "torch" or floors.runs(str(version), macos, python)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ class Floor:
     says: str
     needs: str
     wheel: str
+    python: str
     source: str
     gpu_family: str | None = None
 
@@ -51,6 +52,13 @@ def below(macos: str | None, floor: Floor | None) -> bool:
     """Say whether that macOS is older than needed; unknown is not below."""
     version = _version(macos)
     return floor is not None and version is not None and version < Version(floor.needs)
+
+
+def runs(torch: str, macos: str | None, python: str | None) -> bool:
+    """Say whether nothing known speaks against that torch with its MPS, on that macOS and Python."""
+    wanted, has = floor(torch), _version(python)
+    too_old = wanted is not None and has is not None and has < Version(wanted.python)
+    return not too_old and not below(macos, wanted)
 
 
 def _version(text: str | None) -> Version | None:
