@@ -50,12 +50,13 @@ class Library:
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as stream:
+            header = stream.read(32)
+            if header[:8] != struct.pack("<2I", _MAGIC_64, _CPU_ARM64) or len(header) < 32:
+                raise UserError(
+                    f"{path.name} is not a 64-bit Mach-O file for arm64", "use a macosx arm64 wheel"
+                )
             self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        magic, cpu, _, _, commands = struct.unpack_from("<5I", self._data, 0)
-        if (magic, cpu) != (_MAGIC_64, _CPU_ARM64):
-            raise UserError(
-                f"{path.name} is not a 64-bit Mach-O file for arm64", "use a macosx arm64 wheel"
-            )
+        (commands,) = struct.unpack_from("<I", header, 16)
         self._sections: list[Section] = []
         symtab: tuple[int, int, int, int] | None = None
         at = 32

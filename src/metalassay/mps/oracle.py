@@ -46,7 +46,8 @@ class Operators:
     cpu_only: frozenset[str]
     sparse_kernels: frozenset[str]
     by_hand: frozenset[str]
-    """The kernels that PyTorch's own list, ``native_functions.yaml``, does not show."""
+    """The kernels that PyTorch's own list, ``native_functions.yaml``, does not show. One of them,
+    ``_slow_conv2d_forward``, only raises: input and weight are on different devices."""
     _asks: Mapping[str, str]
 
     def state(self, overload: str) -> State:
@@ -76,8 +77,8 @@ class Operators:
 
 
 def plain(overload: str) -> str:
-    """Return an overload's name without ``aten::``, and without the ``.default`` of torch.ops."""
-    return overload.removeprefix("aten::").removesuffix(".default")
+    """Return a name as in the yaml, for ``aten::mode`` and for torch.ops' ``aten.mode.default``."""
+    return overload.removeprefix("aten::").removeprefix("aten.").removesuffix(".default")
 
 
 @functools.cache
