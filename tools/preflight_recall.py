@@ -15,7 +15,6 @@ import json
 import sys
 import time
 import warnings
-from collections import Counter
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,11 @@ def expected() -> dict[str, Any]:
         sys.exit("this torch has no common_mps: it comes with torch 2.8 and newer")
     tree = ast.parse(Path(spec.origin).read_text("utf-8"))
     for node in ast.walk(tree):
-        target = node.target if isinstance(node, ast.AnnAssign) else None
-        if isinstance(node, ast.Assign):
-            target = node.targets[0]
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        target: ast.expr = node.targets[0] if isinstance(node, ast.Assign) else node.target
         if getattr(target, "id", "") == "UNIMPLEMENTED_XFAILLIST":
-            code = compile(ast.Expression(node.value), "common_mps", "eval")  # type: ignore[attr-defined]
+            code = compile(ast.Expression(node.value), "common_mps", "eval")
             found: dict[str, Any] = eval(code, {"torch": torch})  # noqa: S307  (torch's own list)
             return found
     sys.exit("common_mps has no UNIMPLEMENTED_XFAILLIST")
@@ -68,11 +67,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     version = torch.__version__.partition("+")[0]
     listed = {
-        name
-        for name, dtypes in expected().items()
-        if dtypes is None or torch.float32 in dtypes
+        name for name, dtypes in expected().items() if dtypes is None or torch.float32 in dtypes
     }
-    began, results, confused = time.monotonic(), {}, Counter[str]()
+    began = time.monotonic()
+    results: dict[str, dict[str, Any]] = {}
     # jiterator is CUDA alone, and says so with an assertion.
     infos = [i for i in op_db if torch.float32 in i.dtypes and not i.name.startswith("jiterator")]
     for number, info in enumerate(infos):

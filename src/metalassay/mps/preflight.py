@@ -160,9 +160,7 @@ def _blamed(
     return (asked, state) if state in (*BAD, "absent") else None
 
 
-def _reached(
-    path: Sequence[str], operators: Operators, look: dict[str, tuple[str, State]]
-) -> bool:
+def _reached(path: Sequence[str], operators: Operators, look: dict[str, tuple[str, State]]) -> bool:
     """Say whether the operator at the end is asked for: all around it are taken apart."""
     for name in path:
         if name not in look:

@@ -36,7 +36,8 @@ SCHEMA = "metalassay.trace/1"
 _TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120  (compared with co_filename)
 _DATA = os.path.join(_TORCH, "utils", "data") + os.sep  # noqa: PTH118
 _LIBRARIES = tuple(
-    path + os.sep for path in {*sysconfig.get_paths().values(), os.path.dirname(os.__file__)}  # noqa: PTH120
+    path + os.sep
+    for path in {*sysconfig.get_paths().values(), os.path.dirname(os.__file__)}  # noqa: PTH120
 )
 _WIDE = (torch.float64, torch.complex128)
 _COMPOSITES = (
@@ -100,9 +101,7 @@ class _Operators(TorchDispatchMode):
         super().__init__()
         self.recorder = recorder
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = func.name().removeprefix("aten::")
         recorder, outer = self.recorder, self.recorder.path
@@ -127,9 +126,7 @@ class _Functions(TorchFunctionMode):
         super().__init__()
         self.recorder = recorder
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         recorder, outer = self.recorder, self.recorder.path
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
@@ -202,7 +199,7 @@ def _site() -> tuple[Site | None, str]:
 
     None for the site: the call belongs to loading data, which stays on the CPU on a Mac too.
     """
-    node = torch._C._current_autograd_node()
+    node: Any = torch._C._current_autograd_node()
     if node is not None:
         known = node.metadata.get("metalassay")
         return (known or _frame() or ("", 0, "")), node.name()
@@ -230,7 +227,7 @@ def _frame() -> Site | None:
 def _remember(result: Any) -> None:
     """Note on the autograd nodes behind a result where it was computed, for the way back."""
     parts = result if isinstance(result, (list, tuple)) else (result,)
-    nodes = [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
+    nodes: list[Any] = [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
     nodes = [node for node in nodes if node is not None and "metalassay" not in node.metadata]
     if not nodes or (site := _frame()) is None:
         return
