@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -95,6 +96,12 @@ def test_every_replacement_is_an_operator_of_the_newest_torch() -> None:
     newest = oracle.load(oracle.versions()[-1])
     for operator, asks in preflight.branches().items():
         assert {operator, asks} <= newest.overloads
+
+
+def test_what_another_operator_called_is_said_to_be_inside_it() -> None:
+    found = judged(call("put"), call("put", "put_"), call("mode"), call("stack", "mode"))
+    assert {each.operator: each.inside for each in found.findings} == {"put_": ("put",), "mode": ()}
+    assert "inside put, as the torch that ran makes it" in preflight_text.as_text(found, "2.13.0")
 
 
 def test_float64_counts_where_it_comes_out_of_the_program_s_own_call() -> None:
@@ -208,6 +215,19 @@ def test_loading_data_is_left_out(trace: Any) -> None:
     # Shuffling and collating stay on the CPU on a Mac too.
     assert at(trace, "randperm") == []
     assert at(trace, "stack") == []
+
+
+def test_recording_changes_no_number() -> None:
+    torch = pytest.importorskip("torch")
+    from metalassay import workloads
+    from metalassay.mps import tracing
+
+    def losses(recorder: Any) -> list[float]:
+        work = workloads.make("gpt-tiny", "train", torch.device("cpu"), "float32", batch_size=2)
+        with recorder:
+            return [work.step().item() for _ in range(3)]
+
+    assert losses(tracing.Recorder()) == losses(contextlib.nullcontext())
 
 
 def test_the_verdict_on_the_program(trace: Any) -> None:

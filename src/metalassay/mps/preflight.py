@@ -45,13 +45,16 @@ class Finding:
 
     ``states`` says "missing" or "fallback" (always on the CPU), by version; a version that is not
     named has no trouble with it. ``cured_in`` is the first version from which on it has none, None
-    where the newest known has. ``counts`` are calls, by version: the callers differ too.
+    where the newest known has it still. ``counts`` are calls, by version: the callers differ too.
+    ``inside`` names the operators around it that the traced torch made of it, "" where the program
+    called it: there another version may do otherwise.
     """
 
     operator: str
     states: Mapping[str, State]
     counts: Mapping[str, int]
     cured_in: str | None
+    inside: tuple[str, ...]
     places: tuple[Place, ...]
 
 
@@ -110,6 +113,7 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     found: dict[str, dict[str, State]] = {}
     counts: dict[str, Counter[str]] = {}
     places: dict[str, Counter[tuple[str, int, str, str]]] = {}
+    inside: dict[str, set[str]] = {}
     unknown: dict[str, set[str]] = {each.torch: set() for each in known}
     for operators in known:
         look: dict[str, tuple[str, State]] = {}
@@ -125,11 +129,20 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
                 continue
             found.setdefault(name, {})[operators.torch] = state
             counts.setdefault(name, Counter())[operators.torch] += call["count"]
+            inside.setdefault(name, set()).add(call["path"][-2] if len(call["path"]) > 1 else "")
             if operators.torch == min(found[name], key=[each.torch for each in known].index):
                 places.setdefault(name, Counter())[_site(call)] += call["count"]
     order = [each.torch for each in known]
     findings = [
-        Finding(name, states, dict(counts[name]), _cured(states, order), _places(places[name]))
+        Finding(
+            operator=name,
+            states=states,
+            counts=dict(counts[name]),
+            cured_in=_cured(states, order),
+            # Called by the program even once, it is no other operator's affair.
+            inside=() if "" in inside[name] else tuple(sorted(inside[name])),
+            places=_places(places[name]),
+        )
         for name, states in found.items()
     ]
     wide: Counter[tuple[str, int, str, str]] = Counter()

@@ -85,6 +85,9 @@ def _versions(found: Preflight, chosen: str) -> list[str]:
 def _finding(found: Finding, version: str, places: int) -> list[str]:
     count = found.counts[version]
     head = f"  {found.operator}  {count:,} call{'s' * (count != 1)}; {_cure(found)}"
+    if found.inside:
+        around = ", ".join(each.partition("|")[0] for each in found.inside)
+        head += f"\n      inside {around}, as the torch that ran makes it; another may do otherwise"
     lines = [head, *(f"      {_place(each)}" for each in found.places[:places])]
     return lines + _more(found.places, places)
 

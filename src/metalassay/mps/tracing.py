@@ -16,6 +16,7 @@ at the first that a torch version has a kernel for.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
@@ -29,6 +30,7 @@ from typing import Any
 
 import torch
 from torch._C import DispatchKey
+from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -109,6 +111,7 @@ class _Operators(TorchDispatchMode):
         recorder.path = (*outer, name)
         try:
             key = None if name in outer else _composite(func)
+            args = _tensors(func, args)
             if key is None:
                 result = func(*args, **kwargs)
             else:
@@ -166,6 +169,29 @@ def _composite(func: Any) -> Any:
     return _composites[name]
 
 
+_tensor_places: dict[Any, tuple[int, ...]] = {}
+
+
+def _tensors(func: Any, args: Any) -> Any:
+    """Put back the tensors that the mode was shown as plain numbers.
+
+    A number beside a tensor arrives as a tensor that says it is one; the mode sees the number, which
+    most operators do not take in its place. Zero dimensions and the default dtype promote alike.
+    """
+    places = _tensor_places.get(func)
+    if places is None:
+        kinds = [str(argument.type) for argument in func._schema.arguments]
+        places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
+        _tensor_places[func] = places
+    numbers = [i for i in places if i < len(args) and isinstance(args[i], (int, float, complex))]
+    if not numbers:
+        return args
+    whole = list(args)
+    for place in numbers:
+        whole[place] = torch.tensor(args[place])
+    return tuple(whole)
+
+
 _apart: dict[tuple[str, bool], str] = {}
 
 
@@ -176,7 +202,8 @@ def _taken_apart(name: str, out: bool) -> str:
     """
     if (name, out) not in _apart:
         packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
-        overloads = [] if packet is None else packet.overloads()
+        # A name like __eq__ finds a method of Python's there instead.
+        overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
         names = [f"aten::{name}" + (f".{o}" if o != "default" else "") for o in overloads]
         has, known = torch._C._dispatch_has_kernel_for_dispatch_key, torch._C._dispatch_has_kernel
         _apart[name, out] = "|".join(
@@ -226,9 +253,15 @@ def _frame() -> Site | None:
 
 def _remember(result: Any) -> None:
     """Note on the autograd nodes behind a result where it was computed, for the way back."""
-    parts = result if isinstance(result, (list, tuple)) else (result,)
-    nodes: list[Any] = [part.grad_fn for part in parts if isinstance(part, torch.Tensor)]
-    nodes = [node for node in nodes if node is not None and "metalassay" not in node.metadata]
+    if not torch.is_grad_enabled():
+        return
+    nodes: list[Any] = []
+    for part in result if isinstance(result, (list, tuple)) else (result,):
+        # Asking a view that was made without grad for its node may raise; the program never asks.
+        with contextlib.suppress(RuntimeError):
+            node: Any = part.grad_fn if isinstance(part, torch.Tensor) else None
+            if node is not None and "metalassay" not in node.metadata:
+                nodes.append(node)
     if not nodes or (site := _frame()) is None:
         return
     while nodes:
@@ -237,7 +270,7 @@ def _remember(result: Any) -> None:
         nodes += [
             inner
             for inner, _ in node.next_functions
-            if inner is not None and "metalassay" not in inner.metadata
+            if "metalassay" not in getattr(inner, "metadata", ("metalassay",))
         ]
 
 
