@@ -27,8 +27,10 @@ MEASURING = {
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
 SHARED = {"errors", "files", "versions", "bugs", "mps"}
-# Handed to another Python as text; never imported.
-CHILD_SCRIPTS = {PACKAGE / "mps" / "probe_child.py"}
+# They run in a child process, beside the user's torch; or plug into the user's pytest.
+GUESTS = {
+    PACKAGE / "mps" / name for name in ("probe_child.py", "tracing.py", "pytest_preflight.py")
+}
 
 
 def room(path: Path) -> str:
@@ -71,7 +73,7 @@ def test_neither_side_imports_the_other(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_reading_side_names_no_heavy_library(path: Path) -> None:
-    if room(path) in MEASURING | PLUGIN or path in CHILD_SCRIPTS:
+    if room(path) in MEASURING | PLUGIN or path in GUESTS:
         return
     tree = ast.parse(path.read_text("utf-8"))
     names = {
@@ -94,7 +96,7 @@ def test_models_import_torch_and_nothing_of_ours() -> None:
 
 def test_reading_everything_loads_no_heavy_library() -> None:
     rooms = sorted({room(path) for path in FILES} - MEASURING - PLUGIN - {"__init__", "__main__"})
-    mps = set((PACKAGE / "mps").glob("*.py")) - CHILD_SCRIPTS
+    mps = set((PACKAGE / "mps").glob("*.py")) - GUESTS
     rooms += [f"mps.{path.stem}" for path in sorted(mps)]
     code = (
         f"import importlib, sys\nfor room in {rooms}: importlib.import_module('metalassay.' + room)\n"

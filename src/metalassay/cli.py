@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops
+from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
 from metalassay.errors import UserError
 
 
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(command=_explain)
 
     cli_ops.add(commands)
+    cli_preflight.add(commands)
 
     report = commands.add_parser(
         "report",
