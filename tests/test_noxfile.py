@@ -145,3 +145,38 @@ def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
     loaded = runs.load([tmp_path])
     assert loaded.warnings == ()
     assert loaded.compat[0].not_installable == "no such version"
+
+
+class Environment:
+    """As much of a nox session as installing needs."""
+
+    def __init__(self, location: Path) -> None:
+        self.location = str(location)
+        self.virtualenv = self
+        self.create()
+
+    def create(self) -> None:
+        Path(self.location).mkdir()
+
+    def install(self, *requirements: str, **_: object) -> None:
+        if "--dry-run" not in requirements:
+            for name in requirements:
+                Path(self.location, name).touch()
+
+
+def test_what_is_not_asked_for_any_more_does_not_stay(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    session = Environment(tmp_path / "environment")
+
+    def installed(*requirements: str) -> set[str]:
+        assert noxfile.install(session, *requirements) == ""
+        return {path.name for path in Path(session.location).iterdir()} - {
+            "metalassay-installed.json"
+        }
+
+    assert installed("accelerate", "transformers") == {"accelerate", "transformers"}
+    Path(session.location, "by-hand").touch()
+    assert installed("accelerate", "transformers") == {"accelerate", "transformers", "by-hand"}
+    assert installed("accelerate") == {"accelerate"}
