@@ -64,8 +64,9 @@ def test_a_child_that_hangs_is_ended(processes: Any, monkeypatch: pytest.MonkeyP
 
 def test_variables_are_set_and_taken_away(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAKEN", "1")
-    code = "import os; print(os.environ.get('GIVEN'), os.environ.get('TAKEN'))"
-    assert processes.run("-c", code, env={"GIVEN": "x", "TAKEN": None}).split() == ["x", "None"]
+    code = "import os; print([os.environ.get(name) for name in ('GIVEN', 'EMPTY', 'TAKEN')])"
+    said = processes.run("-c", code, env={"GIVEN": "x", "EMPTY": "", "TAKEN": None})
+    assert said.strip() == "['x', '', None]"
 
 
 @pytest.mark.parametrize(
