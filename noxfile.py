@@ -180,6 +180,13 @@ def upstream(session: nox.Session, row: dict[str, Any]) -> None:
 
 
 @nox.session(default=False)
+def oracle(session: nox.Session) -> None:
+    """Read the operators of every torch from its macOS wheel: nox -s oracle -- --missing."""
+    must_install(session, "-e", ".[oracle]")
+    session.run("python", "tools/oracle.py", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, "-e", ".[tests]", *MATRIX["tests"]["requires"])

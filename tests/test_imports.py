@@ -26,7 +26,7 @@ MEASURING = {
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
-SHARED = {"errors", "files", "versions", "bugs"}
+SHARED = {"errors", "files", "versions", "bugs", "mps"}
 
 
 def room(path: Path) -> str:
@@ -92,6 +92,7 @@ def test_models_import_torch_and_nothing_of_ours() -> None:
 
 def test_reading_everything_loads_no_heavy_library() -> None:
     rooms = sorted({room(path) for path in FILES} - MEASURING - PLUGIN - {"__init__", "__main__"})
+    rooms += [f"mps.{path.stem}" for path in sorted((PACKAGE / "mps").glob("*.py"))]
     code = (
         f"import importlib, sys\nfor room in {rooms}: importlib.import_module('metalassay.' + room)\n"
         f"print(sorted(set({HEAVY}) & set(sys.modules)))"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__
+from metalassay import __version__, cli_ops
 from metalassay.errors import UserError
 
 
@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
             "  metalassay doctor                    which known bugs apply to this environment\n"
             "  metalassay doctor --python .venv/bin/python\n"
             "  metalassay explain < log.txt         what an error message or a log means\n"
+            "  metalassay ops linalg_qr             which torch has this operator on MPS\n"
             "  metalassay report                    tables from everything under reports/\n"
             "  nox                                  the quick matrix, a benchmark, and the report"
         ),
@@ -134,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--json", action="store_true", help="print the answer as JSON")
     explain.set_defaults(command=_explain)
+
+    cli_ops.add(commands)
 
     report = commands.add_parser(
         "report",

@@ -1,0 +1,223 @@
+"""From one macOS arm64 wheel of torch to the record of what its MPS backend can do.
+
+Three sources, all in the wheel: ``native_functions.yaml`` read by the wheel's own torchgen; the
+registrations in ``libtorch_cpu.dylib``, which confirm the yaml and add what is written by hand (the
+operators that always run on the CPU); the registrations in torch's Python code.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalassay.errors import UserError
+from metalassay.mps import registrations
+
+SCHEMA = "metalassay.operators/1"
+_CHILD = Path(__file__).with_name("torchgen_child.py")
+_DYLIB = "torch/lib/libtorch_cpu.dylib"
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The text of ``operators/<version>.json``, and how far the wheel's own sources agree.
+
+    ``from_yaml`` and ``from_library`` are the overloads with a generated MPS kernel, read
+    independently; ``sparse_from_yaml`` and ``sparse_from_library`` the same for SparseMPS.
+    """
+
+    torch: str
+    text: str
+    from_yaml: frozenset[str]
+    from_library: frozenset[str]
+    sparse_from_yaml: frozenset[str]
+    sparse_from_library: frozenset[str]
+
+    @property
+    def disagreement(self) -> frozenset[str]:
+        """Overloads that only one of the sources names."""
+        return (self.from_yaml ^ self.from_library) | (
+            self.sparse_from_yaml ^ self.sparse_from_library
+        )
+
+
+def extract(wheel: Path) -> Extract:
+    """Read a wheel; needs the extra ``oracle``, some 500 MB of temporary space and a few seconds.
+
+    Raises ``UserError`` for a file that is not such a wheel or that we cannot make sense of.
+    """
+    try:
+        archive = zipfile.ZipFile(wheel)
+    except zipfile.BadZipFile:
+        raise UserError(f"{wheel} is not a wheel", "delete it and download it again") from None
+    with archive, tempfile.TemporaryDirectory(prefix="metalassay-") as folder:
+        names = archive.namelist()
+        if _DYLIB not in names:
+            raise UserError(f"{wheel.name} has no {_DYLIB}", "take a macosx arm64 wheel of torch")
+        archive.extractall(folder, [name for name in names if name.startswith("torchgen/")])
+        library = Path(folder, "libtorch_cpu.dylib")
+        with archive.open(_DYLIB) as packed, library.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+        overloads = _ask_torchgen(Path(folder))
+        registered = registrations.read(library)
+        in_python = _registered_in_python(archive)
+        facts = archive.read("torch/version.py").decode()
+    version, git = (_constant(facts, name) for name in ("__version__", "git_version"))
+    groups, asks = classify(overloads, registered, in_python)
+    record = {
+        "schema": SCHEMA,
+        "torch": version,
+        "git": git,
+        "wheel": wheel.name,
+        "sha256": _sha256(wheel),
+        **{name: _by_base(group) for name, group in groups.items()},
+        "asks": dict(sorted(asks.items())),
+    }
+    return Extract(
+        torch=version,
+        text=json.dumps(record, indent=1) + "\n",
+        from_yaml=frozenset(name for name, said in overloads.items() if said["mps"]),
+        from_library=registered.generated,
+        sparse_from_yaml=frozenset(name for name, said in overloads.items() if said["sparse_mps"]),
+        sparse_from_library=registered.sparse,
+    )
+
+
+def classify(
+    overloads: dict[str, dict[str, Any]],
+    registered: registrations.Registrations,
+    in_python: frozenset[str],
+) -> tuple[dict[str, set[str]], dict[str, str]]:
+    """Sort every overload into one group, in the dispatcher's order of preference.
+
+    Also returns which overload a variant without a kernel of its own asks for: torchgen gives the
+    functional and the in-place variant of a structured operator a kernel that calls ``.out``.
+    """
+    groups: dict[str, set[str]] = {
+        "kernels": {name for name, said in overloads.items() if said["mps"]},
+        "kernels_by_hand": set(registered.by_hand),
+        "kernels_in_python": set(in_python),
+        "fallbacks": set(registered.fallbacks),
+        "composites": set(),
+        "cpu_only": set(),
+        "elsewhere": set(),
+        "sparse_kernels": set(registered.sparse),
+    }
+    own: dict[str, str] = {}
+    for group in ("kernels", "kernels_by_hand", "kernels_in_python", "fallbacks"):
+        for name in groups[group]:
+            if name in own or name not in overloads:
+                raise UserError(
+                    f"{name} is in {group}, and {own.get(name, 'not in native_functions.yaml')}",
+                    "metalassay/mps/extract.py must learn what that means",
+                )
+            own[name] = group
+    asks = {}
+    for name, said in overloads.items():
+        if name in own:
+            continue
+        # The order matters: all.dims has an explicit composite and a delegate, and never asks it.
+        if said["composite_explicit"]:
+            group = "composites"
+        elif said["delegate"] is not None:
+            asks[name] = said["delegate"]
+            asked = own.get(said["delegate"])
+            group = {"fallbacks": "fallbacks", None: "missing"}.get(asked, "composites")
+        elif said["composite_implicit"] or said["composite_non_functional"]:
+            group = "composites"
+        else:
+            group = "missing"
+        if group == "missing":
+            group = "cpu_only" if said["cpu"] else "elsewhere"
+        groups[group].add(name)
+    return groups, asks
+
+
+def _by_base(names: Iterable[str]) -> dict[str, str]:
+    """Group overloads by operator, a line each: small, and a diff shows what changed."""
+    grouped: dict[str, list[str]] = {}
+    for name in sorted(names):
+        base, _, overload = name.partition(".")
+        grouped.setdefault(base, []).append(overload or "default")
+    return {base: " ".join(sorted(grouped[base])) for base in sorted(grouped)}
+
+
+def _ask_torchgen(folder: Path) -> dict[str, dict[str, Any]]:
+    command = [sys.executable, "-I", "-B", str(_CHILD), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  (our own script)
+    if done.returncode:
+        why = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise UserError(
+            f"the wheel's torchgen failed: {why}", 'python -m pip install "metalassay[oracle]"'
+        )
+    answer: dict[str, dict[str, Any]] = json.loads(done.stdout)
+    return answer
+
+
+def _registered_in_python(archive: zipfile.ZipFile) -> frozenset[str]:
+    """Return what torch's Python code registers for MPS, wherever it does."""
+    found: set[str] = set()
+    for name in archive.namelist():
+        if name.startswith("torch/") and name.endswith(".py"):
+            source = archive.read(name)
+            if b"MPS" in source and b"Library(" in source:
+                found |= python_registrations(source)
+    return frozenset(found)
+
+
+def python_registrations(source: bytes) -> frozenset[str]:
+    """Return the aten overloads that a Python file registers for MPS.
+
+    Knows the two forms that torch uses: ``lib.impl("name", kernel, "MPS")``, and ``lib.impl("name",
+    kernel)`` with ``lib = Library("aten", "IMPL", "MPS")``.
+    """
+    found = set()
+    libraries = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and re.search(
+            r"\bLibrary\('aten', 'IMPL', 'MPS'\)", ast.unparse(node.value)
+        ):
+            libraries |= {ast.unparse(target) for target in node.targets}
+    for node in ast.walk(ast.parse(source)):
+        if not (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "impl"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            continue
+        key = (
+            node.args[2].value
+            if len(node.args) > 2 and isinstance(node.args[2], ast.Constant)
+            else None
+        )
+        if key == "MPS" or (key is None and ast.unparse(node.func.value) in libraries):
+            found.add(str(node.args[0].value).removeprefix("aten::"))
+    return frozenset(found)
+
+
+def _constant(source: str, name: str) -> str:
+    match = re.search(rf"^{name} = '([^']+)'$", source, re.MULTILINE)
+    if match is None:
+        raise UserError(f"torch/version.py names no {name}", "take a released wheel of torch")
+    return match[1]
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
