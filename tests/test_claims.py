@@ -24,7 +24,7 @@ decided = "anywhere"
 test = "compat/test_x.py::test_y"
 """
 # What a test calls or asks that only a Mac can answer.
-NEEDS_A_MAC = re.compile(r"on_mps\(|require_mps\(|run_function\(|\bdarwin\b")
+NEEDS_A_MAC = re.compile(r"(?<!\.)\brun\(|on_mps\(|require_mps\(|run_function\(|\bdarwin\b")
 
 
 def source_of(test: str) -> str:
