@@ -65,7 +65,10 @@ def install(session: nox.Session, *requirements: str) -> str:
     stamp = Path(session.virtualenv.location, "metalassay-installed.json")
     if stamp.exists() and stamp.read_text() == key:
         return ""
-    stamp.unlink(missing_ok=True)
+    if stamp.exists():
+        # What was asked for before and is not any more would stay, and be tested as if it belonged.
+        shutil.rmtree(session.virtualenv.location)
+        session.virtualenv.create()
     env = pip_find_links()
     with tempfile.TemporaryFile("w+") as log:
         try:

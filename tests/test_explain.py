@@ -301,7 +301,7 @@ def test_at_most_three_bugs_are_shown_and_the_rest_is_counted(
 def test_the_installed_versions_are_asked_unless_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(versions, "installed", lambda: {"accelerate": "1.8.1"})
+    monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.8.1"})
     assert cli.main(["explain", FAMOUS]) == 0
     assert "accelerate 1.8.1: affected" in capsys.readouterr().out
     assert cli.main(["explain", "--versions", "Accelerate==1.15.0, torch=2.5.1", FAMOUS]) == 0

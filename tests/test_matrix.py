@@ -17,7 +17,7 @@ ROWS = matrix.load(ROOT)
 OUTSIDE_THE_MATRIX = {
     "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today"
 }
-TAGS = {"quick", "boundary", "guide", "newest", "full"}
+TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_ops
+from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
 from metalassay.errors import UserError
 
 
@@ -41,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         description="What PyTorch, accelerate and transformers really do on Apple silicon.",
         epilog=(
             "examples:\n"
-            "  metalassay doctor                    which known bugs apply to this environment\n"
-            "  metalassay doctor --python .venv/bin/python\n"
+            "  metalassay doctor                    what is wrong here, and what cures it\n"
+            "  metalassay doctor --env .venv        the same of another environment\n"
             "  metalassay explain < log.txt         what an error message or a log means\n"
             "  metalassay ops linalg_qr             which torch has this operator on MPS\n"
             "  metalassay report                    tables from everything under reports/\n"
@@ -53,22 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metalassay {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    doctor = commands.add_parser(
-        "doctor",
-        help="hold the installed versions against the known bugs",
-        description="Hold the installed versions against the known bugs. Imports none of them.",
-        epilog="exit code: 0 no known bug applies, 1 at least one does, 2 bad input",
-    )
-    doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument("--python", metavar="EXE", help="examine another interpreter's environment")
-    doctor.add_argument(
-        "--ignore",
-        action="append",
-        default=[],
-        metavar="BUG",
-        help="a bug you know and live with; may be given again",
-    )
-    doctor.set_defaults(command=_doctor)
+    cli_doctor.add(commands)
 
     resolve = commands.add_parser(
         "resolve",
@@ -137,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(command=_explain)
 
     cli_ops.add(commands)
+    cli_preflight.add(commands)
 
     report = commands.add_parser(
         "report",
@@ -159,15 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.set_defaults(command=_report)
     return parser
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from metalassay import doctor, versions
-
-    installed = doctor.versions_of(options.python) if options.python else versions.installed()
-    diagnosis = doctor.diagnose(installed, options.ignore)
-    print(json.dumps(asdict(diagnosis), indent=1) if options.json else doctor.as_text(diagnosis))
-    return 1 if diagnosis.findings else 0
 
 
 def _resolve(options: argparse.Namespace) -> int:
@@ -204,7 +181,7 @@ def _bisect(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from metalassay import doctor, explain, traces, versions
+    from metalassay import explain, interpreters, traces, versions
 
     if options.list:
         known = explain.known()
@@ -226,7 +203,8 @@ def _explain(options: argparse.Namespace) -> int:
     if options.versions:
         installed = explain.parse_versions(options.versions)
     else:
-        installed = doctor.versions_of(options.python) if options.python else versions.installed()
+        python = options.python
+        installed = interpreters.versions_of(python) if python else versions.installed()
     if left_out:
         print(f"note: read the end; {left_out:,} bytes before it were left out", file=sys.stderr)
     answer = explain.explain(text, installed)

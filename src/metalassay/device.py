@@ -12,6 +12,7 @@ import sys
 import torch
 
 from metalassay.errors import UserError
+from metalassay.mps import probe as mps_probe
 
 CHOICES = ("auto", "cpu", "mps", "cuda")
 
@@ -58,6 +59,17 @@ def unusable(kind: str) -> str | None:
         reason = str(error).partition("\n")[0]
         return f"a product of two 8 x 8 matrices failed: {reason}"
     return None if result == 512 else f"a product of two 8 x 8 matrices gave {result}, not 512"
+
+
+def probe(kind: str = "mps", timeout: float = 60) -> mps_probe.Probe:
+    """Return what MPS really does here, found out in a process of its own; see ``mps.probe``.
+
+    Slower than ``unusable`` and harder to fool: also real work is done, and what hangs or aborts is
+    survived. Raises ``ValueError`` for another kind of device.
+    """
+    if kind != "mps":
+        raise ValueError(f"only mps is probed in a process of its own, not {kind!r}")
+    return mps_probe.probe(timeout=timeout)
 
 
 def synchronize(device: torch.device) -> None:

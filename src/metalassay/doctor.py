@@ -1,113 +1,138 @@
-"""Installed versions against known bugs. Reads package metadata; imports none of the packages."""
+"""What is wrong with an environment: known bugs, environment variables, MPS. Imports none of it.
+
+Severities: "error" breaks what everybody does, "warning" can be cured and is worth it, "info" is
+worth knowing. A bug that no change of version cures is "info", else nothing could ever be healthy.
+"""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from metalassay import bugs, versions
+from packaging.version import InvalidVersion, Version
+
+from metalassay import bugs, environment, fixes, mps_findings
 from metalassay.errors import UserError
+from metalassay.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
+from metalassay.mps import probe as mps
+from metalassay.mps.probe import Probe
 
-_ASK = """
-import json, platform, sys
-from importlib import metadata
-found = {"python": platform.python_version()}
-for name in sys.argv[1:]:
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-print(json.dumps(found))
-"""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A known bug that applies to the versions installed; ``cures`` in the order to try them."""
-
-    bug: str
-    title: str
-    installed: str
-    affected: str
-    link: str
-    cures: tuple[str, ...]
+SCHEMA = {"name": "metalassay.doctor", "version": 1}
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``versions`` of the stack that are installed, and the known bugs that apply to them."""
+    """``versions`` that are installed, the probe (None: not asked), what was found, what cures it."""
 
     versions: Mapping[str, str]
+    probe: Probe | None
     findings: tuple[Finding, ...]
+    plan: fixes.Plan
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found but what is only worth knowing."""
+        return all(finding.severity == "info" for finding in self.findings)
 
 
-def diagnose(installed: Mapping[str, str], ignored: Collection[str] = ()) -> Diagnosis:
-    """Hold versions, by package name, against every known bug but the ``ignored`` ids.
+def diagnose(
+    installed: Mapping[str, str],
+    ignored: Collection[str] = (),
+    *,
+    environ: Mapping[str, str] | None = None,
+    system: str = "",
+    probe: Probe | None = None,
+) -> Diagnosis:
+    """Hold versions, variables and the probe's answer against what is known, the worst first.
 
-    Raises ``UserError`` for an ignored id that does not exist: it would be a typo, or out of date.
+    ``ignored`` are ids to leave out. Raises ``UserError`` for one that does not exist: it would be a
+    typo, or out of date.
     """
-    unknown = sorted(set(ignored) - {bug.id for bug in bugs.load()})
+    check_ids(ignored)
+    read = {name: version for name, version in installed.items() if _readable(version)}
+    usable = probe is not None and probe.state == mps.USABLE
+    # A bug that hides others stops everything before it gets to them.
+    masks = {each for bug in bugs.load() for each in bug.masked_by}
+    found = [
+        *_unreadable(installed),
+        *mps_findings.look(probe, read, system),
+        *(_variable(m) for m in environment.check(environ or {}, read, system, usable=usable)),
+        *(_bug(bug, read, masks) for bug in bugs.load() if bug.hits(read)),
+    ]
+    wanted = (finding for finding in found if finding.id not in ignored)
+    return Diagnosis(
+        versions=dict(installed),
+        probe=probe,
+        findings=tuple(sorted(wanted, key=lambda each: SEVERITIES.index(each.severity))),
+        plan=fixes.plan(read, tuple(ignored)),
+    )
+
+
+def check_ids(ignored: Collection[str]) -> None:
+    """Raise ``UserError`` for an id that no finding can have."""
+    known = {bug.id for bug in bugs.load()} | {rule.id for rule in environment.load()}
+    unknown = sorted(set(ignored) - known - set(mps_findings.IDS))
     if unknown:
-        raise UserError(f"known_bugs has no bug {unknown[0]!r}", "metalassay explain --list")
-    findings = tuple(
+        raise UserError(f"no finding is called {unknown[0]!r}", "metalassay explain --list")
+
+
+def _bug(bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str]) -> Finding:
+    changes = fixes.changes_for(bug, installed)
+    curable = "error" if bug.id in masks else "warning"
+    reported = getattr(bug, "reported_only", False)
+    return Finding(
+        id=bug.id,
+        kind=BUG,
+        severity=curable if changes else "info",
+        title=bug.title,
+        observed=", ".join(
+            f"{package} {installed[package]}"
+            for package in sorted(bug.packages)
+            if package in installed
+        ),
+        expected=f"not {bug.where_text()}{' (reported upstream, not run by us)' if reported else ''}",
+        fix=fixes.as_shell(["pip", "install", *(each.requirement for each in changes)])
+        if changes
+        else "",
+        link=bug.link,
+        cures=bug.cures,
+    )
+
+
+def _variable(match: environment.Match) -> Finding:
+    rule = match.rule
+    return Finding(
+        id=rule.id,
+        kind=VARIABLE,
+        severity=rule.severity,
+        title=f"{rule.variable} is {rule.verdict}: {rule.says}",
+        observed=match.observed,
+        expected=rule.expected,
+        fix=rule.fix,
+        link=rule.link,
+    )
+
+
+def _unreadable(installed: Mapping[str, str]) -> list[Finding]:
+    return [
         Finding(
-            bug=bug.id,
-            title=bug.title,
-            installed=", ".join(
-                f"{package} {installed[package]}"
-                for package in sorted(bug.packages)
-                if package in installed
-            ),
-            affected=bug.where_text(),
-            link=bug.link,
-            cures=bug.cures,
+            id=f"unreadable-{name}",
+            kind=METADATA,
+            severity="warning",
+            title=f"The metadata of {name} name no version",
+            observed=f"{name} {version}",
+            expected="a version that PEP 440 can read",
+            fix=fixes.as_shell(["pip", "install", "--force-reinstall", "--no-deps", name]),
+            link="https://packaging.python.org/en/latest/specifications/version-specifiers/",
         )
-        for bug in bugs.load()
-        if bug.id not in ignored and bug.hits(installed)
-    )
-    return Diagnosis(dict(installed), findings)
+        for name, version in installed.items()
+        if not _readable(version)
+    ]
 
 
-def versions_of(python: str) -> dict[str, str]:
-    """Return what is installed beside another interpreter, ``python``: a command or a path.
-
-    Raises ``UserError`` when that is no Python that answers.
-    """
+def _readable(version: str) -> bool:
     try:
-        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK, *versions.STACK],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{python}: not a Python interpreter that answers: {error}",
-            "name one, as in: metalassay doctor --python .venv/bin/python",
-        ) from None
-    return {str(name): str(version) for name, version in found.items()}
-
-
-def as_text(diagnosis: Diagnosis) -> str:
-    """Lay a diagnosis out for a terminal."""
-    listed = ", ".join(f"{name} {version}" for name, version in diagnosis.versions.items())
-    lines = [f"Installed: {listed}", ""]
-    for finding in diagnosis.findings:
-        lines += [
-            f"AFFECTED  {finding.title}",
-            f"          {finding.installed} (affected: {finding.affected})",
-            f"          {finding.link}",
-            *(f"          {number}. {cure}" for number, cure in enumerate(finding.cures, 1)),
-            "",
-        ]
-    known = len(bugs.load())
-    lines.append(
-        f"{len(diagnosis.findings)} of {known} known bugs apply here."
-        if diagnosis.findings
-        else f"None of the {known} known bugs applies to these versions."
-    )
-    return "\n".join(lines)
+        Version(version)
+    except InvalidVersion:
+        return False
+    return True

@@ -240,13 +240,13 @@ def _listed(names: Iterable[str]) -> str | None:
 
 
 @functools.cache
-def probe() -> Hardware:
+def probe(*, gpu_too: bool = True) -> Hardware:
     """Return this machine, looked at once per process.
 
     A command that is missing, fails, hangs or answers nonsense leaves its fields None; there is no
-    error. Milliseconds on Linux without an NVIDIA GPU; up to seconds on macOS (system_profiler).
+    error. Milliseconds without an NVIDIA GPU; seconds on macOS, but for ``gpu_too=False``.
     """
-    processor, gpu = (_probe_mac if platform.system() == "Darwin" else _probe_other)()
+    processor, gpu = (_probe_mac if platform.system() == "Darwin" else _probe_other)(gpu_too)
     mac_version = platform.mac_ver()[0]
     return Hardware(
         system=platform.system() or "unknown",
@@ -258,10 +258,10 @@ def probe() -> Hardware:
     )
 
 
-def _probe_mac() -> tuple[Processor, Gpu]:
+def _probe_mac(gpu_too: bool) -> tuple[Processor, Gpu]:
     gpu = Gpu()
     with contextlib.suppress(ValueError):
-        gpu = parse_system_profiler(_output(SYSTEM_PROFILER, seconds=20))
+        gpu = parse_system_profiler(_output(SYSTEM_PROFILER, seconds=20)) if gpu_too else gpu
     return mac_processor(), gpu
 
 
@@ -280,7 +280,7 @@ def apple_generation(processor: Processor) -> int | None:
     return int(found[1]) if found and not processor.virtual else None
 
 
-def _probe_other() -> tuple[Processor, Gpu]:
+def _probe_other(gpu_too: bool) -> tuple[Processor, Gpu]:
     processor = Processor()
     with contextlib.suppress(OSError), _CPUINFO.open(encoding="utf-8", errors="replace") as file:
         # The first processors tell enough; on a big server the whole file is slow to read.
@@ -291,7 +291,7 @@ def _probe_other() -> tuple[Processor, Gpu]:
         logical_cores=psutil.cpu_count() or None,
         memory_bytes=psutil.virtual_memory().total or None,
     )
-    return processor, parse_nvidia_smi(_output(NVIDIA_SMI, seconds=10))
+    return processor, parse_nvidia_smi(_output(NVIDIA_SMI, seconds=10) if gpu_too else "")
 
 
 def _output(command: Sequence[str], seconds: float, *, must_succeed: bool = True) -> str:

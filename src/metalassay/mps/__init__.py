@@ -1,1 +1,1 @@
-"""What PyTorch's MPS backend can do, by torch version; read from the wheels, never from a Mac."""
+"""What PyTorch's MPS backend can do by version, read from the wheels, and what it does here."""

@@ -1,0 +1,187 @@
+"""The command `metalassay doctor`: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.doctor import Diagnosis
+    from metalassay.mps.probe import Probe
+
+EPILOG = """\
+examples:
+  metalassay doctor                            this environment
+  metalassay doctor --env .venv                another one: a folder or an interpreter
+  metalassay doctor --env .venv --fix          the command that cures what an upgrade cures
+  metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
+
+severities: error breaks what everybody does, warning can be cured and is worth it, info is worth
+knowing (a bug that no release cures, a variable that does nothing)
+
+exit code: 0 no error and no warning, 1 at least one, 2 bad input or an environment that does not
+answer; after --apply, that of the environment as it is then"""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of the command line."""
+    doctor = commands.add_parser(
+        "doctor",
+        help="what is wrong with an environment, and what cures it",
+        description=(
+            "Hold what is installed, the environment variables and what MPS really does against"
+            " what is known. Imports nothing of it: torch is asked in a process of its own."
+        ),
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
+    doctor.add_argument("-v", "--verbose", action="store_true", help="show every cure")
+    doctor.add_argument(
+        "--env",
+        "--python",
+        dest="env",
+        metavar="DIR|PYTHON",
+        help="examine another environment: its folder or its interpreter",
+    )
+    doctor.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a finding you know and live with; may be given again",
+    )
+    doctor.add_argument("--no-probe", action="store_true", help="do not start torch")
+    doctor.add_argument(
+        "--timeout",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="how long the probe may take (default: %(default)s)",
+    )
+    fix = doctor.add_mutually_exclusive_group()
+    fix.add_argument("--fix", action="store_true", help="print the command that cures, no more")
+    fix.add_argument("--apply", action="store_true", help="run it, after asking")
+    doctor.add_argument("--yes", action="store_true", help="with --apply: do not ask")
+    doctor.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    from metalassay import doctor_text, fixes, hardware, interpreters
+
+    if options.yes and not options.apply:
+        raise UserError("--yes goes with --apply", "metalassay doctor --apply --yes")
+    if not options.timeout > 0:
+        raise UserError(
+            f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
+        )
+    python = interpreters.find(options.env) if options.env else None
+    # --fix and --apply go by versions alone.
+    probing = not (options.no_probe or options.fix or options.apply)
+    diagnosis = _diagnose(options, python, probing)
+    command = fixes.command(diagnosis.plan.requirements, python or sys.executable)
+    width = min(shutil.get_terminal_size().columns, 100)
+    if options.apply:
+        return _apply(options, diagnosis, command, python, width)
+    machine = hardware.probe(gpu_too=probing)
+    if options.json:
+        print(json.dumps(_document(diagnosis, machine, python, command), indent=1))
+    elif options.fix:
+        print(doctor_text.plan_text(diagnosis, command, width))
+    else:
+        print(
+            doctor_text.as_text(
+                diagnosis,
+                hardware.describe(machine),
+                python=python or "",
+                width=width,
+                everything=options.verbose,
+            )
+        )
+    return 0 if diagnosis.healthy else 1
+
+
+def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
+    from metalassay import doctor, fixes, interpreters, versions
+
+    packages = (*versions.STACK, *fixes.COMPANIONS)
+    if python is None:
+        installed = versions.installed(packages)
+    else:
+        installed = interpreters.versions_of(python, packages)
+    doctor.check_ids(options.ignore)  # before the probe: a typo should not wait for it
+    return doctor.diagnose(
+        installed,
+        options.ignore,
+        environ=os.environ,
+        system=platform.system(),
+        probe=_probe(python or sys.executable, options.timeout) if probing else None,
+    )
+
+
+def _probe(python: str, timeout: float) -> Probe:
+    from metalassay.mps import probe
+
+    print(
+        f"asking torch what MPS does (at most {timeout:g} s; --no-probe leaves it out) ...",
+        file=sys.stderr,
+        flush=True,
+    )
+    return probe.probe(python, timeout)
+
+
+def _document(
+    diagnosis: Diagnosis, machine: Any, python: str | None, command: list[str]
+) -> dict[str, Any]:
+    from metalassay import doctor, hardware
+
+    return {
+        "schema": doctor.SCHEMA,
+        "machine": hardware.as_dict(machine),
+        "python": python or sys.executable,
+        **asdict(diagnosis),
+        "fix": command if diagnosis.plan.requirements else None,
+    }
+
+
+def _apply(
+    options: argparse.Namespace,
+    diagnosis: Diagnosis,
+    command: list[str],
+    python: str | None,
+    width: int,
+) -> int:
+    """Run the command that cures, if it is wanted, and look again."""
+    from metalassay import doctor_text, fixes
+
+    print(doctor_text.plan_text(diagnosis, command, width))
+    if not diagnosis.plan.requirements:
+        return 0 if diagnosis.healthy else 1
+    if not options.yes:
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UserError(
+                "there is no terminal to ask at, so nothing was installed",
+                "metalassay doctor --apply --yes, or run the command yourself",
+            )
+        print("\nRun it? [y/N] ", end="", flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("nothing was installed")
+            return 1
+    try:
+        subprocess.run(command, check=True)  # noqa: S603  (shown and agreed to, no shell)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise UserError(f"the installer failed: {error}", fixes.as_shell(command)) from None
+    after = _diagnose(options, python, probing=False)
+    left = sum(finding.severity != "info" for finding in after.findings)
+    print(f"installed; {left or 'no'} {'finding is' if left == 1 else 'findings are'} left")
+    return 0 if after.healthy else 1

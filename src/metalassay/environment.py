@@ -1,0 +1,150 @@
+"""Environment variables that do not do what they are set for. Reads environment.toml."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from metalassay.fields import printable
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+VERDICTS = ("wrong", "useless", "dangerous", "too late")
+SEVERITIES = ("error", "warning", "info")
+
+_NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of environment.toml, where the fields are explained."""
+
+    id: str
+    variable: str
+    verdict: str
+    severity: str
+    says: str
+    expected: str
+    fix: str
+    link: str
+    value: str | None = None
+    number: Mapping[str, Any] | None = None
+    absent: bool = False
+    without: str | None = None
+    differs_from: str | None = None
+    where: Mapping[str, str] | None = None
+    systems: tuple[str, ...] = ()
+    usable: bool = False
+
+
+@dataclass(frozen=True)
+class Match:
+    """A rule that applies, and the value that made it so; None where the variable is not set."""
+
+    rule: Rule
+    value: str | None
+
+    @property
+    def observed(self) -> str:
+        """Return the variable as a shell would write it, cut short and printable."""
+        if self.value is None:
+            return f"{self.rule.variable} is not set"
+        shown = printable(self.value).replace("\n", " ")
+        return f"{self.rule.variable}={shown[:60]}{'…' if len(shown) > 60 else ''}"
+
+
+@functools.cache
+def load() -> tuple[Rule, ...]:
+    """Return all rules, in the order of the file. Raises ``TypeError`` for an unknown field."""
+    text = resources.files(__package__).joinpath("environment.toml").read_text("utf-8")
+    return tuple(
+        Rule(**{**row, "systems": tuple(row.get("systems", ()))})
+        for row in tomllib.loads(text)["rule"]
+    )
+
+
+def check(
+    environ: Mapping[str, str],
+    versions: Mapping[str, str],
+    system: str,
+    *,
+    usable: bool = False,
+) -> tuple[Match, ...]:
+    """Hold an environment against every rule.
+
+    ``versions`` maps package names to versions, ``system`` is what ``platform.system()`` says, and
+    ``usable`` says whether MPS was found to be.
+    """
+    return tuple(
+        Match(rule, environ.get(rule.variable))
+        for rule in load()
+        if (not rule.systems or system in rule.systems)
+        and (usable or not rule.usable)
+        and _versions_fit(rule, versions)
+        and _value_fits(rule, environ)
+    )
+
+
+def number(text: str) -> float | None:
+    """Return the number that a text begins with, as C's strtod reads it; None where there is none."""
+    found = _NUMBER.match(text)
+    return float(found[1]) if found else None
+
+
+def _versions_fit(rule: Rule, versions: Mapping[str, str]) -> bool:
+    for package, specifier in (rule.where or {}).items():
+        try:
+            # A nightly of 2.8 is built from the code of 2.8, though PEP 440 sorts it below.
+            release = Version(versions[package]).base_version
+        except (KeyError, InvalidVersion):
+            return False
+        if not SpecifierSet(specifier).contains(release):
+            return False
+    return True
+
+
+def _value_fits(rule: Rule, environ: Mapping[str, str]) -> bool:
+    value = environ.get(rule.variable)
+    if value is None:
+        return rule.absent
+    if rule.absent or (rule.without and rule.without in environ):
+        return False
+    if rule.differs_from and environ.get(rule.differs_from, value) == value:
+        return False
+    if rule.value is not None and not re.fullmatch(rule.value, value):
+        return False
+    return rule.number is None or _compares(rule.number, value, environ)
+
+
+def _compares(wanted: Mapping[str, Any], value: str, environ: Mapping[str, str]) -> bool:
+    read = number(value)
+    if read is None:
+        return False
+    tests: Mapping[str, Callable[[float, Any], bool]] = {
+        "at_least": lambda x, y: x >= y,
+        "at_most": lambda x, y: x <= y,
+        "above": lambda x, y: x > y,
+        "below": lambda x, y: x < y,
+        "outside": lambda x, y: not y[0] <= x <= y[1],
+    }
+    return all(tests[word](read, _bound(bound, environ)) for word, bound in wanted.items())
+
+
+def _bound(bound: Any, environ: Mapping[str, str]) -> Any:
+    """Return a bound as it stands, or the value of the variable that it names."""
+    if not isinstance(bound, Mapping):
+        return bound
+    text = environ.get(bound["variable"])
+    # What is no number counts as 0.0, as it does in torch.
+    return bound["default"] if text is None else number(text) or 0.0

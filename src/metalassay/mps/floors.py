@@ -1,0 +1,68 @@
+"""Which macOS each torch needs for MPS. Reads floors.toml."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from dataclasses import dataclass
+from importlib import resources
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What one range of torch versions needs; the comments of floors.toml explain the fields."""
+
+    torch: SpecifierSet
+    says: str
+    needs: str
+    wheel: str
+    python: str
+    source: str
+    gpu_family: str | None = None
+
+
+@functools.cache
+def load() -> tuple[Floor, ...]:
+    """Return all rows in the order of the file."""
+    text = resources.files(__package__).joinpath("floors.toml").read_text("utf-8")
+    return tuple(
+        Floor(**{**row, "torch": SpecifierSet(row["torch"])})
+        for row in tomllib.loads(text)["floor"]
+    )
+
+
+def floor(torch: str | None) -> Floor | None:
+    """Return what that torch needs, or None where the data do not say."""
+    version = _version(torch)
+    if version is None:
+        return None
+    # A nightly of 2.15 is built from the code of 2.15, though PEP 440 sorts it below.
+    return next((row for row in load() if row.torch.contains(version.base_version)), None)
+
+
+def below(macos: str | None, floor: Floor | None) -> bool:
+    """Say whether that macOS is older than needed; unknown is not below."""
+    version = _version(macos)
+    return floor is not None and version is not None and version < Version(floor.needs)
+
+
+def runs(torch: str, macos: str | None, python: str | None) -> bool:
+    """Say whether nothing known speaks against that torch with its MPS, on that macOS and Python."""
+    wanted, has = floor(torch), _version(python)
+    too_old = wanted is not None and has is not None and has < Version(wanted.python)
+    return not too_old and not below(macos, wanted)
+
+
+def _version(text: str | None) -> Version | None:
+    try:
+        return Version(text) if text else None
+    except InvalidVersion:
+        return None

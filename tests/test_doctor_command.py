@@ -1,0 +1,279 @@
+"""`metalassay doctor` on the command line: what it prints, runs and refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay import cli, interpreters, versions
+from metalassay.mps import probe
+
+GUIDE = {
+    "python": "3.11.7",
+    "accelerate": "1.8.0",
+    "torch": "2.5.1",
+    "transformers": "4.52.4",
+    "huggingface-hub": "0.36.2",
+}
+NOT_BUILT = probe.Probe("not built", "torch 2.5.1 is built without MPS", "2.5.1", *[None] * 4)
+
+
+@pytest.fixture(autouse=True)
+def guide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the guide's environment be installed, with no variable set and a probe that answers."""
+    monkeypatch.setattr(versions, "installed", lambda packages=(): dict(GUIDE))
+    monkeypatch.setattr(probe, "probe", lambda python, timeout: NOT_BUILT)
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    """Run the command and return what it printed as JSON."""
+    cli.main(["doctor", "--json", *arguments])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_findings_are_exit_code_1_and_none_that_counts_is_0(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor"]) == 1
+    assert re.search(r"^1\d findings; accelerate~=", capsys.readouterr().out, re.MULTILINE)
+    healthy = {"accelerate": "1.15.0", "torch": "2.13.0", "transformers": "5.23.0"}
+    monkeypatch.setattr(versions, "installed", lambda packages=(): healthy)
+    assert cli.main(["doctor"]) == 0
+    assert "Healthy" in capsys.readouterr().out
+
+
+def test_the_document_names_its_schema_and_every_field(capsys: pytest.CaptureFixture[str]) -> None:
+    made = document(capsys)
+    assert made["schema"] == {"name": "metalassay.doctor", "version": 1}
+    assert set(made) == {
+        "schema", "machine", "python", "versions", "probe", "findings", "plan", "fix",
+    }  # fmt: skip
+    assert made["probe"]["state"] == "not built"
+    assert made["versions"]["accelerate"] == "1.8.0"
+    for finding in made["findings"]:
+        assert set(finding) == {
+            "id", "kind", "severity", "title", "observed", "expected", "fix", "link", "cures",
+        }  # fmt: skip
+        assert finding["severity"] in ("error", "warning", "info")
+        assert finding["link"].startswith("https://")
+    assert made["plan"]["cures"]
+    assert made["fix"][-1] == made["plan"]["requirements"][-1]
+
+
+def test_the_environment_of_the_shell_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("UV_WORKER_COUNT", "8")
+    assert "uv-worker-count-invented" in {each["id"] for each in document(capsys)["findings"]}
+
+
+def test_the_probe_says_on_stderr_that_it_runs_and_can_be_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli.main(["doctor", "--timeout", "7"])
+    assert "at most 7 s; --no-probe leaves it out" in capsys.readouterr().err
+    cli.main(["doctor", "--no-probe"])
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "not asked (--no-probe)" in said.out
+
+
+@pytest.mark.parametrize("option", ["--env", "--python"])
+def test_another_environment_is_examined_by_its_folder_or_its_python(
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = []
+
+    def versions_of(python: str, packages: tuple[str, ...]) -> dict[str, str]:
+        asked.append(python)
+        return dict(GUIDE)
+
+    monkeypatch.setattr(interpreters, "versions_of", versions_of)
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.symlink_to(sys.executable)
+    assert document(capsys, option, str(tmp_path))["python"] == str(python)
+    assert document(capsys, option, str(python))["python"] == str(python)
+    assert asked == [str(python)] * 2
+
+
+def test_the_interpreter_of_an_environment_is_really_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert interpreters.versions_of(sys.executable) == versions.installed()
+
+
+def test_a_module_in_the_working_directory_is_not_taken_for_pythons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('not json')")
+    monkeypatch.chdir(tmp_path)
+    assert interpreters.versions_of(sys.executable, ())["python"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda folder: folder / "missing", "not a Python interpreter that answers"),
+        (lambda folder: folder, "not a virtual environment: it has no bin/python"),
+    ],
+)
+def test_what_is_no_environment_gives_one_line_and_exit_code_2(
+    make: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--env", str(make(tmp_path))]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "next: name one, as in: metalassay doctor --env .venv" in error
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exit 3", "it ended with code 3"),
+        ("echo Traceback >&2; echo 'ImportError: no' >&2; exit 1", "ImportError: no"),
+        ("echo []", "it answered something else"),
+        ("echo garbage", "it answered something else"),
+        ("echo '{}'", "it answered something else"),
+    ],
+)
+def test_a_broken_python_gives_one_line_and_exit_code_2(
+    script: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    assert cli.main(["doctor", "--env", str(python)]) == 2
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.endswith(f"{python}: not a Python interpreter that answers: {why}")
+
+
+def test_a_finding_to_ignore_that_does_not_exist_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["doctor", "--ignore", "nonsense"]) == 2
+    said = capsys.readouterr().err
+    assert "no finding is called 'nonsense'" in said
+    assert "asking torch" not in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--yes"], ["--timeout", "0"], ["--timeout", "nan"], ["--apply", "--timeout", "-1"]],
+)
+def test_options_that_make_no_sense_are_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", *arguments]) == 2
+    assert "next: metalassay doctor" in capsys.readouterr().err
+
+
+def test_fix_prints_the_command_and_runs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was run"))
+    monkeypatch.setattr("metalassay.hardware.probe", lambda gpu_too: None)
+    assert cli.main(["doctor", "--fix"]) == 1
+    said = capsys.readouterr()
+    assert said.err == ""  # and torch is not asked: versions decide
+    first = said.out.splitlines()[0]
+    assert " pip install " in first
+    for requirement in ("'accelerate~=1.15.0'", "'torch~=2.", "'transformers~=4.5"):
+        assert requirement in first
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Collect the commands that are run; each cures the environment."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> None:
+        commands.append(command)
+        cured = {**GUIDE, "accelerate": "1.15.0", "torch": "2.8.0", "transformers": "4.57.0"}
+        monkeypatch.setattr(versions, "installed", lambda packages=(): cured)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return commands
+
+
+class Terminal(io.StringIO):
+    """A standard input at which somebody sits."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_apply_without_a_terminal_installs_nothing(
+    ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert cli.main(["doctor", "--apply"]) == 2
+    assert "there is no terminal to ask at, so nothing was installed" in capsys.readouterr().err
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "runs"), [("y\n", 1), ("YES\n", 1), ("\n", 0), ("n\n", 0), ("", 0)]
+)
+def test_apply_asks_first(
+    answer: str,
+    runs: int,
+    ran: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    assert cli.main(["doctor", "--apply"]) == 1 - runs
+    assert len(ran) == runs
+    said = capsys.readouterr().out
+    assert "Run it? [y/N]" in said
+    assert ("no findings are left" in said) is bool(runs)
+
+
+def test_apply_with_yes_does_not_ask(
+    ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert cli.main(["doctor", "--apply", "--yes"]) == 0
+    assert "accelerate~=1.15.0" in ran[0]
+    assert "Run it?" not in capsys.readouterr().out
+
+
+def test_an_installer_that_fails_is_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(command: list[str], check: bool) -> None:
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(subprocess, "run", fails)
+    assert cli.main(["doctor", "--apply", "--yes"]) == 2
+    assert "the installer failed" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_cured_nothing_is_asked(
+    ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.15.0"})
+    assert cli.main(["doctor", "--apply"]) == 0
+    assert ran == []
+
+
+def test_doctor_imports_neither_torch_nor_accelerate() -> None:
+    code = (
+        "import sys; from metalassay import cli; cli.main(['doctor', '--no-probe']);"
+        "print(sorted({'torch', 'accelerate', 'transformers', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,175 @@
+"""Which upgrades cure, computed from the data about bugs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Protocol
+
+import pytest
+
+from metalassay import bugs, fixes
+
+GUIDE = {
+    "python": "3.11.7",
+    "accelerate": "1.8.0",
+    "torch": "2.5.1",
+    "transformers": "4.52.4",
+    "huggingface-hub": "0.36.2",
+}
+
+
+class Put(Protocol):
+    """Put bugs in the place of the known ones."""
+
+    def __call__(self, *rows: str) -> None: ...
+
+
+def row(bug_id: str, where: str, cure: str = "none") -> str:
+    """Write a bug as TOML."""
+    return f"""
+[[bug]]
+id = "{bug_id}"
+title = "{bug_id}"
+link = "https://example.org"
+where = {where}
+cause = "so"
+cures = ["{cure}"]
+[[bug.symptom]]
+id = "s"
+raises = "E"
+match = "m"
+"""
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
+    """Return a function that puts other bugs in the place of the known ones."""
+
+    def put(*rows: str) -> None:
+        parsed = bugs.parse("".join(rows))
+        monkeypatch.setattr(bugs, "load", lambda: parsed)
+        fixes._bounds.cache_clear()
+
+    yield put
+    fixes._bounds.cache_clear()
+
+
+def test_the_guides_environment_is_cured_together() -> None:
+    plan = fixes.plan(GUIDE)
+    names = [requirement.partition("~=")[0] for requirement in plan.requirements]
+    assert sorted(names) == ["accelerate", "torch", "transformers"]
+    assert "accelerate~=1.15.0" in plan.requirements
+    assert {"accelerate-empty-shard", "accelerate-n-shard-typo"} <= set(plan.cures)
+    assert plan.remains == ()
+    # What no release cures comes along, and is said.
+    assert "accelerate-empty-epoch" in plan.brings
+
+
+def test_every_cure_of_the_plan_is_one_by_the_data() -> None:
+    plan = fixes.plan(GUIDE)
+    after = dict(GUIDE)
+    for requirement in plan.requirements:
+        package, _, version = requirement.partition("~=")
+        after[package] = version
+    for bug in bugs.load():
+        assert (bug.id in plan.cures) is (bug.hits(GUIDE) and not bug.hits(after)), bug.id
+        assert (bug.id in plan.brings) is (bug.hits(after) and not bug.hits(GUIDE)), bug.id
+
+
+def test_the_nearest_version_above_every_affected_bound_is_taken(known: Put) -> None:
+    known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = "<1.9"}]'), row("c", '[{p = ">=3"}]'))
+    assert fixes.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
+
+
+def test_what_an_upgrade_breaks_the_next_one_mends(known: Put) -> None:
+    known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5,<1.7"}]'))
+    plan = fixes.plan({"p": "1.0"})
+    assert (plan.requirements, plan.cures, plan.brings) == (("p~=1.7.0",), ("a",), ())
+
+
+def test_what_an_upgrade_breaks_for_good_is_said(known: Put) -> None:
+    known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5"}]'))
+    assert fixes.plan({"p": "1.0"}) == fixes.Plan(("p~=1.5.0",), ("a",), ("b",), ())
+
+
+def test_where_no_release_is_healthy_nothing_is_proposed(known: Put) -> None:
+    known(row("a", '[{p = ">=0.5"}]'), row("b", '[{p = "==2.0"}]'))
+    assert fixes.plan({"p": "2.0"}) == fixes.Plan((), (), (), ())
+
+
+def test_an_upgrade_of_the_other_package_may_be_the_cure(known: Put) -> None:
+    known(row("a", '[{p = ">=1", q = "<2.6"}]'))
+    assert fixes.plan({"p": "1.0", "q": "2.5.1"}).requirements == ("q~=2.6.0",)
+
+
+def test_an_upgrade_inside_the_major_version_is_preferred(known: Put) -> None:
+    known(row("a", '[{p = "<5", q = "<2.6"}]'))
+    assert fixes.plan({"p": "4.0", "q": "2.5"}).requirements == ("q~=2.6.0",)
+    assert fixes.plan({"p": "4.0", "q": "1.0"}).requirements == ("p~=5.0.0",)
+
+
+def test_a_major_version_is_not_crossed_where_the_data_know_a_downgrade(known: Put) -> None:
+    known(row("a", '[{p = "<5", hub = ">=1"}]', "pip install 'hub<1'"))
+    plan = fixes.plan({"p": "4.0", "hub": "1.3"})
+    assert (plan.requirements, plan.cures) == (("hub<1",), ("a",))
+
+
+def test_minimums_that_a_cure_asks_of_other_packages_come_along(known: Put) -> None:
+    cure = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
+    known(row("a", '[{p = "<1.5"}]', cure), row("b", '[{p = "<1.9"}]'))
+    assert set(fixes.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
+        "p~=1.9.0",
+        "torch~=2.8.0",
+    }
+    assert fixes.plan({"p": "1.0", "torch": "2.9.0"}).requirements == ("p~=1.9.0",)
+    assert fixes.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
+
+
+def test_what_is_built_for_a_torch_moves_with_it(known: Put) -> None:
+    known(row("a", '[{torch = "<2.6"}]'))
+    installed = {"torch": "2.5.1", "torchvision": "0.20.1"}
+    assert fixes.plan(installed).requirements == ("torch~=2.6.0", "torchvision")
+
+
+def test_an_operating_system_is_nothing_to_install(known: Put) -> None:
+    known(row("a", '[{macos = "<15", python = "<3.12"}]'))
+    assert fixes.plan({"macos": "14.1", "python": "3.11"}).requirements == ()
+
+
+@pytest.mark.parametrize(
+    ("machine", "requirements"),
+    [
+        ({"python": "3.11.7"}, ("torch~=2.15.0",)),
+        ({"python": "3.11.7", "macos": "15.1"}, ("torch~=2.15.0",)),
+        ({"python": "3.11.7", "macos": "14.7"}, ()),
+        ({"python": "3.10.13"}, ()),
+        ({}, ("torch~=2.15.0",)),
+    ],
+)
+def test_no_torch_is_proposed_that_this_machine_cannot_run(
+    machine: dict[str, str], requirements: tuple[str, ...], known: Put
+) -> None:
+    known(row("a", '[{torch = "<2.15"}]'))
+    assert fixes.plan({"torch": "2.13.0", **machine}).requirements == requirements
+
+
+def test_what_is_ignored_is_not_cured() -> None:
+    all_but = [bug.id for bug in bugs.load() if bug.id != "accelerate-n-shard-typo"]
+    assert fixes.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)
+
+
+@pytest.mark.parametrize(
+    ("uv", "begin"),
+    [
+        ("/bin/uv", ["uv", "pip", "install", "--python", "py"]),
+        (None, ["py", "-m", "pip", "install"]),
+    ],
+)
+def test_the_command_is_uvs_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, uv: str | None, begin: list[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: uv)
+    assert fixes.command(["a~=1.0"], "py") == [*begin, "a~=1.0"]
+    assert fixes.as_shell(["pip", "a~=1.0"]) == "pip 'a~=1.0'"
+    assert sys.executable in fixes.command([], sys.executable)

@@ -1,0 +1,308 @@
+"""What a trace of operators means for each torch version; and that a trace is what was run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.cli import main
+from metalassay.errors import UserError
+from metalassay.mps import oracle, preflight, preflight_run, preflight_text
+
+
+def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool = False) -> Any:
+    """Return one entry of a trace."""
+    return {
+        "path": list(path),
+        "file": "/home/user/train.py",
+        "line": line,
+        "function": "step",
+        "node": node,
+        "wide": wide,
+        "count": count,
+    }
+
+
+def judged(*calls: Any, versions: list[str] | None = None) -> preflight.Preflight:
+    """Judge a trace made with torch 2.13.0."""
+    return preflight.judge({"torch": "2.13.0", "ended": "", "calls": list(calls)}, versions)
+
+
+def states(found: preflight.Preflight, version: str) -> dict[str, str]:
+    """Return the operators in trouble with a version, and how."""
+    return {
+        each.operator: each.states[version] for each in found.findings if version in each.states
+    }
+
+
+def test_an_operator_with_a_kernel_is_no_finding() -> None:
+    assert judged(call("add.Tensor"), call("mm")).findings == ()
+
+
+def test_an_operator_without_one_is_missing_until_the_version_that_has_it() -> None:
+    (finding,) = judged(call("linalg_qr", count=3)).findings
+    assert finding.operator == "linalg_qr.out"  # the one that errors name
+    assert finding.states["2.11.0"] == "missing"
+    assert "2.12.1" not in finding.states
+    assert finding.cured_in == "2.12.1"
+    assert finding.counts["2.5.1"] == 3
+
+
+def test_one_that_no_version_has_is_cured_by_none() -> None:
+    (finding,) = judged(call("mode")).findings
+    assert set(finding.states) == set(oracle.versions())
+    assert finding.cured_in is None
+
+
+def test_a_composite_is_judged_by_what_it_is_made_of() -> None:
+    assert states(judged(call("put"), call("put", "put_")), "2.13.0") == {"put_": "missing"}
+    assert states(judged(call("put"), call("put", "put_")), "2.15.0") == {}
+
+
+def test_a_kernel_hides_what_it_was_made_of() -> None:
+    # linear has a kernel on MPS; that it is an addmm here, or anything else, plays no part.
+    assert judged(call("linear"), call("linear", "mode")).findings == ()
+
+
+def test_what_is_forced_onto_the_cpu_is_said_apart() -> None:
+    whole = "linalg_svd|linalg_svd.U"
+    found = judged(call(whole), call(whole, "_linalg_svd"))
+    assert states(found, "2.13.0") == {"linalg_svd": "fallback"}
+    assert states(found, "2.14.1") == {}
+
+
+def test_overloads_of_which_one_was_chosen_unseen_decide_only_together() -> None:
+    # max.dim has a kernel, max.other is made of maximum.
+    found = judged(call("max.other|max.names_dim"), call("max.other|max.names_dim", "mode"))
+    assert states(found, "2.13.0") == {"mode": "missing"}
+
+
+def test_a_choice_that_only_the_cpu_makes_is_replaced() -> None:
+    flash = "_scaled_dot_product_flash_attention_for_cpu"
+    assert judged(call(flash), call(flash + "_backward")).findings == ()
+    assert judged(call("_convolution"), call("_convolution", "mkldnn_convolution")).findings == ()
+
+
+def test_every_replacement_is_an_operator_of_the_newest_torch() -> None:
+    newest = oracle.load(oracle.versions()[-1])
+    for operator, asks in preflight.branches().items():
+        assert {operator, asks} <= newest.overloads
+
+
+def test_what_another_operator_called_is_said_to_be_inside_it() -> None:
+    found = judged(call("put"), call("put", "put_"), call("mode"), call("stack", "mode"))
+    assert {each.operator: each.inside for each in found.findings} == {"put_": ("put",), "mode": ()}
+    assert "inside put, as the torch that ran makes it" in preflight_text.as_text(found, "2.13.0")
+
+
+def test_float64_counts_where_it_comes_out_of_the_program_s_own_call() -> None:
+    found = judged(
+        call("ones", wide=True, line=7, count=2), call("linalg_pinv", "full", wide=True, line=8)
+    )
+    assert [(place.line, place.count) for place in found.wide] == [(7, 2)]
+
+
+def test_the_operators_of_others_and_the_profiler_s_are_not_judged() -> None:
+    found = judged(call("torchvision::nms"), call("profiler::_record_function_enter_new"))
+    assert found.custom == ("torchvision::nms",)
+    assert (found.calls, found.findings) == (0, ())
+
+
+def test_an_operator_that_an_older_torch_does_not_have_is_named_as_not_judged() -> None:
+    found = judged(call("_fused_rms_norm"))
+    assert "_fused_rms_norm" in found.unknown["2.0.1"]
+    assert "2.13.0" not in found.unknown
+
+
+def test_the_text_says_version_count_line_and_cure() -> None:
+    found = judged(
+        call("mode", count=3, line=7),
+        call("linalg_qr", count=2, line=9, node="LinalgQrBackward0"),
+        call("ones", wide=True, line=11),
+    )
+    text = preflight_text.as_text(found, "2.5.1")
+    assert "On MPS with torch 2.5.1: 2 operators would fail, float64 at 1 line." in text
+    assert "  mode  3 calls; no torch version cures it" in text
+    assert "  linalg_qr.out  2 calls; cured by torch 2.12.1" in text
+    assert "2 x /home/user/train.py:9 in step, backward (LinalgQrBackward0)" in text
+    assert "    2.12.1 to 2.15.0      1      0\n" in text
+    assert "linalg_qr" in preflight_text.as_text(found, "2.13.0").partition("not with older")[2]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b'{"schema": "other"}', b'{"schema": 3, "calls": 1}']
+)
+def test_what_is_no_trace_is_said_to_be_none(content: bytes) -> None:
+    with pytest.raises(UserError, match=r"x\.json is no trace"):
+        preflight.parse(content, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ([], "no program"),
+        (["ls"], "no Python"),
+        (["python-that-is-not-there", "x.py"], "there is no python-that"),
+        (["python3", "-u"], "no program"),
+        (["python3", "-m"], "no program"),
+        (["python3", "absent.py"], "no file absent.py"),
+        (["a-b:c"], "no module:function"),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_said_in_one_line(program: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        preflight_run.trace(program)
+
+
+PROGRAM = """
+import sys
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+assert sys.argv[1:] == ["--lr", "1"]
+net = torch.nn.Linear(4, 4)
+optimizer = torch.optim.AdamW(net.parameters())
+for (rows,) in DataLoader(TensorDataset(torch.ones(4, 4)), batch_size=2, shuffle=True):
+    hidden = net(rows)
+    loss = torch.nn.functional.pdist(hidden).sum()  # line 11
+    loss = loss + torch.linalg.pinv(hidden).sum()
+    loss.backward()
+    optimizer.step()
+wide = torch.ones(2, dtype=torch.float64)
+"""
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the trace of the program above, really run."""
+    script = tmp_path_factory.mktemp("program") / "train.py"
+    script.write_text(PROGRAM)
+    found, code = preflight_run.trace([sys.executable, "-u", str(script), "--lr", "1"])
+    assert (code, found["ended"]) == (0, "")
+    return found
+
+
+def at(trace: Any, *path: str) -> Any:
+    """Return the entries of one path."""
+    return [call for call in trace["calls"] if tuple(call["path"][-len(path) :]) == path]
+
+
+def test_forward_backward_and_optimizer_are_in_the_trace(trace: Any) -> None:
+    (forward,) = at(trace, "_pdist_forward")
+    (backward,) = at(trace, "_pdist_backward")
+    assert (forward["line"], forward["count"], forward["node"]) == (11, 2, "")
+    assert (backward["line"], backward["node"]) == (11, "PdistBackward0")
+    assert {call["line"] for call in at(trace, "addcdiv_")} == {14}
+
+
+def test_a_composite_is_opened_as_far_as_it_goes(trace: Any) -> None:
+    # pinv calls svd inside C++, where a plain dispatch mode does not look.
+    (inside,) = at(trace, "svd", "linalg_svd")
+    assert inside["line"] == 12
+    assert "linalg_pinv.atol_rtol_tensor" in inside["path"]
+
+
+def test_loading_data_is_left_out(trace: Any) -> None:
+    # Shuffling and collating stay on the CPU on a Mac too.
+    assert at(trace, "randperm") == []
+    assert at(trace, "stack") == []
+
+
+def test_recording_changes_no_number() -> None:
+    torch = pytest.importorskip("torch")
+    from metalassay import workloads
+    from metalassay.mps import tracing
+
+    def losses(recorder: Any) -> list[float]:
+        work = workloads.make("gpt-tiny", "train", torch.device("cpu"), "float32", batch_size=2)
+        with recorder:
+            return [work.step().item() for _ in range(3)]
+
+    assert losses(tracing.Recorder()) == losses(contextlib.nullcontext())
+
+
+def test_the_verdict_on_the_program(trace: Any) -> None:
+    found = preflight.judge(trace)
+    assert states(found, found.versions[-1])["_pdist_forward"] == "missing"
+    assert [place.line for place in found.wide] == [15]
+
+
+def test_a_program_that_fails_leaves_what_it_ran_until_then(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("import torch\ntorch.ones(3).mode()\nraise ValueError('broken')")
+    saved = tmp_path / "trace.json"
+    assert main(["preflight", "--save", str(saved), "--", sys.executable, str(script)]) == 2
+    printed = capsys.readouterr()
+    assert "mode  1 call" in printed.out
+    assert "ended with ValueError: broken" in printed.err
+    # A kept trace is judged again without running anything.
+    assert main(["preflight", "--trace", str(saved), "--json", "--torch", "2.5"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["judged_for"], answer["findings"][0]["operator"]) == ("2.5.1", "mode")
+
+
+def test_a_program_without_an_operator_is_not_called_fine(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["preflight", "--", sys.executable, "-c", "pass"]) == 2
+    assert "no operator was recorded" in capsys.readouterr().err
+
+
+def test_an_interrupted_program_leaves_what_it_ran(tmp_path: Path) -> None:
+    script, ready = tmp_path / "train.py", tmp_path / "ready"
+    script.write_text(
+        f"import time, torch\ntorch.ones(3).mode()\nopen({str(ready)!r}, 'w')\ntime.sleep(60)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-m", "metalassay", "preflight", "--", sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not ready.exists() and child.poll() is None:
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does on Ctrl+C
+    printed, _ = child.communicate(timeout=60)
+    assert "; interrupted" in printed
+    assert "mode  1 call" in printed
+
+
+def test_the_plugin_shows_what_tests_would_meet(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest, torch
+
+        @pytest.fixture
+        def rows():
+            return torch.ones(3, 3)
+
+        def test_mode(rows):
+            assert rows.mode()
+        """
+    )
+    done = pytester.runpytest_subprocess(
+        "-p", "metalassay.mps.pytest_preflight", "--mps-preflight=2.5"
+    )
+    done.assert_outcomes(passed=1)
+    done.stdout.fnmatch_lines(
+        ["*preflight for MPS*", "On MPS with torch 2.5.1: 1 operator would fail.", "*in test_mode"]
+    )
+
+
+def test_the_plugin_says_a_version_it_does_not_know(pytester: pytest.Pytester) -> None:
+    done = pytester.runpytest_subprocess(
+        "-p", "metalassay.mps.pytest_preflight", "--mps-preflight=9.9"
+    )
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*the operators of torch 9.9 are not known*"])

@@ -1,0 +1,116 @@
+"""Which rows of the matrix hold each bound of known_bugs/ in place, from the verdict files at hand.
+
+A bound moved by one release puts that release on its other side. The move turns red exactly where a
+row has that release, the rest of the range matches there, and a test of the symptom really ran: then
+what the test did contradicts the data. A bound without such a row on one side could be wrong by a
+release, and nobody would see it. Run it after `nox -t full`; it lists releases with pip.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from packaging.specifiers import Specifier
+from packaging.version import Version
+from tabulate import tabulate
+
+from metalassay import bisecting, bugs, runs
+from metalassay.records import VersionSet
+
+ROOT = Path(__file__).parents[1]
+RAN = frozenset({"passed", "failed", "xfailed", "xpassed"})
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+
+
+@functools.cache
+def releases(package: str) -> tuple[str, ...]:
+    """Return the releases of a package, oldest first."""
+    return PYTHONS if package == "python" else tuple(bisecting.releases_of(package))
+
+
+def edges(package: str, bound: Specifier) -> Iterator[tuple[str, str]]:
+    """Yield the neighbouring releases between which a bound lies."""
+    for before, after in pairwise(releases(package)):
+        if bound.contains(before, prereleases=True) != bound.contains(after, prereleases=True):
+            yield before, after
+
+
+def fits(
+    have: Mapping[str, str], symptom: bugs.Symptom, package: str, index: int, release: str
+) -> bool:
+    """Say whether moving the bound past ``release`` changes what the data expects of these versions."""
+    if package not in have or Version(have[package]).public != Version(release).public:
+        return False
+    # Another alternative that applies here would decide, whatever this one says.
+    return all(
+        all(
+            name in have and specifiers.contains(have[name], prereleases=True)
+            for name, specifiers in alternative.items()
+            if not (number == index and name == package)
+        )
+        == (number == index)
+        for number, alternative in enumerate(symptom.where)
+    )
+
+
+def holder(
+    sets: Sequence[VersionSet], bug: bugs.Bug, symptom: bugs.Symptom, place: tuple[str, int, str]
+) -> str:
+    """Return the row that would contradict the data; else why no row can; else "no row"."""
+    why = "no row"
+    for each in sets:
+        if not fits(each.versions, symptom, *place):
+            continue
+        tests = [
+            test
+            for result in each.bugs
+            if result.id == bug.id
+            for test in result.tests
+            if test.symptom == symptom.id and test.upstream == "stock"
+        ]
+        if any(test.outcome in RAN for test in tests):
+            return each.id
+        if tests:
+            why = f"skipped ({tests[0].evidence})"
+    return why
+
+
+def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield symptom, bound, and for the release on either side the row that holds it there."""
+    for bug in bugs.load():
+        for symptom in bug.symptoms:
+            for index, alternative in enumerate(symptom.where):
+                for package, specifiers in alternative.items():
+                    for bound in sorted(specifiers, key=str, reverse=True):
+                        for edge in edges(package, bound):
+                            before, after = (
+                                f"{release}: {holder(sets, bug, symptom, (package, index, release))}"
+                                for release in edge
+                            )
+                            yield f"{bug.id}/{symptom.id}", f"{package} {bound}", before, after
+
+
+def main() -> None:
+    """Print the table, and how many bounds are held on both sides."""
+    loaded = runs.load([ROOT / "reports" / "compat"])
+    if loaded.warnings or not loaded.compat:
+        sys.exit("\n".join(loaded.warnings) or "no verdict files: first run `nox -t full`")
+    found = list(rows(loaded.compat))
+    open_sides = [row for row in found if any(side.endswith("no row") for side in row[2:])]
+    untestable = [row for row in found if any("skipped (" in side for side in row[2:])]
+    shown = open_sides if "--open" in sys.argv else found
+    print(tabulate(shown, headers=("symptom", "bound", "before", "after"), tablefmt="pipe"))
+    held = [row for row in found if row not in open_sides and row not in untestable]
+    print(
+        f"\n{len(found)} bounds: {len(held)} are held by a row on either side,"
+        f" {len(untestable)} border on releases where the test cannot run (its reason is given),"
+        f" {len(open_sides)} have a side without a row"
+    )
+
+
+if __name__ == "__main__":
+    main()
