@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import bugs
+from metalassay import bugs, explain, recording
 
 TEXT = """
 [[bug]]
@@ -76,3 +76,28 @@ def test_a_mask_that_does_not_exist_is_an_error() -> None:
 def test_a_broken_pattern_is_an_error_that_names_the_row() -> None:
     with pytest.raises(ValueError, match=r"one, symptom crash: .* is no pattern"):
         bugs.parse(TEXT.replace('match = "no"', 'match = "("'))
+
+
+REPORTED = bugs.parse(
+    TEXT.replace('cures = ["upgrade"]', 'cures = ["upgrade"]\nreported_only = true')
+)
+
+
+def test_what_was_only_reported_says_so_wherever_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = bugs.parse(TEXT)
+    for known, only in ((run, False), (REPORTED, True)):
+        assert known[0].reported_only is only
+        monkeypatch.setattr(bugs, "load", lambda known=known: known)
+        answer = explain.explain("ValueError: no", {"liba": "1.7"})
+        assert [each.reported_only for each in answer.explanations] == [only]
+        said = "reported upstream, not run by us"
+        assert (said in explain.as_text(answer, width=200)) is only
+        record = recording.bug_record(known[0], {"liba": "1.7"}, [])
+        assert record["provenance"] == (said if only else "run by us")
+
+
+def test_a_flag_that_is_no_flag_is_an_error() -> None:
+    with pytest.raises(ValueError, match="reported_only = 'yes' is neither true nor false"):
+        bugs.parse(TEXT.replace('cures = ["upgrade"]', 'cures = []\nreported_only = "yes"'))

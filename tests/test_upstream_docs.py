@@ -42,7 +42,8 @@ def is_open_ended(bug: bugs.Bug) -> bool:
     )
 
 
-ALIVE = {bug.id for bug in bugs.load() if is_open_ended(bug)}
+# What was only reported is known upstream, and nothing of ours can be added to it.
+ALIVE = {bug.id for bug in bugs.load() if is_open_ended(bug) and not bug.reported_only}
 
 
 def code_lines(source: str) -> int:

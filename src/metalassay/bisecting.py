@@ -128,10 +128,9 @@ def bisect(
     except KeyError as error:
         raise UserError(str(error.args[0]), "metalassay explain --list") from None
     package = package or next(iter(bug.where[0]))
-    if package not in bug.packages or package == "python":
-        raise UserError(
-            f"{bug_id} does not depend on {package}", f"one of: {', '.join(bug.packages)}"
-        )
+    choices = sorted(bug.packages - versions.MACHINE)
+    if package not in choices:
+        raise UserError(f"{bug_id} does not depend on {package}", f"one of: {', '.join(choices)}")
     releases = [
         release
         for release in releases_of(package)

@@ -21,6 +21,9 @@ Where = tuple[Mapping[str, SpecifierSet], ...]
 """Alternatives; one alternative maps package names to versions, and all of them must match."""
 
 
+REPORTED_ONLY = "reported upstream, not run by us"
+
+
 @dataclass(frozen=True)
 class Symptom:
     """One way in which a bug shows: the exception's type name and a pattern for its message."""
@@ -34,7 +37,10 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Bug:
-    """One row of known_bugs/; the README there explains the fields."""
+    """One row of known_bugs/; the README there explains the fields.
+
+    ``reported_only``: range and symptom come from upstream's reports; we never saw the bug.
+    """
 
     id: str
     title: str
@@ -46,6 +52,7 @@ class Bug:
     patch: str | None
     masked_by: tuple[str, ...]
     symptoms: tuple[Symptom, ...]
+    reported_only: bool = False
 
     def hits(self, versions: Mapping[str, str], symptom: str | None = None) -> bool:
         """Say whether the bug, or one symptom of it, is expected with these versions installed.
@@ -71,7 +78,7 @@ class Bug:
 
     @property
     def packages(self) -> frozenset[str]:
-        """Names of the packages that decide whether the bug applies."""
+        """Names of the packages, and of the machine's pseudo-packages, that decide where it applies."""
         return frozenset(package for alternative in self.where for package in alternative)
 
     def where_text(self) -> str:
@@ -139,7 +146,15 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         patch=row.get("patch"),
         masked_by=tuple(row.get("masked_by", ())),
         symptoms=tuple(_symptom(each, row["id"], where) for each in row["symptom"]),
+        reported_only=_flag(row, "reported_only"),
     )
+
+
+def _flag(row: Mapping[str, Any], key: str) -> bool:
+    value = row.get(key, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"known_bugs: {row['id']}: {key} = {value!r} is neither true nor false")
+    return value
 
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:

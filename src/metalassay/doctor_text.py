@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from metalassay import bugs, fixes
+from metalassay import bugs, fixes, versions
 from metalassay.doctor import Diagnosis
 from metalassay.findings import BUG, Finding
 
@@ -110,7 +110,7 @@ def _mps(diagnosis: Diagnosis) -> str:
 
 
 def _summary(diagnosis: Diagnosis, counted: int, width: int) -> list[str]:
-    about = {package for bug in bugs.load() for package in bug.packages} - fixes.MACHINE
+    about = {package for bug in bugs.load() for package in bug.packages} - versions.MACHINE
     if not counted and not about & diagnosis.versions.keys():
         return ["Nothing that the known bugs are about is installed here."]
     if not counted:

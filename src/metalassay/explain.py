@@ -32,6 +32,7 @@ class Explanation:
     cause: str
     cures: tuple[str, ...]
     not_cures: tuple[str, ...]
+    reported_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
             )
         if each.evidence.cut:
             lines += _field("but", "the text is cut off there", width)
+        if each.reported_only:
+            lines += _field("but", f"{bugs.REPORTED_ONLY}: range and words are the report's", width)
         lines += _field("affected", each.affected, width)
         lines += _field("installed", each.note, width)
         lines += _field("cause", each.cause, width)
@@ -116,6 +119,7 @@ def known() -> list[dict[str, Any]]:
             "bug": bug.id,
             "affected": bug.where_text(),
             "title": bug.title,
+            "reported_only": bug.reported_only,
             "symptoms": [_said(symptom) for symptom in bug.symptoms],
         }
         for bug in bugs.load()
@@ -171,6 +175,7 @@ def _explanation(hit: recognise.Hit, installed: Mapping[str, str]) -> Explanatio
         not_cures=tuple(
             cure.removeprefix(_NOT_A_CURE) for cure in bug.cures if cure.startswith(_NOT_A_CURE)
         ),
+        reported_only=bug.reported_only,
     )
 
 

@@ -17,12 +17,10 @@ from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs
 from metalassay.mps import floors
+from metalassay.versions import MACHINE
 
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""
-
-MACHINE = frozenset({"python", "macos", "apple-silicon"})
-"""What has a version, and no installer of packages changes it."""
 
 _DOWNGRADE = re.compile(r"pip install '([A-Za-z0-9_.-]+)(<[^']+)'")
 _MINIMUM = re.compile(r"'([A-Za-z0-9_.-]+)>=([0-9.]+)'")

@@ -262,8 +262,22 @@ def _probe_mac(gpu_too: bool) -> tuple[Processor, Gpu]:
     gpu = Gpu()
     with contextlib.suppress(ValueError):
         gpu = parse_system_profiler(_output(SYSTEM_PROFILER, seconds=20)) if gpu_too else gpu
+    return mac_processor(), gpu
+
+
+def mac_processor() -> Processor:
+    """Return what sysctl says of this Mac, in milliseconds; nothing of the GPU."""
     # sysctl fails for want of one name, but has then printed those before it.
-    return parse_sysctl(_output(SYSCTL, seconds=5, must_succeed=False)), gpu
+    return parse_sysctl(_output(SYSCTL, seconds=5, must_succeed=False))
+
+
+def apple_generation(processor: Processor) -> int | None:
+    """Return 4 for "Apple M4 Pro"; None for another chip, and for a virtual machine's.
+
+    A guest calls itself "Apple M1 (Virtual)", whatever its GPU can do.
+    """
+    found = re.match(r"Apple M([0-9]{1,3})\b", processor.chip or "")
+    return int(found[1]) if found and not processor.virtual else None
 
 
 def _probe_other(gpu_too: bool) -> tuple[Processor, Gpu]:

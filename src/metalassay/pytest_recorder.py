@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from metalassay import hardware, recording, verdict
-from metalassay.bugs import Bug
+from metalassay.bugs import REPORTED_ONLY, Bug
 
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
 
@@ -108,7 +108,8 @@ class Recorder:
             red = row["verdict"] in verdict.RED
             terminalreporter.write_line(
                 f"{'RED' if red else '   '} {row['verdict']:<16} {bug.id}: {bug.title}"
-                + (f" ({row['why']})" if row["why"] else ""),
+                + (f" ({row['why']})" if row["why"] else "")
+                + (f"; {REPORTED_ONLY}" if bug.reported_only else ""),
                 red=red,
             )
             if red:

@@ -21,7 +21,7 @@ HOW = ("raised", "said", "seen")
 
 _NEAR = 16_000  # characters before the words in which their traceback names files
 # Words that have other causes as well: Python's about any None and any length, gloo's about any peer
-# that left, torch's about any full memory, and refusals that other devices and data earn rightly.
+# that left, torch's about any full memory, any view and any float64, and refusals that other devices and data earn rightly.
 EVERYDAY = (
     r"'NoneType' object is not",
     r"'NoneType' object has no",
@@ -30,6 +30,8 @@ EVERYDAY = (
     r"__len__\(\) should return",
     r"Timed out waiting",
     r"MPS backend out of memory",
+    r"view size is not compatible",
+    r"Cannot convert a MPS Tensor to float64",
     r"mixed precision requires",
     r"setup doesn't support bf16",
     r"max_steps must be set",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metalassay import verdict
-from metalassay.bugs import Bug
+from metalassay.bugs import REPORTED_ONLY, Bug
 from metalassay.files import write_atomically
 from metalassay.hardware import Hardware, as_dict
 
@@ -51,6 +51,7 @@ def bug_record(
         "link": bug.link,
         "where": bug.where_text(),
         "affected": bug.hits(versions),
+        "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
         "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
         "cures": list(bug.cures),

@@ -1,9 +1,15 @@
-"""What is installed, read from package metadata: nothing is imported, so nothing can break."""
+"""What is installed, read from package metadata: nothing is imported, so nothing can break.
+
+Beside packages stand the facts about the machine that decide where a bug applies (``MACHINE``).
+"""
 
 from __future__ import annotations
 
 import platform
+import sys
 from importlib import metadata
+
+from metalassay import hardware
 
 STACK = (
     "accelerate",
@@ -22,13 +28,30 @@ STACK = (
 )
 """The packages whose versions decide what we measure, named as on the package index."""
 
+PYTHON, MACOS, APPLE_SILICON = "python", "macos", "apple-silicon"
+MACHINE = frozenset({PYTHON, MACOS, APPLE_SILICON})
+"""Pseudo-packages: they have a version, and no package index has them."""
+
 
 def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
-    """Return the version of Python and of each of ``packages`` that is installed."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python, of the Mac and of those of ``packages`` that are installed.
+
+    "macos" is there on a Mac only, and "apple-silicon" (4 for an M4 Pro) only where the chip is
+    known: a virtual machine names the chip of its host, or one that it is not.
+    """
+    found = {PYTHON: platform.python_version(), **machine()}
     for package in packages:
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def machine() -> dict[str, str]:
+    """Return what can be told of "macos" and "apple-silicon"; nothing outside a Mac."""
+    release = platform.mac_ver()[0] if sys.platform == "darwin" else ""
+    if not release:
+        return {}
+    generation = hardware.apple_generation(hardware.mac_processor())
+    return {MACOS: release} | ({APPLE_SILICON: str(generation)} if generation else {})

@@ -1,0 +1,62 @@
+"""Operators to look at, and how to call each: what MPS does with them is asked of the oracle.
+
+An expression gives one real tensor. In it, ``d`` is the device, ``x`` a matrix of 4 x 4, ``F`` is
+torch.nn.functional. Which of them are missing, or always fall back, depends on the torch.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from metalassay import versions
+from metalassay.errors import UserError
+from metalassay.mps import oracle
+
+SENTINELS = {
+    "mode": "torch.mode(x).values",
+    "_pdist_forward": "F.pdist(x)",
+    "_adaptive_avg_pool3d": "F.adaptive_avg_pool3d(x.view(1, 1, 2, 2, 4), 2)",
+    "multi_margin_loss": "F.multi_margin_loss(x, torch.arange(4, device=d))",
+    "rrelu_with_noise": "F.rrelu(x, training=False)",
+    "segment_reduce": "torch.segment_reduce(x, 'sum', lengths=torch.tensor([1, 3], device=d))",
+    "linalg_eig": "torch.linalg.eig(x)[0].abs()",
+    "linalg_qr": "torch.linalg.qr(x)[1]",
+    "linalg_svd": "torch.linalg.svd(x)[1]",
+    "linalg_cholesky_ex": "torch.linalg.cholesky(x @ x.T + torch.eye(4, device=d))",
+    "angle": "x.angle()",
+    "sinc": "torch.sinc(x)",
+    "im2col": "F.unfold(x.view(1, 1, 4, 4), 2)",
+    "col2im": "F.fold(x.view(1, 4, 4), (3, 3), 2)",
+    "embedding_renorm_": "F.embedding(torch.tensor([1, 2], device=d), x, max_norm=1.0)",
+    "upsample_nearest3d.vec": "F.interpolate(x.view(1, 1, 2, 2, 4), scale_factor=2.0)",
+}
+"""The first ones are missing in every torch from 2.0 to 2.15, and stand first for that."""
+
+PREPARE = """
+import torch, torch.nn.functional as F
+torch.manual_seed(0)
+x = torch.rand(4, 4) - 0.5
+"""
+ON_MPS = "d = 'mps'; x = x.to(d)\n"
+
+
+def operators() -> oracle.Operators:
+    """Return what the oracle knows of the installed torch, or skip the test."""
+    try:
+        return oracle.load(versions.installed()["torch"])
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def missing() -> list[str]:
+    """Return the sentinels without a kernel, at least two; those missing everywhere come first."""
+    known = operators()
+    found = [name for name in SENTINELS if known.asks(name) in known.cpu_only]
+    assert len(found) > 1, "no sentinel is missing any more: find others for this torch"
+    return found
+
+
+def always_on_the_cpu() -> list[str]:
+    """Return the sentinels that fall back whatever the variable says."""
+    fallbacks = operators().fallbacks
+    return [name for name in SENTINELS if name in fallbacks]
