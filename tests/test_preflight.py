@@ -86,6 +86,12 @@ def test_overloads_of_which_one_was_chosen_unseen_decide_only_together() -> None
     assert states(found, "2.13.0") == {"mode": "missing"}
 
 
+def test_overloads_of_which_only_some_have_a_kernel_decide_nothing() -> None:
+    # linear has a kernel, linear.out has none: which one was called is not known.
+    found = judged(call("linear|add.names"), call("linear|add.names", "mode"))
+    assert states(found, "2.13.0") == {"mode": "missing"}
+
+
 def test_a_choice_that_only_the_cpu_makes_is_replaced() -> None:
     flash = "_scaled_dot_product_flash_attention_for_cpu"
     assert judged(call(flash), call(flash + "_backward")).findings == ()
@@ -135,6 +141,7 @@ def test_the_text_says_version_count_line_and_cure() -> None:
     assert "  linalg_qr.out  2 calls; cured by torch 2.12.1" in text
     assert "2 x /home/user/train.py:9 in step, backward (LinalgQrBackward0)" in text
     assert "    2.12.1 to 2.15.0      1      0\n" in text
+    assert [line.split()[0] for line in text.splitlines() if line.endswith("  <")] == ["2.0.1"]
     assert "linalg_qr" in preflight_text.as_text(found, "2.13.0").partition("not with older")[2]
 
 
@@ -164,11 +171,11 @@ def test_a_program_that_cannot_be_run_is_said_in_one_line(program: list[str], me
 
 
 PROGRAM = """
-import sys
+import os, sys
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-assert sys.argv[1:] == ["--lr", "1"]
+assert sys.argv[1:] == ["--lr", "1"] and not os.environ["CUDA_VISIBLE_DEVICES"]
 net = torch.nn.Linear(4, 4)
 optimizer = torch.optim.AdamW(net.parameters())
 for (rows,) in DataLoader(TensorDataset(torch.ones(4, 4)), batch_size=2, shuffle=True):
