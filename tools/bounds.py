@@ -82,6 +82,8 @@ def holder(
 def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
     """Yield symptom, bound, and for the release on either side the row that holds it there."""
     for bug in bugs.load():
+        if bug.reported_only:
+            continue  # its ranges are the reporters'
         for symptom in bug.symptoms:
             for index, alternative in enumerate(symptom.where):
                 for package, specifiers in alternative.items():
