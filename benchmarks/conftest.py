@@ -1,12 +1,14 @@
 """Options, fixtures and file format of the benchmarks; the timing is pytest-benchmark's.
 
-A benchmark fills ``benchmark.extra_info`` last, after its check. What has none, because its result
-was wrong or the run was cut off in the middle of it, does not reach the file.
+A benchmark hands its facts to ``benchmark.extra_info`` last, after its check. What has none, because
+its result was wrong or the run was cut off in the middle of it, does not reach the file. On another
+device than the CPU a wrong result does: the test fails, and the report shows it beside the speed.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from pytest_benchmark.fixture import BenchmarkFixture
 
     from metalassay.workloads import Workload
 
@@ -110,19 +113,50 @@ def workload(name: str, mode: str, batch_size: int, dtype: str, device: torch.de
     return built
 
 
+@pytest.fixture(scope="session")
+def disagreements() -> dict[str, str]:
+    """Remember where the device departs from the CPU, by workload."""
+    return {}
+
+
 @pytest.fixture
-def facts(workload: Workload) -> dict[str, Any]:
+def settle(
+    benchmark: BenchmarkFixture, workload: Workload, facts: dict[str, Any]
+) -> Callable[[], None]:
+    """Return what ends a benchmark: it checks what was timed, and hands the facts over."""
+
+    def settled() -> None:
+        try:
+            workload.check()
+        except AssertionError as error:
+            if workload.device.type == "cpu":
+                raise
+            benchmark.extra_info.update({**facts, "parity": facts["parity"] or str(error)})
+            raise
+        benchmark.extra_info.update(facts)
+        assert not facts["parity"], f"the speed is kept, but {facts['parity']}"
+
+    return settled
+
+
+@pytest.fixture
+def facts(workload: Workload, disagreements: dict[str, str]) -> dict[str, Any]:
     """Return the ``extra_info`` of the workload, with what a twin on the CPU counts."""
     from metalassay.counting import count
     from metalassay.device import emulated, resolve
+    from metalassay.parity import disagreement
     from metalassay.workloads import make
 
     w = workload
+    if w.name not in disagreements:
+        on = w.device.type
+        disagreements[w.name] = "" if on == "cpu" else disagreement(w.name, on)
     counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
     return {
         "workload": w.name,
         "device": w.device.type,
         "emulated": emulated(w.device),
+        "parity": disagreements[w.name],
         "flop_per_call": counts.flop,
         "bytes_per_call": counts.bytes,
         **{field: getattr(w, field) for field in SAVED.split()},

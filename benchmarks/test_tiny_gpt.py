@@ -5,18 +5,21 @@ Scoring is one pass over the context: generating token by token, with its cache,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from metalassay.workloads import Workload
 
 
 @pytest.mark.workloads("gpt-tiny", "gpt-small", "gpt-original")
-def test_tiny_gpt(benchmark: BenchmarkFixture, workload: Workload, facts: dict[str, Any]) -> None:
+def test_tiny_gpt(
+    benchmark: BenchmarkFixture, workload: Workload, settle: Callable[[], None]
+) -> None:
     benchmark(workload.step)
-    workload.check()
-    benchmark.extra_info.update(facts)
+    settle()

@@ -5,11 +5,13 @@ Left out on purpose: loading data, moving it to the device, schedules and checkp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from metalassay.workloads import Workload
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.workloads("transit-cnn")
 def test_transit_cnn(
-    benchmark: BenchmarkFixture, workload: Workload, facts: dict[str, Any]
+    benchmark: BenchmarkFixture, workload: Workload, settle: Callable[[], None]
 ) -> None:
     benchmark(workload.step)
-    workload.check()
-    benchmark.extra_info.update(facts)
+    settle()

@@ -89,6 +89,7 @@ def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
         "parameters": 13_568,
         "threads": 1,
         "emulated": False,
+        "parity": "",
     }
     # a token: 2 for each weight of a matrix, the embedding as the output layer among them, and in
     # both layers 2 products of its query with 64 positions of 16 channels

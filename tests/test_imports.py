@@ -18,6 +18,7 @@ MEASURING = {
     "device",
     "guard",
     "models",
+    "parity",
     "patches",
     "ranks",
     "tiny_trainer",

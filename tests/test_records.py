@@ -115,6 +115,7 @@ def test_a_verdict_file_with_a_wrong_value_is_refused(
         ("extra_info.flop_per_call", 10**30, "extra_info.flop_per_call: expected a whole number"),
         ("extra_info.dtype", "int8", "extra_info.dtype: expected one of 'float32', "),
         ("extra_info.device", "tpu", "extra_info.device: expected one of 'cpu', 'mps', 'cuda'"),
+        ("extra_info.parity", 3, "extra_info.parity: expected text, found 3"),
         ("extra_info.emulated", None, "extra_info.emulated: expected true or false, found null"),
     ],
 )

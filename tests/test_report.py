@@ -189,6 +189,15 @@ def test_a_time_no_chip_can_reach_is_refused_and_its_numbers_are_not_printed() -
     assert "43,0" not in text  # GFLOP/s: 42,976 implied
 
 
+def test_wrong_numbers_stand_beside_their_speed_and_are_said_once() -> None:
+    wrong = [replace(one, parity="backward: 3 of 8 values differ") for one in measured("m4")[:2]]
+    text = markdown.render(build(measurements=[*wrong, *measured("m4")[2:]]))
+    assert text.count("/s, WRONG NUMBERS") == 2
+    said = {one.workload for one in wrong}
+    assert text.count("WRONG NUMBERS: ") == len(said)
+    assert "backward: 3 of 8 values differ" in text
+
+
 def test_an_emulated_device_is_refused() -> None:
     text = markdown.render(build(measurements=[replace(measured("m4")[0], emulated=True)]))
     assert "refused: the device was emulated" in text

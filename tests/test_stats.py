@@ -78,6 +78,7 @@ CPU = replace(M4, device="cpu")
         (M4, replace(M4, threads=8), []),
         (CPU, replace(CPU, threads=8), ["threads 4 and 8"]),
         (M4, replace(M4, emulated=True), ["an emulated device"]),
+        (M4, replace(M4, parity="forward: 3 of 8 values differ"), ["wrong numbers"]),
         (M4, replace(M4, machine=replace(M4.machine, release="macOS 15.4")), []),
         (
             M4,

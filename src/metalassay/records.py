@@ -80,7 +80,8 @@ class Measurement:
 
     A call handles ``items_per_call`` items ("samples" or "tokens", see ``unit``).
     ``bytes_per_call`` counts what goes in and out of every operation: an upper count of memory
-    traffic. ``emulated`` is true when the device was not a real one.
+    traffic. ``emulated`` is true when the device was not a real one. ``parity`` says where its
+    numbers depart from the CPU's, "" where they do not, None in files that were written before.
     """
 
     machine: Hardware
@@ -99,6 +100,7 @@ class Measurement:
     threads: int
     source_hash: str
     emulated: bool
+    parity: str | None
     seconds: tuple[float, ...]
     file: str
     when: datetime
@@ -264,6 +266,7 @@ def _measurements(top: Field, file: str) -> Iterator[Measurement]:
             threads=extra.get("threads").whole(),
             source_hash=extra.get("source_hash").name(),
             emulated=emulated,
+            parity=extra.find("parity").or_none(Field.text),
             seconds=_seconds(each.get("stats")),
             file=file,
             when=when,

@@ -81,6 +81,8 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "one is a virtual machine"
     if a.emulated or b.emulated:
         yield "an emulated device"
+    if a.parity or b.parity:
+        yield "wrong numbers"
 
 
 def _public(version: str) -> str:

@@ -116,7 +116,7 @@ def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None)
         ),
         rows=tuple(_row(one, figures(one, chip)) for one in shown),
         numeric=numeric,
-        notes=tuple(_notes(len(measurements) - len(shown), chip)),
+        notes=(*_wrong(shown), *_notes(len(measurements) - len(shown), chip)),
     )
 
 
@@ -131,11 +131,21 @@ def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
     share = f" ({found.share:.0%})" if found.share is not None else ""
     return (
         *conditions,
-        f"{significant(found.rate.median)} {one.unit}/s",
+        f"{significant(found.rate.median)} {one.unit}/s"
+        + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
         rounds,
         significant(found.gflop_s),
         f"{significant(found.gb_s)}{share}",
+    )
+
+
+def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
+    """Yield what is wrong with the numbers behind a speed; a wrong answer has none."""
+    yield from dict.fromkeys(
+        f"WRONG NUMBERS: {one.workload} on {one.device}: {one.parity}"
+        for one in shown
+        if one.parity
     )
 
 
