@@ -63,6 +63,7 @@ def saved(file: Path) -> dict[str, Any]:
     return saved
 
 
+@pytest.mark.slow
 def test_only_what_passed_its_check_is_saved(saved: dict[str, Any]) -> None:
     (one,) = saved["benchmarks"]
     assert one["name"] == "test_tiny_gpt[gpt-tiny-b2-infer-bfloat16]"
@@ -74,6 +75,7 @@ def test_only_what_passed_its_check_is_saved(saved: dict[str, Any]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
     extra = saved["benchmarks"][0]["extra_info"]
     flop, moved = extra.pop("flop_per_call"), extra.pop("bytes_per_call")
@@ -97,12 +99,14 @@ def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
     assert moved > 2 * 128 * 372  # at least the logits
 
 
+@pytest.mark.slow
 def test_all_times_are_saved_but_not_too_many(saved: dict[str, Any]) -> None:
     one = saved["benchmarks"][0]
     assert one["options"]["min_time"] == pytest.approx(0.02 / 500)
     assert 3 <= len(one["stats"]["data"]) <= 500
 
 
+@pytest.mark.slow
 def test_the_file_knows_machine_and_versions_but_not_the_host(saved: dict[str, Any]) -> None:
     assert saved["machine_info"]["hardware"] == hardware.as_dict(hardware.probe())
     assert saved["versions"] == versions.installed()
@@ -111,6 +115,7 @@ def test_the_file_knows_machine_and_versions_but_not_the_host(saved: dict[str, A
     assert "error" not in saved["commit_info"]
 
 
+@pytest.mark.slow
 def test_the_report_can_read_the_file(file: Path, saved: dict[str, Any]) -> None:
     loaded = runs.load([file])
     assert loaded.warnings == ()
@@ -119,6 +124,7 @@ def test_the_report_can_read_the_file(file: Path, saved: dict[str, Any]) -> None
     assert measurement.machine == hardware.probe()
 
 
+@pytest.mark.slow
 def test_pytest_benchmark_can_compare_the_file(file: Path) -> None:
     storage = f"--storage=file://{file.parents[1]}"
     command = [sys.executable, "-m", "pytest_benchmark", storage, "compare", str(file)]

@@ -144,6 +144,7 @@ def test_batches_skipped_past_the_end_are_counted(accelerate: Any) -> None:
         next(iter(guard.no_empty(past)))  # list() would ask for the length, which is negative
 
 
+@pytest.mark.slow
 def test_each_process_must_have_its_batch(accelerate: Any) -> None:
     loader = accelerate.data_loader.prepare_data_loader(
         loader_over(3, batch_size=2, drop_last=True), num_processes=2, process_index=0

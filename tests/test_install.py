@@ -27,6 +27,7 @@ def test_installing_imports_no_library() -> None:
     ) == ["[]"]
 
 
+@pytest.mark.slow
 @needs_accelerate
 def test_patches_come_on_with_the_first_import_and_go_with_uninstall() -> None:
     lines = printed(
@@ -48,6 +49,7 @@ def test_patches_come_on_with_the_first_import_and_go_with_uninstall() -> None:
     assert lines == ["True", "True", "True", "False", "True"]
 
 
+@pytest.mark.slow
 @needs_accelerate
 def test_an_installed_patch_works_beside_the_context_manager() -> None:
     lines = printed(

@@ -14,6 +14,8 @@ import pytest
 
 from metalassay import bugs, versions
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 COMPAT = HERE.parent / "compat"
 

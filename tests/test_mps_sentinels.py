@@ -73,6 +73,7 @@ def outcome(known: oracle.Operators) -> tuple[dict[str, Any], dict[str, Any]]:
     return json.loads(compared), json.loads(seen)
 
 
+@pytest.mark.slow
 def test_each_call_asks_for_the_operator_that_it_is_named_after(
     known: oracle.Operators, outcome: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
@@ -82,6 +83,7 @@ def test_each_call_asks_for_the_operator_that_it_is_named_after(
             assert {name, known.asks(name)} & set(seen), name
 
 
+@pytest.mark.slow
 def test_the_comparison_finds_no_difference_between_the_cpu_and_itself(
     outcome: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from metalassay import parity  # noqa: E402  (needs torch)
+from metalassay import parity
 
 
 def test_the_cpu_agrees_with_itself() -> None:

@@ -24,6 +24,8 @@ from metalassay.patches import accelerate_empty_dispatcher as dispatcher  # noqa
 from metalassay.patches import accelerate_empty_epoch as epoch  # noqa: E402
 from metalassay.patches import accelerate_empty_shard as shard  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 OWNERS = (data_loader.DataLoaderShard, data_loader.DataLoaderDispatcher)
 ROWS = [[0.0, 1.0], [2.0, 3.0], [4.0]]
 

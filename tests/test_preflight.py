@@ -203,6 +203,7 @@ def at(trace: Any, *path: str) -> Any:
     return [call for call in trace["calls"] if tuple(call["path"][-len(path) :]) == path]
 
 
+@pytest.mark.slow
 def test_forward_backward_and_optimizer_are_in_the_trace(trace: Any) -> None:
     (forward,) = at(trace, "_pdist_forward")
     (backward,) = at(trace, "_pdist_backward")
@@ -211,6 +212,7 @@ def test_forward_backward_and_optimizer_are_in_the_trace(trace: Any) -> None:
     assert {call["line"] for call in at(trace, "addcdiv_")} == {14}
 
 
+@pytest.mark.slow
 def test_a_composite_is_opened_as_far_as_it_goes(trace: Any) -> None:
     # pinv calls svd inside C++, where a plain dispatch mode does not look.
     (inside,) = at(trace, "svd", "linalg_svd")
@@ -218,6 +220,7 @@ def test_a_composite_is_opened_as_far_as_it_goes(trace: Any) -> None:
     assert "linalg_pinv.atol_rtol_tensor" in inside["path"]
 
 
+@pytest.mark.slow
 def test_loading_data_is_left_out(trace: Any) -> None:
     # Shuffling and collating stay on the CPU on a Mac too.
     assert at(trace, "randperm") == []
@@ -237,12 +240,14 @@ def test_recording_changes_no_number() -> None:
     assert losses(tracing.Recorder()) == losses(contextlib.nullcontext())
 
 
+@pytest.mark.slow
 def test_the_verdict_on_the_program(trace: Any) -> None:
     found = preflight.judge(trace)
     assert states(found, found.versions[-1])["_pdist_forward"] == "missing"
     assert [place.line for place in found.wide] == [15]
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_leaves_what_it_ran_until_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +264,7 @@ def test_a_program_that_fails_leaves_what_it_ran_until_then(
     assert (answer["judged_for"], answer["findings"][0]["operator"]) == ("2.5.1", "mode")
 
 
+@pytest.mark.slow
 def test_a_program_without_an_operator_is_not_called_fine(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -266,6 +272,7 @@ def test_a_program_without_an_operator_is_not_called_fine(
     assert "no operator was recorded" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_program_leaves_what_it_ran(tmp_path: Path) -> None:
     script, ready = tmp_path / "train.py", tmp_path / "ready"
     script.write_text(
@@ -285,6 +292,7 @@ def test_an_interrupted_program_leaves_what_it_ran(tmp_path: Path) -> None:
     assert "mode  1 call" in printed
 
 
+@pytest.mark.slow
 def test_the_plugin_shows_what_tests_would_meet(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

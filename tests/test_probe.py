@@ -117,6 +117,7 @@ def test_an_answer_cut_anywhere_is_never_usable() -> None:
             assert "python" not in {line["stage"] for line in lines[:end]}
 
 
+@pytest.mark.slow
 def test_this_machine_is_asked_for_real_and_no_file_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def test_only_mps_is_probed() -> None:
         device.probe("cuda")
 
 
+@pytest.mark.slow
 def test_the_work_is_done_and_compared_on_a_device_that_works() -> None:
     answer = probe.ask(sys.executable, 120, "cpu")
     ended = [line["stage"] for line in answer.lines if line["state"] == "end"]

@@ -14,6 +14,8 @@ if not {"torch", "accelerate"} <= versions.installed().keys():
 
 from metalassay import ranks
 
+pytestmark = pytest.mark.slow
+
 
 def behave(how: str) -> str:
     """End rank 1 in one of several ways; rank 0 answers."""

@@ -18,6 +18,11 @@ from metalassay.models import tiny_gpt
 from metalassay.workloads import MODES, WORKLOADS, make
 
 CPU = torch.device("cpu")
+# The largest takes seconds a step.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow if name == "gpt-original" else ())
+    for name in WORKLOADS
+]
 
 
 class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -35,7 +40,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_step_ends_in_its_one_synchronize(
     monkeypatch: pytest.MonkeyPatch, name: str, mode: str
 ) -> None:
@@ -69,7 +74,7 @@ def test_no_result_is_read_back_inside_a_step(mode: str, reads: int) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", WORKLOADS)
+@pytest.mark.parametrize("name", NAMES)
 def test_three_steps_pass_the_check(name: str, mode: str) -> None:
     workload = make(name, mode, CPU, "float32", 1)
     for _ in range(3):
