@@ -1,0 +1,162 @@
+#include "borrowed.h"
+
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/StorageImpl.h>
+#include <c10/core/TensorImpl.h>
+
+namespace metalassay {
+namespace {
+
+c10::StorageImpl* impl(const c10::Storage& storage) {
+  return storage.unsafeGetStorageImpl();
+}
+
+// Both directions keep the owner alive by a reference held in the DataPtr: no allocation, no copy.
+void release(void* owner) {
+  c10::raw::intrusive_ptr::decref(static_cast<c10::StorageImpl*>(owner));
+}
+
+void release_counted(void* owner) {
+  discount(static_cast<c10::StorageImpl*>(owner)->nbytes());
+  release(owner);
+}
+
+c10::DataPtr pointer_to(c10::StorageImpl* owner, c10::DeleterFnPtr deleter, c10::Device where) {
+  c10::raw::intrusive_ptr::incref(owner);
+  // The pointer is taken without `mutable_data`, which would materialize copy-on-write memory.
+  return c10::DataPtr(const_cast<void*>(owner->data()), owner, deleter, where);
+}
+
+c10::Storage make_storage(size_t bytes, c10::DataPtr data, c10::Allocator* allocator) {
+  return c10::Storage(c10::make_intrusive<c10::StorageImpl>(
+      c10::StorageImpl::use_byte_size_t(), bytes, std::move(data), allocator, true));
+}
+
+// Memory that a CPU kernel made, from now on counted and freed as memory of the device.
+c10::DataPtr adopt(const c10::Storage& cpu) {
+  account(cpu.nbytes());
+  return pointer_to(impl(cpu), release_counted, device());
+}
+
+at::Tensor make_tensor(const c10::Storage& storage, c10::DispatchKey key, const at::Tensor& like) {
+  auto made = at::detail::make_tensor<c10::TensorImpl>(
+      c10::Storage(storage), c10::DispatchKeySet(key), like.dtype());
+  auto* target = made.unsafeGetTensorImpl();
+  target->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
+  if (like.is_conj()) {
+    target->_set_conj(true);
+  }
+  if (like.is_neg()) {
+    target->_set_neg(true);
+  }
+  return made;
+}
+
+} // namespace
+
+c10::Storage Borrowed::lend(const c10::Storage& storage) {
+  if (storage.device_type() != kDevice) {
+    return storage;
+  }
+  for (const auto& each : storages_) {
+    if (each.mps.is_alias_of(storage)) {
+      return each.cpu;
+    }
+  }
+  auto data = pointer_to(impl(storage), release, c10::Device(c10::kCPU));
+  auto cpu = make_storage(storage.nbytes(), std::move(data), c10::GetCPUAllocator());
+  storages_.push_back({storage, cpu});
+  return cpu;
+}
+
+at::Tensor Borrowed::lend(const at::Tensor& tensor) {
+  if (!tensor.defined()) {
+    return tensor;
+  }
+  if (tensor.device().type() != kDevice) {
+    if (tensor.dim() > 0) {
+      stranger_ = tensor;
+    }
+    guests_.push_back(tensor);
+    return tensor;
+  }
+  for (const auto& each : tensors_) {
+    if (each.mps.is_same(tensor)) {
+      return each.cpu;
+    }
+  }
+  auto cpu = make_tensor(lend(tensor.storage()), c10::DispatchKey::CPU, tensor);
+  if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) {
+    cpu.unsafeGetTensorImpl()->set_wrapped_number(true);
+  }
+  tensors_.push_back({tensor, cpu});
+  return cpu;
+}
+
+const c10::Storage& Borrowed::mps_storage(const c10::Storage& cpu) {
+  for (const auto& each : storages_) {
+    if (each.cpu.is_alias_of(cpu)) {
+      return each.mps;
+    }
+  }
+  storages_.push_back({make_storage(cpu.nbytes(), adopt(cpu), allocator()), cpu});
+  return storages_.back().mps;
+}
+
+at::Tensor Borrowed::give_back(const at::Tensor& result) {
+  if (!result.defined() || !result.device().is_cpu()) {
+    return result;
+  }
+  for (const auto& each : tensors_) {
+    if (each.cpu.is_same(result)) {
+      return each.mps;
+    }
+  }
+  for (const auto& each : guests_) {
+    if (each.is_same(result)) {
+      return result;
+    }
+  }
+  if (!result.has_storage()) {
+    return result; // a sparse tensor: its dense parts would have to live on the device
+  }
+  check_dtype(result.scalar_type());
+  return make_tensor(mps_storage(result.storage()), c10::DispatchKey::MPS, result);
+}
+
+void Borrowed::write_back() {
+  // First the memory of each storage (resize_), then what each tensor looks at (set_, out=).
+  const size_t count = storages_.size();
+  for (size_t i = 0; i < count; ++i) {
+    auto* mps = impl(storages_[i].mps);
+    auto* cpu = impl(storages_[i].cpu);
+    if (mps->data() != cpu->data() || mps->nbytes() != cpu->nbytes()) {
+      if (mps->data() == cpu->data()) {
+        mps->set_nbytes(cpu->nbytes());
+        continue;
+      }
+      mps->set_data_ptr_noswap(adopt(storages_[i].cpu));
+      mps->set_nbytes(cpu->nbytes());
+    }
+  }
+  for (const auto& each : tensors_) {
+    auto* mps = each.mps.unsafeGetTensorImpl();
+    const auto& cpu = each.cpu;
+    const auto& storage = mps_storage(cpu.storage());
+    if (!storage.is_alias_of(each.mps.storage())) {
+      mps->set_storage_keep_dtype(storage);
+    }
+    if (each.mps.sizes() != cpu.sizes() || each.mps.strides() != cpu.strides() ||
+        each.mps.storage_offset() != cpu.storage_offset()) {
+      mps->set_sizes_and_strides(cpu.sizes(), cpu.strides(), cpu.storage_offset());
+    }
+    if (each.mps.is_conj() != cpu.is_conj()) {
+      mps->_set_conj(cpu.is_conj());
+    }
+    if (each.mps.is_neg() != cpu.is_neg()) {
+      mps->_set_neg(cpu.is_neg());
+    }
+  }
+}
+
+} // namespace metalassay
