@@ -192,6 +192,8 @@ def test_a_time_no_chip_can_reach_is_refused_and_its_numbers_are_not_printed() -
 def test_an_emulated_device_is_refused() -> None:
     text = markdown.render(build(measurements=[replace(measured("m4")[0], emulated=True)]))
     assert "refused: the device was emulated" in text
+    assert "| mps (emulated) |" in text
+    assert "| mps " not in text.replace("| mps (emulated) |", "")
     assert "1,000 samples" not in text
 
 

@@ -6,6 +6,16 @@ pytest too. What it proves and what not: docs/emulator.md.
 
 from __future__ import annotations
 
+from typing import Any
+
 from metalassay.mps.emulator.session import Emulation, current, emulate_mps
 
 __all__ = ["Emulation", "current", "emulate_mps"]
+
+
+def pytest_load_initial_conftests(early_config: Any) -> None:
+    """As a plugin of pytest: emulate until the tests are over."""
+    from metalassay.mps import pytest_emulator
+
+    namespace = early_config.known_args_namespace
+    pytest_emulator.begin(early_config, getattr(namespace, "emulate_mps", None) or "")

@@ -121,7 +121,7 @@ def _build(library: Path, say: Callable[[str], None]) -> None:
         command = [sys.executable, "-c", _SCRIPT, str(SOURCES), str(draft), *FLAGS]
         done = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: S603
         if done.returncode != 0 or not (draft / library.name).exists():
-            log = library.parent.with_suffix(".log")
+            log = library.parent.with_name(library.parent.name + ".log")
             log.write_text(done.stdout + done.stderr, "utf-8")
             raise UserError(
                 f"the emulated mps did not compile; what the compiler said: {log}",

@@ -76,9 +76,7 @@ def emulate_mps(
     cannot work: a Mac, a CUDA build of torch, no compiler, an unknown release, another emulation.
     """
     with contextlib.ExitStack() as stack:
-        yield start(
-            stack, torch, fallback=fallback, memory=memory, dead=dead, quiet=quiet
-        )
+        yield start(stack, torch, fallback=fallback, memory=memory, dead=dead, quiet=quiet)
 
 
 def start(
@@ -100,9 +98,7 @@ def start(
     operators = oracle.load(version or real.__version__)
     if fallback is None:
         fallback = fallback_enabled(_AT_IMPORT, operators.torch)
-    emulation = Emulation(
-        operators.torch, str(real.__version__), fallback, memory or MEMORY, dead
-    )
+    emulation = Emulation(operators.torch, str(real.__version__), fallback, memory or MEMORY, dead)
     with _lock:
         if _current:
             raise UserError(

@@ -3,6 +3,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
+#include <c10/util/Exception.h>
 
 namespace metalassay {
 namespace {
@@ -117,9 +118,8 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
       return result;
     }
   }
-  if (!result.has_storage()) {
-    return result; // a sparse tensor: its dense parts would have to live on the device
-  }
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      result.layout() == c10::kStrided, "the emulated mps has no sparse tensors");
   check_dtype(result.scalar_type());
   return make_tensor(mps_storage(result.storage()), c10::DispatchKey::MPS, result);
 }

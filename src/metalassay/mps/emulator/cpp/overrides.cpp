@@ -192,6 +192,41 @@ void attention(const c10::OperatorHandle& op, c10::Stack* stack) {
   stack->resize(stack->size() - 1); // the weights of the attention
 }
 
+// A Mac takes its fused kernel where no gradient is wanted, and until a backward kernel exists the
+// plain composite otherwise (https://github.com/pytorch/pytorch/pull/145301); the CPU build always
+// the fused operator, whose backward a Mac does not have.
+void rms_norm(const c10::OperatorHandle& op, c10::Stack* stack) {
+  auto named = by_name(op, take(op, stack));
+  const auto input = named["input"].toTensor();
+  const auto shape = named["normalized_shape"].toIntVector();
+  const auto weight = named["weight"].isTensor() ? named["weight"].toTensor() : at::Tensor();
+  const bool gradient = at::GradMode::is_enabled() &&
+      (input.requires_grad() || (weight.defined() && weight.requires_grad()));
+  const auto fused = c10::Dispatcher::singleton().findSchema({"aten::_fused_rms_norm", ""});
+  if (!gradient && weight.defined() && fused &&
+      fused->hasKernelForDispatchKey(c10::DispatchKey::MPS)) {
+    call("aten::_fused_rms_norm", named, stack);
+    if (fused->schema().returns().size() > 1) {
+      stack->resize(stack->size() - 1); // the reciprocal of the root, for a backward pass
+    }
+    return;
+  }
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    axes.push_back(input.dim() - static_cast<int64_t>(shape.size() - i));
+  }
+  const bool narrow = input.scalar_type() == at::kHalf || input.scalar_type() == at::kBFloat16;
+  const auto wide = narrow ? input.to(at::kFloat) : input;
+  const double eps = named["eps"].isNone()
+      ? static_cast<double>(std::numeric_limits<float>::epsilon())
+      : named["eps"].toDouble();
+  auto result = wide.mul(wide.square().mean(axes, true).add(eps).rsqrt());
+  if (weight.defined()) {
+    result = result.mul(weight);
+  }
+  stack->emplace_back(result.to(input.scalar_type()));
+}
+
 // Typed, not boxed: the limit on memory is then checked before the memory is taken.
 at::Tensor empty(
     at::IntArrayRef size,
@@ -235,6 +270,7 @@ void register_overrides(const std::vector<std::string>& kernels) {
   add_kernel("convolution_backward", &as_on_cpu);
   for (const auto key : {c10::DispatchKey::MPS, c10::DispatchKey::AutogradMPS}) {
     add_kernel("scaled_dot_product_attention", &attention, key);
+    add_kernel("rms_norm", &rms_norm, key);
   }
   // Kernels that only MPS has; they count where the emulated release has them.
   const std::pair<const char*, void (*)(const c10::OperatorHandle&, c10::Stack*)> own[] = {
