@@ -14,8 +14,13 @@ __all__ = ["Emulation", "current", "emulate_mps"]
 
 
 def pytest_load_initial_conftests(early_config: Any) -> None:
-    """As a plugin of pytest: emulate until the tests are over."""
+    """As a plugin of pytest, `-p metalassay.mps.emulator`: begin before any conftest runs."""
+    pytest_configure(early_config)
+
+
+def pytest_configure(config: Any) -> None:
+    """As a plugin that a conftest names: begin now. Emulates until pytest is over."""
     from metalassay.mps import pytest_emulator
 
-    namespace = early_config.known_args_namespace
-    pytest_emulator.begin(early_config, getattr(namespace, "emulate_mps", None) or "")
+    namespace = config.known_args_namespace
+    pytest_emulator.begin(config, getattr(namespace, "emulate_mps", None) or "")

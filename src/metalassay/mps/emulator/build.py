@@ -36,7 +36,7 @@ _loaded: dict[str, ModuleType] = {}
 def load(say: Callable[[str], None] = lambda _: None) -> ModuleType:
     """Return the compiled module for the torch that runs; builds it where there is none yet.
 
-    ``say`` is told when a build begins, which takes about a minute. Raises ``UserError`` where it
+    ``say`` is told when a build begins, which takes about half a minute. Raises ``UserError`` where it
     cannot work: the system, the torch, a missing compiler or ninja, a failed compilation.
     """
     if NAME in _loaded:
@@ -127,8 +127,9 @@ def _build(library: Path, say: Callable[[str], None]) -> None:
                 f"the emulated mps did not compile; what the compiler said: {log}",
                 "a C++20 compiler is needed (g++ 11 or newer), and a torch that is supported",
             )
-        for left_over in [*draft.glob("*.o"), *draft.glob(".ninja*")]:
-            left_over.unlink()
+        for left_over in draft.iterdir():
+            if left_over.name != library.name:
+                left_over.unlink()
         try:
             draft.rename(library.parent)
         except OSError:
@@ -143,9 +144,13 @@ import sys
 from pathlib import Path
 from torch.utils import cpp_extension
 sources, target, *flags = sys.argv[1:]
+# All in one: torch's headers take most of the time, and are then read once.
+whole = Path(target, "whole.cpp")
+paths = sorted(Path(sources).glob("*.cpp"))
+whole.write_text("".join(f'#include "{{path}}"\\n' for path in paths))
 cpp_extension.load(
-    "{NAME}", sorted(str(path) for path in Path(sources).glob("*.cpp")), build_directory=target,
-    extra_cflags=flags, verbose=True, is_python_module=False, is_standalone=False,
+    "{NAME}", str(whole), build_directory=target, extra_cflags=flags, verbose=True,
+    is_python_module=False,
 )
 """
 

@@ -3,8 +3,9 @@
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
-#if __has_include(<c10/core/CachingDeviceAllocator.h>)
-#include <c10/core/CachingDeviceAllocator.h>
+#include <torch/version.h>
+#if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 9
+#include <c10/core/CachingDeviceAllocator.h> // torch.accelerator's statistics of memory
 #define METALASSAY_DEVICE_ALLOCATOR 1
 #endif
 
