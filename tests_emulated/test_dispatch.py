@@ -71,7 +71,7 @@ def test_tensors_on_two_devices_are_refused_and_numbers_are_not() -> None:
         F.embedding(torch.tensor([1]), torch.ones(3, 3, device="mps"))
     with pytest.raises(RuntimeError, match=r"slow_conv2d_forward_mps: input\(device='cpu'\)"):
         F.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 2, 2, device="mps"))
-    with pytest.raises(RuntimeError, match="MPSFloatType.*torch.FloatTensor"):
+    with pytest.raises(RuntimeError, match=r"MPSFloatType.*torch\.FloatTensor"):
         F.conv2d(torch.ones(1, 1, 4, 4, device="mps"), torch.ones(1, 1, 2, 2))
     assert (here + torch.tensor(1.0)).tolist() == [2, 2, 2]
     assert here[torch.tensor([0, 1])].shape == (2,)
@@ -98,4 +98,5 @@ def test_attention_and_rms_norm_are_differentiable() -> None:
         assert leaf.grad is not None
         if device == "cpu":
             right = leaf.grad
-    torch.testing.assert_close(leaf.grad.cpu(), right, atol=1e-5, rtol=1e-5)
+        else:
+            torch.testing.assert_close(leaf.grad.cpu(), right, atol=1e-5, rtol=1e-5)

@@ -68,7 +68,9 @@ def test_another_release_has_its_own_kernels_and_words(version: str, issue: str,
 
 
 def test_the_variable_is_read_when_torch_is_imported_and_not_later() -> None:
-    code = "with emulate_mps():\n    x = torch.mode(torch.ones(3, device='mps'))\n    print(x.values)"
+    code = (
+        "with emulate_mps():\n    x = torch.mode(torch.ones(3, device='mps'))\n    print(x.values)"
+    )
     out = run(code, PYTORCH_ENABLE_MPS_FALLBACK="1")
     assert "'aten::mode' is not currently supported on the MPS backend and will fall back" in out
     assert "device='mps:0'" in out
@@ -96,7 +98,11 @@ def test_too_much_memory_says_what_a_mac_says() -> None:
 
 @pytest.mark.parametrize(
     ("high", "expected"),
-    [("0.7", "invalid low watermark ratio 1.4"), ("3", "invalid high watermark ratio 3"), ("0", "")],
+    [
+        ("0.7", "invalid low watermark ratio 1.4"),
+        ("3", "invalid high watermark ratio 3"),
+        ("0", ""),
+    ],
 )
 def test_watermarks_are_read_at_the_first_allocation(high: str, expected: str) -> None:
     out = run(

@@ -11,7 +11,7 @@ import torch
 
 transformers = pytest.importorskip("transformers")
 SMALL = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+CLOSE: Any = {"atol": 1e-5, "rtol": 1e-5}
 
 
 def model(kind: str) -> Any:
@@ -39,9 +39,7 @@ def test_a_model_gives_the_logits_and_gradients_of_the_cpu(kind: str) -> None:
     mask = torch.ones_like(ids)
     mask[1, 8:] = 0
     right = there(input_ids=ids, attention_mask=mask, labels=ids)
-    found = here(
-        input_ids=ids.to("mps"), attention_mask=mask.to("mps"), labels=ids.to("mps")
-    )
+    found = here(input_ids=ids.to("mps"), attention_mask=mask.to("mps"), labels=ids.to("mps"))
     assert found.logits.device.type == "mps"
     torch.testing.assert_close(found.logits.cpu(), right.logits, **CLOSE)
     right.loss.backward()
@@ -71,7 +69,9 @@ def rows(number: int = 16) -> list[dict[str, torch.Tensor]]:
     """Return examples for a causal model."""
     torch.manual_seed(1)
     ids = torch.randint(1, 64, (number, 8))
-    return [{"input_ids": row, "labels": row, "attention_mask": torch.ones_like(row)} for row in ids]
+    return [
+        {"input_ids": row, "labels": row, "attention_mask": torch.ones_like(row)} for row in ids
+    ]
 
 
 def test_the_trainer_trains_on_mps_as_on_the_cpu(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_accelerate_picks_mps_and_steps() -> None:
     assert accelerator.device.type == "mps"
     net = torch.nn.Linear(4, 2)
     optimizer = torch.optim.AdamW(net.parameters())
-    data = torch.utils.data.DataLoader(torch.randn(8, 4), batch_size=4)
+    data: Any = torch.utils.data.DataLoader(list(torch.randn(8, 4)), batch_size=4)  # type: ignore[arg-type]
     net, optimizer, data = accelerator.prepare(net, optimizer, data)
     for batch in data:
         assert batch.device.type == "mps"

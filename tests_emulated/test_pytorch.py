@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("expecttest")
-common = pytest.importorskip("torch.testing._internal.common_utils")
-device_type = pytest.importorskip("torch.testing._internal.common_device_type")
+common: Any = pytest.importorskip("torch.testing._internal.common_utils")
+device_type: Any = pytest.importorskip("torch.testing._internal.common_device_type")
 operators = pytest.importorskip("torch.testing._internal.common_methods_invocations")
 
 
@@ -18,7 +18,9 @@ class TestGeneric(common.TestCase):  # type: ignore[misc]
     def test_sum(self, device: str) -> None:
         self.assertEqual(common.torch.ones(3, device=device).sum().item(), 3)
 
-    @device_type.ops([each for each in operators.op_db if each.name in ("add", "sin")])
+    @device_type.ops(  # type: ignore[untyped-decorator]
+        [each for each in operators.op_db if each.name in ("add", "sin")]
+    )
     def test_operator(self, device: str, dtype: Any, op: Any) -> None:
         for sample in op.sample_inputs(device, dtype):
             result = op(sample.input, *sample.args, **sample.kwargs)

@@ -31,7 +31,7 @@ def test_out_resize_and_set_reach_the_tensor_that_was_given() -> None:
     target.resize_(5)
     assert target.shape == (5,)
     other = torch.empty(0, device="mps")
-    other.set_(target)
+    other.set_(target)  # type: ignore[call-overload]
     assert other.data_ptr() == target.data_ptr()
     other.resize_(100)
     assert target.untyped_storage().nbytes() == 400
@@ -171,3 +171,16 @@ def test_autocast_and_the_scaler_train(dtype: torch.dtype) -> None:
     scaler.step(optimizer)
     scaler.update()
     assert not torch.equal(before, net.weight)
+
+
+def test_inference_mode_takes_ordinary_tensors_and_views_of_them() -> None:
+    table = torch.nn.Embedding(5, 3).to("mps")
+    whole = torch.zeros(4, 4, device="mps")
+    with torch.inference_mode():
+        found = table(torch.tensor([[1, 2]], device="mps"))
+        view = whole.view(2, 8)
+        view.add_(1)
+    assert found.is_inference()
+    assert not view.is_inference()
+    assert whole.sum().item() == 16
+    assert whole._version == view._version > 0

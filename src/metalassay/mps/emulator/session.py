@@ -163,7 +163,7 @@ def _wake_autograd(stack: contextlib.ExitStack) -> None:
         return
     leaf = torch.ones(1, device="mps", requires_grad=True)
     try:
-        leaf.clone().backward(torch.ones(1, device="mps"))
+        torch.autograd.backward([leaf.clone()], [torch.ones(1, device="mps")])
     except RuntimeError as error:
         if "device_ready_queues_" not in str(error):
             raise

@@ -48,9 +48,9 @@ def forget() -> None:
         module: ModuleType | None = sys.modules.get(name)
         for function in list(vars(module).values()) if module else []:
             words = getattr(function, "__name__", "")
-            if ("mps" in words or "available" in words) and hasattr(function, "cache_clear"):
-                function.cache_clear()
-            elif module is torch.backends.mps and hasattr(function, "cache_clear"):
+            if (("mps" in words or "available" in words) and hasattr(function, "cache_clear")) or (
+                module is torch.backends.mps and hasattr(function, "cache_clear")
+            ):
                 function.cache_clear()
 
 

@@ -39,9 +39,8 @@ c10::DataPtr adopt(const c10::Storage& cpu) {
   return pointer_to(impl(cpu), release_counted, device());
 }
 
-at::Tensor make_tensor(const c10::Storage& storage, c10::DispatchKey key, const at::Tensor& like) {
-  auto made = at::detail::make_tensor<c10::TensorImpl>(
-      c10::Storage(storage), c10::DispatchKeySet(key), like.dtype());
+// A tensor over a storage, with the sizes and flags of another one.
+at::Tensor shaped(at::Tensor made, const at::Tensor& like) {
   auto* target = made.unsafeGetTensorImpl();
   target->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
   if (like.is_conj()) {
@@ -66,7 +65,7 @@ c10::Storage Borrowed::lend(const c10::Storage& storage) {
   }
   auto data = pointer_to(impl(storage), release, c10::Device(c10::kCPU));
   auto cpu = make_storage(storage.nbytes(), std::move(data), c10::GetCPUAllocator());
-  storages_.push_back({storage, cpu});
+  storages_.push_back({storage, cpu, c10::DispatchKeySet()});
   return cpu;
 }
 
@@ -86,7 +85,18 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
       return each.cpu;
     }
   }
-  auto cpu = make_tensor(lend(tensor.storage()), c10::DispatchKey::CPU, tensor);
+  auto storage = lend(tensor.storage());
+  for (auto& each : storages_) {
+    if (each.keys.empty() && each.cpu.is_alias_of(storage)) {
+      each.keys = tensor.key_set()
+                      .remove(c10::DispatchKey::Conjugate)
+                      .remove(c10::DispatchKey::Negative);
+    }
+  }
+  auto cpu = shaped(
+      at::detail::make_tensor<c10::TensorImpl>(
+          std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype()),
+      tensor);
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) {
     cpu.unsafeGetTensorImpl()->set_wrapped_number(true);
   }
@@ -94,14 +104,15 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
   return cpu;
 }
 
-const c10::Storage& Borrowed::mps_storage(const c10::Storage& cpu) {
+const Borrowed::Storages& Borrowed::owner_of(const c10::Storage& cpu) {
   for (const auto& each : storages_) {
     if (each.cpu.is_alias_of(cpu)) {
-      return each.mps;
+      return each;
     }
   }
-  storages_.push_back({make_storage(cpu.nbytes(), adopt(cpu), allocator()), cpu});
-  return storages_.back().mps;
+  storages_.push_back(
+      {make_storage(cpu.nbytes(), adopt(cpu), allocator()), cpu, c10::DispatchKeySet()});
+  return storages_.back();
 }
 
 at::Tensor Borrowed::give_back(const at::Tensor& result) {
@@ -121,7 +132,18 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       result.layout() == c10::kStrided, "the emulated mps has no sparse tensors");
   check_dtype(result.scalar_type());
-  return make_tensor(mps_storage(result.storage()), c10::DispatchKey::MPS, result);
+  const auto& owner = owner_of(result.storage());
+  auto storage = owner.mps;
+  if (owner.keys.empty()) {
+    return shaped(
+        at::detail::make_tensor<c10::TensorImpl>(
+            std::move(storage), c10::DispatchKeySet(c10::DispatchKey::MPS), result.dtype()),
+        result);
+  }
+  return shaped(
+      at::detail::make_tensor<c10::TensorImpl>(
+          c10::TensorImpl::VIEW, std::move(storage), owner.keys, result.dtype()),
+      result);
 }
 
 void Borrowed::write_back() {
@@ -142,7 +164,7 @@ void Borrowed::write_back() {
   for (const auto& each : tensors_) {
     auto* mps = each.mps.unsafeGetTensorImpl();
     const auto& cpu = each.cpu;
-    const auto& storage = mps_storage(cpu.storage());
+    const auto& storage = owner_of(cpu.storage()).mps;
     if (!storage.is_alias_of(each.mps.storage())) {
       mps->set_storage_keep_dtype(storage);
     }

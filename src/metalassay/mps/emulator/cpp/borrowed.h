@@ -33,12 +33,15 @@ class Borrowed {
   struct Storages {
     c10::Storage mps;
     c10::Storage cpu;
+    // Those of the tensor that it was lent for: a view has the keys of its base. Without them it
+    // would have no version counter in inference mode, which the view of an ordinary tensor needs.
+    c10::DispatchKeySet keys;
   };
   struct Tensors {
     at::Tensor mps;
     at::Tensor cpu;
   };
-  const c10::Storage& mps_storage(const c10::Storage& cpu);
+  const Storages& owner_of(const c10::Storage& cpu);
 
   c10::SmallVector<Storages, 4> storages_;
   c10::SmallVector<Tensors, 6> tensors_;
