@@ -197,6 +197,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def emulated(session: nox.Session) -> None:
+    """Test the emulated mps on a CPU build of torch, against PyTorch's own list of failures too."""
+    must_install(session, "-e", ".[bench,emulator]", *MATRIX["emulated"]["requires"])
+    session.run("pytest", "tests_emulated", *session.posargs)
+    session.run("python", "tools/emulator_opinfo.py")
+
+
+@nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check format, style, types and workflows."""
     must_install(session, "-e", ".[lint]", *MATRIX["bench"]["requires"])

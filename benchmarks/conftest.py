@@ -59,6 +59,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption(
         "--threads", type=positive, metavar="N", help="CPU threads (default: torch's choice)"
     )
+    group.addoption(
+        "--allow-emulated",
+        action="store_true",
+        help="run on an emulated mps too; its times say nothing, and no report takes them for MPS",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -99,13 +104,29 @@ def threads(pytestconfig: pytest.Config) -> None:
         torch.set_num_threads(number)
 
 
+@pytest.fixture(scope="session")
+def measurable(pytestconfig: pytest.Config, device: torch.device) -> torch.device:
+    """Return the device, if a time that it takes means anything; otherwise end the run."""
+    from metalassay.device import emulated
+
+    if emulated(device) and not pytestconfig.getoption("--allow-emulated"):
+        pytest.exit(
+            "--device: this mps is emulated on the CPU, so there is nothing to measure (to see the"
+            " benchmarks run all the same: --allow-emulated)",
+            returncode=pytest.ExitCode.USAGE_ERROR,
+        )
+    return device
+
+
 @pytest.fixture
-def workload(name: str, mode: str, batch_size: int, dtype: str, device: torch.device) -> Workload:
+def workload(
+    name: str, mode: str, batch_size: int, dtype: str, measurable: torch.device
+) -> Workload:
     """Build the workload and warm it up; what this torch cannot do here is skipped."""
     from metalassay.workloads import make
 
     try:
-        built = make(name, mode, device, dtype, batch_size)
+        built = make(name, mode, measurable, dtype, batch_size)
     except UserError as error:
         pytest.skip(str(error))
     for _ in range(WARM_UP_STEPS):

@@ -30,8 +30,9 @@ PLUGIN = {"pytest_recorder"}
 SHARED = {"errors", "files", "versions", "bugs", "mps"}
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
-    PACKAGE / "mps" / name for name in ("probe_child.py", "tracing.py", "pytest_preflight.py")
-}
+    PACKAGE / "mps" / name
+    for name in ("probe_child.py", "tracing.py", "pytest_preflight.py", "pytest_emulator.py")
+} | set((PACKAGE / "mps" / "emulator").glob("*.py"))
 
 
 def room(path: Path) -> str:

@@ -201,6 +201,8 @@ def test_wrong_numbers_stand_beside_their_speed_and_are_said_once() -> None:
 def test_an_emulated_device_is_refused() -> None:
     text = markdown.render(build(measurements=[replace(measured("m4")[0], emulated=True)]))
     assert "refused: the device was emulated" in text
+    assert "| mps (emulated) |" in text
+    assert "| mps " not in text.replace("| mps (emulated) |", "")
     assert "1,000 samples" not in text
 
 

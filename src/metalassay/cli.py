@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
+from metalassay import __version__, cli_doctor, cli_ops, cli_preflight, cli_run
 from metalassay.errors import UserError
 
 
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_ops.add(commands)
     cli_preflight.add(commands)
+    cli_run.add(commands)
 
     report = commands.add_parser(
         "report",

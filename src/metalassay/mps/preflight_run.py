@@ -27,7 +27,7 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
     never; Ctrl+C stops it too: what was recorded until then is returned. Raises ``UserError`` when
     nothing could be recorded.
     """
-    python, options, rest = _split(program)
+    python, options, rest = split(program, _EXAMPLE)
     with tempfile.TemporaryDirectory(prefix="metalassay-preflight-") as folder:
         target = Path(folder, "trace.json")
         command = [python, *options, str(RECORDER), str(target), str(seconds), "--", *rest]
@@ -50,10 +50,13 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
         return preflight.parse(target.read_bytes(), str(target)), code
 
 
-def _split(program: Sequence[str]) -> tuple[str, list[str], list[str]]:
-    """Split a command line into the interpreter, its options, and what it runs."""
+def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[str]]:
+    """Split a command line into the interpreter, its options, and what it runs.
+
+    Raises ``UserError``, with ``example`` to go by, for what is no Python program.
+    """
     if not program:
-        raise UserError("no program to run", _EXAMPLE)
+        raise UserError("no program to run", example)
     first, *rest = program
     if ":" in first and not rest and not Path(first).exists():
         module, _, function = first.partition(":")
@@ -62,19 +65,19 @@ def _split(program: Sequence[str]) -> tuple[str, list[str], list[str]]:
         return sys.executable, [], [first]
     if not Path(first).name.startswith("python"):
         raise UserError(
-            f"{first!r} is no Python: only a Python program can be recorded",
-            f"for a console script: {_EXAMPLE.rpartition(' ')[0]} -m its.module",
+            f"{first!r} is no Python: only a Python program can be run so",
+            f"for a console script: {example.rpartition(' ')[0]} -m its.module",
         )
     python = shutil.which(first)
     if python is None:
-        raise UserError(f"there is no {first}", _EXAMPLE)
+        raise UserError(f"there is no {first}", example)
     options = []
     while rest and rest[0].startswith("-") and rest[0] not in ("-m", "-c"):
         options.append(rest.pop(0))
         if options[-1] in ("-X", "-W") and rest:
             options.append(rest.pop(0))
     if not rest or (rest[0] in ("-m", "-c") and len(rest) == 1):
-        raise UserError("no program to run", _EXAMPLE)
+        raise UserError("no program to run", example)
     if rest[0] not in ("-m", "-c") and not Path(rest[0]).is_file():
-        raise UserError(f"there is no file {rest[0]}", _EXAMPLE)
+        raise UserError(f"there is no file {rest[0]}", example)
     return python, options, rest

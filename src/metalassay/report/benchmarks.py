@@ -61,6 +61,11 @@ def bandwidth(chip: Chip | None) -> float | None:
     return chip.memory_bandwidth.value if chip and chip.memory_bandwidth else None
 
 
+def device_name(one: Measurement) -> str:
+    """Return the device as tables name it: an emulated one is never called plainly by its name."""
+    return f"{one.device} (emulated)" if one.emulated else one.device
+
+
 def spread(rate: stats.Throughput) -> str:
     """Return the quartiles of a throughput, the slower one first."""
     if rate.slow is None or rate.fast is None:
@@ -122,7 +127,7 @@ def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None)
 
 def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
     conditions = (
-        *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, one.device),
+        *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
     )
     rounds = str(one.rounds)

@@ -17,6 +17,7 @@ from metalassay.report.benchmarks import (
     Figures,
     FindChip,
     bandwidth,
+    device_name,
     figures,
     latest,
     spread,
@@ -72,7 +73,7 @@ def _by_key(
     order = list(machines)
     rows: dict[Key, list[list[Measurement]]] = {}
     for one in sorted(latest(measurements), key=lambda m: m.when, reverse=True):
-        key = (one.workload, one.mode, one.batch_size, one.dtype, one.device)
+        key = (one.workload, one.mode, one.batch_size, one.dtype, device_name(one))
         row = rows.setdefault(key, [[] for _ in order])
         row[order.index(identity(one.machine))].append(one)
     return dict(sorted(rows.items(), key=lambda item: (natural(item[0][0]), *item[0][2:])))

@@ -1,0 +1,173 @@
+// Registers kernels, so that the dispatcher knows the same of `mps` as on a Mac, and answers for the
+// operators that have none.
+#include "kernels.h"
+
+#include <c10/util/Exception.h>
+
+#include <atomic>
+#include <memory>
+
+namespace metalassay {
+namespace {
+
+std::vector<std::unique_ptr<torch::Library>>& libraries() {
+  static auto* all = new std::vector<std::unique_ptr<torch::Library>>();
+  return *all;
+}
+
+torch::Library& library(const char* space, c10::DispatchKey key) {
+  libraries().push_back(std::make_unique<torch::Library>(
+      torch::Library::IMPL, space, key, "metalassay/mps/emulator", 0));
+  return *libraries().back();
+}
+
+std::atomic<bool> warned{false};
+
+std::string filled(const std::string& text, const c10::OperatorHandle& op) {
+  const auto place = text.find("{}");
+  if (place == std::string::npos) {
+    return text;
+  }
+  return text.substr(0, place) + c10::toString(op.operator_name()) + text.substr(place + 2);
+}
+
+// As TORCH_WARN_ONCE: once for all operators, unless torch.set_warn_always(True).
+void warn_falls_back(const c10::OperatorHandle& op) {
+  if (!warned.exchange(true) || c10::WarningUtils::get_warnAlways()) {
+    TORCH_WARN(filled(settings().falls_back, op));
+  }
+}
+
+struct Kernel final : c10::OperatorKernel {
+  explicit Kernel(Traits known) : traits(known) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    run_on_cpu(op, traits, stack);
+  }
+  Traits traits;
+};
+
+struct ForcedFallback final : c10::OperatorKernel {
+  explicit ForcedFallback(Traits known) : traits(known) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    warn_falls_back(op);
+    run_on_cpu(op, traits, stack);
+  }
+  Traits traits;
+};
+
+[[noreturn]] void refuse(const c10::OperatorHandle& op) {
+  const auto& known = settings();
+  const bool distributed =
+      op.operator_name().name.rfind("c10d::", 0) == 0 && !known.not_implemented_distributed.empty();
+  TORCH_CHECK_NOT_IMPLEMENTED(
+      false, filled(distributed ? known.not_implemented_distributed : known.not_implemented, op));
+  std::abort(); // the check above has thrown
+}
+
+// The backend's answer for every operator, of any library, that nobody registered a kernel for.
+void no_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
+  const bool distributed = op.operator_name().name.rfind("c10d::", 0) == 0 &&
+      !settings().not_implemented_distributed.empty();
+  if (!settings().fallback || distributed) {
+    refuse(op);
+  }
+  warn_falls_back(op);
+  run_on_cpu(op, traits_of(op), stack);
+}
+
+struct NoKernel final : c10::OperatorKernel {
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    no_kernel(op, stack);
+  }
+};
+
+// `_slow_conv2d_forward` has a kernel on a Mac for the sake of its message.
+void slow_conv2d(const c10::OperatorHandle& op, c10::Stack* stack) {
+  const size_t begin = stack->size() - op.schema().arguments().size();
+  const auto input = (*stack)[begin].toTensor();
+  const auto weight = (*stack)[begin + 1].toTensor();
+  TORCH_CHECK(
+      input.device() == weight.device(), "slow_conv2d_forward_mps: input(device='",
+      input.device(), "') and weight(device=", weight.device(),
+      "')  must be on the same device");
+  run_on_cpu(op, traits_of(op), stack);
+}
+
+std::optional<c10::OperatorHandle> find(const std::string& name) {
+  const auto dot = name.find('.');
+  return c10::Dispatcher::singleton().findSchema(
+      {"aten::" + name.substr(0, dot), dot == std::string::npos ? "" : name.substr(dot + 1)});
+}
+
+template <class Functor, class... Arguments>
+void add(torch::Library& to, const std::string& name, Arguments... arguments) {
+  to.impl(
+      name.c_str(),
+      torch::CppFunction::makeFromBoxedFunctor(
+          std::make_unique<Functor>(std::move(arguments)...)));
+}
+
+struct Plain final : c10::OperatorKernel {
+  using Function = void (*)(const c10::OperatorHandle&, c10::Stack*);
+  explicit Plain(Function known) : function(known) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    function(op, stack);
+  }
+  Function function;
+};
+
+} // namespace
+
+torch::Library& typed_library() {
+  return library("aten", c10::DispatchKey::MPS);
+}
+
+void add_kernel(
+    const std::string& name,
+    void (*kernel)(const c10::OperatorHandle&, c10::Stack*),
+    c10::DispatchKey key) {
+  const auto op = find(name);
+  if (op && !op->hasKernelForDispatchKey(key)) {
+    add<Plain>(library("aten", key), name, kernel);
+  }
+}
+
+void register_kernels(
+    const std::vector<std::string>& kernels,
+    const std::vector<std::string>& forced_fallbacks,
+    const std::vector<std::string>& missing) {
+  warned = false;
+  library("_", c10::DispatchKey::MPS)
+      .fallback(torch::CppFunction::makeFromBoxedFunctor(std::make_unique<NoKernel>()));
+  add_kernel("_slow_conv2d_forward", &slow_conv2d);
+  auto& aten = library("aten", c10::DispatchKey::MPS);
+  // Python registers some kernels for MPS itself (torch/_refs/linalg), and overrides come first.
+  const auto free_for = [](const std::string& name) {
+    auto op = find(name);
+    return op && !op->hasKernelForDispatchKey(c10::DispatchKey::MPS)
+        ? op
+        : std::optional<c10::OperatorHandle>();
+  };
+  for (const auto& name : kernels) {
+    if (const auto op = free_for(name)) {
+      add<Kernel>(aten, name, traits_of(*op));
+    }
+  }
+  for (const auto& name : forced_fallbacks) {
+    if (const auto op = free_for(name)) {
+      add<ForcedFallback>(aten, name, traits_of(*op));
+    }
+  }
+  // Operators that were leaves in the emulated release and are made of others in this one.
+  for (const auto& name : missing) {
+    if (free_for(name)) {
+      add<NoKernel>(aten, name);
+    }
+  }
+}
+
+void unregister_all() {
+  libraries().clear();
+}
+
+} // namespace metalassay

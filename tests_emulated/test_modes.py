@@ -1,0 +1,150 @@
+"""What can be chosen, in processes of their own: an emulation is one to a process at a time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAD = "import torch\nfrom metalassay.mps.emulator import current, emulate_mps\n"
+
+
+def run(code: str, **env: str) -> str:
+    """Run Python code and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", HEAD + code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_it_ends_with_the_context_and_can_begin_again() -> None:
+    out = run(
+        "assert not torch.backends.mps.is_available()\n"
+        "torch.ones(1, requires_grad=True).sum().backward()\n"  # the engine has counted devices
+        "for _ in range(3):\n"
+        "    with emulate_mps():\n"
+        "        torch.ones(2, device='mps', requires_grad=True).sum().backward()\n"
+        "    assert current() is None\n"
+        "    assert not torch.backends.mps.is_available()\n"
+        "    assert not torch.backends.mps.is_built()\n"
+        "    try: torch.ones(1, device='mps')\n"
+        "    except (RuntimeError, NotImplementedError): pass\n"
+        "    else: raise AssertionError\n"
+    )
+    assert out.count("mps is emulated on the CPU") == 3
+
+
+def test_two_at_once_are_refused() -> None:
+    out = run(
+        "from metalassay.errors import UserError\n"
+        "with emulate_mps():\n"
+        "    try:\n"
+        "        with emulate_mps(): pass\n"
+        "    except UserError as error: print(error)\n"
+    )
+    assert "emulated already" in out
+
+
+@pytest.mark.parametrize(
+    ("version", "issue", "qr"), [("2.5", "77764", "missing"), ("2.12", "141287", "kernel")]
+)
+def test_another_release_has_its_own_kernels_and_words(version: str, issue: str, qr: str) -> None:
+    out = run(
+        f"with emulate_mps('{version}'):\n"
+        "    x = torch.eye(3, device='mps')\n"
+        "    try: torch.mode(x)\n"
+        "    except NotImplementedError as error: print(error)\n"
+        "    try: torch.linalg.qr(x); print('kernel')\n"
+        "    except NotImplementedError: print('missing')\n"
+    )
+    assert f"issues/{issue}" in out
+    assert out.split("metalassay:")[0].split()[-1] == qr
+
+
+def test_the_variable_is_read_when_torch_is_imported_and_not_later() -> None:
+    code = (
+        "with emulate_mps():\n    x = torch.mode(torch.ones(3, device='mps'))\n    print(x.values)"
+    )
+    out = run(code, PYTORCH_ENABLE_MPS_FALLBACK="1")
+    assert "'aten::mode' is not currently supported on the MPS backend and will fall back" in out
+    assert "device='mps:0'" in out
+    late = "import os; os.environ['PYTORCH_ENABLE_MPS_FALLBACK'] = '1'\n"
+    out = run(f"{late}try:\n    exec({code!r})\nexcept NotImplementedError: print('as on a Mac')")
+    assert "as on a Mac" in out
+
+
+def test_too_much_memory_says_what_a_mac_says() -> None:
+    out = run(
+        "with emulate_mps('2.13', memory=100 * 2**20):\n"
+        "    x = torch.ones(2**20, device='mps')\n"
+        "    try: torch.empty(2**26, device='mps')\n"
+        "    except RuntimeError as error: print(type(error).__name__, error)\n"
+        "    torch.mps.set_per_process_memory_fraction(0.0)\n"
+        "    torch.empty(2**26, device='mps')\n"
+    )
+    assert (
+        "RuntimeError MPS backend out of memory (MPS allocated: 4.00 MB, other allocations: 0 bytes,"
+        " max allowed: 170.00 MB). Tried to allocate 256.00 MB on shared pool. Use"
+        " PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0 to disable upper limit for memory allocations (may"
+        " cause system failure)."
+    ) in out
+
+
+@pytest.mark.parametrize(
+    ("high", "expected"),
+    [
+        ("0.7", "invalid low watermark ratio 1.4"),
+        ("3", "invalid high watermark ratio 3"),
+        ("0", ""),
+    ],
+)
+def test_watermarks_are_read_at_the_first_allocation(high: str, expected: str) -> None:
+    out = run(
+        "import os\n"
+        "try:\n"
+        "    with emulate_mps(memory=2**20):\n"
+        "        print(torch.ones(2**20, device='mps').shape)\n"
+        "except RuntimeError as error: print(error)\n",
+        PYTORCH_MPS_HIGH_WATERMARK_RATIO=high,
+    )
+    assert (expected or "torch.Size([1048576])") in out
+
+
+def test_a_dead_device_is_offered_and_allocates_nothing() -> None:
+    out = run(
+        "from metalassay import device\n"
+        "with emulate_mps(dead=True):\n"
+        "    assert torch.backends.mps.is_available()\n"
+        "    try: torch.ones(1, device='mps')\n"
+        "    except RuntimeError as error: print(error)\n"
+        "    print(device.resolve('auto'))\n"
+    )
+    assert "max allowed: 7.93 GB). Tried to allocate 256 bytes on shared pool" in out
+    assert "\ncpu\n" in out
+
+
+def test_a_thousand_models_leave_nothing_behind() -> None:
+    run(
+        "import gc, os\n"
+        "def resident():\n"
+        "    gc.collect()\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * os.sysconf('SC_PAGE_SIZE')\n"
+        "def work():\n"
+        "    for _ in range(250):\n"
+        "        net = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.LayerNorm(64)).to('mps')\n"
+        "        net(torch.randn(64, 64, device='mps')).sum().backward()\n"
+        "        x = torch.empty(0, device='mps'); torch.add(net[0].weight.detach(), 1, out=x)\n"
+        "        x.resize_(10_000); torch.linalg.cholesky_ex(torch.eye(8, device='mps'))\n"
+        "with emulate_mps():\n"
+        "    work(); before = resident()\n"
+        "    for _ in range(3): work()\n"
+        "    grown = resident() - before\n"
+        "    assert torch.mps.current_allocated_memory() == 0\n"
+        "    assert grown < 4_000_000, grown\n"
+    )
