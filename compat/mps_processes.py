@@ -26,9 +26,18 @@ SECONDS = 300
 """Time for one child process; the slowest, torch.compile for the first time, needs about a minute."""
 
 
+def emulated() -> str | None:
+    """Return the torch release whose MPS is emulated here (pytest --emulate-mps), None for none."""
+    session = sys.modules.get("metalassay.mps.emulator.session")
+    emulation = session.current() if session else None
+    return emulation.torch if emulation else None
+
+
 @functools.cache
 def why_not_mps() -> str | None:
-    """Return why nothing can be run on MPS here, None where it can."""
+    """Return why nothing can be run on MPS here, None where it can, if only as an emulation."""
+    if emulated():
+        return None
     if "torch" not in versions.installed():
         return "torch is not installed"
     if sys.platform != "darwin":
@@ -54,9 +63,12 @@ def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
     ``ChildProcessError`` with its last words; ``AssertionError`` for an end by a signal and
     ``TimeoutError`` after ``SECONDS``.
     """
+    program = [sys.executable]
+    if version := emulated():
+        program += ["-m", "metalassay.mps.emulator.run_child", version, "--"]
     try:
         done = subprocess.run(
-            [sys.executable, *arguments],
+            [*program, *arguments],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
