@@ -154,10 +154,24 @@ def test_the_two_apis_answer() -> None:
         assert torch.accelerator.current_accelerator() == torch.device("mps")
         assert torch.accelerator.device_count() == 1
         torch.accelerator.synchronize()
-    if hasattr(torch.accelerator, "get_memory_info"):
+    if hasattr(getattr(torch, "accelerator", None), "get_memory_info"):
         assert torch.accelerator.max_memory_allocated() >= torch.accelerator.memory_allocated()
 
 
+OLD = torch.__version__.startswith(("2.3.", "2.4.", "2.5.", "2.6.", "2.7."))
+
+
+@pytest.mark.skipif(not OLD, reason="the scaler has kernels from 2.8 on")
+def test_the_scaler_of_an_old_release_fails_as_on_a_mac() -> None:
+    net = torch.nn.Linear(2, 2).to("mps")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("mps")
+    scaler.scale(net(torch.ones(1, 2, device="mps")).sum()).backward()
+    with pytest.raises(TypeError, match="float64"):
+        scaler.step(optimizer)
+
+
+@pytest.mark.skipif(OLD, reason="the scaler has no kernels before 2.8")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast_and_the_scaler_train(dtype: torch.dtype) -> None:
     net = torch.nn.Linear(4, 4).to("mps")
