@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         version_set = matrix.get(config.rootpath, config.getoption("--set"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.getoption("--verdicts") and config.pluginmanager.hasplugin("metalassay-emulated-mps"):
+        raise pytest.UsageError("--verdicts: this mps is emulated, and a verdict would not say so")
     recorder = Recorder(
         config,
         marked=marked_bug,
