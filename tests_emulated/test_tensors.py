@@ -61,10 +61,21 @@ def test_a_seed_repeats_what_is_drawn_and_leaves_the_cpu_alone() -> None:
     dropped = F.dropout(torch.ones(50, device="mps"))
     torch.mps.set_rng_state(state)
     assert torch.equal(dropped, F.dropout(torch.ones(50, device="mps")))
+
+
+@pytest.mark.skipif(
+    not torch._C._dispatch_has_kernel_for_dispatch_key("aten::native_dropout", "MPS"),
+    reason="native_dropout has a kernel from 2.9 on",
+)
+def test_a_kernel_that_takes_no_generator_draws_from_the_devices_own() -> None:
+    ones = torch.ones(50, device="mps")
     torch.manual_seed(5)
     right = torch.rand(1)
+    torch.mps.manual_seed(7)
+    first = torch.native_dropout(ones, 0.5, True)[1]
     torch.manual_seed(5)
-    F.dropout(torch.ones(50, device="mps"))
+    torch.mps.manual_seed(7)
+    assert torch.equal(first, torch.native_dropout(ones, 0.5, True)[1])
     assert torch.equal(right, torch.rand(1))
 
 
