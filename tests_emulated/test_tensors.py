@@ -61,10 +61,21 @@ def test_a_seed_repeats_what_is_drawn_and_leaves_the_cpu_alone() -> None:
     dropped = F.dropout(torch.ones(50, device="mps"))
     torch.mps.set_rng_state(state)
     assert torch.equal(dropped, F.dropout(torch.ones(50, device="mps")))
+
+
+@pytest.mark.skipif(
+    not torch._C._dispatch_has_kernel_for_dispatch_key("aten::native_dropout", "MPS"),
+    reason="native_dropout has a kernel from 2.9 on",
+)
+def test_a_kernel_that_takes_no_generator_draws_from_the_devices_own() -> None:
+    ones = torch.ones(50, device="mps")
     torch.manual_seed(5)
     right = torch.rand(1)
+    torch.mps.manual_seed(7)
+    first = torch.native_dropout(ones, 0.5, True)[1]
     torch.manual_seed(5)
-    F.dropout(torch.ones(50, device="mps"))
+    torch.mps.manual_seed(7)
+    assert torch.equal(first, torch.native_dropout(ones, 0.5, True)[1])
     assert torch.equal(right, torch.rand(1))
 
 
@@ -154,10 +165,24 @@ def test_the_two_apis_answer() -> None:
         assert torch.accelerator.current_accelerator() == torch.device("mps")
         assert torch.accelerator.device_count() == 1
         torch.accelerator.synchronize()
-    if hasattr(torch.accelerator, "get_memory_info"):
+    if hasattr(getattr(torch, "accelerator", None), "get_memory_info"):
         assert torch.accelerator.max_memory_allocated() >= torch.accelerator.memory_allocated()
 
 
+OLD = torch.__version__.startswith(("2.3.", "2.4.", "2.5.", "2.6.", "2.7."))
+
+
+@pytest.mark.skipif(not OLD, reason="the scaler has kernels from 2.8 on")
+def test_the_scaler_of_an_old_release_fails_as_on_a_mac() -> None:
+    net = torch.nn.Linear(2, 2).to("mps")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("mps")
+    scaler.scale(net(torch.ones(1, 2, device="mps")).sum()).backward()
+    with pytest.raises(TypeError, match="float64"):
+        scaler.step(optimizer)
+
+
+@pytest.mark.skipif(OLD, reason="the scaler has no kernels before 2.8")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_autocast_and_the_scaler_train(dtype: torch.dtype) -> None:
     net = torch.nn.Linear(4, 4).to("mps")

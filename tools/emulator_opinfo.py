@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import gc
 import json
 import os
 import re
@@ -33,6 +34,7 @@ else:
 
 TABLE = Path(__file__).with_name("emulator_opinfo.toml")
 MISSING = re.compile(r"operator '([^']+)' is not currently implemented for the MPS device")
+MOST_GROWTH = 5.0  # MB a run; the allocator of libc gives and takes about one
 RANDOM = re.compile(
     "dropout|rand|normal|uniform|exponential|bernoulli|empty|multinomial|cauchy|geometric|rrelu"
     "|poisson|binomial"
@@ -177,6 +179,9 @@ def main() -> int:
     options.add_argument("--samples", type=int, help="samples of each OpInfo (default: all)")
     options.add_argument("--only", help="a regular expression for the names of OpInfos")
     options.add_argument("--json", type=Path, help="write all results here")
+    options.add_argument(
+        "--leaks", type=int, metavar="N", help="run N times instead, and watch the memory"
+    )
     options.add_argument("--draft", action="store_true", help="print rows for the table")
     chosen = options.parse_args()
     warnings.simplefilter("ignore")
@@ -185,6 +190,8 @@ def main() -> int:
     infos = [i for i in op_db if torch.float32 in i.dtypes and not i.name.startswith("jiterator")]
     if chosen.only:
         infos = [info for info in infos if re.search(chosen.only, info.name)]
+    if chosen.leaks:
+        return leaks(infos, chosen.leaks, chosen.samples)
     results: dict[str, dict[str, list[str]]] = {}
     with emulate_mps(quiet=True), torch.random.fork_rng(devices=[]):
         for number, info in enumerate(infos):
@@ -194,6 +201,26 @@ def main() -> int:
     if chosen.json:
         chosen.json.write_text(json.dumps(results, indent=1, sort_keys=True))
     return judge(results, began, whole=not chosen.only and not chosen.samples, draft=chosen.draft)
+
+
+def leaks(infos: list[Any], times: int, limit: int | None) -> int:
+    """Run everything again and again; return 1 if memory is kept from one time to the next."""
+    resident = []
+    with emulate_mps(quiet=True), torch.random.fork_rng(devices=[]):
+        for number in range(times):
+            for info in infos:
+                run(info, limit)
+            gc.collect()
+            resident.append(memory())
+            kept = torch.mps.current_allocated_memory()
+            print(
+                f"run {number + 1}: {resident[-1]:.0f} MB resident, {kept} bytes of mps kept",
+                flush=True,
+            )
+    # The first run fills caches of torch; what a leak adds, it adds every time.
+    grown = (resident[-1] - resident[1]) / max(times - 2, 1) if times > 2 else 0.0
+    print(f"{grown:+.1f} MB a run, after the second")
+    return int(grown > MOST_GROWTH or kept > 0)
 
 
 def judge(
