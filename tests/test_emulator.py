@@ -88,14 +88,14 @@ def torch(version: str, *, mps: bool = False, **kinds: str) -> Any:
 def test_where_it_cannot_work_it_says_so(
     monkeypatch: pytest.MonkeyPatch, platform: str, fake: Any, expected: str
 ) -> None:
-    monkeypatch.setattr(build.sys, "platform", platform)
+    monkeypatch.setattr("sys.platform", platform)
     with pytest.raises(UserError, match=expected):
         build.check_torch(fake)
 
 
 @pytest.mark.parametrize("fake", [torch("2.13.0+cpu"), torch("2.5.1+cu124", cuda="12.4")])
 def test_where_it_works_nothing_is_said(monkeypatch: pytest.MonkeyPatch, fake: Any) -> None:
-    monkeypatch.setattr(build.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     build.check_torch(fake)
 
 
@@ -167,6 +167,6 @@ def test_the_environment_to_build_in_finds_ninja_beside_the_interpreter(
         (tmp_path / name).chmod(0o755)
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    monkeypatch.setattr(build.sys, "executable", str(tmp_path / "python"))
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: object())
     assert build.check_tools()["PATH"].split(os.pathsep)[0] == str(tmp_path)
