@@ -14,6 +14,7 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 
 # Measuring: these import torch or the libraries under test. Everything else reads.
 MEASURING = {
+    "compare_child",
     "counting",
     "device",
     "guard",
@@ -26,7 +27,7 @@ MEASURING = {
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
-SHARED = {"errors", "files", "versions", "bugs", "mps"}
+SHARED = {"errors", "files", "versions", "bugs", "mps", "steady"}
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
     PACKAGE / "mps" / name for name in ("probe_child.py", "tracing.py", "pytest_preflight.py")

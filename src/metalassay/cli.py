@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
+from metalassay import __version__, cli_compare, cli_doctor, cli_ops, cli_preflight
 from metalassay.errors import UserError
 
 
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", help="print the answer as JSON")
     explain.set_defaults(command=_explain)
 
+    cli_compare.add(commands)
     cli_ops.add(commands)
     cli_preflight.add(commands)
 

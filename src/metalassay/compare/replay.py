@@ -1,0 +1,105 @@
+"""Comparisons replayed from recorded noise: how often the rule is wrong, and how much it sees.
+
+A recording is a list of trios of real processes (`tools/record_noise.py`). A replayed comparison
+draws trios with replacement and, of each, a stretch of blocks in a row, and looks when a live one
+would. What the rule never saw when it was tuned can be told by the recording it is run on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from metalassay.compare import rule
+from metalassay.compare.rule import Decision, Sample, Trio
+
+@dataclass(frozen=True)
+class Recording:
+    """Trios of blocks of timings in microseconds; ``what`` is a sentence on their origin."""
+
+    what: str
+    trios: tuple[tuple[tuple[Sample, ...], ...], ...]
+
+
+def load(path: Path) -> Recording:
+    """Read what ``tools/record_noise.py`` wrote. Raises ``ValueError`` where it is not that."""
+    document = json.loads(path.read_text("utf-8"))
+    if document.get("schema") != "metalassay.noise/1":
+        raise ValueError(f"{path.name}: not a recording of noise")
+    return Recording(document["what"], tuple(_trio(line) for line in document["groups"]))
+
+
+def _trio(line: str) -> tuple[tuple[Sample, ...], ...]:
+    return tuple(tuple(map(_sample, block.split(" "))) for block in line.split(";"))
+
+
+def _sample(text: str) -> Sample:
+    wall, _, cpu = text[1:].partition(",")
+    return Sample(text[0], float(wall), float(cpu))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Of ``comparisons``: how many ended in each word, and how many trios they took on average."""
+
+    comparisons: int
+    words: dict[str, int]
+    distrusted: int
+    trios: float
+
+
+SAME_CODE = {"A": rule.FIRST, "a": rule.NULL, "b": rule.SECOND}
+MORE_WORK = {"A": rule.FIRST, "a": rule.NULL, "B": rule.SECOND}
+"""Which recorded arm plays which: B the same code in a third process, or with 3 % more work."""
+
+
+def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
+    """Return the blocks with their arms renamed; arms that play no part are left out."""
+    return [
+        [dataclasses.replace(each, arm=parts[each.arm]) for each in block if each.arm in parts]
+        for block in trio
+    ]
+
+
+def compare(
+    recording: Sequence[Trio],
+    clock: str,
+    chance: random.Random,
+    *,
+    blocks: int = rule.BLOCKS,
+    most: int | None = None,
+    ratio: Callable[[Trio, str], tuple[float, float]] = rule.trio_effects,
+) -> Decision:
+    """Replay one comparison; ``most`` is the number of trios that the budget allows.
+
+    ``ratio`` makes the effects of a trio; a test hands in one that breaks the pairing.
+    """
+    drawn: list[tuple[float, float]] = []
+    limit = most or rule.LOOKS[-1][0]
+    for look, (trios, _) in enumerate(rule.LOOKS):
+        count = min(trios, limit)
+        while len(drawn) < count:
+            trio = chance.choice(recording)
+            start = chance.randrange(len(trio) - blocks + 1)
+            drawn.append(ratio(trio[start : start + blocks], clock))
+        found = rule.decide(drawn, look=look)
+        if found.distrusted or found.verdict != rule.INCONCLUSIVE or count == limit:
+            break
+    return found
+
+
+def tally(decisions: Sequence[Decision]) -> Tally:
+    """Count the words."""
+    words = dict.fromkeys((rule.SLOWER, rule.FASTER, rule.SAME, rule.INCONCLUSIVE), 0)
+    for each in decisions:
+        words[each.verdict] += 1
+    return Tally(
+        len(decisions),
+        words,
+        sum(each.distrusted is not None for each in decisions),
+        sum(each.replicates for each in decisions) / len(decisions),
+    )

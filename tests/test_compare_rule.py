@@ -1,0 +1,120 @@
+"""The decision of a comparison on constructed times, worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from metalassay.compare import rule
+from metalassay.compare.rule import Interval, Sample
+
+
+def block(times: dict[str, float], order: str = "AaBBaA") -> list[Sample]:
+    return [Sample(arm, wall=10 * times[arm], cpu=times[arm]) for arm in order]
+
+
+def test_a_block_compares_b_with_both_runs_of_a_and_these_with_each_other() -> None:
+    effect, null = rule.block_effects(block({"A": 1.0, "a": 4.0, "B": 6.0}), "cpu")
+    assert effect == pytest.approx(math.log(6 / 2))  # 2 is the geometric mean of 1 and 4
+    assert null == pytest.approx(math.log(4))
+
+
+def test_the_clock_asked_for_is_the_one_that_is_read() -> None:
+    samples = [Sample("A", 1, 1), Sample("a", 1, 1), Sample("B", 2, 3)]
+    assert rule.block_effects(samples + samples[::-1], "wall")[0] == pytest.approx(math.log(2))
+    assert rule.block_effects(samples + samples[::-1], "cpu")[0] == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("order", ["ABa", "aBA", "BaA"])
+def test_what_drifts_in_a_straight_line_cancels(order: str) -> None:
+    whole = order + order[::-1]
+    drifting = [Sample(arm, 1, math.exp(0.1 * i)) for i, arm in enumerate(whole)]
+    assert rule.block_effects(drifting, "cpu") == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_the_midmean_is_deaf_to_one_block_in_four() -> None:
+    assert rule.midmean([1.0, 3.0, 2.0, 900.0]) == 2.5
+    assert rule.midmean([1.0, 2.0, 6.0]) == 3.0  # a quarter of three is none
+
+
+def test_every_order_of_the_arms_comes_up_equally_often_and_is_mirrored() -> None:
+    found = list(itertools.islice(rule.orders(seed=3), 12))
+    assert sorted(found[:6]) == sorted(found[6:])
+    assert len(set(found[:6])) == 6
+    assert all(order == order[::-1] for order in found)
+    assert list(itertools.islice(rule.orders(seed=3), 12)) == found
+
+
+def test_the_interval_is_students() -> None:
+    # mean 2, sd 1, three values: 4.303 is t for 5 % and 2 degrees of freedom
+    found = rule.interval([1.0, 2.0, 3.0], alpha=0.05)
+    reach = 4.3027 / math.sqrt(3)
+    assert (found.low, found.mean, found.high) == pytest.approx((2 - reach, 2, 2 + reach), abs=1e-3)
+    # 2 / (1 / sqrt 3) = 3.464, whose two-sided p is 0.0742
+    assert found.p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_a_look_that_spends_half_of_the_error_rate_doubles_p_and_widens_the_interval() -> None:
+    whole, half = rule.interval([1, 2, 4.0], 0.02), rule.interval([1, 2, 4.0], 0.02, 0.01)
+    assert half.p == pytest.approx(2 * whole.p)
+    assert half.high > whole.high
+
+
+def test_the_looks_together_spend_the_error_rate_and_no_more() -> None:
+    assert math.fsum(part for _, part in rule.LOOKS) == pytest.approx(1)
+    trios = [count for count, _ in rule.LOOKS]
+    assert trios == sorted(set(trios))
+    assert trios[0] >= rule.FEWEST
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "word"),
+    [
+        (0.02, 0.03, 0.04, "slower"),
+        (0.001, 0.011, 0.021, "slower"),
+        (-0.04, -0.03, -0.02, "faster"),
+        (-0.001, 0.03, 0.061, "inconclusive"),  # may be nothing
+        (0.001, 0.008, 0.015, "inconclusive"),  # something, but perhaps within the margin
+        (0.001, 0.005, 0.009, "same"),  # something, and surely within the margin
+        (-0.009, 0.0, 0.009, "same"),
+        (-0.011, 0.0, 0.009, "inconclusive"),
+        (-0.2, 0.0, 0.2, "inconclusive"),
+    ],
+)
+def test_three_verdicts(low: float, mean: float, high: float, word: str) -> None:
+    assert rule.word(Interval(mean, low, high, 10, 0.0, 0.0), margin=0.01) == word
+
+
+def test_a_null_arm_that_differs_takes_the_verdict_away() -> None:
+    trios = [(0.05 + 0.001 * (i % 3), 0.04 + 0.001 * (i % 2)) for i in range(10)]
+    found = rule.decide(trios, look=1)
+    assert found.verdict == "inconclusive"
+    assert found.distrusted is not None
+    assert "null arm" in found.distrusted
+    fair = rule.decide([(effect, null - 0.0405) for effect, null in trios], look=1)
+    assert (fair.verdict, fair.distrusted) == ("slower", None)
+
+
+def test_a_null_arm_that_differs_by_less_than_the_margin_is_no_reason_to_distrust() -> None:
+    trios = [(0.05 + 0.001 * (i % 3), 0.005 + 0.0001 * (i % 2)) for i in range(10)]
+    assert rule.decide(trios, look=1).verdict == "slower"
+
+
+def test_the_detectable_difference_is_never_said_to_be_below_the_margin() -> None:
+    trios = [(1e-6 * i, 1e-6 * i) for i in range(6)]
+    assert rule.decide(trios, look=0).detectable == pytest.approx(0.01)
+
+
+def test_two_trios_are_no_ground_for_anything() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        rule.decide([(0.0, 0.0)] * 2, look=0)
+
+
+def test_holm_asks_more_of_each_where_more_are_asked() -> None:
+    assert rule.holm({"a": 0.009}, alpha=0.01) == {"a"}
+    # 0.003 <= 0.01 / 3; then 0.006 > 0.01 / 2, so it and all above it stay
+    assert rule.holm({"a": 0.006, "b": 0.003, "c": 0.0061}, alpha=0.01) == {"b"}
+    assert rule.holm({"a": 0.0049, "b": 0.003, "c": 0.0099}, alpha=0.01) == {"a", "b", "c"}
+    assert rule.holm({}) == set()
