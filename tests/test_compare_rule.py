@@ -11,32 +11,43 @@ from metalassay.compare import rule
 from metalassay.compare.rule import Interval, Sample
 
 
-def block(times: dict[str, float], order: str = "AaBBaA") -> list[Sample]:
+def palindrome(times: dict[str, float], order: str = "AaBBaA") -> list[Sample]:
     return [Sample(arm, wall=10 * times[arm], cpu=times[arm]) for arm in order]
 
 
-def test_a_block_compares_b_with_both_runs_of_a_and_these_with_each_other() -> None:
-    effect, null = rule.block_effects(block({"A": 1.0, "a": 4.0, "B": 6.0}), "cpu")
+def test_a_palindrome_compares_b_with_both_runs_of_a_and_these_with_each_other() -> None:
+    effect, null = rule.palindrome_effects(palindrome({"A": 1.0, "a": 4.0, "B": 6.0}), "cpu")
     assert effect == pytest.approx(math.log(6 / 2))  # 2 is the geometric mean of 1 and 4
     assert null == pytest.approx(math.log(4))
 
 
 def test_the_clock_asked_for_is_the_one_that_is_read() -> None:
     samples = [Sample("A", 1, 1), Sample("a", 1, 1), Sample("B", 2, 3)]
-    assert rule.block_effects(samples + samples[::-1], "wall")[0] == pytest.approx(math.log(2))
-    assert rule.block_effects(samples + samples[::-1], "cpu")[0] == pytest.approx(math.log(3))
+    assert rule.palindrome_effects(samples + samples[::-1], "wall")[0] == pytest.approx(math.log(2))
+    assert rule.palindrome_effects(samples + samples[::-1], "cpu")[0] == pytest.approx(math.log(3))
 
 
 @pytest.mark.parametrize("order", ["ABa", "aBA", "BaA"])
 def test_what_drifts_in_a_straight_line_cancels(order: str) -> None:
     whole = order + order[::-1]
     drifting = [Sample(arm, 1, math.exp(0.1 * i)) for i, arm in enumerate(whole)]
-    assert rule.block_effects(drifting, "cpu") == pytest.approx((0, 0), abs=1e-12)
+    assert rule.palindrome_effects(drifting, "cpu") == pytest.approx((0, 0), abs=1e-12)
 
 
 def test_the_midmean_is_deaf_to_one_block_in_four() -> None:
     assert rule.midmean([1.0, 3.0, 2.0, 900.0]) == 2.5
     assert rule.midmean([1.0, 2.0, 6.0]) == 3.0  # a quarter of three is none
+
+
+def test_a_trio_is_judged_by_all_its_palindromes_and_not_by_blocks() -> None:
+    block = [
+        sample
+        for factor in (1.0, 1.1, 1.2, 50.0)
+        for sample in palindrome({"A": 1.0, "a": 1.0, "B": factor})
+    ]
+    quiet = palindrome({"A": 1.0, "a": 1.0, "B": 1.1}) * 4
+    # eight log-ratios: 1, 1.1 five times, 1.2, 50; the middle four are all 1.1
+    assert rule.trio_effects([block, quiet], "cpu")[0] == pytest.approx(math.log(1.1))
 
 
 def test_every_order_of_the_arms_comes_up_equally_often_and_is_mirrored() -> None:

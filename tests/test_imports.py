@@ -21,13 +21,15 @@ MEASURING = {
     "models",
     "patches",
     "ranks",
+    "roofline",
+    "selftest",
     "tiny_trainer",
     "workloads",
 }
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
-SHARED = {"errors", "files", "versions", "bugs", "mps", "steady"}
+SHARED = {"allocator", "errors", "files", "versions", "bugs", "mps", "physics", "steady", "timing"}
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
     PACKAGE / "mps" / name for name in ("probe_child.py", "tracing.py", "pytest_preflight.py")

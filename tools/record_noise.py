@@ -1,6 +1,6 @@
 """Record the noise of real comparisons, to replay: the same three times, and once with 3 % more work.
 
-    python tools/record_noise.py cnn.json transit-cnn:train --trios 40 --blocks 12
+    python tools/record_noise.py cnn.json transit-cnn:train --trios 40
     python tools/record_noise.py gpt.json gpt-tiny:train --trios 20 --wait 60
 
 First the number of extra matrix products that take 3 % of a step is measured, by CPU time and as a
@@ -25,7 +25,7 @@ from metalassay.compare.specs import Arm
 from metalassay.files import write_atomically
 
 SHARE = 0.03
-TRIAL = 40  # products, to find out how long one takes
+TRIAL = 300  # products, to find out how long one takes
 
 
 def calibrate(processes: Processes, spec: specs.Spec) -> int:
@@ -36,7 +36,7 @@ def calibrate(processes: Processes, spec: specs.Spec) -> int:
     )
     steps = max(1, round(running.SAMPLE_SECONDS / plain.facts["step"]))
     ratios = []
-    for _ in range(60):
+    for _ in range(150):
         before, more, after = plain.sample(steps)[1], loaded.sample(steps)[1], plain.sample(steps)[1]
         ratios.append(more / ((before + after) / 2) - 1)
     plain.close()
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("spec", help="as in: metalassay compare SPEC SPEC")
     parser.add_argument("--trios", type=int, default=40)
-    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--extra", type=int, help="products to add (default: measure 3 %%)")
     parser.add_argument("--wait", type=float, default=0, help="seconds between trios")
     options = parser.parse_args()
@@ -75,7 +75,8 @@ def main() -> None:
             print("\ninterrupted: what there is is kept", file=sys.stderr)
     for clock in ("cpu", "wall") if len(state.trios) > 1 else ():
         for name in ("b", "B"):
-            trios = [replay.of_arms(each.blocks, {"A": "A", "a": "a", name: "B"}) for each in state.trios]
+            parts = {"A": rule.FIRST, "a": rule.NULL, name: rule.SECOND}
+            trios = [replay.of_arms(each.blocks, parts) for each in state.trios]
             values = [rule.trio_effects(each, clock)[0] for each in trios]
             sd = statistics.stdev(values)
             print(f"{clock}: {name} over A {rule.percent(statistics.fmean(values))}, sd of trios {sd:.2%}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_compare, cli_doctor, cli_ops, cli_preflight
+from metalassay import __version__, cli_compare, cli_doctor, cli_ops, cli_preflight, cli_selftest
 from metalassay.errors import UserError
 
 
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_compare.add(commands)
     cli_ops.add(commands)
     cli_preflight.add(commands)
+    cli_selftest.add(commands)
 
     report = commands.add_parser(
         "report",

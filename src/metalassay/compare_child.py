@@ -11,7 +11,6 @@ around the steps, and the step ends in a synchronize.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import importlib.util
@@ -26,7 +25,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_PRODUCT = 128  # the extra work of `extra=N`: N products of two matrices of this size
+_PRODUCT = 64  # the extra work of `extra=N`: N products of two matrices of this size
 
 Step = Callable[[], object]
 
@@ -119,7 +118,9 @@ class _Arm:
 
         self.pause = PAUSE
         if spec.get("malloc") == "tuned":
-            _tune_malloc()
+            from metalassay.allocator import tune_malloc
+
+            tune_malloc()
         self.check: Callable[[], object] | None = None
         self.wait: Step = lambda: None
         about = self._workload(spec) if spec["kind"] == "workload" else self._function(spec)
@@ -136,6 +137,8 @@ class _Arm:
         gc.collect()
         gc.freeze()
         gc.disable()  # its pauses fall where they like; the parent allows for them between blocks
+        if not on_cpu:
+            self._must_wait(spec["device"])
         self.usual = sorted(seconds[-10:])[len(seconds[-10:]) // 2]
         self.worked = time.perf_counter()
         self.facts = {
@@ -190,6 +193,20 @@ class _Arm:
         self.step = made if callable(made) else function
         return {"threads": spec["threads"], "emulated": False}
 
+    def _must_wait(self, kind: str) -> None:
+        """Refuse a step after which the device is still busy: its time would be none."""
+        import torch
+
+        from metalassay.device import synchronize
+        from metalassay.timing import best
+
+        found = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
+        if not found.waited:
+            raise RuntimeError(
+                f"after a step of {found.wall * 1e3:.2f} ms {kind} still worked for "
+                f"{found.left * 1e3:.2f} ms: the step does not wait for the device"
+            )
+
     def _once(self) -> None:
         self.step()
         self.wait()
@@ -224,7 +241,7 @@ class _Arm:
 
 
 def _with_extra(step: Step, products: int, device: Any) -> Step:
-    """Add real work to a step: the product of two 128 x 128 matrices, ``products`` times."""
+    """Add real work to a step: the product of two 64 x 64 matrices, ``products`` times."""
     if not products:
         return step
     import torch
@@ -239,16 +256,6 @@ def _with_extra(step: Step, products: int, device: Any) -> Step:
         step()  # last, as it waits for the device
 
     return more
-
-
-def _tune_malloc() -> None:
-    """Keep freed memory instead of giving it back to Linux: no trimming, no mapping (glibc only)."""
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "gnu_get_libc_version"):
-        raise OSError("malloc=tuned needs Linux with glibc")
-    trim_threshold, mmap_max = -1, -4  # mallopt(3)
-    if not (library.mallopt(trim_threshold, -1) and library.mallopt(mmap_max, 0)):
-        raise OSError("mallopt refused")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metalassay import conditions
 from metalassay.compare import arms, rule, running, saving, text
 from metalassay.compare.processes import Processes
 from metalassay.compare.rule import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
@@ -43,7 +45,8 @@ class Comparison:
 
     ``decision`` is None when there were too few trios; ``interrupted`` when Ctrl+C ended it, and then
     ``decision`` shows where it stood and decides nothing. ``steps`` is per timing, ``seconds`` the
-    wall time of all, ``facts`` what the processes of each arm said of themselves.
+    wall time of all, ``facts`` what the processes of each arm said of themselves, and
+    ``conditions`` what the machine was like before and after.
     """
 
     a: str
@@ -59,6 +62,7 @@ class Comparison:
     interrupted: bool
     notes: tuple[str, ...]
     facts: dict[str, Any]
+    conditions: dict[str, Any]
 
     @property
     def verdict(self) -> str:
@@ -119,6 +123,7 @@ def compare(
                 saving.write(save, about, now)
 
         interrupted = False
+        before, began = conditions.observe(), time.monotonic()
         with Processes(fresh=fresh) as processes:
             try:
                 decision = running.run(
@@ -127,7 +132,13 @@ def compare(
             except KeyboardInterrupt:
                 interrupted = True
                 decision = running.so_far(state, plan)
-        return _comparison(first, second, plan, state, decision, interrupted=interrupted)
+        after = conditions.observe()
+        notes = (
+            *_notes(first, second, plan, state, interrupted=interrupted),
+            *conditions.marks(before, after, time.monotonic() - began),
+        )
+        seen = {"before": before.as_dict(), "after": after.as_dict()}
+        return _comparison(first, second, plan, state, decision, interrupted, notes, seen)
 
 
 def _clock(wanted: str, first: Arm, second: Arm) -> str:
@@ -156,8 +167,9 @@ def _comparison(
     plan: Plan,
     state: State,
     decision: Decision | None,
-    *,
     interrupted: bool,
+    notes: tuple[str, ...],
+    seen: dict[str, Any],
 ) -> Comparison:
     other_clock = "wall" if plan.clock == "cpu" else "cpu"
     look = max(len(state.looks) - 1, 0)
@@ -174,8 +186,9 @@ def _comparison(
         steps=state.steps,
         seconds=state.seconds,
         interrupted=interrupted,
-        notes=tuple(_notes(first, second, plan, state, interrupted=interrupted)),
+        notes=notes,
         facts=dict(state.facts),
+        conditions=seen,
     )
 
 

@@ -52,9 +52,15 @@ class Tally:
     trios: float
 
 
-SAME_CODE = {"A": rule.FIRST, "a": rule.NULL, "b": rule.SECOND}
-MORE_WORK = {"A": rule.FIRST, "a": rule.NULL, "B": rule.SECOND}
-"""Which recorded arm plays which: B the same code in a third process, or with 3 % more work."""
+SAME_CODE, MORE_WORK = "b", "B"
+"""What plays B: the same code in another process, or that with 3 % more work."""
+
+
+def cast(second: str, chance: random.Random) -> dict[str, str]:
+    """Say which recorded arm plays which; three are the same code, so chance may deal them out."""
+    same = chance.sample("Aab", 3)
+    third = same[2] if second == SAME_CODE else second
+    return {same[0]: rule.FIRST, same[1]: rule.NULL, third: rule.SECOND}
 
 
 def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
@@ -66,26 +72,28 @@ def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
 
 
 def compare(
-    recording: Sequence[Trio],
+    recording: Recording,
+    second: str,
     clock: str,
     chance: random.Random,
     *,
     blocks: int = rule.BLOCKS,
     most: int | None = None,
-    ratio: Callable[[Trio, str], tuple[float, float]] = rule.trio_effects,
+    effects: Callable[[Trio, str], tuple[float, float]] = rule.trio_effects,
 ) -> Decision:
     """Replay one comparison; ``most`` is the number of trios that the budget allows.
 
-    ``ratio`` makes the effects of a trio; a test hands in one that breaks the pairing.
+    ``effects`` makes the numbers of a trio; a test hands in one that breaks the pairing.
     """
     drawn: list[tuple[float, float]] = []
     limit = most or rule.LOOKS[-1][0]
     for look, (trios, _) in enumerate(rule.LOOKS):
         count = min(trios, limit)
         while len(drawn) < count:
-            trio = chance.choice(recording)
-            start = chance.randrange(len(trio) - blocks + 1)
-            drawn.append(ratio(trio[start : start + blocks], clock))
+            group = chance.choice(recording.trios)
+            start = chance.randrange(len(group) - blocks + 1)
+            trio = of_arms(group[start : start + blocks], cast(second, chance))
+            drawn.append(effects(trio, clock))
         found = rule.decide(drawn, look=look)
         if found.distrusted or found.verdict != rule.INCONCLUSIVE or count == limit:
             break

@@ -1,10 +1,10 @@
 """The decision of a comparison, pure: from timed blocks to an interval and one of three verdicts.
 
-Three processes live side by side: A, a second A (the null arm) and B. They take turns in palindromic
-blocks (say A B a, a B A), so that whatever drifts in a straight line cancels, and so that a machine
-that is busy is busy for all. Blocks of one such trio share what the processes were born with (where
-their memory lies), so the trio is the replicate: its blocks give one number, their midmean, and the
-interval is Student's over the trios. Looking several times spends the error rate in parts that add
+Three processes live side by side: A, a second A (the null arm) and B. They take turns in palindromes
+(say A B a a B A), so that whatever drifts in a straight line cancels, and so that a machine that is
+busy is busy for all; four palindromes make a block. Blocks of one such trio share what the processes
+were born with (where their memory lies), so the trio is the replicate: its palindromes give one
+number, their midmean, and the interval is Student's over the trios. Looking several times spends the error rate in parts that add
 up to it, so the interval holds at all looks together, whenever the run stops.
 """
 
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from metalassay.compare.student import normal_quantile, t_quantile, t_two_sided
@@ -24,8 +25,8 @@ ALPHA = 0.01
 """Error rate of a comparison: how often the interval may miss the truth, at any of the looks."""
 MARGIN = 0.01
 """What counts as the same unless said otherwise: 1 % of the time."""
-BLOCKS = 4
-"""Blocks of a trio."""
+BLOCKS, PALINDROMES = 4, 4
+"""Blocks of a trio, and palindromes of a block: many short turns beat few long ones on a busy box."""
 LOOKS = ((6, 0.10), (10, 0.50), (16, 0.20), (24, 0.10), (36, 0.10))
 """After how many trios to look, and which part of the error rate that look spends."""
 POWER = 0.95
@@ -87,10 +88,11 @@ class Decision:
     distrusted: str | None
 
 
-def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterable[tuple[str, ...]]:
-    """Yield the order of the arms of block after block: every one, in a shuffled round, mirrored."""
-    import random
+def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterator[tuple[str, ...]]:
+    """Yield the order of the arms in one palindrome after the other.
 
+    Every order of the arms comes up once in a round; the rounds are shuffled.
+    """
     chance = random.Random(seed)  # noqa: S311  (an order, no secret)
     every = list(itertools.permutations(arms))
     while True:
@@ -99,18 +101,23 @@ def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterable[tuple[str, ...]]:
             yield order + order[::-1]
 
 
-def block_effects(block: Block, clock: str) -> tuple[float, float]:
-    """Return the log-ratios of one block: B over the two A, and the null arm over A."""
+def palindrome_effects(samples: Sequence[Sample], clock: str) -> tuple[float, float]:
+    """Return the log-ratios of one palindrome: B over the two A, and the null arm over A."""
     logs: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    for sample in block:
+    for sample in samples:
         logs[sample.arm].append(math.log(sample.cpu if clock == "cpu" else sample.wall))
     first, null, second = (statistics.fmean(logs[arm]) for arm in ARMS)
     return second - (first + null) / 2, null - first
 
 
 def trio_effects(trio: Trio, clock: str) -> tuple[float, float]:
-    """Return the midmeans of a trio's block log-ratios: (B over A, null arm over A)."""
-    effects = [block_effects(block, clock) for block in trio]
+    """Return the midmeans of a trio's log-ratios: (B over A, null arm over A)."""
+    long = 2 * len(ARMS)
+    effects = [
+        palindrome_effects(block[start : start + long], clock)
+        for block in trio
+        for start in range(0, len(block), long)
+    ]
     return midmean([each[0] for each in effects]), midmean([each[1] for each in effects])
 
 

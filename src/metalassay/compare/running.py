@@ -112,12 +112,14 @@ def run(
 
 def due(state: State, plan: Plan) -> Decision | None:
     """Take the look that is due, if one is; return its decision if that ends the comparison."""
-    if len(state.looks) >= len(rule.LOOKS):
-        return judge(state, plan, len(rule.LOOKS) - 1, plan.clock)
-    if len(state.trios) < rule.LOOKS[len(state.looks)][0]:
+    trios, looks = len(state.trios), len(state.looks)
+    fresh = not state.looks or state.looks[-1] < trios
+    if fresh and looks < len(rule.LOOKS) and trios < rule.LOOKS[looks][0]:
         return None
     found = last_look(state, plan)
-    known = found is not None and (found.verdict != rule.INCONCLUSIVE or found.distrusted)
+    if found is None:
+        return judge(state, plan, len(rule.LOOKS) - 1, plan.clock) if looks else None
+    known = found.verdict != rule.INCONCLUSIVE or found.distrusted
     return found if known or len(state.looks) >= len(rule.LOOKS) else None
 
 
@@ -156,7 +158,7 @@ def trio(arms: Mapping[str, Arm], start: START, plan: Plan, state: State) -> Tri
             step = workers[rule.FIRST].facts["step"]
             state.steps = max(1, round(SAMPLE_SECONDS / max(step, 1e-7)))
         orders = rule.orders(chance.randrange(2**32), tuple(arms))
-        blocks = tuple(_blocks(workers, itertools.islice(orders, plan.blocks), state.steps))
+        blocks = tuple(_block(workers, orders, state.steps) for _ in range(plan.blocks))
         for arm, worker in workers.items():
             state.facts[arm] = {**worker.facts, **worker.finish()}
     finally:
@@ -165,8 +167,11 @@ def trio(arms: Mapping[str, Arm], start: START, plan: Plan, state: State) -> Tri
     return TrioRecord(blocks, all(worker.facts.get("steady", True) for worker in workers.values()))
 
 
-def _blocks(
+def _block(
     workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], steps: int
-) -> Iterator[tuple[Sample, ...]]:
-    for order in orders:
-        yield tuple(Sample(arm, *workers[arm].sample(steps)) for arm in order)
+) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(arm, *workers[arm].sample(steps))
+        for order in itertools.islice(orders, rule.PALINDROMES)
+        for arm in order
+    )

@@ -80,7 +80,9 @@ def _from_lists(event: Mapping[str, Any]) -> TrioRecord:
         for block in event["trio"]
     )
     for block in blocks:
-        if sorted(each.arm for each in block) != sorted(ARMS * 2) or any(
+        long = 2 * len(ARMS)
+        parts = [block[start : start + long] for start in range(0, len(block), long)]
+        if any(sorted(each.arm for each in part) != sorted(ARMS * 2) for part in parts) or any(
             not (each.wall > 0 and each.cpu > 0) for each in block
         ):
             raise ValueError("not a block")

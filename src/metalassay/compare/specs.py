@@ -24,7 +24,7 @@ class Spec:
     """One thing to run. ``kind`` is "workload" (``name``, ``mode``) or "function" (``file``).
 
     ``batch`` is in samples. ``malloc`` is "default", or "tuned": glibc then keeps freed memory.
-    ``extra`` asks for that many products of two 128 x 128 matrices besides each step: a slowdown
+    ``extra`` asks for that many products of two 64 x 64 matrices besides each step: a slowdown
     of a size known beforehand, to test a comparison with.
     """
 
