@@ -30,8 +30,28 @@ def test_the_clock_asked_for_is_the_one_that_is_read() -> None:
 @pytest.mark.parametrize("order", ["ABa", "aBA", "BaA"])
 def test_what_drifts_in_a_straight_line_cancels(order: str) -> None:
     whole = order + order[::-1]
-    drifting = [Sample(arm, 1, math.exp(0.1 * i)) for i, arm in enumerate(whole)]
-    assert rule.palindrome_effects(drifting, "cpu") == pytest.approx((0, 0), abs=1e-12)
+    drifting = [Sample(arm, math.exp(0.1 * i), 1) for i, arm in enumerate(whole)]
+    assert rule.palindrome_effects(drifting, "wall") == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_a_drift_of_cpu_time_cancels_over_a_block_of_all_orders() -> None:
+    orders = itertools.islice(rule.orders(seed=1), rule.PALINDROMES)
+    arms = [arm for order in orders for arm in order]
+    drifting = [Sample(arm, 1, math.exp(0.01 * i)) for i, arm in enumerate(arms)]
+    long = 2 * len(rule.ARMS)
+    effects = [
+        rule.palindrome_effects(drifting[start : start + long], "cpu")
+        for start in range(0, len(drifting), long)
+    ]
+    assert math.fsum(each[0] for each in effects) == pytest.approx(0, abs=1e-12)
+    assert math.fsum(each[1] for each in effects) == pytest.approx(0, abs=1e-12)
+
+
+def test_of_two_cpu_times_the_smaller_counts_and_of_two_wall_times_the_mean() -> None:
+    half = [Sample("A", 1, 1), Sample("a", 1, 1), Sample("B", 1, 1)]
+    disturbed = [Sample("B", 4, 4), Sample("a", 1, 1), Sample("A", 1, 1)]
+    assert rule.palindrome_effects(half + disturbed, "cpu")[0] == 0
+    assert rule.palindrome_effects(half + disturbed, "wall")[0] == pytest.approx(math.log(2))
 
 
 def test_the_midmean_is_deaf_to_one_block_in_four() -> None:
@@ -74,7 +94,7 @@ def test_a_look_that_spends_half_of_the_error_rate_doubles_p_and_widens_the_inte
 
 
 def test_the_looks_together_spend_the_error_rate_and_no_more() -> None:
-    assert math.fsum(part for _, part in rule.LOOKS) == pytest.approx(1)
+    assert math.fsum(part for _, part in rule.LOOKS) <= 1
     trios = [count for count, _ in rule.LOOKS]
     assert trios == sorted(set(trios))
     assert trios[0] >= rule.FEWEST

@@ -154,16 +154,16 @@ def test_no_more_looks_are_taken_than_were_paid_for() -> None:
 
 def test_looks_that_were_spent_stay_spent_when_a_run_is_continued() -> None:
     state = State()
-    go(World(noise=0.3), state, budget=12)
+    go(World(noise=0.3), state, budget=16)
     first = len(state.trios)
-    go(World(noise=0.3), state, budget=12)
+    go(World(noise=0.3), state, budget=16)
     assert len(state.trios) > first
     assert state.looks == [first, len(state.trios)]
 
 
 def test_looking_again_at_the_same_costs_nothing() -> None:
     state, plan = State(), Plan(clock="cpu")
-    go(World(noise=0.3), state, budget=12)
+    go(World(noise=0.3), state, budget=16)
     spent = list(state.looks)
     assert running.last_look(state, plan) is not None
     assert state.looks == spent
@@ -197,7 +197,7 @@ ABOUT = {"a": ["A", "A"], "margin": 0.01}
 
 def test_a_saved_run_comes_back_as_it_was(tmp_path: Path) -> None:
     state = State()
-    go(World(noise=0.3), state, budget=12)
+    go(World(noise=0.3), state, budget=16)
     saving.write(tmp_path / "run.jsonl", ABOUT, state)
     assert saving.read(tmp_path / "run.jsonl", ABOUT) == state
 
@@ -208,7 +208,7 @@ def test_a_run_that_was_never_saved_has_not_begun(tmp_path: Path) -> None:
 
 def test_a_last_line_cut_off_in_the_middle_is_left_out(tmp_path: Path) -> None:
     state, path = State(), tmp_path / "run.jsonl"
-    go(World(noise=0.3), state, budget=12)
+    go(World(noise=0.3), state, budget=16)
     saving.write(path, ABOUT, state)
     path.write_text(path.read_text()[:-20])
     assert saving.read(path, ABOUT).trios == state.trios

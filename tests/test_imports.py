@@ -20,6 +20,7 @@ MEASURING = {
     "guard",
     "models",
     "patches",
+    "preparation",
     "ranks",
     "roofline",
     "selftest",
