@@ -33,6 +33,11 @@ _NOTE = (
     "saved runs are two single processes: they cannot carry a confidence interval, so there is none, "
     "and a small difference may be chance."
 )
+_NOTE_ON_PROCESSES = (
+    "Brackets behind a ratio: where 95 % of it lies when the processes of each side are drawn anew "
+    "(bootstrap over processes). Runs of different days and machines are not paired, so this says how "
+    "processes vary and not that the difference is significant."
+)
 
 Key = tuple[str, str, int, str, str]  # workload, mode, batch size, dtype, device
 Side = tuple[Measurement, Figures]
@@ -61,8 +66,13 @@ def table(measurements: Sequence[Measurement], find_chip: FindChip) -> Table | N
         head=("", *called.values(), *(f"{other} / {short[0]}" for other in short[1:])),
         rows=(*_throughputs(sides, len(called)), *_bandwidths(sides, chips), *_others(len(called))),
         numeric=(False, *[True] * (2 * len(called) - 1)),
-        notes=(_NOTE, *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason)),
+        notes=(_NOTE, *_on_processes(sides), *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason)),
     )
+
+
+def _on_processes(sides: dict[Key, Sides]) -> Iterator[str]:
+    if any(" [" in ratio for row in sides.values() for ratio in _ratios(row)):
+        yield _NOTE_ON_PROCESSES
 
 
 def _by_key(
@@ -154,7 +164,20 @@ def _ratios(sides: Sides) -> Iterator[str]:
         elif reasons := stats.comparable(first[0], other[0]):
             yield f"not comparable: {'; '.join(reasons)}"
         else:
-            yield f"{stats.ratio(first[1].rate, other[1].rate):.2f}x"
+            yield f"{stats.ratio(first[1].rate, other[1].rate):.2f}x{_over_processes(first, other)}"
+
+
+def _over_processes(first: Side, other: Side) -> str:
+    """Return how the ratio varies from process to process, where both ran in several."""
+    (a, _), (b, _) = first, other
+    if min(a.processes, b.processes) == 1:
+        return ""
+    # times of a call turn over into throughputs
+    per_process = [[one.items_per_call / seconds for seconds in one.seconds] for one in (a, b)]
+    span = stats.ratio_over_processes(*per_process)
+    if span is None:
+        return ""
+    return f" [{span[0]:.2f}, {span[1]:.2f}]"
 
 
 def _bandwidth(side: Side | None, chip: Chip | None) -> str:
