@@ -68,6 +68,11 @@ class Processes:
             process.kill()
             process.wait()
 
+    def kill(self) -> None:
+        """End what runs at once; whoever waits for an answer is told that the process ended."""
+        for worker in self._workers:
+            worker.kill()
+
     def forks(self, arm: Arm) -> bool:
         """Whether a worker for ``arm`` is forked, not started."""
         spec = arm.spec
@@ -125,17 +130,23 @@ class _Process:
     def finish(self) -> Mapping[str, Any]:
         return self._ask({"finish": True}, _ANSWER)
 
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+        elif self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+
     def close(self) -> None:
         self._wire.close()  # the child ends with its socket
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(2)
-            self._process.kill()
+            self.kill()
             self._process.wait()
         elif self._handle is not None:
             # By its handle and not its number, which may be another's by now.
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            self.kill()
             os.close(self._handle)
         self._process = self._handle = None
 
