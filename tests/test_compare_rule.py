@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import pytest
 
@@ -11,27 +12,31 @@ from metalassay.compare import rule
 from metalassay.compare.rule import Interval, Sample
 
 
+def effects(samples: list[Sample], clock: str) -> tuple[float, float]:
+    return rule.trio_effects([samples], clock)
+
+
 def palindrome(times: dict[str, float], order: str = "AaBBaA") -> list[Sample]:
     return [Sample(arm, wall=10 * times[arm], cpu=times[arm]) for arm in order]
 
 
 def test_a_palindrome_compares_b_with_both_runs_of_a_and_these_with_each_other() -> None:
-    effect, null = rule.palindrome_effects(palindrome({"A": 1.0, "a": 4.0, "B": 6.0}), "cpu")
+    effect, null = effects(palindrome({"A": 1.0, "a": 4.0, "B": 6.0}), "cpu")
     assert effect == pytest.approx(math.log(6 / 2))  # 2 is the geometric mean of 1 and 4
     assert null == pytest.approx(math.log(4))
 
 
 def test_the_clock_asked_for_is_the_one_that_is_read() -> None:
     samples = [Sample("A", 1, 1), Sample("a", 1, 1), Sample("B", 2, 3)]
-    assert rule.palindrome_effects(samples + samples[::-1], "wall")[0] == pytest.approx(math.log(2))
-    assert rule.palindrome_effects(samples + samples[::-1], "cpu")[0] == pytest.approx(math.log(3))
+    assert effects(samples + samples[::-1], "wall")[0] == pytest.approx(math.log(2))
+    assert effects(samples + samples[::-1], "cpu")[0] == pytest.approx(math.log(3))
 
 
 @pytest.mark.parametrize("order", ["ABa", "aBA", "BaA"])
 def test_what_drifts_in_a_straight_line_cancels(order: str) -> None:
     whole = order + order[::-1]
     drifting = [Sample(arm, math.exp(0.1 * i), 1) for i, arm in enumerate(whole)]
-    assert rule.palindrome_effects(drifting, "wall") == pytest.approx((0, 0), abs=1e-12)
+    assert effects(drifting, "wall") == pytest.approx((0, 0), abs=1e-12)
 
 
 def test_a_drift_of_cpu_time_cancels_over_a_block_of_all_orders() -> None:
@@ -39,19 +44,19 @@ def test_a_drift_of_cpu_time_cancels_over_a_block_of_all_orders() -> None:
     arms = [arm for order in orders for arm in order]
     drifting = [Sample(arm, 1, math.exp(0.01 * i)) for i, arm in enumerate(arms)]
     long = 2 * len(rule.ARMS)
-    effects = [
-        rule.palindrome_effects(drifting[start : start + long], "cpu")
+    found = [
+        effects(drifting[start : start + long], "cpu")
         for start in range(0, len(drifting), long)
     ]
-    assert math.fsum(each[0] for each in effects) == pytest.approx(0, abs=1e-12)
-    assert math.fsum(each[1] for each in effects) == pytest.approx(0, abs=1e-12)
+    assert math.fsum(each[0] for each in found) == pytest.approx(0, abs=1e-12)
+    assert math.fsum(each[1] for each in found) == pytest.approx(0, abs=1e-12)
 
 
 def test_of_two_cpu_times_the_smaller_counts_and_of_two_wall_times_the_mean() -> None:
     half = [Sample("A", 1, 1), Sample("a", 1, 1), Sample("B", 1, 1)]
     disturbed = [Sample("B", 4, 4), Sample("a", 1, 1), Sample("A", 1, 1)]
-    assert rule.palindrome_effects(half + disturbed, "cpu")[0] == 0
-    assert rule.palindrome_effects(half + disturbed, "wall")[0] == pytest.approx(math.log(2))
+    assert effects(half + disturbed, "cpu")[0] == 0
+    assert effects(half + disturbed, "wall")[0] == pytest.approx(math.log(2))
 
 
 def test_the_midmean_is_deaf_to_one_block_in_four() -> None:
@@ -68,6 +73,21 @@ def test_a_trio_is_judged_by_all_its_palindromes_and_not_by_blocks() -> None:
     quiet = palindrome({"A": 1.0, "a": 1.0, "B": 1.1}) * 4
     # eight log-ratios: 1, 1.1 five times, 1.2, 50; the middle four are all 1.1
     assert rule.trio_effects([block, quiet], "cpu")[0] == pytest.approx(math.log(1.1))
+
+
+def test_a_long_tail_on_one_side_does_not_move_what_is_the_same() -> None:
+    """Over all ways to deal the same three recordings out, B is as often above as below."""
+    chance = random.Random(4)
+    logs = {arm: [chance.expovariate(1) ** 3 for _ in range(8)] for arm in rule.ARMS}
+    found = []
+    for parts in itertools.permutations(rule.ARMS):
+        trio = [
+            palindrome({part: math.exp(logs[arm][i]) for arm, part in zip("AaB", parts, strict=True)})
+            for i in range(8)
+        ]
+        found.append(rule.trio_effects(trio, "cpu")[0])
+    assert math.fsum(found) == pytest.approx(0, abs=1e-12)
+    assert max(map(abs, found)) > 0.01
 
 
 def test_every_order_of_the_arms_comes_up_equally_often_and_is_mirrored() -> None:

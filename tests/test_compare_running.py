@@ -29,7 +29,7 @@ class World:
     slower: float = 0.0
     noise: float = 0.005
     bias: float = 0.003
-    null: float = 0.0
+    drift: float = 0.0
     time: float = 0.0
     started: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -63,6 +63,7 @@ class Worker:
             raise KeyboardInterrupt
         self.world.events.append(self.arm.label)
         cpu = 0.01 * self.factor * math.exp(self.world.chance.gauss(0, self.world.noise))
+        cpu *= 1 + self.world.drift * self.world.time
         self.world.time += steps * cpu
         return 1.1 * cpu, cpu
 
@@ -100,6 +101,13 @@ def test_the_same_code_is_the_same() -> None:
     found = go(World())
     assert found is not None
     assert found.verdict == "same"
+
+
+def test_a_machine_that_gets_slower_all_the_time_makes_no_difference() -> None:
+    """In turns nobody is the late one: run A first and B after it, and this is red."""
+    found = go(World(drift=0.02))
+    assert found is not None
+    assert (found.verdict, found.distrusted) == ("same", None)
 
 
 def test_every_trio_is_three_new_processes_whose_results_are_checked_and_which_are_ended() -> None:

@@ -134,8 +134,10 @@ def rivals(recording: replay.Recording, clock: str, trials: int, seed: int) -> l
 
     for _ in range(trials):
         group = chance.randrange(len(recording.trios) - 1)
-        before = times(group, chance.choice("Aab"))
-        for column, after in enumerate((times(group + 1, chance.choice("Aab")), times(group + 1, "B"))):
+        same = "Aab" if recording.third else "Aa"
+        before = times(group, chance.choice(same))
+        afters = times(group + 1, chance.choice(same)), times(group + 1, "B")
+        for column, after in enumerate(afters):
             for name, rival in RIVALS.items():
                 counts[name][column] += rival(before, after, chance)
     return [Row(name, clock, trials, false, seen) for name, (false, seen) in counts.items()]

@@ -24,6 +24,11 @@ class Recording:
     what: str
     trios: tuple[tuple[tuple[Sample, ...], ...], ...]
 
+    @property
+    def third(self) -> bool:
+        """Whether a third process ran the same code as A."""
+        return any(sample.arm == SAME_CODE for sample in self.trios[0][0])
+
 
 def load(path: Path) -> Recording:
     """Read what ``tools/record_noise.py`` wrote. Raises ``ValueError`` where it is not that."""
@@ -56,17 +61,28 @@ SAME_CODE, MORE_WORK = "b", "B"
 """What plays B: the same code in another process, or that with 3 % more work."""
 
 
-def cast(second: str, chance: random.Random) -> dict[str, str]:
-    """Say which recorded arm plays which; three are the same code, so chance may deal them out."""
-    same = chance.sample("Aab", 3)
-    third = same[2] if second == SAME_CODE else second
-    return {same[0]: rule.FIRST, same[1]: rule.NULL, third: rule.SECOND}
+def cast(second: str, chance: random.Random, *, third: bool = True) -> dict[str, str]:
+    """Say which recorded arm plays which parts; what is the same code, chance deals out.
+
+    Without a third process of the same code, A plays itself and the null arm, which then never fails.
+    """
+    if not third and second == SAME_CODE:
+        one, other = chance.sample("Aa", 2)
+        return {one: rule.FIRST + rule.NULL, other: rule.SECOND}
+    same = chance.sample("Aab" if third else "Aa", 3 if third else 2)
+    return {same[0]: rule.FIRST, same[1]: rule.NULL} | {
+        same[2] if second == SAME_CODE else second: rule.SECOND
+    }
 
 
 def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
-    """Return the blocks with their arms renamed; arms that play no part are left out."""
+    """Return the blocks with each timing in the parts of its arm; what plays no part is left out."""
     return [
-        [dataclasses.replace(each, arm=parts[each.arm]) for each in block if each.arm in parts]
+        [
+            dataclasses.replace(each, arm=part)
+            for each in block
+            for part in parts.get(each.arm, "")
+        ]
         for block in trio
     ]
 
@@ -92,7 +108,8 @@ def compare(
         while len(drawn) < count:
             group = chance.choice(recording.trios)
             start = chance.randrange(len(group) - blocks + 1)
-            trio = of_arms(group[start : start + blocks], cast(second, chance))
+            parts = cast(second, chance, third=recording.third)
+            trio = of_arms(group[start : start + blocks], parts)
             drawn.append(effects(trio, clock))
         found = rule.decide(drawn, look=look)
         if found.distrusted or found.verdict != rule.INCONCLUSIVE or count == limit:
