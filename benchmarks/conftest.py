@@ -182,10 +182,10 @@ def facts(workload: Workload, pytestconfig: pytest.Config) -> dict[str, Any]:
 
     In this order: counting takes seconds, and a device that rests that long is cold again.
     """
-    from metalassay.counting import count
+    from metalassay.counting import compulsory, count
     from metalassay.device import emulated, resolve
     from metalassay.preparation import warm_up
-    from metalassay.workloads import compulsory_bytes, make
+    from metalassay.workloads import make
 
     w = workload
     counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
@@ -196,7 +196,7 @@ def facts(workload: Workload, pytestconfig: pytest.Config) -> dict[str, Any]:
         "emulated": emulated(w.device),
         "flop_per_call": counts.flop,
         "bytes_per_call": counts.bytes,
-        "compulsory_bytes_per_call": compulsory_bytes(w),
+        "compulsory_bytes_per_call": compulsory(w),
         "malloc": pytestconfig.getoption("--malloc"),
         "warm_up_steps": warm.steps,
         "steady": warm.steady,

@@ -155,6 +155,8 @@ def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
 
 
 def test_several_processes_are_several_runs_of_one_series(tmp_path: Path) -> None:
-    run = pytest_in(tmp_path, "--processes=2", "--collect-only", "--no-selftest", "-q", "-kgpt-tiny")
+    run = pytest_in(
+        tmp_path, "--processes=2", "--collect-only", "--no-selftest", "-q", "-kgpt-tiny"
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("test_tiny_gpt[gpt-tiny-b4-train-float32]") == 2

@@ -20,7 +20,7 @@ FORTY_BLOCKS = 40 // rule.BLOCKS
 
 
 def run(path: Path, second: str, clock: str = "cpu", **options: object) -> replay.Tally:
-    recording, chance = replay.load(path), random.Random(7)
+    recording, chance = replay.load(path), random.Random(7)  # noqa: S311
     return replay.tally(
         [
             replay.compare(recording, second, clock, chance, **options)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def test_the_same_code_is_called_the_same_where_the_machine_allows_it() -> None:
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
 def test_two_runs_one_after_the_other_are_a_coin(path: Path) -> None:
     """The noise is real: the same interval over unpaired timings calls the same code different."""
-    recording, chance, alarms = replay.load(path), random.Random(7), 0
+    recording, chance, alarms = replay.load(path), random.Random(7), 0  # noqa: S311
     for _ in range(COMPARISONS):
         logs = [
             [math.log(s.cpu) for block in group for s in block if s.arm == "A"]

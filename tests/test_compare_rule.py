@@ -45,8 +45,7 @@ def test_a_drift_of_cpu_time_cancels_over_a_block_of_all_orders() -> None:
     drifting = [Sample(arm, 1, math.exp(0.01 * i)) for i, arm in enumerate(arms)]
     long = 2 * len(rule.ARMS)
     found = [
-        effects(drifting[start : start + long], "cpu")
-        for start in range(0, len(drifting), long)
+        effects(drifting[start : start + long], "cpu") for start in range(0, len(drifting), long)
     ]
     assert math.fsum(each[0] for each in found) == pytest.approx(0, abs=1e-12)
     assert math.fsum(each[1] for each in found) == pytest.approx(0, abs=1e-12)
@@ -77,12 +76,14 @@ def test_a_trio_is_judged_by_all_its_palindromes_and_not_by_blocks() -> None:
 
 def test_a_long_tail_on_one_side_does_not_move_what_is_the_same() -> None:
     """Over all ways to deal the same three recordings out, B is as often above as below."""
-    chance = random.Random(4)
+    chance = random.Random(4)  # noqa: S311
     logs = {arm: [chance.expovariate(1) ** 3 for _ in range(8)] for arm in rule.ARMS}
     found = []
     for parts in itertools.permutations(rule.ARMS):
         trio = [
-            palindrome({part: math.exp(logs[arm][i]) for arm, part in zip("AaB", parts, strict=True)})
+            palindrome(
+                {part: math.exp(logs[arm][i]) for arm, part in zip("AaB", parts, strict=True)}
+            )
             for i in range(8)
         ]
         found.append(rule.trio_effects(trio, "cpu")[0])

@@ -65,7 +65,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     def git(*arguments: str) -> None:
         identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+        command = ["git", *identity, *arguments]
+        subprocess.run(command, check=True, capture_output=True)
 
     git("init", "-q")
     for text in ("old", "new"):
@@ -83,7 +84,10 @@ def test_two_revisions_are_laid_out_side_by_side_and_gone_afterwards(
     monkeypatch.chdir(repository / "inner")
     with arms.resolve("old", "new", "bench.py::step") as found:
         folders = [arm.folder for arm in found if arm.folder]
-        assert [(folder / "bench.py").read_text() for folder in folders] == ["old = 1\n", "new = 1\n"]
+        assert [(folder / "bench.py").read_text() for folder in folders] == [
+            "old = 1\n",
+            "new = 1\n",
+        ]
     assert not any(folder.exists() for folder in folders)
     assert (repository / "inner" / "bench.py").read_text() == "new = 1\n"
 

@@ -30,7 +30,7 @@ def test_a_quiet_machine_raises_no_doubt() -> None:
 
 
 def test_what_no_system_tells_raises_no_doubt() -> None:
-    nothing = Conditions(*[None] * 12)
+    nothing = Conditions(*[None] * 12)  # type: ignore[arg-type]
     assert list(conditions.marks(nothing, nothing, seconds=10)) == []
 
 
@@ -44,7 +44,10 @@ def test_what_no_system_tells_raises_no_doubt() -> None:
         ({"stolen": 9.0}, "the hypervisor gave 10% of the processors' time to others"),
         ({"swapped": 1000 + 5 * 2**20}, "5 MB were swapped"),
         ({"pressure": "critical"}, "memory pressure: critical"),
-        ({"background": True}, "in the background: macOS keeps this process on the efficiency cores"),
+        (
+            {"background": True},
+            "in the background: macOS keeps this process on the efficiency cores",
+        ),
         ({"niceness": 10}, "niceness 10: the scheduler prefers others"),
     ],
 )
@@ -65,7 +68,9 @@ def test_a_run_that_drifts_is_marked_either_way(by: float) -> None:
 
 
 def test_pmset_tells_the_power_mode() -> None:
-    text = "System-wide power settings:\nCurrently in use:\n lowpowermode         {}\n standby   1\n"
+    text = (
+        "System-wide power settings:\nCurrently in use:\n lowpowermode         {}\n standby   1\n"
+    )
     assert conditions.parse_power_mode(text.format(1)) == "low power"
     assert conditions.parse_power_mode(text.format(0)) == "normal"
     assert conditions.parse_power_mode("") is None
@@ -79,7 +84,8 @@ def test_pmset_tells_the_heat() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "word"), [("0.00", "normal"), ("0.99", "normal"), ("1.00", "warning"), ("12.5", "critical")]
+    ("share", "word"),
+    [("0.00", "normal"), ("0.99", "normal"), ("1.00", "warning"), ("12.5", "critical")],
 )
 def test_linux_tells_the_pressure_on_memory(share: str, word: str) -> None:
     text = f"some avg10=50.00 avg60=0.00 avg300=0.00 total=1\nfull avg10={share} avg60=0 total=0\n"

@@ -18,6 +18,7 @@ MEASURING = {
     "counting",
     "device",
     "guard",
+    "loading",
     "models",
     "patches",
     "preparation",

@@ -20,9 +20,7 @@ def machine(room: int) -> list[int]:
 
 
 def found(room: int, most: int = 2**20, start: int = 1) -> Found:
-    return maxbatch.search(
-        lambda batch: Try(batch, batch <= room, None), most=most, start=start
-    )
+    return maxbatch.search(lambda batch: Try(batch, batch <= room, None), most=most, start=start)
 
 
 def test_it_doubles_and_then_bisects() -> None:

@@ -98,4 +98,7 @@ def test_a_mac_counts_what_its_chip_reports() -> None:
 def test_a_mac_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setitem(sys.modules, "zeus_apple_silicon", None)
-    assert power.find() == "no reader of energy is installed: python -m pip install 'metalassay[power]'"
+    assert (
+        power.find()
+        == "no reader of energy is installed: python -m pip install 'metalassay[power]'"
+    )

@@ -40,7 +40,9 @@ def test_what_is_of_no_series_or_of_another_stays_alone() -> None:
 
 
 def test_marks_of_every_process_are_kept_once() -> None:
-    two = series(replace(M4, marks=("hot",)), "x", 1.0) + series(replace(M4, marks=("hot", "busy")), "x", 2.0)
+    two = series(replace(M4, marks=("hot",)), "x", 1.0) + series(
+        replace(M4, marks=("hot", "busy")), "x", 2.0
+    )
     assert pool(two)[0].marks == ("hot", "busy")
 
 
@@ -64,7 +66,10 @@ def test_few_processes_carry_no_interval() -> None:
     [
         ({"device": "cpu", "malloc": "tuned"}, "malloc tuned and default"),
         ({"power_mode": "low power"}, "power mode low power and normal"),
-        ({"marks": ("throttled: after it the processor ran at 70% of its speed",)}, "one was throttled by heat"),
+        (
+            {"marks": ("throttled: after it the processor ran at 70% of its speed",)},
+            "one was throttled by heat",
+        ),
     ],
 )
 def test_conditions_that_differ_are_no_ground_for_a_ratio(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import selftest
+from metalassay import physics, selftest
 from metalassay.timing import Timed, timed
 
 
@@ -67,10 +67,12 @@ def test_impossible_results_are_refused_and_possible_ones_are_not(
     def credulous(*_: object, **__: object) -> None:
         return None
 
-    monkeypatch.setattr(selftest.physics, "impossible", credulous)
+    monkeypatch.setattr(physics, "impossible", credulous)
     assert not selftest.too_fast().passed
 
 
 def test_every_real_machine_refuses_the_impossible_and_waits_for_a_device() -> None:
-    checks: dict[str, Any] = {each.name: each for each in (selftest.late_device(), selftest.too_fast())}
+    checks: dict[str, Any] = {
+        each.name: each for each in (selftest.late_device(), selftest.too_fast())
+    }
     assert all(each.passed for each in checks.values()), checks

@@ -32,9 +32,7 @@ def test_t_is_that_of_the_table(alpha: float, df: int, t: float) -> None:
         (10, 1000, 0.0048, 0.0183),
     ],
 )
-def test_clopper_and_pearson_bound_a_rate(
-    hits: int, trials: int, low: float, high: float
-) -> None:
+def test_clopper_and_pearson_bound_a_rate(hits: int, trials: int, low: float, high: float) -> None:
     assert student.clopper_pearson(hits, trials) == pytest.approx((low, high), abs=1e-4)
 
 

@@ -31,13 +31,15 @@ TRIAL = 300  # products, to find out how long one takes
 def calibrate(processes: Processes, spec: specs.Spec) -> int:
     """Return how many products take 3 % of a step's CPU time."""
     plain = processes.start(Arm("A", spec, sys.executable))
-    loaded = processes.start(
-        Arm("B", dataclasses.replace(spec, extra=TRIAL), sys.executable)
-    )
+    loaded = processes.start(Arm("B", dataclasses.replace(spec, extra=TRIAL), sys.executable))
     steps = max(1, round(running.SAMPLE_SECONDS / plain.facts["step"]))
     ratios = []
     for _ in range(150):
-        before, more, after = plain.sample(steps)[1], loaded.sample(steps)[1], plain.sample(steps)[1]
+        before, more, after = (
+            plain.sample(steps)[1],
+            loaded.sample(steps)[1],
+            plain.sample(steps)[1],
+        )
         ratios.append(more / ((before + after) / 2) - 1)
     plain.close()
     loaded.close()
@@ -79,13 +81,14 @@ def main() -> None:
             trios = [replay.of_arms(each.blocks, parts) for each in state.trios]
             values = [rule.trio_effects(each, clock)[0] for each in trios]
             sd = statistics.stdev(values)
-            print(f"{clock}: {name} over A {rule.percent(statistics.fmean(values))}, sd of trios {sd:.2%}")
+            print(
+                f"{clock}: {name} over A {rule.percent(statistics.fmean(values))}, sd of trios {sd:.2%}"
+            )
 
 
-def document(
-    state: running.State, spec: specs.Spec, extra: int, started: str
-) -> dict[str, Any]:
+def document(state: running.State, spec: specs.Spec, extra: int, started: str) -> dict[str, Any]:
     """Lay the recording out: per trio a text of blocks, per block six timings as arm,wall,cpu."""
+
     def line(trio: running.TrioRecord) -> str:
         return ";".join(
             " ".join(f"{s.arm}{s.wall * 1e6:.0f},{s.cpu * 1e6:.0f}" for s in block)

@@ -65,7 +65,8 @@ def criterion(a: Times, b: Times, chance: random.Random) -> bool:
     if not t_test(a, b, chance):
         return False
     ratios = sorted(
-        statistics.fmean(chance.choices(b, k=len(b))) / statistics.fmean(chance.choices(a, k=len(a)))
+        statistics.fmean(chance.choices(b, k=len(b)))
+        / statistics.fmean(chance.choices(a, k=len(a)))
         - 1
         for _ in range(200)
     )
@@ -197,10 +198,15 @@ def main() -> None:
         rows = []
         for clock in ("cpu", "wall"):
             many, few = rule.LOOKS[-1][0], -(-40 // rule.BLOCKS)
-            for most, name in ((few, f"ours, {few * rule.BLOCKS} blocks"), (many, "ours, no budget")):
+            for most, name in (
+                (few, f"ours, {few * rule.BLOCKS} blocks"),
+                (many, "ours, no budget"),
+            ):
                 rows.append(ours(recording, clock, options.comparisons, options.seed, most, name))
             rows += rivals(recording, clock, options.comparisons, options.seed)
-        title = f"{file.stem}: {options.comparisons} comparisons each, {len(recording.trios)} groups"
+        title = (
+            f"{file.stem}: {options.comparisons} comparisons each, {len(recording.trios)} groups"
+        )
         print(f"\n{title}\n{recording.what}\n\n{table(rows)}", flush=True)
         if options.plot:
             write_atomically(options.plot / f"{file.stem}.svg", plot(title, rows))

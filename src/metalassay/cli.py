@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_compare, cli_doctor, cli_maxbatch, cli_ops, cli_preflight, cli_selftest
+from metalassay import (
+    __version__,
+    cli_compare,
+    cli_doctor,
+    cli_loader,
+    cli_maxbatch,
+    cli_ops,
+    cli_preflight,
+    cli_selftest,
+)
 from metalassay.errors import UserError
 
 
@@ -122,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(command=_explain)
 
     cli_compare.add(commands)
+    cli_loader.add(commands)
     cli_maxbatch.add(commands)
     cli_ops.add(commands)
     cli_preflight.add(commands)

@@ -49,9 +49,7 @@ def _our_package() -> None:
     Its folder's parent must not go on sys.path: that may be a site-packages with another torch.
     """
     here = Path(__file__).parent
-    if (
-        Path(sys.path[0] or ".").resolve() == here
-    ):  # put there because this file is run as a script
+    if Path(sys.path[0] or ".").resolve() == here:  # put there because this file is run as a script
         del sys.path[0]
     spec = importlib.util.spec_from_file_location(
         "metalassay", here / "__init__.py", submodule_search_locations=[str(here)]
@@ -216,9 +214,10 @@ class _Arm:
         warmed = 0
         if time.perf_counter() - self.worked > self.pause:
             # Caches are warm after a step; a GPU's clock and memory may need a few.
-            for warmed in range(1, 2 if self.clock is time.process_time else 6):
+            for _ in range(1 if self.clock is time.process_time else 5):
                 start = self.clock()
                 self._once()
+                warmed += 1
                 if self.clock() - start < 1.1 * self.usual:
                     break
         wall, cpu = time.perf_counter(), time.process_time()

@@ -173,8 +173,10 @@ def _speed_limit() -> float | None:
 
 
 def _temperature() -> float | None:
-    sensors = getattr(psutil, "sensors_temperatures", dict)()
-    found = [each.current for group in sensors.values() for each in group if each.current]
+    if not hasattr(psutil, "sensors_temperatures"):  # macOS, Windows
+        return None
+    sensors = psutil.sensors_temperatures().values()
+    found = [each.current for group in sensors for each in group if each.current]
     return max(found, default=None)
 
 

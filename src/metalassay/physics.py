@@ -38,9 +38,7 @@ def compulsory_bytes(*, mode: str, parameters: int, input_bytes: int, output_byt
     return input_bytes + output_bytes + state
 
 
-def least_seconds(
-    flop: int, compulsory: int, *, gflop_s: float, gb_s: float
-) -> float:
+def least_seconds(flop: int, compulsory: int, *, gflop_s: float, gb_s: float) -> float:
     """Return the time a call takes at best by the roofline: its arithmetic or its traffic.
 
     ``gflop_s`` and ``gb_s`` are what the machine was seen to reach (``roofline``). S. Williams,
@@ -49,9 +47,7 @@ def least_seconds(
     return max(flop / (gflop_s * 1e9), compulsory / (gb_s * 1e9))
 
 
-def impossible_traffic(
-    compulsory: int, seconds: float, bandwidth_gb_s: float | None
-) -> str | None:
+def impossible_traffic(compulsory: int, seconds: float, bandwidth_gb_s: float | None) -> str | None:
     """Return why a call cannot have taken only ``seconds``, by its compulsory traffic, else None.
 
     Nothing is refused where the bandwidth is not known, or where the data may stay in a cache from

@@ -115,7 +115,9 @@ def too_fast() -> Check:
         for share, seconds in at.items()
     }
     large = 10**10
-    moved = {share: physics.impossible_traffic(large, large / (120e9 * share), 120.0) for share in at}
+    moved = {
+        share: physics.impossible_traffic(large, large / (120e9 * share), 120.0) for share in at
+    }
     passed = bool(refused[2.0] and moved[2.0] and not refused[0.9] and not moved[0.9])
     return Check(
         "more than the chip can do is refused",

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalassay import physics
 from metalassay.device import synchronize
 from metalassay.errors import UserError
 from metalassay.models import tiny_gpt
@@ -124,22 +123,6 @@ def make(
         source_hash=source_hash(),
         step=step,
         check=check,
-    )
-
-
-def compulsory_bytes(workload: Workload) -> int:
-    """Return what one call of ``workload`` must move even if caches kept all; see ``physics``."""
-    recipe, generator = WORKLOADS[workload.name], torch.Generator().manual_seed(0)
-    batch = recipe.batch(workload.batch_size, generator)
-    tensors = [*batch.inputs, *([batch.target] if workload.mode == "train" else [])]
-    with torch.no_grad():
-        model = recipe.build().eval()
-        output = torch.empty(0) if workload.mode == "train" else model(*batch.inputs)
-    return physics.compulsory_bytes(
-        mode=workload.mode,
-        parameters=workload.parameters,
-        input_bytes=sum(each.numel() * each.element_size() for each in tensors),
-        output_bytes=output.numel() * output.element_size(),
     )
 
 

@@ -1,10 +1,10 @@
 """Compares two things live and answers in one of three ways: slower or faster, same, inconclusive.
 
-    from metalassay.compare import compare
+from metalassay.compare import compare
 
-    def test_the_new_step_is_not_slower():
-        found = compare("bench.py::old", "bench.py::new", budget=60)
-        assert found.verdict in ("same", "faster"), found
+def test_the_new_step_is_not_slower():
+    found = compare("bench.py::old", "bench.py::new", budget=60)
+    assert found.verdict in ("same", "faster"), found
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ __all__ = [
     "holm",
 ]
 
-_WAITS = 0.7  # of the wall time is CPU time, in the quickest blocks: less, and it waits for something
+_WAITS = (
+    0.7  # of the wall time is CPU time, in the quickest blocks: less, and it waits for something
+)
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,11 @@ class Processes:
 
 class _Process:
     def __init__(
-        self, wire: socket.socket, arm: Arm, process: subprocess.Popen[bytes] | None, pid: int | None
+        self,
+        wire: socket.socket,
+        arm: Arm,
+        process: subprocess.Popen[bytes] | None,
+        pid: int | None,
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
         # The nursery's child: ours to end, not ours to wait for. It waits for us, so it is there.

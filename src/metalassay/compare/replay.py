@@ -17,6 +17,7 @@ from pathlib import Path
 from metalassay.compare import rule
 from metalassay.compare.rule import Decision, Sample, Trio
 
+
 @dataclass(frozen=True)
 class Recording:
     """Trios of blocks of timings in microseconds; ``what`` is a sentence on their origin."""
@@ -78,11 +79,7 @@ def cast(second: str, chance: random.Random, *, third: bool = True) -> dict[str,
 def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
     """Return the blocks with each timing in the parts of its arm; what plays no part is left out."""
     return [
-        [
-            dataclasses.replace(each, arm=part)
-            for each in block
-            for part in parts.get(each.arm, "")
-        ]
+        [dataclasses.replace(each, arm=part) for each in block for part in parts.get(each.arm, "")]
         for block in trio
     ]
 

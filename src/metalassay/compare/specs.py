@@ -1,6 +1,6 @@
 """What is compared, from text: a workload and its options, or a function in a file of the user's.
 
-    transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps
+transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps
 """
 
 from __future__ import annotations

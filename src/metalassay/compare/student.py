@@ -20,11 +20,7 @@ def beta_cdf(x: float, a: float, b: float) -> float:
     if x <= 0 or x >= 1:
         return 0.0 if x <= 0 else 1.0
     log_front = (
-        math.lgamma(a + b)
-        - math.lgamma(a)
-        - math.lgamma(b)
-        + a * math.log(x)
-        + b * math.log1p(-x)
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     )
     if x < (a + 1) / (a + b + 2):  # where the fraction converges quickly
         return math.exp(log_front) * _fraction(x, a, b) / a
@@ -82,9 +78,7 @@ def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[f
     """
     tail = (1 - confidence) / 2
     low = (
-        0.0
-        if hits == 0
-        else _root(lambda p: beta_cdf(p, hits, trials - hits + 1) - tail, 0.0, 1.0)
+        0.0 if hits == 0 else _root(lambda p: beta_cdf(p, hits, trials - hits + 1) - tail, 0.0, 1.0)
     )
     high = (
         1.0

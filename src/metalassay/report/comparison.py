@@ -66,7 +66,11 @@ def table(measurements: Sequence[Measurement], find_chip: FindChip) -> Table | N
         head=("", *called.values(), *(f"{other} / {short[0]}" for other in short[1:])),
         rows=(*_throughputs(sides, len(called)), *_bandwidths(sides, chips), *_others(len(called))),
         numeric=(False, *[True] * (2 * len(called) - 1)),
-        notes=(_NOTE, *_on_processes(sides), *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason)),
+        notes=(
+            _NOTE,
+            *_on_processes(sides),
+            *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason),
+        ),
     )
 
 
@@ -173,8 +177,8 @@ def _over_processes(first: Side, other: Side) -> str:
     if min(a.processes, b.processes) == 1:
         return ""
     # times of a call turn over into throughputs
-    per_process = [[one.items_per_call / seconds for seconds in one.seconds] for one in (a, b)]
-    span = stats.ratio_over_processes(*per_process)
+    rates = [[one.items_per_call / seconds for seconds in one.seconds] for one in (a, b)]
+    span = stats.ratio_over_processes(rates[0], rates[1])
     if span is None:
         return ""
     return f" [{span[0]:.2f}, {span[1]:.2f}]"
