@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import conditions, hardware, versions
+from metalassay import conditions, hardware, power, versions
 from metalassay.errors import UserError
 from metalassay.steady import drift
 
@@ -183,14 +183,18 @@ def facts(workload: Workload, pytestconfig: pytest.Config) -> dict[str, Any]:
     In this order: counting takes seconds, and a device that rests that long is cold again.
     """
     from metalassay.counting import compulsory, count
-    from metalassay.device import emulated, resolve
-    from metalassay.preparation import warm_up
+    from metalassay.device import emulated, memory, resolve
+    from metalassay.preparation import drain, warm_up
     from metalassay.workloads import make
 
     w = workload
     counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
+    energy = power.find()
+    used = drain(w.step, w.items_per_call, energy)
     warm = warm_up(w.step)
     return {
+        "power": used,
+        "memory": memory(w.device),
         "workload": w.name,
         "device": w.device.type,
         "emulated": emulated(w.device),

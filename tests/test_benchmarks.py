@@ -81,6 +81,8 @@ def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
     assert re.fullmatch("[0-9a-f]{16}", extra.pop("source_hash"))
     assert extra.pop("warm_up_steps") >= 10
     assert isinstance(extra.pop("steady"), bool)
+    assert extra.pop("power")["source"] in ("unavailable", "modelled")
+    assert extra.pop("memory")["peak_rss"] > 2**20
     assert all(isinstance(mark, str) for mark in extra.pop("marks"))
     # 128 tokens of 8 bytes, 13,568 weights of 4, 128 * 372 logits of 4
     assert extra.pop("compulsory_bytes_per_call") == 128 * 8 + 13_568 * 4 + 128 * 372 * 4

@@ -31,7 +31,18 @@ MEASURING = {
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
-SHARED = {"allocator", "errors", "files", "versions", "bugs", "mps", "physics", "steady", "timing"}
+SHARED = {
+    "allocator",
+    "errors",
+    "files",
+    "versions",
+    "bugs",
+    "mps",
+    "physics",
+    "power",
+    "steady",
+    "timing",
+}
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
     PACKAGE / "mps" / name for name in ("probe_child.py", "tracing.py", "pytest_preflight.py")

@@ -139,3 +139,21 @@ def test_the_new_fields_are_read(tmp_path: Path) -> None:
     one = loaded.measurements[0]
     assert (one.series, one.roof, one.power_mode) == ("abc", (100.0, 20.0), "low power")
     assert (one.marks, one.malloc, one.compulsory_bytes) == (("hot",), "tuned", 5)
+
+
+def test_watts_stand_with_their_rail_and_source_and_nobody_works_them_out() -> None:
+    one = replace(M4, watts=12.3, watts_from="CPU + GPU, modelled, x", per_watt=81.0)
+    text = table_of(one, M4_PRO)
+    assert "12.3 (CPU + GPU, modelled, x)" in text
+    assert "81.0" in text
+    assert f"power, W, {M4.workload}" in text
+    assert "power, W\n" in table_of(M4, M4_PRO)
+
+
+@pytest.mark.parametrize("source", ["TDP", "unavailable", ""])
+def test_watts_of_another_source_are_refused(tmp_path: Path, source: str) -> None:
+    document = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
+    power = {"watts": 9.0, "rail": "x", "tool": "x", "source": source, "per_watt": 1.0}
+    document["benchmarks"][0]["extra_info"]["power"] = power
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    assert "power.source: expected one of" in runs.load([tmp_path / "x.json"]).warnings[0]

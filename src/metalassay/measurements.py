@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from metalassay.fields import Field, FieldError
 from metalassay.hardware import Hardware, from_dict
@@ -23,6 +24,11 @@ class Measurement:
     A call handles ``items_per_call`` items ("samples" or "tokens", see ``unit``).
     ``bytes_per_call`` counts what goes in and out of every operation: an upper count of memory
     traffic. ``emulated`` is true when the device was not a real one.
+    ``compulsory_bytes`` is a lower count. ``marks`` are sentences on what makes the times doubtful,
+    ``roof`` is what the device reached in a probe just before, as (GFLOP/s, GB/s). ``watts`` were
+    counted while the same step ran, by what ``watts_from`` names. ``series`` is what the files of one
+    `--processes N` share, and in a measurement pooled from them ``processes`` is above 1 and
+    ``seconds`` holds a value a process. None is what an older file does not tell.
     """
 
     machine: Hardware
@@ -49,6 +55,9 @@ class Measurement:
     power_mode: str | None = None
     marks: tuple[str, ...] = ()
     roof: tuple[float, float] | None = None
+    watts: float | None = None
+    watts_from: str = ""
+    per_watt: float | None = None
     series: str | None = None
     processes: int = 1
 
@@ -123,6 +132,7 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             power_mode=_within(about, "conditions", "after", "power_mode").or_none(Field.name),
             marks=tuple(mark.text() for mark in (extra.find("marks").or_none(Field.each) or ())),
             roof=_roof(_within(about, "selftest", "roof")),
+            **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
         )
 
@@ -132,6 +142,18 @@ def _within(top: Field, *keys: str) -> Field:
     for key in keys:
         top = top if top.value is None else top.find(key)
     return top
+
+
+def _power(power: Field) -> dict[str, Any]:
+    """Return the fields on power; watts without a rail and a source that may be named are refused."""
+    if power.value is None or power.get("watts").value is None:
+        return {}
+    source = power.get("source").one_of(("measured", "modelled"))
+    return {
+        "watts": power.get("watts").number(1e-3, 1e5),
+        "watts_from": f"{power.get('rail').name()}, {source}, {power.get('tool').name()}",
+        "per_watt": power.get("per_watt").or_none(lambda each: each.number(0, 1e12)),
+    }
 
 
 def _roof(roof: Field) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from metalassay import roofline, selftest
+from metalassay import power, roofline, selftest
 from metalassay.steady import MOST_STEPS, steady
 
 
@@ -42,6 +42,24 @@ def warm_up(
         before, now = now, clock()
         seconds.append(now - before)
     return WarmUp(len(seconds), seconds[0], steady(seconds))
+
+
+def drain(
+    step: Callable[[], object], items: int, reader: power.Reader | str, seconds: float = 2.0
+) -> dict[str, Any]:
+    """Run ``step`` for ``seconds`` under a counter of energy; items a second and watts go together.
+
+    Where nothing counts energy, nothing is run, and the answer holds the reason.
+    """
+    calls = 0
+    began = time.perf_counter()
+    with power.watch(reader) as meter:
+        while not isinstance(reader, str) and time.perf_counter() - began < seconds:
+            step()
+            calls += 1
+    found = meter.power
+    rate = calls * items / found.seconds if calls else 0.0
+    return {**dataclasses.asdict(found), "per_watt": power.per_watt(rate, found)}
 
 
 def prove(device: torch.device) -> dict[str, Any]:

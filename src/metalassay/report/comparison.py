@@ -26,7 +26,7 @@ from metalassay.report.rows import NO_VALUE, NOT_MEASURED, Table, significant
 
 _CNN = "transit-cnn"
 
-_NOBODY_MEASURES_YET = ("maximum batch size", "power, W", "samples/s per watt")
+_NOBODY_MEASURES_YET = ("maximum batch size",)
 
 _NOTE = (
     "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two "
@@ -64,7 +64,11 @@ def table(measurements: Sequence[Measurement], find_chip: FindChip) -> Table | N
     return Table(
         caption=" vs ".join(short),
         head=("", *called.values(), *(f"{other} / {short[0]}" for other in short[1:])),
-        rows=(*_throughputs(sides, len(called)), *_bandwidths(sides, chips), *_others(len(called))),
+        rows=(
+            *_throughputs(sides, len(called)),
+            *_bandwidths(sides, chips),
+            *_others(sides, len(called)),
+        ),
         numeric=(False, *[True] * (2 * len(called) - 1)),
         notes=(
             _NOTE,
@@ -133,9 +137,36 @@ def _bandwidths(sides: dict[Key, Sides], chips: Sequence[Chip | None]) -> Iterat
         yield _unmeasured(label, len(chips))
 
 
-def _others(machines: int) -> Iterator[tuple[str, ...]]:
+def _powers(sides: dict[Key, Sides], machines: int) -> Iterator[tuple[str, ...]]:
+    """Yield watts with their rail, and items a second for each; only what a counter gave."""
+    keys = [key for key in sides if any(side and side[0].watts for side in sides[key])]
+    for key in keys:
+        unit = next(side[0].unit for side in sides[key] if side)
+        label = f"{key[0]} {MODES[key[1]]}, {_conditions(key)}"
+        empty = _no_ratio(machines)
+        yield (f"power, W, {label}", *map(_watts, sides[key]), *empty)
+        yield (f"{unit}/s per watt, {label}", *map(_per_watt, sides[key]), *empty)
+    if not keys:
+        yield _unmeasured("power, W", machines)
+        yield _unmeasured("samples/s per watt", machines)
+
+
+def _watts(side: Side | None) -> str:
+    if side is None or side[0].watts is None or side[1].refused:
+        return NOT_MEASURED
+    return f"{significant(side[0].watts)} ({side[0].watts_from})"
+
+
+def _per_watt(side: Side | None) -> str:
+    if side is None or side[0].per_watt is None or side[1].refused:
+        return NOT_MEASURED
+    return significant(side[0].per_watt)
+
+
+def _others(sides: dict[Key, Sides], machines: int) -> Iterator[tuple[str, ...]]:
     for label in _NOBODY_MEASURES_YET:
         yield _unmeasured(label, machines)
+    yield from _powers(sides, machines)
 
 
 def _unmeasured(label: str, machines: int) -> tuple[str, ...]:
