@@ -50,6 +50,8 @@ def _lines(found: Comparison) -> Iterator[str]:
     yield f"B: {found.b}"
     if found.decision is None:
         yield f"B against A: inconclusive: {found.trios} trios are too few for an interval"
+    elif found.interrupted:
+        yield f"B against A: undecided, interrupted at {_ratio(found.decision)}"
     else:
         yield f"B against A: {verdict(found.decision)} of {_CLOCKS[found.clock]} a step"
         if found.other is not None:
