@@ -15,15 +15,16 @@ import pytest
 from metalassay.compare import replay, rule
 
 NOISE = sorted((Path(__file__).parent / "data" / "noise").glob("*.json"))
-COMPARISONS = 150
+COMPARISONS = 1000
 FORTY_BLOCKS = 40 // rule.BLOCKS
 
 
 def run(path: Path, second: str, clock: str = "cpu", **options: object) -> replay.Tally:
     recording, chance = replay.load(path), random.Random(7)  # noqa: S311
+    memo: dict[object, tuple[float, float]] = {}
     return replay.tally(
         [
-            replay.compare(recording, second, clock, chance, **options)  # type: ignore[arg-type]
+            replay.compare(recording, second, clock, chance, memo=memo, **options)  # type: ignore[arg-type]
             for _ in range(COMPARISONS)
         ]
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,22 +92,26 @@ def compare(
     *,
     blocks: int = rule.BLOCKS,
     most: int | None = None,
-    effects: Callable[[Trio, str], tuple[float, float]] = rule.trio_effects,
+    memo: dict[object, tuple[float, float]] | None = None,
 ) -> Decision:
     """Replay one comparison; ``most`` is the number of trios that the budget allows.
 
-    ``effects`` makes the numbers of a trio; a test hands in one that breaks the pairing.
+    ``memo`` keeps what was worked out for the next comparison on the same recording.
     """
+    memo = {} if memo is None else memo
     drawn: list[tuple[float, float]] = []
     limit = most or rule.LOOKS[-1][0]
     for look, (trios, _) in enumerate(rule.LOOKS):
         count = min(trios, limit)
         while len(drawn) < count:
-            group = chance.choice(recording.trios)
-            start = chance.randrange(len(group) - blocks + 1)
+            group = chance.randrange(len(recording.trios))
+            start = chance.randrange(len(recording.trios[group]) - blocks + 1)
             parts = cast(second, chance, third=recording.third)
-            trio = of_arms(group[start : start + blocks], parts)
-            drawn.append(effects(trio, clock))
+            key = (group, start, tuple(parts.items()), clock)
+            if key not in memo:
+                trio = of_arms(recording.trios[group][start : start + blocks], parts)
+                memo[key] = rule.trio_effects(trio, clock)
+            drawn.append(memo[key])
         found = rule.decide(drawn, look=look)
         if found.distrusted or found.verdict != rule.INCONCLUSIVE or count == limit:
             break
