@@ -170,7 +170,8 @@ def table(rows: Sequence[Row]) -> str:
         for hits in (row.false, row.seen):
             low, high = student.clopper_pearson(hits, row.trials)
             rates.append(f"{hits / row.trials:.1%} [{low:.1%}, {high:.1%}]")
-        lines.append(f"| {row.rule} | {row.clock} | {rates[0]} | {rates[1]} | {row.note} |")
+        name = row.rule.replace("|", r"\|")
+        lines.append(f"| {name} | {row.clock} | {rates[0]} | {rates[1]} | {row.note} |")
     return "\n".join(lines)
 
 
