@@ -8,13 +8,17 @@ device than the CPU a wrong result does: the test fails, and the report shows it
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import hardware, versions
+from metalassay import conditions, hardware, power, versions
 from metalassay.errors import UserError
+from metalassay.steady import drift
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +26,6 @@ if TYPE_CHECKING:
 
     from metalassay.workloads import Workload
 
-WARM_UP_STEPS = 3  # the first training step takes 2 to 7 times as long as the later ones
 MOST_ROUNDS = 500  # a function of 10 microseconds would fill 7 MB with its raw times
 # What pytest-benchmark has for an option that was not given, to tell whether it was.
 NO_STORAGE = "file://./.benchmarks"
@@ -64,11 +67,77 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="run on an emulated mps too; its times say nothing, and no report takes them for MPS",
     )
+    group.addoption(
+        "--malloc",
+        choices=("default", "tuned"),
+        default="default",
+        help="tuned: glibc keeps freed memory, which is worth up to 1.5 times on the CPU",
+    )
+    group.addoption(
+        "--processes",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="run it all in N processes, one after the other: what a saved run can say of chance",
+    )
+    group.addoption(
+        "--no-selftest", action="store_true", help="leave out the self-test and the roof (3 s)"
+    )
+    group.addoption("--series", help=argparse.SUPPRESS)
+
+
+class Run:
+    """What is known of this run as a whole, on its way to the file."""
+
+    before: conditions.Conditions
+    proof: dict[str, Any] | None = None
+    began = time.monotonic()
+    series: str | None = None
+
+
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """With --processes, run this command that many times instead."""
+    number = config.getoption("--processes")
+    if number == 1:
+        return None
+    series = f"--series={time.time_ns():x}"
+    command = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+    codes = [
+        subprocess.run([*command, "--processes=1", series], check=False).returncode
+        for _ in range(number)
+    ]
+    return max(codes)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Prove the harness before it is believed; say what this device reaches."""
+    if config.getoption("--no-selftest"):
+        return ["selftest: left out"]
+    import torch
+
+    from metalassay import preparation
+    from metalassay.device import resolve
+
+    if config.getoption("--threads"):
+        torch.set_num_threads(config.getoption("--threads"))
+    try:
+        Run.proof = preparation.prove(resolve(config.getoption("--device")))
+    except UserError as error:
+        return [f"selftest: left out: {error.message}"]
+    return list(preparation.header(Run.proof))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set how pytest-benchmark saves; it reads these options last of all plugins."""
     option = config.option
+    if option.malloc == "tuned":
+        from metalassay.allocator import tune_malloc
+
+        try:
+            tune_malloc()
+        except UserError as error:
+            raise pytest.UsageError(f"--malloc: {error}") from None
+    Run.before, Run.series = conditions.observe(), option.series
     option.benchmark_save_data = True
     if option.benchmark_storage == NO_STORAGE:
         option.benchmark_storage = str(config.rootpath / "reports" / "benchmarks")
@@ -122,16 +191,13 @@ def measurable(pytestconfig: pytest.Config, device: torch.device) -> torch.devic
 def workload(
     name: str, mode: str, batch_size: int, dtype: str, measurable: torch.device
 ) -> Workload:
-    """Build the workload and warm it up; what this torch cannot do here is skipped."""
+    """Build the workload; what this torch cannot do here is skipped."""
     from metalassay.workloads import make
 
     try:
-        built = make(name, mode, measurable, dtype, batch_size)
+        return make(name, mode, measurable, dtype, batch_size)
     except UserError as error:
         pytest.skip(str(error))
-    for _ in range(WARM_UP_STEPS):
-        built.step()
-    return built
 
 
 @pytest.fixture(scope="session")
@@ -161,11 +227,17 @@ def settle(
 
 
 @pytest.fixture
-def facts(workload: Workload, disagreements: dict[str, str]) -> dict[str, Any]:
-    """Return the ``extra_info`` of the workload, with what a twin on the CPU counts."""
-    from metalassay.counting import count
-    from metalassay.device import emulated, resolve
+def facts(
+    workload: Workload, disagreements: dict[str, str], pytestconfig: pytest.Config
+) -> dict[str, Any]:
+    """Return the ``extra_info`` of the workload, with what a twin on the CPU counts; warm it up.
+
+    In this order: counting takes seconds, and a device that rests that long is cold again.
+    """
+    from metalassay.counting import compulsory, count
+    from metalassay.device import emulated, memory, resolve
     from metalassay.parity import disagreement
+    from metalassay.preparation import drain, warm_up
     from metalassay.workloads import make
 
     w = workload
@@ -173,13 +245,22 @@ def facts(workload: Workload, disagreements: dict[str, str]) -> dict[str, Any]:
         on = w.device.type
         disagreements[w.name] = "" if on == "cpu" else disagreement(w.name, on)
     counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
+    energy = power.find()
+    used = drain(w.step, w.items_per_call, energy)
+    warm = warm_up(w.step)
     return {
+        "power": used,
+        "memory": memory(w.device),
         "workload": w.name,
         "device": w.device.type,
         "emulated": emulated(w.device),
         "parity": disagreements[w.name],
         "flop_per_call": counts.flop,
         "bytes_per_call": counts.bytes,
+        "compulsory_bytes_per_call": compulsory(w),
+        "malloc": pytestconfig.getoption("--malloc"),
+        "warm_up_steps": warm.steps,
+        "steady": warm.steady,
         **{field: getattr(w, field) for field in SAVED.split()},
     }
 
@@ -198,5 +279,17 @@ def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
     output_json["versions"] = versions.installed()
-    output_json["metalassay"] = {"schema": "metalassay.benchmarks/1"}
+    after = conditions.observe()
+    seconds = time.monotonic() - Run.began
+    output_json["metalassay"] = {
+        "schema": "metalassay.benchmarks/1",
+        "series": Run.series,
+        "selftest": Run.proof,
+        "conditions": {"before": Run.before.as_dict(), "after": after.as_dict()},
+    }
     output_json["benchmarks"] = [each for each in output_json["benchmarks"] if each["extra_info"]]
+    of_all = list(conditions.marks(Run.before, after, seconds))
+    for each in output_json["benchmarks"]:
+        extra, drifted = each["extra_info"], conditions.drifted(drift(each["stats"]["data"]))
+        unsteady = [] if extra["steady"] else ["not steady after its warm-up"]
+        extra["marks"] = [*of_all, *unsteady, *([drifted] if drifted else [])]

@@ -47,6 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert "1 failed, 1 passed" in run.stdout
+    assert "checks pass; roof of cpu, 1 thread(s)" in run.stdout
     assert "logits in bfloat16 on cpu are off by" in run.stdout
     return folder
 
@@ -80,7 +81,15 @@ def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
     extra = saved["benchmarks"][0]["extra_info"]
     flop, moved = extra.pop("flop_per_call"), extra.pop("bytes_per_call")
     assert re.fullmatch("[0-9a-f]{16}", extra.pop("source_hash"))
+    assert extra.pop("warm_up_steps") >= 10
+    assert isinstance(extra.pop("steady"), bool)
+    assert extra.pop("power")["source"] in ("unavailable", "modelled")
+    assert extra.pop("memory")["peak_rss"] > 2**20
+    assert all(isinstance(mark, str) for mark in extra.pop("marks"))
+    # 128 tokens of 8 bytes, 13,568 weights of 4, 128 * 372 logits of 4
+    assert extra.pop("compulsory_bytes_per_call") == 128 * 8 + 13_568 * 4 + 128 * 372 * 4
     assert extra == {
+        "malloc": "default",
         "workload": "gpt-tiny",
         "mode": "infer",
         "device": "cpu",
@@ -110,7 +119,11 @@ def test_all_times_are_saved_but_not_too_many(saved: dict[str, Any]) -> None:
 def test_the_file_knows_machine_and_versions_but_not_the_host(saved: dict[str, Any]) -> None:
     assert saved["machine_info"]["hardware"] == hardware.as_dict(hardware.probe())
     assert saved["versions"] == versions.installed()
-    assert saved["metalassay"] == {"schema": "metalassay.benchmarks/1"}
+    about = saved["metalassay"]
+    assert about["schema"] == "metalassay.benchmarks/1"
+    assert about["conditions"]["before"]["cores"] == about["conditions"]["after"]["cores"]
+    assert [check["passed"] for check in about["selftest"]["checks"]][2:] == [True, True]
+    assert about["selftest"]["roof"]["gb_s"] > 0
     assert "node" not in saved["machine_info"]
     assert "error" not in saved["commit_info"]
 
@@ -148,3 +161,11 @@ def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
     run = pytest_in(tmp_path, option, "0")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"argument {option}: '0' is not a whole number above 0" in run.stderr
+
+
+def test_several_processes_are_several_runs_of_one_series(tmp_path: Path) -> None:
+    run = pytest_in(
+        tmp_path, "--processes=2", "--collect-only", "--no-selftest", "-q", "-kgpt-tiny"
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("test_tiny_gpt[gpt-tiny-b4-train-float32]") == 2

@@ -147,3 +147,9 @@ def test_an_unknown_device_is_a_usage_error() -> None:
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "argument --device: invalid choice: 'ane'" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_memory_on_the_cpu_is_what_the_process_holds_at_most() -> None:
+    found = device.memory(torch.device("cpu"))
+    assert (found["live"], found["driver"]) == (None, None)
+    assert found["peak_rss"] is None or found["peak_rss"] > 2**24

@@ -14,20 +14,36 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 
 # Measuring: these import torch or the libraries under test. Everything else reads.
 MEASURING = {
+    "compare_child",
     "counting",
     "device",
     "guard",
+    "loading",
     "models",
     "parity",
     "patches",
+    "preparation",
     "ranks",
+    "roofline",
+    "selftest",
     "tiny_trainer",
     "workloads",
 }
 # Imports pytest, and only conftest files import it.
 PLUGIN = {"pytest_recorder"}
 # Neither side's own: both use them.
-SHARED = {"errors", "files", "versions", "bugs", "mps"}
+SHARED = {
+    "allocator",
+    "errors",
+    "files",
+    "versions",
+    "bugs",
+    "mps",
+    "physics",
+    "power",
+    "steady",
+    "timing",
+}
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
     PACKAGE / "mps" / name

@@ -56,3 +56,30 @@ def test_a_refusal_gives_its_reason_and_not_the_number() -> None:
         "faster than the chip's arithmetic (4 TFLOP/s in float32) allows; "
         "the clock most likely stopped before the device did"
     )
+
+
+def test_compulsory_traffic_is_what_no_cache_can_save() -> None:
+    # 100 weights of 4 bytes; training also writes them, and reads and writes two moments of each
+    infer = physics.compulsory_bytes(mode="infer", parameters=100, input_bytes=7, output_bytes=3)
+    train = physics.compulsory_bytes(mode="train", parameters=100, input_bytes=7, output_bytes=3)
+    assert (infer, train) == (410, 2410)
+
+
+def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
+    assert physics.least_seconds(2 * 10**9, 10**9, gflop_s=1.0, gb_s=1.0) == 2.0
+    assert physics.least_seconds(10**9, 3 * 10**9, gflop_s=1.0, gb_s=1.0) == 3.0
+
+
+@pytest.mark.parametrize(
+    ("moved", "seconds", "bandwidth", "refused"),
+    [
+        (12 * 10**9, 0.11, 100.0, True),  # 109 GB/s
+        (12 * 10**9, 0.12, 100.0, False),  # exactly all of it
+        (12 * 10**9, 0.01, None, False),  # not known
+        (10**6, 1e-6, 100.0, False),  # may stay in a cache
+    ],
+)
+def test_traffic_beyond_the_memory_is_refused(
+    moved: int, seconds: float, bandwidth: float | None, *, refused: bool
+) -> None:
+    assert (physics.impossible_traffic(moved, seconds, bandwidth) is not None) is refused

@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops, cli_preflight, cli_run
+from metalassay import (
+    __version__,
+    cli_compare,
+    cli_doctor,
+    cli_loader,
+    cli_maxbatch,
+    cli_ops,
+    cli_preflight,
+    cli_run,
+    cli_selftest,
+)
 from metalassay.errors import UserError
 
 
@@ -121,9 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", help="print the answer as JSON")
     explain.set_defaults(command=_explain)
 
+    cli_compare.add(commands)
+    cli_loader.add(commands)
+    cli_maxbatch.add(commands)
     cli_ops.add(commands)
     cli_preflight.add(commands)
     cli_run.add(commands)
+    cli_selftest.add(commands)
 
     report = commands.add_parser(
         "report",

@@ -13,6 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from metalassay import physics
+from metalassay.workloads import WORKLOADS, Workload
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -49,6 +52,27 @@ def count(step: Callable[[], object]) -> Counts:
     ):
         step()
     return Counts(flop=flop.get_total_flops(), bytes=traffic.bytes)
+
+
+def compulsory(workload: Workload) -> int:
+    """Return the bytes that one call of ``workload`` must move even if caches kept all else.
+
+    See ``physics.compulsory_bytes``; weights, inputs and logits are counted, not estimated.
+    """
+    recipe, generator = WORKLOADS[workload.name], torch.Generator().manual_seed(0)
+    batch = recipe.batch(workload.batch_size, generator)
+    moved, output = [*batch.inputs], 0
+    if workload.mode == "train":
+        moved.append(batch.target)
+    else:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output = _size(recipe.build().eval()(*batch.inputs))
+    return physics.compulsory_bytes(
+        mode=workload.mode,
+        parameters=workload.parameters,
+        input_bytes=_size(moved),
+        output_bytes=output,
+    )
 
 
 def _attention_flop(q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:

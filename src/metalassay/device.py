@@ -85,6 +85,30 @@ def synchronize(device: torch.device) -> None:
         raise ValueError(f"no way known to wait for a device of type {device.type!r}")
 
 
+def memory(device: torch.device) -> dict[str, int | None]:
+    """Return bytes: what tensors hold now ("live"), and what the driver has given ("driver").
+
+    On the CPU nobody keeps these two apart, so they are None; "peak_rss" is the largest resident
+    memory of this process so far, which earlier work in it may have needed.
+    """
+    live = driver = None
+    if device.type == "mps":
+        live, driver = torch.mps.current_allocated_memory(), torch.mps.driver_allocated_memory()
+    elif device.type == "cuda":
+        live, driver = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+    return {"live": live, "driver": driver, "peak_rss": peak_rss()}
+
+
+def peak_rss() -> int | None:
+    """Return the largest resident memory of this process in bytes; None where nobody says."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
+
+
 def name(device: torch.device) -> str:
     """Return what torch calls the hardware behind ``device``."""
     if device.type == "mps":

@@ -7,22 +7,22 @@ word for a bug with the outcomes of its tests, the median with the times of the 
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from metalassay import verdict
+from metalassay import measurements, verdict
 from metalassay.fields import Field, FieldError
 from metalassay.hardware import Hardware, from_dict
+from metalassay.measurements import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
 _SCHEMA_NUMBER = "1"
 
-_SHORTEST, _LONGEST = 1e-7, 86_400.0  # seconds a call may take: two ticks of the clock to a day
+__all__ = ["BENCHMARKS", "COMPAT", "BugResult", "BugTest", "Measurement", "VersionSet", "parse"]
 
 
 @dataclass(frozen=True)
@@ -74,43 +74,6 @@ class VersionSet:
     file: str
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One benchmark of one run: ``seconds`` holds the time of a call, one value a round.
-
-    A call handles ``items_per_call`` items ("samples" or "tokens", see ``unit``).
-    ``bytes_per_call`` counts what goes in and out of every operation: an upper count of memory
-    traffic. ``emulated`` is true when the device was not a real one. ``parity`` says where its
-    numbers depart from the CPU's, "" where they do not, None in files that were written before.
-    """
-
-    machine: Hardware
-    versions: Mapping[str, str] = field(hash=False)
-    name: str
-    workload: str
-    mode: str
-    device: str
-    dtype: str
-    batch_size: int
-    unit: str
-    items_per_call: int
-    parameters: int
-    flop_per_call: int
-    bytes_per_call: int
-    threads: int
-    source_hash: str
-    emulated: bool
-    parity: str | None
-    seconds: tuple[float, ...]
-    file: str
-    when: datetime
-
-    @property
-    def rounds(self) -> int:
-        """Number of timed rounds."""
-        return len(self.seconds)
-
-
 def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
@@ -125,7 +88,7 @@ def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
         return _version_set(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
-        return tuple(_measurements(document, file))
+        return tuple(measurements.read(document, file))
     if "benchmarks" in top and "machine_info" in top:
         raise FieldError(
             'a pytest-benchmark file of another project (it has no "metalassay" block)'
@@ -236,51 +199,3 @@ def _not_as_asked(requires: Iterable[str], versions: Mapping[str, str]) -> Itera
         found = versions.get(wanted.name)
         if found is not None and not wanted.specifier.contains(found, prereleases=True):
             yield f"it asks for {text}, but {wanted.name} {found} was installed"
-
-
-def _measurements(top: Field, file: str) -> Iterator[Measurement]:
-    machine = from_dict(top.get("machine_info").get("hardware").value, "machine_info.hardware")
-    versions = top.get("versions").texts()
-    top.get("versions").get("torch")
-    when = top.get("datetime").moment()
-    for each in top.get("benchmarks").each():
-        extra = each.get("extra_info")
-        device = extra.get("device").one_of(("cpu", "mps", "cuda"))
-        emulated = extra.get("emulated").flag()
-        if device == "mps" and machine.system != "Darwin" and not emulated:
-            raise FieldError(f"{each.place}: device mps, but the machine runs {machine.system}")
-        yield Measurement(
-            machine=machine,
-            versions=versions,
-            name=each.get("name").name(),
-            workload=extra.get("workload").name(),
-            mode=extra.get("mode").one_of(("train", "infer")),
-            device=device,
-            dtype=extra.get("dtype").one_of(("float32", "bfloat16", "float16")),
-            batch_size=extra.get("batch_size").whole(),
-            unit=extra.get("unit").one_of(("samples", "tokens")),
-            items_per_call=extra.get("items_per_call").whole(),
-            parameters=extra.get("parameters").whole(),
-            flop_per_call=extra.get("flop_per_call").whole(),
-            bytes_per_call=extra.get("bytes_per_call").whole(),
-            threads=extra.get("threads").whole(),
-            source_hash=extra.get("source_hash").name(),
-            emulated=emulated,
-            parity=extra.find("parity").or_none(Field.text),
-            seconds=_seconds(each.get("stats")),
-            file=file,
-            when=when,
-        )
-
-
-def _seconds(stats: Field) -> tuple[float, ...]:
-    """Return the time of a call in each round; they must be those that the summary summarises."""
-    if isinstance(stats.value, dict) and "data" not in stats.value:
-        raise FieldError(f"{stats.place}: no times of the rounds (use --benchmark-save-data)")
-    seconds = tuple(each.number(_SHORTEST, _LONGEST) for each in stats.get("data").each())
-    if not seconds:
-        raise stats.get("data").wrong("at least one round")
-    median = stats.get("median").number(_SHORTEST, _LONGEST)
-    if abs(median - statistics.median(seconds)) > 1e-6 * median:
-        raise FieldError(f"{stats.place}: the median is not that of the rounds")
-    return seconds

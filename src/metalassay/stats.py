@@ -1,23 +1,25 @@
 """Pure statistics over the rounds of saved runs: throughput, its spread, a ratio of two.
 
-There is no interval and no "significant" here, and that is deliberate. Two saved runs are two
-processes, one after the other: rounds within a process share its layout, its heat and its minute,
-so however many there are, they say how steady that process was and not how another would be. Such
-an interval needs pairs of processes run in turns. What two files can carry is the ratio of their
-medians beside the quartiles of each.
+Two saved runs cannot be paired: they are processes that ran at different times, perhaps on different
+machines. Rounds within a process share its layout, its heat and its minute, so however many there are,
+they say how steady that process was and not how another would be. So there is no "significant" here.
+What two single processes carry is the ratio of their medians beside the quartiles of each; what several
+processes a side carry (`--processes N`) is how that ratio varies from process to process.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # stats stands below records; only the names of its fields are used
-    from metalassay.records import Measurement
+if TYPE_CHECKING:  # stats stands below them; only the names of their fields are used
+    from metalassay.measurements import Measurement
 
 _FEWEST_FOR_QUARTILES = 4
+_FEWEST_PROCESSES = 5
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,27 @@ def ratio(first: Throughput, second: Throughput) -> float:
     return second.median / first.median
 
 
+def ratio_over_processes(
+    first: Sequence[float], second: Sequence[float], draws: int = 4000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return how far the ratio of medians, second over first, varies with the processes drawn.
+
+    Each value stands for a process. The interval is the middle 95 % of a bootstrap over processes
+    (B. Efron, Annals of Statistics 7 (1979) 1); None with fewer than 5 a side, from which it would
+    mostly tell that there are few. It does not cover the difference between two days.
+    """
+    if min(len(first), len(second)) < _FEWEST_PROCESSES:
+        return None
+    chance = random.Random(seed)  # noqa: S311  (no secret)
+    ratios = sorted(
+        statistics.median(chance.choices(second, k=len(second)))
+        / statistics.median(chance.choices(first, k=len(first)))
+        for _ in range(draws)
+    )
+    tail = round(0.025 * draws)
+    return ratios[tail], ratios[-1 - tail]
+
+
 def comparable(a: Measurement, b: Measurement) -> list[str]:
     """Return why the throughputs of ``a`` and ``b`` must not be put in one ratio; empty if they may.
 
@@ -70,8 +93,11 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     ]
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
+        pairs.append(("malloc", a.malloc, b.malloc))
     if "mps" in (a.device, b.device):
         pairs.append(("system", _major(a.machine.release), _major(b.machine.release)))
+    if a.power_mode and b.power_mode:
+        pairs.append(("power mode", a.power_mode, b.power_mode))
     for name, one, other in pairs:
         if one != other:
             yield f"{name} {one} and {other}"
@@ -79,6 +105,9 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "the source of the workload"
     if bool(a.machine.virtual) != bool(b.machine.virtual):
         yield "one is a virtual machine"
+    hot = [any(mark.startswith("throttled") for mark in each.marks) for each in (a, b)]
+    if hot[0] != hot[1]:
+        yield "one was throttled by heat"
     if a.emulated or b.emulated:
         yield "an emulated device"
     if a.parity or b.parity:

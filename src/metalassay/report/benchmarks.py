@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from metalassay import physics, stats
 from metalassay.chips import Chip
 from metalassay.hardware import Hardware
+from metalassay.measurements import pool
 from metalassay.records import Measurement
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, Table, significant
@@ -44,15 +45,18 @@ def figures(one: Measurement, chip: Chip | None) -> Figures:
     seconds = one.items_per_call / rate.median
     gflop_s = physics.gflop_per_second(one.flop_per_call, seconds)
     gb_s = physics.gb_per_second(one.bytes_per_call, seconds)
+    peak_gb_s = bandwidth(chip)
     refused = physics.impossible(
         gflop_s,
         device=one.device,
         dtype=one.dtype,
         peak_tflop_s=chip.fp32_tflops.value if chip and chip.fp32_tflops else None,
     )
+    if refused is None and one.compulsory_bytes is not None:
+        refused = physics.impossible_traffic(one.compulsory_bytes, seconds, peak_gb_s)
     if one.emulated:
         refused = "the device was emulated, so the time says nothing about a real one"
-    share = physics.bandwidth_share(gb_s, bandwidth(chip))
+    share = physics.bandwidth_share(gb_s, peak_gb_s)
     return Figures(rate, gflop_s, gb_s, share, refused)
 
 
@@ -76,11 +80,11 @@ def spread(rate: stats.Throughput) -> str:
 def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Keep the newest of the measurements that were taken under the same conditions."""
     kept: dict[object, Measurement] = {}
-    for one in sorted(measurements, key=lambda m: (m.when, m.file)):
+    for one in sorted(pool(measurements), key=lambda m: (m.when, m.file)):
         conditions = (
             one.machine,
             (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-            (one.versions["torch"], one.source_hash, one.emulated),
+            (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
         )
         kept[conditions] = one
     return sorted(kept.values(), key=_order)
@@ -121,7 +125,11 @@ def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None)
         ),
         rows=tuple(_row(one, figures(one, chip)) for one in shown),
         numeric=numeric,
-        notes=(*_wrong(shown), *_notes(len(measurements) - len(shown), chip)),
+        notes=(
+            *_wrong(shown),
+            *_notes(len(pool(measurements)) - len(shown), chip),
+            *_marks(shown),
+        ),
     )
 
 
@@ -130,7 +138,9 @@ def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
     )
-    rounds = str(one.rounds)
+    rounds = f"{one.processes} processes" if one.processes > 1 else str(one.rounds)
+    if one.malloc != "default":
+        conditions = (f"{one.workload}, malloc {one.malloc}", *conditions[1:])
     if found.refused:
         return (*conditions, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
     share = f" ({found.share:.0%})" if found.share is not None else ""
@@ -140,7 +150,7 @@ def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
         + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
         rounds,
-        significant(found.gflop_s),
+        f"{significant(found.gflop_s)}{_of_roof(one, found)}",
         f"{significant(found.gb_s)}{share}",
     )
 
@@ -152,6 +162,17 @@ def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
         for one in shown
         if one.parity
     )
+
+
+def _of_roof(one: Measurement, found: Figures) -> str:
+    """Return which part of the roof of the same run it reached; the time it takes at best over its own."""
+    if one.roof is None or one.compulsory_bytes is None:
+        return ""
+    gflop_s, gb_s = one.roof
+    best = physics.least_seconds(
+        one.flop_per_call, one.compulsory_bytes, gflop_s=gflop_s, gb_s=gb_s
+    )
+    return f" ({best * found.rate.median / one.items_per_call:.0%} of the roof)"
 
 
 def _notes(older: int, chip: Chip | None) -> Iterable[str]:
@@ -174,6 +195,21 @@ def _notes(older: int, chip: Chip | None) -> Iterable[str]:
         yield "Peak and bandwidth of this machine are not known, so no figure is held against them."
     if older:
         yield f"{older} older measurement(s) under the same conditions are left out."
+
+
+def _marks(shown: Sequence[Measurement]) -> Iterable[str]:
+    """Yield what makes times doubtful, each with the workloads that it was seen at."""
+    names: dict[str, list[str]] = {}
+    for one in shown:
+        for mark in one.marks:
+            names.setdefault(mark, []).append(f"{one.workload} {MODES[one.mode]} {one.batch_size}")
+    if any(one.roof for one in shown):
+        yield (
+            "Of the roof: the time that a matrix product and a triad, run just before, would take for "
+            "the same arithmetic and the least traffic, over the time it took."
+        )
+    for mark, where in names.items():
+        yield f"Doubtful, {mark}: {', '.join(dict.fromkeys(where))}."
 
 
 def _system(machine: Hardware) -> str:

@@ -27,12 +27,17 @@ from metalassay.report.rows import NO_VALUE, NOT_MEASURED, Table, significant
 
 _CNN = "transit-cnn"
 
-_NOBODY_MEASURES_YET = ("maximum batch size", "power, W", "samples/s per watt")
+_NOBODY_MEASURES_YET = ("maximum batch size",)
 
 _NOTE = (
     "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two "
     "saved runs are two single processes: they cannot carry a confidence interval, so there is none, "
     "and a small difference may be chance."
+)
+_NOTE_ON_PROCESSES = (
+    "Brackets behind a ratio: where 95 % of it lies when the processes of each side are drawn anew "
+    "(bootstrap over processes). Runs of different days and machines are not paired, so this says how "
+    "processes vary and not that the difference is significant."
 )
 
 Key = tuple[str, str, int, str, str]  # workload, mode, batch size, dtype, device
@@ -60,10 +65,23 @@ def table(measurements: Sequence[Measurement], find_chip: FindChip) -> Table | N
     return Table(
         caption=" vs ".join(short),
         head=("", *called.values(), *(f"{other} / {short[0]}" for other in short[1:])),
-        rows=(*_throughputs(sides, len(called)), *_bandwidths(sides, chips), *_others(len(called))),
+        rows=(
+            *_throughputs(sides, len(called)),
+            *_bandwidths(sides, chips),
+            *_others(sides, len(called)),
+        ),
         numeric=(False, *[True] * (2 * len(called) - 1)),
-        notes=(_NOTE, *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason)),
+        notes=(
+            _NOTE,
+            *_on_processes(sides),
+            *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason),
+        ),
     )
+
+
+def _on_processes(sides: dict[Key, Sides]) -> Iterator[str]:
+    if any(" [" in ratio for row in sides.values() for ratio in _ratios(row)):
+        yield _NOTE_ON_PROCESSES
 
 
 def _by_key(
@@ -120,9 +138,36 @@ def _bandwidths(sides: dict[Key, Sides], chips: Sequence[Chip | None]) -> Iterat
         yield _unmeasured(label, len(chips))
 
 
-def _others(machines: int) -> Iterator[tuple[str, ...]]:
+def _powers(sides: dict[Key, Sides], machines: int) -> Iterator[tuple[str, ...]]:
+    """Yield watts with their rail, and items a second for each; only what a counter gave."""
+    keys = [key for key in sides if any(side and side[0].watts for side in sides[key])]
+    for key in keys:
+        unit = next(side[0].unit for side in sides[key] if side)
+        label = f"{key[0]} {MODES[key[1]]}, {_conditions(key)}"
+        empty = _no_ratio(machines)
+        yield (f"power, W, {label}", *map(_watts, sides[key]), *empty)
+        yield (f"{unit}/s per watt, {label}", *map(_per_watt, sides[key]), *empty)
+    if not keys:
+        yield _unmeasured("power, W", machines)
+        yield _unmeasured("samples/s per watt", machines)
+
+
+def _watts(side: Side | None) -> str:
+    if side is None or side[0].watts is None or side[1].refused:
+        return NOT_MEASURED
+    return f"{significant(side[0].watts)} ({side[0].watts_from})"
+
+
+def _per_watt(side: Side | None) -> str:
+    if side is None or side[0].per_watt is None or side[1].refused:
+        return NOT_MEASURED
+    return significant(side[0].per_watt)
+
+
+def _others(sides: dict[Key, Sides], machines: int) -> Iterator[tuple[str, ...]]:
     for label in _NOBODY_MEASURES_YET:
         yield _unmeasured(label, machines)
+    yield from _powers(sides, machines)
 
 
 def _unmeasured(label: str, machines: int) -> tuple[str, ...]:
@@ -155,7 +200,20 @@ def _ratios(sides: Sides) -> Iterator[str]:
         elif reasons := stats.comparable(first[0], other[0]):
             yield f"not comparable: {'; '.join(reasons)}"
         else:
-            yield f"{stats.ratio(first[1].rate, other[1].rate):.2f}x"
+            yield f"{stats.ratio(first[1].rate, other[1].rate):.2f}x{_over_processes(first, other)}"
+
+
+def _over_processes(first: Side, other: Side) -> str:
+    """Return how the ratio varies from process to process, where both ran in several."""
+    (a, _), (b, _) = first, other
+    if min(a.processes, b.processes) == 1:
+        return ""
+    # times of a call turn over into throughputs
+    rates = [[one.items_per_call / seconds for seconds in one.seconds] for one in (a, b)]
+    span = stats.ratio_over_processes(rates[0], rates[1])
+    if span is None:
+        return ""
+    return f" [{span[0]:.2f}, {span[1]:.2f}]"
 
 
 def _bandwidth(side: Side | None, chip: Chip | None) -> str:

@@ -1,0 +1,67 @@
+"""The command ``max-batch``: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from metalassay.maxbatch import Try
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "max-batch",
+        help="the largest batch that fits into this machine's memory",
+        description=(
+            "Double the batch until it no longer fits, then bisect; each try is a process of its own."
+            " A try ends before less than a tenth of the memory is left."
+        ),
+        epilog=(
+            "examples:\n"
+            "  metalassay max-batch transit-cnn:train\n"
+            "  metalassay max-batch gpt-original:infer:device=mps --most 4096\n"
+            "\n"
+            "exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workload", metavar="WORKLOAD", help="as for compare, without batch=")
+    parser.add_argument("--most", type=int, default=2**20, metavar="N", help="where to stop")
+    parser.add_argument("--start", type=int, default=1, metavar="N", help="the first batch to try")
+    parser.add_argument("--json", action="store_true", help="print all tries as JSON")
+    parser.set_defaults(command=_max_batch)
+
+
+def _max_batch(options: argparse.Namespace) -> int:
+    from metalassay import maxbatch
+    from metalassay.compare import specs
+    from metalassay.errors import UserError
+
+    spec = specs.parse(options.workload)
+    if spec.kind != "workload":
+        raise UserError("max-batch needs one of our workloads", "metalassay max-batch transit-cnn")
+    if options.start < 1 or options.most < options.start:
+        raise UserError("--start and --most are out of order", "leave them as they are")
+
+    def attempt(batch: int) -> Try:
+        tried = maxbatch.attempt(spec, batch)
+        peak = f", peak {tried.peak_rss / 2**20:,.0f} MB" if tried.peak_rss else ""
+        said = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
+        print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
+        return tried
+
+    found = maxbatch.search(attempt, most=options.most, start=options.start)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+    elif found.limit is None:
+        print(f"largest batch: {found.largest} or more (as many as were asked for)")
+    else:
+        print(f"largest batch: {found.largest}; {found.limit} does not fit")
+    return 0 if found.largest else 1

@@ -1,0 +1,99 @@
+"""From what the user names to two arms: two workloads, two environments, or two git revisions."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from metalassay import interpreters
+from metalassay.compare import specs
+from metalassay.compare.specs import Arm
+from metalassay.errors import UserError
+
+
+@contextlib.contextmanager
+def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
+    """Yield the arms that ``a`` and ``b`` name.
+
+    Without ``of`` both are workloads or functions. With it, ``of`` is what runs, and each is an
+    environment (a folder with a Python, or a Python) or a revision of the git repository around the
+    working directory, whose files are laid out in a temporary folder. Raises ``UserError``.
+    """
+    with contextlib.ExitStack() as stack:
+        if of is None:
+            yield _workload(a), _workload(b)
+            return
+        spec = specs.parse(of)
+        arms = []
+        for place in (a, b):
+            if Path(place).exists() or shutil.which(place):
+                python = interpreters.find(place)
+                interpreters.versions_of(python, ())  # says what is wrong with it, if anything is
+                arms.append(Arm(place, spec, python))
+            else:
+                folder = stack.enter_context(_checkout(place, spec))
+                arms.append(Arm(place, spec, sys.executable, folder))
+        yield arms[0], arms[1]
+
+
+def _workload(text: str) -> Arm:
+    spec = specs.parse(text)
+    if spec.kind == "function" and not Path(spec.name).is_file():
+        raise UserError(f"{spec.name}: no such file", "name a Python file, as in bench.py::step")
+    return Arm(spec.text(), spec, sys.executable)
+
+
+@contextlib.contextmanager
+def _checkout(revision: str, spec: specs.Spec) -> Iterator[Path]:
+    """Lay a revision's files out; yield the folder that stands for the working directory there."""
+    if spec.kind != "function":
+        raise UserError(
+            f"{revision} is a revision, and {spec.name} does not come from your repository",
+            "say what runs there, as in: --of bench.py::step",
+        )
+    top = Path(_git("rev-parse", "--show-toplevel").decode().strip())
+    # A name that starts with a dash would be an option.
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    archive = _git("archive", "--format=tar", commit.decode().strip(), cwd=top)
+    with tempfile.TemporaryDirectory(prefix="metalassay-") as name:
+        folder = Path(name)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            if hasattr(tarfile, "data_filter"):  # Python 3.10.12 and later
+                tar.extractall(folder, filter="data")
+            else:
+                tar.extractall(folder)  # noqa: S202  (git wrote it from the user's own repository)
+        here = folder / Path.cwd().resolve().relative_to(top.resolve())
+        if spec.kind == "function" and not (here / spec.name).is_file():
+            raise UserError(
+                f"{spec.name} is not in revision {revision}",
+                "commit the benchmark first, or name revisions that have it",
+            )
+        here.mkdir(parents=True, exist_ok=True)
+        yield here
+
+
+def _git(*arguments: str, cwd: Path | None = None) -> bytes:
+    try:
+        return subprocess.run(  # noqa: S603
+            ["git", *arguments],  # noqa: S607  (the user's git)
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            cwd=cwd,
+        ).stdout
+    except FileNotFoundError:
+        raise UserError("there is no git here", "name two environments instead") from None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        wanted = arguments[-1].removesuffix("^{commit}")
+        raise UserError(
+            f"{wanted}: neither an environment nor a git revision{': ' + said[-1] if said else ''}",
+            "name two folders with a Python, or two revisions of this repository",
+        ) from None

@@ -1,0 +1,177 @@
+"""Runs a comparison live: trio after trio of processes, looking now and then, until it is known.
+
+Everything that takes time or a process comes in from outside (how to start a worker, the clock), so
+that the order of events can be tested without either.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metalassay.compare import rule
+from metalassay.compare.processes import Worker
+from metalassay.compare.rule import Decision, Sample
+from metalassay.compare.specs import Arm
+
+START = Callable[[Arm], Worker]
+SAMPLE_SECONDS = 0.02  # of work in one timing: a thousand times what reading the clocks costs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to compare. ``budget`` is in seconds of wall time; one look is taken when it runs out.
+
+    ``alpha`` is the error rate of this comparison, already divided where it is one of a family.
+    ``clock`` is "cpu" or "wall"; both are recorded.
+    """
+
+    clock: str
+    budget: float = 60.0
+    alpha: float = rule.ALPHA
+    margin: float = rule.MARGIN
+    blocks: int = rule.BLOCKS
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrioRecord:
+    """The blocks of one trio of processes: all that is needed to judge them again."""
+
+    blocks: tuple[tuple[Sample, ...], ...]
+    steady: bool = True
+
+    def effects(self, clock: str) -> tuple[float, float]:
+        """Return the midmeans of the log-ratios: (B over A, null arm over A)."""
+        return rule.trio_effects(self.blocks, clock)
+
+
+@dataclass
+class State:
+    """What has been found so far; it grows, and a saved one is continued.
+
+    ``steps`` is the number of steps in a timing. ``looks`` holds, look by look, how many trios there
+    were: they are spent, also in a run that is continued.
+    """
+
+    steps: int = 0
+    trios: list[TrioRecord] = field(default_factory=list)
+    looks: list[int] = field(default_factory=list)
+    facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: the interval so far (None before there is one) at the next look's rate."""
+
+    trios: int
+    seconds: float
+    so_far: Decision | None
+
+
+def run(
+    first: Arm,
+    second: Arm,
+    start: START,
+    plan: Plan,
+    state: State,
+    *,
+    progress: Callable[[Progress], None] = lambda _: None,
+    keep: Callable[[State], None] = lambda _: None,
+    now: Callable[[], float] = time.monotonic,
+) -> Decision | None:
+    """Compare ``second`` with ``first`` until it is known or the budget is spent.
+
+    ``state`` is filled in place and handed to ``keep`` after every trio. Returns the decision of the
+    last look, or None when there are too few trios for one. Raises what ``start`` raises.
+    """
+    arms = {rule.FIRST: first, rule.NULL: first, rule.SECOND: second}
+    began, before = now(), state.seconds
+    took: list[float] = []
+    while (found := due(state, plan)) is None:
+        spent = now() - began
+        typical = max(took[-3:], default=0.0)
+        if state.trios and spent + typical > plan.budget:
+            break
+        record = trio(arms, start, plan, state)
+        took.append(now() - began - spent)
+        state.trios.append(record)
+        state.seconds = before + now() - began
+        keep(state)
+        progress(Progress(len(state.trios), state.seconds, so_far(state, plan)))
+    if found is None:
+        found = last_look(state, plan)
+    keep(state)
+    return found
+
+
+def due(state: State, plan: Plan) -> Decision | None:
+    """Take the look that is due, if one is; return its decision if that ends the comparison."""
+    trios, looks = len(state.trios), len(state.looks)
+    fresh = not state.looks or state.looks[-1] < trios
+    if fresh and looks < len(rule.LOOKS) and trios < rule.LOOKS[looks][0]:
+        return None
+    found = last_look(state, plan)
+    if found is None:
+        return judge(state, plan, len(rule.LOOKS) - 1, plan.clock) if looks else None
+    known = found.verdict != rule.INCONCLUSIVE or found.distrusted
+    return found if known or len(state.looks) >= len(rule.LOOKS) else None
+
+
+def last_look(state: State, plan: Plan) -> Decision | None:
+    """Spend the next look on what there is; where nothing is new, the last one stands."""
+    if state.looks and state.looks[-1] == len(state.trios):
+        return judge(state, plan, len(state.looks) - 1, plan.clock)
+    if len(state.trios) < rule.FEWEST or len(state.looks) >= len(rule.LOOKS):
+        return None
+    state.looks.append(len(state.trios))
+    return judge(state, plan, len(state.looks) - 1, plan.clock)
+
+
+def so_far(state: State, plan: Plan) -> Decision | None:
+    """Return the interval as the next look would see it; nothing is decided by it."""
+    if len(state.trios) < rule.FEWEST:
+        return None
+    return judge(state, plan, min(len(state.looks), len(rule.LOOKS) - 1), plan.clock)
+
+
+def judge(state: State, plan: Plan, look: int, clock: str) -> Decision:
+    """Judge all trios by ``clock`` as look number ``look``."""
+    effects = [each.effects(clock) for each in state.trios]
+    return rule.decide(effects, look=look, alpha=plan.alpha, margin=plan.margin)
+
+
+def trio(arms: Mapping[str, Arm], start: START, plan: Plan, state: State) -> TrioRecord:
+    """Start a process an arm, let them take turns in blocks, check their results and end them."""
+    number = len(state.trios)
+    chance = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (an order, no secret)
+    workers: dict[str, Worker] = {}
+    try:
+        for arm in chance.sample(sorted(arms), len(arms)):  # nobody is always born first
+            workers[arm] = start(arms[arm])
+        if not state.steps:
+            step = workers[rule.FIRST].facts["step"]
+            state.steps = max(1, round(SAMPLE_SECONDS / max(step, 1e-7)))
+        orders = rule.orders(chance.randrange(2**32), tuple(arms))
+        blocks = tuple(_block(workers, orders, state.steps) for _ in range(plan.blocks))
+        for arm, worker in workers.items():
+            state.facts[arm] = {**worker.facts, **worker.finish()}
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return TrioRecord(blocks, all(worker.facts.get("steady", True) for worker in workers.values()))
+
+
+def _block(
+    workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], steps: int
+) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(arm, *workers[arm].sample(steps))
+        for order in itertools.islice(orders, rule.PALINDROMES)
+        for arm in order
+    )

@@ -1,0 +1,118 @@
+"""What is compared, from text: a workload and its options, or a function in a file of the user's.
+
+transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalassay.errors import UserError
+
+MODES = ("train", "infer")
+DTYPES = ("float32", "bfloat16", "float16")
+DEVICES = ("cpu", "mps", "cuda")
+_NEXT = "write it as in transit-cnn:train:batch=4,threads=1 or bench.py::step"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One thing to run. ``kind`` is "workload" (``name``, ``mode``) or "function" (``file``).
+
+    ``batch`` is in samples. ``malloc`` is "default", or "tuned": glibc then keeps freed memory.
+    ``extra`` asks for that many products of two 64 x 64 matrices besides each step: a slowdown
+    of a size known beforehand, to test a comparison with.
+    """
+
+    kind: str
+    name: str
+    mode: str = "train"
+    function: str = ""
+    batch: int = 4
+    dtype: str = "float32"
+    device: str = "cpu"
+    threads: int = 1
+    malloc: str = "default"
+    extra: int = 0
+
+    def text(self) -> str:
+        """Return it as ``parse`` would read it; options that are as usual are left out."""
+        head = f"{self.name}:{self.mode}" if self.kind == "workload" else self._place()
+        usual = {field.name: field.default for field in dataclasses.fields(Spec)}
+        options = [
+            f"{key}={value}"
+            for key in _OPTIONS
+            if (value := getattr(self, key)) != usual[key] or (key == "batch" and head[-1] != ")")
+            if self.kind == "workload" or key not in _OF_WORKLOADS
+        ]
+        return ":".join([head, ",".join(options)] if options else [head])
+
+    def _place(self) -> str:
+        return f"{self.name}::{self.function}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A spec in an environment: ``python`` is the interpreter, ``folder`` a checkout to run it in."""
+
+    label: str
+    spec: Spec
+    python: str
+    folder: Path | None = None
+
+    def message(self, warm_up: float) -> dict[str, Any]:
+        """Return what the child process needs to build it; ``warm_up`` is in seconds at most."""
+        file = (self.folder or Path()) / self.spec.name
+        return {**dataclasses.asdict(self.spec), "file": str(file.absolute()), "warm_up": warm_up}
+
+
+_NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # and the least they may be
+_WORDS = {"dtype": DTYPES, "device": DEVICES, "malloc": ("default", "tuned")}
+_OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
+_OF_WORKLOADS = ("batch", "dtype", "extra")
+
+
+def parse(text: str) -> Spec:
+    """Read a spec. Raises ``UserError`` that names what is wrong with it."""
+    found = re.fullmatch(r"(?P<file>.+\.py)::(?P<function>\w+)(?::(?P<options>.*))?", text)
+    if found:
+        spec = Spec("function", found["file"], function=found["function"])
+        return _with(spec, found["options"] or "", text)
+    name, *parts = text.split(":")
+    spec = Spec("workload", name)
+    if not name or len(parts) > 2:
+        raise UserError(f"{text!r} is not a workload", _NEXT)
+    if parts and "=" not in parts[0]:
+        mode = parts.pop(0)
+        if mode not in MODES:
+            raise UserError(f"{text!r}: unknown mode {mode!r}", f"choose {' or '.join(MODES)}")
+        spec = dataclasses.replace(spec, mode=mode)
+    if len(parts) > 1:
+        raise UserError(f"{text!r} is not a workload", _NEXT)
+    return _with(spec, parts[0] if parts else "", text)
+
+
+def _with(spec: Spec, options: str, text: str) -> Spec:
+    changes: dict[str, Any] = {}
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key in changes:
+            raise UserError(f"{text!r} says {key} twice", "say it once")
+        if key not in _OPTIONS or (spec.kind == "function" and key in _OF_WORKLOADS):
+            known = [k for k in _OPTIONS if spec.kind == "workload" or k not in _OF_WORKLOADS]
+            raise UserError(f"{text!r}: unknown option {key!r}", f"choose of {', '.join(known)}")
+        if key in _NUMBERS:
+            if not (re.fullmatch("[0-9]{1,7}", value) and int(value) >= _NUMBERS[key]):
+                raise UserError(
+                    f"{text!r}: {key}={value}", f"a whole number of at least {_NUMBERS[key]}"
+                )
+            changes[key] = int(value)
+        elif value not in _WORDS[key]:
+            raise UserError(f"{text!r}: {key}={value}", f"choose of {', '.join(_WORDS[key])}")
+        else:
+            changes[key] = value
+    return dataclasses.replace(spec, **changes)

@@ -1,0 +1,262 @@
+"""The process that does the work of one arm of a comparison; started by ``compare.processes``.
+
+    python compare_child.py FD            serves one arm over the socket FD
+    python compare_child.py FD --nursery  imports torch, then forks a server for each socket sent
+
+It runs beside whatever torch the user's environment has and needs nothing of ours installed there:
+it finds this package by its own place. Messages are JSON, one a line. The clock is read here, right
+around the steps, and the step ends in a synchronize.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_PRODUCT = 64  # the extra work of `extra=N`: N products of two matrices of this size
+
+Step = Callable[[], object]
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the socket whose file descriptor is the first argument."""
+    # Ctrl+C goes to the whole group; the parent decides, and its end closes the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _our_package()
+    wire = socket.socket(fileno=int(arguments[0]))
+    os.dup2(2, 1)  # what the user's code prints must not look like the parent's own output
+    if "--nursery" in arguments:
+        _nursery(wire)
+    else:
+        _serve(wire)
+
+
+def _our_package() -> None:
+    """Make ``import metalassay`` mean this very package, also where another one is installed.
+
+    Its folder's parent must not go on sys.path: that may be a site-packages with another torch.
+    """
+    here = Path(__file__).parent
+    if Path(sys.path[0] or ".").resolve() == here:  # put there because this file is run as a script
+        del sys.path[0]
+    spec = importlib.util.spec_from_file_location(
+        "metalassay", here / "__init__.py", submodule_search_locations=[str(here)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"no package in {here}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["metalassay"] = module
+    spec.loader.exec_module(module)
+
+
+def _nursery(wire: socket.socket) -> None:
+    """Import what takes seconds, once; then give birth. Nothing runs here that starts a thread."""
+    import torch
+
+    torch.set_num_threads(1)
+    importlib.import_module("metalassay.workloads")
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports torch._dynamo
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead need no burying
+    gc.freeze()
+    wire.sendall(b"{}\n")
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(wire, 1, 1)
+        if not message:
+            return
+        pid = os.fork()
+        if pid == 0:
+            wire.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            try:
+                _serve(socket.socket(fileno=descriptors[0]))
+            finally:
+                os._exit(0)
+        os.close(descriptors[0])
+        wire.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+
+
+def _serve(wire: socket.socket) -> None:
+    arm: _Arm | None = None
+    for line in wire.makefile("rb"):
+        message = json.loads(line)
+        try:
+            if "build" in message:
+                arm = _Arm(message["build"])
+                answer = arm.facts
+            elif arm is None:
+                answer = {"error": "asked to work before anything was built"}
+            elif "sample" in message:
+                answer = arm.sample(int(message["sample"]))
+            else:
+                answer = arm.finish()
+        except Exception as error:  # noqa: BLE001  (the user's code may raise anything; it is told)
+            said = str(error).partition("\n")[0]
+            answer = {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            wire.sendall(json.dumps(answer).encode() + b"\n")
+
+
+class _Arm:
+    """A step, warm and ready, with its clocks."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        from metalassay.steady import MOST_STEPS, PAUSE, steady
+
+        self.pause = PAUSE
+        if spec.get("malloc") == "tuned":
+            from metalassay.allocator import tune_malloc
+
+            tune_malloc()
+        self.check: Callable[[], object] | None = None
+        self.wait: Step = lambda: None
+        about = self._workload(spec) if spec["kind"] == "workload" else self._function(spec)
+        on_cpu = spec["device"] == "cpu"
+        self.clock = clock = time.process_time if on_cpu else time.perf_counter
+        seconds: list[float] = []
+        began = time.perf_counter()
+        while not steady(seconds) and len(seconds) < MOST_STEPS:
+            start = clock()
+            self._once()
+            seconds.append(clock() - start)
+            if time.perf_counter() - began > spec["warm_up"] and len(seconds) > 1:
+                break
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # its pauses fall where they like; the parent allows for them between blocks
+        if not on_cpu:
+            self._must_wait(spec["device"])
+        self.usual = sorted(seconds[-10:])[len(seconds[-10:]) // 2]
+        self.worked = time.perf_counter()
+        self.facts = {
+            **about,
+            "warm_up_steps": len(seconds),
+            "steady": steady(seconds),
+            "first_step": seconds[0],
+            "step": self.usual,
+            "python": platform.python_version(),
+            "torch": getattr(sys.modules.get("torch"), "__version__", None),
+            "pid": os.getpid(),
+        }
+
+    def _workload(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        from metalassay import device
+        from metalassay.workloads import make
+
+        torch.set_num_threads(spec["threads"])
+        where = torch.device(spec["device"])
+        built = make(spec["name"], spec["mode"], where, spec["dtype"], spec["batch"])
+        self.step, self.check = _with_extra(built.step, spec["extra"], where), built.check
+        return {
+            "source_hash": built.source_hash,
+            "threads": torch.get_num_threads(),
+            "parameters": built.parameters,
+            "emulated": device.emulated(where),
+            "extra_flop": 2 * _PRODUCT**3 * spec["extra"],
+        }
+
+    def _function(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        path = Path(spec["file"])
+        sys.path.insert(0, str(path.parent))
+        loader = importlib.util.spec_from_file_location(path.stem, path)
+        if loader is None or loader.loader is None:
+            raise ImportError(f"{path.name} is not a Python file")
+        module = importlib.util.module_from_spec(loader)
+        sys.modules[path.stem] = module
+        loader.loader.exec_module(module)
+        function = getattr(module, spec["function"])
+        if "torch" in sys.modules:
+            import torch
+
+            torch.set_num_threads(spec["threads"])
+            if spec["device"] != "cpu":
+                from metalassay.device import synchronize
+
+                where = torch.device(spec["device"])
+                self.wait = lambda: synchronize(where)
+        made = function()  # a step, or what makes one: then it gives back something to call
+        self.step = made if callable(made) else function
+        return {"threads": spec["threads"], "emulated": False}
+
+    def _must_wait(self, kind: str) -> None:
+        """Refuse a step after which the device is still busy: its time would be none."""
+        import torch
+
+        from metalassay.device import synchronize
+        from metalassay.timing import best
+
+        found = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
+        if not found.waited:
+            raise RuntimeError(
+                f"after a step of {found.wall * 1e3:.2f} ms {kind} still worked for "
+                f"{found.left * 1e3:.2f} ms: the step does not wait for the device"
+            )
+
+    def _once(self) -> None:
+        self.step()
+        self.wait()
+
+    def sample(self, steps: int) -> dict[str, Any]:
+        """Time ``steps`` steps; after a rest, some are done first that do not count."""
+        warmed = 0
+        if time.perf_counter() - self.worked > self.pause:
+            # Caches are warm after a step; a GPU's clock and memory may need a few.
+            for _ in range(1 if self.clock is time.process_time else 5):
+                start = self.clock()
+                self._once()
+                warmed += 1
+                if self.clock() - start < 1.1 * self.usual:
+                    break
+        wall, cpu = time.perf_counter(), time.process_time()
+        for _ in range(steps):
+            self._once()
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        self.worked = time.perf_counter()
+        return {"wall": wall / steps, "cpu": cpu / steps, "warmed": warmed}
+
+    def finish(self) -> dict[str, Any]:
+        """Check that what was timed was right, and say how much memory it took."""
+        if self.check is not None:
+            self.check()
+        peak = None
+        with contextlib.suppress(ImportError):  # not on Windows
+            import resource
+
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            peak *= 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+        return {"peak_rss": peak}
+
+
+def _with_extra(step: Step, products: int, device: Any) -> Step:
+    """Add real work to a step: the product of two 64 x 64 matrices, ``products`` times."""
+    if not products:
+        return step
+    import torch
+
+    left = torch.rand(_PRODUCT, _PRODUCT, device=device)
+    out = torch.empty_like(left)
+
+    def more() -> None:
+        with torch.no_grad():
+            for _ in range(products):
+                torch.mm(left, left, out=out)
+        step()  # last, as it waits for the device
+
+    return more
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,218 @@
+"""Under which conditions a number was taken: load, power, heat, memory, threads, allocator.
+
+``observe`` looks once; ``marks`` compares a look before with one after and says, in sentences, what
+makes the number between them doubtful. What a system does not tell stays None and is never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+ALLOCATORS = (
+    "MALLOC_",  # glibc's MALLOC_TRIM_THRESHOLD_ and its kin
+    "Malloc",  # macOS's MallocNanoZone and its kin
+    "GLIBC_TUNABLES",
+    "LD_PRELOAD",
+    "PYTORCH_ALLOC_CONF",
+    "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_MPS_HIGH_WATERMARK_RATIO",
+    "PYTORCH_MPS_LOW_WATERMARK_RATIO",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING",
+)
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_WAIT_POLICY")
+
+_BUSY, _STOLEN, _DRIFT = 1.25, 0.02, 0.10  # parts of: the cores, the processors' time, a step
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What one look found; None where the system does not tell.
+
+    ``load`` is that of the last minute. ``power_mode`` is macOS's "low power" or "normal", or
+    Linux's frequency governor. ``battery`` is a part of 1 and only there where the machine runs on
+    it. ``speed_limit`` is the part of full speed that heat leaves (1 is all of it). ``pressure`` is
+    the memory's: "normal", "warning", "critical". ``swapped`` counts bytes swapped in and out since
+    the start of the system, ``stolen`` the seconds that a hypervisor gave to other guests. ``niceness``
+    is the scheduler's, 0 as usual. ``background`` is macOS's quality of service that keeps a process
+    on the efficiency cores.
+    """
+
+    load: float | None
+    cores: int | None
+    power_mode: str | None
+    battery: float | None
+    speed_limit: float | None
+    temperature: float | None
+    available_bytes: int | None
+    pressure: str | None
+    swapped: int | None
+    stolen: float | None
+    niceness: int | None
+    background: bool | None
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields for a result file."""
+        return asdict(self)
+
+
+def observe() -> Conditions:
+    """Look at this machine now; takes some ten milliseconds. Never raises."""
+    mac = sys.platform == "darwin"
+    memory = psutil.virtual_memory()
+    return Conditions(
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        cores=psutil.cpu_count(),
+        power_mode=parse_power_mode(_output("pmset", "-g")) if mac else _governor(),
+        battery=_battery(),
+        speed_limit=parse_thermal(_output("pmset", "-g", "therm")) if mac else _speed_limit(),
+        temperature=_temperature(),
+        available_bytes=memory.available,
+        pressure=(
+            parse_pressure_level(_output("sysctl", "-n", "kern.memorystatus_vm_pressure_level"))
+            if mac
+            else parse_psi(_text(Path("/proc/pressure/memory")))
+        ),
+        swapped=_swapped(),
+        stolen=getattr(psutil.cpu_times(), "steal", None),
+        niceness=psutil.Process().nice() if os.name == "posix" else None,
+        background=_background() if mac else None,
+        environment={
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name in THREADS or name.startswith(ALLOCATORS)
+        },
+    )
+
+
+def marks(before: Conditions, after: Conditions, seconds: float) -> Iterator[str]:
+    """Yield what makes a number doubtful that was taken, in ``seconds``, between two looks."""
+    for name, value in (("before", before.speed_limit), ("after", after.speed_limit)):
+        if value is not None and value < 1:
+            yield f"throttled: {name} it the processor ran at {value:.0%} of its speed"
+    if before.power_mode != after.power_mode:
+        yield f"the power mode changed from {before.power_mode} to {after.power_mode}"
+    elif after.power_mode in ("low power", "powersave"):
+        yield f"the power mode is {after.power_mode}"
+    if before.battery is not None or after.battery is not None:
+        yield "on battery: the system saves power"
+    if after.load is not None and after.cores and after.load > _BUSY * after.cores:
+        yield f"busy: a load of {after.load:.1f} on {after.cores} processors"
+    if before.stolen is not None and after.stolen is not None and after.cores and seconds > 0:
+        share = (after.stolen - before.stolen) / seconds / after.cores
+        if share > _STOLEN:
+            yield f"the hypervisor gave {share:.0%} of the processors' time to others"
+    if before.swapped is not None and after.swapped is not None:
+        moved = (after.swapped - before.swapped) / 2**20
+        if moved > 1:
+            yield f"{moved:,.0f} MB were swapped"
+    if after.pressure in ("warning", "critical"):
+        yield f"memory pressure: {after.pressure}"
+    if after.background:
+        yield "in the background: macOS keeps this process on the efficiency cores"
+    if after.niceness:
+        yield f"niceness {after.niceness}: the scheduler prefers others"
+
+
+def drifted(by: float) -> str | None:
+    """Return a sentence when a run got slower, or faster, by more than 10 % from start to end.
+
+    ``by`` is what ``steady.drift`` returns.
+    """
+    if abs(by) <= _DRIFT:
+        return None
+    return f"drifted: the last third of the rounds took {by:+.0%} compared with the first third"
+
+
+def parse_power_mode(text: str) -> str | None:
+    """Read `pmset -g`: "lowpowermode 1" is "low power"."""
+    found = re.search(r"^\s*lowpowermode\s+([01])", text, re.MULTILINE)
+    return None if found is None else ("normal", "low power")[int(found[1])]
+
+
+def parse_thermal(text: str) -> float | None:
+    """Read `pmset -g therm`: CPU_Speed_Limit in percent; a note that nothing was recorded is 1."""
+    found = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
+    if found:
+        return int(found[1]) / 100
+    return 1.0 if "No thermal warning level has been recorded" in text else None
+
+
+def parse_pressure_level(text: str) -> str | None:
+    """Read macOS's kern.memorystatus_vm_pressure_level: 1, 2 or 4."""
+    return {"1": "normal", "2": "warning", "4": "critical"}.get(text.strip())
+
+
+def parse_psi(text: str) -> str | None:
+    """Read Linux's /proc/pressure/memory: the part of the last 10 s in which tasks stood still."""
+    found = re.search(r"^full avg10=([\d.]+)", text, re.MULTILINE)
+    if found is None:
+        return None
+    share = float(found[1])
+    return "normal" if share < 1 else "warning" if share < 10 else "critical"
+
+
+def _governor() -> str | None:
+    root = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+    return _text(root / "scaling_governor").strip() or None
+
+
+def _speed_limit() -> float | None:
+    """Return scaling_max_freq over what the processor can do: heat daemons lower it."""
+    root = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+    limit, most = (_text(root / name).strip() for name in ("scaling_max_freq", "cpuinfo_max_freq"))
+    return int(limit) / int(most) if limit.isdecimal() and most.isdecimal() and int(most) else None
+
+
+def _temperature() -> float | None:
+    if not hasattr(psutil, "sensors_temperatures"):  # macOS, Windows
+        return None
+    sensors = psutil.sensors_temperatures().values()
+    found = [each.current for group in sensors for each in group if each.current]
+    return max(found, default=None)
+
+
+def _battery() -> float | None:
+    found = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    return None if found is None or found.power_plugged is not False else found.percent / 100
+
+
+def _swapped() -> int | None:
+    try:
+        swap = psutil.swap_memory()
+    except (OSError, RuntimeError):  # a container may hide the counters
+        return None
+    return int(swap.sin + swap.sout)
+
+
+def _background() -> bool | None:
+    """Whether macOS runs this process in the background; getpriority(2) then says 1."""
+    darwin_process = 4  # PRIO_DARWIN_PROCESS of sys/resource.h
+    try:
+        return os.getpriority(darwin_process, 0) == 1
+    except OSError:
+        return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(  # noqa: S603  (names of macOS's own tools, no shell)
+            command, capture_output=True, text=True, timeout=5, check=False
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,122 @@
+"""The largest batch that fits, found by trying: doubling, then bisection, each try in its own process.
+
+What ends a try is survived: an exception that says "out of memory", a process that is killed, one that
+takes too long. The bound is the machine's own memory pressure, not a guess: a try is ended when less
+than a tenth of the memory is left, before the system starts to swap or to kill others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from metalassay.compare.processes import Processes
+from metalassay.compare.specs import Arm, Spec
+from metalassay.errors import UserError
+
+LEFT = 0.10
+"""Part of the memory below which a try is ended."""
+CLOSE = 1.05  # the smallest batch that fails is at most this many times the largest that fits
+MOST = 2**20
+_LOOK_EVERY = 0.1  # seconds
+# MPS's message, the CPU allocator's, CUDA's, numpy's and mmap's; accelerate missed the first for years
+# (https://github.com/huggingface/accelerate/issues/4226).
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|cannot allocate memory|MemoryError"
+    r"|Invalid buffer size|bad_alloc",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Try:
+    """One batch size: whether it fitted, its peak of resident memory in bytes, or why it did not."""
+
+    batch: int
+    fits: bool
+    peak_rss: int | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """``largest`` is 0 where not even a batch of 1 fits; ``limit`` is the smallest seen to fail.
+
+    ``limit`` is None where nothing failed up to the most that was asked for.
+    """
+
+    largest: int
+    limit: int | None
+    tries: tuple[Try, ...]
+
+
+def search(attempt: Callable[[int], Try], *, most: int = MOST, start: int = 1) -> Found:
+    """Double from ``start`` until ``attempt`` fails, then bisect until the answer is close."""
+    tries: list[Try] = []
+    fits, fails, batch = 0, None, min(start, most)
+    while True:
+        tries.append(attempt(batch))
+        if tries[-1].fits:
+            fits = batch
+            if batch >= most:
+                break
+        else:
+            fails = batch
+        if fails is None:
+            batch = min(2 * batch, most)
+        elif fails - fits <= 1 or fails <= CLOSE * fits:
+            break
+        else:
+            batch = (fits + fails) // 2
+    return Found(fits, fails, tuple(tries))
+
+
+def attempt(spec: Spec, batch: int) -> Try:
+    """Build the workload with ``batch`` in a process of its own and do two steps or more.
+
+    Raises ``UserError`` when it fails for another reason than memory.
+    """
+    arm = Arm(f"batch {batch}", dataclasses.replace(spec, batch=batch), sys.executable)
+    pressed = threading.Event()
+    done = threading.Event()
+    with Processes(fresh=True) as processes:
+
+        def watch() -> None:
+            while not done.wait(_LOOK_EVERY):
+                memory = psutil.virtual_memory()
+                if memory.available < LEFT * memory.total:
+                    pressed.set()
+                    processes.kill()
+                    return
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            worker = processes.start(arm)
+            worker.sample(1)
+            peak = worker.finish().get("peak_rss")
+        except UserError as error:
+            return Try(batch, False, None, reason(error, pressed=pressed.is_set()))
+        finally:
+            done.set()
+            watcher.join()
+    return Try(batch, True, int(peak) if peak else None)
+
+
+def reason(error: UserError, *, pressed: bool) -> str:
+    """Return why a try failed, in words; raise the error again when it was not for memory."""
+    if pressed:
+        return f"memory pressure: less than {LEFT:.0%} of the memory was left"
+    if "its process ended" in error.message:
+        return "its process was killed or crashed"
+    if "no answer within" in error.message:
+        return "it took too long"
+    if _NO_MEMORY.search(error.message):
+        return error.message.partition(": ")[2]
+    raise error

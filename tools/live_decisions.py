@@ -1,0 +1,93 @@
+"""Live decisions in numbers: the same code against itself, and against itself with more work.
+
+    python tools/live_decisions.py transit-cnn:train --extra 44 --decisions 60 --budget 30
+    python tools/live_decisions.py gpt-tiny:train --extra 12 --decisions 20 --budget 120
+
+Every decision is a whole `metalassay compare` with a seed of its own. A/A and more work take turns.
+Each is a line of the file as soon as it is there, so that a run can be stopped and continued; then
+the rates, with the 95 % interval of Clopper and Pearson. `--extra` is in products of two 64 x 64
+matrices a step; `tools/record_noise.py` measures how many take 3 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from metalassay.compare import compare, rule, specs, student
+
+
+def main() -> None:
+    """Decide, keep, count."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("spec")
+    parser.add_argument("--extra", type=int, required=True, help="products that B does more")
+    parser.add_argument("--decisions", type=int, default=60, help="of each kind")
+    parser.add_argument("--budget", type=float, default=30, help="seconds for each")
+    parser.add_argument("--file", type=Path, help="default: reports/live/SPEC.jsonl")
+    options = parser.parse_args()
+    spec = specs.parse(options.spec).text()
+    more = f"{spec},extra={options.extra}"
+    file = options.file or Path(
+        "reports", "live", spec.replace(":", "-").replace(",", "-") + ".jsonl"
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    try:
+        for seed in range(options.decisions):
+            for second in (spec, more):
+                if any((each["b"], each["seed"]) == (second, seed) for each in done):
+                    continue
+                began = time.monotonic()
+                found = compare(spec, second, budget=options.budget, seed=seed)
+                if found.interrupted:
+                    raise KeyboardInterrupt
+                taken = {
+                    "b": second,
+                    "seed": seed,
+                    "verdict": found.verdict,
+                    "seconds": round(time.monotonic() - began, 1),
+                    "trios": found.trios,
+                    "ratio": found.decision and found.decision.ratio,
+                    "distrusted": bool(found.decision and found.decision.distrusted),
+                    "notes": found.notes,
+                }
+                done.append(taken)
+                with file.open("a") as stream:
+                    stream.write(json.dumps(taken) + "\n")
+                print(
+                    f"{len(done)}: {second}: {found.verdict}, {taken['seconds']} s", file=sys.stderr
+                )
+    except KeyboardInterrupt:
+        print("interrupted: what is done is kept", file=sys.stderr)
+    for second, wrong, name in (
+        (spec, (rule.SLOWER, rule.FASTER), "called different"),
+        (more, (rule.SLOWER,), "seen"),
+    ):
+        print(summary([each for each in done if each["b"] == second], wrong, f"{second}: {name}"))
+
+
+def summary(done: list[dict[str, Any]], words: tuple[str, ...], name: str) -> str:
+    """Return a line on the decisions of one kind."""
+    if not done:
+        return f"{name}: no decision"
+    hits = sum(each["verdict"] in words for each in done)
+    low, high = student.clopper_pearson(hits, len(done))
+    counts = collections.Counter(each["verdict"] for each in done)
+    seconds = [each["seconds"] for each in done]
+    said = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+    return (
+        f"{name} {hits} of {len(done)} = {hits / len(done):.1%} [{low:.1%}, {high:.1%}]; {said};"
+        f" distrusted {sum(each['distrusted'] for each in done)};"
+        f" {statistics.median(seconds):.0f} s in the middle, {max(seconds):.0f} s at most"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Record the noise of real comparisons, to replay: the same three times, and once with 3 % more work.
+
+    python tools/record_noise.py cnn.json transit-cnn:train --trios 40
+    python tools/record_noise.py gpt.json gpt-tiny:train --trios 20 --wait 60
+
+First the number of extra matrix products that take 3 % of a step is measured, by CPU time and as a
+median of many turns. Times are kept in whole microseconds a step; what is done is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from metalassay import hardware, versions
+from metalassay.compare import replay, rule, running, specs
+from metalassay.compare.processes import Processes
+from metalassay.compare.specs import Arm
+from metalassay.files import write_atomically
+
+SHARE = 0.03
+TRIAL = 300  # products, to find out how long one takes
+
+
+def calibrate(processes: Processes, spec: specs.Spec) -> int:
+    """Return how many products take 3 % of a step's CPU time."""
+    plain = processes.start(Arm("A", spec, sys.executable))
+    loaded = processes.start(Arm("B", dataclasses.replace(spec, extra=TRIAL), sys.executable))
+    steps = max(1, round(running.SAMPLE_SECONDS / plain.facts["step"]))
+    ratios = []
+    for _ in range(150):
+        before, more, after = (
+            plain.sample(steps)[1],
+            loaded.sample(steps)[1],
+            plain.sample(steps)[1],
+        )
+        ratios.append(more / ((before + after) / 2) - 1)
+    plain.close()
+    loaded.close()
+    return max(1, round(SHARE * TRIAL / statistics.median(ratios)))
+
+
+def main() -> None:
+    """Record and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("spec", help="as in: metalassay compare SPEC SPEC")
+    parser.add_argument("--trios", type=int, default=40)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--extra", type=int, help="products to add (default: measure 3 %%)")
+    parser.add_argument("--wait", type=float, default=0, help="seconds between trios")
+    options = parser.parse_args()
+    spec = specs.parse(options.spec)
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with Processes() as processes:
+        extra = options.extra or calibrate(processes, spec)
+        print(f"{extra} products are {SHARE:.0%} of a step", file=sys.stderr)
+        first = Arm("A", spec, sys.executable)
+        more = Arm("B", dataclasses.replace(spec, extra=extra), sys.executable)
+        plan = running.Plan(clock="cpu", blocks=options.blocks, seed=int(time.time()))
+        state = running.State()
+        arms = {"A": first, "a": first, "b": first, "B": more}
+        try:
+            for number in range(options.trios):
+                state.trios.append(running.trio(arms, processes.start, plan, state))
+                text = json.dumps(document(state, spec, extra, started), indent=0)
+                write_atomically(options.file, text + "\n")
+                print(f"\r{number + 1} of {options.trios}", end="", file=sys.stderr, flush=True)
+                time.sleep(options.wait)
+        except KeyboardInterrupt:
+            print("\ninterrupted: what there is is kept", file=sys.stderr)
+    for clock in ("cpu", "wall") if len(state.trios) > 1 else ():
+        for name in ("b", "B"):
+            parts = {"A": rule.FIRST, "a": rule.NULL, name: rule.SECOND}
+            trios = [replay.of_arms(each.blocks, parts) for each in state.trios]
+            values = [rule.trio_effects(each, clock)[0] for each in trios]
+            sd = statistics.stdev(values)
+            print(
+                f"{clock}: {name} over A {rule.percent(statistics.fmean(values))}, sd of trios {sd:.2%}"
+            )
+
+
+def document(state: running.State, spec: specs.Spec, extra: int, started: str) -> dict[str, Any]:
+    """Lay the recording out: per trio a text of blocks, per block six timings as arm,wall,cpu."""
+
+    def line(trio: running.TrioRecord) -> str:
+        return ";".join(
+            " ".join(f"{s.arm}{s.wall * 1e6:.0f},{s.cpu * 1e6:.0f}" for s in block)
+            for block in trio.blocks
+        )
+
+    return {
+        "schema": "metalassay.noise/1",
+        "what": f"{spec.text()}; arms A, a and b (the same) and B (with extra={extra}); microseconds "
+        "a step by the wall's clock and of CPU time; a line is four processes side by side",
+        "recorded": started,
+        "machine": hardware.describe(hardware.probe(gpu_too=False)),
+        "versions": versions.installed(("torch", "metalassay")),
+        "steps": state.steps,
+        "groups": [line(each) for each in state.trios],
+    }
+
+
+if __name__ == "__main__":
+    main()
