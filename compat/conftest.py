@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import mps_processes
 import pytest
 
 from metalassay import bugs, matrix, versions
@@ -37,10 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
         version_set = matrix.get(config.rootpath, config.getoption("--set"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
-    if mps_processes.emulated():
+    if config.pluginmanager.hasplugin("metalassay-emulated-mps"):
         # The tests of MPS try out their own code here; what they find is nobody's verdict.
         if config.getoption("--verdicts"):
-            raise pytest.UsageError("an emulated mps gives no verdicts: leave --verdicts out")
+            raise pytest.UsageError(
+                "--verdicts: this mps is emulated, and a verdict would not say so"
+            )
         return
     recorder = Recorder(
         config,
