@@ -248,7 +248,7 @@ def judge(
         if draft:
             print(f'[[row]]\nop = "{op}"\nwhat = "{what}"\nclass = ""\nwhy = {json.dumps(details)}')
         else:
-            print(red(f"unexplained: {op}: {what}: {'; '.join(details)}"))
+            print(red(f"unexplained: {op}: {what}: {'; '.join(details) or 'nothing fails'}"))
     gone = sorted(explained - found.keys()) if whole else []
     for op, what in gone:
         print(red(f"explained, and not so any more: {op}: {what}"))
