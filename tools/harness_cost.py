@@ -37,9 +37,9 @@ def by_hand() -> float:
 
 def by_harness() -> float:
     """Time the calls as `benchmarks/` does: a round of pytest-benchmark for each call."""
-    maker: Any = BenchmarkFixture  # its runner is not public, and has no types
+    fixture: Any = BenchmarkFixture  # its runner has no annotations, and needs two fields of it
     holder = SimpleNamespace(_timer=time.process_time, _disable_gc=False)
-    run = maker._make_runner(holder, step, (), {})
+    run = fixture._make_runner(holder, step, (), {})
     return statistics.fmean(run(None)[0] for _ in range(CALLS))
 
 

@@ -128,8 +128,16 @@ def compare(
         before, began = conditions.observe(), time.monotonic()
         with Processes(fresh=fresh) as processes:
             try:
+                processes.prepare(first, second)
+                left = plan.budget - (time.monotonic() - began)
                 decision = running.run(
-                    first, second, processes.start, plan, state, progress=progress, keep=keep
+                    first,
+                    second,
+                    processes.start,
+                    dataclasses.replace(plan, budget=max(left, 0.0)),
+                    state,
+                    progress=progress,
+                    keep=keep,
                 )
             except KeyboardInterrupt:
                 interrupted = True

@@ -86,6 +86,7 @@ class Processes:
             process: subprocess.Popen[bytes] | None = None
             pid = None
             if self.forks(arm):
+                self.prepare(arm)
                 pid = self._fork(theirs)
             else:
                 process = _spawn(arm, theirs)
@@ -94,8 +95,9 @@ class Processes:
         worker.build()
         return worker
 
-    def _fork(self, theirs: socket.socket) -> int:
-        if self._nursery is None:
+    def prepare(self, *arms: Arm) -> None:
+        """Import torch now where any of ``arms`` will be forked, so that no trio has to wait for it."""
+        if self._nursery is None and any(map(self.forks, arms)):
             wire, end = socket.socketpair()
             with end:
                 process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
@@ -106,6 +108,10 @@ class Processes:
                 )
             self._nursery = process, wire
             _read(wire, _BIRTH, "torch could not be imported")
+
+    def _fork(self, theirs: socket.socket) -> int:
+        if self._nursery is None:
+            raise RuntimeError("forked before it was prepared")
         _, wire = self._nursery
         socket.send_fds(wire, [b"x"], [theirs.fileno()])
         return int(_read(wire, _BIRTH, "no process could be forked")["pid"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def run(
     took: list[float] = []
     while (found := due(state, plan)) is None:
         spent = now() - began
-        typical = max(took[-3:], default=0.0)
+        typical = statistics.median(took[-3:]) if took else 0.0
         if state.trios and spent + typical > plan.budget:
             break
         record = trio(arms, start, plan, state)
