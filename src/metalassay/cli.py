@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
+from metalassay import __version__, cli_claims, cli_doctor, cli_ops, cli_preflight
 from metalassay.errors import UserError
 
 
@@ -123,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_ops.add(commands)
     cli_preflight.add(commands)
+    cli_claims.add(commands)
 
     report = commands.add_parser(
         "report",
