@@ -83,6 +83,24 @@ def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
     assert not isinstance(raised.value, RuntimeError)
 
 
+@pytest.mark.slow
+def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
+    import torch
+
+    from metalassay import claim_arithmetic, counting, workloads
+
+    of = {
+        "train": (claim_arithmetic.TRAIN_FLOP, claim_arithmetic.TRAIN_BYTES),
+        "infer": (claim_arithmetic.INFER_FLOP, claim_arithmetic.INFER_BYTES),
+    }
+    for mode, (flop, (least, most)) in of.items():
+        work = workloads.make("transit-cnn", mode, torch.device("cpu"), "float32", 64)
+        counted = counting.count(work.step)
+        assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
+        # Versions of torch cut the work into operators differently.
+        assert 0.9 * least < counted.bytes / 64 < 1.1 * most
+
+
 def half_of_a_model(device: str, dtype: str, around: str = "") -> str:
     """Return a program that runs a layer under autocast and the next one, unless told, without."""
     code = HALF_OF_A_MODEL.replace("{around}", around)

@@ -16,15 +16,24 @@ def says(claim_id: str, *words: str) -> None:
 
 
 def test_share_of_bandwidth_at_the_guides_speeds() -> None:
+    def between(counts: tuple[float, float], samples_s: float, gb_s: float) -> str:
+        shares = [arithmetic.share_of_bandwidth(samples_s, each, gb_s) for each in counts]
+        return " to ".join(f"{100 * share:.0f}" for share in shares)
+
     train, infer = arithmetic.TRAIN_BYTES, arithmetic.INFER_BYTES
-    shares = (
-        arithmetic.share_of_bandwidth(2850, train, 120),
-        arithmetic.share_of_bandwidth(5420, train, 273),
-        arithmetic.share_of_bandwidth(12500, infer, 120),
-        arithmetic.share_of_bandwidth(18750, infer, 273),
+    says("bandwidth-utilisation", f"{between(train, 2850, 120)} % (M4)")
+    says("bandwidth-utilisation", f"{between(train, 5420, 273)} % (M4 Pro) in training")
+    says(
+        "bandwidth-utilisation", f"{between(infer, 12500, 120)} and {between(infer, 18750, 273)} %"
     )
-    assert [round(100 * share, 1) for share in shares] == [18.1, 15.2, 32.5, 21.4]
-    says("bandwidth-utilisation", "18 and 15 %", "32.5 and 21.4 %")
+
+
+def test_implied_gflop_s_of_the_guides_speeds_are_within_both_gpus() -> None:
+    train = [arithmetic.implied_gflop_s(s, arithmetic.TRAIN_FLOP) for s in (2850, 5420)]
+    infer = [arithmetic.implied_gflop_s(s, arithmetic.INFER_FLOP) for s in (12500, 18750)]
+    says("train-samples-per-second", " and ".join(f"{each:.0f}" for each in train))
+    says("inference-samples-per-second", " and ".join(f"{each:.0f}" for each in infer))
+    assert max(train + infer) < 1000 * 2.9  # the least that somebody measured on an M4's GPU
 
 
 def test_bytes_per_sample_differ_between_the_two_macs_whatever_the_model() -> None:

@@ -1,22 +1,29 @@
 """The arithmetic that decides some claims of the guides: pure functions of the guides' own numbers.
 
-Bytes and activations of the two-branch CNN are counted as ``metalassay.counting`` does, float32,
-batch 64: every tensor in and out of every operator, so an upper bound on memory traffic.
+Operations and bytes are those of our two-branch CNN, since guide 002 does not define its own: float32,
+batch 64. Bytes are an upper bound on memory traffic: every tensor in and out of every operator.
 """
 
 from __future__ import annotations
 
 import math
 
-TRAIN_BYTES, INFER_BYTES = 7.64e6, 3.12e6
-"""Memory traffic of one sample of ``TwoBranchCNN`` in bytes; guide 002 does not define its own."""
+TRAIN_BYTES, INFER_BYTES = (7.64e6, 8.27e6), (3.12e6, 3.40e6)
+"""Bytes that a sample moves: the least and the most of two counts, the latter ``counting.count``."""
+TRAIN_FLOP, INFER_FLOP = 67.15e6, 22.70e6
+"""Operations of a sample."""
 SAVED_BYTES = 1.63e6
-"""What one sample of it keeps for the backward pass, in bytes."""
+"""Bytes that a sample keeps for the backward pass."""
 
 
 def share_of_bandwidth(samples_s: float, bytes_per_sample: float, bandwidth_gb_s: float) -> float:
     """Return the part of the memory bandwidth (10**9 bytes a second) that a speed uses; 1 is all."""
     return samples_s * bytes_per_sample / (bandwidth_gb_s * 1e9)
+
+
+def implied_gflop_s(samples_s: float, flop_per_sample: float) -> float:
+    """Return the arithmetic that a speed implies, in 10**9 operations a second."""
+    return samples_s * flop_per_sample / 1e9
 
 
 def bytes_per_sample(share: float, bandwidth_gb_s: float, samples_s: float) -> float:
