@@ -152,7 +152,7 @@ def test_a_file_that_is_no_record_is_a_warning(content: bytes, tmp_path: Path) -
         ([1.1] * 11 + [0.9], "more"),
         ([1.1] * 10 + [0.9] * 2, "no difference seen"),
         ([1.01] * 12, "no difference seen"),
-        ([1.1] * 10, "no difference seen"),
+        ([1.1] * 10, "too few rounds to say"),
     ],
 )
 def test_a_difference_is_called_one_only_when_the_rounds_agree(

@@ -27,8 +27,8 @@ import psutil
 import torch
 from torch import nn
 
+from metalassay import counting, hardware, versions, workloads
 from metalassay import device as devices
-from metalassay import hardware, versions, workloads
 from metalassay.claim_evidence import Comparison, compare
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
@@ -106,8 +106,18 @@ def kernels(device: torch.device) -> dict[str, Arm]:
     """Are the guide's kernel sizes faster than others?"""
 
     def variant(wide: tuple[int, int, int], narrow: tuple[int, int, int]) -> Arm:
-        config = TwoBranchCNNConfig(global_kernels=wide, local_kernels=narrow)
-        return timed(training(device, lambda: TwoBranchCNN(config)))
+        def build() -> nn.Module:
+            return TwoBranchCNN(TwoBranchCNNConfig(global_kernels=wide, local_kernels=narrow))
+
+        # Larger kernels do more work: what compares is the work done in a second.
+        flop = counting.count(training(torch.device("cpu"), build)).flop
+        arm = timed(training(device, build))
+
+        def rated() -> Figures:
+            took = arm()
+            return {**took, "GFLOP/s": flop / took["milliseconds a step"] / 1e6}
+
+        return rated
 
     own = {"7,5,5 and 5,3,3": variant((7, 5, 5), (5, 3, 3))}
     return own | {f"all {k}": variant((k, k, k), (k, k, k)) for k in (3, 5, 7, 9)}

@@ -19,7 +19,7 @@ class Comparison:
     """An arm of an experiment against its base, in one figure.
 
     ``ratio`` is the median over rounds of arm / base, ``low`` and ``high`` the extremes. ``word`` is
-    "more", "less" or "no difference seen", of the arm.
+    "more", "less", "no difference seen" or "too few rounds to say", of the arm.
     """
 
     base: str
@@ -60,7 +60,7 @@ def compare(
     """Compare two arms round by round; the sequences belong together and hold no zero."""
     ratios = [a / b for a, b in zip(of_arm, of_base, strict=True)]
     ratio = statistics.median(ratios)
-    word = "no difference seen"
+    word = "no difference seen" if len(ratios) >= ENOUGH else "too few rounds to say"
     for side, sign in (("more", 1), ("less", -1)):
         agree = sum(sign * (each - 1) > 0 for each in ratios)
         if len(ratios) >= ENOUGH and agree >= len(ratios) - 1 and sign * (ratio - 1) > SMALLEST:
