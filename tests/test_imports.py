@@ -14,6 +14,7 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 
 # Measuring: these import torch or the libraries under test. Everything else reads.
 MEASURING = {
+    "claim_arms",
     "counting",
     "device",
     "guard",
