@@ -1,6 +1,6 @@
 """Environment variables and settings that guides recommend for a Mac: what they really do.
 
-Each row of claims.toml names its test here. What can be decided without a Mac is; variables are
+Rows of claims/ name their tests here. What can be decided without a Mac is; variables are
 read when torch is imported or first used, so each setting gets a process of its own.
 """
 

@@ -15,6 +15,7 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 # Measuring: these import torch or the libraries under test. Everything else reads.
 MEASURING = {
     "compare_child",
+    "claim_arms",
     "counting",
     "device",
     "guard",

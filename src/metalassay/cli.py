@@ -13,6 +13,7 @@ from pathlib import Path
 
 from metalassay import (
     __version__,
+    cli_claims,
     cli_compare,
     cli_doctor,
     cli_loader,
@@ -138,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     cli_preflight.add(commands)
     cli_run.add(commands)
     cli_selftest.add(commands)
+    cli_claims.add(commands)
 
     report = commands.add_parser(
         "report",

@@ -1,0 +1,233 @@
+"""Claims of guides about torch, decided on any machine unless the test's name says otherwise.
+
+Each row of claims/ names its test. The guides' settings are taken over, their code is not.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import inspect
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mps_processes
+import pytest
+
+from metalassay import versions
+
+if "torch" not in versions.installed():
+    pytest.skip("torch is not installed", allow_module_level=True)
+
+HALF_OF_A_MODEL = """
+import torch
+branch, hidden = torch.nn.Linear(8, 8).to(d), torch.nn.Linear(8, 4).to(d)
+x = torch.ones(2, 8, device=d)
+with torch.autocast(d, dtype=dtype): x = branch(x)
+{around}hidden(x)
+"""
+SAME_TYPE = "must have the same dtype|[Ee]xpected.*dtype|scalar type"
+
+
+def test_uv_reads_which_python_to_prefer() -> None:
+    # What stands in the path may be a script that starts the program.
+    places = [shutil.which("uv"), Path(sys.base_prefix, "bin", "uv")]
+    found = [Path(place).read_bytes() for place in places if place and Path(place).is_file()]
+    programs = [each for each in found if b"UV_CONCURRENT_DOWNLOADS" in each]
+    if not programs:
+        pytest.skip("no uv here that is a program")
+    for variable in (b"UV_PYTHON_PREFERENCE", b"only-managed"):
+        assert all(variable in each for each in programs)
+
+
+def test_tokenizers_read_whether_to_run_in_parallel() -> None:
+    spec = importlib.util.find_spec("tokenizers")
+    if spec is None or spec.origin is None:
+        pytest.skip("tokenizers is not installed")
+    library = b"".join(
+        path.read_bytes()
+        for path in Path(spec.origin).parent.iterdir()
+        if path.suffix in {".so", ".pyd"}
+    )
+    assert b"TOKENIZERS_PARALLELISM" in library
+    assert b"Disabling parallelism to avoid deadlocks" in library
+
+
+def test_the_guides_monitor_reads_what_macos_prints() -> None:
+    if sys.platform != "darwin":
+        pytest.skip(f"asks macOS's top and memory_pressure; this is {platform.system()}")
+
+    def line(words: str, *command: str) -> list[str]:
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(each for each in said.splitlines() if words in each).split()
+
+    usage = line("CPU usage", "/usr/bin/top", "-l", "1", "-s", "0")
+    assert usage[2].endswith("%")
+    assert usage[3].startswith("user")
+    free = line("System-wide memory free percentage", "/usr/bin/memory_pressure")
+    assert free[4].endswith("%")
+    assert 0 <= int(free[4].rstrip("%")) <= 100
+
+
+def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
+    import torch
+
+    from metalassay.models.two_branch_cnn import TwoBranchCNN
+
+    with pytest.raises(TypeError) as raised:
+        TwoBranchCNN()(torch.zeros(2, 1, 201))
+    assert not isinstance(raised.value, RuntimeError)
+
+
+@pytest.mark.slow
+def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
+    import torch
+
+    from metalassay import claim_arithmetic, counting, workloads
+
+    of = {
+        "train": (claim_arithmetic.TRAIN_FLOP, claim_arithmetic.TRAIN_BYTES),
+        "infer": (claim_arithmetic.INFER_FLOP, claim_arithmetic.INFER_BYTES),
+    }
+    for mode, (flop, (least, most)) in of.items():
+        work = workloads.make("transit-cnn", mode, torch.device("cpu"), "float32", 64)
+        counted = counting.count(work.step)
+        assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
+        # Versions of torch cut the work into operators differently.
+        assert 0.9 * least < counted.bytes / 64 < 1.1 * most
+
+
+def half_of_a_model(device: str, dtype: str, around: str = "") -> str:
+    """Return a program that runs a layer under autocast and the next one, unless told, without."""
+    code = HALF_OF_A_MODEL.replace("{around}", around)
+    return f"d = {device!r}\n" + code.replace("dtype=dtype", f"dtype=torch.{dtype}")
+
+
+def test_what_leaves_autocast_does_not_fit_the_layer_after_it() -> None:
+    with pytest.raises(RuntimeError, match=SAME_TYPE):
+        exec(half_of_a_model("cpu", "bfloat16"), {})  # noqa: S102 - the program is above
+    around = "with torch.autocast(d, dtype=dtype): "
+    exec(half_of_a_model("cpu", "bfloat16", around), {})  # noqa: S102
+
+
+@pytest.mark.slow
+def test_half_of_the_model_in_float16_on_mps() -> None:
+    mps_processes.require_mps()
+    with pytest.raises(RuntimeError, match=SAME_TYPE):
+        mps_processes.run("-c", half_of_a_model("mps", "float16"))
+
+
+def one_cycle() -> tuple[list[float], list[float]]:
+    """Return learning rates and first betas of 500 steps with guide 002's settings."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.AdamW([weight], lr=1e-3, weight_decay=1e-4, betas=(0.9, 0.999))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=5e-3,
+        epochs=50,
+        steps_per_epoch=10,
+        pct_start=0.1,
+        div_factor=25,
+        final_div_factor=1000,
+    )
+    rates, betas = [], []
+    for _ in range(500):
+        rates.append(optimizer.param_groups[0]["lr"])
+        betas.append(optimizer.param_groups[0]["betas"][0])
+        optimizer.step()
+        if len(rates) < 500:
+            schedule.step()
+    return rates, betas
+
+
+def test_the_betas_are_the_default_and_do_not_last() -> None:
+    import torch
+
+    default = inspect.signature(torch.optim.AdamW).parameters["betas"].default
+    assert default == (0.9, 0.999)
+    _, betas = one_cycle()
+    assert betas[0] == pytest.approx(0.95)
+    assert min(betas) == pytest.approx(0.85)
+
+
+def test_one_cycle_starts_where_it_wants_and_warms_up_for_a_tenth() -> None:
+    rates, _ = one_cycle()
+    assert rates[0] == pytest.approx(2e-4)
+    assert max(rates) == pytest.approx(5e-3)
+    assert rates.index(max(rates)) == 49
+
+
+def test_gradients_are_set_to_none_by_default() -> None:
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.ones(1)
+    torch.optim.AdamW([weight]).zero_grad()
+    assert weight.grad is None
+
+
+@pytest.mark.slow
+def test_persistent_workers_are_the_same_in_the_next_pass_and_need_workers() -> None:
+    from torch.utils.data import DataLoader
+
+    with pytest.raises(ValueError, match="persistent_workers option needs num_workers > 0"):
+        DataLoader([1], persistent_workers=True)  # type: ignore[arg-type]
+    loader: Any = DataLoader([1], num_workers=1, persistent_workers=True)  # type: ignore[arg-type]
+    first, second = iter(loader), iter(loader)
+    assert first is second
+    del loader, first, second
+
+
+def test_workers_prefetch_two_batches_by_default() -> None:
+    from torch.utils.data import DataLoader
+
+    assert DataLoader([1], num_workers=1).prefetch_factor == 2  # type: ignore[arg-type]
+
+
+def test_drop_last_can_leave_nothing() -> None:
+    from torch.utils.data import DataLoader
+
+    assert len(DataLoader(range(5), batch_size=4, drop_last=True)) == 1  # type: ignore[arg-type]
+    assert list(DataLoader(range(3), batch_size=4, drop_last=True)) == []  # type: ignore[arg-type]
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch() -> None:
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    layer, x, y = torch.nn.Linear(5, 1), torch.randn(16, 5), torch.randn(16, 1)
+    functional.mse_loss(layer(x), y).backward()  # type: ignore[no-untyped-call]
+    assert layer.weight.grad is not None
+    whole = layer.weight.grad.clone()
+    layer.weight.grad = None
+    for part in range(4):
+        rows = slice(4 * part, 4 * part + 4)
+        (functional.mse_loss(layer(x[rows]), y[rows]) / 4).backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(layer.weight.grad, whole)
+
+
+def test_the_guides_loss_has_no_label_smoothing() -> None:
+    from torch.nn import functional
+
+    takes = inspect.signature(functional.binary_cross_entropy_with_logits).parameters
+    assert "label_smoothing" not in takes
+    assert "label_smoothing" in inspect.signature(functional.cross_entropy).parameters
+
+
+def test_torch_has_no_extra_for_cuda() -> None:
+    extras = importlib.metadata.metadata("torch").get_all("Provides-Extra") or []
+    assert "cuda" not in extras
+
+
+@pytest.mark.slow
+def test_importing_torch_takes_more_than_100_megabytes() -> None:
+    code = "import torch, psutil; print(psutil.Process().memory_info().rss)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 100 * 2**20

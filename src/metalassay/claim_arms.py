@@ -1,0 +1,290 @@
+"""What the experiments behind some claims compare: each arm is run once a round and gives figures.
+
+The first arm of an experiment is its base. tools/claim_experiments.py runs them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import torch
+from torch import nn
+
+from metalassay import counting, workloads
+from metalassay.errors import UserError
+from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
+
+Figures = dict[str, float]
+Arm = Callable[[], Figures]
+GUIDE_000 = {
+    "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.0",
+    **dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
+        str(os.cpu_count()),
+    ),
+    "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:128",
+    "HF_HUB_CACHE_SIZE": "2GB",
+    "MALLOC_ARENA_MAX": "4",
+    "PYTHONHASHSEED": "0",
+    "TOKENIZERS_PARALLELISM": "true",
+}
+"""What guide 000 exports on a Mac with 16 GB or more, as far as it is there while training."""
+BATCH = 64
+
+
+def timed(step: Callable[[], object], calls: int = 3) -> Arm:
+    """Make an arm of a step that ends in a synchronize; two calls before the clock starts."""
+    step()
+    step()
+
+    def arm() -> Figures:
+        started = time.perf_counter()
+        for _ in range(calls):
+            step()
+        return {"milliseconds a step": (time.perf_counter() - started) / calls * 1e3}
+
+    return arm
+
+
+def training(
+    device: torch.device, build: Callable[[], nn.Module] = TwoBranchCNN, dtype: str = "float32"
+) -> Callable[[], object]:
+    """Return a training step of the two-branch CNN, or of a variant of it."""
+    name = "transit-cnn"
+    recipe = workloads.WORKLOADS[name]
+    with contextlib.ExitStack() as stack:
+        workloads.WORKLOADS[name] = replace(recipe, build=build)
+        stack.callback(workloads.WORKLOADS.__setitem__, name, recipe)
+        return workloads.make(name, "train", device, dtype, BATCH).step
+
+
+def with_batch_norm() -> nn.Module:
+    """Return the two-branch CNN with BatchNorm where it has LayerNorm."""
+    model = TwoBranchCNN()
+    model.norm = nn.BatchNorm1d(128)  # type: ignore[assignment]
+    return model
+
+
+def layer_norm(device: torch.device) -> dict[str, Arm]:
+    """Is LayerNorm faster than BatchNorm?"""
+    return {
+        "BatchNorm": timed(training(device, with_batch_norm)),
+        "LayerNorm": timed(training(device)),
+    }
+
+
+def mixed_precision(device: torch.device) -> dict[str, Arm]:
+    """Is autocast faster than float32?"""
+    half = "bfloat16" if device.type == "cpu" else "float16"
+    return {
+        "float32": timed(training(device)),
+        half: timed(training(device, dtype=half)),
+    }
+
+
+def kernels(device: torch.device) -> dict[str, Arm]:
+    """Are the guide's kernel sizes faster than others?"""
+
+    def variant(wide: tuple[int, int, int], narrow: tuple[int, int, int]) -> Arm:
+        def build() -> nn.Module:
+            return TwoBranchCNN(TwoBranchCNNConfig(global_kernels=wide, local_kernels=narrow))
+
+        # Larger kernels do more work: what compares is the work done in a second.
+        flop = counting.count(training(torch.device("cpu"), build)).flop
+        arm = timed(training(device, build))
+
+        def rated() -> Figures:
+            took = arm()
+            return {**took, "GFLOP/s": flop / took["milliseconds a step"] / 1e6}
+
+        return rated
+
+    own = {"7,5,5 and 5,3,3": variant((7, 5, 5), (5, 3, 3))}
+    return own | {f"all {k}": variant((k, k, k), (k, k, k)) for k in (3, 5, 7, 9)}
+
+
+def empty_cache(device: torch.device) -> dict[str, Arm]:
+    """What does clearing the cache cost?"""
+    empty = {"mps": torch.mps.empty_cache, "cuda": torch.cuda.empty_cache}.get(device.type)
+    if empty is None:
+        raise UserError("the CPU has no cache of memory to clear", "run it where MPS is usable")
+    step = training(device)
+
+    def every(batches: int) -> Callable[[], None]:
+        def steps() -> None:
+            for batch in range(20):
+                step()
+                if batches and (batch + 1) % batches == 0:
+                    empty()
+
+        return steps
+
+    return {
+        "never": timed(every(0), 1),
+        "every 10 batches": timed(every(10), 1),
+        "after each batch": timed(every(1), 1),
+    }
+
+
+def synchronize(device: torch.device) -> dict[str, Arm]:
+    """How much memory is held without synchronizing?"""
+    if device.type != "mps":
+        raise UserError("it asks how far MPS memory grows", "run it where MPS is usable")
+    model = TwoBranchCNN().to(device)
+    views = [torch.randn(BATCH, 1, bins, device=device) for bins in (2001, 201)]
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def every(batches: int) -> Arm:
+        def arm() -> Figures:
+            torch.mps.synchronize()
+            torch.mps.empty_cache()
+            most = 0
+            for batch in range(100):
+                optimizer.zero_grad()
+                model(*views).square().mean().backward()
+                optimizer.step()
+                if batches and batch % batches == 0:
+                    torch.mps.synchronize()
+                most = max(most, torch.mps.driver_allocated_memory())
+            torch.mps.synchronize()
+            return {"MB held at most": most / 1e6}
+
+        return arm
+
+    return {"never": every(0), "every 50 batches": every(50)}
+
+
+class LightCurves(torch.utils.data.Dataset[tuple[torch.Tensor, ...]]):
+    """A small data set in memory: 1,024 samples of both views."""
+
+    def __init__(self) -> None:
+        self.views = [torch.randn(1024, 1, bins) for bins in (2001, 201)]
+
+    def __len__(self) -> int:
+        return 1024
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        return tuple(view[index] for view in self.views)
+
+
+def workers(device: torch.device) -> dict[str, Arm]:
+    """Do workers load faster? On the CPU, whatever the device."""
+
+    def loading(number: int) -> Arm:
+        kept = {"persistent_workers": True, "prefetch_factor": 2} if number else {}
+        loader = torch.utils.data.DataLoader(
+            LightCurves(),
+            batch_size=BATCH,
+            num_workers=number,
+            **kept,  # type: ignore[arg-type]
+        )
+
+        def arm() -> Figures:
+            started = time.perf_counter()
+            for _ in loader:
+                pass
+            return {"milliseconds a pass": (time.perf_counter() - started) * 1e3}
+
+        arm()
+        return arm
+
+    return {f"num_workers={number}": loading(number) for number in (0, 4)}
+
+
+def threads(device: torch.device) -> dict[str, Arm]:
+    """How many CPU threads train fastest? On the CPU, whatever the device."""
+    default = torch.get_num_threads()
+    step = training(torch.device("cpu"))
+
+    def of(number: int) -> Arm:
+        def arm() -> Figures:
+            torch.set_num_threads(number)
+            return timed(step)()
+
+        return arm
+
+    wanted = dict.fromkeys((default, 1, 4, os.cpu_count() or 1))
+    return {f"{number} threads": of(number) for number in wanted}
+
+
+CHILD = """
+import json, resource, sys, time
+sys.path.insert(0, {source!r})
+import torch
+from metalassay import workloads
+device = torch.device({device!r})
+if {zero}:
+    torch.zeros(1, device=device)
+    getattr(torch, device.type).synchronize()
+step = workloads.make("transit-cnn", "train", device, "float32", {batch}).step
+started = time.perf_counter()
+step()
+first = time.perf_counter() - started
+ready = time.time()
+cpu, wall = time.process_time(), time.perf_counter()
+for _ in range(10): step()
+cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+print(json.dumps([ready, first, cpu, wall, peak]))
+"""
+
+
+def child(device: torch.device, environment: dict[str, str], zero: bool = False) -> Arm:
+    """Make an arm that trains in a process of its own, in this environment."""
+    clean = {name: value for name, value in os.environ.items() if name not in GUIDE_000}
+    source = str(Path(workloads.__file__).parents[1])
+    code = CHILD.format(source=source, device=device.type, zero=zero, batch=BATCH)
+
+    def arm() -> Figures:
+        started = time.time()
+        done = subprocess.run(  # noqa: S603 - this Python, with the program above
+            [sys.executable, "-c", code],
+            env=clean | environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        ready, first, cpu, wall, peak = json.loads(done.stdout)
+        return {
+            "seconds to the end of the first step": ready - started,
+            "first step, in later ones": first / (wall / 10),
+            "milliseconds a step": wall / 10 * 1e3,
+            "CPU %, of all cores": 100 * cpu / wall / (psutil.cpu_count() or 1),
+            "MB at most": peak / 1e6,
+        }
+
+    return arm
+
+
+def environment(device: torch.device) -> dict[str, Arm]:
+    """What do guide 000's variables change?"""
+    return {"none": child(device, {}), "guide 000": child(device, GUIDE_000)}
+
+
+def warm_up(device: torch.device) -> dict[str, Arm]:
+    """Does one zero on the device warm it up?"""
+    if device.type == "cpu":
+        raise UserError("the CPU needs no warming of this kind", "run it where MPS is usable")
+    return {"as it is": child(device, {}), "one zero before": child(device, {}, zero=True)}
+
+
+EXPERIMENTS = {
+    "empty-cache": empty_cache,
+    "environment": environment,
+    "kernels": kernels,
+    "layer-norm": layer_norm,
+    "mixed-precision": mixed_precision,
+    "synchronize": synchronize,
+    "threads": threads,
+    "warm-up": warm_up,
+    "workers": workers,
+}

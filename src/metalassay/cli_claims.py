@@ -1,0 +1,126 @@
+"""The command ``claims``: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.claims import Claim
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+EXPERIMENT = "python tools/claim_experiments.py "
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "claims",
+        help="what guides claim about PyTorch on a Mac, and what is true",
+        description=(
+            "List what five guides claim about PyTorch on a Mac, each with a verdict and what is"
+            " true instead; or show one claim, what decides it, and the command to run."
+        ),
+        epilog=(
+            "examples:\n"
+            "  metalassay claims                                all of them\n"
+            "  metalassay claims --guide 002 --verdict refuted  what guide 002 gets wrong\n"
+            '  metalassay claims --verdict "needs a Mac"        what a Mac could decide\n'
+            "  metalassay claims bandwidth-utilisation          one claim, and how to see it\n"
+            "\n"
+            "verdicts: confirmed, refuted, misleading, depends on version; needs a Mac (the test or\n"
+            "command is there and was not run on one), not testable (it says why)\n"
+            "\n"
+            "exit code: 0 answered, 2 bad input"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("claim", nargs="?", metavar="ID", help="show this claim with its evidence")
+    parser.add_argument("--guide", metavar="000-004", help="those of one guide")
+    parser.add_argument("--verdict", metavar="WORD", help="those with this verdict")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.set_defaults(command=_claims)
+
+
+def _claims(options: argparse.Namespace) -> int:
+    from metalassay import claims, claims_text
+
+    width = min(shutil.get_terminal_size().columns, 120)
+    if options.claim is not None:
+        if options.guide or options.verdict:
+            raise UserError(
+                "--guide and --verdict choose among claims, and one is named already",
+                f"metalassay claims {options.claim}",
+            )
+        return _one(claims.get(options.claim), options.json, width)
+    guide = _guide(options.guide)
+    verdict = _verdict(options.verdict)
+    chosen = [
+        claim
+        for claim in claims.load()
+        if (verdict is None or claim.verdict == verdict)
+        and (guide is None or guide in {place.guide for place in claim.guides})
+    ]
+    if options.json:
+        print(json.dumps({"claims": [_fields(claim) for claim in chosen]}, indent=1))
+        return 0
+    if chosen:
+        print(claims_text.table(chosen, width, guide))
+    print(claims_text.counts(chosen), file=sys.stderr)
+    return 0
+
+
+def _one(claim: Claim, as_json: bool, width: int) -> int:
+    from metalassay import claim_evidence, claims_text
+
+    runs: list[claim_evidence.Evidence] = []
+    warnings: list[str] = []
+    if claim.command.startswith(EXPERIMENT):
+        runs, warnings = claim_evidence.load(claim.command.removeprefix(EXPERIMENT))
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({**_fields(claim), "measured": [asdict(r) for r in runs]}, indent=1))
+    else:
+        print(claims_text.details(claim, runs, width))
+    return 0
+
+
+def _fields(claim: Claim) -> dict[str, Any]:
+    """Return a claim for JSON: its places as text, and what follows from its fields."""
+    return {
+        **asdict(claim),
+        "guides": [str(place) for place in claim.guides],
+        "decided": claim.decided,
+        "commands": {"here": list(claim.here), "on a Mac": list(claim.on_a_mac)},
+    }
+
+
+def _guide(text: str | None) -> str | None:
+    from metalassay import claims
+
+    if text is None:
+        return None
+    known = sorted({place.guide for claim in claims.load() for place in claim.guides})
+    if text.zfill(3) not in known:
+        raise UserError(f"no guide {text!r}", f"choose one of {', '.join(known)}")
+    return text.zfill(3)
+
+
+def _verdict(text: str | None) -> str | None:
+    from metalassay.claims import VERDICTS
+
+    if text is None:
+        return None
+    # "needs-a-mac" too, which needs no quotes.
+    found = [word for word in VERDICTS if word.lower() == text.replace("-", " ").lower()]
+    if not found:
+        raise UserError(f"no verdict {text!r}", f"choose one of: {', '.join(VERDICTS)}")
+    return found[0]
