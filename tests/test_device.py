@@ -147,3 +147,17 @@ def test_an_unknown_device_is_a_usage_error() -> None:
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "argument --device: invalid choice: 'ane'" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_the_random_numbers_of_every_device_in_use_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: dict[str, torch.Tensor] = {"mps": torch.zeros(3)}
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: kept["mps"])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: kept.update(mps=state))
+    states = device.rng_state(torch.device("mps"))
+    first = torch.rand(3)
+    kept["mps"] = torch.ones(3)
+    device.set_rng_state(torch.device("mps"), states)
+    assert torch.equal(torch.rand(3), first)
+    assert torch.equal(kept["mps"], torch.zeros(3))

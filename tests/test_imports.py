@@ -22,6 +22,7 @@ MEASURING = {
     "patches",
     "ranks",
     "tiny_trainer",
+    "training",
     "workloads",
 }
 # Imports pytest, and only conftest files import it.
