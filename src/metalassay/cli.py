@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import __version__, cli_doctor, cli_ops, cli_preflight
+from metalassay import (
+    __version__,
+    cli_doctor,
+    cli_governor,
+    cli_ops,
+    cli_preflight,
+    cli_train,
+)
 from metalassay.errors import UserError
 
 
@@ -123,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
 
     cli_ops.add(commands)
     cli_preflight.add(commands)
+    cli_train.add(commands)
+    cli_governor.add(commands)
 
     report = commands.add_parser(
         "report",
