@@ -68,10 +68,10 @@ class Display:
             print(json.dumps(line), flush=True)
             return
         self._bar.set_postfix_str(line_of(progress, self.unit, cpu, free), refresh=False)
-        if self._bar.n == 0:  # resumed: the steps before it took no time here
-            self._bar.initial = progress.step
-            self._bar.start_t = time.time()
-        self._bar.update(progress.step - self._bar.n)
+        if self._bar.n == 0:  # of a resumed run, the steps before took no time here
+            self._bar.initial, self._bar.start_t = progress.step, time.time()
+        self._bar.n = progress.step  # not update(): its moving average would take in that leap
+        self._bar.refresh()
         for name, value in progress.figures.items():
             self.say(f"step {progress.step}: {name.replace('_', ' ')} {value:.4g}")
 
