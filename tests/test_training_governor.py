@@ -34,6 +34,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.used, self.slept = 100.0, 5.0, 0.0
         self.memory = Memory(0.9, 0, "normal")
+        self.patch = monkeypatch
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(time, "sleep", self.sleep)
         monkeypatch.setattr(CpuClock, "seconds", lambda clock: self.used)
@@ -85,6 +86,23 @@ def test_a_program_that_waited_catches_up_on_a_second_and_no_more(machine: Machi
         machine.work(wall=1, cpu=4)
         held.pace()
         assert machine.slept == pytest.approx(1)
+
+
+def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -> None:
+    said: list[str] = []
+    with Governor(0.1, signals=False, say=said.append) as held:
+        machine.work(wall=0.1, cpu=0.4)
+        real = machine.sleep
+
+        def sleep(seconds: float) -> None:  # a thread that is not paused takes a whole core
+            real(seconds)
+            machine.used += seconds
+
+        machine.patch.setattr(time, "sleep", sleep)
+        held.pace()
+        assert governor.STUCK < machine.slept < governor.STUCK + 1
+        assert len(said) == 1
+        assert "the limit does not hold" in said[0]
 
 
 def test_memory_in_use_is_waited_for_and_told_once(machine: Machine) -> None:
@@ -194,7 +212,7 @@ def test_a_child_is_paused_too_and_always_set_going_again() -> None:
     over = threading.Event()
 
     def watch() -> None:  # this thread goes on while the main one is paused
-        while not over.wait(0.002):
+        while not over.wait(0.02):
             states.add(watched.status())
 
     watcher = threading.Thread(target=watch)

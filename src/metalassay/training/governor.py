@@ -23,6 +23,7 @@ from metalassay.training.machine_load import CpuClock, Memory, cores, memory
 
 TICK = 0.02  # seconds between looks at the debt
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
+STUCK = 5.0  # seconds of pause in which a debt has to shrink; if not, other threads run it up
 CREDIT = 1.0  # seconds of allowance that a program which waited may catch up on
 MEMORY_EVERY = 1.0  # seconds between looks at memory
 PATIENCE = 30.0  # seconds to wait for memory: pausing frees none of our own
@@ -125,18 +126,33 @@ class Governor:
 
     def _pause(self) -> None:
         self._in_pause = True
-        began = time.monotonic()
+        began = looked = time.monotonic()
+        owed = self.debt()
         stopped = self._signal_children(signal.SIGSTOP, self._clock.children())
         try:
             while not self._stop.is_set():
                 wait = self.debt()
                 if wait <= 0 and not self._short_of_memory():
                     break
+                if time.monotonic() - looked > STUCK:
+                    if wait > 0 and wait >= owed:
+                        self._forgive()
+                        break
+                    looked, owed = time.monotonic(), wait
                 time.sleep(min(max(wait, 0.001) if wait > 0 else LONGEST, LONGEST))
         finally:
             self._signal_children(signal.SIGCONT, stopped)
             self._paused += time.monotonic() - began
             self._in_pause = False
+
+    def _forgive(self) -> None:
+        """Let the main thread go on: what this process's other threads use, no pause pays back."""
+        self.say(
+            f"threads that cannot be paused use more than {self.max_cpu:.0%} of the machine;"
+            " the limit does not hold"
+        )
+        with self._lock:
+            self._begin()
 
     def _signal_children(self, number: int, children: list[psutil.Process]) -> list[psutil.Process]:
         reached = []
