@@ -19,6 +19,9 @@ def add(commands: Commands) -> None:
     train = commands.add_parser("train", help="train the guides' transit CNN or mini GPT")
     what = train.add_subparsers(required=True, metavar="workload")
     _add_transit(what)
+    _add_gpt(what)
+    _add_generate(commands)
+    _add_evaluate(commands)
 
 
 def _add_transit(what: Commands) -> None:
@@ -37,6 +40,63 @@ def _add_transit(what: Commands) -> None:
     transit.add_argument("--epochs", type=_positive, default=4)
     transit.add_argument("--batch-size", type=_positive, default=64, help="curves an update")
     _common(transit, Path("runs/transit"), "train transit")
+
+
+def _add_gpt(what: Commands) -> None:
+    gpt = what.add_parser(
+        "gpt",
+        help="a small language model, on dialogues as JSON lines",
+        description=(
+            "Train the mini GPT of guide 004 on a JSON-lines file of any size, with a tokenizer"
+            " trained on the same file. Without --data: 200 dialogues that come with the package."
+        ),
+        epilog=f"Ctrl+C once finishes the step and keeps it; go on with --resume.\n\n{EXITS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    gpt.add_argument("--size", choices=("tiny", "small", "original"), default="tiny")
+    gpt.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
+    gpt.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
+    gpt.add_argument("--strict", action="store_true", help="stop at the first malformed line")
+    gpt.add_argument("--batch-size", type=_positive, default=8, help="windows an update")
+    gpt.add_argument("--prompt", default="What is a tide?", help="what a sample answers")
+    _common(gpt, Path("runs/gpt"), "train gpt")
+
+
+def _add_generate(commands: Commands) -> None:
+    generate = commands.add_parser("generate", help="let a trained mini GPT answer")
+    generate.add_argument("run", type=Path, metavar="RUN", help="the --output of train gpt")
+    generate.add_argument("prompt", metavar="PROMPT")
+    generate.add_argument("--tokens", type=_positive, default=64, help="at most so many")
+    generate.add_argument("--raw", action="store_true", help="go on from PROMPT as it stands")
+    _sampling(generate)
+    generate.set_defaults(command=lambda options: launching.launch("generate", options))
+
+
+def _add_evaluate(commands: Commands) -> None:
+    evaluate = commands.add_parser(
+        "evaluate", help="perplexity of a trained mini GPT, and how varied its answers are"
+    )
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="the --output of train gpt")
+    evaluate.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
+    evaluate.add_argument("--strict", action="store_true", help="stop at the first malformed line")
+    evaluate.add_argument("--samples", type=_positive, default=10, help="answers to look at")
+    _sampling(evaluate)
+    evaluate.set_defaults(command=lambda options: launching.launch("evaluate", options))
+
+
+def _sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--temperature", type=_at_least_0, default=0.8, help="0: the likeliest")
+    parser.add_argument("--top-k", type=int, default=40, help="of so many; 0: of all")
+    parser.add_argument("--top-p", type=float, default=1.0, help="of so much probability")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+
+
+def _at_least_0(text: str) -> float:
+    value = float(text)
+    if not value >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
 
 
 def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None:
