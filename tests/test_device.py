@@ -153,3 +153,17 @@ def test_memory_on_the_cpu_is_what_the_process_holds_at_most() -> None:
     found = device.memory(torch.device("cpu"))
     assert (found["live"], found["driver"]) == (None, None)
     assert found["peak_rss"] is None or found["peak_rss"] > 2**24
+
+
+def test_the_random_numbers_of_every_device_in_use_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: dict[str, torch.Tensor] = {"mps": torch.zeros(3)}
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: kept["mps"])
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state: kept.update(mps=state))
+    states = device.rng_state(torch.device("mps"))
+    first = torch.rand(3)
+    kept["mps"] = torch.ones(3)
+    device.set_rng_state(torch.device("mps"), states)
+    assert torch.equal(torch.rand(3), first)
+    assert torch.equal(kept["mps"], torch.zeros(3))

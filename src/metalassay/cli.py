@@ -16,12 +16,14 @@ from metalassay import (
     cli_claims,
     cli_compare,
     cli_doctor,
+    cli_governor,
     cli_loader,
     cli_maxbatch,
     cli_ops,
     cli_preflight,
     cli_run,
     cli_selftest,
+    cli_train,
 )
 from metalassay.errors import UserError
 
@@ -140,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_run.add(commands)
     cli_selftest.add(commands)
     cli_claims.add(commands)
+    cli_train.add(commands)
+    cli_governor.add(commands)
 
     report = commands.add_parser(
         "report",

@@ -109,6 +109,38 @@ def peak_rss() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
+def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the state of torch's random numbers on the CPU and, if it is another, on ``device``."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    elif device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_rng_state(
+    device: torch.device, states: dict[str, torch.Tensor] | None, seed: int = 0
+) -> None:
+    """Go back to what ``rng_state`` returned; from None, or what it lacks, start with ``seed``."""
+    states = states or {}
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    else:
+        torch.default_generator.manual_seed(seed)
+    if device.type == "mps":
+        if "mps" in states:
+            torch.mps.set_rng_state(states["mps"])
+        else:
+            torch.mps.manual_seed(seed)
+    elif device.type == "cuda":
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], device)
+        else:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+
+
 def name(device: torch.device) -> str:
     """Return what torch calls the hardware behind ``device``."""
     if device.type == "mps":

@@ -102,7 +102,7 @@ def make(
     if batch_size < 1:
         raise UserError(f"a batch of {batch_size}", "ask for at least 1 sample")
     if dtype != "float32":
-        _require_autocast(device, dtype)
+        require_autocast(device, dtype)
     recipe = WORKLOADS[name]
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(seed)
@@ -141,7 +141,7 @@ def _training(
     batch = batch.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
     if dtype == "float16":
-        _require_grad_scaler(device)
+        require_grad_scaler(device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
 
     def step() -> Tensor:
@@ -206,7 +206,7 @@ def _precision(device: torch.device, dtype: str) -> contextlib.AbstractContextMa
     return torch.autocast(device.type, dtype=DTYPES[dtype])
 
 
-def _require_autocast(device: torch.device, dtype: str) -> None:
+def require_autocast(device: torch.device, dtype: str) -> None:
     """Refuse where torch would only warn and go on in float32 (bfloat16 on MPS before torch 2.6)."""
     try:
         with warnings.catch_warnings():
@@ -222,7 +222,7 @@ def _require_autocast(device: torch.device, dtype: str) -> None:
         )
 
 
-def _require_grad_scaler(device: torch.device) -> None:
+def require_grad_scaler(device: torch.device) -> None:
     """Refuse where scaled gradients cannot be unscaled (MPS before torch 2.8), by trying once."""
     weight = torch.ones(1, device=device, requires_grad=True)
     optimizer = torch.optim.SGD([weight])

@@ -1,0 +1,25 @@
+"""Hand a command over to the measuring side: this process becomes the one that does the work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+
+def launch(command: str, options: argparse.Namespace) -> int:
+    """Replace this process by ``python -m metalassay.training`` with ``options``.
+
+    Replaced, and not started beside it: signals then reach the program that has to finish a step.
+    Windows has no exec that keeps the console; there it is a child, whose exit code is returned.
+    """
+    values = {name: value for name, value in vars(options).items() if not callable(value)}
+    text = json.dumps({**values, "command": command, "argv": sys.argv[1:]}, default=str)
+    argv = [sys.executable, "-m", "metalassay.training", text]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name != "nt":
+        os.execv(argv[0], argv)  # noqa: S606  (no shell wanted)
+    return subprocess.run(argv, check=False).returncode  # noqa: S603  (our own module)

@@ -1,0 +1,222 @@
+"""The commands ``train``, ``generate`` and ``evaluate``, with the options of the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metalassay import device
+from metalassay.errors import UserError
+from metalassay.files import write_atomically
+from metalassay.training import gpt, text, transit
+from metalassay.training.allocator import keep_freed_memory
+from metalassay.training.generation import Sampling
+from metalassay.training.generation import generate as stream
+from metalassay.training.governor import Governor
+from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
+from metalassay.training.progress import Display, Monitor
+
+STOPPED = 130
+RESULT = "result.json"
+
+Options = Mapping[str, Any]
+
+
+def train_transit(options: Options) -> int:
+    """Train the transit classifier and judge it on stars that it has not seen."""
+    keep_freed_memory()
+    size, seed, batch = options["size"], options["seed"], options["batch_size"]
+    sets = transit.make(seed, options["curves"])
+    accumulate = options["accumulate"]
+    if batch < accumulate:
+        raise UserError(f"a batch of {batch} in {accumulate} parts", "use a smaller --accumulate")
+    task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
+    epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
+    recipe = Recipe(
+        steps=options["steps"] or epoch * options["epochs"],
+        peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
+        accumulate=accumulate,
+        dtype=options["dtype"],
+        seed=seed,
+    )
+
+    def judge() -> Mapping[str, float]:
+        tested = sets["test"]
+        score = transit.scores(task.model, tested)
+        return {"test_auc": transit.auc(score, tested.planet.numpy())}
+
+    return _train(task, recipe, options, epoch, judge)
+
+
+def train_gpt(options: Options) -> int:
+    """Train the mini GPT and judge it on the test dialogues."""
+    keep_freed_memory()
+    size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
+    batch = options["batch_size"] // accumulate
+    if batch < 1:
+        raise UserError(
+            f"a batch of {options['batch_size']} in {accumulate} parts",
+            "use a smaller --accumulate",
+        )
+    folder, data = Path(options["output"]), Path(options["data"] or text.TRAINING)
+    test = Path(options["test"] or text.TEST)
+    task, tokenizer = gpt.task(size, folder, data, test, batch, seed, options["strict"], _warn)
+    steps = options["steps"] or gpt.STEPS[size]
+    recipe = Recipe(
+        steps=steps,
+        peak_rate=options["learning_rate"] or gpt.PEAK_RATES[size],
+        weight_decay=0.01,
+        accumulate=accumulate,
+        dtype=options["dtype"],
+        seed=seed,
+    )
+
+    def sample() -> str:
+        model = task.model.eval()
+        said = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
+        model.train()
+        return said
+
+    return _train(task, recipe, options, max(steps // 6, 1), None, sample)
+
+
+def generate(options: Options) -> int:
+    """Let a trained mini GPT answer."""
+    model, tokenizer = gpt.load(Path(options["run"]), _warn)
+    sampling = _sampling(options)
+    if options["raw"]:
+        prompt = tokenizer.encode(options["prompt"]).ids
+        if not prompt:
+            raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
+        made = list(stream(model, prompt, options["tokens"], sampling))
+        said = tokenizer.decode(made)
+    else:
+        said = gpt.answer(model, tokenizer, options["prompt"], options["tokens"], sampling)
+    print(json.dumps({"text": said}, ensure_ascii=False) if options["json"] else said)
+    return 0
+
+
+def evaluate(options: Options) -> int:
+    """Judge a trained mini GPT: perplexity, and how varied what it says is."""
+    model, tokenizer = gpt.load(Path(options["run"]), _warn)
+    test = Path(options["test"] or text.TEST)
+    faults = text.Faults(test, options["strict"], _warn)
+    found = gpt.judge(model, tokenizer, test, options["samples"], _sampling(options), faults)
+    if options["json"]:
+        print(json.dumps({**found, "malformed_lines": faults.count}))
+    else:
+        print("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" for name, value in found.items()))
+    return 0
+
+
+def _sampling(options: Options) -> Sampling:
+    return Sampling(*(options[each] for each in ("temperature", "top_k", "top_p", "seed")))
+
+
+def _warn(text: str) -> None:
+    print(f"metalassay: {text}", file=sys.stderr, flush=True)
+
+
+def _train(
+    task: Task,
+    recipe: Recipe,
+    options: Options,
+    epoch: int,
+    judge: Callable[[], Mapping[str, float]] | None,
+    sample: Callable[[], str] | None = None,
+) -> int:
+    """Run ``task``, checkpoint every ``epoch`` steps, and print or write what came out of it."""
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    where = device.resolve(options["device"])
+    folder = Path(options["output"])
+    with _watched(options, task, recipe, folder) as (display, governor):
+        parameters = sum(each.numel() for each in task.model.parameters())
+        if options["progress"] != "quiet":
+            display.say(
+                f"{parameters:,} parameters on {where.type} ({device.name(where)}), in {folder}"
+            )
+
+        def report(progress: Progress) -> None:
+            display.show(progress)
+            if sample and progress.figures and options["progress"] != "quiet":
+                display.say(f"step {progress.step}: {options['prompt']} -> {sample()}")
+
+        outcome = train(
+            task,
+            recipe,
+            folder,
+            where,
+            resume=options["resume"],
+            checkpoint_every=options["checkpoint_every"] or epoch,
+            evaluate_every=options["evaluate_every"] or epoch,
+            report_every=options["report_every"],
+            report=report,
+            say=display.say,
+            pace=governor.pace if governor else lambda: 0.0,
+        )
+    if outcome.stopped_by:
+        again = [*options["argv"], *([] if options["resume"] else ["--resume"])]
+        print(
+            f"metalassay: {outcome.stopped_by}: stopped after step {outcome.step} of"
+            f" {recipe.steps}; all of it is in {outcome.checkpoint}\n"
+            f"  next: {shlex.join(['metalassay', *again])}",
+            file=sys.stderr,
+        )
+        return STOPPED
+    task.model.eval()
+    with torch.inference_mode():
+        figures = {**outcome.figures, **(judge() if judge else {})}
+    _finish(options, folder, outcome, figures)
+    return 0
+
+
+def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[str, float]) -> None:
+    result = {"steps": outcome.step, "checkpoint": str(outcome.checkpoint), **figures}
+    write_atomically(folder / RESULT, json.dumps(result, indent=1) + "\n")
+    if options["progress"] == "json":
+        print(json.dumps(result), flush=True)
+    else:
+        for name, value in result.items():
+            said = f"{value:.4f}" if isinstance(value, float) else value
+            print(f"{name.replace('_', ' ')}: {said}")
+
+
+@contextlib.contextmanager
+def _watched(
+    options: Options, task: Task, recipe: Recipe, folder: Path
+) -> Iterator[tuple[Display, Governor | None]]:
+    """Show progress, write the monitor's log, and hold the program back, as the options say."""
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Display(options["progress"], recipe.steps, task.unit))
+        governor = None
+        if options["max_cpu"] or options["max_memory"]:
+            # The loop calls pace() itself: no signal has to break into a step.
+            governor = Governor(
+                (options["max_cpu"] or 100) / 100,
+                (options["max_memory"] or 100) / 100,
+                say=display.say,
+                signals=False,
+            )
+            stack.enter_context(governor)
+        if options["monitor"]:
+            path = folder / "monitor.jsonl"
+            extra = (lambda: asdict(governor.state())) if governor else dict
+            stack.enter_context(Monitor(path, options["monitor"], extra))
+        yield display, governor
+
+
+COMMANDS: Mapping[str, Callable[[Options], int]] = {
+    "train transit": train_transit,
+    "train gpt": train_gpt,
+    "generate": generate,
+    "evaluate": evaluate,
+}

@@ -1,0 +1,209 @@
+"""Hold a program to a share of the whole machine's CPU time, and off a machine short of memory.
+
+A debt controller: the CPU time that this process and its children have used, minus what they were
+allowed since, is paid back by pausing. What others use does not matter: a governor that looks at the
+load of the machine starves beside any busy neighbour. A pause stops the main thread, and the children
+with SIGSTOP; other threads of this process go on, and their time is paid for as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+
+import psutil
+
+from metalassay.errors import UserError
+from metalassay.training.machine_load import CpuClock, Memory, cores, memory
+
+TICK = 0.02  # seconds between looks at the debt
+LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
+STUCK = 5.0  # seconds of pause in which a debt has to shrink; if not, other threads run it up
+CREDIT = 1.0  # seconds of allowance that a program which waited may catch up on
+MEMORY_EVERY = 1.0  # seconds between looks at memory
+PATIENCE = 30.0  # seconds to wait for memory: pausing frees none of our own
+SWAPPING = 16 * 2**20  # bytes swapped out between two looks that count as pressure
+# Ignored by default, so one that comes late is harmless. 0 where there is none (Windows).
+_WAKE: int = getattr(signal, "SIGURG", 0)
+
+
+@dataclass(frozen=True)
+class State:
+    """Of a governor: seconds paused so far, and why it waits for memory, if it does."""
+
+    paused: float
+    memory: str | None
+
+
+class Governor:
+    """``with Governor(max_cpu=0.7): ...`` keeps the block to 70 % of the machine's CPU time.
+
+    100 % is all logical CPUs, children count, and a program that can use less is never paused.
+    ``max_memory`` is the part of the machine's memory in use by everyone above which it waits, as it
+    does when the operating system reports pressure or swaps out; after ``PATIENCE`` seconds it goes
+    on and says so. With ``signals`` a watching thread breaks into the main thread's Python code with
+    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread.
+
+    Raises ``UserError`` for a share that is not above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        max_cpu: float = 1.0,
+        max_memory: float = 1.0,
+        *,
+        say: Callable[[str], None] = lambda text: None,
+        signals: bool = True,
+    ) -> None:
+        for name, value in (("CPU", max_cpu), ("memory", max_memory)):
+            if not 0 < value <= 1:
+                raise UserError(
+                    f"a limit of {100 * value:g} % of {name}", "ask for more than 0 and at most 100"
+                )
+        self.max_cpu, self.max_memory, self.say = max_cpu, max_memory, say
+        self.signals = signals and _WAKE != 0
+        self._allowed = max_cpu * cores()  # CPU seconds a second
+        self._clock = CpuClock()
+        self._lock = threading.RLock()  # the handler may break into the main thread's own call
+        self._paused = 0.0
+        self._waits: str | None = None
+        self._looked, self._swapped = -float("inf"), 0
+        self._patience = PATIENCE
+        self._in_pause = False
+        self._stop = threading.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since, self._used = time.monotonic(), self._clock.seconds()
+
+    def __enter__(self) -> Governor:
+        self._begin()
+        self._swapped = memory().swapped_out
+        if self.signals:
+            if threading.current_thread() is not threading.main_thread():
+                raise RuntimeError("enter a Governor in the main thread, or with signals=False")
+            self._before = signal.signal(_WAKE, self._woken)
+            self._thread = threading.Thread(target=self._watch, name="governor", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        if self.signals:
+            self._thread.join()
+            signal.signal(_WAKE, self._before)
+
+    def state(self) -> State:
+        """Return what the governor has done so far."""
+        return State(self._paused, self._waits)
+
+    def debt(self) -> float:
+        """Return how many seconds of pause would bring the program back to its share."""
+        with self._lock:
+            now, used = time.monotonic(), self._clock.seconds()
+            debt = (used - self._used) / self._allowed - (now - self._since)
+            if debt < -CREDIT:  # what was not used long ago is gone
+                self._since, self._used, debt = now - CREDIT, used, -CREDIT
+            return debt
+
+    def pace(self) -> float:
+        """Pause until the debt is paid and memory is there; return the seconds paused so far."""
+        if self._in_pause:  # a signal came while paused
+            return self._paused
+        if self.debt() > 0 or self._short_of_memory():
+            self._pause()
+        return self._paused
+
+    def _pause(self) -> None:
+        self._in_pause = True
+        began = looked = time.monotonic()
+        owed = self.debt()
+        stopped = self._signal_children(signal.SIGSTOP, self._clock.children())
+        try:
+            while not self._stop.is_set():
+                wait = self.debt()
+                if wait <= 0 and not self._short_of_memory():
+                    break
+                if time.monotonic() - looked > STUCK:
+                    if wait > 0 and wait >= owed:
+                        self._forgive()
+                        break
+                    looked, owed = time.monotonic(), wait
+                time.sleep(min(max(wait, 0.001) if wait > 0 else LONGEST, LONGEST))
+        finally:
+            self._signal_children(signal.SIGCONT, stopped)
+            self._paused += time.monotonic() - began
+            self._in_pause = False
+
+    def _forgive(self) -> None:
+        """Let the main thread go on: what this process's other threads use, no pause pays back."""
+        self.say(
+            f"threads that cannot be paused use more than {self.max_cpu:.0%} of the machine;"
+            " the limit does not hold"
+        )
+        with self._lock:
+            self._begin()
+
+    def _signal_children(self, number: int, children: list[psutil.Process]) -> list[psutil.Process]:
+        reached = []
+        for child in children:
+            with contextlib.suppress(psutil.Error):
+                child.send_signal(number)
+                reached.append(child)
+        return reached
+
+    def _short_of_memory(self) -> bool:
+        """Look at memory now and then; say why the program waits, and when it no longer does."""
+        if self.max_memory == 1:
+            return False
+        now = time.monotonic()
+        if now - self._looked < MEMORY_EVERY:
+            return self._waits is not None
+        since, self._looked = min(now - self._looked, MEMORY_EVERY), now
+        found = memory()
+        reason = short(found, self.max_memory, found.swapped_out - self._swapped)
+        self._swapped = found.swapped_out
+        if reason is None:
+            self._patience = PATIENCE
+        elif self._patience <= 0:
+            reason = None  # it has waited; memory is not coming back
+        else:
+            self._patience -= since
+            if self._patience <= 0:
+                self.say(f"{reason}: waited {PATIENCE:g} s in vain, going on")
+                reason = None
+            elif self._waits is None:
+                self.say(f"{reason}: waiting up to {PATIENCE:g} s")
+        self._waits = reason
+        return reason is not None
+
+    def _watch(self) -> None:
+        main = threading.main_thread().ident or 0
+        while not self._stop.wait(TICK):
+            look = self.max_memory < 1 and time.monotonic() - self._looked >= MEMORY_EVERY
+            if not self._in_pause and (look or self.debt() > 0):
+                signal.pthread_kill(main, _WAKE)
+
+    def _woken(self, number: int, frame: FrameType | None) -> None:
+        self.pace()
+
+
+def short(found: Memory, most: float, swapped: int) -> str | None:
+    """Return why ``found`` is too little, None if it is not; ``swapped`` bytes since last asked."""
+    if 1 - found.free > most:
+        return f"{1 - found.free:.0%} of memory is in use, above {most:.0%}"
+    if found.pressure in ("warning", "critical"):
+        return f"memory pressure is {found.pressure}"
+    if swapped > SWAPPING:
+        return f"{swapped / 2**20:.0f} MB were swapped out in the last second"
+    return None

@@ -1,0 +1,275 @@
+"""The governor: CPU time is held to its share whoever else is busy, and memory is waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from metalassay.errors import UserError
+from metalassay.training import govern, governor, machine_load
+from metalassay.training.governor import Governor, short
+from metalassay.training.machine_load import CpuClock, Memory, linux_pressure
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP and no SIGURG")
+
+
+def burn(seconds: float) -> None:
+    """Use up this much CPU time."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        sum(i * i for i in range(1000))
+
+
+class Machine:
+    """A clock and a program that a test moves by hand; sleeping is what the governor does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.used, self.slept = 100.0, 5.0, 0.0
+        self.memory = Memory(0.9, 0, "normal")
+        self.patch = monkeypatch
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(time, "sleep", self.sleep)
+        monkeypatch.setattr(CpuClock, "seconds", lambda clock: self.used)
+        monkeypatch.setattr(CpuClock, "children", lambda clock: [])
+        monkeypatch.setattr(governor, "cores", lambda: 4)
+        monkeypatch.setattr(governor, "memory", lambda: self.memory)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept += seconds
+
+    def work(self, wall: float, cpu: float) -> None:
+        self.now += wall
+        self.used += cpu
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def test_a_program_on_all_cores_is_held_to_its_share_of_the_machine(machine: Machine) -> None:
+    with Governor(0.7, signals=False) as held:
+        began = machine.now
+        for _ in range(100):
+            machine.work(wall=0.1, cpu=0.4)
+            held.pace()
+        assert 40 / (machine.now - began) / 4 == pytest.approx(0.7, abs=0.001)
+        assert held.state().paused == pytest.approx(machine.slept)
+
+
+def test_a_program_below_its_share_is_never_paused_however_busy_the_machine(
+    machine: Machine,
+) -> None:
+    with Governor(0.7, signals=False) as held:
+        for _ in range(100):
+            machine.work(wall=0.1, cpu=0.27)
+            held.pace()
+    assert machine.slept == 0
+
+
+def test_a_program_that_waited_catches_up_on_a_second_and_no_more(machine: Machine) -> None:
+    with Governor(0.5, signals=False) as held:
+        machine.work(wall=60, cpu=0)
+        held.pace()
+        machine.work(wall=1, cpu=4)  # allowed: 2 in this second, and 2 for the one before
+        held.pace()
+        assert machine.slept == 0
+        machine.work(wall=1, cpu=4)
+        held.pace()
+        assert machine.slept == pytest.approx(1)
+
+
+def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -> None:
+    said: list[str] = []
+    with Governor(0.1, signals=False, say=said.append) as held:
+        machine.work(wall=0.1, cpu=0.4)
+        real = machine.sleep
+
+        def sleep(seconds: float) -> None:  # a thread that is not paused takes a whole core
+            real(seconds)
+            machine.used += seconds
+
+        machine.patch.setattr(time, "sleep", sleep)
+        held.pace()
+        assert governor.STUCK < machine.slept < governor.STUCK + 1
+        assert len(said) == 1
+        assert "the limit does not hold" in said[0]
+
+
+def test_memory_in_use_is_waited_for_and_told_once(machine: Machine) -> None:
+    said: list[str] = []
+    with Governor(max_memory=0.6, signals=False, say=said.append) as held:
+        held.pace()
+        assert machine.slept == 0
+        machine.memory = Memory(0.3, 0, "normal")
+        machine.work(wall=2, cpu=0)
+        held.pace()
+        assert machine.slept == pytest.approx(governor.PATIENCE, abs=2)
+        assert len(said) == 2
+        assert said[0] == "70% of memory is in use, above 60%: waiting up to 30 s"
+        assert said[1].endswith("in vain, going on")
+        before = machine.slept
+        machine.work(wall=2, cpu=0)
+        held.pace()
+        assert machine.slept == before  # it has waited; not again until memory was there
+
+
+def test_waiting_ends_when_memory_is_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Governor(max_memory=0.6, signals=False) as held:
+        machine.memory = Memory(0.9, 0, "warning")
+        real = machine.sleep
+
+        def sleep(seconds: float) -> None:
+            real(seconds)
+            if machine.slept > 3:
+                machine.memory = Memory(0.9, 0, "normal")
+
+        monkeypatch.setattr(time, "sleep", sleep)
+        held.pace()
+        assert 3 < machine.slept < 5
+        assert held.state().memory is None
+
+
+@pytest.mark.parametrize(
+    ("found", "swapped", "reason"),
+    [
+        (Memory(0.5, 0, None), 0, None),
+        (Memory(0.39, 0, "normal"), 0, "61% of memory is in use, above 60%"),
+        (Memory(0.9, 0, "critical"), 0, "memory pressure is critical"),
+        (Memory(0.9, 0, "normal"), 50 * 2**20, "50 MB were swapped out in the last second"),
+    ],
+)
+def test_memory_is_short_by_use_by_pressure_and_by_swapping(
+    found: Memory, swapped: int, reason: str | None
+) -> None:
+    assert short(found, 0.6, swapped) == reason
+
+
+@pytest.mark.parametrize(
+    ("some", "full", "said"),
+    [("0.00", "0.00", "normal"), ("12.50", "3.00", "warning"), ("60.00", "10.00", "critical")],
+)
+def test_linuxs_stall_information_is_read(some: str, full: str, said: str) -> None:
+    text = f"some avg10={some} avg60=0 avg300=0 total=9\nfull avg10={full} avg60=0 total=9\n"
+    assert linux_pressure(text) == said
+    assert linux_pressure("") is None
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.01])
+def test_a_share_that_is_none_is_refused(share: float) -> None:
+    with pytest.raises(UserError, match="of CPU"):
+        Governor(share)
+
+
+def test_children_count_living_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_load, "CHILDREN_EVERY", 0)
+    clock = CpuClock()
+    code = "import time\nwhile time.process_time() < 0.6: pass\nprint(flush=True); input()"
+    before = clock.seconds()
+    for number in (1, 2):  # the first has ended, and counts, while the second lives
+        with subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child:
+            assert child.stdout
+            child.stdout.readline()
+            assert clock.seconds() - before >= 0.55 * number
+            child.communicate(b"\n")
+
+
+@posix
+def test_any_code_in_the_block_is_paused() -> None:
+    # A tenth of one core: whatever the neighbours do, this much is free.
+    share = 0.1 / machine_load.cores()
+    with Governor(share) as held:
+        began = time.monotonic()
+        burn(0.3)
+        while time.monotonic() - began < 1:
+            pass
+        wall = time.monotonic() - began
+    assert held.state().paused > 0.3
+    assert wall >= 1
+    assert signal.getsignal(signal.SIGURG) in (signal.SIG_DFL, signal.SIG_IGN)
+
+
+@posix
+def test_a_child_is_paused_too_and_always_set_going_again() -> None:
+    states = set()
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    watched = psutil.Process(child.pid)
+    over = threading.Event()
+
+    def watch() -> None:  # this thread goes on while the main one is paused
+        while not over.wait(0.02):
+            states.add(watched.status())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with Governor(0.05 / machine_load.cores()) as held:
+            until = time.monotonic() + 30
+            while held.state().paused < 0.5 and time.monotonic() < until:
+                time.sleep(0.01)
+        assert psutil.STATUS_STOPPED in states
+        assert watched.status() != psutil.STATUS_STOPPED
+    finally:
+        over.set()
+        watcher.join()
+        child.kill()
+        child.wait()
+
+
+@posix
+@pytest.mark.parametrize(
+    ("code", "expected"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)]
+)
+def test_govern_returns_the_programs_exit_code(code: str, expected: int) -> None:
+    command = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", "50", "--"]
+    done = subprocess.run([*command, sys.executable, "-c", code], check=False)
+    assert done.returncode == expected
+
+
+@posix
+def test_govern_passes_sigterm_on(tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", "50", "--"]
+    child = subprocess.Popen(
+        [*command, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout
+    assert child.stdout.readline() == "up\n"
+    child.terminate()
+    assert child.wait() == 5
+
+
+def test_a_program_that_cannot_start_is_an_error(tmp_path: Path) -> None:
+    options = {"background": False, "program": [str(tmp_path / "no")], "max_cpu": 50}
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(UserError, match="cannot start"):
+            govern.run({**options, "max_memory": 100, "verbose": False})
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
+def test_background_quality_of_service_is_macos_alone() -> None:
+    assert govern._background(True, "darwin") == ["taskpolicy", "-b"]
+    assert govern._background(False, "linux") == []
+    with pytest.raises(UserError, match="--background"):
+        govern._background(True, "linux")

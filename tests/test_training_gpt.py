@@ -1,0 +1,260 @@
+"""The mini GPT: its data, tokenizer, training, generation and what judges it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from metalassay import cli, launching
+from metalassay.errors import UserError
+from metalassay.models import tiny_gpt
+from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
+from metalassay.training import generation, gpt, text
+from metalassay.training.__main__ import main
+from metalassay.training.generation import Cache, Sampling, distinct, generate, pick, repetition
+from metalassay.training.text import Faults, TokenStream
+
+SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=8)
+
+
+def jsonl(path: Path, *texts: str) -> Path:
+    path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
+    return path
+
+
+def stream(path: Path, strict: bool = False, said: list[str] | None = None) -> TokenStream:
+    """Return batches of 2 windows of 4 tokens, one a letter."""
+    faults = Faults(path, strict, (said if said is not None else []).append)
+    return TokenStream(path, lambda line: [ord(each) - 97 for each in line], 2, 4, faults)
+
+
+def model(config: TinyGPTConfig = SMALLEST) -> TinyGPT:
+    torch.manual_seed(0)
+    made = TinyGPT(config).eval()
+    with torch.no_grad():
+        for each in made.parameters():
+            each.mul_(5)  # small weights would hide a wrong mask
+    return made
+
+
+def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
+    questions = {}
+    for path, count in ((text.TRAINING, 200), (text.TEST, 30)):
+        found = [line.text for line in text.lines(path)]
+        assert len(found) == count
+        for each in found:
+            assert each is not None
+            assert each.startswith(text.START)
+            assert each.endswith(text.END)
+            assert each.count(text.START) == each.count(text.END) == 2
+            assert f"{text.END} {text.START}" in each
+        questions[path] = {str(each).partition(text.END)[0] for each in found}
+        assert len(questions[path]) == count
+        chinese = sum(any("\u4e00" <= letter <= "\u9fff" for letter in str(e)) for e in found)
+        assert chinese == count // 2
+    assert not questions[text.TRAINING] & questions[text.TEST]
+
+
+def test_batches_follow_the_file_and_targets_are_one_on(tmp_path: Path) -> None:
+    source = stream(jsonl(tmp_path / "a.jsonl", "abcdefgh", "ijklmnop", "qrst"))
+    first, second = source.next(), source.next()
+    assert first.inputs[0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert first.target.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert second.inputs[0].tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["small file", "large file"])
+def test_a_stream_goes_on_from_any_position(
+    tmp_path: Path, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kept:
+        monkeypatch.setattr(text, "KEEP_TOKENS_OF", 0)
+    path = jsonl(tmp_path / "a.jsonl", "abcdefg", "hijkl", "mnopqrstuvw")
+    source = stream(path)
+    batches: list[Any] = []
+    positions = []
+    for _ in range(12):  # several passes
+        positions.append(json.loads(json.dumps(source.position())))
+        batches.append(source.next().inputs[0].tolist())
+    for number, position in enumerate(positions):
+        other = stream(path)
+        other.seek(position)
+        assert other.next().inputs[0].tolist() == batches[number]
+
+
+def test_malformed_lines_are_counted_once_and_named_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        b'{"text": "abcdefghi"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
+    )
+    said: list[str] = []
+    source = stream(path, said=said)
+    for _ in range(5):
+        source.next()
+    assert source.faults.count == 6
+    numbers = [line.split("line ")[1].split(":")[0] for line in said[:5]]
+    assert numbers == ["2", "4", "5", "6", "7"]
+    assert len(said) == 6
+    assert "not UTF-8" in said[3]
+
+
+def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
+    with pytest.raises(UserError, match="line 2: not JSON"):
+        stream(path, strict=True).next()
+
+
+def test_a_file_without_dialogues_is_an_error_and_not_a_loop(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("no\n", "utf-8")
+    with pytest.raises(UserError, match="holds no dialogue"):
+        stream(path).next()
+    with pytest.raises(UserError, match="cannot read"):
+        stream(tmp_path / "none").next()
+
+
+def test_memory_does_not_grow_with_a_line_or_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LONGEST_LINE", 64)
+    monkeypatch.setattr(text, "KEEP_TOKENS_OF", 0)
+    path = jsonl(tmp_path / "a.jsonl", "a" * 500, *["bcdefgh"] * 100)
+    found = list(text.lines(path))
+    assert found[0].fault == "longer than 16 MB"
+    assert [found[1].number, found[1].text] == [2, "bcdefgh"]
+    source = stream(path)
+    for _ in range(60):
+        source.next()
+        assert len(source._tokens) <= 8 + 7
+    assert source._known is None
+
+
+def test_the_tokenizer_gives_back_any_text(tmp_path: Path) -> None:
+    made = text.train_tokenizer(text.TRAINING, 372)
+    assert made.get_vocab_size() == 372
+    said = "Ночь 🌙 你好 <|im_start|>x<|im_end|>"
+    assert made.decode(made.encode(said).ids, skip_special_tokens=False) == said
+    assert len(made.encode(text.START).ids) == 1
+
+
+def test_the_cache_gives_the_logits_of_the_whole_model() -> None:
+    net, tokens = model(), torch.arange(12)[None] % 50
+    with torch.inference_mode():
+        whole = net(tokens)[0]
+        cache = Cache(net)
+        found = [generation.logits(net, tokens[:, :5], cache)]
+        found += [generation.logits(net, tokens[:, i : i + 1], cache) for i in range(5, 12)]
+    torch.testing.assert_close(torch.stack(found), whole[4:], rtol=1e-4, atol=1e-4)
+
+
+def test_generation_takes_the_likeliest_and_goes_past_the_context() -> None:
+    net = model()
+    greedy = Sampling(temperature=0)
+    made = list(generate(net, [1, 2, 3], 40, greedy))
+    assert len(made) == 40
+    seen = [1, 2, 3]
+    with torch.inference_mode():
+        for token in made[:13]:  # as far as the context reaches
+            assert token == int(net(torch.tensor([seen]))[0, -1].argmax())
+            seen.append(token)
+    stop = made[4]
+    assert list(generate(net, [1, 2, 3], 40, greedy, stop)) == made[: made.index(stop)]
+    with pytest.raises(ValueError, match="empty prompt"):
+        list(generate(net, [], 1, greedy))
+
+
+def test_the_same_seed_says_the_same_and_another_does_not() -> None:
+    net = model()
+    first, again, other = (
+        list(generate(net, [1], 30, Sampling(1.5, 0, 1.0, seed))) for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_top_k_top_p_and_temperature_leave_out_what_they_should() -> None:
+    scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
+
+    def drawn(sampling: Sampling) -> list[float]:
+        generator = torch.Generator().manual_seed(0)
+        found = [pick(scores, sampling, generator) for _ in range(3000)]
+        return [found.count(i) / 3000 for i in range(4)]
+
+    assert drawn(Sampling(1, 0, 1.0)) == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.04)
+    assert drawn(Sampling(1, 2, 1.0)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.04)
+    assert drawn(Sampling(1, 0, 0.7)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.04)
+    squares = [0.25, 0.09, 0.0225, 0.0025]
+    expected = [each / sum(squares) for each in squares]
+    assert drawn(Sampling(0.5, 0, 1.0)) == pytest.approx(expected, abs=0.04)
+    assert drawn(Sampling(0)) == [1, 0, 0, 0]
+
+
+def test_distinct_and_repetition_count_grams() -> None:
+    assert distinct([[1, 2, 1, 2]], 1) == 0.5
+    assert distinct([[1, 2, 1, 2]], 2) == pytest.approx(2 / 3)
+    assert distinct([[], [1]], 2) == 0
+    assert repetition([[1, 1, 1, 1, 1, 1]]) == pytest.approx(2 / 3)
+    assert repetition([[1, 2, 3, 4, 5], [1, 2, 3, 4, 5]]) == 0
+
+
+def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary() -> None:
+    net = TinyGPT(tiny_gpt.TINY).eval()
+    tokens = [each % 372 for each in range(0, 3000, 7)]
+    with torch.inference_mode():
+        assert gpt.perplexity(net, tokens) == pytest.approx(372, rel=0.02)
+        with pytest.raises(UserError, match="no dialogue"):
+            gpt.perplexity(net, [])
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line, and what it hands over in this process."""
+
+    def launch(command: str, parsed: Any) -> int:
+        values = {k: v for k, v in vars(parsed).items() if not callable(v)}
+        handed = {**values, "command": command, "argv": list(arguments)}
+        return main(json.dumps(handed, default=str))
+
+    monkeypatch.setattr(launching, "launch", launch)
+    return cli.main(arguments)
+
+
+def test_the_commands_train_generate_and_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "run")
+    train = ["train", "gpt", "--steps", "40", "--device", "cpu", "--json", "-o", folder]
+    assert run(monkeypatch, *train, "--evaluate-every", "20") == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert lines[0]["loss"] == pytest.approx(math.log(372), abs=0.5)
+    assert lines[-1]["validation_perplexity"] < 300
+    assert "step 20: What is a tide? -> " in err
+    assert not list(tmp_path.rglob("*.pkl"))
+
+    assert run(monkeypatch, *train) == 2
+    assert "--resume" in capsys.readouterr().err
+
+    said = []
+    for seed in ("1", "1", "2"):
+        arguments = ["generate", folder, "Why?", "--seed", seed, "--temperature", "1.5"]
+        assert run(monkeypatch, *arguments) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] != said[2]
+    assert text.START not in said[0]
+
+    assert run(monkeypatch, "evaluate", folder, "--samples", "2", "--json") == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["perplexity"] == pytest.approx(lines[-1]["validation_perplexity"], rel=1e-6)
+    assert set(judged) > {"distinct_1", "distinct_2", "repetition_4", "malformed_lines"}
+
+
+def test_a_folder_without_a_model_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "generate", str(tmp_path), "Why?") == 2
+    assert "metalassay train gpt" in capsys.readouterr().err

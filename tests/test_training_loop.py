@@ -1,0 +1,314 @@
+"""Training: the same bits after a kill, a stop and a full disk as without."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from metalassay.errors import UserError
+from metalassay.training import checkpoint
+from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
+from metalassay.training.optimizer import FlatAdamW, OneCycle
+from metalassay.workloads import Batch
+
+CPU = torch.device("cpu")
+
+
+class Numbers:
+    """Batches that follow from a number."""
+
+    def __init__(self) -> None:
+        self.index = 0
+
+    def next(self) -> Batch:
+        generator = torch.Generator().manual_seed(self.index)
+        self.index += 1
+        x = torch.randn(8, 4, generator=generator)
+        return Batch((x,), x.sum(1, keepdim=True))
+
+    def position(self) -> int:
+        return self.index
+
+    def seek(self, position: int) -> None:
+        self.index = position
+
+
+def task(**config: Any) -> Task:
+    torch.manual_seed(7)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+        return nn.functional.mse_loss(model(*batch.inputs), batch.target)
+
+    return Task({"width": 8, **config}, model, Numbers(), loss, "samples", 8)
+
+
+def run(folder: Path, steps: int = 20, **options: Any) -> Outcome:
+    config = options.pop("config", {})
+    return train(task(**config), Recipe(steps, 1e-2, accumulate=2), folder, CPU, **options)
+
+
+def digest(folder: Path) -> str:
+    """Return the hash of all that the newest checkpoint holds, tensors and state."""
+    newest = max(folder.glob("step-*"))
+    state = json.loads((newest / "state.json").read_text("utf-8"))
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+# A run of 200 steps that can be killed from outside: it says each step and waits a moment.
+PROGRAM = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from test_training_loop import CPU, task
+from metalassay.training.loop import Recipe, train
+def report(at):
+    print(at.step, flush=True)
+    time.sleep({pause})
+out = train(task(), Recipe(200, 1e-2, accumulate=2), Path({folder!r}), CPU,
+    resume={resume}, checkpoint_every=20, report_every=1, report=report)
+print(out.step, out.stopped_by)
+"""
+
+
+def start(folder: Path, resume: bool = False, pause: float = 0.0) -> subprocess.Popen[str]:
+    code = PROGRAM.format(
+        here=str(Path(__file__).parent), folder=str(folder), resume=resume, pause=pause
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+def until(child: subprocess.Popen[str], step: int) -> None:
+    assert child.stdout
+    for line in child.stdout:
+        if line.startswith(f"{step}"):
+            return
+    raise AssertionError(f"ended before step {step}")
+
+
+def test_a_run_killed_after_100_steps_and_resumed_ends_with_the_bits_of_one_that_was_not(
+    tmp_path: Path,
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole).wait() == 0
+    child = start(killed, pause=0.005)
+    until(child, 110)
+    child.kill()
+    child.wait()
+    at_kill = sorted(path.name for path in killed.glob("step-*"))
+    assert at_kill[-1] == "step-00000100"
+    assert start(killed, resume=True).wait() == 0
+    assert digest(killed) == digest(whole)
+    # The tensors too, and not by the digest we wrote.
+    for name, tensor in load_file(max(whole.glob("step-*")) / "state.safetensors").items():
+        other = load_file(max(killed.glob("step-*")) / "state.safetensors")[name]
+        assert torch.equal(tensor, other), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_finishes_the_step_and_writes_the_checkpoint(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    child = start(tmp_path, pause=0.01)
+    until(child, 5)
+    child.send_signal(number)
+    assert child.stdout
+    rest = child.stdout.read().split("\n")
+    step, stopped = rest[-2].split()
+    assert child.wait() == 0
+    assert stopped == number.name
+    assert [path.name for path in tmp_path.glob("step-*")] == [f"step-{int(step):08d}"]
+    assert int(step) < 200
+
+
+def test_a_stopped_run_goes_on_with_the_bits_of_one_that_was_not(tmp_path: Path) -> None:
+    def stop(at: Progress) -> None:
+        if at.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    run(tmp_path / "whole")
+    out = run(tmp_path / "stopped", report_every=1, report=stop)
+    assert (out.step, out.stopped_by) == (7, "SIGINT")
+    out = run(tmp_path / "stopped", resume=True)
+    assert (out.step, out.stopped_by) == (20, None)
+    assert digest(tmp_path / "stopped") == digest(tmp_path / "whole")
+
+
+def test_a_second_signal_stops_at_once_and_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = checkpoint._write
+
+    def interrupted(path: Path, data: bytes) -> None:
+        write(path, data)
+        if path.parent.name.startswith(".step-00000010"):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(checkpoint, "_write", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, checkpoint_every=5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "step-00000005"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
+    run(tmp_path, checkpoint_every=10)
+    torn = tmp_path / "step-00000020" / "state.safetensors"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    said: list[str] = []
+    found = checkpoint.newest(tmp_path, say=said.append)
+    assert found
+    assert found.step == 10
+    assert len(said) == 1
+    assert "step-00000020" in said[0]
+    whole = tmp_path / "whole"
+    run(whole)
+    run(tmp_path, resume=True)
+    assert digest(tmp_path) == digest(whole)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "x"}'])
+def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str) -> None:
+    run(tmp_path, checkpoint_every=10)
+    (tmp_path / "step-00000020" / "state.json").write_text(damage, "utf-8")
+    found = checkpoint.newest(tmp_path, say=lambda text: None)
+    assert found
+    assert found.step == 10
+
+
+def test_another_configuration_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(UserError, match="width was 8, is 9"):
+        run(tmp_path, resume=True, config={"width": 9})
+
+
+def test_a_folder_with_a_run_is_not_written_over(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(UserError, match="already holds a run"):
+        run(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_full_disk_is_an_error_with_a_next_step_and_the_old_checkpoint_stands(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, steps=20, checkpoint_every=10)
+    before = {p: p.read_bytes() for p in tmp_path.glob("step-*/*")}
+    found = checkpoint.newest(tmp_path)
+    assert found
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        later = checkpoint.Checkpoint(30, found.config, found.tensors, found.state)
+        with pytest.raises(UserError, match="no room for the checkpoint of step 30") as caught:
+            checkpoint.save(tmp_path, later)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "--resume" in caught.value.next_step
+    assert {p: p.read_bytes() for p in tmp_path.glob("step-*/*")} == before
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_log_of_a_resumed_run_has_each_step_once(tmp_path: Path) -> None:
+    def stop(at: Progress) -> None:
+        if at.step == 15:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        run(tmp_path, report_every=1, checkpoint_every=10, report=stop)
+    run(tmp_path, report_every=1, resume=True)
+    run(tmp_path / "whole", report_every=1)
+    logs = [tmp_path / "log.jsonl", tmp_path / "whole" / "log.jsonl"]
+    resumed, whole = (
+        [(d["step"], d["loss"]) for d in map(json.loads, p.read_text("utf-8").splitlines())]
+        for p in logs
+    )
+    assert resumed == whole
+    assert [step for step, _ in whole] == list(range(1, 21))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    broken = task()
+    with torch.no_grad():
+        next(iter(broken.model.parameters())).fill_(float("nan"))
+    with pytest.raises(UserError, match="the loss is nan"):
+        train(broken, Recipe(20, 1e-2), tmp_path, CPU)
+    assert not list(tmp_path.glob("step-*"))
+
+
+def test_time_held_back_is_never_reported_as_speed(tmp_path: Path) -> None:
+    held = [0.0]
+    seen: dict[int, float | None] = {}
+
+    def report(at: Progress) -> None:
+        seen[at.step] = at.speed
+        held[0] += 1.0 if at.step == 10 else 0.0
+
+    def pace() -> float:
+        return held[0]
+
+    run(tmp_path, report_every=5, report=report, pace=pace)
+    assert all(seen[step] for step in (5, 10, 15, 20))  # held back between two measurements
+    once = iter([0.0] * 8 + [1.0] * 1000)
+    seen.clear()
+    run(tmp_path / "b", report_every=5, report=report, pace=lambda: next(once))
+    assert [bool(seen[step]) for step in (5, 10, 15, 20)] == [True, False, True, True]
+
+
+def test_the_schedule_is_torchs_one_cycle() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.AdamW([weight], lr=1e-3)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=5e-3, total_steps=50, pct_start=0.1, div_factor=25, final_div_factor=1000
+    )
+    ours = OneCycle(5e-3, 50)
+    for step in range(50):
+        assert ours.rate(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
+def test_the_flat_optimiser_is_torchs_adamw_with_clipping() -> None:
+    models = [task().model, task().model]
+    ours = FlatAdamW(models[0], weight_decay=0.1)
+    theirs = torch.optim.AdamW(models[1].parameters(), lr=1e-2, weight_decay=0.1)
+    for step in range(20):
+        ours.zero_grad()
+        theirs.zero_grad()
+        for model in models:
+            torch.manual_seed(step)
+            x = torch.randn(8, 4)
+            (model(x) ** 2).sum().backward()
+        norm = torch.nn.utils.clip_grad_norm_(models[1].parameters(), 1.0)
+        assert ours.clip(1.0).item() == pytest.approx(norm.item(), rel=1e-5)
+        ours.rate = 1e-2
+        ours.step()
+        theirs.step()
+        for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_training_does_not_wait_for_torch_dynamo() -> None:
+    code = (
+        "import sys, tempfile; from pathlib import Path\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_training_loop import run\n"
+        "run(Path(tempfile.mkdtemp()))\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

@@ -1,0 +1,99 @@
+"""How near the governor comes to its target, and what it costs: ungoverned and governed, in turns.
+
+    python tools/governor_accuracy.py --target 70 --seconds 30 --rounds 3
+
+A program that keeps every core busy runs alone, then under ``metalassay govern``, and so on. Printed
+are the CPU time of everything that was started, in percent of the whole machine, and the work done
+against the ideal share: what the program does ungoverned, times the CPU time that the target allows it
+over what it had. On a machine where others work too, a target above the ungoverned share shows nothing:
+such rounds are marked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+BUSY = """
+import multiprocessing, sys, time
+def work(until):
+    done = 0
+    while time.time() < until:
+        done += sum(i * i for i in range(2000)) > 0
+    return done
+if __name__ == "__main__":
+    cores = int(sys.argv[2])
+    with multiprocessing.get_context("fork").Pool(cores) as pool:
+        print(sum(pool.map(work, [time.time() + float(sys.argv[1])] * cores)))
+"""
+
+
+def once(seconds: float, cores: int, target: float | None) -> tuple[float, int]:
+    """Return CPU % of the machine and the work done; ``target`` in percent, or None."""
+    program = [sys.executable, "-c", BUSY, str(seconds), str(cores)]
+    if target is not None:
+        govern = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", str(target), "--"]
+        program = govern + program
+    before, began = _children(), time.monotonic()
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    wall = time.monotonic() - began
+    used = _children() - before
+    return 100 * used / wall / (os.cpu_count() or 1), int(done.stdout)
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    """Print a line a round and the medians."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--target", type=float, default=70)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    govern = [
+        sys.executable,
+        "-m",
+        "metalassay",
+        "govern",
+        "--max-cpu",
+        "100",
+        "--max-memory",
+        "99",
+    ]
+    before = _children()
+    subprocess.run([*govern, "--", "true"], check=True)
+    start = _children() - before  # of Python itself, before anything is governed
+    errors, works = [], []
+    for number in range(options.rounds):
+        free_share, free_work = once(options.seconds, options.processes, None)
+        share, work = once(options.seconds, options.processes, options.target)
+        share -= 100 * start / options.seconds / (os.cpu_count() or 1)
+        ideal = free_work * min(options.target / free_share, 1)
+        scarce = " (less than the target is free here: no verdict)"
+        note = scarce if free_share < options.target + 2 else ""
+        print(
+            f"round {number + 1}: ungoverned {free_share:.1f} %, governed {share:.1f} % of"
+            f" {options.target:g} %, work {work / ideal:.1%} of the ideal share{note}",
+            flush=True,
+        )
+        if not note:
+            errors.append(share - options.target)
+            works.append(work / ideal)
+    if errors:
+        print(
+            f"median of {len(errors)}: {statistics.median(errors):+.2f} points off,"
+            f" work {statistics.median(works):.1%} of the ideal share"
+        )
+
+
+if __name__ == "__main__":
+    main()
