@@ -63,6 +63,11 @@ def test_float64_is_refused_where_it_is_copied_to() -> None:
     assert torch.ones(2, device="mps").to("cpu", torch.float64).dtype == torch.float64
 
 
+def test_float64_is_refused_where_a_kernel_would_make_it() -> None:
+    with pytest.raises(TypeError, match="doesn't support float64"):
+        torch.ones(2, device="mps").sum(dtype=torch.float64)
+
+
 def test_tensors_on_two_devices_are_refused_and_numbers_are_not() -> None:
     here, there = torch.ones(3, device="mps"), torch.ones(3)
     with pytest.raises(RuntimeError, match="same device, but found at least two devices, mps:0"):
