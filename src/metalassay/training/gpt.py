@@ -27,8 +27,8 @@ SIZES: Mapping[str, TinyGPTConfig] = {
     "small": tiny_gpt.SMALL,
     "original": tiny_gpt.ORIGINAL,
 }
-PEAK_RATES = {"tiny": 2e-2, "small": 1e-2, "original": 1.5e-3}
-STEPS = {"tiny": 2000, "small": 1500, "original": 500}
+PEAK_RATES = {"tiny": 1e-2, "small": 3e-3, "original": 5e-4}
+STEPS = {"tiny": 1000, "small": 400, "original": 150}
 TOKENIZER = "tokenizer.json"
 MOST_WINDOWS = 512  # of a test file, so that judging takes seconds
 
