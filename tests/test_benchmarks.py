@@ -163,6 +163,7 @@ def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
     assert f"argument {option}: '0' is not a whole number above 0" in run.stderr
 
 
+@pytest.mark.slow
 def test_several_processes_are_several_runs_of_one_series(tmp_path: Path) -> None:
     run = pytest_in(
         tmp_path, "--processes=2", "--collect-only", "--no-selftest", "-q", "-kgpt-tiny"

@@ -51,6 +51,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert [child for child in left if child.status() != psutil.STATUS_ZOMBIE] == []
 
 
+@pytest.mark.slow
 def test_three_times_the_work_is_slower() -> None:
     found = compare("bench.py::spin", "bench.py::maker", budget=40, save=Path("run.jsonl"))
     assert found.verdict == "slower", found

@@ -57,6 +57,7 @@ def test_a_setting_that_takes_too_long_is_ended_and_named() -> None:
     assert (found.per_second, found.why) == (None, "no answer within 0.05 s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [PRELOADED, 0])
 def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
     found = loader.measure(workers, batch=2, samples=10, seconds=0.05)
@@ -65,6 +66,7 @@ def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
     assert found.per_second > 0
 
 
+@pytest.mark.slow
 def test_a_setting_that_fails_says_why() -> None:
     found = loader.measure(0, batch=0, samples=10, seconds=0.05)
     assert "batch_size should be a positive integer" in found.why

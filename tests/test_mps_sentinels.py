@@ -90,6 +90,7 @@ def test_the_comparison_finds_no_difference_between_the_cpu_and_itself(
     assert outcome[0]["difference"] == 0
 
 
+@pytest.mark.slow
 def test_the_census_times_what_would_fall_back_with_the_real_torch(
     outcome: tuple[dict[str, Any], dict[str, Any]],
 ) -> None:

@@ -96,6 +96,7 @@ def until(child: subprocess.Popen[str], step: int) -> None:
     raise AssertionError(f"ended before step {step}")
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_100_steps_and_resumed_ends_with_the_bits_of_one_that_was_not(
     tmp_path: Path,
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_run_killed_after_100_steps_and_resumed_ends_with_the_bits_of_one_that
         assert torch.equal(tensor, other), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_finishes_the_step_and_writes_the_checkpoint(
     tmp_path: Path, number: signal.Signals
@@ -302,6 +304,7 @@ def test_the_flat_optimiser_is_torchs_adamw_with_clipping() -> None:
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 def test_training_does_not_wait_for_torch_dynamo() -> None:
     code = (
         "import sys, tempfile; from pathlib import Path\n"
