@@ -92,7 +92,8 @@ def test_the_trainer_trains_on_mps_as_on_the_cpu(tmp_path: Path) -> None:
         trainer.train()
         losses[device] = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert len(losses["mps"]) == 4
-    assert losses["mps"] == pytest.approx(losses["cpu"], abs=1e-3)
+    # The log rounds to four digits, so that two that agree to 1e-5 may differ by one in the last.
+    assert losses["mps"] == pytest.approx(losses["cpu"], abs=1.1e-4)
 
 
 def test_accelerate_picks_mps_and_steps() -> None:
