@@ -161,7 +161,11 @@ def test_a_second_signal_stops_at_once_and_leaves_nothing_half_written(
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, checkpoint_every=5)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl", "step-00000005"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".lock",
+        "log.jsonl",
+        "step-00000005",
+    ]
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -196,6 +200,16 @@ def test_another_configuration_is_refused_and_the_difference_named(tmp_path: Pat
         run(tmp_path, resume=True, config={"width": 9})
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+    def second(at: Progress) -> None:
+        with pytest.raises(UserError, match="another run is writing"):
+            run(tmp_path, resume=True)
+
+    assert run(tmp_path, report=second).step == 20
+    run(tmp_path, resume=True)  # it is free again
+
+
 def test_a_folder_with_a_run_is_not_written_over(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
@@ -222,7 +236,7 @@ def test_a_full_disk_is_an_error_with_a_next_step_and_the_old_checkpoint_stands(
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "--resume" in caught.value.next_step
     assert {p: p.read_bytes() for p in tmp_path.glob("step-*/*")} == before
-    assert not list(tmp_path.glob(".*"))
+    assert not list(tmp_path.glob(".step*"))
 
 
 def test_the_log_of_a_resumed_run_has_each_step_once(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     python tools/governor_accuracy.py --target 70 --seconds 30 --rounds 3
 
 A program that keeps every core busy runs alone, then under ``metalassay govern``, and so on. Printed
-are the CPU time of everything that was started, in percent of the whole machine, and the work done
+are the CPU time that the program had, in percent of the whole machine, and the work done
 against the ideal share: what the program does ungoverned, times the CPU time that the target allows it
 over what it had. On a machine where others work too, a target above the ungoverned share shows nothing:
 such rounds are marked.
@@ -13,23 +13,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
-import time
 
 BUSY = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 def work(until):
     done = 0
     while time.time() < until:
         done += sum(i * i for i in range(2000)) > 0
     return done
 if __name__ == "__main__":
-    cores = int(sys.argv[2])
+    cores, began = int(sys.argv[2]), time.time()
     with multiprocessing.get_context("fork").Pool(cores) as pool:
-        print(sum(pool.map(work, [time.time() + float(sys.argv[1])] * cores)))
+        done = sum(pool.map(work, [began + float(sys.argv[1])] * cores))
+        pool.close()
+        pool.join()
+    wall, used = time.time() - began, os.times()
+    print(done, wall, used.children_user + used.children_system)
 """
 
 
@@ -39,16 +41,9 @@ def once(seconds: float, cores: int, target: float | None) -> tuple[float, int]:
     if target is not None:
         govern = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", str(target), "--"]
         program = govern + program
-    before, began = _children(), time.monotonic()
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    wall = time.monotonic() - began
-    used = _children() - before
-    return 100 * used / wall / (os.cpu_count() or 1), int(done.stdout)
-
-
-def _children() -> float:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    work, wall, used = map(float, done.stdout.split())
+    return 100 * used / wall / (os.cpu_count() or 1), int(work)
 
 
 def main() -> None:
@@ -59,24 +54,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    govern = [
-        sys.executable,
-        "-m",
-        "metalassay",
-        "govern",
-        "--max-cpu",
-        "100",
-        "--max-memory",
-        "99",
-    ]
-    before = _children()
-    subprocess.run([*govern, "--", "true"], check=True)
-    start = _children() - before  # of Python itself, before anything is governed
     errors, works = [], []
     for number in range(options.rounds):
         free_share, free_work = once(options.seconds, options.processes, None)
         share, work = once(options.seconds, options.processes, options.target)
-        share -= 100 * start / options.seconds / (os.cpu_count() or 1)
         ideal = free_work * min(options.target / free_share, 1)
         scarce = " (less than the target is free here: no verdict)"
         note = scarce if free_share < options.target + 2 else ""

@@ -21,7 +21,7 @@ import psutil
 from metalassay.errors import UserError
 from metalassay.training.machine_load import CpuClock, Memory, cores, memory
 
-TICK = 0.02  # seconds between looks at the debt
+TICK = 0.05  # seconds between looks at the debt
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
 STUCK = 5.0  # seconds of pause in which a debt has to shrink; if not, other threads run it up
 CREDIT = 1.0  # seconds of allowance that a program which waited may catch up on

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from metalassay.device import set_rng_state
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
+from metalassay.training.folder_lock import locked
 from metalassay.training.interrupt import Interrupt
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_log import LOG, RunLog
@@ -110,6 +111,35 @@ def train(
         require_autocast(device, recipe.dtype)
     if recipe.dtype == "float16":
         require_grad_scaler(device)
+    with locked(folder):
+        return _train(
+            task,
+            recipe,
+            folder,
+            device,
+            resume,
+            checkpoint_every,
+            evaluate_every,
+            report_every,
+            report,
+            say,
+            pace,
+        )
+
+
+def _train(
+    task: Task,
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    resume: bool,
+    checkpoint_every: int,
+    evaluate_every: int,
+    report_every: int,
+    report: Callable[[Progress], None],
+    say: Callable[[str], None],
+    pace: Callable[[], float],
+) -> Outcome:
     config = {**task.config, "recipe": asdict(recipe)}
     found = checkpoint.newest(folder, config, say) if resume else None
     if not resume and any(folder.glob("step-*")):

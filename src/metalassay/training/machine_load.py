@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-CHILDREN_EVERY = 0.5  # seconds between looking for new children, which reads the process table
+CHILDREN_EVERY = 1.0  # seconds between looking for new children, which reads the process table
 
 
 class CpuClock:
