@@ -96,7 +96,10 @@ def test_state_is_saved_and_loaded_on_either_device() -> None:
     torch.save(torch.nn.Linear(3, 3).to("mps").state_dict(), saved)
     for where, expected in ((None, "mps"), ("cpu", "cpu"), ("mps", "mps")):
         saved.seek(0)
-        assert torch.load(saved, map_location=where, weights_only=True)["weight"].device.type == expected
+        assert (
+            torch.load(saved, map_location=where, weights_only=True)["weight"].device.type
+            == expected
+        )
     tensor = torch.ones(3, device="mps")
     assert pickle.loads(pickle.dumps(tensor)).device.type == "mps"  # noqa: S301  (ours)
     assert copy.deepcopy(tensor).device.type == "mps"
