@@ -163,6 +163,10 @@ def test_generation_takes_the_likeliest_and_goes_past_the_context() -> None:
         for token in made[:13]:  # as far as the context reaches
             assert token == int(net(torch.tensor([seen]))[0, -1].argmax())
             seen.append(token)
+    with torch.inference_mode():  # full: the last half is read again, and grows from there
+        for number, left in ((14, 8), (15, 9), (21, 15)):
+            seen = [1, 2, 3, *made[:number]][-left:]
+            assert made[number] == int(net(torch.tensor([seen]))[0, -1].argmax())
     stop = made[4]
     assert list(generate(net, [1, 2, 3], 40, greedy, stop)) == made[: made.index(stop)]
     with pytest.raises(ValueError, match="empty prompt"):
