@@ -146,6 +146,7 @@ def one_cycle() -> tuple[list[float], list[float]]:
     return rates, betas
 
 
+@pytest.mark.slow
 def test_the_betas_are_the_default_and_do_not_last() -> None:
     import torch
 
@@ -156,6 +157,7 @@ def test_the_betas_are_the_default_and_do_not_last() -> None:
     assert min(betas) == pytest.approx(0.85)
 
 
+@pytest.mark.slow
 def test_one_cycle_starts_where_it_wants_and_warms_up_for_a_tenth() -> None:
     rates, _ = one_cycle()
     assert rates[0] == pytest.approx(2e-4)
@@ -163,6 +165,7 @@ def test_one_cycle_starts_where_it_wants_and_warms_up_for_a_tenth() -> None:
     assert rates.index(max(rates)) == 49
 
 
+@pytest.mark.slow
 def test_gradients_are_set_to_none_by_default() -> None:
     import torch
 

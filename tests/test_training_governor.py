@@ -172,6 +172,7 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
         Governor(share)
 
 
+@pytest.mark.slow
 def test_children_count_living_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_load, "CHILDREN_EVERY", 0)
     clock = CpuClock()
@@ -188,6 +189,7 @@ def test_children_count_living_and_ended(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @posix
+@pytest.mark.slow
 def test_any_code_in_the_block_is_paused() -> None:
     # A tenth of one core: whatever the neighbours do, this much is free.
     share = 0.1 / machine_load.cores()
@@ -203,6 +205,7 @@ def test_any_code_in_the_block_is_paused() -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_a_child_is_paused_too_and_always_set_going_again() -> None:
     states = set()
     child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
