@@ -200,6 +200,7 @@ def test_drop_last_can_leave_nothing() -> None:
     assert list(DataLoader(range(3), batch_size=4, drop_last=True)) == []  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_those_of_the_large_batch() -> None:
     import torch
     from torch.nn import functional
