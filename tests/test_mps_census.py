@@ -18,7 +18,7 @@ from metalassay.mps.census import Fallback, census, fallen_back
 SAID = (
     "The operator 'aten::{}' is not currently supported on the MPS backend and will fall back to run"
     " on the CPU. This may have performance implications. (Triggered internally at"
-    " /Users/runner/work/pytorch/pytorch/pytorch/aten/src/ATen/mps/MPSFallback.mm:14.)"
+    " aten/src/ATen/mps/MPSFallback.mm:14.)"
 )
 
 

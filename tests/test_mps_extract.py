@@ -227,9 +227,9 @@ FILES = {
         '_lib.impl("mode", kernel, "CUDA")\n'
     ),
     "torch/_refs/linalg/__init__.py": (
-        'mps_lib = torch.library.Library("aten", "IMPL", "MPS")\n'
+        'mps_lib = Library("aten", "IMPL", "MPS")\n'
         'mps_lib.impl("aten::linalg_lu_solve.out", kernel)\n'
-        'other = torch.library.Library("aten", "IMPL", "CUDA")\nother.impl("aten::mode", kernel)\n'
+        'other = Library("aten", "IMPL", "CUDA")\nother.impl("aten::mode", kernel)\n'
     ),
 }
 
