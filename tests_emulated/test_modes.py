@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +116,40 @@ def test_watermarks_are_read_at_the_first_allocation(high: str, expected: str) -
         PYTORCH_MPS_HIGH_WATERMARK_RATIO=high,
     )
     assert (expected or "torch.Size([1048576])") in out
+
+
+def test_watermarks_that_the_program_sets_before_its_first_tensor_count_and_later_ones_do_not() -> (
+    None
+):
+    out = run(
+        "import os\n"
+        "with emulate_mps():\n"
+        "    os.environ['PYTORCH_MPS_HIGH_WATERMARK_RATIO'] = '9.0'\n"
+        "    try: torch.ones(1, device='mps')\n"
+        "    except RuntimeError as error: print('first:', error)\n"
+        "    os.environ['PYTORCH_MPS_HIGH_WATERMARK_RATIO'] = '1.5'\n"
+        "    torch.ones(1, device='mps')\n"
+        "    os.environ['PYTORCH_MPS_HIGH_WATERMARK_RATIO'] = '9.0'\n"
+        "    print('later:', torch.ones(1, device='mps').item())\n"
+    )
+    assert "first: invalid high watermark ratio 9" in out
+    assert "later: 1.0" in out
+
+
+@pytest.mark.parametrize(("options", "state"), [("", "usable"), ("dead=True", "dead")])
+def test_the_probe_sees_through_the_device(options: str, state: str) -> None:
+    from metalassay.mps import probe
+
+    script = Path(probe.__file__).with_name("probe_child.py").read_text("utf-8")
+    code = (
+        "import sys\n"
+        "sys.argv = ['-c', 'mps']\n"
+        f"with emulate_mps({options}): exec({script!r}, {{'__name__': '__main__'}})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", HEAD + code], capture_output=True, text=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    answer = probe.Answer(tuple(lines), done.returncode, None, done.stderr)
+    assert probe.classify(answer).state == state
 
 
 def test_a_dead_device_is_offered_and_allocates_nothing() -> None:

@@ -19,6 +19,8 @@ from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, message
 # a program that imports torch first, about then; what is set later does nothing, as on a Mac.
 _AT_IMPORT = os.environ.get(VARIABLE)
 
+_WATERMARKS = ("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO")
+
 GIB = 1024**3
 # What Metal recommends on a Mac with 16 GB; the default limit of 1.7 times this is 18.13 GB.
 MEMORY = 16 * GIB * 2 // 3
@@ -112,7 +114,7 @@ def start(
     from metalassay.mps.emulator.shims import shims
 
     stack.enter_context(shims())
-    _wake_autograd(stack)
+    _wake_autograd(native, stack)
     if not quiet:
         _say(str(emulation))
     return emulation
@@ -150,24 +152,30 @@ def _for_this_torch(
     return operators.kernels - here.composites, refused
 
 
-def _wake_autograd(stack: contextlib.ExitStack) -> None:
+def _wake_autograd(native: Any, stack: contextlib.ExitStack) -> None:
     """Let backward passes reach the device also where one has run before.
 
     The engine counts devices at its first backward pass, once. If that is over, the passes of this
-    thread run in this thread, as they do for the CPU.
+    thread run in this thread, as they do for the CPU. The watermarks are hidden meanwhile: they are
+    read at the first tensor, and that is to be the program's.
     """
     import torch
 
     emulation = current()
     if emulation is None or emulation.dead:
         return
-    leaf = torch.ones(1, device="mps", requires_grad=True)
+    hidden = {name: os.environ.pop(name) for name in _WATERMARKS if name in os.environ}
     try:
+        leaf = torch.ones(1, device="mps", requires_grad=True)
         torch.autograd.backward([leaf.clone()], [torch.ones(1, device="mps")])
     except RuntimeError as error:
         if "device_ready_queues_" not in str(error):
             raise
         stack.enter_context(torch.autograd.set_multithreading_enabled(False))
+    finally:
+        os.environ.update(hidden)
+    del leaf
+    native.reset_memory_limits()
 
 
 def _stop(native: Any) -> None:

@@ -51,4 +51,5 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("dead", &Settings::dead);
   module.def("install", &metalassay::install);
   module.def("uninstall", &metalassay::uninstall);
+  module.def("reset_memory_limits", &metalassay::reset_memory_limits);
 }
