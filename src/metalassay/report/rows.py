@@ -10,13 +10,17 @@ NO_VALUE = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Table:
-    """A plain table. ``caption`` names the machine or machines; ``numeric`` columns align right."""
+    """A plain table. ``caption`` names the machine or machines; ``numeric`` columns align right.
+
+    ``marked`` are cells (row, column) that differ where they should not, and are to stand out.
+    """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
     notes: tuple[str, ...] = ()
+    marked: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,66 @@ class CompatTable:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A value of a plot at ``x``; ``low`` and ``high`` bound its interval, None where it has none.
+
+    ``label`` says in words what the point is: the text for those who do not see the plot.
+    """
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one kind, in the order of x. ``line`` joins them.
+
+    ``projected`` points were computed and not measured: they are drawn hatched and named so.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    line: bool = True
+    projected: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that answers the question in its ``title``. Axes start at 0 unless logarithmic.
+
+    ``roofs`` are limits to draw as lines, for a roofline plot: (name, GFLOP/s, GB/s).
+    """
+
+    title: str
+    x_label: str
+    y_label: str
+    series: tuple[Series, ...]
+    x_log: bool = False
+    y_log: bool = False
+    roofs: tuple[tuple[str, float, float], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report: sentences, then plots, then tables. ``id`` is its anchor.
+
+    ``hint`` stands where there is nothing yet. ``projected`` marks the whole part as computed.
+    """
+
+    id: str
+    title: str
+    sentences: tuple[str, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[Table, ...] = ()
+    hint: Hint | None = None
+    projected: bool = False
+
+
+@dataclass(frozen=True)
 class Hint:
     """What stands in place of a part that is empty, and the command that fills it."""
 
@@ -99,7 +163,8 @@ class Hint:
 class Report:
     """The whole report. A part of which nothing was read is a ``Hint`` in its place.
 
-    ``commands`` are pairs of a command and what it does.
+    ``commands`` are pairs of a command and what it does. ``headline`` is three sentences: what was
+    run where. ``sections`` are the further parts, in the order of the page.
     """
 
     summary_line: str
@@ -110,6 +175,8 @@ class Report:
     warnings: tuple[str, ...]
     method: tuple[str, ...]
     commands: tuple[tuple[str, str], ...]
+    headline: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
 
 
 def significant(value: float, digits: int = 3) -> str:
