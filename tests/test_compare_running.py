@@ -30,6 +30,7 @@ class World:
     noise: float = 0.005
     bias: float = 0.003
     drift: float = 0.0
+    waits: float = 1.1
     time: float = 0.0
     started: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -65,7 +66,7 @@ class Worker:
         cpu = 0.01 * self.factor * math.exp(self.world.chance.gauss(0, self.world.noise))
         cpu *= 1 + self.world.drift * self.world.time
         self.world.time += steps * cpu
-        return 1.1 * cpu, cpu
+        return self.world.waits * cpu, cpu
 
     def finish(self) -> Mapping[str, Any]:
         self.world.checks += 1
@@ -195,9 +196,41 @@ def test_ctrl_c_leaves_no_process_and_keeps_the_trios_that_were_done() -> None:
 
 
 def test_a_timing_holds_as_many_steps_as_fill_it() -> None:
-    state = State()
-    go(World(slower=0.1), state)
-    assert state.steps == 2  # 20 ms of steps of 10 ms
+    """Of 10 ms: one by CPU time, which is to take 5 ms, and two by the wall's clock, 20 ms."""
+    for clock, steps in (("cpu", 1), ("wall", 2)):
+        state = State()
+        running.run(A, B, World().start, Plan(clock=clock), state, now=World().now)
+        assert state.steps == steps
+
+
+@pytest.mark.parametrize(
+    ("seconds", "palindromes"), [(0.01, 6), (0.004, 18), (0.001, 84), (1.0, 6)]
+)
+def test_short_timings_make_longer_blocks_of_whole_rounds_of_orders(
+    seconds: float, palindromes: int
+) -> None:
+    assert running.palindromes(seconds) == palindromes
+
+
+def test_a_core_is_chosen_anew_before_each_trio() -> None:
+    places: list[int] = []
+    world, state = World(slower=0.1), State()
+    running.run(
+        *(A, B, world.start, Plan(clock="cpu"), state),
+        place=lambda: places.append(len(world.started)),
+        now=world.now,
+    )
+    assert places == [3 * (number + 1) for number in range(len(state.trios))]
+
+
+def test_a_core_is_chosen_again_when_somebody_else_wants_it() -> None:
+    places: list[int] = []
+    world = World(slower=0.1, waits=2.0)
+    running.trio(
+        *({"A": A, "a": A, "B": B}, world.start, Plan(clock="cpu"), State()),
+        place=lambda: places.append(len(world.events)),
+    )
+    assert places == [0, 36, 72, 108, 144]
 
 
 ABOUT = {"a": ["A", "A"], "margin": 0.01}

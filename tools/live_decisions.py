@@ -37,7 +37,8 @@ def main() -> None:
     file = options.file or Path(
         "reports", "live", spec.replace(":", "-").replace(",", "-") + ".jsonl"
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
+    runs = file.with_suffix("")  # a folder of them, to look at afterwards
+    runs.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     try:
         for seed in range(options.decisions):
@@ -45,7 +46,8 @@ def main() -> None:
                 if any((each["b"], each["seed"]) == (second, seed) for each in done):
                     continue
                 began = time.monotonic()
-                found = compare(spec, second, budget=options.budget, seed=seed)
+                run = runs / f"{seed}-{'same' if second == spec else 'more'}.jsonl"
+                found = compare(spec, second, budget=options.budget, seed=seed, save=run)
                 if found.interrupted:
                     raise KeyboardInterrupt
                 taken = {

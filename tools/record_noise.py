@@ -32,7 +32,8 @@ def calibrate(processes: Processes, spec: specs.Spec) -> int:
     """Return how many products take 3 % of a step's CPU time."""
     plain = processes.start(Arm("A", spec, sys.executable))
     loaded = processes.start(Arm("B", dataclasses.replace(spec, extra=TRIAL), sys.executable))
-    steps = max(1, round(running.SAMPLE_SECONDS / plain.facts["step"]))
+    processes.keep_on_one_core()
+    steps = max(1, round(running.SAMPLE_SECONDS["cpu"] / plain.facts["step"]))
     ratios = []
     for _ in range(150):
         before, more, after = (
@@ -68,7 +69,9 @@ def main() -> None:
         arms = {"A": first, "a": first, "b": first, "B": more}
         try:
             for number in range(options.trios):
-                state.trios.append(running.trio(arms, processes.start, plan, state))
+                state.trios.append(
+                    running.trio(arms, processes.start, plan, state, processes.keep_on_one_core)
+                )
                 text = json.dumps(document(state, spec, extra, started), indent=0)
                 write_atomically(options.file, text + "\n")
                 print(f"\r{number + 1} of {options.trios}", end="", file=sys.stderr, flush=True)

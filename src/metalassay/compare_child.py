@@ -88,6 +88,12 @@ def _nursery(wire: socket.socket) -> None:
 
 
 def _serve(wire: socket.socket) -> None:
+    # A parent that ends, or has heard enough from another arm, leaves us in the middle.
+    with contextlib.suppress(ConnectionResetError):
+        _answer(wire)
+
+
+def _answer(wire: socket.socket) -> None:
     arm: _Arm | None = None
     for line in wire.makefile("rb"):
         message = json.loads(line)

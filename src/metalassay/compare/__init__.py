@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from metalassay import conditions
-from metalassay.compare import arms, rule, running, saving, text
+from metalassay.compare import arms, placement, rule, running, saving, text
 from metalassay.compare.processes import Processes
 from metalassay.compare.rule import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.compare.running import Plan, Progress, State
@@ -125,6 +125,7 @@ def compare(
                 saving.write(save, about, now)
 
         interrupted = False
+        kept = plan.clock == "cpu" and placement.may_be_kept(first, second)
         before, began = conditions.observe(), time.monotonic()
         with Processes(fresh=fresh) as processes:
             try:
@@ -136,6 +137,7 @@ def compare(
                     processes.start,
                     dataclasses.replace(plan, budget=max(left, 0.0)),
                     state,
+                    place=processes.keep_on_one_core if kept else _nowhere,
                     progress=progress,
                     keep=keep,
                 )
@@ -149,6 +151,10 @@ def compare(
         )
         seen = {"before": before.as_dict(), "after": after.as_dict()}
         return _comparison(first, second, plan, state, decision, interrupted, notes, seen)
+
+
+def _nowhere() -> None:
+    """Leave it to the system where processes run."""
 
 
 def _clock(wanted: str, first: Arm, second: Arm) -> str:

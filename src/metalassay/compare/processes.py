@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from metalassay.compare import placement
 from metalassay.compare.specs import Arm
 from metalassay.errors import UserError
 
@@ -68,6 +69,17 @@ class Processes:
             process.kill()
             process.wait()
 
+    def keep_on_one_core(self) -> None:
+        """Keep the workers there are together on the core that is idlest now.
+
+        Does nothing where a process cannot choose.
+        """
+        cores = placement.allowed()
+        if len(cores) > 1:
+            core = placement.choose(cores)
+            for worker in self._workers:
+                worker.move(core)
+
     def kill(self) -> None:
         """End what runs at once; whoever waits for an answer is told that the process ended."""
         for worker in self._workers:
@@ -80,7 +92,10 @@ class Processes:
         return not self._fresh and ours and spec.kind == "workload" and spec.device == "cpu"
 
     def start(self, arm: Arm) -> Worker:
-        """Start a process for ``arm`` and warm it up. Raises ``UserError`` when it cannot work."""
+        """Start a process for ``arm``, which warms up while others are started.
+
+        It is ready when its ``facts`` are asked for, which raises ``UserError`` when it cannot work.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             process: subprocess.Popen[bytes] | None = None
@@ -128,10 +143,22 @@ class _Process:
         self._wire, self._arm, self._process = wire, arm, process
         # The nursery's child: ours to end, not ours to wait for. It waits for us, so it is there.
         self._handle = None if pid is None else os.pidfd_open(pid)
-        self.facts: Mapping[str, Any] = {}
+        self._facts: dict[str, Any] | None = None
 
     def build(self) -> None:
-        self.facts = self._ask({"build": self._arm.message(WARM_UP)}, _BIRTH)
+        self._send({"build": self._arm.message(WARM_UP)})
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        if self._facts is None:
+            self._facts = self._receive(_BIRTH)
+        return self._facts
+
+    def move(self, core: int) -> None:
+        if self._process is not None or self._handle is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(self.facts["pid"], {core})
+                self._facts = {**self.facts, "core": core}
 
     def sample(self, steps: int) -> tuple[float, float]:
         answer = self._ask({"sample": steps}, _ANSWER)
@@ -161,9 +188,15 @@ class _Process:
         self._process = self._handle = None
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        label = self._arm.label
+        self._send(message)
+        return self._receive(seconds)
+
+    def _send(self, message: Mapping[str, Any]) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._wire.sendall(json.dumps(message).encode() + b"\n")
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        label = self._arm.label
         answer = _read(self._wire, seconds, f"{label}: its process ended")
         if "error" in answer:
             raise UserError(f"{label}: {answer['error']}", "run it alone to see why")

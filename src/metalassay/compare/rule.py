@@ -2,7 +2,7 @@
 
 Three processes live side by side: A, a second A (the null arm) and B. They take turns in palindromes
 (say A B a a B A), so that whatever drifts in a straight line cancels, and so that a machine that is
-busy is busy for all; six palindromes, one for every order of the three, make a block. Blocks of one such trio share what the processes
+busy is busy for all; six palindromes, one for every order of the three, or a multiple of six, make a block. Blocks of one such trio share what the processes
 were born with (where their memory lies), so the trio is the replicate: its palindromes give one
 number, their midmean, and the interval is Student's over the trios. Looking several times spends the error rate in parts that add
 up to it, so the interval holds at all looks together, whenever the run stops.
@@ -26,7 +26,7 @@ ALPHA = 0.01
 MARGIN = 0.01
 """What counts as the same unless said otherwise: 1 % of the time."""
 BLOCKS, PALINDROMES = 4, 6
-"""Blocks of a trio, and palindromes of a block: many short turns beat few long ones on a busy box."""
+"""Blocks of a trio, and palindromes of a block at least: one for every order of the arms."""
 LOOKS = ((6, 0.06), (10, 0.25), (16, 0.09), (24, 0.05), (36, 0.05))
 """After how many trios to look, and which part of the error rate that look spends.
 

@@ -20,7 +20,14 @@ from metalassay.compare.rule import Decision, Sample
 from metalassay.compare.specs import Arm
 
 START = Callable[[Arm], Worker]
-SAMPLE_SECONDS = 0.02  # of work in one timing: a thousand times what reading the clocks costs
+SAMPLE_SECONDS = {"cpu": 0.005, "wall": 0.02}
+"""Of work in one timing: thousands of times what reading the clocks costs, and no more.
+
+What disturbs comes in bursts, so many short turns beat few long ones; a wait for a device has to be
+small beside the work.
+"""
+ALONE = 0.8  # of the wall time is CPU time, where nobody else wants the core
+BLOCK_SECONDS = 0.5  # of work in a block, where six palindromes are shorter than that
 
 
 @dataclass(frozen=True)
@@ -55,11 +62,12 @@ class TrioRecord:
 class State:
     """What has been found so far; it grows, and a saved one is continued.
 
-    ``steps`` is the number of steps in a timing. ``looks`` holds, look by look, how many trios there
+    ``steps`` is the number of steps in a timing, ``palindromes`` that of a block. ``looks`` holds, look by look, how many trios there
     were: they are spent, also in a run that is continued.
     """
 
     steps: int = 0
+    palindromes: int = 0
     trios: list[TrioRecord] = field(default_factory=list)
     looks: list[int] = field(default_factory=list)
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -82,13 +90,15 @@ def run(
     plan: Plan,
     state: State,
     *,
+    place: Callable[[], None] = lambda: None,
     progress: Callable[[Progress], None] = lambda _: None,
     keep: Callable[[State], None] = lambda _: None,
     now: Callable[[], float] = time.monotonic,
 ) -> Decision | None:
     """Compare ``second`` with ``first`` until it is known or the budget is spent.
 
-    ``state`` is filled in place and handed to ``keep`` after every trio. Returns the decision of the
+    ``state`` is filled in place and handed to ``keep`` after every trio; ``place`` says where
+    they run, when they are warm and after a block in which they were not alone there. Returns the decision of the
     last look, or None when there are too few trios for one. Raises what ``start`` raises.
     """
     arms = {rule.FIRST: first, rule.NULL: first, rule.SECOND: second}
@@ -99,7 +109,7 @@ def run(
         typical = statistics.median(took[-3:]) if took else 0.0
         if state.trios and spent + typical > plan.budget:
             break
-        record = trio(arms, start, plan, state)
+        record = trio(arms, start, plan, state, place)
         took.append(now() - began - spent)
         state.trios.append(record)
         state.seconds = before + now() - began
@@ -147,7 +157,13 @@ def judge(state: State, plan: Plan, look: int, clock: str) -> Decision:
     return rule.decide(effects, look=look, alpha=plan.alpha, margin=plan.margin)
 
 
-def trio(arms: Mapping[str, Arm], start: START, plan: Plan, state: State) -> TrioRecord:
+def trio(
+    arms: Mapping[str, Arm],
+    start: START,
+    plan: Plan,
+    state: State,
+    place: Callable[[], None] = lambda: None,
+) -> TrioRecord:
     """Start a process an arm, let them take turns in blocks, check their results and end them."""
     number = len(state.trios)
     chance = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (an order, no secret)
@@ -155,24 +171,48 @@ def trio(arms: Mapping[str, Arm], start: START, plan: Plan, state: State) -> Tri
     try:
         for arm in chance.sample(sorted(arms), len(arms)):  # nobody is always born first
             workers[arm] = start(arms[arm])
+        for worker in workers.values():
+            _ = worker.facts  # warm
+        place()
         if not state.steps:
-            step = workers[rule.FIRST].facts["step"]
-            state.steps = max(1, round(SAMPLE_SECONDS / max(step, 1e-7)))
+            step = max(workers[rule.FIRST].facts["step"], 1e-7)
+            state.steps = max(1, round(SAMPLE_SECONDS[plan.clock] / step))
+            state.palindromes = palindromes(state.steps * step)
         orders = rule.orders(chance.randrange(2**32), tuple(arms))
-        blocks = tuple(_block(workers, orders, state.steps) for _ in range(plan.blocks))
+        blocks = []
+        for _ in range(plan.blocks):
+            blocks.append(_block(workers, orders, state))
+            if crowded(blocks[-1]):
+                place()
         for arm, worker in workers.items():
             state.facts[arm] = {**worker.facts, **worker.finish()}
     finally:
         for worker in workers.values():
             worker.close()
-    return TrioRecord(blocks, all(worker.facts.get("steady", True) for worker in workers.values()))
+    return TrioRecord(
+        tuple(blocks), all(worker.facts.get("steady", True) for worker in workers.values())
+    )
 
 
 def _block(
-    workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], steps: int
+    workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], state: State
 ) -> tuple[Sample, ...]:
     return tuple(
-        Sample(arm, *workers[arm].sample(steps))
-        for order in itertools.islice(orders, rule.PALINDROMES)
+        Sample(arm, *workers[arm].sample(state.steps))
+        for order in itertools.islice(orders, state.palindromes)
         for arm in order
     )
+
+
+def crowded(block: Sequence[Sample]) -> bool:
+    """Whether the processes had to wait for a core: half the timings had less than 80 % of it."""
+    return statistics.median(each.cpu / each.wall for each in block) < ALONE
+
+
+def palindromes(seconds: float) -> int:
+    """Return how many palindromes make a block when a timing takes ``seconds``.
+
+    A multiple of ``rule.PALINDROMES``, in which every order of the arms comes up as often.
+    """
+    least = rule.PALINDROMES * 2 * len(rule.ARMS) * seconds
+    return rule.PALINDROMES * max(1, round(BLOCK_SECONDS / least))

@@ -24,7 +24,9 @@ def write(path: Path, about: Mapping[str, Any], state: State) -> None:
     """Write all of it anew, whole or not at all."""
     events: list[dict[str, Any]] = [{"schema": SCHEMA, **about}]
     events += [{"trio": _as_lists(each), "steady": each.steady} for each in state.trios]
-    rest = {key: getattr(state, key) for key in ("steps", "looks", "facts", "seconds")}
+    rest = {
+        key: getattr(state, key) for key in ("steps", "palindromes", "looks", "facts", "seconds")
+    }
     events.append(rest)
     write_atomically(path, "".join(json.dumps(event) + "\n" for event in events))
 
@@ -63,7 +65,8 @@ def read(path: Path, about: Mapping[str, Any]) -> State:
             if "trio" in event:
                 state.trios.append(_from_lists(event))
             else:
-                state.steps, state.looks = int(event["steps"]), list(event["looks"])
+                state.steps, state.palindromes = int(event["steps"]), int(event["palindromes"])
+                state.looks = list(event["looks"])
                 state.facts, state.seconds = dict(event["facts"]), float(event["seconds"])
     except (KeyError, TypeError, ValueError):
         raise _not_ours(path) from None
