@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,7 @@ from metalassay.compare.specs import Arm, parse
 from metalassay.errors import UserError
 
 BENCH = """
-import os, sys, time
+import mmap, os, sys, time
 
 print("noise on stdout")
 
@@ -30,6 +31,10 @@ def maker():
     def step():
         sum(range(60_000))
     return step
+
+def hoard():
+    with mmap.mmap(-1, 8_000_000) as memory:
+        memory.write(bytes(8_000_000))
 
 def broken():
     raise ValueError("no data\\nsecond line")
@@ -151,3 +156,24 @@ def test_the_processes_of_a_trio_share_a_core() -> None:
     assert cores <= set(placement.allowed())
     free = compare("bench.py::spin:threads=2", "bench.py::spin", budget=0.1)
     assert not any("core" in each for each in free.facts.values())
+
+
+def test_memory_that_comes_and_goes_by_luck_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With page faults made up: real ones hang on the C library's mood."""
+    real = running.trio
+
+    def trio(*arguments: object) -> running.TrioRecord:
+        return replace(real(*arguments), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(running, "trio", trio)
+    found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
+    assert any("find 2 to 1158 pages" in note for note in found.notes), found.notes
+    monkeypatch.setattr(running, "trio", real)
+    found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
+    assert not any("pages" in note for note in found.notes)
+
+
+def test_real_processes_count_the_pages_they_find() -> None:
+    found = compare("bench.py::spin", "bench.py::hoard", budget=0.1).facts
+    # Four where the system hands out pages of 2 MiB, two thousand where they have 4 KiB.
+    assert found["B"]["page_faults"] > found["A"]["page_faults"] + 3

@@ -31,6 +31,7 @@ class World:
     bias: float = 0.003
     drift: float = 0.0
     waits: float = 1.1
+    faults: float = 3.0
     time: float = 0.0
     started: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Worker:
 
     def finish(self) -> Mapping[str, Any]:
         self.world.checks += 1
-        return {"peak_rss": 1000}
+        return {"peak_rss": 1000, "page_faults": self.world.faults}
 
     def close(self) -> None:
         self.world.alive -= 1

@@ -38,6 +38,7 @@ SHARED = {
     "allocator",
     "errors",
     "files",
+    "layout",
     "versions",
     "bugs",
     "mps",

@@ -118,9 +118,11 @@ class _Arm:
     """A step, warm and ready, with its clocks."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
+        from metalassay.layout import Litter, page_faults, peak_rss
         from metalassay.steady import MOST_STEPS, PAUSE, steady
 
         self.pause = PAUSE
+        self.litter, self.page_faults, self.peak_rss = Litter(), page_faults, peak_rss
         if spec.get("malloc") == "tuned":
             from metalassay.allocator import tune_malloc
 
@@ -145,6 +147,7 @@ class _Arm:
             self._must_wait(spec["device"])
         self.usual = sorted(seconds[-10:])[len(seconds[-10:]) // 2]
         self.worked = time.perf_counter()
+        self.steps = self.faults = 0
         self.facts = {
             **about,
             "warm_up_steps": len(seconds),
@@ -217,6 +220,7 @@ class _Arm:
 
     def sample(self, steps: int) -> dict[str, Any]:
         """Time ``steps`` steps; after a rest, some are done first that do not count."""
+        self.litter.stir()
         warmed = 0
         if time.perf_counter() - self.worked > self.pause:
             # Caches are warm after a step; a GPU's clock and memory may need a few.
@@ -226,10 +230,12 @@ class _Arm:
                 warmed += 1
                 if self.clock() - start < 1.1 * self.usual:
                     break
+        faults = self.page_faults()
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(steps):
             self._once()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        self.steps, self.faults = self.steps + steps, self.faults + self.page_faults() - faults
         self.worked = time.perf_counter()
         return {"wall": wall / steps, "cpu": cpu / steps, "warmed": warmed}
 
@@ -237,13 +243,7 @@ class _Arm:
         """Check that what was timed was right, and say how much memory it took."""
         if self.check is not None:
             self.check()
-        peak = None
-        with contextlib.suppress(ImportError):  # not on Windows
-            import resource
-
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            peak *= 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
-        return {"peak_rss": peak}
+        return {"peak_rss": self.peak_rss(), "page_faults": self.faults / max(1, self.steps)}
 
 
 def _with_extra(step: Step, products: int, device: Any) -> Step:

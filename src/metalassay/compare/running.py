@@ -48,10 +48,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class TrioRecord:
-    """The blocks of one trio of processes: all that is needed to judge them again."""
+    """The blocks of one trio of processes: all that is needed to judge them again.
+
+    ``page_faults`` are those of a step, one figure a process.
+    """
 
     blocks: tuple[tuple[Sample, ...], ...]
     steady: bool = True
+    page_faults: tuple[float, ...] = ()
 
     def effects(self, clock: str) -> tuple[float, float]:
         """Return the midmeans of the log-ratios: (B over A, null arm over A)."""
@@ -190,7 +194,9 @@ def trio(
         for worker in workers.values():
             worker.close()
     return TrioRecord(
-        tuple(blocks), all(worker.facts.get("steady", True) for worker in workers.values())
+        tuple(blocks),
+        all(worker.facts.get("steady", True) for worker in workers.values()),
+        tuple(round(state.facts[arm].get("page_faults", 0.0), 1) for arm in workers),
     )
 
 

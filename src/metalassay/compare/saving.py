@@ -23,7 +23,10 @@ SCHEMA = "metalassay.compare/1"
 def write(path: Path, about: Mapping[str, Any], state: State) -> None:
     """Write all of it anew, whole or not at all."""
     events: list[dict[str, Any]] = [{"schema": SCHEMA, **about}]
-    events += [{"trio": _as_lists(each), "steady": each.steady} for each in state.trios]
+    events += [
+        {"trio": _as_lists(each), "steady": each.steady, "page_faults": each.page_faults}
+        for each in state.trios
+    ]
     rest = {
         key: getattr(state, key) for key in ("steps", "palindromes", "looks", "facts", "seconds")
     }
@@ -89,7 +92,7 @@ def _from_lists(event: Mapping[str, Any]) -> TrioRecord:
             not (each.wall > 0 and each.cpu > 0) for each in block
         ):
             raise ValueError("not a block")
-    return TrioRecord(blocks, bool(event["steady"]))
+    return TrioRecord(blocks, bool(event["steady"]), tuple(map(float, event["page_faults"])))
 
 
 def _not_ours(path: Path) -> UserError:

@@ -1,0 +1,59 @@
+"""Memory that lies about: of its own in each process, never the same for long, and never growing."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+import psutil
+import pytest
+
+from metalassay import layout
+
+
+def where_a_piece_comes_to_lie() -> int:
+    take = ctypes.pythonapi.PyMem_RawMalloc
+    take.restype, take.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+    return int(take(50_000))
+
+
+def in_a_fork(*, litter: bool) -> int:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        kept = layout.Litter() if litter else None
+        os.write(theirs, where_a_piece_comes_to_lie().to_bytes(8, "big"))
+        os._exit(kept is None and litter)
+    os.waitpid(child, 0)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as answer:
+        return int.from_bytes(answer.read(), "big")
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="forks, as comparisons do on Linux"
+)
+def test_forked_processes_have_one_heap_without_litter_and_each_its_own_with_it() -> None:
+    assert len({in_a_fork(litter=False) for _ in range(4)}) == 1
+    assert len({in_a_fork(litter=True) for _ in range(4)}) > 1
+
+
+def test_what_is_stirred_lies_elsewhere_and_is_no_more_than_before() -> None:
+    litter = layout.Litter()
+    for _ in range(200):
+        litter.stir()
+    places = set(litter._pieces)
+    size = psutil.Process().memory_info().vms
+    for _ in range(5_000):
+        litter.stir()
+    assert len(places & set(litter._pieces)) < litter.PIECES / 2
+    assert psutil.Process().memory_info().vms - size < 2 * litter.PIECES * litter.LARGEST
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
+def test_touching_new_memory_counts_as_page_faults() -> None:
+    before = layout.page_faults()
+    kept = bytearray(os.urandom(8_000_000))
+    assert layout.page_faults() - before > 500
+    assert (layout.peak_rss() or 0) > len(kept)
