@@ -291,9 +291,11 @@ def test_the_schedule_is_torchs_one_cycle() -> None:
     theirs = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=5e-3, total_steps=50, pct_start=0.1, div_factor=25, final_div_factor=1000
     )
-    ours = OneCycle(5e-3, 50)
+    ours = OneCycle(5e-3, 50, momenta=(0.85, 0.95))
+    assert OneCycle(5e-3, 50).momentum(3) is None
     for step in range(50):
         assert ours.rate(step) == pytest.approx(theirs.get_last_lr()[0], rel=1e-9)
+        assert ours.momentum(step) == pytest.approx(optimizer.param_groups[0]["betas"][0], rel=1e-9)
         optimizer.step()
         theirs.step()
 

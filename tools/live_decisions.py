@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("spec")
     parser.add_argument("--extra", type=int, required=True, help="products that B does more")
     parser.add_argument("--decisions", type=int, default=60, help="of each kind")
+    parser.add_argument("--only", choices=("same", "more"), help="one kind of the two")
     parser.add_argument("--budget", type=float, default=30, help="seconds for each")
     parser.add_argument("--file", type=Path, help="default: reports/live/SPEC.jsonl")
     options = parser.parse_args()
@@ -43,6 +44,8 @@ def main() -> None:
     try:
         for seed in range(options.decisions):
             for second in (spec, more):
+                if options.only and (options.only == "same") != (second == spec):
+                    continue
                 if any((each["b"], each["seed"]) == (second, seed) for each in done):
                     continue
                 began = time.monotonic()

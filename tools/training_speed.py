@@ -1,51 +1,74 @@
-"""Our training loop and generation against their rivals of equal shape, interleaved, in CPU time.
+"""Our training and generation against their rivals of equal shape, interleaved, in CPU time.
 
-    python tools/training_speed.py --rounds 7
+    python tools/training_speed.py --nanogpt FOLDER/model.py
 
-Mini GPT against transformers' GPT2LMHeadModel with torch's AdamW: training tokens, and tokens
-generated with a KV cache, for each size. Transit CNN against guide 002's literal loop in float32 at
-batch 64, which draws its batches from a DataLoader. Ratios of medians: above 1 ours is faster. CPU
-time, one thread: what the neighbours do then matters less.
+Mini GPT against transformers' GPT2LMHeadModel and against nanoGPT (its model.py, from wherever you have
+it), each with the optimiser that its own users take: a step of a batch of 4, and tokens drawn from
+the 40 likeliest with what each has for a cache. Every pair is built several times anew, as luck in where
+memory lies is part of a build; each build takes turns in palindromes (A B B A). A ratio is the
+median over builds, in brackets the least and the greatest: above 1 ours is faster. One thread, kept on
+one core.
+
+The transit CNN's rival, guide 002's loop as it stands there, wants another allocator's setting than
+ours and so processes of its own: `metalassay compare`, see CONTRIBUTING.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import gc
+import importlib.util
+import math
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
 
+from metalassay.compare import placement, rule
 from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
-from metalassay.models.two_branch_cnn import TwoBranchCNN
-from metalassay.training import gpt, transit
-from metalassay.training.allocator import keep_freed_memory
+from metalassay.training import gpt
 from metalassay.training.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
-from metalassay.workloads import Batch
+
+Work = Callable[[], object]
+BATCH, PROMPT, NEW = 4, 8, 48
 
 
-def compare(name: str, ours: Callable[[], None], theirs: Callable[[], None], rounds: int) -> None:
-    """Run both in turns and print the ratio of their median CPU times."""
-    both = [ours, theirs]
-    for each in both * 2:
-        each()
-    times: list[list[float]] = [[], []]
-    for number in range(rounds):
-        for which in (0, 1) if number % 2 else (1, 0):
-            began = time.process_time()
-            both[which]()
-            times[which].append(time.process_time() - began)
-    mine, other = (statistics.median(each) for each in times)
-    pairs = sorted(b / a for a, b in zip(*times, strict=True))
-    print(f"{name}: {other / mine:.2f} x [{pairs[0]:.2f}, {pairs[-1]:.2f}]", flush=True)
+def tokens_of(config: TinyGPTConfig) -> tuple[Tensor, Tensor]:
+    """Return a batch of random tokens and those that follow them, (B, T) each."""
+    tokens = torch.randint(config.vocabulary, (BATCH, config.context + 1))
+    return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
 
 
-def hugging_face(config: TinyGPTConfig) -> torch.nn.Module:
-    """Return GPT-2 of the same shape, without dropout."""
+def our_training(config: TinyGPTConfig) -> Work:
+    """Return a step of ours."""
+    from metalassay.workloads import Batch
+
+    inputs, target = tokens_of(config)
+    model, batch = TinyGPT(config), Batch((inputs,), target)
+    optimizer = FlatAdamW(model, 0.01)
+    optimizer.rate = 1e-3
+
+    def step() -> None:
+        optimizer.zero_grad()
+        gpt.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        optimizer.clip(1.0)
+        optimizer.step()
+
+    return step
+
+
+def gpt2(config: TinyGPTConfig) -> Any:
+    """Return transformers' GPT-2 of the same shape, without dropout."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
@@ -56,130 +79,183 @@ def hugging_face(config: TinyGPTConfig) -> torch.nn.Module:
         "n_layer": config.layers,
         "n_head": config.heads,
     }
-    model: torch.nn.Module = GPT2LMHeadModel(
-        GPT2Config(**shape, **none, bos_token_id=0, eos_token_id=1, pad_token_id=0)
+    settings = GPT2Config(**shape, **none, bos_token_id=0, eos_token_id=1, pad_token_id=0)
+    return GPT2LMHeadModel(settings)
+
+
+def gpt2_training(config: TinyGPTConfig) -> Work:
+    """Return a step of GPT2LMHeadModel with torch's AdamW."""
+    inputs, target = tokens_of(config)
+    model = gpt2(config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        scores = model(inputs).logits
+        functional.cross_entropy(scores.flatten(0, 1), target.flatten()).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step
+
+
+def nano(module: ModuleType, config: TinyGPTConfig) -> Any:
+    """Return nanoGPT of the same shape, with biases and without dropout."""
+    shape = module.GPTConfig(
+        block_size=config.context,
+        vocab_size=config.vocabulary,
+        n_layer=config.layers,
+        n_head=config.heads,
+        n_embd=config.channels,
+        dropout=0.0,
+        bias=True,
     )
-    return model
+    return module.GPT(shape)
 
 
-def gpt_training(size: str, rounds: int) -> None:
-    """Compare steps of a batch of 4."""
-    config = gpt.SIZES[size]
-    tokens = torch.randint(config.vocabulary, (4, config.context + 1))
-    batch = Batch((tokens[:, :-1].contiguous(),), tokens[:, 1:].contiguous())
-    mine, other = TinyGPT(config), hugging_face(config)
-    flat = FlatAdamW(mine, 0.01)
-    theirs = torch.optim.AdamW(other.parameters(), lr=1e-3, weight_decay=0.01)
-    steps = 2 if size == "original" else 10
+def nano_training(module: ModuleType, config: TinyGPTConfig) -> Work:
+    """Return a step as nanoGPT's train.py does it."""
+    inputs, target = tokens_of(config)
+    model = nano(module, config).train()
+    optimizer = model.configure_optimizers(0.01, 1e-3, (0.9, 0.999), "cpu")
 
-    def our_steps() -> None:
-        for _ in range(steps):
-            flat.zero_grad()
-            gpt.loss(mine, batch).backward()  # type: ignore[no-untyped-call]
-            flat.clip(1.0)
-            flat.rate = 1e-3
-            flat.step()
+    def step() -> None:
+        _, loss = model(inputs, target)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
-    def their_steps() -> None:
-        for _ in range(steps):
-            theirs.zero_grad()
-            scores = other(batch.inputs[0]).logits
-            loss = functional.cross_entropy(scores.flatten(0, 1), batch.target.flatten())
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(other.parameters(), 1.0)
-            theirs.step()
-
-    compare(f"GPT {size}, training against GPT2LMHeadModel", our_steps, their_steps, rounds)
+    return step
 
 
-def gpt_generation(size: str, rounds: int) -> None:
-    """Compare 48 tokens after a prompt of 8, drawn from the 40 likeliest."""
-    config = gpt.SIZES[size]
-    mine, other = TinyGPT(config).eval(), hugging_face(config).eval()
-    prompt = list(range(2, 10))
+def our_generation(config: TinyGPTConfig) -> Work:
+    """Return what draws ``NEW`` tokens with our cache."""
+    model = TinyGPT(config).eval()
+    return lambda: list(generate(model, list(range(2, 2 + PROMPT)), NEW, Sampling(0.8, 40)))
 
-    def ours() -> None:
-        list(generate(mine, prompt, 48, Sampling(0.8, 40)))
 
-    def theirs() -> None:
-        with torch.inference_mode():
-            other.generate(  # type: ignore[operator]
-                torch.tensor([prompt]),
-                max_new_tokens=48,
-                min_new_tokens=48,
-                do_sample=True,
-                top_k=40,
-                temperature=0.8,
-                attention_mask=torch.ones(1, 8, dtype=torch.long),
+def gpt2_generation(config: TinyGPTConfig) -> Work:
+    """Return what draws as many with transformers' `generate` and its cache."""
+    model = gpt2(config).eval()
+    prompt = torch.arange(2, 2 + PROMPT).unsqueeze(0)
+
+    @torch.inference_mode()
+    def work() -> Any:
+        return model.generate(
+            prompt,
+            max_new_tokens=NEW,
+            min_new_tokens=NEW,
+            do_sample=True,
+            top_k=40,
+            temperature=0.8,
+            attention_mask=torch.ones_like(prompt),
+        )
+
+    return work
+
+
+def nano_generation(module: ModuleType, config: TinyGPTConfig) -> Work:
+    """Return what draws as many with nanoGPT, which reads everything again for each token."""
+    model = nano(module, config).eval()
+    prompt = torch.arange(2, 2 + PROMPT).unsqueeze(0)
+    return lambda: model.generate(prompt, NEW, temperature=0.8, top_k=40)
+
+
+def build(ours: Callable[[], Work], theirs: Callable[[], Work], rounds: int) -> float:
+    """Build both, warm them, let them take turns; return the log of theirs over ours."""
+    pair = (ours(), theirs())
+    for each in pair * 3:
+        each()
+
+    def seconds(which: int, times: int) -> float:
+        began = time.process_time()
+        for _ in range(times):
+            pair[which]()
+        return time.process_time() - began
+
+    once = max(seconds(0, 1), seconds(1, 1))
+    times = max(1, round(0.01 / once))
+    gc.collect()
+    gc.disable()
+    logs = []
+    for number in range(rounds):
+        first = number % 2
+        turns = [seconds(which, times) for which in (first, 1 - first, 1 - first, first)]
+        mine, other = (
+            min(
+                turn
+                for turn, which in zip(turns, (first, 1 - first, 1 - first, first), strict=True)
+                if which == wanted
             )
+            for wanted in (0, 1)
+        )
+        logs.append(math.log(other / mine))
+    gc.enable()
+    return rule.midmean(logs)
 
-    compare(f"GPT {size}, generation against GPT2LMHeadModel", ours, theirs, rounds)
+
+def compare(
+    name: str, ours: Callable[[], Work], theirs: Callable[[], Work], builds: int, rounds: int
+) -> None:
+    """Print the ratio."""
+    found = sorted(math.exp(build(ours, theirs, rounds)) for _ in range(builds))
+    print(f"{name}: {statistics.median(found):.2f} x [{found[0]:.2f}, {found[-1]:.2f}]", flush=True)
 
 
-def cnn(rounds: int) -> None:
-    """Compare two steps at batch 64; the allocator's setting is ours alone, so theirs goes first."""
-    curves = transit.Curves(torch.randn(256, 1, 2001), torch.randn(256, 1, 201), torch.ones(256))
-    loader = DataLoader(
-        TensorDataset(curves.whole, curves.near, curves.planet), batch_size=64, shuffle=True
-    )
-    literal, mine = TwoBranchCNN(), TwoBranchCNN()
-    theirs = torch.optim.AdamW(literal.parameters(), lr=1e-3, weight_decay=1e-4)
-    flat, source = FlatAdamW(mine, 1e-4), transit.Shuffled(curves, 64, 0)
-
-    def their_steps() -> None:
-        for number, (whole, near, planet) in enumerate(loader):
-            theirs.zero_grad(set_to_none=True)
-            out = literal(whole, near).squeeze()
-            loss = functional.binary_cross_entropy_with_logits(out, planet)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(literal.parameters(), max_norm=1.0)
-            theirs.step()
-            if number == 1:
-                break
-
-    def our_steps() -> None:
-        for _ in range(2):
-            flat.zero_grad()
-            transit.loss(mine, source.next()).backward()  # type: ignore[no-untyped-call]
-            flat.clip(1.0)
-            flat.rate = 1e-3
-            flat.step()
-
-    def timed(steps: Callable[[], None]) -> float:
-        steps()
-        times = []
-        for _ in range(rounds):
-            began = time.process_time()
-            steps()
-            times.append(time.process_time() - began)
-        return statistics.median(times)
-
-    other = timed(their_steps)
-    if not keep_freed_memory():
-        print("no glibc here: the allocator stays as it is")
-    mine_seconds = timed(our_steps)
-    print(
-        f"CNN, batch 64, against the guide's literal loop: {other / mine_seconds:.2f} x (in sequence)"
-    )
+def load(path: Path) -> ModuleType:
+    """Import nanoGPT's model.py."""
+    spec = importlib.util.spec_from_file_location("nanogpt_model", path)
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclass looks itself up
+    spec.loader.exec_module(module)
+    return module
 
 
 def main() -> None:
     """Print a line a comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--nanogpt", type=Path, metavar="FILE", help="nanoGPT's model.py")
+    parser.add_argument("--builds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=12, help="palindromes a build")
     parser.add_argument("--sizes", nargs="+", default=list(gpt.SIZES))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    cnn(options.rounds)
+    if len(cores := placement.allowed()) > 1:
+        os.sched_setaffinity(0, {placement.choose(cores)})
+    rivals: dict[str, tuple[Callable[[TinyGPTConfig], Work], Callable[[TinyGPTConfig], Work]]] = {}
+    try:
+        import transformers
+
+        rivals[f"GPT2LMHeadModel, transformers {transformers.__version__}"] = (
+            *(gpt2_training, gpt2_generation),
+        )
+    except ImportError as error:
+        print(f"not compared with GPT2LMHeadModel: {error}")
+    if options.nanogpt:
+        module = load(options.nanogpt)
+        rivals["nanoGPT"] = (
+            lambda config: nano_training(module, config),
+            lambda config: nano_generation(module, config),
+        )
+    print(
+        f"torch {torch.__version__}, one thread, {options.builds} builds of {options.rounds} turns"
+    )
     for size in options.sizes:
-        try:
-            hugging_face(gpt.SIZES[size])
-        except ImportError as error:
-            print(f"GPT not compared: {error}")
-            break
-        gpt_training(size, options.rounds)
-        gpt_generation(size, options.rounds)
+        config = gpt.SIZES[size]
+        for rival, makers in rivals.items():
+            for what, ours, theirs in zip(
+                ("training", "generation"), (our_training, our_generation), makers, strict=True
+            ):
+                compare(
+                    f"GPT {size}, {what}, against {rival}",
+                    functools.partial(ours, config),
+                    functools.partial(theirs, config),
+                    options.builds,
+                    options.rounds,
+                )
 
 
 if __name__ == "__main__":

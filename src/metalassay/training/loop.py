@@ -47,12 +47,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. ``steps`` are updates of the weights, of ``accumulate`` batches each."""
+    """How it is trained. ``steps`` are updates of the weights, of ``accumulate`` batches each.
+
+    ``momenta`` are the bounds between which the schedule moves the first beta; None leaves it alone.
+    """
 
     steps: int
     peak_rate: float
     weight_decay: float = 1e-4
     betas: tuple[float, float] = (0.9, 0.999)
+    momenta: tuple[float, float] | None = None
     clip: float = 1.0
     accumulate: int = 1
     warm_up: float = 0.1
@@ -159,7 +163,7 @@ def _train(
     elif resume:
         say(f"nothing to resume in {folder}; starting at step 0")
     saved = folder / f"step-{found.step:08d}" if found else None
-    cycle = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up)
+    cycle = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up, momenta=recipe.momenta)
     meter = _Meter(task, recipe, running.step, pace)
     figures: Mapping[str, float] = {}
 
@@ -168,8 +172,11 @@ def _train(
 
     with Interrupt() as interrupt, RunLog(folder / LOG, running.step) as log:
         while running.step < recipe.steps and interrupt.asked is None:
-            rate = cycle.rate(running.step)
-            meter.losses.append(_step(task, running, recipe, rate))
+            optimizer.rate = cycle.rate(running.step)
+            momentum = cycle.momentum(running.step)
+            if momentum is not None:
+                optimizer.betas = (momentum, recipe.betas[1])
+            meter.losses.append(_step(task, running, recipe))
             running.step += 1
             pace()
             evaluating = task.evaluate is not None and every(evaluate_every)
@@ -177,7 +184,9 @@ def _train(
             if every(report_every) or evaluating or saving:
                 loss, speed, seconds = meter.read(running.step)
                 figures = evaluate(task) if evaluating and interrupt.asked is None else {}
-                at = Progress(running.step, recipe.steps, loss, rate, seconds, speed, figures)
+                at = Progress(
+                    running.step, recipe.steps, loss, optimizer.rate, seconds, speed, figures
+                )
                 log.add(asdict(at))
                 report(at)
                 meter.start(running.step)
@@ -221,7 +230,7 @@ def evaluate(task: Task) -> Mapping[str, float]:
         task.model.train()
 
 
-def _step(task: Task, running: Running, recipe: Recipe, rate: float) -> Tensor:
+def _step(task: Task, running: Running, recipe: Recipe) -> Tensor:
     """Update the weights once; return the loss, still on the device."""
     optimizer, scaler = running.optimizer, running.scaler
     optimizer.zero_grad()
@@ -232,7 +241,6 @@ def _step(task: Task, running: Running, recipe: Recipe, rate: float) -> Tensor:
             loss = task.loss(task.model, batch) / recipe.accumulate
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
-    optimizer.rate = rate
     scaler.unscale_(optimizer)  # type: ignore[arg-type]
     optimizer.clip(recipe.clip)
     scaler.step(optimizer)  # type: ignore[arg-type]

@@ -23,7 +23,9 @@ class OneCycle:
     """Learning rate by step: up a cosine to ``peak`` in the first part, down one to almost nothing.
 
     Smith & Topin 2018 (arXiv:1708.07120), with the defaults of guide 002; the same numbers as
-    ``torch.optim.lr_scheduler.OneCycleLR(anneal_strategy="cos")``.
+    ``torch.optim.lr_scheduler.OneCycleLR(anneal_strategy="cos")``. ``momenta``, if given, are the
+    least and the most that the first beta takes, against the rate: OneCycleLR does that to an AdamW
+    unless told otherwise, with 0.85 and 0.95, whatever betas the AdamW was made with.
     """
 
     peak: float
@@ -31,15 +33,26 @@ class OneCycle:
     warm_up: float = 0.1
     start_divisor: float = 25.0
     final_divisor: float = 1000.0
+    momenta: tuple[float, float] | None = None
 
     def rate(self, step: int) -> float:
         """Return the learning rate of ``step``, which counts from 0."""
         start = self.peak / self.start_divisor
+        return self._between(step, start, self.peak, start / self.final_divisor)
+
+    def momentum(self, step: int) -> float | None:
+        """Return the first beta of ``step``, None where it stays as it is."""
+        if self.momenta is None:
+            return None
+        least, most = self.momenta
+        return self._between(step, most, least, most)
+
+    def _between(self, step: int, start: float, middle: float, end: float) -> float:
         top, last = self.warm_up * self.steps - 1, self.steps - 1
         if step <= top:
-            return _cosine(start, self.peak, step / top if top else 1.0)
+            return _cosine(start, middle, step / top if top else 1.0)
         along = (step - top) / (last - top) if last > top else 1.0
-        return _cosine(self.peak, start / self.final_divisor, min(along, 1.0))
+        return _cosine(middle, end, min(along, 1.0))
 
 
 def _cosine(start: float, end: float, along: float) -> float:
@@ -77,7 +90,7 @@ class FlatAdamW:
         self.mean = torch.zeros_like(self.gradients)
         self.square = torch.zeros_like(self.gradients)
         self.weight_decay, self.betas, self.epsilon = weight_decay, betas, epsilon
-        self.rate, self.updates = 0.0, 0
+        self.rate, self.updates = 0.0, 0  # and the first beta may be set from step to step too
         self.param_groups: list[dict[str, Any]] = [{"params": [self.weights]}]
 
     def zero_grad(self) -> None:
