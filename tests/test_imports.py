@@ -50,7 +50,13 @@ SHARED = {
 # They run in a child process, beside the user's torch; or plug into the user's pytest.
 GUESTS = {
     PACKAGE / "mps" / name
-    for name in ("probe_child.py", "tracing.py", "pytest_preflight.py", "pytest_emulator.py")
+    for name in (
+        "probe_child.py",
+        "preflight_child.py",
+        "tracing.py",
+        "pytest_preflight.py",
+        "pytest_emulator.py",
+    )
 } | set((PACKAGE / "mps" / "emulator").glob("*.py"))
 
 

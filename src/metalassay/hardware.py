@@ -1,6 +1,6 @@
 """Which machine this is: chip, cores, memory, GPU, virtual or not. What is unknown stays None.
 
-The parsers are pure, from a command's output to facts; ``probe`` runs the commands. Nothing here is
+``probe`` runs the commands whose output ``hardware_text`` reads. Nothing here is
 guessed from a model number, and nothing personal is kept: no serial number, no host or user name.
 """
 
@@ -9,19 +9,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import platform
 import re
 import shutil
 import subprocess
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from metalassay.fields import Field, printable
+from metalassay.fields import Field
+from metalassay.hardware_text import (
+    Gpu,
+    Processor,
+    parse_cpuinfo,
+    parse_nvidia_smi,
+    parse_sysctl,
+    parse_system_profiler,
+)
 
 # A sysctl that does not know a name may stop there, so those that some Macs lack come last: an
 # Intel Mac has no performance levels.
@@ -63,28 +69,6 @@ class Hardware:
     gpu_cores: int | None
     memory_bytes: int | None
     virtual: bool | None
-
-
-@dataclass(frozen=True)
-class Processor:
-    """What one source says of the processor and the machine around it; see ``Hardware``."""
-
-    chip: str | None = None
-    model: str | None = None
-    physical_cores: int | None = None
-    performance_cores: int | None = None
-    efficiency_cores: int | None = None
-    logical_cores: int | None = None
-    memory_bytes: int | None = None
-    virtual: bool | None = None
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """Name of the GPU, or of all when there are several, and the cores if there is only one."""
-
-    name: str | None = None
-    cores: int | None = None
 
 
 def as_dict(hardware: Hardware) -> dict[str, object]:
@@ -150,93 +134,6 @@ def _gpu_text(hardware: Hardware) -> str:
     if hardware.gpu_cores is None:
         return other or ""
     return f"{hardware.gpu_cores}-core {other or 'GPU'}"
-
-
-def parse_sysctl(text: str) -> Processor:
-    """Read "name: value" lines of macOS's sysctl for the names in ``SYSCTL``; each may be missing.
-
-    A guest of Apple's Virtualization framework says so twice: kern.hv_vmm_present is 1, and the
-    brand string ends in "(Virtual)". Never raises; a value that is not a count counts as unknown.
-    """
-    values = _named(text)
-    chip = _text(values.get("machdep.cpu.brand_string"))
-    present = {"0": False, "1": True}.get(values.get("kern.hv_vmm_present", ""))
-    return Processor(
-        chip=chip,
-        model=_text(values.get("hw.model")),
-        physical_cores=_whole(values.get("hw.physicalcpu")),
-        performance_cores=_whole(values.get("hw.perflevel0.physicalcpu")),
-        efficiency_cores=_whole(values.get("hw.perflevel1.physicalcpu")),
-        logical_cores=_whole(values.get("hw.logicalcpu")),
-        memory_bytes=_whole(values.get("hw.memsize")),
-        virtual=True if chip and "(Virtual)" in chip else present,
-    )
-
-
-def parse_system_profiler(text: str) -> Gpu:
-    """Read the JSON of ``system_profiler SPDisplaysDataType -json``: one entry a GPU.
-
-    The name is sppci_model; the cores are sppci_cores, a number written as a string, which only
-    Apple's GPUs have. Raises ``ValueError`` when it is not JSON of that form.
-    """
-    try:
-        document = Field(json.loads(text), "system_profiler")
-    except RecursionError:
-        raise ValueError("system_profiler: brackets without end") from None
-    found: list[tuple[str, int | None]] = []
-    for entry in document.get("SPDisplaysDataType").each():
-        if not isinstance(entry.value, dict):
-            raise entry.wrong("an object")
-        name = _text(entry.value.get("sppci_model"))
-        if name:
-            found.append((name, _whole(entry.value.get("sppci_cores"))))
-    return Gpu(_listed(name for name, _ in found), found[0][1] if len(found) == 1 else None)
-
-
-def parse_nvidia_smi(text: str) -> Gpu:
-    """Read one GPU name a line. NVIDIA counts other units than Apple: ``cores`` stays None."""
-    names = map(_text, text.splitlines())
-    return Gpu(_listed(name for name in names if name and name != "No devices were found"))
-
-
-def parse_cpuinfo(text: str) -> Processor:
-    """Read the chip, and whether a hypervisor runs below, from Linux's /proc/cpuinfo.
-
-    On x86 "model name" is the chip and the flag "hypervisor" marks a virtual machine. On arm64
-    there is neither, so both stay None. Never raises.
-    """
-    values = _named(text)
-    flags = values.get("flags")
-    return Processor(
-        chip=_text(values.get("model name")),
-        virtual=None if flags is None else "hypervisor" in flags.split(),
-    )
-
-
-def _named(text: str) -> dict[str, str]:
-    """Return the values of "name: value" lines; the first of a name stands."""
-    values: dict[str, str] = {}
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if colon:
-            values.setdefault(name.strip(), value.strip())
-    return values
-
-
-def _text(value: object) -> str | None:
-    """Return text on one line, as ``from_dict`` would read it back, or None when it says nothing."""
-    return (" ".join(printable(value).split()) or None) if isinstance(value, str) else None
-
-
-def _whole(value: object) -> int | None:
-    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,18}", value):
-        return None
-    return int(value) or None  # no machine has zero cores or bytes: that says "unknown"
-
-
-def _listed(names: Iterable[str]) -> str | None:
-    counts = Counter(names)
-    return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items()) or None
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from typing import Any
 from metalassay.errors import UserError
 from metalassay.mps import preflight
 
-RECORDER = Path(__file__).with_name("tracing.py")
+RECORDER = Path(__file__).with_name("preflight_child.py")
 _EXAMPLE = "metalassay preflight -- python train.py"
 
 

@@ -1,8 +1,5 @@
 """Records the operators that a program asks for. Runs beside the user's torch; needs nothing of ours.
 
-``python tracing.py OUT -- script.py ARGS``, ``OUT -- -m module ARGS`` or ``OUT -- module:function``
-runs that program on the CPU and leaves a JSON trace in OUT, also when it fails or is interrupted.
-
 A dispatch mode alone sees too little of what a Mac would meet:
 
 - An operator that is made of others (a composite with an autograd formula of its own) is one call
@@ -17,13 +14,9 @@ at the first that a torch version has a kernel for.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import runpy
-import signal
 import sys
 import sysconfig
-import time
 from collections import Counter
 from types import FrameType
 from typing import Any
@@ -34,13 +27,13 @@ from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-SCHEMA = "metalassay.trace/1"
 _TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120  (compared with co_filename)
 _DATA = os.path.join(_TORCH, "utils", "data") + os.sep  # noqa: PTH118
 _LIBRARIES = tuple(
     path + os.sep
     for path in {*sysconfig.get_paths().values(), os.path.dirname(os.__file__)}  # noqa: PTH120
 )
+_OURS = os.path.dirname(__file__) + os.sep  # noqa: PTH120
 _WIDE = (torch.float64, torch.complex128)
 _COMPOSITES = (
     (DispatchKey.CompositeExplicitAutograd, "CompositeExplicitAutograd"),
@@ -242,7 +235,7 @@ def _frame() -> Site | None:
         file = code.co_filename
         if file.startswith(_DATA):
             return None
-        if not (file.startswith((_TORCH, "<")) or file == __file__):
+        if not file.startswith((_TORCH, _OURS, "<")):
             site = (file, frame.f_lineno, code.co_name)
             if not file.startswith(_LIBRARIES):
                 return site
@@ -272,75 +265,3 @@ def _remember(result: Any) -> None:
             for inner, _ in node.next_functions
             if "metalassay" not in getattr(inner, "metadata", ("metalassay",))
         ]
-
-
-class _EnoughError(BaseException):
-    """The time given is over. No Exception: the program must not catch it."""
-
-
-def main() -> int:
-    """Run the program that the arguments name, and write its trace; see the module's text."""
-    target, seconds, _, *program = sys.argv[1:]
-    recorder, ended, began = Recorder(), "", time.monotonic()
-
-    def enough(*_: object) -> None:
-        raise _EnoughError
-
-    if float(seconds):
-        signal.signal(signal.SIGALRM, enough)
-        signal.setitimer(signal.ITIMER_REAL, float(seconds))
-    code = 0
-    try:
-        with recorder:
-            _run(program)
-    except _EnoughError:
-        ended = f"stopped after {seconds} s, as asked"
-    except KeyboardInterrupt:
-        ended = "interrupted"
-    except SystemExit as end:
-        if end.code not in (None, 0):
-            ended, code = f"the program ended with exit code {end.code}", 1
-    except BaseException as error:  # written down and raised again: the traceback is the user's
-        ended = f"the program ended with {type(error).__name__}: {error}"
-        raise
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        record = {
-            "schema": SCHEMA,
-            "torch": torch.__version__,
-            "ended": ended,
-            "seconds": round(time.monotonic() - began, 3),
-            "calls": recorder.trace(),
-        }
-        with open(target + ".part", "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump(record, file)
-        os.replace(target + ".part", target)  # noqa: PTH105
-    return code
-
-
-def _run(program: list[str]) -> None:
-    first = program[0]
-    if first == "-m":
-        sys.argv = program[1:]
-        sys.path.insert(0, "")
-        runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-    elif first == "-c":
-        sys.argv = ["-c", *program[2:]]
-        sys.path.insert(0, "")
-        exec(compile(program[1], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
-    elif first.endswith(".py") or os.path.exists(first):  # noqa: PTH110
-        sys.argv = program
-        sys.path.insert(0, os.path.dirname(os.path.abspath(first)))  # noqa: PTH100, PTH120
-        runpy.run_path(first, run_name="__main__")
-    else:
-        import importlib
-
-        module, _, function = first.partition(":")
-        sys.path.insert(0, "")
-        getattr(importlib.import_module(module), function)()
-
-
-if __name__ == "__main__":
-    # Python put this file's folder in front, whose modules would hide the user's.
-    sys.path.pop(0)
-    sys.exit(main())
