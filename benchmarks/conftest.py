@@ -111,7 +111,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Prove the harness before it is believed; say what this device reaches."""
-    if config.getoption("--no-selftest"):
+    if config.getoption("--no-selftest") or config.option.collectonly:
         return ["selftest: left out"]
     import torch
 
