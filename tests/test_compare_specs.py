@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,19 @@ def test_two_revisions_are_laid_out_side_by_side_and_gone_afterwards(
         ]
     assert not any(folder.exists() for folder in folders)
     assert (repository / "inner" / "bench.py").read_text() == "new = 1\n"
+
+
+def test_a_revision_is_one_also_where_a_program_has_its_name(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "HEAD"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(repository / "inner")
+    with arms.resolve("HEAD", "old", "bench.py::step") as (first, _):
+        assert first.folder is not None
 
 
 def test_what_is_neither_environment_nor_revision_is_named(repository: Path) -> None:

@@ -33,7 +33,7 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
         spec = specs.parse(of)
         arms = []
         for place in (a, b):
-            if Path(place).exists() or shutil.which(place):
+            if Path(place).exists() or _is_python(place):
                 python = interpreters.find(place)
                 interpreters.versions_of(python, ())  # says what is wrong with it, if anything is
                 arms.append(Arm(place, spec, python))
@@ -41,6 +41,11 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
                 folder = stack.enter_context(_checkout(place, spec))
                 arms.append(Arm(place, spec, sys.executable, folder))
         yield arms[0], arms[1]
+
+
+def _is_python(name: str) -> bool:
+    """Whether a program on the PATH is meant: some systems have one that is called HEAD."""
+    return name.startswith(("python", "pypy")) and shutil.which(name) is not None
 
 
 def _workload(text: str) -> Arm:
