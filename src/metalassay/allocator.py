@@ -19,10 +19,18 @@ def tune_malloc() -> None:
     memory that is kept. The same by environment, before the start: MALLOC_TRIM_THRESHOLD_=-1
     MALLOC_MMAP_MAX_=0. Raises ``UserError`` without glibc.
     """
-    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-    if library is None or not hasattr(library, "gnu_get_libc_version"):
+    if not keep_freed_memory():
         raise UserError(
             "malloc can be tuned on Linux with glibc only", "leave malloc as it is by default"
         )
-    if not (library.mallopt(_TRIM_THRESHOLD, -1) and library.mallopt(_MMAP_MAX, 0)):
-        raise UserError("glibc refused the settings of malloc", "leave malloc as it is by default")
+
+
+def keep_freed_memory() -> bool:
+    """Do as ``tune_malloc`` where there is a glibc that agrees; return whether there is.
+
+    Other C libraries, macOS's among them, keep large blocks by themselves.
+    """
+    library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    if library is None or not hasattr(library, "gnu_get_libc_version"):
+        return False
+    return bool(library.mallopt(_TRIM_THRESHOLD, -1)) and bool(library.mallopt(_MMAP_MAX, 0))

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from metalassay import device
+from metalassay.allocator import keep_freed_memory
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.training import gpt, text, transit
-from metalassay.training.allocator import keep_freed_memory
 from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
 from metalassay.training.governor import Governor
