@@ -1,4 +1,4 @@
-"""One result file, from its bytes to frozen records: a verdict file or a benchmark run.
+"""One result file, from its bytes to frozen records: verdicts, a benchmark run, a largest batch.
 
 Nothing in a file is taken on trust. Besides types and ranges, what it says twice must agree: the
 word for a bug with the outcomes of its tests, the median with the times of the rounds.
@@ -13,16 +13,26 @@ from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from metalassay import measurements, verdict
+from metalassay import maxbatch_record, measurements, verdict
 from metalassay.fields import Field, FieldError
 from metalassay.hardware import Hardware, from_dict
+from metalassay.maxbatch_record import LargestBatch
 from metalassay.measurements import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
 _SCHEMA_NUMBER = "1"
 
-__all__ = ["BENCHMARKS", "COMPAT", "BugResult", "BugTest", "Measurement", "VersionSet", "parse"]
+__all__ = [
+    "BENCHMARKS",
+    "COMPAT",
+    "BugResult",
+    "BugTest",
+    "LargestBatch",
+    "Measurement",
+    "VersionSet",
+    "parse",
+]
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class VersionSet:
     file: str
 
 
-def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
+def parse(content: bytes, file: str) -> VersionSet | LargestBatch | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
     Raises ``FieldError``, and nothing else, when the content is not a result we can use.
@@ -86,6 +96,9 @@ def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
     if str(top.get("schema", "")).startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
+    if str(top.get("schema", "")).startswith(f"{maxbatch_record.NAME}/"):
+        _check_schema(document.get("schema"), maxbatch_record.NAME)
+        return maxbatch_record.read(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
         return tuple(measurements.read(document, file))

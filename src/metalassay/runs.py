@@ -14,9 +14,16 @@ from pathlib import Path
 
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, printable
-from metalassay.records import BugResult, BugTest, Measurement, VersionSet, parse
+from metalassay.records import (
+    BugResult,
+    BugTest,
+    LargestBatch,
+    Measurement,
+    VersionSet,
+    parse,
+)
 
-__all__ = ["BugResult", "BugTest", "Loaded", "Measurement", "VersionSet", "load"]
+__all__ = ["BugResult", "BugTest", "LargestBatch", "Loaded", "Measurement", "VersionSet", "load"]
 
 _LARGEST_FILE = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well under 10 MB
 
@@ -28,6 +35,7 @@ class Loaded:
     compat: tuple[VersionSet, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     warnings: tuple[str, ...] = ()
+    batches: tuple[LargestBatch, ...] = ()
 
 
 def load(paths: Iterable[str | Path]) -> Loaded:
@@ -38,6 +46,7 @@ def load(paths: Iterable[str | Path]) -> Loaded:
     """
     compat: list[VersionSet] = []
     measurements: list[Measurement] = []
+    batches: list[LargestBatch] = []
     warnings: list[str] = []
     read: dict[str, str] = {}  # hash of the content -> the first file that had it
     for path in _files(paths, warnings):
@@ -55,9 +64,11 @@ def load(paths: Iterable[str | Path]) -> Loaded:
             compat.append(result)
             if result.distrusted:
                 warnings.append(_one_line(f"{shown}: contradicts itself: {result.distrusted}"))
+        elif isinstance(result, LargestBatch):
+            batches.append(result)
         else:
             measurements.extend(result)
-    return Loaded(tuple(compat), tuple(measurements), tuple(warnings))
+    return Loaded(tuple(compat), tuple(measurements), tuple(warnings), tuple(batches))
 
 
 def _files(paths: Iterable[str | Path], warnings: list[str]) -> Iterator[Path]:
