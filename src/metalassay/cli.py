@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metalassay import (
     __version__,
@@ -26,6 +27,9 @@ from metalassay import (
     cli_train,
 )
 from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.report import monitor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,6 +157,8 @@ def _parser() -> argparse.ArgumentParser:
             "examples:\n"
             "  metalassay report                              everything under reports/\n"
             "  metalassay report m4/*.json m4pro/*.json       two machines side by side\n"
+            '  metalassay report fleet --machine "Apple M4" --machine "Apple M4 Pro"\n'
+            '  metalassay report --project "Apple M4 Pro 20c"  what a chip might do, labelled so\n'
             "\n"
             "exit code: 0 all files read, 1 some files were left out (named on stderr), 2 bad input"
         ),
@@ -163,6 +169,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument(
         "-o", "--output", type=Path, metavar="DIR", default=Path("reports"), help="where to write"
+    )
+    report.add_argument(
+        "--machine",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="compare this machine, by chip or name (repeatable; default: those measured most)",
+    )
+    report.add_argument(
+        "--project",
+        action="append",
+        default=[],
+        metavar="CHIP",
+        help="project onto this chip, in a section of its own (repeatable)",
+    )
+    report.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a training run's log.jsonl, or a monitor's (repeatable)",
     )
     report.set_defaults(command=_report)
     return parser
@@ -243,8 +271,26 @@ def _report(options: argparse.Namespace) -> int:
     loaded = runs.load(options.files or [Path("reports")])
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    made = report.build(loaded)
+    made = report.build(
+        loaded,
+        project=options.project,
+        machines=options.machine,
+        logs=[_log(path) for path in options.log],
+    )
     markdown, page = report.write_report(made, options.output)
     print(report.terminal_text(made))
     print(f"{markdown}\n{page}")
     return 1 if loaded.warnings else 0
+
+
+def _log(path: Path) -> monitor.Log:
+    from metalassay.fields import FieldError, printable
+    from metalassay.report import monitor
+
+    shown = printable(str(path))
+    try:
+        return monitor.parse(path.read_bytes(), shown)
+    except OSError as error:
+        raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
+    except FieldError as error:
+        raise UserError(f"{shown}: {error}", "name a log.jsonl of a run or of a monitor") from None
