@@ -135,6 +135,8 @@ def test_watts_of_a_refused_time_are_refused_too() -> None:
     impossible = measurement(seconds=(1e-4,) * 5, watts=10.0, watts_from="GPU", per_watt=6e4)
     found = table([impossible, on_pro()])
     assert row(found, "power, W, transit-cnn training, batch 64 (float32, mps)")[0] == "refused"
+    label = "samples/s per watt, transit-cnn training, batch 64 (float32, mps)"
+    assert row(found, label)[0] == "refused"
 
 
 def test_a_ratio_that_others_never_saw_is_pointed_out() -> None:

@@ -19,7 +19,7 @@ MADE = (
     claim("tested", "refuted", "002:4", "000:9", test="tests/test_x.py::test_y"),
     claim("computed", "misleading", "000:1", arithmetic="third_word"),
     claim("read", "confirmed", "000:2", source="https://example.org"),
-    claim("waiting", NEEDS_A_MAC, "002:5", mac_test="compat/test_x.py::test_z"),
+    claim("waiting", NEEDS_A_MAC, "002:5", mac_test="compat/test_x.py::test_z", source="a wheel"),
     claim("timed", NEEDS_A_MAC, "002:6", command="python tools/x.py"),
     claim("empty", NOT_TESTABLE, "004:1"),
 )

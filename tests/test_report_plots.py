@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ def section(measured: Sequence[Measurement], **more: Any) -> Section:
 
 
 def test_each_line_is_a_machine_with_its_quartiles_in_the_order_of_batches() -> None:
-    small = measurement(batch_size=8, seconds=(0.01,))
+    # The small one was measured last, and is still the first point.
+    small = measurement(batch_size=8, seconds=(0.01,), when=BASE.when + timedelta(days=1))
     (plot,) = section([BASE, small, on_pro()]).plots
     assert plot.title == "How fast does transit-cnn train, by batch size?"
     assert (plot.y_label, plot.x_log) == ("samples/s", True)  # 64 is 8 times 8

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hand_made import BASE, LINUX, M4_PRO, find_chip, measurement
 
-from metalassay import chips, report
+from metalassay import chips, reference, report
 from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.report import projection
@@ -67,6 +67,16 @@ def test_the_shares_are_the_lowest_that_others_reached_and_name_their_source() -
     assert low.arithmetic == pytest.approx(PEAK)
     assert low.bandwidth_from.startswith("1000 products of 1024x64 and 64x256, Apple M4; https://")
     assert "Conv1d" in low.arithmetic_from
+
+
+def test_what_other_libraries_reach_says_nothing_about_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (mine,) = [each for each in reference.load() if each.id == "m4-softmax"]
+    others = [replace(mine, tool="MLX", low=1.0, high=1.0), replace(mine, on="cpu", low=1.0)]
+    everything = (*reference.load(), *others)
+    monkeypatch.setattr(reference, "load", lambda: everything)
+    assert projection.shares().bandwidth == pytest.approx(MEMORY)
 
 
 def test_the_interval_is_worked_out_from_counts_and_figures() -> None:
