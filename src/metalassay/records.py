@@ -15,14 +15,23 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from metalassay import measurements, verdict
 from metalassay.fields import Field, FieldError
-from metalassay.hardware import Hardware, from_dict
+from metalassay.hardware import Hardware, from_dict, identity
 from metalassay.measurements import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
 _SCHEMA_NUMBER = "1"
 
-__all__ = ["BENCHMARKS", "COMPAT", "BugResult", "BugTest", "Measurement", "VersionSet", "parse"]
+__all__ = [
+    "BENCHMARKS",
+    "COMPAT",
+    "BugResult",
+    "BugTest",
+    "Measurement",
+    "VersionSet",
+    "parse",
+    "same_set",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,11 @@ class VersionSet:
     file: str
 
 
+def same_set(one: VersionSet) -> tuple[object, ...]:
+    """Return what two verdict files must share for the newer one to stand for both."""
+    return one.id, identity(one.hardware), tuple(sorted(one.versions.items()))
+
+
 def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
@@ -81,9 +95,11 @@ def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
     """
     document = Field(_json(content))
     top = document.value if isinstance(document.value, dict) else {}
-    if str(top.get("schema", "")).startswith("metalassay.upstream/"):
+    schema = top.get("schema")
+    schema = schema if isinstance(schema, str) else ""
+    if schema.startswith("metalassay.upstream/"):
         return ()  # ours, for `nox -s upstream`; nothing in it belongs into a table
-    if str(top.get("schema", "")).startswith(f"{COMPAT}/"):
+    if schema.startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
     if "metalassay" in top:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from metalassay import physics, stats
 from metalassay.chips import Chip
 from metalassay.hardware import Hardware
-from metalassay.measurements import pool
+from metalassay.measurements import conditions, pool
 from metalassay.records import Measurement
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, Table, significant
@@ -81,22 +81,27 @@ def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Keep the newest of the measurements that were taken under the same conditions."""
     kept: dict[object, Measurement] = {}
     for one in sorted(pool(measurements), key=lambda m: (m.when, m.file)):
-        conditions = (
-            one.machine,
-            (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-            (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
-        )
-        kept[conditions] = one
+        kept[conditions(one)] = one
     return sorted(kept.values(), key=_order)
 
 
-def tables(measurements: Sequence[Measurement], find_chip: FindChip) -> tuple[Table, ...]:
-    """Return one table a machine, in the order of ``machines.in_order``."""
+def tables(
+    measurements: Sequence[Measurement],
+    find_chip: FindChip,
+    older: Iterable[tuple[Hardware, int]] = (),
+) -> tuple[Table, ...]:
+    """Return one table a machine, in the order of ``machines.in_order``.
+
+    ``older`` counts, for each machine by ``identity``, what was superseded and is not in
+    ``measurements`` any more.
+    """
     called = names(one.machine for one in measurements)
+    of: dict[Hardware, list[Measurement]] = {machine: [] for machine in called}
+    for one in measurements:
+        of[identity(one.machine)].append(one)
+    dropped = dict(older)
     return tuple(
-        _table(
-            name, [m for m in measurements if identity(m.machine) == machine], find_chip(machine)
-        )
+        _table(name, of[machine], find_chip(machine), dropped.get(machine, 0))
         for machine, name in called.items()
     )
 
@@ -113,7 +118,9 @@ def _order(one: Measurement) -> tuple[object, ...]:
     )
 
 
-def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None) -> Table:
+def _table(
+    machine: str, measurements: Sequence[Measurement], chip: Chip | None, older: int
+) -> Table:
     shown = latest(measurements)
     systems = sorted({_system(one.machine) for one in shown}, key=natural)
     numeric = (False, False, True, False, False, True, False, True, True, True, True, True)
@@ -127,25 +134,25 @@ def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None)
         numeric=numeric,
         notes=(
             *_wrong(shown),
-            *_notes(len(pool(measurements)) - len(shown), chip),
+            *_notes(older + len(pool(measurements)) - len(shown), chip),
             *_marks(shown),
         ),
     )
 
 
 def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
-    conditions = (
+    about = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
     )
     rounds = f"{one.processes} processes" if one.processes > 1 else str(one.rounds)
     if one.malloc != "default":
-        conditions = (f"{one.workload}, malloc {one.malloc}", *conditions[1:])
+        about = (f"{one.workload}, malloc {one.malloc}", *about[1:])
     if found.refused:
-        return (*conditions, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
+        return (*about, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
     share = f" ({found.share:.0%})" if found.share is not None else ""
     return (
-        *conditions,
+        *about,
         f"{significant(found.rate.median)} {one.unit}/s"
         + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
