@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion
 
 from metalassay import measurements, verdict
 from metalassay.fields import Field, FieldError
@@ -20,6 +21,7 @@ from metalassay.measurements import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
+ROWS = "metalassay.rows"
 _SCHEMA_NUMBER = "1"
 
 __all__ = [
@@ -97,8 +99,8 @@ def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
     top = document.value if isinstance(document.value, dict) else {}
     schema = top.get("schema")
     schema = schema if isinstance(schema, str) else ""
-    if schema.startswith("metalassay.upstream/"):
-        return ()  # ours, for `nox -s upstream`; nothing in it belongs into a table
+    if schema.startswith(("metalassay.upstream/", f"{ROWS}/")):
+        return ()  # ours, of `nox -s upstream` and `report --json`; nothing in it is a result
     if schema.startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
@@ -213,5 +215,12 @@ def _not_as_asked(requires: Iterable[str], versions: Mapping[str, str]) -> Itera
         except InvalidRequirement:
             continue  # pip reads more than names and versions, such as a path
         found = versions.get(wanted.name)
-        if found is not None and not wanted.specifier.contains(found, prereleases=True):
+        if found is not None and not _fits(wanted, found):
             yield f"it asks for {text}, but {wanted.name} {found} was installed"
+
+
+def _fits(wanted: Requirement, found: str) -> bool:
+    try:
+        return wanted.specifier.contains(found, prereleases=True)
+    except InvalidVersion:  # a file may call anything a version
+        return False

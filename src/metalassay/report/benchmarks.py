@@ -141,18 +141,18 @@ def _table(
 
 
 def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
-    about = (
+    conditions = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
     )
     rounds = f"{one.processes} processes" if one.processes > 1 else str(one.rounds)
     if one.malloc != "default":
-        about = (f"{one.workload}, malloc {one.malloc}", *about[1:])
+        conditions = (f"{one.workload}, malloc {one.malloc}", *conditions[1:])
     if found.refused:
-        return (*about, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
+        return (*conditions, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
     share = f" ({found.share:.0%})" if found.share is not None else ""
     return (
-        *about,
+        *conditions,
         f"{significant(found.rate.median)} {one.unit}/s"
         + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
