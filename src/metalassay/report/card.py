@@ -30,7 +30,9 @@ _SPEED, _MOST_SPEEDS = "median items/s", 4
 
 _NARROW = frozenset("iljItfr.,:;'|!()[] ")
 _WIDE = frozenset("mwMW@%\N{EM DASH}\N{HORIZONTAL ELLIPSIS}")
-_KNOWN = frozenset("\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}")  # beyond Latin, and in every font
+_KNOWN = frozenset(
+    "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}"
+)  # beyond Latin, and in every font
 
 
 def render(report: Report) -> str:
