@@ -12,6 +12,7 @@ import pytest
 from hand_made import BASE, LINUX, M4, find_chip, largest, measurement, on_pro
 
 from metalassay import runs
+from metalassay.gathering import groups_of
 from metalassay.measurements import Measurement
 from metalassay.records import LargestBatch, VersionSet
 from metalassay.report import compared, conditions
@@ -27,7 +28,7 @@ def table(
     **more: Any,
 ) -> Table:
     side_by_side = compared.of(measured, find_chip, batches, **more)
-    found = conditions.table(sets, measured, batches, side_by_side)
+    found = conditions.table(groups_of(sets, measured, batches), measured, side_by_side)
     assert found is not None
     return found
 
@@ -55,7 +56,7 @@ def test_one_row_holds_all_files_of_the_same_conditions() -> None:
 
 def test_ten_thousand_files_are_still_one_row() -> None:
     (row,) = table([measurement(file=f"{n}.json") for n in range(10_000)]).rows
-    assert row[-3] == "10000"
+    assert row[-3] == "10,000"
 
 
 @pytest.mark.parametrize(
@@ -151,4 +152,4 @@ def test_marks_and_rows_have_an_end() -> None:
 
 
 def test_nothing_has_no_conditions() -> None:
-    assert conditions.table([], [], [], compared.of([], find_chip)) is None
+    assert conditions.table([], [], compared.of([], find_chip)) is None

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from metalassay import (
     __version__,
@@ -22,14 +21,13 @@ from metalassay import (
     cli_maxbatch,
     cli_ops,
     cli_preflight,
+    cli_report,
     cli_run,
     cli_selftest,
+    cli_submit,
     cli_train,
 )
 from metalassay.errors import UserError
-
-if TYPE_CHECKING:
-    from metalassay.report import monitor
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,50 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_train.add(commands)
     cli_governor.add(commands)
 
-    report = commands.add_parser(
-        "report",
-        help="make the tables from verdict files and benchmark runs",
-        description="Make report.md and report.html from verdict files and benchmark runs.",
-        epilog=(
-            "examples:\n"
-            "  metalassay report                              everything under reports/\n"
-            "  metalassay report m4/*.json m4pro/*.json       two machines side by side\n"
-            '  metalassay report fleet --machine "Apple M4" --machine "Apple M4 Pro"\n'
-            '  metalassay report --project "Apple M4 Pro 20c"  what a chip might do, labelled so\n'
-            "\n"
-            "exit code: 0 all files read, 1 some files were left out (named on stderr), 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="files or folders (default: reports)"
-    )
-    report.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", default=Path("reports"), help="where to write"
-    )
-    report.add_argument(
-        "--machine",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="compare this machine, by chip or name (repeatable; default: those measured most)",
-    )
-    report.add_argument(
-        "--project",
-        action="append",
-        default=[],
-        metavar="CHIP",
-        help="project onto this chip, in a section of its own (repeatable)",
-    )
-    report.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="FILE",
-        help="a training run's log.jsonl, or a monitor's (repeatable)",
-    )
-    report.set_defaults(command=_report)
+    cli_report.add(commands)
+    cli_submit.add(commands)
     return parser
 
 
@@ -263,34 +219,3 @@ def _explain(options: argparse.Namespace) -> int:
         width = min(shutil.get_terminal_size().columns, 100)
         print(explain.as_text(answer, width, None if options.all else 3))
     return 0 if answer.explanations else 1
-
-
-def _report(options: argparse.Namespace) -> int:
-    from metalassay import report, runs
-
-    loaded = runs.load(options.files or [Path("reports")])
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    made = report.build(
-        loaded,
-        project=options.project,
-        machines=options.machine,
-        logs=[_log(path) for path in options.log],
-    )
-    markdown, page = report.write_report(made, options.output)
-    print(report.terminal_text(made))
-    print(f"{markdown}\n{page}")
-    return 1 if loaded.warnings else 0
-
-
-def _log(path: Path) -> monitor.Log:
-    from metalassay.fields import FieldError, printable
-    from metalassay.report import monitor
-
-    shown = printable(str(path))
-    try:
-        return monitor.parse(path.read_bytes(), shown)
-    except OSError as error:
-        raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
-    except FieldError as error:
-        raise UserError(f"{shown}: {error}", "name a log.jsonl of a run or of a monitor") from None

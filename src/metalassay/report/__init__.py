@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metalassay import chips, claims
+from metalassay.gathering import groups_of
 from metalassay.report import (
     benchmarks,
     compared,
@@ -29,6 +30,8 @@ from metalassay.runs import Loaded
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 
+_MOST_WARNINGS = 200
+
 
 def build(
     loaded: Loaded,
@@ -45,7 +48,8 @@ def build(
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
-    compat_table = compat.table(loaded.compat)
+    compat_table = compat.table(loaded.compat, loaded.older_sets)
+    groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
     side_by_side = compared.of(shown, find_chip, loaded.batches, machines)
     sections: tuple[Section | None, ...] = (
         plots.section(side_by_side, shown),
@@ -58,7 +62,7 @@ def build(
     return Report(
         summary_line=_summary(loaded, compat_table),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
-        benchmarks=benchmarks.tables(measured, find_chip)
+        benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
         comparison=comparison.table(side_by_side)
         or Hint(
@@ -66,12 +70,12 @@ def build(
             "one, copy its reports folder here as OTHER, and name both.",
             "metalassay report reports OTHER",
         ),
-        conditions=conditions.table(loaded.compat, measured, loaded.batches, side_by_side),
-        warnings=loaded.warnings,
+        conditions=conditions.table(groups, measured, side_by_side),
+        warnings=_warnings(loaded.warnings),
         method=method.SENTENCES,
         commands=method.COMMANDS,
         headline=headline.sentences(
-            loaded.compat, compat_table, measured, loaded.batches, side_by_side
+            loaded.compat, compat_table, measured, loaded.batches, side_by_side, loaded.measured
         ),
         sections=tuple(each for each in sections if each),
     )
@@ -81,10 +85,17 @@ def _summary(loaded: Loaded, table: CompatTable | None) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
         machines = len(in_order(one.machine for one in loaded.measurements))
-        measurements = counted(len(loaded.measurements), "measurement")
+        measurements = counted(max(loaded.measured, len(loaded.measurements)), "measurement")
         parts.append(f"{measurements} of {counted(machines, 'machine')}")
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
     if loaded.warnings:
         parts.append(counted(len(loaded.warnings), "warning"))
     return "; ".join(parts) + "."
+
+
+def _warnings(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Return what the pages show of them; the command line has named every one."""
+    left_out = len(warnings) - _MOST_WARNINGS
+    more = (f"{left_out:,} more; `metalassay report` names every one",) if left_out > 0 else ()
+    return (*warnings[:_MOST_WARNINGS], *more)

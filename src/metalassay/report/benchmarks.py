@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from metalassay import physics, stats
 from metalassay.chips import Chip
 from metalassay.hardware import Hardware
-from metalassay.measurements import pool
+from metalassay.measurements import conditions, pool
 from metalassay.records import Measurement
 from metalassay.report import plausible
 from metalassay.report.machines import identity, names, natural
@@ -85,29 +85,32 @@ def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Keep the newest of the measurements that were taken under the same conditions."""
     kept: dict[object, Measurement] = {}
     for one in sorted(pool(measurements), key=lambda m: (m.when, m.file)):
-        conditions = (
-            one.machine,
-            (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-            (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
-        )
-        kept[conditions] = one
+        kept[conditions(one)] = one
     return sorted(kept.values(), key=_order)
 
 
-def tables(measurements: Sequence[Measurement], find_chip: FindChip) -> tuple[Table, ...]:
+def tables(
+    measurements: Sequence[Measurement],
+    find_chip: FindChip,
+    older: Iterable[tuple[Hardware, int]] = (),
+) -> tuple[Table, ...]:
     """Return one table a machine, in the order of ``machines.in_order``.
 
-    After ``MOST_ROWS`` rows the rest is counted and not shown: a page has a size.
+    ``older`` counts, for each machine by ``identity``, what was superseded and is not in
+    ``measurements`` any more. After ``MOST_ROWS`` rows the rest is counted and not shown: a page has
+    a size.
     """
     called = names(one.machine for one in measurements)
     of_machine: dict[Hardware, list[Measurement]] = {machine: [] for machine in called}
     for one in measurements:
         of_machine[identity(one.machine)].append(one)
+    dropped = dict(older)
     made: list[Table] = []
     room, unseen = MOST_ROWS, 0
     for machine, name in called.items():
         if room:
-            made.append(_table(name, of_machine[machine], find_chip(machine), room))
+            of = of_machine[machine]
+            made.append(_table(name, of, find_chip(machine), room, dropped.get(machine, 0)))
             room -= len(made[-1].rows)
         else:
             unseen += 1
@@ -130,7 +133,7 @@ def _order(one: Measurement) -> tuple[object, ...]:
 
 
 def _table(
-    machine: str, measurements: Sequence[Measurement], chip: Chip | None, room: int
+    machine: str, measurements: Sequence[Measurement], chip: Chip | None, room: int, older: int
 ) -> Table:
     everything = latest(measurements)
     shown = everything[:room]
@@ -146,7 +149,7 @@ def _table(
         numeric=numeric,
         notes=(
             *_wrong(shown),
-            *_notes(len(pool(measurements)) - len(everything), chip),
+            *_notes(older + len(pool(measurements)) - len(everything), chip),
             *_cut(len(everything) - len(shown)),
             *_marks(shown),
             *_doubts(shown, chip),

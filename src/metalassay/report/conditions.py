@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from metalassay.gathering import (
+    MEASUREMENTS,
+    NOT_INSTALLED,
+    PACKAGES,
+    SEARCHES,
+    SETS,
+    FileGroup,
+)
 from metalassay.hardware import Hardware
-from metalassay.records import LargestBatch, Measurement, VersionSet
-from metalassay.report.benchmarks import MODES, device_name
+from metalassay.records import Measurement
+from metalassay.report.benchmarks import MODES
 from metalassay.report.compared import Compared
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, Table, counted
@@ -17,70 +26,54 @@ from metalassay.report.rows import NO_VALUE, Table, counted
 MOST_ROWS = 100
 MOST_DOUBTS = 20
 
-_PACKAGES = ("python", "torch", "accelerate", "transformers")
-_HEAD = ("machine", "system", *_PACKAGES, "device", "power mode", "threads", "malloc")
+_HEAD = ("machine", "system", *PACKAGES, "device", "power mode", "threads", "malloc")
 # What should be the same on compared machines; the rest is the machine's own or is told elsewhere.
 _SHOULD_AGREE = ("system", "python", "torch", "power mode", "threads", "malloc")
 
 
+Settings = tuple[str, ...]
+"""The cells of a row up to the files: what the conditions were."""
+
+
 @dataclass
 class _Seen:
-    """What had one set of conditions: files, and how much of each kind they held."""
+    """What had one set of conditions: files, how much of each kind they held, the first and the last."""
 
-    files: set[str] = field(default_factory=set)
-    kinds: dict[str, int] = field(default_factory=dict)
-    moments: list[datetime] = field(default_factory=list)  # the first and the last
+    first: datetime
+    last: datetime
+    files: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
 
-    def add(self, kind: str, file: str, when: datetime) -> None:
-        self.files.add(file)
-        self.kinds[kind] = self.kinds.get(kind, 0) + 1
-        self.moments = [min([*self.moments, when]), max([*self.moments, when])]
+    def add(self, group: FileGroup) -> None:
+        self.files += group.files
+        self.kinds[group.kind] += group.measurements or group.files
+        self.first, self.last = min(self.first, group.first), max(self.last, group.last)
 
     def cells(self) -> tuple[str, ...]:
         holds = ", ".join(_several(number, kind) for kind, number in self.kinds.items())
-        first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in self.moments)
-        return str(len(self.files)), holds, first if first == last else f"{first} to {last}"
+        first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (self.first, self.last))
+        return f"{self.files:,}", holds, first if first == last else f"{first} to {last}"
 
 
 def table(
-    sets: Sequence[VersionSet],
-    measured: Sequence[Measurement],
-    batches: Sequence[LargestBatch],
-    compared: Compared,
+    groups: Sequence[FileGroup], measured: Sequence[Measurement], compared: Compared
 ) -> Table | None:
     """Return the conditions, those that differ between the compared machines marked; None if none.
 
-    Version sets are one row a machine and Python: how their versions differ is what the
-    compatibility table is about.
+    ``groups`` are all files, ``measured`` the newest measurements, of which doubts are told. Version
+    sets are one row a machine and Python: how their versions differ is what the compatibility table
+    is about.
     """
-    called = names(
-        [
-            *(one.machine for one in measured),
-            *(batch.machine for batch in batches),
-            *(each.hardware for each in sets),
-        ]
-    )
-    rows: dict[tuple[str, ...], _Seen] = {}
-    machines: dict[tuple[str, ...], Hardware] = {}
-    for one in measured:
-        machine = identity(one.machine)
-        threads = str(one.threads) if one.device == "cpu" else NO_VALUE
-        malloc = one.malloc if one.device == "cpu" else NO_VALUE
-        key = (
-            *(called[machine], _system(one.machine)),
-            *(one.versions.get(package, NO_VALUE) for package in _PACKAGES),
-            *(device_name(one), one.power_mode or NO_VALUE, threads, malloc),
-        )
-        machines[key] = machine
-        rows.setdefault(key, _Seen()).add("measurement", one.file, one.when)
-    for batch in batches:
-        key = (
-            *(called[identity(batch.machine)], _system(batch.machine)),
-            *(batch.versions.get(package, NO_VALUE) for package in _PACKAGES),
-            *(batch.device, NO_VALUE, str(batch.threads), batch.malloc),
-        )
-        rows.setdefault(key, _Seen()).add("search for the largest batch", batch.file, batch.when)
-    rows.update(_version_sets(sets, called))
+    called = names(group.machine for group in groups)
+    rows: dict[Settings, _Seen] = {}
+    machines: dict[Settings, Hardware] = {}
+    for group in groups:
+        if group.kind in (MEASUREMENTS, SEARCHES):
+            key = _settings(group, called)
+            rows.setdefault(key, _Seen(group.first, group.last)).add(group)
+            if group.kind == MEASUREMENTS:
+                machines[key] = identity(group.machine)
+    rows.update(_version_sets([g for g in groups if g.kind in (SETS, NOT_INSTALLED)], called))
     if not rows:
         return None
     place = {name: number for number, name in enumerate(called.values())}
@@ -96,28 +89,36 @@ def table(
     )
 
 
+def _settings(group: FileGroup, called: dict[Hardware, str]) -> Settings:
+    threads = NO_VALUE if group.threads is None else str(group.threads)
+    return (
+        *(called[identity(group.machine)], _system(group.machine)),
+        *(version or NO_VALUE for version in group.versions),
+        *(group.device, group.power_mode or NO_VALUE, threads, group.malloc or NO_VALUE),
+    )
+
+
 def _version_sets(
-    sets: Iterable[VersionSet], called: dict[Hardware, str]
-) -> dict[tuple[str, ...], _Seen]:
-    groups: dict[tuple[str, str, str], list[VersionSet]] = {}
-    for each in sets:
-        python = each.versions.get("python", NO_VALUE)
-        key = (called[identity(each.hardware)], _system(each.hardware), python)
-        groups.setdefault(key, []).append(each)
-    rows: dict[tuple[str, ...], _Seen] = {}
-    for (machine, system, python), group in groups.items():
-        seen = _Seen()
+    groups: Iterable[FileGroup], called: dict[Hardware, str]
+) -> dict[Settings, _Seen]:
+    together: dict[tuple[str, str, str], list[FileGroup]] = {}
+    for each in groups:
+        python = each.versions[0] or NO_VALUE
+        key = (called[identity(each.machine)], _system(each.machine), python)
+        together.setdefault(key, []).append(each)
+    rows: dict[Settings, _Seen] = {}
+    for (machine, system, python), group in together.items():
+        seen = _Seen(group[0].first, group[0].last)
         for each in group:
-            kind = "set that could not be installed" if each.not_installable else "version set"
-            seen.add(kind, each.file, each.started)
-        packages = (_one_or_count(group, package) for package in _PACKAGES[1:])
+            seen.add(each)
+        packages = (_one_or_count(group, number) for number in range(1, len(PACKAGES)))
         row = (machine, system, python, *packages, *[NO_VALUE] * 4)
         rows[row] = seen
     return rows
 
 
-def _one_or_count(group: Iterable[VersionSet], package: str) -> str:
-    found = {each.versions[package] for each in group if package in each.versions}
+def _one_or_count(groups: Iterable[FileGroup], package: int) -> str:
+    found = {version for each in groups if (version := each.versions[package])}
     return found.pop() if len(found) == 1 else f"{len(found)} versions" if found else NO_VALUE
 
 
@@ -127,8 +128,8 @@ def _system(machine: Hardware) -> str:
 
 def _several(number: int, what: str) -> str:
     plural = {
-        "search for the largest batch": "searches for the largest batch",
-        "set that could not be installed": "sets that could not be installed",
+        SEARCHES: "searches for the largest batch",
+        NOT_INSTALLED: "sets that could not be installed",
     }
     return counted(number, what, plural.get(what, ""))
 
@@ -176,7 +177,7 @@ def _notes(
             "of the comparison that this touches say so and have no ratio."
         )
     if len(ordered) > len(shown):
-        files = sum(len(rows[key].files) for key in ordered[len(shown) :])
+        files = sum(rows[key].files for key in ordered[len(shown) :])
         yield (
             f"{len(ordered) - len(shown)} further conditions, in {counted(files, 'file')}, "
             "are not shown."

@@ -22,19 +22,27 @@ def sentences(
     measured: Sequence[Measurement],
     batches: Sequence[LargestBatch],
     compared: Compared,
+    number: int = 0,
 ) -> tuple[str, str, str]:
-    """Return the three sentences; of what was not run they say so."""
-    return _run(sets, measured, batches), _compatibility(compat), _speed(compared)
+    """Return the three sentences; of what was not run they say so.
+
+    ``number`` counts measurements, those included that newer ones in ``measured`` supersede.
+    """
+    run = _run(sets, measured, batches, max(number, len(measured)))
+    return run, _compatibility(compat), _speed(compared)
 
 
 def _run(
-    sets: Sequence[VersionSet], measured: Sequence[Measurement], batches: Sequence[LargestBatch]
+    sets: Sequence[VersionSet],
+    measured: Sequence[Measurement],
+    batches: Sequence[LargestBatch],
+    number: int,
 ) -> str:
     parts = []
     if measured:
         workloads = sorted({one.workload for one in measured}, key=natural)
         parts.append(
-            f"{counted(len(measured), 'measurement')} of {_listed(workloads)} on "
+            f"{counted(number, 'measurement')} of {_listed(workloads)} on "
             f"{_machines(one.machine for one in measured)}"
         )
     installed = [each for each in sets if not each.not_installable]
