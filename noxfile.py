@@ -199,6 +199,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Look at the report's page in a real browser; BROWSER_BINARY names another than PATH has."""
+    must_install(session, "-e", ".[browser]", *MATRIX["tests"]["requires"])
+    session.run("pytest", "tests/test_report_browser.py", *session.posargs)
+
+
+@nox.session(default=False)
 def emulated(session: nox.Session) -> None:
     """Test the emulated mps on a CPU build of torch, against PyTorch's own list of failures too."""
     must_install(session, "-e", ".[bench,emulator]", *MATRIX["emulated"]["requires"])
