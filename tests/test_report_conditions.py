@@ -99,6 +99,12 @@ def test_unknown_is_no_difference() -> None:
     assert marked(table(both)) == {("power mode", "low power"), ("power mode", "normal")}
 
 
+def test_another_system_is_a_difference_on_mps_alone() -> None:
+    linux = measurement(machine=LINUX, device="cpu")
+    assert table([measurement(device="cpu"), linux]).marked == frozenset()
+    assert table([BASE, linux]).marked == frozenset()
+
+
 def test_only_compared_machines_differ() -> None:
     old = measurement(machine=LINUX, device="cpu", versions={"torch": "2.5.0"})
     assert table([BASE, on_pro(), old], wanted=["M4"]).marked == frozenset()
