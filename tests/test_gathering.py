@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from hand_made import largest
+
 from metalassay import runs
-from metalassay.gathering import Gathering
+from metalassay.gathering import SEARCHES, Gathering
 from metalassay.records import Measurement
 from metalassay.report.benchmarks import latest
 
@@ -101,3 +103,36 @@ def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
             gathering.add_set(each)
         assert gathering.sets() == (newer,)
         assert gathering.older_sets == 1
+
+
+def test_settings_are_groups_of_their_own_and_threads_count_on_the_cpu_alone() -> None:
+    one = measured()[0]
+    on_cpu = replace(one, device="cpu")
+    gathering = Gathering()
+    gathering.add_measurements([one, replace(one, threads=9, mode="infer")])
+    gathering.add_measurements(
+        [on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")]
+    )
+    gathering.add_measurements([replace(one, power_mode="low power")])
+    found = {
+        (g.device, g.power_mode, g.threads, g.malloc): g.measurements for g in gathering.groups()
+    }
+    assert found == {
+        ("mps", None, None, None): 2,
+        ("mps", "low power", None, None): 1,
+        ("cpu", None, 4, "default"): 1,
+        ("cpu", None, 9, "default"): 1,
+        ("cpu", None, 4, "tuned"): 1,
+    }
+
+
+def test_of_searches_for_the_largest_batch_the_newest_is_kept_in_any_order() -> None:
+    newer = largest(largest=9000, when=largest().when + timedelta(days=1), file="new.json")
+    other = largest(mode="infer")
+    for order in ((largest(), newer, other), (newer, other, largest())):
+        gathering = Gathering()
+        for each in order:
+            gathering.add_batch(each)
+        assert set(gathering.batches()) == {newer, other}
+        (group,) = gathering.groups()
+        assert (group.kind, group.files, group.measurements) == (SEARCHES, 3, 0)

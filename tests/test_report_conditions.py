@@ -116,6 +116,7 @@ def test_version_sets_are_one_row_a_machine_and_python() -> None:
     sets = runs.load([DATA / f"constructed_compat_{name}.json" for name in names]).compat
     found = table([], sets)
     assert [row[4] for row in found.rows] == ["2 versions"]  # accelerate
+    assert [row[-3] for row in found.rows] == ["3"]
     assert [row[-2] for row in found.rows] == ["2 version sets, 1 set that could not be installed"]
     assert found.marked == frozenset()
 

@@ -23,9 +23,9 @@ def sets(*names: str) -> tuple[VersionSet, ...]:
 
 
 def headline(
-    measured: Sequence[Measurement] = (), compat: Sequence[VersionSet] = (), **more: Any
+    ones: Sequence[Measurement] = (), compat: Sequence[VersionSet] = (), **more: Any
 ) -> tuple[str, ...]:
-    return report.build(Loaded(tuple(compat), tuple(measured), **more), find_chip).headline
+    return report.build(Loaded(tuple(compat), tuple(ones), **more), find_chip).headline
 
 
 def test_without_a_file_it_says_that_nothing_was_run() -> None:
@@ -134,3 +134,8 @@ def test_wrong_numbers_come_before_their_speed(machine: Any) -> None:
     device = "mps" if machine is M4 else "cpu"
     wrong = measurement(machine=machine, device=device, parity="3 of 8 values differ")
     assert headline([wrong])[2].startswith(f"WRONG NUMBERS in transit-cnn on {device}: ")
+
+
+def test_superseded_measurements_are_counted_too() -> None:
+    first, _, _ = headline([BASE], measured=12_000)
+    assert first.startswith("What was run: 12000 measurements of transit-cnn on Apple M4")

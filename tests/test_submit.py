@@ -14,7 +14,7 @@ from metalassay import submit
 from metalassay.cli import main
 from metalassay.cli_submit import issue_url
 from metalassay.fields import FieldError
-from metalassay.records import Measurement, VersionSet, parse
+from metalassay.records import LargestBatch, Measurement, VersionSet, parse
 
 DATA = Path(__file__).parent / "data" / "runs"
 BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
@@ -202,3 +202,27 @@ def test_the_place_for_issues_comes_from_the_packages_metadata() -> None:
         "https://b.example/issues"
     )
     assert issue_url(["Homepage, https://a.example"]) is None
+
+
+def test_a_search_for_the_largest_batch_is_stripped_and_still_says_what_it_found() -> None:
+    tries = [{"batch": 1, "fits": False, "peak_rss": None, "why": "killed by /Users/jane/x"}]
+    document = {
+        "schema": "metalassay.maxbatch/1",
+        "workload": "transit-cnn",
+        "mode": "train",
+        "device": "mps",
+        "dtype": "float32",
+        "threads": 1,
+        "malloc": "default",
+        "emulated": False,
+        "tries": tries,
+        "seconds": 1.0,
+        "started": "2026-11-21T13:00:00+00:00",
+        "versions": {"torch": "2.13.0"},
+        "hardware": BENCHMARKS["machine_info"]["hardware"],
+    }
+    copy = submit.strip(json.dumps(document).encode(), NAMES).text
+    assert "jane" not in copy
+    found = parse(copy.encode(), "x.json")
+    assert isinstance(found, LargestBatch)
+    assert (found.limit, found.why) == (1, "killed by [path]")
