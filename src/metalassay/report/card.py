@@ -124,7 +124,7 @@ def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
 def _headline(text: str) -> Iterator[str]:
     # The largest letters in which all of it can be read.
     for size, most in ((38, 4), (30, 5), (25, 7)):
-        lines = wrapped(text, size, _ROOM, most)
+        lines = wrapped(text, size, _ROOM - 2, most)
         if " ".join(lines) == " ".join(text.split()):
             break
     for number, line in enumerate(lines):
