@@ -62,12 +62,12 @@ def test_the_page_of_the_job_gets_it_after_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "summary.md"
-    page.write_text("before\n", "utf-8")
+    page.write_text("before\n" * 80, "utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     monkeypatch.setattr(summary, "LIMIT", 1000)
     assert main(["report", str(DATA), "-o", str(tmp_path / "out"), "--summary"]) == 0
     text = page.read_text("utf-8")
-    assert text.startswith("before\n## What works here")
+    assert text.startswith("before\n" * 80 + "## What works here")
     assert len(text.encode()) <= 1000
     assert "Cut here" in text
     assert "## What works here" not in capsys.readouterr().out
