@@ -26,7 +26,7 @@ def fleet() -> list[tuple[Measurement, ...]]:
     files = []
     for number in range(60):
         machine = replace(measured()[0].machine, memory_bytes=2**33 * (1 + number % 2))
-        series = f"s{number // 6}" if number % 4 == 0 else None
+        series = f"s{number // 6}" if number % 4 == 2 else None
         files.append(
             tuple(
                 replace(
@@ -69,13 +69,14 @@ def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
 def test_a_series_that_wins_has_a_value_a_process() -> None:
     one = measured()[0]
     gathering = Gathering()
-    for number in range(3):
+    for number in (0, 2, 1):
         gathering.add_measurements(
             [replace(one, series="s", when=one.when + timedelta(hours=number), seconds=(0.1, 0.3))]
         )
     gathering.add_measurements([replace(one, when=one.when - timedelta(hours=1))])
     (kept,) = gathering.measurements()
     assert (kept.processes, kept.seconds) == (3, (0.2, 0.2, 0.2))
+    assert kept.when == one.when + timedelta(hours=2)
     assert gathering.measured == 4
     assert sum(gathering.older.values()) == 1  # a series counts once
 
