@@ -157,7 +157,9 @@ def bench(session: nox.Session) -> None:
 def report(session: nox.Session) -> None:
     """Make the tables from everything under reports/, and print them."""
     must_install(session, "-e", ".[report]")
-    session.run("metalassay", "report")
+    # On a runner of GitHub's the job's page gets the summary.
+    summary = ["--summary"] if "GITHUB_STEP_SUMMARY" in os.environ else []
+    session.run("metalassay", "report", *summary)
 
 
 @nox.session(default=False)
@@ -194,6 +196,13 @@ def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, "-e", ".[tests]", *MATRIX["tests"]["requires"])
     session.run("pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Look at the report's page in a real browser; BROWSER_BINARY names another than PATH has."""
+    must_install(session, "-e", ".[browser]", *MATRIX["tests"]["requires"])
+    session.run("pytest", "tests/test_report_browser.py", *session.posargs)
 
 
 @nox.session(default=False)

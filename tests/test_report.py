@@ -13,7 +13,8 @@ from metalassay import report, runs
 from metalassay.chips import Chip, Figure
 from metalassay.hardware import Hardware
 from metalassay.records import Measurement, VersionSet
-from metalassay.report import comparison, markdown
+from metalassay.report import benchmarks, comparison, markdown
+from metalassay.report import compared as side_by_side
 from metalassay.report.rows import Hint, Table
 from metalassay.runs import Loaded
 
@@ -52,7 +53,7 @@ def build(
 
 
 def compared(*measurements: Measurement) -> Table:
-    table = comparison.table(measurements, find_chip)
+    table = comparison.table(side_by_side.of(measurements, find_chip))
     assert table is not None
     return table
 
@@ -150,9 +151,10 @@ def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> Non
 | gpt-small inference, tokens/s                                                |                    not measured |                        not measured |                         \N{EN DASH} |
 | gpt-original training, tokens/s                                              |                    not measured |                        not measured |                         \N{EN DASH} |
 | gpt-original inference, tokens/s                                             |                    not measured |                        not measured |                         \N{EN DASH} |
+| maximum batch size                                                           |                    not measured |                        not measured |                         \N{EN DASH} |
 | memory bandwidth utilisation, transit-cnn training, batch 64 (float32, mps)  |          at most 6% of 120 GB/s |              at most 6% of 273 GB/s |                         \N{EN DASH} |
 | memory bandwidth utilisation, transit-cnn inference, batch 64 (float32, mps) |         at most 10% of 120 GB/s |              at most 7% of 273 GB/s |                         \N{EN DASH} |
-| maximum batch size                                                           |                    not measured |                        not measured |                         \N{EN DASH} |
+| memory bandwidth utilisation, gpt-tiny training, batch 8 (float32, mps)      |          at most 8% of 120 GB/s |                        not measured |                         \N{EN DASH} |
 | power, W                                                                     |                    not measured |                        not measured |                         \N{EN DASH} |
 | samples/s per watt                                                           |                    not measured |                        not measured |                         \N{EN DASH} |"""
     )
@@ -318,3 +320,20 @@ def test_a_set_that_could_not_be_installed_is_no_machine() -> None:
     assert "| machine" not in beside
     alone = markdown.compat_table(build([elsewhere]))
     assert alone.splitlines()[0] == "Known bugs by version set"
+
+
+def test_the_page_has_a_size_and_what_is_not_shown_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(benchmarks, "MOST_ROWS", 8)
+    one = measured("m4")[0]
+    many = [replace(one, batch_size=n) for n in range(1, 11)]
+    (table,) = benchmarks.tables(many, find_chip)
+    assert [row[2] for row in table.rows] == [str(n) for n in range(1, 9)]
+    assert "2 further measurement(s) are not shown. Name fewer files." in table.notes
+    # Two rows and a frame of three leave three of the eight; a second machine takes them.
+    machines = [replace(one.machine, memory_bytes=n * 2**30) for n in (8, 16, 24, 32)]
+    fleet = [replace(each, machine=machine) for machine in machines for each in many[:2]]
+    tables = benchmarks.tables(fleet, find_chip)
+    assert [len(each.rows) for each in tables] == [2, 2]
+    assert tables[-1].notes[-1] == "2 further machine(s) are not shown. Name fewer files."

@@ -9,7 +9,8 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from metalassay.errors import UserError
-from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report, Table
+from metalassay.report import plot_tables
+from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report, Section, Table
 
 _LONGEST_CELL = 40
 _CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
@@ -68,6 +69,7 @@ def render(report: Report) -> str:
 
 def _page(report: Report) -> Iterator[str]:
     yield "# What works here, and how fast"
+    yield from (f"**{escape(sentence)}**" for sentence in report.headline if sentence.strip())
     yield escape(report.summary_line)
     yield "## Compatibility"
     yield compat_table(report)
@@ -86,6 +88,8 @@ def _page(report: Report) -> Iterator[str]:
     else:
         yield f"## {escape(report.comparison.caption)}"
         yield from _with_notes(report.comparison)
+    for section in report.sections:
+        yield from _section(section)
     if report.conditions:
         yield "## Conditions"
         yield from _with_notes(report.conditions)
@@ -138,10 +142,23 @@ def _bug(row: BugRow) -> str:
     )
 
 
+def _section(section: Section) -> Iterator[str]:
+    projected = " (projected, not measured)" if section.projected else ""
+    yield f"## {escape(section.title)}{projected}"
+    yield from map(escape, section.sentences)
+    for table in (*map(plot_tables.numbers, section.plots), *section.tables):
+        if table.caption:
+            yield f"### {escape(table.caption)}{projected}"
+        yield from _with_notes(table)
+    if section.hint:
+        yield _hint(section.hint)
+
+
 def _with_notes(table: Table) -> Iterator[str]:
     yield _table(table)
-    if table.notes:
-        yield _list(table.notes)
+    notes = [*table.notes, *(["Bold: it differs where it should not."] if table.marked else [])]
+    if notes:
+        yield _list(notes)
 
 
 def _fitting(compat: CompatTable, width: int) -> Iterator[str]:
@@ -185,16 +202,28 @@ def _condensed(table: Table) -> Table:
 
 
 def _table(table: Table) -> str:
-    return _pipe(table.head, table.rows, ["right" if n else "left" for n in table.numeric])
+    align = ["right" if n else "left" for n in table.numeric]
+    return _pipe(table.head, table.rows, align, table.marked)
 
 
-def _pipe(head: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str]) -> str:
+def _pipe(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    align: Sequence[str],
+    bold: frozenset[tuple[int, int]] = frozenset(),
+) -> str:
     try:
         from tabulate import tabulate
     except ImportError:
         raise UserError("the report needs tabulate", "pip install 'metalassay[report]'") from None
     return tabulate(
-        [[escape(cell) for cell in row] for row in rows],
+        [
+            [
+                f"**{escape(cell)}**" if (number, column) in bold and cell.strip() else escape(cell)
+                for column, cell in enumerate(row)
+            ]
+            for number, row in enumerate(rows)
+        ],
         headers=[escape(cell) for cell in head],
         tablefmt="pipe",  # "github" drops the alignment
         colalign=align,
