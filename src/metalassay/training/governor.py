@@ -3,7 +3,11 @@
 A debt controller: the CPU time that this process and its children have used, minus what they were
 allowed since, is paid back by pausing. What others use does not matter: a governor that looks at the
 load of the machine starves beside any busy neighbour. A pause stops the main thread, and the children
-with SIGSTOP; other threads of this process go on, and their time is paid for as well.
+with SIGSTOP; other threads of this process go on, and their time is paid for as well. Children are
+looked for once a second; one that detaches itself from its parents (a daemon) is not found.
+
+The children one by one, and not their process group: a group of its own would be in the terminal's
+background, without Ctrl+C and standard input, and would still miss those who leave it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import psutil
 
 from metalassay.errors import UserError
 from metalassay.training.machine_load import CpuClock, Memory, cores, memory
+from metalassay.training.sentinel import Sentinel
 
 TICK = 0.05  # seconds between looks at the debt
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
@@ -74,7 +79,9 @@ class Governor:
         self._waits: str | None = None
         self._looked, self._swapped = -float("inf"), 0
         self._patience = PATIENCE
-        self._in_pause = False
+        self._in_pause = self._let_go = False
+        self._stopped: list[psutil.Process] = []
+        self._sentinel = Sentinel()
         self._stop = threading.Event()
         self._begin()
 
@@ -97,6 +104,13 @@ class Governor:
         if self.signals:
             self._thread.join()
             signal.signal(_WAKE, self._before)
+        self._sentinel.close()
+
+    def let_go(self) -> None:
+        """End the pause under way and forgive the debt: the program has a signal to answer."""
+        if self._in_pause:
+            self._let_go = True
+            self._set_going()
 
     def state(self) -> State:
         """Return what the governor has done so far."""
@@ -123,9 +137,9 @@ class Governor:
         self._in_pause = True
         began = looked = time.monotonic()
         owed = self.debt()
-        stopped = self._signal_children(signal.SIGSTOP, self._clock.children())
         try:
-            while not self._stop.is_set():
+            self._stop_children()
+            while not (self._stop.is_set() or self._let_go):
                 wait = self.debt()
                 if wait <= 0 and not self._short_of_memory():
                     break
@@ -136,9 +150,29 @@ class Governor:
                     looked, owed = time.monotonic(), wait
                 time.sleep(min(max(wait, 0.001) if wait > 0 else LONGEST, LONGEST))
         finally:
-            self._signal_children(signal.SIGCONT, stopped)
+            self._set_going()
             self._paused += time.monotonic() - began
-            self._in_pause = False
+            if self._let_go:
+                with self._lock:
+                    self._begin()
+            self._in_pause = self._let_go = False
+
+    def _stop_children(self) -> None:
+        children = self._clock.children()
+        self._sentinel.stopped(each.pid for each in children)
+        self._clock.ignored = self._sentinel.pid
+        self._stopped = children
+        for child in children:
+            with contextlib.suppress(psutil.Error):  # it has ended
+                child.suspend()
+
+    def _set_going(self) -> None:
+        for child in self._stopped:
+            with contextlib.suppress(psutil.Error):
+                child.resume()
+        if self._stopped:
+            self._sentinel.stopped(())
+        self._stopped = []
 
     def _forgive(self) -> None:
         """Let the main thread go on: what this process's other threads use, no pause pays back."""
@@ -148,14 +182,6 @@ class Governor:
         )
         with self._lock:
             self._begin()
-
-    def _signal_children(self, number: int, children: list[psutil.Process]) -> list[psutil.Process]:
-        reached = []
-        for child in children:
-            with contextlib.suppress(psutil.Error):
-                child.send_signal(number)
-                reached.append(child)
-        return reached
 
     def _short_of_memory(self) -> bool:
         """Look at memory now and then; say why the program waits, and when it no longer does."""
