@@ -149,7 +149,9 @@ def task(
     tests = held(test, tokenizer, Faults(test, strict, say), MOST_WINDOWS * shape.context)
 
     def evaluate() -> dict[str, float]:
-        return {f"validation_{name}": value for name, value in judged(model, tests).items()}
+        found = judged(model, tests)
+        figures = {"loss": math.log(found["perplexity"]), **found}
+        return {f"validation_{name}": value for name, value in figures.items()}
 
     config = {
         "workload": "gpt",
