@@ -24,7 +24,16 @@ from metalassay.training.governor import Governor
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 RUN = [sys.executable, "-m", "metalassay", "run", "--max-cpu"]
 BUSY = "while True: pass  # the program"
-SECONDS = 60  # until a test gives up
+SECONDS = 20  # until a test gives up
+# At a hundred thousandth of the machine, and never forgiven, a pause outlasts any test.
+FOR_EVER = """
+import sys
+from metalassay.training import govern, governor
+governor.STUCK = float("inf")
+limits = {"max_cpu": 1e-3, "max_memory": None, "background": False, "monitor": None}
+sys.exit(govern.run({**limits, "verbose": False, "program": sys.argv[1:]}))
+"""
+STOPPED = [sys.executable, "-c", FOR_EVER, sys.executable, "-c", BUSY]
 
 
 @contextlib.contextmanager
@@ -73,8 +82,7 @@ def test_the_exit_code_is_the_programs(name: str, code: str, expected: int) -> N
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_a_program_that_is_stopped(number: signal.Signals) -> None:
-    # At a hundred thousandth of the machine, a pause outlasts this test: only a release ends it.
-    with running(*RUN, "0.001", "--", sys.executable, "-c", BUSY) as governed:
+    with running(*STOPPED) as governed:
         program = stopped(governed)
         governed.send_signal(number)
         assert governed.wait(SECONDS) == 128 + number
@@ -84,7 +92,7 @@ def test_a_signal_reaches_a_program_that_is_stopped(number: signal.Signals) -> N
 @posix
 @pytest.mark.slow
 def test_a_governor_that_is_killed_outright_leaves_nobody_stopped() -> None:
-    with running(*RUN, "0.001", "--", sys.executable, "-c", BUSY) as governed:
+    with running(*STOPPED) as governed:
         program = stopped(governed)
         governed.kill()
         governed.wait()
@@ -174,6 +182,39 @@ def test_letting_go_ends_a_pause_and_forgives_the_debt(monkeypatch: pytest.Monke
         assert governor.debt() > 0
         governor.pace()
         assert len(slept) == 2
+
+
+def test_a_child_found_during_a_pause_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Child:
+        def __init__(self, pid: int) -> None:
+            self.pid = pid
+
+        def suspend(self) -> None:
+            told.append((self.pid, "stop"))
+
+        def resume(self) -> None:
+            told.append((self.pid, "go"))
+
+    told: list[tuple[int, str]] = []
+    children = [Child(1)]
+    listed: list[list[int]] = []
+    governor = Governor(0.5, signals=False)
+    used = [0.0]
+    monkeypatch.setattr(governor._clock, "seconds", lambda: used[0])
+    monkeypatch.setattr(governor._clock, "children", lambda: list(children))
+    monkeypatch.setattr(governor._sentinel, "stopped", lambda pids: listed.append(list(pids)))
+
+    def sleep(seconds: float) -> None:
+        children.append(Child(len(children) + 1))
+        if len(children) == 4:
+            governor.let_go()
+
+    with governor:
+        used[0] = 1e6
+        monkeypatch.setattr(time, "sleep", sleep)
+        governor.pace()
+    assert told == [(1, "stop"), (2, "stop"), (3, "stop"), (1, "go"), (2, "go"), (3, "go")]
+    assert listed == [[1], [1, 2], [1, 2, 3], []]
 
 
 @posix

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from metalassay.errors import UserError
 from metalassay.training.governor import Governor
 from metalassay.training.monitoring import Monitor
@@ -31,10 +33,13 @@ def run(options: Mapping[str, Any]) -> int:
     if os.name != "posix":
         raise UserError("nothing stops a program for a while on Windows", "use WSL, or no limit")
     command = [*_background(options["background"], sys.platform), *options["program"]]
-    governor = Governor(
-        (options["max_cpu"] or 100) / 100, (options["max_memory"] or 100) / 100, say=_say
-    )
     child: list[subprocess.Popen[bytes]] = []
+    governor = Governor(
+        (options["max_cpu"] or 100) / 100,
+        (options["max_memory"] or 100) / 100,
+        say=_say,
+        over=lambda: bool(child) and _ended(child[0].pid),
+    )
     with contextlib.ExitStack() as stack:
         if options["monitor"]:
             watching = Monitor(
@@ -82,6 +87,14 @@ def _passing_on(child: list[subprocess.Popen[bytes]], governor: Governor) -> Ite
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _ended(child: int) -> bool:
+    """Return whether a child has ended, without taking its exit code from who waits for it."""
+    try:
+        return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def _at_the_terminal() -> bool:

@@ -52,7 +52,8 @@ class Governor:
     ``max_memory`` is the part of the machine's memory in use by everyone above which it waits, as it
     does when the operating system reports pressure or swaps out; after ``PATIENCE`` seconds it goes
     on and says so. With ``signals`` a watching thread breaks into the main thread's Python code with
-    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread.
+    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread. A pause
+    ends when ``over`` says that there is nothing left to hold back.
 
     Raises ``UserError`` for a share that is not above 0 and at most 1.
     """
@@ -64,13 +65,14 @@ class Governor:
         *,
         say: Callable[[str], None] = lambda text: None,
         signals: bool = True,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         for name, value in (("CPU", max_cpu), ("memory", max_memory)):
             if not 0 < value <= 1:
                 raise UserError(
                     f"a limit of {100 * value:g} % of {name}", "ask for more than 0 and at most 100"
                 )
-        self.max_cpu, self.max_memory, self.say = max_cpu, max_memory, say
+        self.max_cpu, self.max_memory, self.say, self.over = max_cpu, max_memory, say, over
         self.signals = signals and _WAKE != 0
         self._allowed = max_cpu * cores()  # CPU seconds a second
         self._clock = CpuClock()
@@ -104,13 +106,13 @@ class Governor:
         if self.signals:
             self._thread.join()
             signal.signal(_WAKE, self._before)
+        self._set_going()  # again, should a second Ctrl+C have broken into the first time
         self._sentinel.close()
 
     def let_go(self) -> None:
         """End the pause under way and forgive the debt: the program has a signal to answer."""
-        if self._in_pause:
-            self._let_go = True
-            self._set_going()
+        # No more than this: the signal may have come while children are being stopped.
+        self._let_go = self._in_pause
 
     def state(self) -> State:
         """Return what the governor has done so far."""
@@ -138,8 +140,8 @@ class Governor:
         began = looked = time.monotonic()
         owed = self.debt()
         try:
-            self._stop_children()
-            while not (self._stop.is_set() or self._let_go):
+            while not (self._stop.is_set() or self._let_go or self.over()):
+                self._stop_children()
                 wait = self.debt()
                 if wait <= 0 and not self._short_of_memory():
                     break
@@ -158,11 +160,15 @@ class Governor:
             self._in_pause = self._let_go = False
 
     def _stop_children(self) -> None:
-        children = self._clock.children()
-        self._sentinel.stopped(each.pid for each in children)
+        """Stop the children that are not stopped: all of them, then those found meanwhile."""
+        known = {each.pid for each in self._stopped}
+        found = [each for each in self._clock.children() if each.pid not in known]
+        if not found:
+            return
+        self._stopped += found
+        self._sentinel.stopped(each.pid for each in self._stopped)
         self._clock.ignored = self._sentinel.pid
-        self._stopped = children
-        for child in children:
+        for child in found:
             with contextlib.suppress(psutil.Error):  # it has ended
                 child.suspend()
 
