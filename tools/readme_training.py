@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from metalassay import hardware
 from metalassay.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +122,9 @@ def main() -> None:
         said = {each: metalassay("generate", run, each).strip() for each in (*KNOWN, *UNKNOWN)}
         judged = json.loads(metalassay("evaluate", run, "--json"))
     text = [
-        f"metalassay {' '.join([*command, *more])}   # {last['step']:,} steps, {seconds:.0f} s",
+        f"metalassay {' '.join([*command, *more])}",
+        f"{last['step']:,} steps in {seconds:.0f} s with start-up and {len(evaluated)} evaluations;"
+        f" {hardware.describe(hardware.probe())}",
         "",
         f"training loss            {log[0]['loss']:.2f} (first {log[0]['step']} steps)"
         f" -> {log[-1]['loss']:.2f}; guessing is ln 2,000 = 7.60",
