@@ -8,13 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.training import govern, governor, machine_load
+from metalassay.training import governor, machine_load
 from metalassay.training.governor import Governor, short
 from metalassay.training.machine_load import CpuClock, Memory, linux_pressure
 
@@ -230,49 +229,3 @@ def test_a_child_is_paused_too_and_always_set_going_again() -> None:
         watcher.join()
         child.kill()
         child.wait()
-
-
-@posix
-@pytest.mark.parametrize(
-    ("code", "expected"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)]
-)
-def test_govern_returns_the_programs_exit_code(code: str, expected: int) -> None:
-    command = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", "50", "--"]
-    done = subprocess.run([*command, sys.executable, "-c", code], check=False)
-    assert done.returncode == expected
-
-
-@posix
-def test_govern_passes_sigterm_on(tmp_path: Path) -> None:
-    code = (
-        "import signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(5))\n"
-        "print('up', flush=True)\n"
-        "time.sleep(60)"
-    )
-    command = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", "50", "--"]
-    child = subprocess.Popen(
-        [*command, sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout
-    assert child.stdout.readline() == "up\n"
-    child.terminate()
-    assert child.wait() == 5
-
-
-def test_a_program_that_cannot_start_is_an_error(tmp_path: Path) -> None:
-    options = {"background": False, "program": [str(tmp_path / "no")], "max_cpu": 50}
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(UserError, match="cannot start"):
-            govern.run({**options, "max_memory": 100, "verbose": False})
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
-
-
-def test_background_quality_of_service_is_macos_alone() -> None:
-    assert govern._background(True, "darwin") == ["taskpolicy", "-b"]
-    assert govern._background(False, "linux") == []
-    with pytest.raises(UserError, match="--background"):
-        govern._background(True, "linux")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from metalassay import cli, launching
 from metalassay.errors import UserError
@@ -17,7 +18,6 @@ from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.training import generation, gpt, text
 from metalassay.training.__main__ import main
 from metalassay.training.generation import Cache, Sampling, distinct, generate, pick, repetition
-from metalassay.training.text import Faults, TokenStream
 
 SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=8)
 
@@ -25,12 +25,6 @@ SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=
 def jsonl(path: Path, *texts: str) -> Path:
     path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
     return path
-
-
-def stream(path: Path, strict: bool = False, said: list[str] | None = None) -> TokenStream:
-    """Return batches of 2 windows of 4 tokens, one a letter."""
-    faults = Faults(path, strict, (said if said is not None else []).append)
-    return TokenStream(path, lambda line: [ord(each) - 97 for each in line], 2, 4, faults)
 
 
 def model(config: TinyGPTConfig = SMALLEST) -> TinyGPT:
@@ -60,83 +54,8 @@ def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
     assert not questions[text.TRAINING] & questions[text.TEST]
 
 
-def test_batches_follow_the_file_and_targets_are_one_on(tmp_path: Path) -> None:
-    source = stream(jsonl(tmp_path / "a.jsonl", "abcdefgh", "ijklmnop", "qrst"))
-    first, second = source.next(), source.next()
-    assert first.inputs[0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    assert first.target.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert second.inputs[0].tolist() == [[8, 9, 10, 11], [12, 13, 14, 15]]
-
-
-@pytest.mark.parametrize("kept", [True, False], ids=["small file", "large file"])
-def test_a_stream_goes_on_from_any_position(
-    tmp_path: Path, kept: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not kept:
-        monkeypatch.setattr(text, "KEEP_TOKENS_OF", 0)
-    path = jsonl(tmp_path / "a.jsonl", "abcdefg", "hijkl", "mnopqrstuvw")
-    source = stream(path)
-    batches: list[Any] = []
-    positions = []
-    for _ in range(12):  # several passes
-        positions.append(json.loads(json.dumps(source.position())))
-        batches.append(source.next().inputs[0].tolist())
-    for number, position in enumerate(positions):
-        other = stream(path)
-        other.seek(position)
-        assert other.next().inputs[0].tolist() == batches[number]
-
-
-def test_malformed_lines_are_counted_once_and_named_by_number(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(
-        b'{"text": "abcdefghi"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
-    )
-    said: list[str] = []
-    source = stream(path, said=said)
-    for _ in range(5):
-        source.next()
-    assert source.faults.count == 6
-    numbers = [line.split("line ")[1].split(":")[0] for line in said[:5]]
-    assert numbers == ["2", "4", "5", "6", "7"]
-    assert len(said) == 6
-    assert "not UTF-8" in said[3]
-
-
-def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
-    with pytest.raises(UserError, match="line 2: not JSON"):
-        stream(path, strict=True).next()
-
-
-def test_a_file_without_dialogues_is_an_error_and_not_a_loop(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text("no\n", "utf-8")
-    with pytest.raises(UserError, match="holds no dialogue"):
-        stream(path).next()
-    with pytest.raises(UserError, match="cannot read"):
-        stream(tmp_path / "none").next()
-
-
-def test_memory_does_not_grow_with_a_line_or_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(text, "LONGEST_LINE", 64)
-    monkeypatch.setattr(text, "KEEP_TOKENS_OF", 0)
-    path = jsonl(tmp_path / "a.jsonl", "a" * 500, *["bcdefgh"] * 100)
-    found = list(text.lines(path))
-    assert found[0].fault == "longer than 16 MB"
-    assert [found[1].number, found[1].text] == [2, "bcdefgh"]
-    source = stream(path)
-    for _ in range(60):
-        source.next()
-        assert len(source._tokens) <= 8 + 7
-    assert source._known is None
-
-
 def test_the_tokenizer_gives_back_any_text(tmp_path: Path) -> None:
-    made = text.train_tokenizer(text.TRAINING, 372)
+    made = text.train_tokenizer(text.TRAINING, 372, text.Faults(text.TRAINING, False, print))
     assert made.get_vocab_size() == 372
     said = "Ночь 🌙 你好 <|im_start|>x<|im_end|>"
     assert made.decode(made.encode(said).ids, skip_special_tokens=False) == said
@@ -210,9 +129,44 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary() -> None:
     net = TinyGPT(tiny_gpt.TINY).eval()
     tokens = [each % 372 for each in range(0, 3000, 7)]
     with torch.inference_mode():
-        assert gpt.perplexity(net, tokens) == pytest.approx(372, rel=0.02)
-        with pytest.raises(UserError, match="no dialogue"):
-            gpt.perplexity(net, [])
+        found = gpt.judged(net, gpt.Held([tokens, tokens[:9]], 100))
+    assert found["perplexity"] == pytest.approx(372, rel=0.02)
+    bits = (len(tokens) - 1 + 8) * math.log2(372) / 100
+    assert found["bits_per_byte"] == pytest.approx(bits, rel=0.02)
+
+
+def test_a_dialogue_is_judged_alone_and_a_long_one_in_pieces() -> None:
+    net = model()
+    dialogues = [[1, 2, 3], [each % 50 for each in range(40)], [7], [9, 8]]  # the context is 16
+    with torch.inference_mode():
+        expected, count = 0.0, 0
+        for each in dialogues:
+            for start in range(0, len(each) - 1, 16):
+                piece = torch.tensor([each[start : start + 17]])
+                scores = net(piece[:, :-1])[0]
+                expected += functional.cross_entropy(scores, piece[0, 1:], reduction="sum").item()
+                count += piece.shape[1] - 1
+        total, found = gpt.surprise(net, dialogues)
+    assert found == count == 2 + 39 + 0 + 1
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_marks_of_the_format_are_no_text_to_judge_by(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", f"{text.START}ab{text.END} {text.START}你{text.END}")
+    faults = text.Faults(path, False, print)
+    made = text.train_tokenizer(text.TRAINING, 372, faults)
+    assert gpt.held(path, made, faults, 1000).bytes == len("ab 你".encode())
+    path.write_text("no\n", "utf-8")
+    with pytest.raises(UserError, match="no dialogue"):
+        gpt.held(path, made, faults, 1000)
+    assert faults.count == 1
+
+
+def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
+    with pytest.raises(UserError, match="line 2: not JSON"):
+        text.train_tokenizer(path, 372, text.Faults(path, True, print))
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -234,28 +188,37 @@ def test_the_commands_train_generate_and_judge(
     folder = str(tmp_path / "run")
     train = ["train", "gpt", "--steps", "40", "--device", "cpu", "--json", "-o", folder]
     assert run(monkeypatch, *train, "--evaluate-every", "20") == 0
-    out, err = capsys.readouterr()
+    out = capsys.readouterr().out
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines[0]["loss"] == pytest.approx(math.log(372), abs=0.5)
     assert lines[-1]["validation_perplexity"] < 300
-    assert "step 20: What is a tide? -> " in err
+    said = [line for line in lines if "sample" in line]
+    assert [line["step"] for line in said] == [20, 40]
+    assert all(line["prompt"] == "What is a tide?" for line in said)
+    assert lines[-1]["malformed_lines"] == 0
     assert not list(tmp_path.rglob("*.pkl"))
 
     assert run(monkeypatch, *train) == 2
     assert "--resume" in capsys.readouterr().err
 
-    said = []
+    spoken = []
     for seed in ("1", "1", "2"):
         arguments = ["generate", folder, "Why?", "--seed", seed, "--temperature", "1.5"]
         assert run(monkeypatch, *arguments) == 0
-        said.append(capsys.readouterr().out)
-    assert said[0] == said[1] != said[2]
-    assert text.START not in said[0]
+        spoken.append(capsys.readouterr().out)
+    assert spoken[0] == spoken[1] != spoken[2]
+    assert text.START not in spoken[0]
 
     assert run(monkeypatch, "evaluate", folder, "--samples", "2", "--json") == 0
     judged = json.loads(capsys.readouterr().out)
     assert judged["perplexity"] == pytest.approx(lines[-1]["validation_perplexity"], rel=1e-6)
-    assert set(judged) > {"distinct_1", "distinct_2", "repetition_4", "malformed_lines"}
+    assert set(judged) > {
+        "bits_per_byte",
+        "distinct_1",
+        "distinct_2",
+        "repetition_4",
+        "malformed_lines",
+    }
 
 
 def test_a_folder_without_a_model_is_an_error(
@@ -263,3 +226,14 @@ def test_a_folder_without_a_model_is_an_error(
 ) -> None:
     assert run(monkeypatch, "generate", str(tmp_path), "Why?") == 2
     assert "metalassay train gpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--top-k", "-1"], ["--top-p", "0"], ["--top-p", "1.1"], ["--temperature", "nan"]]
+)
+def test_sampling_that_means_nothing_is_refused(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["generate", "folder", "Why?", *wrong])
+    assert f"argument {wrong[0]}" in capsys.readouterr().err

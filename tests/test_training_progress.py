@@ -1,17 +1,16 @@
-"""What a run shows, and the monitor's log."""
+"""What a run shows."""
 
 from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import pytest
 
 from metalassay.training import machine_load
 from metalassay.training.loop import Progress
 from metalassay.training.machine_load import CpuClock
-from metalassay.training.progress import Display, Monitor, line_of
+from metalassay.training.progress import Display, line_of
 
 AT = Progress(10, 40, 2.5, 1e-3, 1.0, 123.4, {"validation_loss": 2.25})
 
@@ -63,19 +62,17 @@ def test_a_speed_held_back_is_not_called_one() -> None:
     )
 
 
-def test_the_monitor_logs_time_cpu_and_free_memory(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "monitor.jsonl"
-    with Monitor(path, 0.05, lambda: {"paused": 1.5}):
-        until = time.monotonic() + 20
-        while time.monotonic() < until and (
-            not path.exists() or path.read_text("utf-8").count("\n") < 3
-        ):
-            time.sleep(0.02)
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    assert len(lines) >= 3
-    assert set(lines[0]) == {"timestamp", "cpu", "machine_cpu", "memory_free", "paused"}
-    assert lines[0]["timestamp"] == pytest.approx(time.time(), abs=60)
-    assert 0 < lines[0]["memory_free"] < 100
+def test_json_says_how_long_the_rest_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [50.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with Display("json", 40, "curves") as display:
+        for step in (10, 20, 30):
+            display.show(Progress(step, 40, 2.5, 1e-3, 1.0, None))
+            now[0] += 4
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["seconds_left"] for line in lines] == [None, 8, 4]
 
 
 def test_the_share_of_the_machine_is_cpu_time_over_all_cores(

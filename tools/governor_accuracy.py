@@ -2,7 +2,7 @@
 
     python tools/governor_accuracy.py --target 70 --seconds 30 --rounds 3
 
-A program that keeps every core busy runs alone, then under ``metalassay govern``, and so on. Printed
+A program that keeps every core busy runs alone, then under ``metalassay run --max-cpu``, and so on. Printed
 are the CPU time that the program had, in percent of the whole machine, and the work done
 against the ideal share: what the program does ungoverned, times the CPU time that the target allows it
 over what it had. On a machine where others work too, a target above the ungoverned share shows nothing:
@@ -39,7 +39,7 @@ def once(seconds: float, cores: int, target: float | None) -> tuple[float, int]:
     """Return CPU % of the machine and the work done; ``target`` in percent, or None."""
     program = [sys.executable, "-c", BUSY, str(seconds), str(cores)]
     if target is not None:
-        govern = [sys.executable, "-m", "metalassay", "govern", "--max-cpu", str(target), "--"]
+        govern = [sys.executable, "-m", "metalassay", "run", "--max-cpu", str(target), "--"]
         program = govern + program
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     work, wall, used = map(float, done.stdout.split())

@@ -16,7 +16,6 @@ from metalassay import (
     cli_claims,
     cli_compare,
     cli_doctor,
-    cli_governor,
     cli_loader,
     cli_maxbatch,
     cli_ops,
@@ -145,7 +144,6 @@ def _parser() -> argparse.ArgumentParser:
     cli_selftest.add(commands)
     cli_claims.add(commands)
     cli_train.add(commands)
-    cli_governor.add(commands)
 
     cli_report.add(commands)
     cli_submit.add(commands)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_governor, launching
+from metalassay import cli_limits, launching
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -58,7 +58,9 @@ def _add_gpt(what: Commands) -> None:
     gpt.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
     gpt.add_argument("--strict", action="store_true", help="stop at the first malformed line")
     gpt.add_argument("--batch-size", type=_positive, default=8, help="windows an update")
-    gpt.add_argument("--prompt", default="What is a tide?", help="what a sample answers")
+    gpt.add_argument(
+        "--prompt", default="What is a tide?", help="what a sample at each evaluation answers"
+    )
     _common(gpt, Path("runs/gpt"), "train gpt")
 
 
@@ -85,9 +87,9 @@ def _add_evaluate(commands: Commands) -> None:
 
 
 def _sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--temperature", type=_at_least_0, default=0.8, help="0: the likeliest")
-    parser.add_argument("--top-k", type=int, default=40, help="of so many; 0: of all")
-    parser.add_argument("--top-p", type=float, default=1.0, help="of so much probability")
+    parser.add_argument("--temperature", type=_at_least_0, default=0.5, help="0: the likeliest")
+    parser.add_argument("--top-k", type=_at_least_0_whole, default=40, help="of so many; 0: of all")
+    parser.add_argument("--top-p", type=_probability, default=1.0, help="of so much probability")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
 
@@ -96,6 +98,20 @@ def _at_least_0(text: str) -> float:
     value = float(text)
     if not value >= 0:
         raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
+
+
+def _at_least_0_whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
+
+
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
     return value
 
 
@@ -114,10 +130,7 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
     parser.add_argument("--checkpoint-every", type=_positive, metavar="STEPS")
     parser.add_argument("--evaluate-every", type=_positive, metavar="STEPS")
     parser.add_argument("--report-every", type=_positive, default=10, metavar="STEPS")
-    parser.add_argument(
-        "--monitor", type=float, metavar="SECONDS", help="log CPU and memory this often"
-    )
-    cli_governor.limits(parser, None)
+    cli_limits.add(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", dest="progress", action="store_const", const="quiet")
     shown.add_argument("--json", dest="progress", action="store_const", const="json")

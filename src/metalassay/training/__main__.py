@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from metalassay.errors import UserError
+from metalassay.files import NO_ROOM
 
 
 def main(text: str) -> int:
@@ -18,6 +19,12 @@ def main(text: str) -> int:
         print(f"metalassay: {error.message}", file=sys.stderr)
         print(f"  next: {error.next_step}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"metalassay: no room to write: {error.strerror}", file=sys.stderr)
+        print("  next: free some space and go on with --resume", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         print(f"metalassay: {error.name} is not installed", file=sys.stderr)
         print("  next: pip install 'metalassay[train]'", file=sys.stderr)
@@ -28,7 +35,7 @@ def main(text: str) -> int:
 
 
 def _run(options: dict[str, Any]) -> int:
-    if options["command"] == "govern":
+    if options["command"] == "run":
         from metalassay.training import govern
 
         return govern.run(options)

@@ -7,7 +7,6 @@ tensors, so that a torn one is known for what it is and an older one is used.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from metalassay.errors import UserError
+from metalassay.files import NO_ROOM
 
 SCHEMA = "metalassay.checkpoint/1"
 KEEP = 2  # the newest, and one to fall back on
@@ -72,7 +72,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         part.rename(final)
         _sync_folder(folder)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno not in NO_ROOM:
             raise
         raise UserError(
             f"no room for the checkpoint of step {checkpoint.step} in {folder}"

@@ -7,7 +7,6 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
 from metalassay.training.governor import Governor
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
-from metalassay.training.progress import Display, Monitor
+from metalassay.training.monitoring import Monitor
+from metalassay.training.progress import Display
 
 STOPPED = 130
 RESULT = "result.json"
@@ -68,12 +68,14 @@ def train_gpt(options: Options) -> int:
         )
     folder, data = Path(options["output"]), Path(options["data"] or text.TRAINING)
     test = Path(options["test"] or text.TEST)
-    task, tokenizer = gpt.task(size, folder, data, test, batch, seed, options["strict"], _warn)
+    task, tokenizer, faults = gpt.task(
+        size, folder, data, test, batch, seed, options["strict"], _warn
+    )
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
         steps=steps,
         peak_rate=options["learning_rate"] or gpt.PEAK_RATES[size],
-        weight_decay=0.01,
+        weight_decay=gpt.WEIGHT_DECAY,
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,
@@ -85,7 +87,10 @@ def train_gpt(options: Options) -> int:
         model.train()
         return said
 
-    return _train(task, recipe, options, max(steps // 6, 1), None, sample)
+    def malformed() -> Mapping[str, float]:
+        return {"malformed_lines": faults.count}
+
+    return _train(task, recipe, options, max(steps // 6, 1), malformed, sample)
 
 
 def generate(options: Options) -> int:
@@ -148,7 +153,7 @@ def _train(
         def report(progress: Progress) -> None:
             display.show(progress)
             if sample and progress.figures and options["progress"] != "quiet":
-                display.say(f"step {progress.step}: {options['prompt']} -> {sample()}")
+                display.sample(progress.step, options["prompt"], sample())
 
         outcome = train(
             task,
@@ -208,9 +213,14 @@ def _watched(
             )
             stack.enter_context(governor)
         if options["monitor"]:
-            path = folder / "monitor.jsonl"
-            extra = (lambda: asdict(governor.state())) if governor else dict
-            stack.enter_context(Monitor(path, options["monitor"], extra))
+            watching = Monitor(
+                Path(options["monitor"]),
+                options["every"],
+                paused=lambda: governor.state().paused if governor else 0.0,
+                go_on=options["resume"],
+                say=display.say,
+            )
+            stack.enter_context(watching)
         yield display, governor
 
 

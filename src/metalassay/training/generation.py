@@ -18,7 +18,7 @@ class Sampling:
     leave all of them in.
     """
 
-    temperature: float = 0.8
+    temperature: float = 0.5
     top_k: int = 40
     top_p: float = 1.0
     seed: int = 0

@@ -1,51 +1,114 @@
-"""``metalassay govern``: a governor around a command that knows nothing of it."""
+"""``metalassay run --max-cpu``: a governor around a command that knows nothing of it."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
+
 from metalassay.errors import UserError
 from metalassay.training.governor import Governor
+from metalassay.training.monitoring import Monitor
+
+EXAMPLE = "metalassay run --max-cpu 70 -- python train.py"
+# A key in the terminal sends these to every process of the foreground, so to the program as well.
+_OF_KEYS = ("SIGINT", "SIGQUIT")
+_PASSED_ON = (*_OF_KEYS, "SIGTERM", "SIGHUP")
 
 
 def run(options: Mapping[str, Any]) -> int:
     """Run ``options["program"]`` under a governor; return its exit code, as a shell would.
 
-    Ctrl+C reaches the program from the terminal, so it alone decides; SIGTERM is passed on.
+    Signals are the program's to answer: one that is stopped is set going, and the limits hold while
+    it answers. Raises ``UserError`` where the program cannot be started.
     """
+    if os.name != "posix":
+        raise UserError("nothing stops a program for a while on Windows", "use WSL, or no limit")
     command = [*_background(options["background"], sys.platform), *options["program"]]
-    governor = Governor(options["max_cpu"] / 100, options["max_memory"] / 100, say=_say)
     child: list[subprocess.Popen[bytes]] = []
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for each in child:
-            each.send_signal(number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    before = signal.signal(signal.SIGINT, pass_nothing_on)
-    with governor:
+    governor = Governor(
+        (options["max_cpu"] or 100) / 100,
+        (options["max_memory"] or 100) / 100,
+        say=_say,
+        over=lambda: bool(child) and _ended(child[0].pid),
+    )
+    with contextlib.ExitStack() as stack:
+        if options["monitor"]:
+            watching = Monitor(
+                Path(options["monitor"]),
+                options["every"],
+                paused=lambda: governor.state().paused,
+                say=_say,
+            )
+            stack.enter_context(watching)
+        early = stack.enter_context(_passing_on(child, governor))
+        stack.enter_context(governor)
         try:
-            # In the child, SIGINT is as it was here: a handler does not outlive an exec.
+            # In the child, signals are as they were here: a handler does not outlive an exec.
             child.append(subprocess.Popen(command))  # noqa: S603  (the user's own command)
         except OSError as error:
-            raise UserError(
-                f"cannot start {command[0]}: {error.strerror}",
-                "metalassay govern --max-cpu 70 -- python train.py",
-            ) from error
+            raise UserError(f"cannot start {command[0]}: {error.strerror}", EXAMPLE) from error
+        for number in early:
+            child[0].send_signal(number)
         code = child[0].wait()
-    signal.signal(signal.SIGINT, before)
     if options["verbose"]:
         _say(f"held back for {governor.state().paused:.1f} s")
     return code if code >= 0 else 128 - code
 
 
-def pass_nothing_on(number: int, frame: FrameType | None) -> None:
-    """Leave Ctrl+C to the program, which the terminal sends it to as well."""
+@contextlib.contextmanager
+def _passing_on(child: list[subprocess.Popen[bytes]], governor: Governor) -> Iterator[list[int]]:
+    """Pass signals on to ``child``, set it going for them; yield those that came too early."""
+    early: list[int] = []
+
+    def came(number: int, frame: FrameType | None) -> None:
+        if not (signal.Signals(number).name in _OF_KEYS and _at_the_terminal()):
+            for each in child:
+                each.send_signal(number)
+            if not child:
+                early.append(number)
+        governor.let_go()
+
+    before = {}
+    for name in _PASSED_ON:
+        number = getattr(signal, name)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup; and the child is to inherit it
+            before[number] = signal.signal(number, came)
+    try:
+        yield early
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ended(child: int) -> bool:
+    """Return whether a child has ended, without taking its exit code from who waits for it."""
+    try:
+        return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
+
+
+def _at_the_terminal() -> bool:
+    """Return whether this process, and so the program, is in the foreground of a terminal."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _background(wanted: bool, platform: str) -> list[str]:

@@ -3,7 +3,11 @@
 A debt controller: the CPU time that this process and its children have used, minus what they were
 allowed since, is paid back by pausing. What others use does not matter: a governor that looks at the
 load of the machine starves beside any busy neighbour. A pause stops the main thread, and the children
-with SIGSTOP; other threads of this process go on, and their time is paid for as well.
+with SIGSTOP; other threads of this process go on, and their time is paid for as well. Children are
+looked for once a second; one that detaches itself from its parents (a daemon) is not found.
+
+The children one by one, and not their process group: a group of its own would be in the terminal's
+background, without Ctrl+C and standard input, and would still miss those who leave it.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import psutil
 
 from metalassay.errors import UserError
 from metalassay.training.machine_load import CpuClock, Memory, cores, memory
+from metalassay.training.sentinel import Sentinel
 
 TICK = 0.05  # seconds between looks at the debt
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
@@ -47,7 +52,8 @@ class Governor:
     ``max_memory`` is the part of the machine's memory in use by everyone above which it waits, as it
     does when the operating system reports pressure or swaps out; after ``PATIENCE`` seconds it goes
     on and says so. With ``signals`` a watching thread breaks into the main thread's Python code with
-    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread.
+    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread. A pause
+    ends when ``over`` says that there is nothing left to hold back.
 
     Raises ``UserError`` for a share that is not above 0 and at most 1.
     """
@@ -59,13 +65,14 @@ class Governor:
         *,
         say: Callable[[str], None] = lambda text: None,
         signals: bool = True,
+        over: Callable[[], bool] = lambda: False,
     ) -> None:
         for name, value in (("CPU", max_cpu), ("memory", max_memory)):
             if not 0 < value <= 1:
                 raise UserError(
                     f"a limit of {100 * value:g} % of {name}", "ask for more than 0 and at most 100"
                 )
-        self.max_cpu, self.max_memory, self.say = max_cpu, max_memory, say
+        self.max_cpu, self.max_memory, self.say, self.over = max_cpu, max_memory, say, over
         self.signals = signals and _WAKE != 0
         self._allowed = max_cpu * cores()  # CPU seconds a second
         self._clock = CpuClock()
@@ -74,7 +81,9 @@ class Governor:
         self._waits: str | None = None
         self._looked, self._swapped = -float("inf"), 0
         self._patience = PATIENCE
-        self._in_pause = False
+        self._in_pause = self._let_go = False
+        self._stopped: list[psutil.Process] = []
+        self._sentinel = Sentinel()
         self._stop = threading.Event()
         self._begin()
 
@@ -97,6 +106,13 @@ class Governor:
         if self.signals:
             self._thread.join()
             signal.signal(_WAKE, self._before)
+        self._set_going()  # again, should a second Ctrl+C have broken into the first time
+        self._sentinel.close()
+
+    def let_go(self) -> None:
+        """End the pause under way and forgive the debt: the program has a signal to answer."""
+        # No more than this: the signal may have come while children are being stopped.
+        self._let_go = self._in_pause
 
     def state(self) -> State:
         """Return what the governor has done so far."""
@@ -123,9 +139,9 @@ class Governor:
         self._in_pause = True
         began = looked = time.monotonic()
         owed = self.debt()
-        stopped = self._signal_children(signal.SIGSTOP, self._clock.children())
         try:
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._let_go or self.over()):
+                self._stop_children()
                 wait = self.debt()
                 if wait <= 0 and not self._short_of_memory():
                     break
@@ -136,9 +152,33 @@ class Governor:
                     looked, owed = time.monotonic(), wait
                 time.sleep(min(max(wait, 0.001) if wait > 0 else LONGEST, LONGEST))
         finally:
-            self._signal_children(signal.SIGCONT, stopped)
+            self._set_going()
             self._paused += time.monotonic() - began
-            self._in_pause = False
+            if self._let_go:
+                with self._lock:
+                    self._begin()
+            self._in_pause = self._let_go = False
+
+    def _stop_children(self) -> None:
+        """Stop the children that are not stopped: all of them, then those found meanwhile."""
+        known = {each.pid for each in self._stopped}
+        found = [each for each in self._clock.children() if each.pid not in known]
+        if not found:
+            return
+        self._stopped += found
+        self._sentinel.stopped(each.pid for each in self._stopped)
+        self._clock.ignored = self._sentinel.pid
+        for child in found:
+            with contextlib.suppress(psutil.Error):  # it has ended
+                child.suspend()
+
+    def _set_going(self) -> None:
+        for child in self._stopped:
+            with contextlib.suppress(psutil.Error):
+                child.resume()
+        if self._stopped:
+            self._sentinel.stopped(())
+        self._stopped = []
 
     def _forgive(self) -> None:
         """Let the main thread go on: what this process's other threads use, no pause pays back."""
@@ -148,14 +188,6 @@ class Governor:
         )
         with self._lock:
             self._begin()
-
-    def _signal_children(self, number: int, children: list[psutil.Process]) -> list[psutil.Process]:
-        reached = []
-        for child in children:
-            with contextlib.suppress(psutil.Error):
-                child.send_signal(number)
-                reached.append(child)
-        return reached
 
     def _short_of_memory(self) -> bool:
         """Look at memory now and then; say why the program waits, and when it no longer does."""

@@ -19,6 +19,7 @@ class CpuClock:
 
     def __init__(self) -> None:
         self._me = psutil.Process()
+        self.ignored: int | None = None  # the number of a child that is none of the program's
         self._children: list[psutil.Process] = []
         self._looked = -float("inf")
         self._most = 0.0
@@ -44,7 +45,8 @@ class CpuClock:
         if now - self._looked >= CHILDREN_EVERY:
             self._looked = now
             with contextlib.suppress(psutil.Error):  # one vanished; the list before it stays
-                self._children = self._me.children(recursive=True)
+                found = self._me.children(recursive=True)
+                self._children = [each for each in found if each.pid != self.ignored]
         return self._children
 
     def share(self) -> float:

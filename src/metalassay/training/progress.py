@@ -1,4 +1,4 @@
-"""What a person, or a program, sees of a run: a bar, JSON lines, or nothing; and the monitor's log.
+"""What a person, or a program, sees of a run: a bar, JSON lines, or nothing.
 
 Everything goes to standard error but JSON lines, which are what was asked for.
 """
@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-
-import psutil
 
 from metalassay.training.loop import Progress
 from metalassay.training.machine_load import CpuClock, memory
@@ -32,7 +27,7 @@ class Display:
         self.mode, self.steps, self.unit = mode, steps, unit
         self._bar: Any = None
         self._clock = CpuClock()
-        self._share = self._clock.share()
+        self._first: tuple[int, float] | None = None  # step and time of the first report
 
     def __enter__(self) -> Display:
         if self.mode == "bar":
@@ -52,6 +47,21 @@ class Display:
         else:
             print(text, file=sys.stderr, flush=True)
 
+    def sample(self, step: int, prompt: str, text: str) -> None:
+        """Show what a model answers after ``step``."""
+        if self.mode == "json":
+            line = {"step": step, "prompt": prompt, "sample": text}
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+        else:
+            self.say(f"step {step}: {prompt} -> {text}")
+
+    def _seconds_left(self, step: int) -> float | None:
+        """Return how long the other steps will take at the pace since the first report, pauses too."""
+        now = time.monotonic()
+        self._first = self._first or (step, now)
+        done, seconds = step - self._first[0], now - self._first[1]
+        return round((self.steps - step) * seconds / done, 1) if done else None
+
     def show(self, progress: Progress) -> None:
         """Show where the run is."""
         if self.mode == "quiet":
@@ -59,6 +69,7 @@ class Display:
         cpu, free = self._clock.share(), memory().free
         if self.mode == "json":
             line = {**asdict(progress), "unit": self.unit, "cpu": cpu, "memory_free": free}
+            line["seconds_left"] = self._seconds_left(progress.step)
             print(json.dumps(line), flush=True)
             return
         self._bar.set_postfix_str(line_of(progress, self.unit, cpu, free), refresh=False)
@@ -74,38 +85,3 @@ def line_of(progress: Progress, unit: str, cpu: float, free: float) -> str:
     """Return what stands behind the bar; a speed held back by the governor is none."""
     speed = f"{progress.speed:,.0f} {unit}/s" if progress.speed else "governed"
     return f"loss {progress.loss:.4f}, {speed}, CPU {cpu:.0%}, memory {1 - free:.0%}"
-
-
-class Monitor:
-    """Writes a line of JSON every ``seconds``: the time, CPU % of the machine, memory free %.
-
-    ``cpu`` is of this process and its children, ``machine_cpu`` of everything; 100 is all cores.
-    """
-
-    def __init__(self, path: Path, seconds: float, extra: Callable[[], Mapping[str, Any]]) -> None:
-        self.path, self.seconds, self.extra = path, seconds, extra
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
-
-    def __enter__(self) -> Monitor:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        clock = CpuClock()
-        psutil.cpu_percent()  # the first answer counts from the start of the machine
-        with self.path.open("a", encoding="utf-8") as stream:
-            while not self._stop.wait(self.seconds):
-                line = {
-                    "timestamp": round(time.time(), 3),
-                    "cpu": round(100 * clock.share(), 1),
-                    "machine_cpu": psutil.cpu_percent(),
-                    "memory_free": round(100 * memory().free, 1),
-                    **self.extra(),
-                }
-                print(json.dumps(line), file=stream, flush=True)

@@ -1,0 +1,48 @@
+"""Options that ``run`` and ``train`` have in common: the governor's limits, and the monitor's log."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add ``--max-cpu``, ``--max-memory``, in percent of the whole machine, and ``--monitor``."""
+    group = parser.add_argument_group("limits, in percent of the whole machine, and a log")
+    group.add_argument(
+        "--max-cpu",
+        type=_percent,
+        metavar="PERCENT",
+        help="of all cores' time, children included; 100 is all cores",
+    )
+    group.add_argument(
+        "--max-memory",
+        type=_percent,
+        metavar="PERCENT",
+        help="wait up to 30 s while more is in use, memory is under pressure, or swap is written",
+    )
+    group.add_argument(
+        "--monitor", type=Path, metavar="FILE", help="log CPU and free memory, as JSON lines"
+    )
+    group.add_argument(
+        "--every",
+        type=_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="between the lines of --monitor (default: 5)",
+    )
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 100")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value

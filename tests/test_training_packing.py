@@ -1,0 +1,170 @@
+"""Dialogues become windows: where they begin, in which order, from any position, in flat memory."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+
+from metalassay.errors import UserError
+from metalassay.training import packing, text
+from metalassay.training.packing import TokenStream
+from metalassay.training.text import Faults
+
+
+def jsonl(path: Path, *texts: str) -> Path:
+    path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
+    return path
+
+
+def stream(
+    path: Path, strict: bool = False, said: list[str] | None = None, seed: int = 0
+) -> TokenStream:
+    """Return batches of 2 windows of 4 tokens, one a letter."""
+    faults = Faults(path, strict, (said if said is not None else []).append)
+    return TokenStream(path, lambda line: [ord(each) - 97 for each in line], 2, 4, faults, seed)
+
+
+def letters(rows: torch.Tensor) -> list[str]:
+    return ["".join(chr(97 + token) for token in row) for row in rows.tolist()]
+
+
+@pytest.fixture
+def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read small files as large ones are read."""
+    monkeypatch.setattr(packing, "SHUFFLED", 0)
+
+
+@pytest.mark.usefixtures("in_order")
+def test_a_window_begins_with_a_dialogue_and_targets_are_one_on(tmp_path: Path) -> None:
+    # "abc" and "de" fill a window of 5, "fgh" and "ij" the next; of "klm" and "nopq" the last does
+    # not fit, and begins the one after.
+    source = stream(jsonl(tmp_path / "a.jsonl", "abc", "de", "fgh", "ij", "klm", "nopq"))
+    first, second = source.next(), source.next()
+    assert letters(first.inputs[0]) == ["abcd", "fghi"]
+    assert letters(first.target) == ["bcde", "ghij"]
+    assert letters(second.inputs[0]) == ["klmn", "nopq"]
+    assert letters(second.target) == ["lmno", "opqa"]
+
+
+@pytest.mark.usefixtures("in_order")
+def test_a_dialogue_too_long_for_a_window_goes_on_in_the_next(tmp_path: Path) -> None:
+    source = stream(jsonl(tmp_path / "a.jsonl", "abcdefghij", "xyz"))
+    batches = [source.next() for _ in range(2)]
+    targets = [each for batch in batches for each in letters(batch.target)]
+    # Every token but the first is a target once, and the next pass begins anew.
+    assert targets == ["bcde", "fghi", "jxyz", "bcde"]
+
+
+def test_a_small_file_is_shuffled_anew_in_every_pass(tmp_path: Path) -> None:
+    words = [chr(97 + i) * 5 for i in range(10)]
+    path = jsonl(tmp_path / "a.jsonl", *words)
+    source = stream(path)
+    seen = [each[0] for _ in range(10) for each in letters(source.next().inputs[0])]
+    passes = ["".join(seen[:10]), "".join(seen[10:])]
+    assert [sorted(each) for each in passes] == [sorted("abcdefghij")] * 2
+    assert passes[0] != passes[1]
+    again, other = stream(path), stream(path, seed=1)
+    assert letters(again.next().inputs[0])[0][0] == passes[0][0]
+    assert [each[0] for _ in range(5) for each in letters(other.next().inputs[0])] != seen[:10]
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small file", "large file"])
+def test_a_stream_goes_on_from_any_position(
+    tmp_path: Path, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not small:
+        monkeypatch.setattr(packing, "SHUFFLED", 0)
+    path = jsonl(tmp_path / "a.jsonl", "abcdefg", "hijkl", "mnopqrstuvwxyz", "de")
+    with path.open("a", encoding="utf-8") as out:
+        out.write("not json\n")
+    source = stream(path)
+    batches, positions = [], []
+    for _ in range(12):  # several passes
+        positions.append(json.loads(json.dumps(source.position())))
+        batches.append(source.next().inputs[0].tolist())
+    for number, position in enumerate(positions):
+        other = stream(path)
+        other.seek(position)
+        assert other.next().inputs[0].tolist() == batches[number]
+        for _ in range(6):
+            other.next()
+        assert other.faults.count == 1
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small file", "large file"])
+def test_malformed_lines_are_counted_once_and_named_by_number(
+    tmp_path: Path, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not small:
+        monkeypatch.setattr(packing, "SHUFFLED", 0)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(
+        b'{"text": "abcdefghi"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
+    )
+    said: list[str] = []
+    source = stream(path, said=said)
+    for _ in range(5):
+        source.next()
+    assert source.faults.count == 6
+    numbers = [line.split("line ")[1].split(":")[0] for line in said[:5]]
+    assert numbers == ["2", "4", "5", "6", "7"]
+    assert len(said) == 6
+    assert "not UTF-8" in said[3]
+
+
+def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
+    with pytest.raises(UserError, match="line 2: not JSON"):
+        stream(path, strict=True).next()
+
+
+@pytest.mark.parametrize("limit", [0, 1000])
+def test_a_file_without_dialogues_is_an_error_and_not_a_loop(
+    tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "SHUFFLED", limit)
+    path = tmp_path / "a.jsonl"
+    path.write_text("no\n", "utf-8")
+    with pytest.raises(UserError, match="holds no dialogue"):
+        stream(path).next()
+    with pytest.raises(UserError, match="cannot read"):
+        stream(tmp_path / "none").next()
+
+
+def test_a_line_too_long_is_passed_over_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text, "LONGEST_LINE", 64)
+    found = list(text.lines(jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
+    assert found[0].fault == "longer than 16 MB"
+    assert [found[1].number, found[1].text] == [2, "bcdefgh"]
+
+
+def peak(path: Path) -> int:
+    """Return the most bytes that Python held while a whole file went by."""
+    source = TokenStream(path, lambda line: list(line.encode()), 2, 256, Faults(path, True, print))
+    source.next()
+    tracemalloc.start()
+    while source.position()["passes"] == 0:
+        source.next()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    # Both larger than what is kept and shuffled; one eight times the other.
+    line = json.dumps({"text": "a" * 3000}) + "\n"
+    files = []
+    for count in (800, 6400):
+        files.append(tmp_path / f"{count}.jsonl")
+        files[-1].write_text(line * count, "utf-8")
+    assert files[0].stat().st_size > packing.SHUFFLED
+    small, large = map(peak, files)
+    assert large < 1.2 * small + 50_000
+    assert large < files[0].stat().st_size / 4
