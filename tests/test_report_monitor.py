@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalassay import report
+from metalassay import hardware, report
 from metalassay.cli import main
 from metalassay.fields import FieldError
 from metalassay.report import monitor
@@ -23,16 +23,47 @@ def lines(*each: dict[str, Any]) -> bytes:
     return "".join(json.dumps(line) + "\n" for line in each).encode()
 
 
+FIRST = {
+    "schema": "metalassay.monitor/1",
+    "started": "2026-01-01T00:00:00+00:00",
+    "every": 30,
+    "versions": {"python": "3.11.7"},
+    "hardware": hardware.as_dict(
+        hardware.Hardware(
+            system="Linux",
+            release="6",
+            machine="x86_64",
+            chip="constructed",
+            **dict.fromkeys(
+                (
+                    *("model", "physical_cores", "performance_cores", "efficiency_cores"),
+                    *("logical_cores", "gpu", "gpu_cores", "memory_bytes", "virtual"),
+                )
+            ),
+        )
+    ),
+}
+
+
 def watch(at: float, cpu: float, free: float, **more: Any) -> dict[str, Any]:
-    return {"timestamp": 1_700_000_000 + at, "cpu": cpu, "memory_free": free, **more}
+    return {
+        "t": at,
+        "time": "2026-01-01T00:00:30+00:00",
+        "cpu_percent": cpu,
+        "own_cpu_percent": None,
+        "memory_free_percent": free,
+        "swap_bytes": 0,
+        "throttled": False,
+        **more,
+    }
 
 
 def step(number: int, loss: float) -> dict[str, Any]:
     return {"step": number, "steps": 100, "loss": loss, "rate": 1e-3, "seconds": 1, "speed": None}
 
 
-def test_a_monitors_log_counts_seconds_from_its_start_and_prefers_the_whole_machine() -> None:
-    found = monitor.parse(lines(watch(30, 20, 60), watch(0, 10, 70, machine_cpu=55)), "m")
+def test_a_monitors_log_gives_the_load_of_the_machine() -> None:
+    found = monitor.parse(lines(FIRST, watch(0, 55, 70), watch(30, 20, 60)), "m")
     assert found.load == ((0, 55, 70), (30, 20, 60))
     assert found.loss == ()
 
@@ -47,7 +78,7 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
     from dataclasses import asdict
 
     from metalassay.training.loop import Progress
-    from metalassay.training.progress import Monitor
+    from metalassay.training.monitoring import Monitor
     from metalassay.training.run_log import RunLog
 
     with RunLog(tmp_path / "log.jsonl", 0) as log:
@@ -56,11 +87,11 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
     import time
 
     path = tmp_path / "monitor.jsonl"
-    with Monitor(path, 0.01, dict):
-        while not path.exists() or not path.read_bytes():
+    with Monitor(path, 0.01):
+        while path.read_bytes().count(b"\n") < 3:
             time.sleep(0.01)
     found = monitor.parse(path.read_bytes(), "m")
-    assert found.load[0][0] == 0
+    assert found.load[0][0] < found.load[1][0]
     assert 0 < found.load[0][2] <= 100
 
 
@@ -77,9 +108,11 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
         (b"", "no line"),
         (b"\xff\xfe", "not UTF-8"),
         (b"[1]\n", "line 1: expected an object"),
-        (lines({"cpu": 1, "memory_free": 2}), "line 1.timestamp is missing"),
-        (lines(watch(0, -1, 50)), "line 1.cpu: expected a number from 0"),
-        (lines(watch(0, 1, 150)), "line 1.memory_free: expected a number from 0 to 100"),
+        (lines({"cpu": 1}), "line 1.step is missing"),
+        (lines(FIRST), "without a reading"),
+        (lines(FIRST, watch(0, -1, 50)), "line 2.cpu_percent: expected a number from 0"),
+        (lines(FIRST, watch(0, 1, 150)), "line 2.memory_free_percent: expected a number from 0"),
+        (lines({**FIRST, "schema": "metalassay.monitor/2"}), "newer metalassay"),
         (lines(step(1, 2), {"step": 2}), "line 2.loss is missing"),
         (b'{"step": 1, "loss": NaN}\n', "line 1.loss: expected a number"),
         (b'{"step": 1, "loss": 1e999}\n', "line 1.loss: expected a number"),

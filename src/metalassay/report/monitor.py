@@ -1,7 +1,7 @@
 """Logs of training runs as a section: the load of the machine over time, and how the loss fell.
 
-Two kinds of JSON lines are read: a monitor's (``timestamp`` in seconds, ``cpu`` and ``memory_free`` in
-percent, perhaps ``machine_cpu``) and a run's own (``step``, ``loss``); see metalassay.training.
+Two kinds of JSON lines are read: a monitor's, see ``metalassay.monitor``, and a run's own (``step``,
+``loss``); see ``metalassay.training.run_log``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from metalassay import monitor
 from metalassay.fields import Field, FieldError
 from metalassay.report.rows import (
     NO_VALUE,
@@ -24,14 +25,13 @@ from metalassay.report.rows import (
 
 MOST_POINTS = 200
 """Of a line; longer logs are averaged, with the least and the most as its bars."""
-_LATEST = 1e12  # seconds since 1970: the year 33658
 
 
 @dataclass(frozen=True)
 class Log:
     """One file. ``load`` holds (seconds since its start, CPU %, memory free %), ``loss`` (step, loss).
 
-    CPU is that of the whole machine where the log has it, else of the program; 100 is all cores.
+    CPU is that of the whole machine; 100 is all cores.
     """
 
     name: str
@@ -44,33 +44,30 @@ def parse(content: bytes, name: str) -> Log:
 
     Raises ``FieldError``, naming the line, for anything else.
     """
+    if monitor.SCHEMA.rpartition("/")[0].encode() in content.partition(b"\n")[0]:
+        found = monitor.parse(content, name)
+        load = tuple((row.t, row.cpu_percent, row.memory_free_percent) for row in found.rows)
+        if not load:
+            raise FieldError("a monitor's log without a reading")
+        return Log(name, load=load)
+    return Log(name, loss=tuple(_losses(content)))
+
+
+def _losses(content: bytes) -> Iterator[tuple[float, float]]:
     try:
         lines = content.decode("utf-8").splitlines(keepends=True)
     except UnicodeDecodeError as error:
         raise FieldError(f"not UTF-8 text (byte {error.start})") from None
-    load: list[tuple[float, float, float]] = []
-    loss: list[tuple[float, float]] = []
+    if not lines:
+        raise FieldError("no line of a monitor or of a training run")
     for number, line in enumerate(lines, 1):
         try:
             top = Field(json.loads(line), f"line {number}")
         except (ValueError, RecursionError):
             if number == len(lines) and not line.endswith("\n"):
-                break  # the program was killed while it wrote
+                return  # the program was killed while it wrote
             raise FieldError(f"line {number}: not JSON") from None
-        if top.find("step").value is None:
-            cpu = top.find("machine_cpu")
-            cpu = top.get("cpu") if cpu.value is None else cpu
-            free = top.get("memory_free").number(0, 100)
-            # One process may use more than 100 % of the time between two looks at the clock.
-            load.append((top.get("timestamp").number(0, _LATEST), cpu.number(0, 1000), free))
-        else:
-            step = top.get("step").number(0, 1e15)
-            loss.append((step, top.get("loss").number(-1e30, 1e30)))
-    if not load and not loss:
-        raise FieldError("no line of a monitor or of a training run")
-    load.sort()
-    began = load[0][0] if load else 0.0
-    return Log(name, tuple((at - began, cpu, free) for at, cpu, free in load), tuple(loss))
+        yield top.get("step").number(0, 1e15), top.get("loss").number(-1e30, 1e30)
 
 
 def section(logs: Sequence[Log]) -> Section | None:
@@ -135,7 +132,7 @@ def _table(logs: Iterable[Log]) -> Table:
         head=("log", "lines", "loss, first", "loss, last", "CPU, mean %", "memory free, least %"),
         rows=tuple(map(_row, logs)),
         numeric=(False, True, True, True, True, True),
-        notes=("CPU is of the whole machine where the log tells it, else of the program alone.",),
+        notes=("CPU is of the whole machine, all that ran on it counted.",),
     )
 
 
