@@ -43,6 +43,7 @@ def train_transit(options: Options) -> int:
     recipe = Recipe(
         steps=options["steps"] or epoch * options["epochs"],
         peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
+        momenta=transit.MOMENTA,
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,

@@ -21,6 +21,7 @@ from metalassay.workloads import Batch
 
 SIZES: Mapping[str, Callable[[], nn.Module]] = {"guide": TwoBranchCNN, "astronet": AstroNet}
 PEAK_RATES = {"guide": 5e-3, "astronet": 5e-4}
+MOMENTA = (0.85, 0.95)  # of the schedule, as OneCycleLR has them where guide 002 leaves it alone
 PARTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
 FEWEST = 1024  # curves: below, a tenth of them says nothing
 
