@@ -1,7 +1,10 @@
-"""Puts the tables of the README between their markers, from the files under reports/.
+"""Puts the tables of the README between their markers, from the result files in docs/evidence/.
 
-Run it after `nox`, `nox -t guide` and `nox -t boundary`; `--check` only says whether the README is up
-to date with the files at hand.
+    python tools/readme_tables.py            writes the tables
+    python tools/readme_tables.py --keep     first copies reports/ there, without names and paths
+
+Run `--keep` after `nox`, `nox -t guide` and `nox -t boundary`. A test holds the README against the
+files that are kept.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from metalassay import bugs, matrix, report, runs, verdict
+from metalassay import bugs, matrix, report, runs, submit, verdict
+from metalassay.files import write_atomically
 from metalassay.records import VersionSet
 from metalassay.report import markdown
 from metalassay.report.machines import in_order, short_name
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+EVIDENCE = ROOT / "docs" / "evidence"
 SHORT = {
     verdict.FINE: "fine",
     verdict.BROKEN: "broken",
@@ -63,9 +68,9 @@ def bounds(sets: list[VersionSet]) -> str:
     )
 
 
-def main() -> None:
-    """Fill the README in, or with --check compare."""
-    loaded = runs.load([ROOT / "reports" / "compat", ROOT / "reports" / "benchmarks"])
+def readme(text: str) -> str:
+    """Return the README's text with its tables made anew."""
+    loaded = runs.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
     tags = {row_id: row["tags"] for row_id, row in matrix.load(ROOT).items()}
@@ -80,13 +85,24 @@ def main() -> None:
         key=lambda each: order.index(each.id),
     )
     made = report.build(runs.Loaded(tuple(famous), loaded.measurements, ()))
-    text = README.read_text("utf-8")
     fresh = filled(text, "compatibility", markdown.compat_table(made))
     fresh = filled(fresh, "boundary", bounds(both_sides))
-    fresh = filled(fresh, "benchmarks", markdown.benchmark_table(made))
-    if "--check" in sys.argv:
-        sys.exit(0 if fresh == text else "the README's tables differ from reports/")
-    README.write_text(fresh, "utf-8")
+    return filled(fresh, "benchmarks", markdown.benchmark_table(made))
+
+
+def keep() -> None:
+    """Copy the files under reports/ that are results of today's code; what they name is taken out."""
+    for source in ("compat", "benchmarks"):
+        for path in sorted((ROOT / "reports" / source).rglob("*.json")):
+            stripped = submit.strip(path.read_bytes(), submit.of_this_machine())
+            write_atomically(EVIDENCE / source / path.name, stripped.text)
+
+
+def main() -> None:
+    """Fill the README in."""
+    if "--keep" in sys.argv:
+        keep()
+    README.write_text(readme(README.read_text("utf-8")), "utf-8")
 
 
 FAMOUS = "accelerate-empty-shard"
