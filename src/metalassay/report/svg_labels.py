@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-CHARACTER = 6.6  # units of width, at the size of 13 units: a little more than most have
+CHARACTER = 7.4  # units of width at the size of 13 units: a wide font has as much on average
 LINE = 15.0  # units from one line of text to the next
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def lines(text: str, width: int = 22, most: int = 2) -> list[str]:
+def lines(text: str, width: int = 16, most: int = 3) -> list[str]:
     """Break a name into lines of at most ``width`` characters; what is too long ends in "…"."""
     words = " ".join(text.split())
     return textwrap.wrap(words, width, max_lines=most, placeholder="…") or [NO_NAME]
