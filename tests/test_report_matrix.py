@@ -164,7 +164,7 @@ def test_every_link_within_the_page_leads_to_one_place(sets: int) -> None:
     assert len(ids) == len(set(ids))
     targets = set(re.findall(r'href="#([^"]+)"', markup))
     assert targets <= set(ids)
-    assert len(targets) > 30
+    assert len(targets) > 20
 
 
 def test_a_set_that_cannot_be_installed_is_one_cell_over_all_rows() -> None:
@@ -180,7 +180,7 @@ def test_texts_beyond_what_a_page_bears_are_counted_but_never_those_of_a_red_cel
     report = constructed_report.everything(sets=40)
     assert isinstance(report.compat, CompatTable)
     laid_out = matrix.lay_out(report.compat)
-    assert laid_out.dropped > 10
+    assert laid_out.dropped > 5
     markup = page(report)
     assert (
         f"{laid_out.dropped} texts of tests that are not red stand in their files only." in markup

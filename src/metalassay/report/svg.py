@@ -70,9 +70,7 @@ def draw(plot: Plot, name: str) -> Drawing:
     heights = [len(each) * LINE + 3 for each in texts]
     shifts = _shifts(plot, series)
     frame = _frame(plot, series, roofs, texts, max(shifts), max(_HEIGHT, sum(heights)))
-    ends = [
-        _end(frame, each.points[-1], shift) for each, shift in zip(series, shifts, strict=True)
-    ]
+    ends = [_end(frame, each.points[-1], shift) for each, shift in zip(series, shifts, strict=True)]
     ends += [_roof_path(frame, roof)[-1] for roof in roofs]
     middles = apart([y for _, y in ends], heights, frame.top, frame.bottom)
     parts = [
@@ -121,9 +119,7 @@ def _frame(
 
 
 def _drawable(series: Series, plot: Plot) -> tuple[Point, ...]:
-    return tuple(
-        p for p in series.points if usable(p.x, plot.x_log) and usable(p.y, plot.y_log)
-    )
+    return tuple(p for p in series.points if usable(p.x, plot.x_log) and usable(p.y, plot.y_log))
 
 
 def _left_out(plot: Plot, drawable: Sequence[Series]) -> tuple[str, ...]:
@@ -135,9 +131,7 @@ def _left_out(plot: Plot, drawable: Sequence[Series]) -> tuple[str, ...]:
     return (f"{counted(missing, 'point')} left out of the plot: no place for it{logarithmic}.",)
 
 
-def _axes(
-    plot: Plot, series: Sequence[Series], roofs: Sequence[Roof]
-) -> tuple[Axis, Axis]:
+def _axes(plot: Plot, series: Sequence[Series], roofs: Sequence[Roof]) -> tuple[Axis, Axis]:
     points = [point for each in series for point in each.points]
     xs = [point.x for point in points]
     ys = [

@@ -89,7 +89,10 @@ def _log_axis(low: float, high: float) -> Axis:
         middle = (start + end) / 2
         start, end = middle - 0.2, middle + 0.2
     margin = 0.05 * (end - start)
-    start, end = max(start - margin, -305.0), min(end + margin, 305.0)  # as exponents they go no further
+    start, end = (
+        max(start - margin, -305.0),
+        min(end + margin, 305.0),
+    )  # as exponents they go no further
     return Axis(start, end, log=True, ticks=tuple(_log_ticks(start, end)))
 
 
