@@ -13,6 +13,7 @@ from metalassay import report, runs
 from metalassay.chips import Chip, Figure
 from metalassay.hardware import Hardware
 from metalassay.records import Measurement, VersionSet
+from metalassay.report import compared as side_by_side
 from metalassay.report import comparison, markdown
 from metalassay.report.rows import Hint, Table
 from metalassay.runs import Loaded
@@ -52,7 +53,7 @@ def build(
 
 
 def compared(*measurements: Measurement) -> Table:
-    table = comparison.table(measurements, find_chip)
+    table = comparison.table(side_by_side.of(measurements, find_chip))
     assert table is not None
     return table
 
@@ -150,9 +151,10 @@ def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> Non
 | gpt-small inference, tokens/s                                                |                    not measured |                        not measured |                         \N{EN DASH} |
 | gpt-original training, tokens/s                                              |                    not measured |                        not measured |                         \N{EN DASH} |
 | gpt-original inference, tokens/s                                             |                    not measured |                        not measured |                         \N{EN DASH} |
+| maximum batch size                                                           |                    not measured |                        not measured |                         \N{EN DASH} |
 | memory bandwidth utilisation, transit-cnn training, batch 64 (float32, mps)  |          at most 6% of 120 GB/s |              at most 6% of 273 GB/s |                         \N{EN DASH} |
 | memory bandwidth utilisation, transit-cnn inference, batch 64 (float32, mps) |         at most 10% of 120 GB/s |              at most 7% of 273 GB/s |                         \N{EN DASH} |
-| maximum batch size                                                           |                    not measured |                        not measured |                         \N{EN DASH} |
+| memory bandwidth utilisation, gpt-tiny training, batch 8 (float32, mps)      |          at most 8% of 120 GB/s |                        not measured |                         \N{EN DASH} |
 | power, W                                                                     |                    not measured |                        not measured |                         \N{EN DASH} |
 | samples/s per watt                                                           |                    not measured |                        not measured |                         \N{EN DASH} |"""
     )

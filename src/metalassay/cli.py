@@ -21,8 +21,10 @@ from metalassay import (
     cli_maxbatch,
     cli_ops,
     cli_preflight,
+    cli_report,
     cli_run,
     cli_selftest,
+    cli_submit,
     cli_train,
 )
 from metalassay.errors import UserError
@@ -145,26 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     cli_train.add(commands)
     cli_governor.add(commands)
 
-    report = commands.add_parser(
-        "report",
-        help="make the tables from verdict files and benchmark runs",
-        description="Make report.md and report.html from verdict files and benchmark runs.",
-        epilog=(
-            "examples:\n"
-            "  metalassay report                              everything under reports/\n"
-            "  metalassay report m4/*.json m4pro/*.json       two machines side by side\n"
-            "\n"
-            "exit code: 0 all files read, 1 some files were left out (named on stderr), 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    report.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="files or folders (default: reports)"
-    )
-    report.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", default=Path("reports"), help="where to write"
-    )
-    report.set_defaults(command=_report)
+    cli_report.add(commands)
+    cli_submit.add(commands)
     return parser
 
 
@@ -235,16 +219,3 @@ def _explain(options: argparse.Namespace) -> int:
         width = min(shutil.get_terminal_size().columns, 100)
         print(explain.as_text(answer, width, None if options.all else 3))
     return 0 if answer.explanations else 1
-
-
-def _report(options: argparse.Namespace) -> int:
-    from metalassay import report, runs
-
-    loaded = runs.load(options.files or [Path("reports")])
-    for warning in loaded.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    made = report.build(loaded)
-    markdown, page = report.write_report(made, options.output)
-    print(report.terminal_text(made))
-    print(f"{markdown}\n{page}")
-    return 1 if loaded.warnings else 0

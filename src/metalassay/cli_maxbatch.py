@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import platform
 import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from metalassay.maxbatch import Try
+    from metalassay.compare.specs import Spec
+    from metalassay.maxbatch import Found, Try
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -27,6 +32,7 @@ def add(commands: Commands) -> None:
             "examples:\n"
             "  metalassay max-batch transit-cnn:train\n"
             "  metalassay max-batch gpt-original:infer:device=mps --most 4096\n"
+            "  metalassay max-batch transit-cnn:train:device=mps --save    for the report\n"
             "\n"
             "exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"
         ),
@@ -36,6 +42,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("--most", type=int, default=2**20, metavar="N", help="where to stop")
     parser.add_argument("--start", type=int, default=1, metavar="N", help="the first batch to try")
     parser.add_argument("--json", action="store_true", help="print all tries as JSON")
+    parser.add_argument(
+        "--save",
+        nargs="?",
+        type=Path,
+        const=Path("reports"),
+        metavar="DIR",
+        help="leave a file for `metalassay report` in DIR/maxbatch (DIR: reports)",
+    )
     parser.set_defaults(command=_max_batch)
 
 
@@ -57,7 +71,10 @@ def _max_batch(options: argparse.Namespace) -> int:
         print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
         return tried
 
+    started, clock = datetime.now(timezone.utc), time.monotonic()
     found = maxbatch.search(attempt, most=options.most, start=options.start)
+    if options.save:
+        print(_save(options.save, spec, found, started, time.monotonic() - clock), file=sys.stderr)
     if options.json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     elif found.limit is None:
@@ -65,3 +82,33 @@ def _max_batch(options: argparse.Namespace) -> int:
     else:
         print(f"largest batch: {found.largest}; {found.limit} does not fit")
     return 0 if found.largest else 1
+
+
+def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: float) -> Path:
+    """Write what was found, with the machine and the versions, and return the file."""
+    from metalassay import hardware, maxbatch_record, versions
+    from metalassay.errors import UserError
+    from metalassay.files import write_atomically
+
+    name = f"{spec.name}-{spec.mode}-{spec.device}-{spec.dtype}-{started:%Y%m%dT%H%M%SZ}.json"
+    path = folder / "maxbatch" / name
+    document = maxbatch_record.document(
+        workload=spec.name,
+        mode=spec.mode,
+        device=spec.device,
+        dtype=spec.dtype,
+        threads=spec.threads,
+        malloc=spec.malloc,
+        # The emulated device exists on Linux alone.
+        emulated=spec.device == "mps" and platform.system() != "Darwin",
+        tries=maxbatch_record.as_tries(found.tries),
+        started=started.isoformat(timespec="seconds"),
+        seconds=seconds,
+        versions=versions.installed(),
+        machine=hardware.probe(),
+    )
+    try:
+        write_atomically(path, json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}", "name another --save") from None
+    return path

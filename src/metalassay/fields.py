@@ -21,6 +21,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _MOST_WHOLE = 2**63 - 1
+_MOST_CHARACTERS = 20_000  # of a text: a table pads every cell of a column to the widest
 
 
 def printable(text: str) -> str:
@@ -34,7 +35,7 @@ class FieldError(ValueError):
 
     def __init__(self, message: str) -> None:
         # The place may hold keys of the file, which are text like any other.
-        super().__init__(printable(message))
+        super().__init__(printable(message[:1000]))
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,14 @@ class Field:
             yield Field(value, f"{self.place}[{index}]")
 
     def text(self) -> str:
-        """Return a string, made printable; it may be empty."""
+        """Return a string, made printable; it may be empty. One without end is cut, and says so."""
         if not isinstance(self.value, str):
             raise self.wrong("text")
+        more = len(self.value) - _MOST_CHARACTERS
+        if more > 0:
+            return (
+                f"{printable(self.value[:_MOST_CHARACTERS])}\N{HORIZONTAL ELLIPSIS} ({more:,} more)"
+            )
         return printable(self.value)
 
     def name(self) -> str:

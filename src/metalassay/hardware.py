@@ -124,6 +124,11 @@ def from_dict(data: object, place: str = "hardware") -> Hardware:
     )
 
 
+def identity(machine: Hardware) -> Hardware:
+    """Return what two records of one machine have in common: the same Mac after an update is the same."""
+    return dataclasses.replace(machine, release="")
+
+
 def describe(hardware: Hardware) -> str:
     """Return one line for people, as in "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.1"."""
     parts = [_cores_text(hardware), _gpu_text(hardware)]

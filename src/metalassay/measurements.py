@@ -69,6 +69,20 @@ class Measurement:
         return len(self.seconds)
 
 
+def conditions(one: Measurement) -> tuple[object, ...]:
+    """Return what two measurements must share for the newer one to stand for both."""
+    return (
+        one.machine,
+        (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
+        (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
+    )
+
+
+def series_key(one: Measurement) -> tuple[object, ...]:
+    """Return what the processes of one `--processes N` share."""
+    return (one.series, one.machine, one.name, one.source_hash, one.versions.get("torch"))
+
+
 def pool(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Put the files of one `--processes N` together: a measurement then has a median a process.
 
@@ -78,8 +92,7 @@ def pool(measurements: Iterable[Measurement]) -> list[Measurement]:
     groups: dict[object, list[Measurement]] = {}
     for number, one in enumerate(measurements):
         alone = number if one.series is None else None
-        same = (one.series, one.machine, one.name, one.source_hash, one.versions.get("torch"))
-        groups.setdefault((alone, same), []).append(one)
+        groups.setdefault((alone, series_key(one)), []).append(one)
     return [group[0] if len(group) == 1 else _pooled(group) for group in groups.values()]
 
 

@@ -1,4 +1,4 @@
-"""One result file, from its bytes to frozen records: a verdict file or a benchmark run.
+"""One result file, from its bytes to frozen records: verdicts, a benchmark run, a largest batch.
 
 Nothing in a file is taken on trust. Besides types and ranges, what it says twice must agree: the
 word for a bug with the outcomes of its tests, the median with the times of the rounds.
@@ -12,17 +12,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion
 
-from metalassay import measurements, verdict
+from metalassay import maxbatch_record, measurements, verdict
 from metalassay.fields import Field, FieldError
-from metalassay.hardware import Hardware, from_dict
+from metalassay.hardware import Hardware, from_dict, identity
+from metalassay.maxbatch_record import LargestBatch
 from metalassay.measurements import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
+ROWS = "metalassay.rows"
 _SCHEMA_NUMBER = "1"
 
-__all__ = ["BENCHMARKS", "COMPAT", "BugResult", "BugTest", "Measurement", "VersionSet", "parse"]
+__all__ = [
+    "BENCHMARKS",
+    "COMPAT",
+    "BugResult",
+    "BugTest",
+    "LargestBatch",
+    "Measurement",
+    "VersionSet",
+    "parse",
+    "same_set",
+]
 
 
 @dataclass(frozen=True)
@@ -74,18 +87,28 @@ class VersionSet:
     file: str
 
 
-def parse(content: bytes, file: str) -> VersionSet | tuple[Measurement, ...]:
+def same_set(one: VersionSet) -> tuple[object, ...]:
+    """Return what two verdict files must share for the newer one to stand for both."""
+    return one.id, identity(one.hardware), tuple(sorted(one.versions.items()))
+
+
+def parse(content: bytes, file: str) -> VersionSet | LargestBatch | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
     Raises ``FieldError``, and nothing else, when the content is not a result we can use.
     """
     document = Field(_json(content))
     top = document.value if isinstance(document.value, dict) else {}
-    if str(top.get("schema", "")).startswith("metalassay.upstream/"):
-        return ()  # ours, for `nox -s upstream`; nothing in it belongs into a table
-    if str(top.get("schema", "")).startswith(f"{COMPAT}/"):
+    schema = top.get("schema")
+    schema = schema if isinstance(schema, str) else ""
+    if schema.startswith(("metalassay.upstream/", f"{ROWS}/")):
+        return ()  # ours, of `nox -s upstream` and `report --json`; nothing in it is a result
+    if schema.startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
+    if schema.startswith(f"{maxbatch_record.NAME}/"):
+        _check_schema(document.get("schema"), maxbatch_record.NAME)
+        return maxbatch_record.read(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
         return tuple(measurements.read(document, file))
@@ -197,5 +220,12 @@ def _not_as_asked(requires: Iterable[str], versions: Mapping[str, str]) -> Itera
         except InvalidRequirement:
             continue  # pip reads more than names and versions, such as a path
         found = versions.get(wanted.name)
-        if found is not None and not wanted.specifier.contains(found, prereleases=True):
+        if found is not None and not _fits(wanted, found):
             yield f"it asks for {text}, but {wanted.name} {found} was installed"
+
+
+def _fits(wanted: Requirement, found: str) -> bool:
+    try:
+        return wanted.specifier.contains(found, prereleases=True)
+    except InvalidVersion:  # a file may call anything a version
+        return False

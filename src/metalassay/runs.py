@@ -1,113 +1,127 @@
-"""Finds and reads result files: verdict files and benchmark runs, from any machine.
+"""Reads result files: verdict files and benchmark runs, from any machine.
 
-A file that cannot be used costs one warning that names it; the rest is still read.
+A file that cannot be used costs one warning that names it; the rest is still read. Memory follows the
+number of conditions and not that of files, see ``gathering``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.errors import UserError
-from metalassay.fields import FieldError, printable
-from metalassay.records import BugResult, BugTest, Measurement, VersionSet, parse
+from metalassay import sources
+from metalassay.fields import FieldError
+from metalassay.gathering import FileGroup, Gathering
+from metalassay.hardware import Hardware
+from metalassay.records import (
+    BugResult,
+    BugTest,
+    LargestBatch,
+    Measurement,
+    VersionSet,
+    parse,
+)
 
-__all__ = ["BugResult", "BugTest", "Loaded", "Measurement", "VersionSet", "load"]
+__all__ = [
+    "BugResult",
+    "BugTest",
+    "LargestBatch",
+    "Loaded",
+    "Measurement",
+    "Read",
+    "VersionSet",
+    "load",
+    "read",
+]
 
-_LARGEST_FILE = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well under 10 MB
+
+@dataclass(frozen=True)
+class Read:
+    """What one file held. ``warning`` names it where it was left out or contradicts itself."""
+
+    file: str
+    compat: VersionSet | None = None
+    measurements: tuple[Measurement, ...] = ()
+    warning: str | None = None
+    batch: LargestBatch | None = None
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """All that could be read, in the order of the file names, and one warning for each other file."""
+    """What is to be shown of all that could be read, and one warning for each other file.
+
+    ``compat`` and ``measurements`` are in the order of the file names. What a newer file under the
+    same conditions supersedes is not in them: ``older`` counts it for each machine (by
+    ``hardware.identity``), ``older_sets`` for verdict files. ``measured`` counts every measurement,
+    ``groups`` are the files, ``batches`` the newest searches for the largest batch.
+    """
 
     compat: tuple[VersionSet, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     warnings: tuple[str, ...] = ()
+    older: tuple[tuple[Hardware, int], ...] = ()
+    older_sets: int = 0
+    measured: int = 0
+    groups: tuple[FileGroup, ...] = ()
+    batches: tuple[LargestBatch, ...] = ()
 
 
-def load(paths: Iterable[str | Path]) -> Loaded:
+def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
     """Read result files; a folder stands for all ``*.json`` in and below it.
 
-    Raises ``UserError`` for a path that is not there. What a file holds never raises: a file that
-    is no result, or a bad one, becomes a warning.
+    ``see`` gets what each file held while it is read. Raises ``UserError`` for a path that is not
+    there. What a file holds never raises: a file that is no result, or a bad one, becomes a warning.
     """
-    compat: list[VersionSet] = []
-    measurements: list[Measurement] = []
+    gathering = Gathering()
     warnings: list[str] = []
-    read: dict[str, str] = {}  # hash of the content -> the first file that had it
-    for path in _files(paths, warnings):
-        shown = _shown(path)
+    for each in read(paths):
+        if see is not None:
+            see(each)
+        if each.warning is not None:
+            warnings.append(each.warning)
+        if each.compat is not None:
+            gathering.add_set(each.compat)
+        if each.batch is not None:
+            gathering.add_batch(each.batch)
+        gathering.add_measurements(each.measurements)
+    measurements = gathering.measurements()  # ends the series, and so comes before the counts
+    return Loaded(
+        gathering.sets(),
+        measurements,
+        tuple(warnings),
+        tuple(gathering.older.items()),
+        gathering.older_sets,
+        gathering.measured,
+        gathering.groups(),
+        gathering.batches(),
+    )
+
+
+def read(paths: Iterable[str | Path]) -> Iterator[Read]:
+    """Yield what each file holds, one file at a time; see ``load``."""
+    known: dict[bytes, str] = {}  # digest of the content -> the first file that had it
+    for source in sources.find(paths):
         try:
-            content = _content(path)
-            first = read.setdefault(hashlib.sha256(content).hexdigest(), shown)
-            if first != shown:
+            content = source.read()
+            digest = hashlib.blake2b(content, digest_size=16).digest()
+            first = known.setdefault(digest, source.shown)
+            if first is not source.shown:
                 raise FieldError(f"the same content as {first}; counted once")
-            result = parse(content, shown)
+            result = parse(content, source.shown)
         except FieldError as error:
-            warnings.append(_one_line(f"{shown}: {error}"))
+            yield Read(source.shown, warning=_one_line(f"{source.shown}: {error}"))
             continue
-        if isinstance(result, VersionSet):
-            compat.append(result)
-            if result.distrusted:
-                warnings.append(_one_line(f"{shown}: contradicts itself: {result.distrusted}"))
-        else:
-            measurements.extend(result)
-    return Loaded(tuple(compat), tuple(measurements), tuple(warnings))
-
-
-def _files(paths: Iterable[str | Path], warnings: list[str]) -> Iterator[Path]:
-    """Yield each file once, folders in the order of names; a loop of links is walked once."""
-    seen: set[str] = set()
-
-    def new(path: Path) -> bool:
-        real = os.path.realpath(path)
-        known = real in seen
-        seen.add(real)
-        return not known
-
-    def cannot_list(error: OSError) -> None:
-        warnings.append(_one_line(f"{_shown(Path(error.filename))}: {error.strerror}"))
-
-    for path in map(Path, paths):
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UserError(
-                f"cannot read {_shown(path)}: {reason}", "name a result file or a folder of them"
-            ) from None
-        if not is_folder:
-            if new(path):
-                yield path
+        if isinstance(result, LargestBatch):
+            yield Read(source.shown, batch=result)
             continue
-        for folder, folders, names in os.walk(path, onerror=cannot_list, followlinks=True):
-            folders[:] = [name for name in sorted(folders) if new(Path(folder, name))]
-            for name in sorted(names):
-                # Hidden files are no results: macOS leaves a "._x.json" beside x.json on some disks.
-                if name.endswith(".json") and name[0] != "." and new(Path(folder, name)):
-                    yield Path(folder, name)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for ever
-            raise FieldError("not a regular file")
-        if about.st_size > _LARGEST_FILE:
-            raise FieldError(f"too large for a result ({about.st_size / 2**20:.0f} MB)")
-        return path.read_bytes()
-    except OSError as error:
-        raise FieldError(f"cannot be read: {error.strerror}") from None
-
-
-def _shown(path: Path) -> str:
-    """Return the name for people; one that is not UTF-8 would break the report that carries it."""
-    return printable(os.fsencode(path).decode("utf-8", "replace"))
+        if not isinstance(result, VersionSet):
+            yield Read(source.shown, measurements=result)
+            continue
+        doubt = result.distrusted
+        warning = f"{source.shown}: contradicts itself: {doubt}" if doubt else None
+        yield Read(source.shown, result, warning=_one_line(warning) if warning else None)
 
 
 def _one_line(text: str) -> str:

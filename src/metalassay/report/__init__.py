@@ -4,55 +4,80 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metalassay import chips
-from metalassay.hardware import describe
-from metalassay.records import Measurement, VersionSet
-from metalassay.report import benchmarks, comparison, compat
+from metalassay import chips, claims
+from metalassay.gathering import groups_of
+from metalassay.report import (
+    benchmarks,
+    compared,
+    comparison,
+    compat,
+    conditions,
+    headline,
+    ledger,
+    method,
+    others,
+    plots,
+    projection,
+    scaling,
+)
 from metalassay.report.machines import in_order
 from metalassay.report.markdown import terminal_text
-from metalassay.report.rows import NO_VALUE, CompatTable, Hint, Report, Table, counted
+from metalassay.report.monitor import Log
+from metalassay.report.monitor import section as training_section
+from metalassay.report.rows import CompatTable, Hint, Report, Section, counted
 from metalassay.report.write import write_report
 from metalassay.runs import Loaded
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 
-_METHOD = (
-    "Compatibility: every set of versions goes into a fresh environment. Each test asserts the "
-    "correct behaviour, on the library as it is (stock) and with the patch on. The word in a cell "
-    "follows from the outcomes; a file whose words and outcomes disagree is not trusted.",
-    "Benchmarks: a timed call ends when the device has finished, and what was timed is checked. "
-    "Shown is the median of the rounds with its quartiles, to three digits. A time that implies "
-    "more arithmetic than the chip has is refused.",
-    "Machines are told apart by their hardware, not by folder or file name.",
-)
-
-_COMMANDS = (
-    ("nox -s compat", "install version sets and test the known bugs in each"),
-    ("nox -s bench", "time the workloads on this machine"),
-    ("metalassay report", "make this report from everything under reports/"),
-    ("metalassay report reports OTHER", "the same, with the files of another machine in OTHER"),
-)
+_MOST_WARNINGS = 200
 
 
-def build(loaded: Loaded, find_chip: benchmarks.FindChip = chips.find) -> Report:
-    """Lay out everything that was loaded. ``find_chip`` returns what is published of a machine's chip."""
+def build(
+    loaded: Loaded,
+    find_chip: benchmarks.FindChip = chips.find,
+    *,
+    project: Sequence[str] = (),
+    machines: Sequence[str] = (),
+    logs: Sequence[Log] = (),
+) -> Report:
+    """Lay out everything that was loaded. ``find_chip`` returns what is published of a machine's chip.
+
+    ``project`` names chips to project onto, ``machines`` those to compare (else: those measured
+    most), ``logs`` are of training runs. Raises ``UserError`` for a chip or machine that is none.
+    """
     measured = loaded.measurements
-    compat_table = compat.table(loaded.compat)
+    shown = benchmarks.latest(measured)
+    compat_table = compat.table(loaded.compat, loaded.older_sets)
+    groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
+    side_by_side = compared.of(shown, find_chip, loaded.batches, machines)
+    sections: tuple[Section | None, ...] = (
+        plots.section(side_by_side, shown),
+        scaling.section(side_by_side, shown),
+        training_section(logs),
+        others.section(side_by_side.chips),
+        projection.section(project, shown),
+        ledger.section(claims.load()),
+    )
     return Report(
         summary_line=_summary(loaded, compat_table),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
-        benchmarks=benchmarks.tables(measured, find_chip)
+        benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
-        comparison=comparison.table(measured, find_chip)
+        comparison=comparison.table(side_by_side)
         or Hint(
             "A comparison needs benchmark runs of two machines. Run the benchmarks on the other "
             "one, copy its reports folder here as OTHER, and name both.",
             "metalassay report reports OTHER",
         ),
-        conditions=_conditions(loaded.compat, measured),
-        warnings=loaded.warnings,
-        method=_METHOD,
-        commands=_COMMANDS,
+        conditions=conditions.table(groups, measured, side_by_side),
+        warnings=_warnings(loaded.warnings),
+        method=method.SENTENCES,
+        commands=method.COMMANDS,
+        headline=headline.sentences(
+            loaded.compat, compat_table, measured, loaded.batches, side_by_side, loaded.measured
+        ),
+        sections=tuple(each for each in sections if each),
     )
 
 
@@ -60,7 +85,7 @@ def _summary(loaded: Loaded, table: CompatTable | None) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
         machines = len(in_order(one.machine for one in loaded.measurements))
-        measurements = counted(len(loaded.measurements), "measurement")
+        measurements = counted(max(loaded.measured, len(loaded.measurements)), "measurement")
         parts.append(f"{measurements} of {counted(machines, 'machine')}")
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
@@ -69,28 +94,8 @@ def _summary(loaded: Loaded, table: CompatTable | None) -> str:
     return "; ".join(parts) + "."
 
 
-def _conditions(sets: Sequence[VersionSet], measured: Sequence[Measurement]) -> Table | None:
-    """Return one row a file: what it holds, the machine and the versions."""
-    rows: dict[str, tuple[str, ...]] = {}
-    packages = ("python", "torch", "accelerate", "transformers")
-    for each in sets:
-        rows[each.file] = (
-            *(each.file, f"version set {each.id}", describe(each.hardware)),
-            *(each.versions.get(package, NO_VALUE) for package in packages),
-            f"{each.started:%Y-%m-%d %H:%M}",
-        )
-    for one in measured:
-        count = sum(other.file == one.file for other in measured)
-        rows[one.file] = (
-            *(one.file, counted(count, "measurement"), describe(one.machine)),
-            *(one.versions.get(package, NO_VALUE) for package in packages),
-            f"{one.when:%Y-%m-%d %H:%M}",
-        )
-    if not rows:
-        return None
-    return Table(
-        caption="Every file that was read, with its machine",
-        head=("file", "holds", "machine", *packages, "started (UTC)"),
-        rows=tuple(rows.values()),
-        numeric=(False,) * 8,
-    )
+def _warnings(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Return what the pages show of them; the command line has named every one."""
+    left_out = len(warnings) - _MOST_WARNINGS
+    more = (f"{left_out:,} more; `metalassay report` names every one",) if left_out > 0 else ()
+    return (*warnings[:_MOST_WARNINGS], *more)

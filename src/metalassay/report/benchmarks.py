@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metalassay import physics, stats
 from metalassay.chips import Chip
 from metalassay.hardware import Hardware
-from metalassay.measurements import pool
+from metalassay.measurements import conditions, pool
 from metalassay.records import Measurement
+from metalassay.report import plausible
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, Table, significant
 
@@ -23,6 +24,9 @@ WORKLOADS = {
     "gpt-original": "tokens",
 }
 """The workloads in the order of the tables, and what their throughput counts."""
+_MOST_DOUBTS = 5
+MOST_ROWS = 1000
+"""Of all machines together; some 200 bytes each in Markdown and twice that on the page."""
 
 
 @dataclass(frozen=True)
@@ -81,24 +85,39 @@ def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Keep the newest of the measurements that were taken under the same conditions."""
     kept: dict[object, Measurement] = {}
     for one in sorted(pool(measurements), key=lambda m: (m.when, m.file)):
-        conditions = (
-            one.machine,
-            (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-            (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
-        )
-        kept[conditions] = one
+        kept[conditions(one)] = one
     return sorted(kept.values(), key=_order)
 
 
-def tables(measurements: Sequence[Measurement], find_chip: FindChip) -> tuple[Table, ...]:
-    """Return one table a machine, in the order of ``machines.in_order``."""
+def tables(
+    measurements: Sequence[Measurement],
+    find_chip: FindChip,
+    older: Iterable[tuple[Hardware, int]] = (),
+) -> tuple[Table, ...]:
+    """Return one table a machine, in the order of ``machines.in_order``.
+
+    ``older`` counts, for each machine by ``identity``, what was superseded and is not in
+    ``measurements`` any more. After ``MOST_ROWS`` rows the rest is counted and not shown: a page has
+    a size.
+    """
     called = names(one.machine for one in measurements)
-    return tuple(
-        _table(
-            name, [m for m in measurements if identity(m.machine) == machine], find_chip(machine)
-        )
-        for machine, name in called.items()
-    )
+    of_machine: dict[Hardware, list[Measurement]] = {machine: [] for machine in called}
+    for one in measurements:
+        of_machine[identity(one.machine)].append(one)
+    dropped = dict(older)
+    made: list[Table] = []
+    room, unseen = MOST_ROWS, 0
+    for machine, name in called.items():
+        if room:
+            of = of_machine[machine]
+            made.append(_table(name, of, find_chip(machine), room, dropped.get(machine, 0)))
+            room -= len(made[-1].rows)
+        else:
+            unseen += 1
+    if unseen:
+        note = f"{unseen} further machine(s) are not shown: {MOST_ROWS} rows are. Name fewer files."
+        made[-1] = replace(made[-1], notes=(*made[-1].notes, note))
+    return tuple(made)
 
 
 def _order(one: Measurement) -> tuple[object, ...]:
@@ -113,8 +132,11 @@ def _order(one: Measurement) -> tuple[object, ...]:
     )
 
 
-def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None) -> Table:
-    shown = latest(measurements)
+def _table(
+    machine: str, measurements: Sequence[Measurement], chip: Chip | None, room: int, older: int
+) -> Table:
+    everything = latest(measurements)
+    shown = everything[:room]
     systems = sorted({_system(one.machine) for one in shown}, key=natural)
     numeric = (False, False, True, False, False, True, False, True, True, True, True, True)
     return Table(
@@ -123,17 +145,19 @@ def _table(machine: str, measurements: Sequence[Measurement], chip: Chip | None)
             *("workload", "mode", "batch", "dtype", "device", "threads", "torch"),
             *("median items/s", "quartiles", "rounds", "GFLOP/s", "GB/s at most"),
         ),
-        rows=tuple(_row(one, figures(one, chip)) for one in shown),
+        rows=tuple(_row(one, figures(one, chip), plausible.roof(one, chip)) for one in shown),
         numeric=numeric,
         notes=(
             *_wrong(shown),
-            *_notes(len(pool(measurements)) - len(shown), chip),
+            *_notes(older + len(pool(measurements)) - len(everything), chip),
+            *_cut(len(everything) - len(shown)),
             *_marks(shown),
+            *_doubts(shown, chip),
         ),
     )
 
 
-def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
+def _row(one: Measurement, found: Figures, roof: tuple[float, float] | None) -> tuple[str, ...]:
     conditions = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
@@ -150,7 +174,7 @@ def _row(one: Measurement, found: Figures) -> tuple[str, ...]:
         + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
         rounds,
-        f"{significant(found.gflop_s)}{_of_roof(one, found)}",
+        f"{significant(found.gflop_s)}{_of_roof(one, found, roof)}",
         f"{significant(found.gb_s)}{share}",
     )
 
@@ -164,11 +188,11 @@ def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
     )
 
 
-def _of_roof(one: Measurement, found: Figures) -> str:
+def _of_roof(one: Measurement, found: Figures, roof: tuple[float, float] | None) -> str:
     """Return which part of the roof of the same run it reached; the time it takes at best over its own."""
-    if one.roof is None or one.compulsory_bytes is None:
+    if roof is None or one.compulsory_bytes is None:
         return ""
-    gflop_s, gb_s = one.roof
+    gflop_s, gb_s = roof
     best = physics.least_seconds(
         one.flop_per_call, one.compulsory_bytes, gflop_s=gflop_s, gb_s=gb_s
     )
@@ -197,6 +221,11 @@ def _notes(older: int, chip: Chip | None) -> Iterable[str]:
         yield f"{older} older measurement(s) under the same conditions are left out."
 
 
+def _cut(number: int) -> Iterable[str]:
+    if number:
+        yield f"{number} further measurement(s) are not shown. Name fewer files."
+
+
 def _marks(shown: Sequence[Measurement]) -> Iterable[str]:
     """Yield what makes times doubtful, each with the workloads that it was seen at."""
     names: dict[str, list[str]] = {}
@@ -214,3 +243,12 @@ def _marks(shown: Sequence[Measurement]) -> Iterable[str]:
 
 def _system(machine: Hardware) -> str:
     return machine.release if machine.system == "Darwin" else f"{machine.system} {machine.release}"
+
+
+def _doubts(shown: Iterable[Measurement], chip: Chip | None) -> Iterable[str]:
+    """Yield what others' figures and the chip's limits say against the probe and the watts."""
+    found = list(dict.fromkeys(d.sentence for one in shown for d in plausible.doubts(one, chip)))
+    for sentence in found[:_MOST_DOUBTS]:
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    if len(found) > _MOST_DOUBTS:
+        yield f"{len(found) - _MOST_DOUBTS} more of the kind."

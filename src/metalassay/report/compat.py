@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from metalassay import verdict
 from metalassay.hardware import Hardware
-from metalassay.records import BugResult, BugTest, VersionSet
+from metalassay.records import BugResult, BugTest, VersionSet, same_set
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, BugRow, Cell, Column, CompatTable, Evidence, counted
 
@@ -35,10 +35,11 @@ HOW_TO_READ = (
 )
 
 
-def table(sets: Sequence[VersionSet]) -> CompatTable | None:
+def table(sets: Sequence[VersionSet], older: int = 0) -> CompatTable | None:
     """Return the table of all version sets, or None without one.
 
-    Of several runs of the same set and versions on one machine, the latest is shown.
+    Of several runs of the same set and versions on one machine, the latest is shown; ``older``
+    counts those that are not in ``sets`` any more.
     """
     if not sets:
         return None
@@ -52,7 +53,7 @@ def table(sets: Sequence[VersionSet]) -> CompatTable | None:
     # The latest file knows best what a bug is called now.
     latest = sorted(shown, key=lambda s: s.started)
     about = {bug.id: bug for each in latest for bug in each.bugs}
-    older = len(sets) - len(shown)
+    older += len(sets) - len(shown)
     used = list(machines.values())
     return CompatTable(
         caption=", on ".join(
@@ -107,8 +108,7 @@ def summary(compat: CompatTable) -> str:
 def _latest(sets: Iterable[VersionSet]) -> list[VersionSet]:
     latest: dict[object, VersionSet] = {}
     for each in sorted(sets, key=lambda s: (s.started, s.file)):
-        versions = tuple(sorted(each.versions.items()))
-        latest[each.id, identity(each.hardware), versions] = each
+        latest[same_set(each)] = each
     return list(latest.values())
 
 

@@ -9,14 +9,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from metalassay.hardware import Hardware
-
-
-def identity(machine: Hardware) -> Hardware:
-    """Return what two records of one machine have in common."""
-    return replace(machine, release="")
+from metalassay.hardware import identity as identity
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

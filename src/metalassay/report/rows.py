@@ -190,6 +190,6 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
 
 
-def counted(number: int, what: str) -> str:
-    """Return "1 file" or "2 files"."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: int, what: str, several: str = "") -> str:
+    """Return "1 file" or "2 files"; ``several`` where an s is not enough."""
+    return f"{number} {what if number == 1 else several or f'{what}s'}"

@@ -1,0 +1,185 @@
+"""The command ``report``: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.report import Report, monitor
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "report",
+        help="make the tables from verdict files and benchmark runs",
+        description=(
+            "Make report.md and report.html from verdict files and benchmark runs, of any number of"
+            " machines. A folder stands for all *.json in and below it; a pattern in quotes is"
+            " expanded here; s3:// and gs:// need: pip install 'metalassay[fleet]'."
+        ),
+        epilog=(
+            "examples:\n"
+            "  metalassay report                              everything under reports/\n"
+            "  metalassay report m4/*.json m4pro/*.json       two machines side by side\n"
+            "  metalassay report 'runs/**/*.json'             more files than a shell hands over\n"
+            "  metalassay report s3://BUCKET/runs             from an object store\n"
+            "  metalassay report fleet --machine 'Apple M4' --machine 'Apple M4 Pro'\n"
+            "  metalassay report --project 'Apple M4 Pro 20c' what a chip might do, labelled so\n"
+            "  metalassay report --csv rows.csv               a row a measurement, older ones too\n"
+            "  metalassay report --json - | jq .compat        the rows as JSON, and the verdicts\n"
+            "  metalassay report --summary --card card.svg    for a CI job and for a link\n"
+            "\n"
+            "In the rows, times that are refused have a reason and no throughput, and verdicts of a\n"
+            "file that contradicts itself are unreadable. In CSV, a text that a spreadsheet would\n"
+            "run as a formula begins with an apostrophe. A .png of the card: open the .svg in a\n"
+            "browser, or rsvg-convert card.svg -o card.png.\n"
+            "\n"
+            "exit code: 0 all files read, 1 some files were left out or contradict themselves (each\n"
+            "named on stderr; the rest stands), 2 bad input"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="files, folders, patterns (default: reports)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", default=Path("reports"), help="where to write"
+    )
+    for option, what in (
+        ("--csv", "write a row a measurement"),
+        ("--csv-compat", "write a row a bug and version set"),
+        ("--json", "write both as JSON"),
+    ):
+        parser.add_argument(option, metavar="FILE", help=f"{what}; - is standard output")
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="add a summary to the page of the CI job ($GITHUB_STEP_SUMMARY), else print it",
+    )
+    for option, name, what in (
+        ("--machine", "NAME", "compare this machine, by chip or name (default: measured most)"),
+        ("--project", "CHIP", "project onto this chip, in a section of its own"),
+        ("--log", "FILE", "show a training run's log.jsonl, or a monitor's"),
+    ):
+        parser.add_argument(
+            option, action="append", default=[], metavar=name, help=f"{what}; repeatable"
+        )
+    parser.add_argument("--card", type=Path, metavar="FILE", help="draw the headline as an SVG")
+    parser.set_defaults(command=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from metalassay import report, runs
+    from metalassay.report import export, projection
+
+    targets = [options.csv, options.csv_compat, options.json]
+    if targets.count("-") > 1:
+        raise UserError("two tables cannot share standard output", "name a file for one of them")
+    named = [os.path.realpath(each) for each in targets if each not in (None, "-")]
+    if len(set(named)) < len(named):
+        raise UserError("two tables cannot share a file", "name another file for one of them")
+    if options.card is not None and options.card.suffix.lower() != ".svg":
+        raise UserError(
+            f"a card is an SVG, and {options.card} is not named so",
+            "--card card.svg, then: rsvg-convert card.svg -o card.png",
+        )
+    logs = [_log(Path(each)) for each in options.log]
+    for each in options.project:
+        projection.chip(each)  # an unknown one is told before thousands of files are read
+    try:
+        with ExitStack() as stack:
+            streams = [_stream(stack, target) for target in targets]
+            to_csv, to_compat, to_json = streams
+            exports = export.Exports(stack, to_csv, to_compat, to_json) if any(streams) else None
+            loaded = runs.load(options.files or ["reports"], exports.see if exports else None)
+            if exports:
+                exports.finish(loaded.warnings)
+    except BrokenPipeError:
+        raise  # `| head` closed standard output: no error
+    except OSError as error:
+        raise _cannot_write("the rows", error) from None
+    for warning in loaded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    made = report.build(
+        loaded, project=options.project, machines=options.machine, logs=logs
+    )
+    pages: list[Path] = list(report.write_report(made, options.output))
+    if options.card is not None:
+        pages.append(_write_card(made, options.card))
+    pages += [Path(target) for target in targets if target not in (None, "-")]
+    if options.summary:
+        _summarise(made, sys.stderr if "-" in targets else sys.stdout)
+    if "-" not in targets:
+        print(report.terminal_text(made))
+    # A table on standard output is for a program, and for nothing else.
+    print("\n".join(map(str, pages)), file=sys.stderr if "-" in targets else sys.stdout)
+    return 1 if loaded.warnings else 0
+
+
+def _log(path: Path) -> monitor.Log:
+    from metalassay.fields import FieldError, printable
+    from metalassay.report import monitor
+
+    shown = printable(str(path))
+    try:
+        return monitor.parse(path.read_bytes(), shown)
+    except OSError as error:
+        raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
+    except FieldError as error:
+        raise UserError(f"{shown}: {error}", "name a log.jsonl of a run or of a monitor") from None
+
+
+def _stream(stack: ExitStack, target: str | None) -> TextIO | None:
+    """Return where rows go: a file that appears when all of it was written, or standard output."""
+    from metalassay.files import replacing
+
+    if target is None:
+        return None
+    if target == "-":
+        return sys.stdout
+    try:
+        return stack.enter_context(replacing(Path(target), newline=""))
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+
+
+def _write_card(made: Report, path: Path) -> Path:
+    from metalassay.files import write_atomically
+    from metalassay.report import card
+
+    try:
+        write_atomically(path, card.render(made))
+    except OSError as error:
+        raise _cannot_write(str(path), error) from None
+    return path
+
+
+def _summarise(made: Report, otherwise: TextIO) -> None:
+    """Append the summary to the page of this step of the CI job, or print it where there is none."""
+    from metalassay.report import summary
+
+    name = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not name:
+        print(summary.render(made), file=otherwise)
+        return
+    path = Path(name)
+    try:
+        there = path.stat().st_size if path.exists() else 0
+        with path.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(summary.render(made, summary.LIMIT - there))
+    except OSError as error:
+        raise _cannot_write(name, error) from None
+
+
+def _cannot_write(name: str, error: OSError) -> UserError:
+    return UserError(f"cannot write {name}: {error.strerror}", "name another file")

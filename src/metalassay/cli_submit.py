@@ -1,0 +1,125 @@
+"""The command ``submit``: its arguments, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.submit import Stripped
+
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_ISSUES = ("issues", "issue tracker", "bug tracker", "tracker", "bugs")
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "submit",
+        help="make a copy of a result file to send to the project; sends nothing",
+        description=(
+            "Check that files are results, and write copies without what names a person or a device:"
+            " serial numbers, host, user and full names, absolute paths, e-mail and network"
+            " addresses. Says what was taken out. Sends nothing: you attach the copy."
+        ),
+        epilog=(
+            "examples:\n"
+            "  metalassay submit reports/benchmarks/*/0001*.json   writes 0001....submit.json here\n"
+            "  metalassay submit run.json --output to-send.json\n"
+            "\n"
+            "exit code: 0 all copies are written, 2 bad input, and then none is"
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="the copy of a single FILE, or a folder that is there (default: NAME.submit.json here)",
+    )
+    parser.set_defaults(command=_submit)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from metalassay import submit
+    from metalassay.files import write_atomically
+
+    targets = _targets(options.files, options.output)
+    names = submit.of_this_machine()
+    # All are made before the first is written: half a submission is none.
+    made = {target: _strip(path, names) for target, path in targets.items()}
+    for target, stripped in made.items():
+        try:
+            write_atomically(target, stripped.text)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {target}: {error.strerror}", "name another file with --output"
+            ) from None
+        print(f"{targets[target]} -> {target}")
+        for (place, kind), times in stripped.removed.items():
+            print(f"  taken out: {place}: {kind}{f', {times} times' if times > 1 else ''}")
+        if not stripped.removed:
+            print("  nothing had to be taken out")
+    url = issue_url(metadata.metadata("metalassay").get_all("Project-URL") or [])
+    where = f"attach it to an issue at {url}" if url else "attach it to an issue of the project"
+    print(f"Nothing was sent. Read it through, then {where}.")
+    return 0
+
+
+def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
+    """Return where the copy of each file goes, each to a place of its own that is none of them."""
+    from metalassay.sources import shown
+
+    folder = output if output is not None and output.is_dir() else None
+    if output is not None and folder is None and len(files) > 1:
+        raise UserError(
+            f"{shown(output)} is no folder, and {len(files)} copies need one",
+            "make the folder, or name one FILE",
+        )
+    targets: dict[Path, Path] = {}
+    sources = {path.resolve() for path in files}
+    for path in files:
+        single = output if folder is None else None
+        target = single or (folder or Path()) / f"{path.name.removesuffix('.json')}.submit.json"
+        if target in targets:
+            raise UserError(
+                f"{shown(targets[target])} and {shown(path)} would have the same copy",
+                "submit one of them with --output",
+            )
+        if target.resolve() in sources:
+            raise UserError(
+                f"the copy would replace {shown(target)}", "name another file with --output"
+            )
+        targets[target] = path
+    return targets
+
+
+def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:
+    from metalassay import sources, submit
+    from metalassay.fields import FieldError
+
+    if path.is_dir():
+        raise UserError(f"{sources.shown(path)} is a folder", "name result files, one by one")
+    (source,) = sources.find([path])
+    try:
+        return submit.strip(source.read(), names)
+    except FieldError as error:
+        raise UserError(
+            f"{source.shown}: {error}", "submit a file that metalassay left under reports/"
+        ) from None
+
+
+def issue_url(project_urls: list[str]) -> str | None:
+    """Return where issues go, from the package's metadata: lines such as "Issues, https://…"."""
+    for line in project_urls:
+        label, _, url = line.partition(",")
+        if label.strip().lower() in _ISSUES:
+            return url.strip()
+    return None

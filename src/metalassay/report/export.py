@@ -1,0 +1,208 @@
+"""Rows for other programs, as CSV and JSON: one a measurement, one a verdict; written while reading.
+
+Every measurement that was read has a row, older ones too. Where a time is refused, because it is
+impossible or of an emulated device, its row says why and has no throughput.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import TextIO
+
+from metalassay import __version__, chips
+from metalassay.hardware import Hardware
+from metalassay.records import ROWS, Measurement, VersionSet
+from metalassay.report.benchmarks import Figures, FindChip, figures
+from metalassay.runs import Read
+
+Value = str | float | int | bool | None
+Row = dict[str, Value]
+
+_PACKAGES = ("python", "torch", "accelerate", "transformers")
+_MACHINE = ("system", "release", "machine", "chip", "model", "gpu_cores", "memory_bytes", "virtual")
+
+MEASUREMENT_COLUMNS = (
+    *("file", "when", *_MACHINE, *_PACKAGES, "name", "workload", "mode", "device", "emulated"),
+    *("dtype", "batch_size", "threads", "malloc", "power_mode", "series", "source_hash"),
+    *("rounds", "seconds_median", "seconds_q1", "seconds_q3", "unit", "items_per_call"),
+    *("items_per_second", "items_per_second_slow", "items_per_second_fast", "gflop_per_second"),
+    *("gb_per_second_at_most", "refused", "parameters", "flop_per_call", "bytes_per_call"),
+    *("compulsory_bytes", "watts", "watts_from", "items_per_joule", "wrong_numbers", "doubts"),
+)
+VERDICT_COLUMNS = (
+    *("file", "when", "set", *_MACHINE, *_PACKAGES, "bug", "title", "link", "verdict", "why"),
+    *("tests", "command"),
+)
+
+# What a spreadsheet would run as a formula, full-width forms included.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def measurement_row(one: Measurement, found: Figures) -> Row:
+    """Return a measurement as a row; seconds are of a call, to six digits."""
+    rate, items = found.rate, one.items_per_call
+    row: Row = {
+        **_about(one.file, one.when.isoformat(), one.machine, one.versions.get),
+        "name": one.name,
+        "workload": one.workload,
+        "mode": one.mode,
+        "device": one.device,
+        "emulated": one.emulated,
+        "dtype": one.dtype,
+        "batch_size": one.batch_size,
+        "threads": one.threads,
+        "malloc": one.malloc,
+        "power_mode": one.power_mode,
+        "series": one.series,
+        "source_hash": one.source_hash,
+        "rounds": one.rounds,
+        "seconds_median": _digits(items / rate.median),
+        "seconds_q1": _digits(items / rate.fast) if rate.fast else None,
+        "seconds_q3": _digits(items / rate.slow) if rate.slow else None,
+        "unit": one.unit,
+        "items_per_call": items,
+        "refused": found.refused,
+        "parameters": one.parameters,
+        "flop_per_call": one.flop_per_call,
+        "bytes_per_call": one.bytes_per_call,
+        "compulsory_bytes": one.compulsory_bytes,
+        "watts": one.watts,
+        "watts_from": one.watts_from or None,
+        "items_per_joule": one.per_watt,
+        "wrong_numbers": one.parity or None,
+        "doubts": "; ".join(one.marks) or None,
+    }
+    if not found.refused:
+        row["items_per_second"] = _digits(rate.median)
+        row["items_per_second_slow"] = _digits(rate.slow)
+        row["items_per_second_fast"] = _digits(rate.fast)
+        row["gflop_per_second"] = _digits(found.gflop_s)
+        row["gb_per_second_at_most"] = _digits(found.gb_s)
+    return {name: row.get(name) for name in MEASUREMENT_COLUMNS}
+
+
+def verdict_rows(one: VersionSet) -> Iterator[Row]:
+    """Yield a row a bug; one row alone for a set that could not be installed.
+
+    A file that contradicts itself proves nothing: its verdicts are "unreadable".
+    """
+    about: Row = {
+        **_about(one.file, one.started.isoformat(), one.hardware, one.versions.get),
+        "set": one.id,
+        "command": one.command,
+    }
+    if one.not_installable:
+        about.update({"verdict": "not installable", "why": one.not_installable})
+        yield {name: about.get(name) for name in VERDICT_COLUMNS}
+    for bug in one.bugs:
+        row: Row = {
+            **about,
+            "bug": bug.id,
+            "title": bug.title,
+            "link": bug.link,
+            "verdict": "unreadable" if one.distrusted else bug.verdict,
+            "why": one.distrusted or bug.why or None,
+            "tests": len(bug.tests),
+        }
+        yield {name: row.get(name) for name in VERDICT_COLUMNS}
+
+
+class Exports:
+    """Takes what each file held while it is read, and writes it to the streams there are."""
+
+    def __init__(
+        self,
+        stack: ExitStack,
+        csv_to: TextIO | None = None,
+        compat_to: TextIO | None = None,
+        json_to: TextIO | None = None,
+        find_chip: FindChip = chips.find,
+    ) -> None:
+        self._chips: dict[Hardware, chips.Chip | None] = {}
+        self._find_chip = find_chip
+        self._csv = _table(csv_to, MEASUREMENT_COLUMNS) if csv_to else None
+        self._compat = _table(compat_to, VERDICT_COLUMNS) if compat_to else None
+        self._json = json_to
+        self._first = {"measurements": True, "compat": True}
+        if json_to:
+            about = {"schema": f"{ROWS}/1", "made_by": f"metalassay {__version__}"}
+            json_to.write(f'{json.dumps(about)[:-1]},\n"measurements": [')
+            # Verdicts come after all measurements, so they wait on disk and not in memory.
+            later = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (the stack closes it)
+            self._later = stack.enter_context(later)
+
+    def see(self, read: Read) -> None:
+        """Write the rows of one file."""
+        for one in read.measurements:
+            row = measurement_row(one, figures(one, self._chip(one.machine)))
+            if self._csv:
+                self._csv(row)
+            if self._json:
+                self._member("measurements", self._json, row)
+        if read.compat is None or not (self._compat or self._json):
+            return
+        for row in verdict_rows(read.compat):
+            if self._compat:
+                self._compat(row)
+            if self._json:
+                self._member("compat", self._later, row)
+
+    def finish(self, warnings: Iterable[str]) -> None:
+        """End the JSON; ``warnings`` name the files that are not in it."""
+        if self._json is None:
+            return
+        self._json.write('\n],\n"compat": [')
+        self._later.seek(0)
+        shutil.copyfileobj(self._later, self._json)
+        self._json.write(f'\n],\n"warnings": {json.dumps(list(warnings), indent=0)}\n}}\n')
+
+    def _member(self, name: str, stream: TextIO, row: Row) -> None:
+        stream.write(("" if self._first[name] else ",") + "\n" + json.dumps(row, allow_nan=False))
+        self._first[name] = False
+
+    def _chip(self, machine: Hardware) -> chips.Chip | None:
+        if machine not in self._chips:
+            self._chips[machine] = self._find_chip(machine)
+        return self._chips[machine]
+
+
+def harmless(value: Value) -> Value:
+    """Return a text that a spreadsheet shows and does not run; numbers stay numbers."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _table(stream: TextIO, columns: tuple[str, ...]) -> Callable[[Row], object]:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(columns)
+
+    def write(row: Row) -> None:
+        # A line break in a cell is lawful CSV, and half of all readers break on it.
+        writer.writerow(harmless(_flat(row[name])) for name in columns)
+
+    return write
+
+
+def _flat(value: Value) -> Value:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _about(
+    file: str, when: str, machine: Hardware, version: Callable[[str], str | None]
+) -> dict[str, Value]:
+    return {
+        "file": file,
+        "when": when,
+        **{name: getattr(machine, name) for name in _MACHINE},
+        **{package: version(package) for package in _PACKAGES},
+    }
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,178 @@
+"""What a report comes to, in three sentences: what was run where, what broke, and how fast it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from metalassay.hardware import Hardware
+from metalassay.records import LargestBatch, Measurement, VersionSet
+from metalassay.report.benchmarks import spread
+from metalassay.report.compared import Compared, Row, Side
+from metalassay.report.comparison import ratio_text
+from metalassay.report.machines import names, natural
+from metalassay.report.rows import CompatTable, counted, significant
+
+_MOST_NAMES = 3  # a sentence with more is not read to its end
+
+
+def sentences(
+    sets: Sequence[VersionSet],
+    compat: CompatTable | None,
+    measured: Sequence[Measurement],
+    batches: Sequence[LargestBatch],
+    compared: Compared,
+    number: int = 0,
+) -> tuple[str, str, str]:
+    """Return the three sentences; of what was not run they say so.
+
+    ``number`` counts measurements, those included that newer ones in ``measured`` supersede.
+    """
+    run = _run(sets, measured, batches, max(number, len(measured)))
+    return run, _compatibility(compat), _speed(compared)
+
+
+def _run(
+    sets: Sequence[VersionSet],
+    measured: Sequence[Measurement],
+    batches: Sequence[LargestBatch],
+    number: int,
+) -> str:
+    parts = []
+    if measured:
+        workloads = sorted({one.workload for one in measured}, key=natural)
+        parts.append(
+            f"{counted(number, 'measurement')} of {_listed(workloads)} on "
+            f"{_machines(one.machine for one in measured)}"
+        )
+    installed = [each for each in sets if not each.not_installable]
+    if installed:
+        where = _machines(each.hardware for each in installed)
+        parts.append(f"the known bugs in {counted(len(installed), 'version set')} on {where}")
+    if len(sets) > len(installed):
+        parts.append(f"{counted(len(sets) - len(installed), 'set')} that could not be installed")
+    if batches:
+        parts.append(f"{counted(len(batches), 'search', 'searches')} for the largest batch")
+    if not parts:
+        return "Nothing was run: no result file was read."
+    return f"What was run: {'; '.join(parts)}."
+
+
+def _machines(machines: Iterable[Hardware]) -> str:
+    return _listed(list(names(machines).values()))
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Return "a, b and 2 more"."""
+    shown = list(texts[:_MOST_NAMES])
+    if len(texts) > len(shown):
+        shown.append(f"{len(texts) - len(shown)} more")
+    *first, last = shown
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _compatibility(compat: CompatTable | None) -> str:
+    if compat is None:
+        return "Compatibility was not tested: no verdict file was read."
+    cells = [
+        (row.id, column.id, cell)
+        for row in compat.rows
+        for column, cell in zip(compat.columns, row.cells, strict=True)
+    ]
+    tones = Counter(cell.tone for _, _, cell in cells)
+    rest = _tones(tones)
+    ran = sum(tones[tone] for tone in ("red", "fine", "broken", "patched"))
+    if not ran:
+        return f"Compatibility: nothing was tested{f', {rest}' if rest else ''}."
+    if tones["red"]:
+        reds = [
+            f"{bug} with {version_set} ({cell.text.removeprefix('RED: ')})"
+            for bug, version_set, cell in cells
+            if cell.tone == "red"
+        ]
+        others = f"; the others: {rest}" if rest else ""
+        return f"Compatibility is RED in {tones['red']} of {ran} tests of a bug: {_listed(reds)}{others}."
+    return f"Compatibility is as the data says in all {ran} tests of a bug: {rest}."
+
+
+def _tones(tones: Counter[str]) -> str:
+    broken = tones["broken"] + tones["patched"]
+    parts = [
+        (tones["fine"], "fine"),
+        (broken, f"broken as known (a patch cures {tones['patched']})"),
+        (tones["untested"], "not tested"),
+        (tones["absent"], "not installable"),
+        (tones["unreadable"], "unreadable"),
+    ]
+    return ", ".join(f"{number} {word}" for number, word in parts if number)
+
+
+def _speed(compared: Compared) -> str:
+    if not compared.rows:
+        return "Speed was not measured: no benchmark run was read."
+    wrong = {
+        f"{side[0].workload} on {side[0].device}"
+        for row in compared.rows
+        for side in row.sides
+        if side and side[0].parity
+    }
+    warning = f"WRONG NUMBERS in {_listed(sorted(wrong))}: " if wrong else ""
+    text = _of_one(compared) if len(compared.names) == 1 else _of_several(compared)
+    return f"{warning}{text}{_refused(compared.rows)}."
+
+
+def _refused(rows: Iterable[Row]) -> str:
+    found = [side[1].refused for row in rows for side in row.sides if side]
+    refused = sum(reason is not None for reason in found)
+    return f"; {refused} of {counted(len(found), 'measurement')} refused" if refused else ""
+
+
+def _of_one(compared: Compared) -> str:
+    """Say what the first workload reached at its best batch size."""
+    best: tuple[Row, Side] | None = None
+    for row in compared.rows:
+        for side in row.sides:
+            if side is None or side[1].refused:
+                continue
+            if best is None:
+                best = row, side
+            same = row.key[:2] == best[0].key[:2]
+            if same and side[1].rate.median > best[1][1].rate.median:
+                best = row, side
+    if best is None:
+        return f"No speed can be given for {compared.names[0]}"
+    row, (_, found) = best
+    sizes = {each.key[2] for each in compared.rows if each.key[:2] == row.key[:2]}
+    at_best = f", the best of {len(sizes)} batch sizes" if len(sizes) > 1 else ""
+    quartiles = f", quartiles {spread(found.rate)}" if found.rate.slow is not None else ""
+    return (
+        f"{row.label}: {significant(found.rate.median)} {row.unit}/s{at_best}{quartiles}; "
+        f"no ratio, as only {compared.names[0]} was measured"
+    )
+
+
+def _of_several(compared: Compared) -> str:
+    """Say the ratio of the first row that has one, and how far all of them lie apart."""
+    rows = [row for row in compared.rows if row.ratios[0].value is not None]
+    pair = f"{compared.short[1]} over {compared.short[0]}"
+    if not rows:
+        reasons = dict.fromkeys(
+            row.ratios[0].why
+            for row in compared.rows
+            if row.ratios[0].why != "not measured on both"
+        )
+        why = _listed(list(reasons)) if reasons else "no workload was measured on both"
+        return f"{pair}: no ratio, {why}"
+    first = rows[0]
+    spanned = [row for row in rows if row.ratios[0].span]
+    first = spanned[0] if spanned else first
+    text = f"{pair}: {ratio_text(first.ratios[0])} in {first.label}"
+    if first.ratios[0].span:
+        text += " (95 % over processes in brackets)"
+    else:
+        text += " (two single runs, so without an interval)"
+    if len(rows) > 1:
+        values = [row.ratios[0].value or 0.0 for row in rows]
+        text += f", {min(values):.2f}x to {max(values):.2f}x over {len(rows)} rows"
+    unlike = sum(row.ratios[0].why.startswith("not comparable") for row in compared.rows)
+    return text + (f"; {counted(unlike, 'row')} not comparable" if unlike else "")

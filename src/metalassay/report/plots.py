@@ -1,0 +1,155 @@
+"""How throughput grows with the batch: a plot for each workload and mode, a line for each setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from metalassay.chips import Chip
+from metalassay.hardware import Hardware
+from metalassay.records import Measurement
+from metalassay.report.benchmarks import (
+    MODES,
+    WORKLOADS,
+    Figures,
+    device_name,
+    figures,
+)
+from metalassay.report.compared import Compared
+from metalassay.report.machines import identity, natural
+from metalassay.report.rows import Hint, Plot, Point, Section, Series, counted, significant
+
+MOST_SERIES = 8
+"""Lines that one plot can bear; those with the most batch sizes are drawn."""
+_LOG_FROM = 8  # a largest batch so many times the smallest is read better on a logarithmic axis
+_VERBS = {"train": "train", "infer": "run"}
+_NOTE = "Bars: the quartiles of the rounds, or of the processes where there were several."
+
+Setting = tuple[str, ...]
+"""Machine, dtype, device, threads, torch, malloc, source: one line; its points differ in the batch."""
+
+
+def section(compared: Compared, shown: Sequence[Measurement]) -> Section:
+    """Return the plots of the machines in ``compared``; ``shown`` are the newest measurements."""
+    plots = tuple(_plots(compared, shown))
+    return Section(
+        id="throughput",
+        title="Throughput by batch size",
+        plots=plots,
+        hint=None
+        if plots
+        else Hint(
+            "No workload was measured at several batch sizes.",
+            "nox -s bench -- --batch-size 1 --batch-size 8 --batch-size 64",
+        ),
+    )
+
+
+def _plots(compared: Compared, shown: Sequence[Measurement]) -> Iterator[Plot]:
+    of_plot: dict[tuple[str, str], list[Measurement]] = {}
+    column = {machine: number for number, machine in enumerate(compared.machines)}
+    for one in shown:
+        if identity(one.machine) in column:
+            of_plot.setdefault((one.workload, one.mode), []).append(one)
+    order = list(WORKLOADS)
+    for (workload, mode), ones in sorted(
+        of_plot.items(),
+        key=lambda item: (
+            order.index(item[0][0]) if item[0][0] in order else len(order),
+            natural(item[0][0]),
+            list(MODES).index(item[0][1]),
+        ),
+    ):
+        plot = _plot(workload, mode, ones, compared, column)
+        if plot is not None:
+            yield plot
+
+
+def _plot(
+    workload: str,
+    mode: str,
+    ones: Iterable[Measurement],
+    compared: Compared,
+    column: dict[Hardware, int],
+) -> Plot | None:
+    """Return the plot, or None when nothing was measured at two batch sizes or more."""
+    lines: dict[Setting, dict[int, tuple[Measurement, Figures]]] = {}
+    refused = 0
+    unit = ""
+    for one in sorted(ones, key=lambda m: m.when):
+        number = column[identity(one.machine)]
+        chip: Chip | None = compared.chips[number]
+        found = figures(one, chip)
+        if found.refused:
+            refused += 1
+            continue
+        unit = one.unit
+        lines.setdefault(_setting(one, compared.short[number]), {})[one.batch_size] = (one, found)
+    if len({batch for line in lines.values() for batch in line}) < 2:
+        return None
+    ranked = sorted(lines, key=lambda setting: -len(lines[setting]))[:MOST_SERIES]
+    kept = [setting for setting in lines if setting in set(ranked)]
+    kept.sort(key=lambda setting: (list(compared.short).index(setting[0]), *map(natural, setting)))
+    names = _names(kept)
+    batches = [batch for setting in kept for batch in lines[setting]]
+    notes = [_NOTE]
+    if len(lines) > len(kept):
+        notes.append(f"{counted(len(lines) - len(kept), 'further setting')} not drawn.")
+    if refused:
+        notes.append(f"{counted(refused, 'refused measurement')} not drawn.")
+    return Plot(
+        title=f"How fast does {workload} {_VERBS[mode]}, by batch size?",
+        x_label="batch size, samples",
+        y_label=f"{unit}/s",
+        series=tuple(
+            Series(
+                name,
+                tuple(_point(batch, *lines[setting][batch]) for batch in sorted(lines[setting])),
+            )
+            for name, setting in zip(names, kept, strict=True)
+        ),
+        x_log=max(batches) >= _LOG_FROM * min(batches),
+        note=" ".join(notes),
+    )
+
+
+def _setting(one: Measurement, machine: str) -> Setting:
+    on_cpu = one.device == "cpu"
+    return (
+        machine,
+        one.dtype,
+        device_name(one),
+        f"{one.threads} threads" if on_cpu else "",
+        f"torch {one.versions['torch']}",
+        f"malloc {one.malloc}" if on_cpu else "",
+        one.source_hash,
+    )
+
+
+def _names(settings: Sequence[Setting]) -> list[str]:
+    """Name each setting by its machine, and by whatever else is not the same in all of them."""
+    varied = [len(set(values)) > 1 for values in zip(*settings, strict=True)]
+    names = []
+    for setting in settings:
+        parts = [
+            part
+            for part, vary, number in zip(setting, varied, range(len(setting)), strict=True)
+            if part and (number == 0 or vary)
+        ]
+        if varied[-1]:
+            parts[-1] = f"source {setting[-1][:7]}"
+        names.append(", ".join(parts))
+    return names
+
+
+def _point(batch: int, one: Measurement, found: Figures) -> Point:
+    rate = found.rate
+    spread = ""
+    if rate.slow is not None and rate.fast is not None:
+        spread = f", quartiles {significant(rate.slow)} to {significant(rate.fast)}"
+    return Point(
+        x=batch,
+        y=rate.median,
+        low=rate.slow,
+        high=rate.fast,
+        label=f"batch {batch}: {significant(rate.median)} {one.unit}/s{spread}",
+    )

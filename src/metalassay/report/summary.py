@@ -1,0 +1,103 @@
+"""Report -> the page of a CI job, in GitHub's Markdown: what is red first, each with its reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from metalassay.report.markdown import benchmark_table, escape
+from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report
+
+LIMIT = 2**20
+"""Bytes that GitHub takes of a step's summary; with one more it shows nothing of it.
+
+https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
+"""
+
+_CUT = (
+    "\n\n**Cut here:** GitHub shows 1 MiB of a summary. The whole of it is in report.md and "
+    "report.html.\n"
+)
+_MOST_WARNINGS = 20
+_MOST_EVIDENCE = 300  # characters of the line that says what went wrong
+
+
+def render(report: Report, room: int = LIMIT) -> str:
+    """Return the summary in at most ``room`` bytes of UTF-8; one that is cut says so."""
+    text = "\n\n".join(_parts(report)) + "\n"
+    if len(text.encode()) <= room:
+        return text
+    kept, left = [], room - len(_CUT.encode())
+    for line in text.splitlines(keepends=True):
+        left -= len(line.encode())
+        if left < 0:
+            break
+        kept.append(line)
+    return "".join(kept).rstrip() + _CUT if room >= len(_CUT.encode()) else ""
+
+
+def _parts(report: Report) -> Iterator[str]:
+    yield "## What works here, and how fast"
+    yield "\n".join(escape(line) for line in report.headline or (report.summary_line,))
+    compat = report.compat
+    yield "### Compatibility"
+    if isinstance(compat, Hint):
+        yield f"{escape(compat.sentence)} To make one: {escape(compat.command)}"
+    else:
+        reds = [
+            _red(row, column, cell)
+            for row in compat.rows
+            for column, cell in zip(compat.columns, row.cells, strict=True)
+            if cell.tone == "red"
+        ]
+        if reds:
+            yield "**Red: data and reality differ.**"
+            yield "\n".join(reds)
+        yield _counts(compat)
+    yield "### Benchmarks"
+    yield benchmark_table(report)
+    if report.warnings:
+        yield f"### Left out or doubted: {len(report.warnings)}"
+        yield "\n".join(f"- {escape(line)}" for line in report.warnings[:_MOST_WARNINGS])
+        if len(report.warnings) > _MOST_WARNINGS:
+            yield f"And {len(report.warnings) - _MOST_WARNINGS} more, named in the log."
+
+
+def _red(row: BugRow, column: Column, cell: Cell) -> str:
+    """Return one red cell as a list item: the reason, then where and how to see it again."""
+    reason = cell.why or cell.meaning
+    evidence = next(
+        (
+            line.strip()
+            for each in cell.evidence
+            if each.outcome in ("failed", "xpassed")
+            for line in reversed(each.text.splitlines())
+            if line.strip()
+        ),
+        "",
+    )
+    if len(evidence) > _MOST_EVIDENCE:
+        evidence = f"{evidence[:_MOST_EVIDENCE]}\N{HORIZONTAL ELLIPSIS}"
+    said = f" It said: {escape(evidence)}" if evidence else ""
+    return (
+        f"- **{escape(cell.text)}**: {escape(reason)}{said}\n"
+        f"  - {escape(row.id)} ({escape(row.title)}) with {escape(column.id)}: "
+        f"{escape(column.versions)}\n"
+        f"  - again: {escape(column.command)}"
+    )
+
+
+def _counts(compat: CompatTable) -> str:
+    words = Counter(
+        "not tested" if cell.tone == "untested" else cell.text
+        for row in compat.rows
+        for cell in row.cells
+    )
+    lines = [
+        f"{escape(compat.caption)}: {len(compat.rows)} bugs, {len(compat.columns)} version sets.",
+        "",
+        "| verdict | cells |",
+        "|:--|--:|",
+        *(f"| {escape(word)} | {number} |" for word, number in sorted(words.items())),
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,124 @@
+"""The file of a search for the largest batch: written by the command, read by the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hand_made import LINUX, M4
+
+from metalassay import maxbatch, maxbatch_record, runs
+from metalassay.cli import main
+from metalassay.compare.specs import Spec
+from metalassay.fields import FieldError
+from metalassay.hardware import Hardware
+from metalassay.maxbatch import Try
+from metalassay.records import LargestBatch, parse
+
+TRIES = [
+    Try(1, True, 100),
+    Try(2, True, 200),
+    Try(4, False, None, "out of memory"),
+    Try(3, True, 300),
+]
+
+
+def document(machine: Hardware = M4, **changes: Any) -> dict[str, Any]:
+    made = maxbatch_record.document(
+        workload="transit-cnn",
+        mode="train",
+        device="mps",
+        dtype="float32",
+        threads=1,
+        malloc="default",
+        emulated=False,
+        tries=maxbatch_record.as_tries(TRIES),
+        started="2026-11-21T13:00:00+00:00",
+        seconds=12.3456,
+        versions={"torch": "2.13.0"},
+        machine=machine,
+    )
+    return {**made, **changes}
+
+
+def read(made: dict[str, Any]) -> LargestBatch:
+    found = parse(json.dumps(made).encode(), "x.json")
+    assert isinstance(found, LargestBatch)
+    return found
+
+
+def test_the_answer_follows_from_the_tries() -> None:
+    found = read(document())
+    assert (found.largest, found.limit, found.why) == (3, 4, "out of memory")
+    assert (found.peak_bytes, found.machine, found.file) == (300, M4, "x.json")
+
+
+def test_nothing_that_failed_is_no_limit_and_nothing_that_fitted_is_none() -> None:
+    fits = [{"batch": 8, "fits": True, "peak_rss": None, "why": ""}]
+    assert read(document(tries=fits)).limit is None
+    fails = [{"batch": 1, "fits": False, "peak_rss": None, "why": "its process was killed"}]
+    found = read(document(tries=fails))
+    assert (found.largest, found.limit, found.peak_bytes) == (0, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tries": []}, "at least one try"),
+        ({"tries": [{"batch": 1, "fits": False, "peak_rss": None, "why": " "}]}, "the reason"),
+        ({"tries": [{"batch": 0, "fits": True, "peak_rss": None, "why": ""}]}, "at least 1"),
+        (
+            {
+                "tries": [
+                    {"batch": 2, "fits": False, "peak_rss": None, "why": "x"},
+                    {"batch": 4, "fits": True, "peak_rss": None, "why": ""},
+                ]
+            },
+            "a batch of 2 did not fit, but one of 4 did",
+        ),
+        ({"device": "tpu"}, "one of"),
+        ({"mode": "sleep"}, "one of"),
+        ({"versions": {}}, "torch is missing"),
+        ({"schema": "metalassay.maxbatch/2"}, "newer metalassay"),
+        ({"schema": "metalassay.maxbatch/x"}, "expected metalassay.maxbatch/1"),
+        ({"emulated": "no"}, "true or false"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(FieldError, match=said):
+        read(document(**changes))
+
+
+def test_mps_on_linux_is_refused_unless_it_was_emulated() -> None:
+    with pytest.raises(FieldError, match="but the machine runs Linux"):
+        read(document(LINUX))
+    assert read(document(LINUX, emulated=True)).emulated
+
+
+def test_the_command_saves_what_the_report_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def attempt(spec: Spec, batch: int) -> Try:
+        return Try(batch, batch <= 5, 2**20 * batch, "" if batch <= 5 else "out of memory")
+
+    monkeypatch.setattr(maxbatch, "attempt", attempt)
+    assert main(["max-batch", "transit-cnn:infer:threads=2", "--save", str(tmp_path)]) == 0
+    (file,) = (tmp_path / "maxbatch").iterdir()
+    assert file.name.startswith("transit-cnn-infer-cpu-float32-2")
+    assert str(file) in capsys.readouterr().err
+    loaded = runs.load([tmp_path])
+    assert loaded.warnings == ()
+    (found,) = loaded.batches
+    assert (found.largest, found.limit, found.threads, found.mode) == (5, 6, 2, "infer")
+    assert not found.emulated
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(maxbatch, "attempt", lambda spec, batch: Try(batch, batch < 2, None, "x"))
+    (tmp_path / "maxbatch").write_text("a file where the folder should be")
+    assert main(["max-batch", "transit-cnn", "--save", str(tmp_path)]) == 2
+    assert "cannot write" in capsys.readouterr().err

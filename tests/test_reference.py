@@ -1,0 +1,110 @@
+"""What others published: every figure has its source, and agrees with the time it was worked out from."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hand_made import M4, M4_PRO, find_chip
+
+from metalassay import chips, reference
+from metalassay.hardware import Hardware
+
+ROW = """
+[sources]
+"here" = { url = "https://example.org/x", says = "a table" }
+[[figure]]
+id = "one"
+chip = "Apple M4"
+what = "bandwidth"
+on = "gpu"
+work = "stream"
+value = 100
+with = "torch"
+how = "copy"
+source = "here"
+"""
+
+
+def test_every_figure_is_of_a_known_chip_and_can_be_looked_up() -> None:
+    known = {(chip.name, chip.gpu_cores) for chip in chips.load()}
+    names = {chip.name for chip in chips.load()}
+    found = reference.load()
+    assert len({each.id for each in found}) == len(found)
+    for each in found:
+        assert each.chip in names
+        assert each.gpu_cores is None or (each.chip, each.gpu_cores) in known
+        assert re.fullmatch(r"https://[^\s]+", each.source)
+        assert each.says
+        assert each.how
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.id)
+
+
+def test_none_is_beyond_what_the_maker_says_of_the_chip() -> None:
+    for chip in chips.load():
+        for each in reference.of(chip):
+            if each.what == "bandwidth" and chip.memory_bandwidth:
+                assert each.high <= chip.memory_bandwidth.value
+            if each.dtype == "float32" and chip.fp32_tflops:
+                assert each.high <= chip.fp32_tflops.value
+
+
+def test_a_row_becomes_a_figure_with_its_source() -> None:
+    (found,) = reference.parse(ROW)
+    assert (found.low, found.high, found.text()) == (100.0, 100.0, "100 GB/s")
+    assert (found.source, found.says) == ("https://example.org/x", "a table")
+    (span,) = reference.parse(ROW.replace("100", "[90, 110]"))
+    assert span.text() == "90 to 110 GB/s"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("value = 100", "value = 0", "no figure"),
+        ("value = 100", "value = [2, 1]", "no figure"),
+        ('what = "bandwidth"', 'what = "speed"', "none of"),
+        ('on = "gpu"', 'on = "disk"', "none of"),
+        ('work = "stream"', 'work = "play"', "none of"),
+        ('what = "bandwidth"', 'what = "arithmetic"', "names its dtype"),
+        ('source = "here"', 'source = "nowhere"', "nowhere"),
+        ('how = "copy"', "", "how"),
+        # 1e9 bytes in 8 ms are 125 GB/s
+        ("value = 100", "value = 100\nmilliseconds = 8\nbytes = 1_000_000_000", "implies 125"),
+    ],
+)
+def test_a_row_that_does_not_hold_together_is_refused_by_its_id(
+    old: str, new: str, said: str
+) -> None:
+    with pytest.raises((KeyError, ValueError), match=r"reference: one: .*" + re.escape(said)):
+        reference.parse(ROW.replace(old, new))
+
+
+def test_a_time_that_agrees_with_its_value_is_taken() -> None:
+    reference.parse(ROW.replace("value = 100", "value = 100\nmilliseconds = 10\nbytes = 1e9"))
+
+
+def test_a_machine_gets_the_figures_of_its_chip_and_of_its_cores() -> None:
+    def ids(machine: Hardware) -> set[str]:
+        return {each.id for each in reference.of(machine)}
+
+    assert {"m4-softmax", "m4-stream-gpu"} <= ids(M4)
+    assert "m4-pro-20-softmax" in ids(M4_PRO)
+    assert not {"m4-pro-16-softmax", "m4-softmax"} & ids(M4_PRO)
+
+
+def test_a_virtual_machine_gets_none() -> None:
+    from dataclasses import replace
+
+    assert reference.of(replace(M4, virtual=True)) == []
+
+
+def test_ratios_are_of_the_same_work_on_both_and_a_time_turns_over() -> None:
+    one, other = find_chip(M4), find_chip(M4_PRO)
+    assert one is not None
+    assert other is not None
+    found = reference.ratios(reference.of(one), reference.of(other))
+    assert found["bandwidth-mlx"] == pytest.approx(243.7 / 101)
+    assert found["small-conv1d"] == pytest.approx(0.54 / 0.18)
+    assert "conv1d-cpu" not in found
+    assert min(found.values()) == pytest.approx(4.25 / 2.14)
+    assert max(found.values()) == pytest.approx(3.0)

@@ -1,0 +1,150 @@
+"""Logs of training runs: both kinds of lines, what is refused, and the plots."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metalassay import report
+from metalassay.cli import main
+from metalassay.fields import FieldError
+from metalassay.report import monitor
+from metalassay.report.monitor import Log
+from metalassay.runs import Loaded
+
+
+def lines(*each: dict[str, Any]) -> bytes:
+    return "".join(json.dumps(line) + "\n" for line in each).encode()
+
+
+def watch(at: float, cpu: float, free: float, **more: Any) -> dict[str, Any]:
+    return {"timestamp": 1_700_000_000 + at, "cpu": cpu, "memory_free": free, **more}
+
+
+def step(number: int, loss: float) -> dict[str, Any]:
+    return {"step": number, "steps": 100, "loss": loss, "rate": 1e-3, "seconds": 1, "speed": None}
+
+
+def test_a_monitors_log_counts_seconds_from_its_start_and_prefers_the_whole_machine() -> None:
+    found = monitor.parse(lines(watch(30, 20, 60), watch(0, 10, 70, machine_cpu=55)), "m")
+    assert found.load == ((0, 55, 70), (30, 20, 60))
+    assert found.loss == ()
+
+
+def test_a_runs_log_gives_its_losses() -> None:
+    found = monitor.parse(lines(step(10, 2.5), step(20, 1.5)), "r")
+    assert found.loss == ((10, 2.5), (20, 1.5))
+
+
+def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from dataclasses import asdict
+
+    from metalassay.training.loop import Progress
+    from metalassay.training.progress import Monitor
+    from metalassay.training.run_log import RunLog
+
+    with RunLog(tmp_path / "log.jsonl", 0) as log:
+        log.add(asdict(Progress(5, 10, 1.25, 0.1, 2.0, None)))
+    assert monitor.parse((tmp_path / "log.jsonl").read_bytes(), "r").loss == ((5, 1.25),)
+    import time
+
+    path = tmp_path / "monitor.jsonl"
+    with Monitor(path, 0.01, dict):
+        while not path.exists() or not path.read_bytes():
+            time.sleep(0.01)
+    found = monitor.parse(path.read_bytes(), "m")
+    assert found.load[0][0] == 0
+    assert 0 < found.load[0][2] <= 100
+
+
+def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
+    whole = lines(step(1, 1.0), step(2, 0.5))
+    assert monitor.parse(whole[:-5], "r").loss == ((1, 1.0),)
+    with pytest.raises(FieldError, match="line 1: not JSON"):
+        monitor.parse(whole[3:], "r")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no line"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[1]\n", "line 1: expected an object"),
+        (lines({"cpu": 1, "memory_free": 2}), "line 1.timestamp is missing"),
+        (lines(watch(0, -1, 50)), "line 1.cpu: expected a number from 0"),
+        (lines(watch(0, 1, 150)), "line 1.memory_free: expected a number from 0 to 100"),
+        (lines(step(1, 2), {"step": 2}), "line 2.loss is missing"),
+        (b'{"step": 1, "loss": NaN}\n', "line 1.loss: expected a number"),
+        (b'{"step": 1, "loss": 1e999}\n', "line 1.loss: expected a number"),
+    ],
+)
+def test_anything_else_is_refused_by_its_line(content: bytes, said: str) -> None:
+    with pytest.raises(FieldError, match=said.replace(".", r"\.")):
+        monitor.parse(content, "x")
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_no_content_raises_anything_but_a_field_error(content: bytes) -> None:
+    with contextlib.suppress(FieldError):
+        monitor.parse(content, "x")
+
+
+def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
+    logs = [
+        Log("a", load=((0, 50, 40), (30, 70, 35))),
+        Log("b", loss=((10, 2.0), (20, 1.0))),
+    ]
+    made = monitor.section(logs)
+    assert made is not None
+    loss, cpu, memory = made.plots
+    assert loss.title == "How did the loss fall?"
+    assert [(p.x, p.y) for p in loss.series[0].points] == [(10, 2.0), (20, 1.0)]
+    assert [(p.x, p.y) for p in cpu.series[0].points] == [(0, 50), (30, 70)]
+    assert [(p.x, p.y) for p in memory.series[0].points] == [(0, 40), (30, 35)]
+    assert [each.name for each in cpu.series] == ["a"]
+    (table,) = made.tables
+    dash = "\N{EN DASH}"
+    assert table.rows == (
+        ("a", "2 lines", dash, dash, "60.0", "35.0"),
+        ("b", "2 lines", "2.00", "1.00", dash, dash),
+    )
+
+
+def test_a_long_log_is_averaged_with_its_extremes_as_bars() -> None:
+    count = 2 * monitor.MOST_POINTS + 1  # three readings a point
+    made = monitor.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])
+    assert made is not None
+    points = made.plots[0].series[0].points
+    assert len(points) == -(-count // 3)
+    assert (points[0].x, points[0].y, points[0].low, points[0].high) == (1, 1, 0, 2)
+    assert points[-1].high == (count - 1) % 3
+
+
+def test_without_a_log_there_is_no_section() -> None:
+    assert monitor.section([]) is None
+    assert "training" not in {each.id for each in report.build(Loaded()).sections}
+    log = Log("a", loss=((1, 1.0),))
+    assert "training" in {each.id for each in report.build(Loaded(), logs=[log]).sections}
+
+
+def test_the_command_reads_logs_and_refuses_what_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "log.jsonl", tmp_path / "bad.jsonl"
+    good.write_bytes(lines(step(1, 1.0)))
+    bad.write_bytes(b"nothing\n")
+    (tmp_path / "in").mkdir()
+    run = ["report", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert main([*run, "--log", str(good)]) == 0
+    assert main([*run, "--log", str(bad)]) == 2
+    assert main([*run, "--log", str(tmp_path / "missing")]) == 2
+    said = capsys.readouterr().err
+    assert "line 1: not JSON" in said
+    assert "cannot read" in said

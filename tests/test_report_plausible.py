@@ -1,0 +1,90 @@
+"""A probe's figures against the chip's limits and against what others published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hand_made import LINUX, M4, M4_PRO, find_chip, measurement
+
+from metalassay import report
+from metalassay.report import markdown, plausible
+from metalassay.runs import Loaded
+
+
+def doubts(machine: Any = M4, **changes: Any) -> list[tuple[bool, str]]:
+    one = measurement(machine=machine, **changes)
+    return [(each.refused, each.sentence) for each in plausible.doubts(one, find_chip(machine))]
+
+
+@pytest.mark.parametrize(
+    "roof",
+    [
+        (2900.0, 100.0),
+        (1440.0, 34.5),  # just within half of the least: 2.88 TFLOP/s and 68.8 GB/s
+        (4590.0, 123.0),  # just within the limits: 4 TFLOP/s + 15 %, 120 GB/s + 3 %
+    ],
+)
+def test_a_roof_like_those_of_others_raises_no_doubt(roof: tuple[float, float]) -> None:
+    assert doubts(roof=roof) == []
+
+
+def test_more_than_the_chip_has_is_refused_and_nothing_is_held_against_it() -> None:
+    assert doubts(roof=(2900.0, 130.0)) == [
+        (True, "refused: a triad at 130 GB/s, where the memory has 120 GB/s (published)")
+    ]
+    ((refused, sentence),) = doubts(roof=(4700.0, 100.0))
+    assert refused
+    assert "4.70 TFLOP/s, where the chip has 4 TFLOP/s in float32 (estimate)" in sentence
+    for roof in ((2900.0, 130.0), (4700.0, 100.0), (0.0, 100.0), None):
+        one = measurement(roof=roof, compulsory_bytes=10_000_000)
+        assert plausible.roof(one, find_chip(M4)) is None
+        text = markdown.render(report.build(Loaded(measurements=(one,)), find_chip))
+        assert "of the roof)" not in text
+        assert "1,000 samples/s" in text  # the workload's own time stands
+
+
+def test_far_below_what_others_reached_is_marked_with_their_figure_and_source() -> None:
+    ((refused, sentence),) = doubts(roof=(2900.0, 30.0))
+    assert not refused
+    assert sentence.startswith(
+        "a triad at 30.0 GB/s is far from the public figure 68.8 GB/s (torch"
+    )
+    assert "https://github.com/TristanBilot/mlx-benchmark" in sentence
+    ((refused, sentence),) = doubts(roof=(1400.0, 100.0))
+    assert not refused
+    assert "the public figure 2.88 TFLOP/s" in sentence
+    assert plausible.roof(measurement(roof=(1400.0, 100.0)), find_chip(M4)) == (1400.0, 100.0)
+
+
+def test_the_processor_is_held_against_figures_of_processors() -> None:
+    # STREAM on the CPU of an M4: 103 GB/s. Of its matrix products there is no figure.
+    assert doubts(device="cpu", roof=(1.0, 60.0)) == []
+    ((_, sentence),) = doubts(device="cpu", roof=(1.0, 50.0))
+    assert "103 GB/s" in sentence
+
+
+def test_watts_are_doubtful_above_what_others_saw_and_not_below() -> None:
+    gpu = {"watts_from": "GPU, modelled, zeus-apple-silicon"}
+    assert doubts(M4_PRO, watts=39.0, **gpu) == []  # others: 20 W at most
+    assert doubts(M4_PRO, watts=1.0, **gpu) == []
+    ((refused, sentence),) = doubts(M4_PRO, watts=41.0, **gpu)
+    assert not refused
+    assert "power (GPU, modelled, zeus-apple-silicon) of 41.0 W is far from" in sentence
+    assert "20 W (powermetrics" in sentence
+    # Any rail of an M4 against the whole machine at its plug: 31.4 W.
+    cores = {"watts_from": "CPU + GPU, modelled, zeus-apple-silicon"}
+    assert doubts(watts=62.0, **cores) == []
+    assert len(doubts(watts=63.0, **cores)) == 1
+
+
+def test_of_an_unknown_chip_or_an_emulated_device_nothing_is_said() -> None:
+    assert doubts(LINUX, device="cpu", roof=(1e9, 1e9), watts=1e5, watts_from="x") == []
+    assert doubts(emulated=True, roof=(1e9, 1e9)) == []
+    assert plausible.roof(measurement(emulated=True, roof=(1.0, 1.0)), None) is None
+
+
+def test_doubts_stand_below_the_benchmarks_once() -> None:
+    ones = tuple(measurement(batch_size=n, roof=(2900.0, 30.0)) for n in (32, 64))
+    text = markdown.render(report.build(Loaded(measurements=ones), find_chip))
+    assert text.count("is far from the public figure 68.8 GB/s") == 1

@@ -1,0 +1,204 @@
+"""A copy to send: nothing in it names a person or a device, and it says what the file says."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay import submit
+from metalassay.cli import main
+from metalassay.cli_submit import issue_url
+from metalassay.fields import FieldError
+from metalassay.records import Measurement, VersionSet, parse
+
+DATA = Path(__file__).parent / "data" / "runs"
+BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
+COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
+NAMES = [("host name", "janes-mini.local"), ("user name", "jdoe"), ("full name", "Jane Q. Doe")]
+
+
+def edited(document: Any, edit: Callable[[Any], object]) -> bytes:
+    copy = json.loads(json.dumps(document))
+    edit(copy)
+    return json.dumps(copy).encode()
+
+
+def evidence(text: str) -> bytes:
+    return edited(COMPAT, lambda d: d["bugs"][0]["tests"][0].update(evidence=text))
+
+
+def stripped_evidence(text: str) -> str:
+    copy = json.loads(submit.strip(evidence(text), NAMES).text)
+    return str(copy["bugs"][0]["tests"][0]["evidence"])
+
+
+@pytest.mark.parametrize(
+    ("text", "copy"),
+    [
+        ('File "/Users/jane/proj/x.py", line 3', 'File "[path]", line 3'),
+        ('File "/Users/Jane Doe/a b/x.py", line 3', 'File "[path]", line 3'),
+        ("in /home/jane and on", "in [path] and on"),
+        ("C:\\Users\\Jane Doe\\x.py: no", "[path]: no"),
+        ("at \\\\server\\share\\x", "at [path]"),
+        ("torch @ file:///Users/jane/w.whl", "torch @ [path]"),
+        ("~/proj/x.py:3: Error", "[path]:3: Error"),
+        ("--cov=/opt/work/x", "--cov=[path]"),
+        ("PATH:/usr/local/bin", "PATH:[path]"),
+        ("/private/var/folders/ab/T/x.json", "[path]"),
+        ("on JANES-MINI.local now", "on [host name] now"),
+        ("on janes-mini now", "on [host name] now"),
+        ("by jdoe, by Jane Q. Doe", "by [user name], by [full name]"),
+        ("mail jane@example.org", "mail [e-mail address]"),
+        ("Serial Number (system): C02XL0GYJGH5", "[serial number]"),
+        ('"serial": "C02XL0GYJGH5"', '"[serial number]"'),
+        ("en0 a4:83:e7:01:02:03", "en0 [network address]"),
+        ("4C4C4544-0047-4A10-8034-B7C04F4D3832", "[identifier]"),
+        # what is nobody's
+        ("https://github.com/a/b/pull/1 says 3 samples/s", None),
+        ("compat/test_x.py:12: AssertionError", None),
+        ("<b>and/or</b> 1 / 2, 2026-11-21T13:00:00+00:00", None),
+        ("jdoes and my-jdoe-x", None),
+        ("torch 2.13.0+cpu in site-packages/torch/x.py", None),
+    ],
+)
+def test_what_names_somebody_is_taken_out_of_any_text(text: str, copy: str | None) -> None:
+    assert stripped_evidence(text) == (text if copy is None else copy)
+
+
+def test_what_the_file_calls_its_user_and_host_is_taken_out_everywhere() -> None:
+    def personal(document: Any) -> None:
+        document["machine_info"]["node"] = "studio-of-eve"
+        document["machine_info"]["serial_number"] = "C02XL0GYJGH5"
+        document["machine_info"]["cpu"] = {"evelyn": "/Users/evelyn/x"}
+        document["commit_info"] = {"id": "unknown", "branch": "evelyn/x", "project": "secret"}
+        document["note"] = {"deep": [{"who": "evelyn on Studio-of-Eve"}]}
+
+    stripped = submit.strip(edited(BENCHMARKS, personal))
+    for secret in ("evelyn", "studio-of-eve", "C02XL0GYJGH5", "secret"):
+        assert secret not in stripped.text.lower()
+    places = {place for place, _ in stripped.removed}
+    assert {"machine_info.node", "machine_info.serial_number", "commit_info.branch"} <= places
+    # what is printed must not give away what was taken out
+    assert "evelyn" not in str(stripped.removed)
+
+
+def test_the_copy_is_a_result_that_says_the_same() -> None:
+    before, after = (
+        parse(content, "x.json")
+        for content in (
+            json.dumps(BENCHMARKS).encode(),
+            submit.strip(json.dumps(BENCHMARKS).encode(), NAMES).text.encode(),
+        )
+    )
+    assert before == after
+    assert isinstance(before, tuple)
+    assert isinstance(before[0], Measurement)
+    after = parse(submit.strip(json.dumps(COMPAT).encode(), NAMES).text.encode(), "x.json")
+    assert isinstance(after, VersionSet)
+    assert [bug.verdict for bug in after.bugs] == ["patched", "not tested"]
+
+
+def test_a_copy_that_would_say_another_thing_is_refused() -> None:
+    with pytest.raises(FieldError, match="it would say another thing"):
+        submit.strip(json.dumps(BENCHMARKS).encode(), [("host name", "Apple M4")])
+
+
+@pytest.mark.parametrize("name", ["mps", "train", "root", "runner", "m4", "2026", ""])
+def test_a_name_that_is_a_word_of_ours_or_of_everybody_takes_nothing_out(name: str) -> None:
+    stripped = submit.strip(json.dumps(BENCHMARKS).encode(), [("user name", name)])
+    assert not [kind for _, kind in stripped.removed if kind == "user name"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "empty"),
+        (b"{}", "neither a metalassay verdict file nor a benchmark run"),
+        (b'{"schema": "metalassay.upstream/1"}', "holds no measurement and no verdict"),
+        (edited(BENCHMARKS, lambda d: d.update(benchmarks=[])), "holds no measurement"),
+        (edited(COMPAT, lambda d: d["bugs"][0].update(verdict="fine")), "contradicts itself"),
+        (
+            json.dumps(BENCHMARKS).encode()[:-1] + b', "x": ' + b"[" * 90 + b"]" * 90 + b"}",
+            "nested too deeply",
+        ),
+    ],
+)
+def test_what_is_no_result_is_refused_and_nothing_is_written(
+    content: bytes,
+    why: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_bytes(content)
+    (tmp_path / "good.json").write_text(json.dumps(BENCHMARKS), "utf-8")
+    assert main(["submit", "good.json", "bad.json"]) == 2
+    assert why in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.json", "good.json"]
+
+
+def test_not_a_number_in_a_foreign_place_does_not_spoil_the_copy() -> None:
+    stripped = submit.strip(json.dumps(BENCHMARKS).encode()[:-1] + b', "x": [NaN, 1e999]}')
+    assert json.loads(stripped.text)["x"] == [None, None]
+
+
+def test_the_command_writes_copies_and_says_what_it_took_out_and_where_they_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket, "gethostname", lambda: "studio-of-eve.local")
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "run.json"
+    path.write_bytes(evidence("on studio-of-eve in /Users/eve/x and /Users/eve/y"))
+    before = path.read_bytes()
+    assert main(["submit", "in/run.json"]) == 0
+    printed = capsys.readouterr().out
+    assert "bugs[0].tests[0].evidence: host name\n" in printed
+    assert "bugs[0].tests[0].evidence: path, 2 times" in printed
+    assert "Nothing was sent" in printed
+    assert "attach it to an issue" in printed
+    assert "eve" not in (tmp_path / "run.submit.json").read_text("utf-8").replace("evence", "")
+    assert path.read_bytes() == before
+    # a submitted copy has nothing left to take out
+    assert main(["submit", "run.submit.json", "-o", "again.json"]) == 0
+    assert "nothing had to be taken out" in capsys.readouterr().out
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "run.submit.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a/x.json", "b/x.json"],
+        ["a/x.json", "b/x.json", "-o", "one.json"],
+        ["a/x.json", "-o", "a/x.json"],
+        ["a"],
+        ["nowhere.json"],
+    ],
+)
+def test_a_copy_replaces_no_file_that_was_named_and_no_other_copy(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.json").write_text(json.dumps(BENCHMARKS), "utf-8")
+    assert main(["submit", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("metalassay: ")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+    assert (tmp_path / "a" / "x.json").read_text("utf-8") == json.dumps(BENCHMARKS)
+
+
+def test_the_place_for_issues_comes_from_the_packages_metadata() -> None:
+    assert issue_url(["Homepage, https://a.example", "Issues, https://b.example/issues"]) == (
+        "https://b.example/issues"
+    )
+    assert issue_url(["Homepage, https://a.example"]) is None
