@@ -110,9 +110,7 @@ def _report(options: argparse.Namespace) -> int:
         raise _cannot_write("the rows", error) from None
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    made = report.build(
-        loaded, project=options.project, machines=options.machine, logs=logs
-    )
+    made = report.build(loaded, project=options.project, machines=options.machine, logs=logs)
     pages: list[Path] = list(report.write_report(made, options.output))
     if options.card is not None:
         pages.append(_write_card(made, options.card))

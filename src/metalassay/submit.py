@@ -23,9 +23,7 @@ from metalassay import records
 from metalassay.fields import FieldError
 from metalassay.records import LargestBatch, Measurement, VersionSet
 
-_FREE = frozenset(
-    {"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why", "malloc"}
-)
+_FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
 _DEEPEST = 60  # levels; a result has 8
 
 # Members of pytest-benchmark's files and of others' that hold such a thing and nothing we read.
