@@ -26,8 +26,8 @@ def opened(markup: str, anchor: str) -> str:
     return prose(markup.partition(f'id="{anchor}"')[2].partition("</td>")[0])
 
 
-def with_cell(row: int, column: int, cell: Cell, **sizes: int) -> CompatTable:
-    table: CompatTable = constructed_report.compat(**sizes)
+def with_cell(row: int, column: int, cell: Cell, *, sets: int, bugs: int) -> CompatTable:
+    table: CompatTable = constructed_report.compat(sets=sets, bugs=bugs)
     cells = list(table.rows[row].cells)
     cells[column] = cell
     rows = list(table.rows)
@@ -59,6 +59,19 @@ def test_a_dozen_sets_are_one_table_with_every_row() -> None:
 )
 def test_a_family_is_the_name_before_the_version(name: str, family: str) -> None:
     assert matrix.family(name) == family
+
+
+def test_the_first_table_and_those_with_a_red_cell_are_unfolded_and_all_say_what_they_hold() -> (
+    None
+):
+    red = Cell("RED: unexplained", "red", "Nobody knows.")
+    groups = matrix.lay_out(with_cell(2, 6, red, sets=40, bugs=12)).groups
+    assert [group.name for group in groups if group.unfolded] == ["accelerate", "edge-transformers"]
+    assert groups[0].counts.startswith("10 sets: 2 RED, ")
+    assert groups[2].counts.startswith("10 sets: 1 RED, ")
+    markup = page(constructed_report.everything(sets=40))
+    assert markup.count('<details class="group" open>') == 1
+    assert markup.count('<details class="group">') == 3
 
 
 @pytest.mark.parametrize("sets", [13, 40, 70])

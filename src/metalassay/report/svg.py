@@ -9,7 +9,7 @@ from html import escape
 from metalassay.report.plot_tables import spoken
 from metalassay.report.rows import Plot, Point, Series, counted
 from metalassay.report.svg_axes import Axis, axis, tick_text, usable
-from metalassay.report.svg_labels import CHARACTER, LINE, Box, apart, beside, lines
+from metalassay.report.svg_labels import CHARACTER, LINE, Box, apart, beside, lines, width
 from metalassay.report.svg_marks import COLOURS, band, bar, mark
 
 Roof = tuple[str, float, float]  # its name, GFLOP/s, GB/s
@@ -88,7 +88,7 @@ def draw(plot: Plot, name: str) -> Drawing:
             named = _Name(tuple(text), end)
         parts += _end_label(frame, named, middle)
     if plot.roofs:
-        parts += _point_names(frame, series)
+        parts += _point_names(frame, series, list(zip(ends, middles, strict=True)))
     box = f"0 0 {WIDTH:g} {frame.bottom + _BOTTOM:g}"
     return Drawing(
         f'<svg viewBox="{box}" role="img" aria-labelledby="{name}t {name}d">{"".join(parts)}</svg>',
@@ -106,9 +106,9 @@ def _frame(
 ) -> _Frame:
     """Leave room for the names to the right and the ticks to the left; ``shift`` steps to the right."""
     x, y = _axes(plot, series, roofs)
-    names = WIDTH - 14 - CHARACTER * max(len(line) for each in texts for line in each)
+    names = WIDTH - 18 - max(width(line) for each in texts for line in each)
     return _Frame(
-        left=18 + CHARACTER * max(len(tick_text(tick)) for tick in (*y.ticks, 0.0)),
+        left=18 + max(width(tick_text(tick)) for tick in (*y.ticks, 0.0)),
         right=names - 18 - shift,
         top=_TOP,
         bottom=_TOP + height,
@@ -233,9 +233,18 @@ def _end_label(frame: _Frame, name: _Name, middle: float) -> Iterator[str]:
         yield _text(x + 12, top + LINE * row + 11.5, line, "label")
 
 
-def _point_names(frame: _Frame, series: Sequence[Series]) -> Iterator[str]:
-    """Yield the names of points where a series has several and there is room beside them."""
+def _point_names(
+    frame: _Frame, series: Sequence[Series], leads: Sequence[tuple[tuple[float, float], float]]
+) -> Iterator[str]:
+    """Yield the names of points where a series has several and there is room beside them.
+
+    ``leads`` are the lines that lead from the last points to the names of the series.
+    """
     taken: list[Box] = []
+    for (x, y), end in leads:
+        for part in (step / 24 for step in range(2, 25)):
+            at, height = x + (frame.names - x) * part, y + (end - y) * part
+            taken.append((at - 6, height - 3, at + 6, height + 3))
     for each in series:
         for point in each.points:
             x, y = frame.place(point.x, point.y)
