@@ -69,6 +69,7 @@ def test_the_first_table_and_those_with_a_red_cell_are_unfolded_and_all_say_what
     assert [group.name for group in groups if group.unfolded] == ["accelerate", "edge-transformers"]
     assert groups[0].counts.startswith("10 sets: 2 RED, ")
     assert groups[2].counts.startswith("10 sets: 1 RED, ")
+    assert re.search(r"\d+ not tested$", groups[2].counts)
     markup = page(constructed_report.everything(sets=40))
     assert markup.count('<details class="group" open>') == 1
     assert markup.count('<details class="group">') == 3

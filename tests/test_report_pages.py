@@ -60,7 +60,9 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             batches.append(found)
         else:
             measurements.extend(found)
-    read = runs.Loaded(tuple(sets), tuple(measurements), (*warnings, ATTACK), batches=tuple(batches))
+    read = runs.Loaded(
+        tuple(sets), tuple(measurements), (*warnings, ATTACK), batches=tuple(batches)
+    )
     return report.build(read)
 
 
