@@ -190,8 +190,8 @@ def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) 
         if cell.tone == "untested"
     }
     said = f": {'; '.join(sorted(reasons))}" if reasons else ""
-    have = "bug has" if len(missing) == 1 else "bugs have"
-    return f"{len(missing)} {have} no row here, because none of these sets tested it{said}."
+    have, it = ("bug has", "it") if len(missing) == 1 else ("bugs have", "them")
+    return f"{len(missing)} {have} no row here, because none of these sets tested {it}{said}."
 
 
 def _tests(cells: Iterable[Cell]) -> list[str]:
