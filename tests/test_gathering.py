@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from hand_made import largest
+
 from metalassay import runs
-from metalassay.gathering import Gathering
+from metalassay.gathering import SEARCHES, Gathering
 from metalassay.records import Measurement
 from metalassay.report.benchmarks import latest
 
@@ -24,7 +26,7 @@ def fleet() -> list[tuple[Measurement, ...]]:
     files = []
     for number in range(60):
         machine = replace(measured()[0].machine, memory_bytes=2**33 * (1 + number % 2))
-        series = f"s{number // 6}" if number % 4 == 0 else None
+        series = f"s{number // 6}" if number % 4 == 2 else None
         files.append(
             tuple(
                 replace(
@@ -67,13 +69,14 @@ def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
 def test_a_series_that_wins_has_a_value_a_process() -> None:
     one = measured()[0]
     gathering = Gathering()
-    for number in range(3):
+    for number in (0, 2, 1):
         gathering.add_measurements(
             [replace(one, series="s", when=one.when + timedelta(hours=number), seconds=(0.1, 0.3))]
         )
     gathering.add_measurements([replace(one, when=one.when - timedelta(hours=1))])
     (kept,) = gathering.measurements()
     assert (kept.processes, kept.seconds) == (3, (0.2, 0.2, 0.2))
+    assert kept.when == one.when + timedelta(hours=2)
     assert gathering.measured == 4
     assert sum(gathering.older.values()) == 1  # a series counts once
 
@@ -101,3 +104,36 @@ def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
             gathering.add_set(each)
         assert gathering.sets() == (newer,)
         assert gathering.older_sets == 1
+
+
+def test_settings_are_groups_of_their_own_and_threads_count_on_the_cpu_alone() -> None:
+    one = measured()[0]
+    on_cpu = replace(one, device="cpu")
+    gathering = Gathering()
+    gathering.add_measurements([one, replace(one, threads=9, mode="infer")])
+    gathering.add_measurements(
+        [on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")]
+    )
+    gathering.add_measurements([replace(one, power_mode="low power")])
+    found = {
+        (g.device, g.power_mode, g.threads, g.malloc): g.measurements for g in gathering.groups()
+    }
+    assert found == {
+        ("mps", None, None, None): 2,
+        ("mps", "low power", None, None): 1,
+        ("cpu", None, 4, "default"): 1,
+        ("cpu", None, 9, "default"): 1,
+        ("cpu", None, 4, "tuned"): 1,
+    }
+
+
+def test_of_searches_for_the_largest_batch_the_newest_is_kept_in_any_order() -> None:
+    newer = largest(largest=9000, when=largest().when + timedelta(days=1), file="new.json")
+    other = largest(mode="infer")
+    for order in ((largest(), newer, other), (newer, other, largest())):
+        gathering = Gathering()
+        for each in order:
+            gathering.add_batch(each)
+        assert set(gathering.batches()) == {newer, other}
+        (group,) = gathering.groups()
+        assert (group.kind, group.files, group.measurements) == (SEARCHES, 3, 0)

@@ -147,6 +147,21 @@ def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
     assert loaded.compat[0].not_installable == "no such version"
 
 
+@pytest.mark.parametrize("on_github", [True, False])
+def test_the_report_of_a_ci_job_is_on_its_page(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, on_github: bool
+) -> None:
+    commands: list[tuple[str, ...]] = []
+    session = types.SimpleNamespace(run=lambda *command: commands.append(command))
+    monkeypatch.setattr(noxfile, "must_install", lambda *_: None)
+    if on_github:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+    else:
+        monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    noxfile.report.func(session)
+    assert commands == [("metalassay", "report", *(["--summary"] if on_github else []))]
+
+
 class Environment:
     """As much of a nox session as installing needs."""
 

@@ -13,8 +13,8 @@ from metalassay import report, runs
 from metalassay.chips import Chip, Figure
 from metalassay.hardware import Hardware
 from metalassay.records import Measurement, VersionSet
+from metalassay.report import benchmarks, comparison, markdown
 from metalassay.report import compared as side_by_side
-from metalassay.report import comparison, markdown
 from metalassay.report.rows import Hint, Table
 from metalassay.runs import Loaded
 
@@ -320,3 +320,20 @@ def test_a_set_that_could_not_be_installed_is_no_machine() -> None:
     assert "| machine" not in beside
     alone = markdown.compat_table(build([elsewhere]))
     assert alone.splitlines()[0] == "Known bugs by version set"
+
+
+def test_the_page_has_a_size_and_what_is_not_shown_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(benchmarks, "MOST_ROWS", 8)
+    one = measured("m4")[0]
+    many = [replace(one, batch_size=n) for n in range(1, 11)]
+    (table,) = benchmarks.tables(many, find_chip)
+    assert [row[2] for row in table.rows] == [str(n) for n in range(1, 9)]
+    assert "2 further measurement(s) are not shown. Name fewer files." in table.notes
+    # Two rows and a frame of three leave three of the eight; a second machine takes them.
+    machines = [replace(one.machine, memory_bytes=n * 2**30) for n in (8, 16, 24, 32)]
+    fleet = [replace(each, machine=machine) for machine in machines for each in many[:2]]
+    tables = benchmarks.tables(fleet, find_chip)
+    assert [len(each.rows) for each in tables] == [2, 2]
+    assert tables[-1].notes[-1] == "2 further machine(s) are not shown. Name fewer files."

@@ -106,6 +106,23 @@ def test_bandwidth_is_a_share_of_what_the_maker_publishes() -> None:
     assert row(found, label) == ("at most 6% of 120 GB/s", "at most 5% of 273 GB/s", NO_VALUE)
 
 
+def test_bandwidth_and_power_stand_once_where_a_workload_is_fastest_on_most_machines() -> None:
+    rail = {"watts": 10.0, "watts_from": "GPU", "per_watt": 1.0}
+    slow = [each(batch_size=8, seconds=(0.01,), **rail) for each in (measurement, on_pro)]
+    alone = measurement(batch_size=512, seconds=(0.1,), **rail)  # 5,120 a second, on one machine
+    both = [measurement(**rail), on_pro(**rail)]
+    found = table([*slow, *both, alone])
+    setting = "transit-cnn training, batch 64 (float32, mps)"
+    labels = [row[0] for row in found.rows]
+    assert [each for each in labels if each.startswith(("memory", "power", "samples/s per"))] == [
+        f"memory bandwidth utilisation, {setting}",
+        f"power, W, {setting}",
+        f"samples/s per watt, {setting}",
+    ]
+    assert any(note.startswith("Bandwidth and power stand at") for note in found.notes)
+    assert not any(note.startswith("Bandwidth") for note in table(both).notes)
+
+
 def test_an_unknown_chip_has_a_share_of_its_own_triad_where_it_was_run() -> None:
     probed = measurement(machine=LINUX, device="cpu", roof=(90.0, 25.0))
     other = measurement(machine=replace(LINUX, chip="AMD Ryzen"), device="cpu", roof=None)

@@ -99,6 +99,12 @@ def test_unknown_is_no_difference() -> None:
     assert marked(table(both)) == {("power mode", "low power"), ("power mode", "normal")}
 
 
+def test_another_system_is_a_difference_on_mps_alone() -> None:
+    linux = measurement(machine=LINUX, device="cpu")
+    assert table([measurement(device="cpu"), linux]).marked == frozenset()
+    assert table([BASE, linux]).marked == frozenset()
+
+
 def test_only_compared_machines_differ() -> None:
     old = measurement(machine=LINUX, device="cpu", versions={"torch": "2.5.0"})
     assert table([BASE, on_pro(), old], wanted=["M4"]).marked == frozenset()
@@ -110,6 +116,7 @@ def test_version_sets_are_one_row_a_machine_and_python() -> None:
     sets = runs.load([DATA / f"constructed_compat_{name}.json" for name in names]).compat
     found = table([], sets)
     assert [row[4] for row in found.rows] == ["2 versions"]  # accelerate
+    assert [row[-3] for row in found.rows] == ["3"]
     assert [row[-2] for row in found.rows] == ["2 version sets, 1 set that could not be installed"]
     assert found.marked == frozenset()
 

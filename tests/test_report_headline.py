@@ -23,9 +23,9 @@ def sets(*names: str) -> tuple[VersionSet, ...]:
 
 
 def headline(
-    measured: Sequence[Measurement] = (), compat: Sequence[VersionSet] = (), **more: Any
+    ones: Sequence[Measurement] = (), compat: Sequence[VersionSet] = (), **more: Any
 ) -> tuple[str, ...]:
-    return report.build(Loaded(tuple(compat), tuple(measured), **more), find_chip).headline
+    return report.build(Loaded(tuple(compat), tuple(ones), **more), find_chip).headline
 
 
 def test_without_a_file_it_says_that_nothing_was_run() -> None:
@@ -94,8 +94,15 @@ def test_single_runs_have_a_ratio_without_an_interval() -> None:
     _, _, third = headline([BASE, on_pro(), measurement(**infer), on_pro(**quick)])
     assert third == (
         "Apple M4 Pro over Apple M4: 2.00x in transit-cnn training, batch 64 (float32, mps) "
-        "(two single runs, so without an interval), 1.60x to 2.00x over 2 rows."
+        "(two single runs, so without an interval), 1.60x to 2.00x over all 2 rows that have one."
     )
+
+
+def test_the_ratio_told_is_at_the_batch_at_which_the_first_machine_is_fastest() -> None:
+    slow = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
+    _, _, third = headline([slow, on_pro(batch_size=8, seconds=(0.005,) * 5), BASE, on_pro()])
+    assert "2.00x in transit-cnn training, batch 64 (float32, mps)" in third
+    assert "2.00x over all 2 rows that have one." in third
 
 
 def test_a_ratio_of_several_processes_has_its_interval() -> None:
@@ -127,3 +134,8 @@ def test_wrong_numbers_come_before_their_speed(machine: Any) -> None:
     device = "mps" if machine is M4 else "cpu"
     wrong = measurement(machine=machine, device=device, parity="3 of 8 values differ")
     assert headline([wrong])[2].startswith(f"WRONG NUMBERS in transit-cnn on {device}: ")
+
+
+def test_superseded_measurements_are_counted_too() -> None:
+    first, _, _ = headline([BASE], measured=12_000)
+    assert first.startswith("What was run: 12000 measurements of transit-cnn on Apple M4")

@@ -52,9 +52,9 @@ def test_settings_that_differ_are_lines_of_their_own_named_by_what_differs() -> 
     ]
     (plot,) = section(ones).plots
     assert [each.name for each in plot.series] == [
-        "AMD EPYC, bfloat16, 1 threads",
+        "AMD EPYC, bfloat16, 1 thread",
         "AMD EPYC, bfloat16, 2 threads",
-        "AMD EPYC, float32, 1 threads",
+        "AMD EPYC, float32, 1 thread",
         "AMD EPYC, float32, 2 threads",
     ]
 

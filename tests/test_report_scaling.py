@@ -83,7 +83,7 @@ def test_a_cpu_has_a_roof_for_each_number_of_threads_and_none_of_the_gpu() -> No
     ]
     (plot,) = section(ones).plots
     assert sorted(plot.roofs) == [
-        ("measured: product and triad, 1 threads", 95.0, 21.0),
+        ("measured: product and triad, 1 thread", 95.0, 21.0),
         ("measured: product and triad, 2 threads", 180.0, 30.0),
     ]
 

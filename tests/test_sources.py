@@ -136,6 +136,40 @@ def test_without_fsspec_an_object_store_is_one_line_with_the_cure(
     assert caught.value.next_step == "pip install 'metalassay[fleet]'"
 
 
+def test_a_store_whose_package_is_missing_is_one_line_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra fleet is not installed")
+
+    def missing(_: str) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(
+        UserError, match=r"Install s3fs to access S3 \(pip install 'metalassay\[fleet"
+    ):
+        runs.load(["s3://bucket/runs"])
+
+
+def test_a_store_that_refuses_is_one_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec", reason="the extra fleet is not installed")
+
+    class NoCredentialsError(Exception):
+        """As botocore's, which is no OSError."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate\ncredentials")
+
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", refuse)
+    with pytest.raises(UserError) as caught:
+        runs.load(["memory://fleet"])
+    assert caught.value.message == (
+        "cannot read memory://fleet: NoCredentialsError: Unable to locate credentials"
+    )
+
+
 def test_a_store_that_fsspec_does_not_know_is_the_users_error() -> None:
     pytest.importorskip("fsspec", reason="the extra fleet is not installed")
     with pytest.raises(UserError, match="cannot read s4://bucket: Protocol not known"):

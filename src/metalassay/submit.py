@@ -93,7 +93,8 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     copy = _walk(document, "", _patterns(known), stripped, 0)
     stripped.text = json.dumps(copy, indent=1, allow_nan=False) + "\n"
     if _facts(records.parse(stripped.text.encode(), "")) != _facts(before):
-        raise FieldError("without what is private it would say another thing")
+        places = ", ".join(f"{place}: {kind}" for place, kind in list(stripped.removed)[:3])
+        raise FieldError(f"without what is private it would say another thing ({places})")
     return stripped
 
 

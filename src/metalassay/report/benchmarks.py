@@ -27,6 +27,7 @@ WORKLOADS = {
 _MOST_DOUBTS = 5
 MOST_ROWS = 1000
 """Of all machines together; some 200 bytes each in Markdown and twice that on the page."""
+_FRAME = 3  # rows that head and notes of a table take as much room as
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,11 @@ def tables(
         if room:
             of = of_machine[machine]
             made.append(_table(name, of, find_chip(machine), room, dropped.get(machine, 0)))
-            room -= len(made[-1].rows)
+            room = max(0, room - len(made[-1].rows) - _FRAME)
         else:
             unseen += 1
     if unseen:
-        note = f"{unseen} further machine(s) are not shown: {MOST_ROWS} rows are. Name fewer files."
+        note = f"{unseen} further machine(s) are not shown. Name fewer files."
         made[-1] = replace(made[-1], notes=(*made[-1].notes, note))
     return tuple(made)
 

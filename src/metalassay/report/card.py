@@ -14,6 +14,7 @@ from metalassay.report.rows import CompatTable, Hint, Report, Table
 
 WIDTH, HEIGHT = 1200, 630
 _LEFT, _RIGHT = 64, WIDTH - 64
+_ROOM = _RIGHT - _LEFT
 _INK, _QUIET, _PAPER, _RULE = "#1a1a1a", "#5a5a5a", "#fbfaf7", "#d8d5cc"
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; every one has its word.
@@ -28,11 +29,25 @@ _TONES = (
 )
 _SPEED, _MOST_SPEEDS = "median items/s", 4
 
-_NARROW = frozenset("iljItfr.,:;'|!()[] ")
-_WIDE = frozenset("mwMW@%\N{EM DASH}\N{HORIZONTAL ELLIPSIS}")
-_KNOWN = frozenset(
-    "\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}"
-)  # beyond Latin, and in every font
+# Widths in thousandths of the size, as Helvetica and Arial have them; the rest of ASCII has 556.
+_CLASSES = {
+    222: "ijl'|",
+    278: "ft I.,:;!/\\[]",
+    333: 'r-()`{}*"',
+    500: "ckvxyzsJ",
+    611: "FTZ+=<>~",
+    667: "ABEKPSVXY&",
+    722: "wCDHNRU",
+    778: "GOQ",
+    833: "mM",
+    889: "%",
+    944: "W",
+    1015: "@\N{EM DASH}\N{HORIZONTAL ELLIPSIS}",
+}
+_WIDTHS = {character: width for width, text in _CLASSES.items() for character in text}
+_MARGIN = 1.14  # DejaVu and Verdana, which stand in where neither is there, are so much wider
+# Beyond Latin, and yet in every font.
+_KNOWN = frozenset("\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}")
 
 
 def render(report: Report) -> str:
@@ -64,17 +79,19 @@ def render(report: Report) -> str:
 
 def width(text: str, size: float) -> float:
     """Return about how wide a text is at most, in the units of ``size``, in a sans-serif font."""
-    return sum(map(_ems, text)) * size
+    return sum(map(_thousandths, text)) / 1000 * size * _MARGIN
 
 
-def _ems(character: str) -> float:
-    if character in _WIDE:
-        return 1.0
-    if ord(character) > 0x2FF and character not in _KNOWN:
-        return 1.1
-    if character in _NARROW:
-        return 0.42
-    return 0.8 if character.isupper() else 0.64
+def _thousandths(character: str) -> int:
+    if character in _WIDTHS:
+        return _WIDTHS[character]
+    if _is_foreign(character):
+        return 1000
+    return 556 if character.isascii() or character in _KNOWN else 778
+
+
+def _is_foreign(character: str) -> bool:
+    return ord(character) > 0x2FF and character not in _KNOWN
 
 
 def shortened(text: str, size: float, room: float) -> str:
@@ -107,7 +124,7 @@ def wrapped(text: str, size: float, room: float, most: int) -> list[str]:
 def _headline(text: str) -> Iterator[str]:
     # The largest letters in which all of it can be read.
     for size, most in ((38, 4), (30, 5), (25, 7)):
-        lines = wrapped(text, size, _RIGHT - _LEFT, most)
+        lines = wrapped(text, size, _ROOM - 2, most)
         if " ".join(lines) == " ".join(text.split()):
             break
     for number, line in enumerate(lines):
@@ -121,26 +138,34 @@ def _compat(compat: CompatTable | Hint) -> Iterator[str]:
         return
     counts = Counter(cell.tone for row in compat.rows for cell in row.cells)
     total = sum(counts.values())
-    sets = f"{len(compat.rows)} bugs in {len(compat.columns)} version sets"
+    sets = f"{len(compat.rows)} bugs in {len(compat.columns)} version sets, {total} cells"
     yield _line(sets, _LEFT + 150, 378, 22, fill=_QUIET)
     shown = [(word, counts[tone], colour) for tone, word, colour in _TONES if counts[tone]]
     at = float(_LEFT)
     for _, number, colour in shown:
-        wide = number / total * (_RIGHT - _LEFT)
+        wide = number / total * _ROOM
         yield (
             f'<rect x="{at:.1f}" y="394" width="{wide:.1f}" height="22" fill="{colour}"'
             f' stroke="{_PAPER}" stroke-width="2"/>'
         )
         at += wide
+    yield from _legend([(f"{number} {word}", colour) for word, number, colour in shown])
+
+
+def _legend(labels: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield what each colour means; nothing is left out, so many labels are smaller."""
+    size = 20
+    while size > 10 and sum(_label(text, size) for text, _ in labels) > _ROOM:
+        size -= 1
     at = float(_LEFT)
-    for word, number, colour in shown:
-        label = f"{number} {word}"
-        wide = width(label, 20)
-        if at + 26 + wide > _RIGHT:
-            break  # seven words in a row fit, so a card without all of them has absurd counts
+    for text, colour in labels:
         yield f'<rect x="{at:.1f}" y="434" width="16" height="16" fill="{colour}"/>'
-        yield _line(label, at + 24, 449, 20, bold=word == "RED")
-        at += 24 + wide + 22
+        yield _line(text, at + 22, 449, size)
+        at += _label(text, size)
+
+
+def _label(text: str, size: float) -> float:
+    return 22 + width(text, size) + 16
 
 
 def _speeds(tables: tuple[Table, ...] | Hint) -> Iterator[str]:
@@ -152,7 +177,7 @@ def _speeds(tables: tuple[Table, ...] | Hint) -> Iterator[str]:
     for number, (what, speed) in enumerate(rows[:_MOST_SPEEDS]):
         y = 536 + 24 * number
         yield _line(what, _LEFT, y, 19, room=800)
-        yield _line(speed, _LEFT + 816, y, 19, room=_RIGHT - _LEFT - 816, bold=True)
+        yield _line(speed, _LEFT + 816, y, 19, room=_ROOM - 816, bold=True)
     if len(rows) > _MOST_SPEEDS:
         more = f"and {len(rows) - _MOST_SPEEDS:,} more in the report"
         yield _line(more, _LEFT + 100, 506, 20, fill=_QUIET)
@@ -174,7 +199,7 @@ def _rows(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def _rule(y: int) -> str:
-    return f'<rect x="{_LEFT}" y="{y}" width="{_RIGHT - _LEFT}" height="1" fill="{_RULE}"/>'
+    return f'<rect x="{_LEFT}" y="{y}" width="{_ROOM}" height="1" fill="{_RULE}"/>'
 
 
 def _line(
@@ -193,8 +218,8 @@ def _line(
     )
     weight = ' font-weight="bold"' if bold else ""
     # Of other scripts no width can be guessed: the renderer is told one.
-    foreign = any(ord(character) > 0x2FF and character not in _KNOWN for character in shown)
-    told = f' textLength="{width(shown, size):.0f}" lengthAdjust="spacingAndGlyphs"'
+    foreign = any(map(_is_foreign, shown))
+    told = f' textLength="{width(shown, size) / _MARGIN:.0f}" lengthAdjust="spacingAndGlyphs"'
     return (
         f'<text x="{x:.1f}" y="{y:.0f}" font-size="{size}" fill="{fill}"{weight}'
         f"{told if foreign else ''}>{escape(_drawable(shown))}</text>"

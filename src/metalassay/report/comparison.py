@@ -5,7 +5,7 @@ Every row of that shape is there; what nobody measured says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from metalassay import physics, reference
 from metalassay.chips import Chip
@@ -17,7 +17,7 @@ from metalassay.report.benchmarks import (
     bandwidth,
     spread,
 )
-from metalassay.report.compared import Compared, Ratio, Side
+from metalassay.report.compared import Compared, Ratio, Row, Side
 from metalassay.report.machines import natural
 from metalassay.report.rows import NO_VALUE, NOT_MEASURED, Table, counted, significant
 
@@ -30,6 +30,10 @@ _NOTE_ON_PROCESSES = (
     "Brackets behind a ratio: where 95 % of it lies when the processes of each side are drawn anew "
     "(bootstrap over processes). Runs of different days and machines are not paired, so this says how "
     "processes vary and not that the difference is significant."
+)
+_NOTE_ON_FASTEST = (
+    "Bandwidth and power stand at the batch size at which a workload was fastest, of those that were "
+    "measured on most machines; `metalassay report --csv` has all."
 )
 _NOTE_ON_BATCHES = (
     "The maximum batch is the largest that fitted, each try in a process of its own; a try ends when "
@@ -61,6 +65,7 @@ def table(compared: Compared) -> Table | None:
             _NOTE,
             *_on_processes(compared),
             *([_NOTE_ON_BATCHES] if compared.batches else []),
+            *([_NOTE_ON_FASTEST] if len(_fastest(compared.rows)) < len(compared.rows) else []),
             *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason),
             *_far_ratios(compared),
             *_left_out(compared),
@@ -127,7 +132,7 @@ def _bandwidths(compared: Compared) -> Iterator[tuple[str, ...]]:
     label, machines = "memory bandwidth utilisation", len(compared.names)
     rows = [
         row
-        for row in compared.rows
+        for row in _fastest(compared.rows)
         if any(
             side and (bandwidth(chip) or plausible.roof(side[0], chip))
             for side, chip in zip(row.sides, compared.chips, strict=True)
@@ -144,7 +149,9 @@ def _bandwidths(compared: Compared) -> Iterator[tuple[str, ...]]:
 def _powers(compared: Compared) -> Iterator[tuple[str, ...]]:
     """Yield watts with their rail, and items a second for each; only what a counter gave."""
     machines = len(compared.names)
-    rows = [row for row in compared.rows if any(side and side[0].watts for side in row.sides)]
+    rows = _fastest(
+        row for row in compared.rows if any(side and side[0].watts for side in row.sides)
+    )
     for row in rows:
         empty = _no_ratio(machines)
         yield (f"power, W, {row.label}", *map(_watts, row.sides), *empty)
@@ -152,6 +159,23 @@ def _powers(compared: Compared) -> Iterator[tuple[str, ...]]:
     if not rows:
         yield _unmeasured("power, W", machines)
         yield _unmeasured("samples/s per watt", machines)
+
+
+def _fastest(rows: Iterable[Row]) -> list[Row]:
+    """Keep, of the batch sizes of each workload and setting, the one at which it was fastest."""
+    kept: dict[object, Row] = {}
+    for row in rows:
+        workload, mode, _, dtype, device = row.key
+        setting = (workload, mode, dtype, device)
+        if setting not in kept or _rates(row) > _rates(kept[setting]):
+            kept[setting] = row
+    return list(kept.values())
+
+
+def _rates(row: Row) -> tuple[int, float]:
+    """Return on how many machines a row was measured, and the rate of the first that may be told."""
+    told = [side[1].rate.median for side in row.sides if side and not side[1].refused]
+    return len(told), told[0] if told else 0.0
 
 
 def _watts(side: Side | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 
 from metalassay import verdict
 from metalassay.hardware import Hardware
@@ -139,7 +139,7 @@ def _version(one: VersionSet, package: str) -> str:
     for text in one.requires:
         try:
             wanted = Requirement(text)
-        except InvalidRequirement:
+        except ValueError:  # InvalidRequirement, or a number with too many digits
             continue
         if wanted.name == package:
             return f"wanted {wanted.specifier or 'any'}"

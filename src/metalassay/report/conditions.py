@@ -28,6 +28,7 @@ MOST_DOUBTS = 20
 
 _HEAD = ("machine", "system", *PACKAGES, "device", "power mode", "threads", "malloc")
 # What should be the same on compared machines; the rest is the machine's own or is told elsewhere.
+# The system's version counts on MPS alone, as in stats.comparable: macOS brings its compiler along.
 _SHOULD_AGREE = ("system", "python", "torch", "power mode", "threads", "malloc")
 
 
@@ -153,11 +154,16 @@ def _differing(
     for name in _SHOULD_AGREE:
         column = _HEAD.index(name)
         values: dict[Hardware, set[str]] = {}
-        for _, key, machine in rows:
-            if key[column] != NO_VALUE:
-                values.setdefault(machine, set()).add(key[column])
-        for number, key, _ in rows:
-            if key[column] != NO_VALUE and any(key[column] not in v for v in values.values()):
+        counting = [
+            (number, key[column], machine)
+            for number, key, machine in rows
+            if key[column] != NO_VALUE
+            and (name != "system" or key[_HEAD.index("device")].startswith("mps"))
+        ]
+        for _, value, machine in counting:
+            values.setdefault(machine, set()).add(value)
+        for number, value, _ in counting:
+            if any(value not in each for each in values.values()):
                 yield number, column
 
 
@@ -173,8 +179,8 @@ def _notes(
     differing = sorted({_HEAD[column] for _, column in _differing(shown, compared, machines)})
     if differing:
         yield (
-            f"Marked: what is not the same on the compared machines ({', '.join(differing)}). Rows "
-            "of the comparison that this touches say so and have no ratio."
+            f"Marked: what is not the same on the compared machines ({', '.join(differing)}). Where no "
+            "ratio may be formed for it, the row of the comparison says so."
         )
     if len(ordered) > len(shown):
         files = sum(rows[key].files for key in ordered[len(shown) :])

@@ -152,7 +152,11 @@ def _of_one(compared: Compared) -> str:
 
 
 def _of_several(compared: Compared) -> str:
-    """Say the ratio of the first row that has one, and how far all of them lie apart."""
+    """Say one ratio, and how far all of them lie apart.
+
+    It is of the first workload that has one, with an interval if any has; at the batch size at which
+    the first machine is fastest.
+    """
     rows = [row for row in compared.rows if row.ratios[0].value is not None]
     pair = f"{compared.short[1]} over {compared.short[0]}"
     if not rows:
@@ -163,9 +167,9 @@ def _of_several(compared: Compared) -> str:
         )
         why = _listed(list(reasons)) if reasons else "no workload was measured on both"
         return f"{pair}: no ratio, {why}"
-    first = rows[0]
-    spanned = [row for row in rows if row.ratios[0].span]
-    first = spanned[0] if spanned else first
+    likely = [row for row in rows if row.ratios[0].span] or rows
+    alike = [row for row in likely if row.key[:2] == likely[0].key[:2]]
+    first = max(alike, key=_rate_of_first)
     text = f"{pair}: {ratio_text(first.ratios[0])} in {first.label}"
     if first.ratios[0].span:
         text += " (95 % over processes in brackets)"
@@ -173,6 +177,12 @@ def _of_several(compared: Compared) -> str:
         text += " (two single runs, so without an interval)"
     if len(rows) > 1:
         values = [row.ratios[0].value or 0.0 for row in rows]
-        text += f", {min(values):.2f}x to {max(values):.2f}x over {len(rows)} rows"
+        low, high = f"{min(values):.2f}x", f"{max(values):.2f}x"
+        text += f", {low if low == high else f'{low} to {high}'} over all {len(rows)} rows that have one"
     unlike = sum(row.ratios[0].why.startswith("not comparable") for row in compared.rows)
     return text + (f"; {counted(unlike, 'row')} not comparable" if unlike else "")
+
+
+def _rate_of_first(row: Row) -> float:
+    side = row.sides[0]
+    return side[1].rate.median if side else 0.0

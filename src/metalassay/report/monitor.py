@@ -123,7 +123,7 @@ def _line(readings: Iterable[tuple[float, float]], what: str) -> tuple[Point, ..
                 y=mean,
                 low=min(values) if len(values) > 1 else None,
                 high=max(values) if len(values) > 1 else None,
-                label=f"{significant(mean)} {what}",
+                label=f"{what}: {significant(mean)}",
             )
         )
     return tuple(points)

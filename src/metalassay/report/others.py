@@ -13,6 +13,7 @@ _SENTENCES = (
     "None of these figures was measured by us or with this suite. They are other people's, with other "
     "programs, often of one run, and stand here so that ours can be held against them.",
 )
+_ON = {"gpu": "GPU", "cpu": "CPU", "wall": "the whole machine at its plug"}
 _NAMES = {
     "bandwidth": "memory bandwidth",
     "arithmetic": "arithmetic",
@@ -52,9 +53,10 @@ def _rows(chips: Sequence[Chip], figures: Sequence[Published]) -> Iterator[tuple
             if each.what == what:
                 cores = f", {each.gpu_cores} GPU cores" if each.gpu_cores else ""
                 dtype = f" in {each.dtype}" if each.dtype else ""
+                work = "" if what == "time" else f", {each.work}"
                 yield (
                     f"{each.chip}{cores}",
-                    f"{name}{dtype}, {each.on}: {each.work}",
+                    f"{name}{dtype}, {_ON[each.on]}{work}",
                     each.text(),
                     _limit(each, chips),
                     each.tool,

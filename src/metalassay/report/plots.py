@@ -118,7 +118,7 @@ def _setting(one: Measurement, machine: str) -> Setting:
         machine,
         one.dtype,
         device_name(one),
-        f"{one.threads} threads" if on_cpu else "",
+        counted(one.threads, "thread") if on_cpu else "",
         f"torch {one.versions['torch']}",
         f"malloc {one.malloc}" if on_cpu else "",
         one.source_hash,

@@ -193,7 +193,7 @@ def _table(onto: Chip, found: Sequence[Projected], left_out: int) -> Table:
     assert peak is not None  # noqa: S101  (``chip`` has looked)
     assert memory is not None  # noqa: S101
     return Table(
-        caption=f"{name(onto)}: projected, not measured",
+        caption=f"{name(onto)}: projected intervals",
         head=("workload", "projected from", "projected to", "counts", "upper end bound by"),
         rows=tuple(map(_row, found)),
         numeric=(False, True, True, False, False),
@@ -235,11 +235,11 @@ def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
                 lines.setdefault(kind, {}).setdefault(one, []).append(each)
     for (workload, mode, unit), by_chip in lines.items():
         yield Plot(
-            title=f"How fast might {workload} {'train' if mode == 'train' else 'run'}? Projected",
+            title=f"How fast might {workload} {'train' if mode == 'train' else 'run'}, by batch size?",
             x_label="batch size, samples",
             y_label=f"{unit}/s, projected",
             series=tuple(
-                Series(f"{name(one)}, projected", tuple(map(_point, found)), projected=True)
+                Series(name(one), tuple(map(_point, found)), projected=True)
                 for one, found in by_chip.items()
             ),
             note="Each bar is the projected interval; the mark in it is only its geometric middle.",

@@ -188,7 +188,7 @@ def _roofs(
     measured: dict[str, tuple[float, float]] = {}
     for each in sorted(placed, key=lambda p: p.one.when):
         if each.roof is not None:
-            threads = f", {each.one.threads} threads" if each.one.device == "cpu" else ""
+            threads = f", {counted(each.one.threads, 'thread')}" if each.one.device == "cpu" else ""
             measured[f"measured: product and triad{threads}"] = each.roof
     for name, (gflop_s, gb_s) in measured.items():
         yield name, gflop_s, gb_s
