@@ -105,7 +105,9 @@ def test_a_bug_has_a_row_wherever_one_of_its_cells_has_something_to_say() -> Non
         silent += left_out
         if left_out:
             assert group.left_out.startswith(f"{left_out} bug")
-            assert re.search(r"none of these sets tested (it|them): not in this run\.$", group.left_out)
+            assert re.search(
+                r"none of these sets tested (it|them): not in this run\.$", group.left_out
+            )
     assert silent
 
 
