@@ -173,6 +173,14 @@ def test_the_page_never_scrolls_sideways_also_with_everything_open(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_menu_has_every_name_in_full(opened: Any, width: int) -> None:
+    page = opened(width=width)
+    assert page.locator("nav li").count() == 10
+    cut = "each => each.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"
+    assert page.locator("nav li").evaluate_all(cut) == []
+
+
 def test_the_name_of_a_row_stays_in_sight_when_its_table_scrolls(opened: Any) -> None:
     page = opened(width=390)
     page.evaluate("document.querySelector('.compat').parentElement.scrollLeft = 400")
