@@ -66,7 +66,10 @@ def everything(add: str = "", sets: int = 30, bugs: int = 12) -> Report:
 
 
 def compat(add: str = "", sets: int = 30, bugs: int = 12) -> CompatTable:
-    """Return a table in which the tests of a bug run in about a fifth of the sets."""
+    """Return a table in which the tests of a bug run in about a fifth of the sets, or fewer.
+
+    Some print the same in several sets, as real ones do.
+    """
     columns = tuple(_column(index, add) for index in range(sets))
     return CompatTable(
         caption=f"Known bugs by version set, on an invented machine{add}",
@@ -109,10 +112,11 @@ def _cell(number: int, index: int, column: Column, add: str) -> Cell:
     if (number, index) in ((0, 0), (1, 4)):
         runs = _runs(number, f"{index}{add}", "failed", add)
         return Cell(f"RED: unexplained{add}", "red", f"Nobody knows.{add}", f"because{add}", runs)
-    # The tests that printed the same in several sets are the usual case.
     kind = (number + index) % 10
+    if number % 2 and (number - index) % len(_FAMILIES):
+        kind = 9  # every second bug is asked for in one family alone
     if kind == 0:
-        runs = _runs(number, f"{index % 6}{add}", "xfailed", add)
+        runs = _runs(number, f"{index % 30}{add}", "xfailed", add)
         return Cell("broken", "broken", f"It fails as known.{add}", "", runs)
     if kind == 1:
         runs = _runs(number, "", "passed", add)

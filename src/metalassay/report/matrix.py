@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metalassay.report.rows import Cell, CompatTable, counted
 
@@ -19,6 +19,12 @@ _FAMILY = 3  # sets of the same name that deserve a table of their own
 _SHORT = 120  # characters: a text no longer than this stands in its cell
 _LONGEST = 900_000  # characters of evidence on the page, those of red cells not counted
 _OTHERS = "other sets"
+_WORDS = (
+    ("red", "RED"),
+    ("broken", "broken"),
+    ("patched", "broken with a patch that works"),
+    ("fine", "fine"),
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Group:
     """A table of the page: columns, facts and rows are places in the whole one.
 
     ``same`` are the facts that hold for all columns, as "name value"; the others are in ``facts``.
+    ``counts`` says what the cells come to; ``unfolded`` where it is to be seen at once.
     """
 
     name: str
@@ -64,6 +71,8 @@ class Group:
     same: tuple[str, ...]
     rows: tuple[int, ...]
     left_out: str
+    counts: str
+    unfolded: bool
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,8 @@ def _groups(compat: CompatTable) -> Iterator[Group]:
         for part in range(parts):
             chosen = tuple(indices[part * size : (part + 1) * size])
             title = f"{name} ({part + 1} of {parts})" if parts > 1 else name
-            yield _group(compat, title, chosen, tuple(_with_results(compat, chosen)))
+            made = _group(compat, title, chosen, tuple(_with_results(compat, chosen)))
+            yield replace(made, unfolded=chosen[0] == 0 or "RED" in made.counts)
 
 
 def _with_results(compat: CompatTable, columns: Sequence[int]) -> Iterator[int]:
@@ -156,7 +166,16 @@ def _group(
         same=tuple(f"{compat.fact_names[fact]} {next(iter(values[fact]))}" for fact in alike),
         rows=rows,
         left_out=_left_out(compat, columns, rows),
+        counts=_counts(compat, columns),
+        unfolded=True,
     )
+
+
+def _counts(compat: CompatTable, columns: Sequence[int]) -> str:
+    """Say what the cells of a group come to, the red ones first."""
+    tones = Counter(row.cells[column].tone for row in compat.rows for column in columns)
+    said = [f"{tones[tone]} {word}" for tone, word in _WORDS if tones[tone]]
+    return f"{counted(len(columns), 'set')}: {', '.join(said) or 'nothing was tested'}"
 
 
 def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) -> str:

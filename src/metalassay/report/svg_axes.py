@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _LARGEST = 1e300  # beyond it sums and steps overflow; no measurement comes near
+_SMALLEST = 1e-300  # on a logarithmic axis
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -31,7 +32,7 @@ class Axis:
 
 def usable(value: float | None, log: bool) -> bool:
     """Tell whether a value has a place on an axis: finite, of a sane size, above 0 if ``log``."""
-    return value is not None and abs(value) <= _LARGEST and (value > 0 or not log)
+    return value is not None and abs(value) <= _LARGEST and (value >= _SMALLEST or not log)
 
 
 def axis(values: Iterable[float], log: bool, exact: Sequence[float] = ()) -> Axis:
@@ -88,7 +89,10 @@ def _log_axis(low: float, high: float) -> Axis:
         middle = (start + end) / 2
         start, end = middle - 0.2, middle + 0.2
     margin = 0.05 * (end - start)
-    start, end = start - margin, end + margin
+    start, end = (
+        max(start - margin, -305.0),
+        min(end + margin, 305.0),
+    )  # as exponents they go no further
     return Axis(start, end, log=True, ticks=tuple(_log_ticks(start, end)))
 
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
-CHARACTER = 6.6  # units of width, at the size of 13 units: a little more than most have
+CHARACTER = 7.4  # units of width at the size of 13 units: a letter of a wide font, on average
+_CAPITAL = 10.0  # and a capital, or another wide one
 LINE = 15.0  # units from one line of text to the next
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def lines(text: str, width: int = 22, most: int = 2) -> list[str]:
-    """Break a name into lines of at most ``width`` characters; what is too long ends in "…"."""
+def lines(text: str, most_wide: int = 16, most: int = 3) -> list[str]:
+    """Break a name into lines of at most ``most_wide`` characters; what is too long ends in "…"."""
     words = " ".join(text.split())
-    return textwrap.wrap(words, width, max_lines=most, placeholder="…") or [NO_NAME]
+    return textwrap.wrap(words, most_wide, max_lines=most, placeholder="…") or [NO_NAME]
 
 
 NO_NAME = "(no name)"
+
+
+def width(text: str) -> float:
+    """Return how wide a text is at most, in a font that is wider than most."""
+    return sum(
+        _CAPITAL if c.isupper() or c in "mw%@" or ord(c) > 0x2E7F else CHARACTER for c in text
+    )
 
 
 def apart(
@@ -43,15 +51,15 @@ def apart(
 
 def beside(x: float, y: float, text: str, taken: Iterable[Box], inside: Box) -> Box | None:
     """Return a free box for a text beside a point: right, left, above or below; None if all are taken."""
-    width, gap = len(text) * CHARACTER, 8.0
+    across, gap = width(text), 8.0
     taken = list(taken)
     for left, top in (
         (x + gap, y - LINE / 2),
-        (x - gap - width, y - LINE / 2),
-        (x - width / 2, y - gap - LINE),
-        (x - width / 2, y + gap),
+        (x - gap - across, y - LINE / 2),
+        (x - across / 2, y - gap - LINE),
+        (x - across / 2, y + gap),
     ):
-        box = (left, top, left + width, top + LINE)
+        box = (left, top, left + across, top + LINE)
         if _within(box, inside) and not any(_overlap(box, other) for other in taken):
             return box
     return None

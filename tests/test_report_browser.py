@@ -1,0 +1,253 @@
+"""The page in a real browser: what a person sees, hears and can do with the keyboard alone.
+
+Skipped without playwright or a Chromium; `nox -s browser` installs the one, needs the other, and
+fails where it is missing. BROWSER_BINARY names a browser that PATH does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import constructed_report
+import pytest
+
+from metalassay.report import html
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="no playwright here: nox -s browser installs it"
+)
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# No sandbox, as containers run tests as root; the rest keeps the browser from calling home.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+ATTACK = "<script>document.title='taken'</script><img src=x onerror=alert(1)>|`*_\"&amp;'"
+PAGES = ("everything", "attacked", "many")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start the browser, or skip with the reason; with BROWSER_REQUIRED set, fail."""
+    binary = os.environ.get("BROWSER_BINARY") or next(filter(None, map(shutil.which, NAMES)), None)
+    with sync_api.sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=binary, args=list(FLAGS))
+        except sync_api.Error as error:
+            missing = f"no browser starts: {str(error).splitlines()[0]}"
+            if os.environ.get("BROWSER_REQUIRED"):
+                pytest.fail(missing)
+            pytest.skip(missing)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Write the pages and return their addresses."""
+    folder: Path = tmp_path_factory.mktemp("pages")
+    reports = {
+        "everything": constructed_report.everything(),
+        "attacked": constructed_report.everything(ATTACK),
+        "many": constructed_report.everything(sets=70, bugs=75),
+    }
+    for name, report in reports.items():
+        (folder / f"{name}.html").write_text(html.render(report), "utf-8")
+    return {name: (folder / f"{name}.html").as_uri() for name in reports}
+
+
+@pytest.fixture
+def opened(browser: Any, pages: dict[str, str]) -> Iterator[Any]:
+    """Return a function that opens a page; what the page logs and asks for is in its lists."""
+    made = []
+
+    def open_page(name: str = "everything", width: int = 1280, scheme: str = "light") -> Any:
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        made.append(page)
+        page.logged, page.asked = [], []
+        page.on("console", lambda message: page.logged.append(message.text))
+        page.on("pageerror", lambda error: page.logged.append(str(error)))
+        page.on("dialog", lambda dialog: (page.logged.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(pages[name])
+        return page
+
+    yield open_page
+    for page in made:
+        page.close()
+
+
+def open_all(page: Any) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_asks_for_nothing_and_logs_nothing(opened: Any, name: str, pages: Any) -> None:
+    page = opened(name)
+    open_all(page)
+    assert page.asked == [pages[name]]
+    assert page.logged == []
+    assert page.title() == "metalassay report"
+
+
+def test_every_part_is_there_to_see(opened: Any) -> None:
+    page = opened()
+    titles = page.locator("h2:visible").all_inner_texts()
+    assert [title.partition("\n")[0] for title in titles] == [
+        "Compatibility",
+        "Benchmarks",
+        "M4 vs M4 Pro, both invented",
+        "Throughput by batch size",
+        "Scaling against the roofline",
+        "Projected: Apple M4 Max projected, not measured",
+        "Training runs",
+        "Conditions",
+        "Warnings",
+        "Method and commands",
+    ]
+    assert page.locator("svg:visible").count() == 4
+    assert page.get_by_text("The second machine trains 1.9 times").is_visible()
+
+
+def test_a_cell_opens_and_closes_with_the_keyboard_alone(opened: Any) -> None:
+    page = opened()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('td.red summary')"):
+            break
+    else:
+        pytest.fail("sixty times Tab led to no red cell")
+    evidence = page.locator("td.red").first.get_by_text("UnboundLocalError")
+    assert not evidence.is_visible()
+    page.keyboard.press("Enter")
+    assert evidence.is_visible()
+    page.keyboard.press("Space")
+    assert not evidence.is_visible()
+
+
+def test_the_list_of_reds_leads_to_the_cell_and_one_tab_further_to_its_switch(opened: Any) -> None:
+    page = opened("many")
+    page.locator(".reds a").nth(1).focus()
+    page.keyboard.press("Enter")
+    cell = page.locator("td:target")
+    box = cell.bounding_box()
+    assert 0 <= box["y"] < 900
+    assert 0 <= box["x"] < 1280
+    page.keyboard.press("Tab")
+    assert page.evaluate(
+        "document.activeElement.closest('td') === document.querySelector(':target')"
+    )
+
+
+def test_a_link_to_a_printed_text_opens_what_holds_it(opened: Any) -> None:
+    page = opened()
+    page.locator("td.broken summary").first.click()
+    link = page.locator("td.broken a", has_text="text").first
+    number = link.inner_text().removeprefix("text ")
+    link.click()
+    heading = page.locator(f"#e{number}")
+    assert heading.is_visible()
+    assert heading.inner_text().startswith(f"Text {number}: ")
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_page_never_scrolls_sideways_also_with_everything_open(
+    opened: Any, name: str, width: int
+) -> None:
+    page = opened(name, width)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    open_all(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_name_of_a_row_stays_in_sight_when_its_table_scrolls(opened: Any) -> None:
+    page = opened(width=390)
+    page.evaluate("document.querySelector('.compat').parentElement.scrollLeft = 400")
+    box = page.locator(".compat tbody th").nth(1).bounding_box()
+    assert 0 <= box["x"] < 40
+
+
+def test_decimal_points_of_a_column_stand_below_each_other(opened: Any) -> None:
+    page = opened()
+    places = page.evaluate(
+        """() => [...document.querySelectorAll('#benchmarks ~ .scroll td:nth-child(3)')]
+          .filter(cell => /^[\\d,.]+ /.test(cell.textContent)).slice(0, 2).map(cell => {
+            const text = cell.firstChild, range = document.createRange();
+            range.setStart(text, 0); range.setEnd(text, text.data.match(/^[\\d,]+/)[0].length);
+            return range.getBoundingClientRect().right; })"""
+    )
+    assert len(places) == 2
+    assert abs(places[0] - places[1]) < 0.6
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_text_of_a_plot_covers_another_or_leaves_the_plot(opened: Any, width: int) -> None:
+    page = opened(width=width)
+    faults = page.evaluate(
+        """() => [...document.querySelectorAll('svg')].flatMap(svg => {
+          const outer = svg.getBoundingClientRect(), found = [];
+          const boxes = [...svg.querySelectorAll('text')].map(each => [each, each.getBoundingClientRect()]);
+          boxes.forEach(([one, a], index) => {
+            if (a.left < outer.left - 1 || a.right > outer.right + 1) found.push('out: ' + one.textContent);
+            boxes.slice(index + 1).forEach(([other, b]) => {
+              const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+              const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+              if (across > 1 && down > 3) found.push(one.textContent + ' on ' + other.textContent);
+            });
+          });
+          return found; })"""
+    )
+    assert faults == []
+
+
+def test_the_letters_of_a_plot_can_be_read_on_a_phone(opened: Any) -> None:
+    page = opened(width=390)
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('svg')].map(svg =>
+          13 * svg.getBoundingClientRect().width / svg.viewBox.baseVal.width)"""
+    )
+    assert len(sizes) == 4
+    assert min(sizes) > 8.4  # pixels
+
+
+def test_dark_is_dark_and_paper_is_white_and_without_the_menu(opened: Any) -> None:
+    page = opened(scheme="dark")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(colour) == "rgb(20, 23, 26)"
+    page.emulate_media(media="print")
+    assert page.evaluate(colour) == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["everything", "attacked"])
+@pytest.mark.parametrize("unfolded", [False, True])
+def test_axe_finds_nothing_serious(opened: Any, name: str, scheme: str, unfolded: bool) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="no axe here: nox -s browser installs it"
+    )
+    page = opened(name, scheme=scheme)
+    if unfolded:
+        open_all(page)
+    response = axe.Axe().run(page).response
+    assert len(response["passes"]) > 15  # it did look
+    serious = [
+        f"{each['id']}: {each['nodes'][0]['html'][:200]} {each['nodes'][0]['failureSummary']}"
+        for each in response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    assert serious == []

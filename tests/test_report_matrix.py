@@ -1,0 +1,222 @@
+"""The compatibility table as the page shows it: nothing said twice, nothing lost."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import unescape
+
+import constructed_report
+import pytest
+
+from metalassay.report import html, matrix
+from metalassay.report.rows import Cell, CompatTable, Evidence, Report, Table
+
+
+def page(report: Report) -> str:
+    return html.render(report)
+
+
+def prose(markup: str) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", markup)))
+
+
+def opened(markup: str, anchor: str) -> str:
+    """Return the text of the cell with this id."""
+    return prose(markup.partition(f'id="{anchor}"')[2].partition("</td>")[0])
+
+
+def with_cell(row: int, column: int, cell: Cell, *, sets: int, bugs: int) -> CompatTable:
+    table: CompatTable = constructed_report.compat(sets=sets, bugs=bugs)
+    cells = list(table.rows[row].cells)
+    cells[column] = cell
+    rows = list(table.rows)
+    rows[row] = replace(rows[row], cells=tuple(cells))
+    return replace(table, rows=tuple(rows))
+
+
+@pytest.mark.slow
+def test_seventy_sets_and_seventy_five_bugs_stay_below_two_megabytes() -> None:
+    report = constructed_report.everything(sets=70, bugs=75)
+    assert len(page(report).encode()) < 2_000_000
+
+
+def test_a_dozen_sets_are_one_table_with_every_row() -> None:
+    (group,) = matrix.lay_out(constructed_report.compat(sets=12, bugs=12)).groups
+    assert group.columns == tuple(range(12))
+    assert group.rows == tuple(range(12))
+    assert group.left_out == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("edge-transformers-4.56.0", "edge-transformers"),
+        ("accelerate-1.8.0", "accelerate"),
+        ("newest", "newest"),
+        ("1.8.0", "1.8.0"),
+    ],
+)
+def test_a_family_is_the_name_before_the_version(name: str, family: str) -> None:
+    assert matrix.family(name) == family
+
+
+def test_the_first_table_and_those_with_a_red_cell_are_unfolded_and_all_say_what_they_hold() -> (
+    None
+):
+    red = Cell("RED: unexplained", "red", "Nobody knows.")
+    groups = matrix.lay_out(with_cell(2, 6, red, sets=40, bugs=12)).groups
+    assert [group.name for group in groups if group.unfolded] == ["accelerate", "edge-transformers"]
+    assert groups[0].counts.startswith("10 sets: 2 RED, ")
+    assert groups[2].counts.startswith("10 sets: 1 RED, ")
+    markup = page(constructed_report.everything(sets=40))
+    assert markup.count('<details class="group" open>') == 1
+    assert markup.count('<details class="group">') == 3
+
+
+@pytest.mark.parametrize("sets", [13, 40, 70])
+def test_every_set_stands_in_one_table_and_none_is_wider_than_paper(sets: int) -> None:
+    groups = matrix.lay_out(constructed_report.compat(sets=sets, bugs=5)).groups
+    assert sorted(column for group in groups for column in group.columns) == list(range(sets))
+    assert max(len(group.columns) for group in groups) <= 12
+    assert len(groups) < sets / 3
+
+
+def test_sets_of_a_name_of_their_own_share_the_last_table() -> None:
+    table = constructed_report.compat(sets=20, bugs=5)
+    columns = [
+        replace(c, id="guide" if i == 2 else "solo" if i == 7 else c.id)
+        for i, c in enumerate(table.columns)
+    ]
+    groups = matrix.lay_out(replace(table, columns=tuple(columns))).groups
+    assert (groups[-1].name, groups[-1].columns) == ("other sets", (2, 7))
+
+
+def test_a_bug_has_a_row_wherever_one_of_its_cells_has_something_to_say() -> None:
+    table = constructed_report.compat(sets=40, bugs=30)
+    silent = 0
+    for group in matrix.lay_out(table).groups:
+        for index, row in enumerate(table.rows):
+            cells = [row.cells[column] for column in group.columns]
+            tested = any(cell.evidence or cell.tone == "red" for cell in cells)
+            assert not tested or index in group.rows
+        left_out = len(table.rows) - len(group.rows)
+        silent += left_out
+        if left_out:
+            assert group.left_out.startswith(f"{left_out} bug")
+            assert group.left_out.endswith("none of these sets tested it: not in this run.")
+    assert silent
+
+
+def test_a_fact_that_holds_for_all_columns_is_said_once() -> None:
+    table = constructed_report.compat(sets=5, bugs=1)
+    (group,) = matrix.lay_out(table).groups
+    assert group.same == ("torch 2.13.0", "platform Linux x86_64")
+    assert [table.fact_names[fact] for fact in group.facts] == ["accelerate"]
+    markup = page(replace(constructed_report.everything(sets=5, bugs=1), compat=table))
+    assert "In all of these: torch 2.13.0, platform Linux x86_64." in markup
+
+
+def test_a_text_that_many_cells_rest_on_stands_on_the_page_once() -> None:
+    report = constructed_report.everything(sets=70, bugs=12)
+    assert isinstance(report.compat, CompatTable)
+    markup = page(report)
+    printed = {
+        each.text
+        for row in report.compat.rows
+        for cell in row.cells
+        for each in cell.evidence
+        if each.text
+    }
+    assert len(printed) > 30
+    for text in printed:
+        assert unescape(markup).count(f">{text}</pre>") == 1
+
+
+@pytest.mark.parametrize("sets", [8, 40])
+def test_a_red_cell_says_all_that_is_known(sets: int) -> None:
+    report = constructed_report.everything(sets=sets)
+    assert isinstance(report.compat, CompatTable)
+    row, column = report.compat.rows[0], report.compat.columns[0]
+    cell = row.cells[0]
+    assert cell.tone == "red"
+    shown = opened(page(report), "r0-0")
+    for part in (cell.meaning, cell.why, row.where, column.versions, column.command, column.file):
+        assert part in shown
+    for each in cell.evidence:
+        assert each.test in shown
+        assert " ".join(each.text.split()) in shown
+
+
+def test_a_text_of_two_red_cells_stands_in_the_first_and_is_a_link_in_the_second() -> None:
+    text = "E   the very same failure, and a long one\n" * 5
+    run = Evidence("compat/test_a.py::test_b", "stock", "failed", "0.1 s", "", text)
+    red = Cell("RED: unexplained", "red", "Nobody knows.", "", (run,))
+    table = with_cell(2, 1, red, sets=8, bugs=6)
+    rows = list(table.rows)
+    rows[3] = replace(rows[3], cells=(red, *rows[3].cells[1:]))
+    markup = page(replace(constructed_report.everything(), compat=replace(table, rows=tuple(rows))))
+    assert "the very same failure" in opened(markup, "r2-1")
+    assert "the very same failure" not in opened(markup, "r3-0")
+    assert "it printed text" in opened(markup, "r3-0")
+
+
+def test_the_reds_are_listed_first_and_lead_to_their_cells() -> None:
+    markup = page(constructed_report.everything(sets=40))
+    listed = markup.partition('class="reds"')[2].partition("</div>")[0]
+    targets = re.findall(r'href="#([^"]+)"', listed)
+    assert targets == ["r0-0", "r1-4"]
+    for target in targets:
+        assert f'<td class="red" id="{target}">' in markup
+
+
+@pytest.mark.parametrize("sets", [5, 40])
+def test_every_link_within_the_page_leads_to_one_place(sets: int) -> None:
+    markup = page(constructed_report.everything(sets=sets))
+    ids = re.findall(r' id="([^"]+)"', markup)
+    assert len(ids) == len(set(ids))
+    targets = set(re.findall(r'href="#([^"]+)"', markup))
+    assert targets <= set(ids)
+    assert len(targets) > 20
+
+
+def test_a_set_that_cannot_be_installed_is_one_cell_over_all_rows() -> None:
+    markup = page(constructed_report.everything(sets=6, bugs=5))
+    assert markup.count('rowspan="5"') == 1
+    assert "A conflict." in markup.partition('rowspan="5"')[2].partition("</td>")[0]
+
+
+def test_texts_beyond_what_a_page_bears_are_counted_but_never_those_of_a_red_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(matrix, "_LONGEST", 3000)
+    report = constructed_report.everything(sets=40)
+    assert isinstance(report.compat, CompatTable)
+    laid_out = matrix.lay_out(report.compat)
+    assert laid_out.dropped > 5
+    markup = page(report)
+    assert (
+        f"{laid_out.dropped} texts of tests that are not red stand in their files only." in markup
+    )
+    for row, column in laid_out.reds:
+        for each in report.compat.rows[row].cells[column].evidence:
+            assert not each.text or each.text in unescape(markup)
+
+
+def test_numbers_of_a_column_are_padded_to_the_same_digits_before_the_point() -> None:
+    cells = ("2,850 samples/s", "12.3 tokens/s", "-5", "refused: 12", "1,234,567.5")
+    table = Table("c", ("a", "b"), tuple((cell, cell) for cell in cells), (False, True))
+    assert [row[1] for row in html.pads(table)] == ["0,00", "0,000,0", "0,000,0", "", ""]
+    assert {row[0] for row in html.pads(table)} == {""}
+
+
+def test_a_cell_that_differs_where_it_should_not_has_a_sign_and_a_legend() -> None:
+    markup = page(constructed_report.everything())
+    assert "≠ low power" in prose(markup)
+    assert "≠ marks what differs where it should not." in markup
+
+
+def test_a_projected_part_says_so_in_its_title_and_a_measured_one_does_not() -> None:
+    markup = page(constructed_report.everything())
+    tagged = re.findall(r"<h2[^>]*>([^<]*) <span class=\"tag\">([^<]*)</span>", markup)
+    assert tagged == [("Projected: Apple M4 Max", "projected, not measured")]
