@@ -47,21 +47,26 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
     from dataclasses import asdict
 
     from metalassay.training.loop import Progress
-    from metalassay.training.progress import Monitor
     from metalassay.training.run_log import RunLog
 
     with RunLog(tmp_path / "log.jsonl", 0) as log:
         log.add(asdict(Progress(5, 10, 1.25, 0.1, 2.0, None)))
     assert monitor.parse((tmp_path / "log.jsonl").read_bytes(), "r").loss == ((5, 1.25),)
-    import time
 
-    path = tmp_path / "monitor.jsonl"
-    with Monitor(path, 0.01, dict):
-        while not path.exists() or not path.read_bytes():
-            time.sleep(0.01)
-    found = monitor.parse(path.read_bytes(), "m")
-    assert found.load[0][0] == 0
-    assert 0 < found.load[0][2] <= 100
+
+def test_a_monitors_log_with_a_first_line_counts_from_it_also_where_it_was_resumed() -> None:
+    def begin(minute: int) -> dict[str, Any]:
+        return {"schema": "metalassay.monitor/1", "started": f"2026-11-21T13:{minute:02}:00+00:00"}
+
+    def row(t: float, cpu: float) -> dict[str, Any]:
+        return {"t": t, "cpu_percent": cpu, "own_cpu_percent": 1, "memory_free_percent": 50}
+
+    found = monitor.parse(lines(begin(0), row(5, 10), row(10, 20), begin(2), row(5, 30)), "m")
+    assert found.load == ((5, 10, 50), (10, 20, 50), (125, 30, 50))
+    back = monitor.parse(lines(begin(2), row(5, 10), begin(0), row(5, 20)), "m")
+    assert [at for at, _, _ in back.load] == [5, 10]  # a clock that was set back
+    with pytest.raises(FieldError, match=r"line 1.schema: expected metalassay.monitor/1"):
+        monitor.parse(lines({"schema": "metalassay.monitor/2"}), "m")
 
 
 def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:

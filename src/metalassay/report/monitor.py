@@ -1,7 +1,9 @@
 """Logs of training runs as a section: the load of the machine over time, and how the loss fell.
 
-Two kinds of JSON lines are read: a monitor's (``timestamp`` in seconds, ``cpu`` and ``memory_free`` in
-percent, perhaps ``machine_cpu``) and a run's own (``step``, ``loss``); see metalassay.training.
+Two kinds of JSON lines are read. A run's own have ``step`` and ``loss``. A monitor's have ``t`` in
+seconds, ``cpu_percent`` and ``memory_free_percent``, below a first line with the schema's name and
+``started``, which comes again where a run was resumed; older ones have ``timestamp``, ``cpu`` and
+``memory_free``, perhaps ``machine_cpu``, and no first line. See metalassay.training.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from metalassay.fields import Field, FieldError
 from metalassay.report.rows import (
@@ -24,6 +27,7 @@ from metalassay.report.rows import (
 
 MOST_POINTS = 200
 """Of a line; longer logs are averaged, with the least and the most as its bars."""
+SCHEMA = "metalassay.monitor/1"
 _LATEST = 1e12  # seconds since 1970: the year 33658
 
 
@@ -50,6 +54,8 @@ def parse(content: bytes, name: str) -> Log:
         raise FieldError(f"not UTF-8 text (byte {error.start})") from None
     load: list[tuple[float, float, float]] = []
     loss: list[tuple[float, float]] = []
+    first: datetime | None = None
+    offset = 0.0  # of a resumed run, from the start of the log
     for number, line in enumerate(lines, 1):
         try:
             top = Field(json.loads(line), f"line {number}")
@@ -57,7 +63,16 @@ def parse(content: bytes, name: str) -> Log:
             if number == len(lines) and not line.endswith("\n"):
                 break  # the program was killed while it wrote
             raise FieldError(f"line {number}: not JSON") from None
-        if top.find("step").value is None:
+        if top.find("schema").value is not None:
+            started = _started(top)
+            first = first or started
+            apart = (started - first).total_seconds()
+            offset = max(apart, load[-1][0] if load else 0.0)  # a clock may have been set back
+        elif top.find("t").value is not None:
+            at = offset + top.get("t").number(0, _LATEST)
+            cpu_percent = top.get("cpu_percent").number(0, 1000)
+            load.append((at, cpu_percent, top.get("memory_free_percent").number(0, 100)))
+        elif top.find("step").value is None:
             cpu = top.find("machine_cpu")
             cpu = top.get("cpu") if cpu.value is None else cpu
             free = top.get("memory_free").number(0, 100)
@@ -69,8 +84,15 @@ def parse(content: bytes, name: str) -> Log:
     if not load and not loss:
         raise FieldError("no line of a monitor or of a training run")
     load.sort()
-    began = load[0][0] if load else 0.0
+    began = load[0][0] if load and first is None else 0.0
     return Log(name, tuple((at - began, cpu, free) for at, cpu, free in load), tuple(loss))
+
+
+def _started(line: Field) -> datetime:
+    """Return when the run began of which ``line`` is the first; raise ``FieldError`` for another file's."""
+    if line.get("schema").text() != SCHEMA:
+        raise line.get("schema").wrong(SCHEMA)
+    return line.get("started").moment()
 
 
 def section(logs: Sequence[Log]) -> Section | None:
