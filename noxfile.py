@@ -201,7 +201,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Look at the report's page in a real browser; BROWSER_BINARY names another than PATH has."""
-    must_install(session, "-e", ".[browser]", *MATRIX["tests"]["requires"])
+    must_install(session, "-e", ".[browser]")
     required = {"BROWSER_REQUIRED": "1"}  # without it, no browser is a skip
     session.run("pytest", "tests/test_report_browser.py", *session.posargs, env=required)
 

@@ -24,6 +24,7 @@ _WORDS = (
     ("broken", "broken"),
     ("patched", "broken with a patch that works"),
     ("fine", "fine"),
+    ("untested", "not tested"),
 )
 
 
@@ -175,7 +176,7 @@ def _counts(compat: CompatTable, columns: Sequence[int]) -> str:
     """Say what the cells of a group come to, the red ones first."""
     tones = Counter(row.cells[column].tone for row in compat.rows for column in columns)
     said = [f"{tones[tone]} {word}" for tone, word in _WORDS if tones[tone]]
-    return f"{counted(len(columns), 'set')}: {', '.join(said) or 'nothing was tested'}"
+    return f"{counted(len(columns), 'set')}: {', '.join(said) or 'none could be installed'}"
 
 
 def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) -> str:
@@ -189,8 +190,8 @@ def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) 
         if cell.tone == "untested"
     }
     said = f": {'; '.join(sorted(reasons))}" if reasons else ""
-    have = "bug has" if len(missing) == 1 else "bugs have"
-    return f"{len(missing)} {have} no row here, because none of these sets tested it{said}."
+    have, it = ("bug has", "it") if len(missing) == 1 else ("bugs have", "them")
+    return f"{len(missing)} {have} no row here, because none of these sets tested {it}{said}."
 
 
 def _tests(cells: Iterable[Cell]) -> list[str]:
