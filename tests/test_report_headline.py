@@ -54,6 +54,10 @@ def test_many_machines_are_counted_and_not_all_named() -> None:
     machines = [replace(M4, memory_bytes=n * 2**30) for n in (8, 16, 24, 32, 48)]
     first, _, _ = headline([measurement(machine=machine) for machine in machines])
     assert "24 GB) and 2 more." in first
+    assert (
+        "24 GB) and Apple M4 (10-core GPU, 32 GB)."
+        in headline([measurement(machine=machine) for machine in machines[:4]])[0]
+    )
     assert "32 GB" not in first
 
 

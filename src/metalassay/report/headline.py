@@ -64,7 +64,8 @@ def _machines(machines: Iterable[Hardware]) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     """Return "a, b and 2 more"."""
-    shown = list(texts[:_MOST_NAMES])
+    # "and 1 more" would take as much room as its name
+    shown = list(texts if len(texts) == _MOST_NAMES + 1 else texts[:_MOST_NAMES])
     if len(texts) > len(shown):
         shown.append(f"{len(texts) - len(shown)} more")
     *first, last = shown

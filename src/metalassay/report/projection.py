@@ -33,6 +33,9 @@ from metalassay.report.rows import (
 # on MPS (https://github.com/pytorch/pytorch/pull/152199), so shorter calls may take mostly launching,
 # and no figure of a chip bounds that.
 SHORTEST = 0.010
+# Forty such launches; a call whose roofline is shorter is ruled by them, and an end of a hundred million
+# tokens a second, though nothing can pass it, would only mislead.
+SHORTEST_AT_ALL = 0.001
 MOST_ROWS = 200
 _PEAK_ERROR = 1.15  # of a peak that is estimated from cores and clock
 _MEMORY_ERROR = 1.03  # Apple rounds down: 100 GB/s is 102.4
@@ -58,11 +61,14 @@ class Shares:
 
 @dataclass(frozen=True)
 class Projected:
-    """Items a second; ``low`` is None where launching may decide. ``one`` is what was counted."""
+    """Items a second; ``one`` is what was counted.
+
+    ``low`` is None where launching may decide, ``high`` too where it surely does.
+    """
 
     one: Measurement
     low: float | None
-    high: float
+    high: float | None
     bound: str
 
 
@@ -128,7 +134,7 @@ def project(one: Measurement, onto: Chip, low: Shares) -> Projected:
     return Projected(
         one,
         None if slow < SHORTEST else one.items_per_call / slow,
-        one.items_per_call / quick,
+        None if quick < SHORTEST_AT_ALL else one.items_per_call / quick,
         "arithmetic" if quick == by_arithmetic else "memory",
     )
 
@@ -169,7 +175,8 @@ def _lower_end(low: Shares) -> str:
         f"{low.arithmetic:.0%} of the peak for all arithmetic: the lowest shares that PyTorch on MPS "
         f"reached in figures that others published (memory: {low.bandwidth_from}; arithmetic: "
         f"{low.arithmetic_from}). Launching operators is in neither; a call that would take less than "
-        f"{SHORTEST * 1e3:g} ms has no lower end."
+        f"{SHORTEST * 1e3:g} ms has no lower end, and one below {SHORTEST_AT_ALL * 1e3:g} ms by its upper "
+        "end is not projected."
     )
 
 
@@ -218,6 +225,8 @@ def _row(found: Projected) -> tuple[str, ...]:
         f"{significant(one.flop_per_call / 1e9)} GFLOP, at most "
         f"{significant(one.bytes_per_call / 1e6)} MB a call"
     )
+    if found.high is None:
+        return (_label(one), "not projected", "not projected", counts, "launching, most likely")
     return (_label(one), low, f"{significant(found.high)} {one.unit}/s", counts, found.bound)
 
 
@@ -230,7 +239,7 @@ def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
     lines: dict[tuple[str, str, str], dict[Chip, list[Projected]]] = {}
     for one, found in of_chip.items():
         for each in found:
-            if each.low is not None:
+            if each.low is not None and each.high is not None:
                 kind = (each.one.workload, each.one.mode, each.one.unit)
                 lines.setdefault(kind, {}).setdefault(one, []).append(each)
     for (workload, mode, unit), by_chip in lines.items():
@@ -247,7 +256,9 @@ def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
 
 
 def _point(found: Projected) -> Point:
-    low = found.low or found.high
+    assert found.low is not None  # noqa: S101  (the caller has looked)
+    assert found.high is not None  # noqa: S101
+    low = found.low
     text = f"batch {found.one.batch_size}: {significant(low)} to {significant(found.high)}"
     return Point(
         x=found.one.batch_size,
