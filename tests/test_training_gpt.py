@@ -15,9 +15,10 @@ from metalassay import cli, launching
 from metalassay.errors import UserError
 from metalassay.models import tiny_gpt
 from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
-from metalassay.training import generation, gpt, text
+from metalassay.training import gpt, text
 from metalassay.training.__main__ import main
-from metalassay.training.generation import Cache, Sampling, distinct, generate, pick, repetition
+from metalassay.training.decoding import Decoder
+from metalassay.training.generation import Sampling, distinct, generate, pick, repetition
 
 SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=8)
 
@@ -66,9 +67,9 @@ def test_the_cache_gives_the_logits_of_the_whole_model() -> None:
     net, tokens = model(), torch.arange(12)[None] % 50
     with torch.inference_mode():
         whole = net(tokens)[0]
-        cache = Cache(net)
-        found = [generation.logits(net, tokens[:, :5], cache)]
-        found += [generation.logits(net, tokens[:, i : i + 1], cache) for i in range(5, 12)]
+        decoder = Decoder(net)
+        found = [decoder.read(tokens[0, :5].tolist())]
+        found += [decoder.read([token]) for token in tokens[0, 5:].tolist()]
     torch.testing.assert_close(torch.stack(found), whole[4:], rtol=1e-4, atol=1e-4)
 
 

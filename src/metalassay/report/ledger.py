@@ -13,7 +13,7 @@ _SENTENCES = (
     "misleading and depends on version rest on a test that runs anywhere, on arithmetic with the guide's "
     "own numbers, or on a source that was read; a source is no measurement. What needs a Mac is not "
     "decided: nobody has run it on one yet.",
-    "`metalassay claims ID` shows a claim with all its evidence; docs/ledger.md has them all at length.",
+    "The command metalassay claims ID shows a claim with all its evidence; docs/ledger.md has them all.",
 )
 
 

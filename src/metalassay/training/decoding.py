@@ -1,0 +1,126 @@
+"""The next token's logits from a ``TinyGPT``, with what attention has seen kept (a KV cache).
+
+A prompt is read at once, by the model's own modules. After it comes one token at a time, and there a
+small model spends its time on starting operations, not on arithmetic: so that path asks for each weight
+once, works on vectors, and calls as few operations as there are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from metalassay.models.tiny_gpt import Attention, Block, TinyGPT
+
+
+class _Norm(NamedTuple):
+    shape: tuple[int, ...]
+    weight: Tensor
+    bias: Tensor
+    epsilon: float
+
+
+class _Layer(NamedTuple):
+    attention_norm: _Norm
+    qkv: tuple[Tensor, Tensor]
+    mixed: tuple[Tensor, Tensor]
+    mlp_norm: _Norm
+    expand: tuple[Tensor, Tensor]
+    projection: tuple[Tensor, Tensor]
+    kept: Tensor  # keys and values, (2, H, T, d / H)
+
+
+class Decoder:
+    """Reads tokens one after the other; ``length`` says how many, ``context`` how many it can.
+
+    It holds the weights that the model has when it is made. The model has to be in evaluation mode.
+    """
+
+    def __init__(self, model: TinyGPT) -> None:
+        self._model = model
+        self._blocks = [block for block in model.blocks if isinstance(block, Block)]
+        self.context, channels = model.positions.weight.shape
+        self.device = model.positions.weight.device
+        self.length = 0
+        heads = self._blocks[0].attention.heads
+        self._split = (3, heads, channels // heads)
+        shape = (len(self._blocks), 2, heads, self.context, channels // heads)
+        kept = torch.empty(shape, device=self.device)
+        self._layers = [
+            _Layer(
+                _norm(block.attention_norm),
+                _weights(block.attention.qkv),
+                _weights(block.attention.projection),
+                _norm(block.mlp_norm),
+                _weights(block.expand),
+                _weights(block.projection),
+                each,
+            )
+            for block, each in zip(self._blocks, kept, strict=True)
+        ]
+        self._last = _norm(model.norm)
+        self._tokens, self._positions = (
+            model.tokens.weight.detach(),
+            model.positions.weight.detach(),
+        )
+
+    def read(self, tokens: list[int]) -> Tensor:
+        """Return the logits, (V,), after ``tokens``, which come first or are a single one."""
+        with torch.inference_mode():
+            if len(tokens) == 1 and self.length:
+                return self._one(tokens[0])
+            self.length = 0
+            return self._many(torch.tensor([tokens], device=self.device))
+
+    def _many(self, tokens: Tensor) -> Tensor:
+        end = tokens.shape[1]
+        x = self._model.tokens(tokens) + self._positions[:end]  # (1, n, d)
+        for block, layer in zip(self._blocks, self._layers, strict=True):
+            x = x + _attend(block.attention, block.attention_norm(x), layer.kept)
+            hidden = functional.gelu(block.expand(block.mlp_norm(x)), approximate="tanh")
+            x = x + block.projection(hidden)
+        self.length = end
+        return functional.linear(self._model.norm(x[:, -1]), self._tokens)[0]
+
+    def _one(self, token: int) -> Tensor:
+        at, end = self.length, self.length + 1
+        x = self._tokens[token] + self._positions[at]  # (d,)
+        for layer in self._layers:
+            weight, bias = layer.qkv
+            found = torch.addmv(bias, weight, torch.layer_norm(x, *layer.attention_norm))
+            heads = found.view(self._split)  # query, key and value, each (H, d / H)
+            kept = layer.kept
+            kept[:, :, at] = heads[1:]
+            past = kept[:, :, :end]
+            mixed = functional.scaled_dot_product_attention(
+                heads[0, None, :, None], past[:1], past[1:]
+            )  # (1, H, 1, d / H)
+            weight, bias = layer.mixed
+            x = torch.addmv(x + bias, weight, mixed.view(-1))
+            weight, bias = layer.expand
+            hidden = torch.addmv(bias, weight, torch.layer_norm(x, *layer.mlp_norm))
+            weight, bias = layer.projection
+            x = torch.addmv(x + bias, weight, functional.gelu(hidden, approximate="tanh"))
+        self.length = end
+        return torch.mv(self._tokens, torch.layer_norm(x, *self._last))
+
+
+def _attend(attention: Attention, x: Tensor, kept: Tensor) -> Tensor:
+    n, channels = x.shape[1:]
+    heads = attention.qkv(x).view(1, n, 3, attention.heads, channels // attention.heads)
+    q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (1, H, n, d / H)
+    kept[0, :, :n], kept[1, :, :n] = k[0], v[0]
+    mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    out: Tensor = attention.projection(mixed.transpose(1, 2).reshape(1, n, channels))
+    return out
+
+
+def _weights(layer: nn.Linear) -> tuple[Tensor, Tensor]:
+    return layer.weight.detach(), layer.bias.detach()
+
+
+def _norm(layer: nn.LayerNorm) -> _Norm:
+    return _Norm(layer.normalized_shape, layer.weight.detach(), layer.bias.detach(), layer.eps)
