@@ -87,15 +87,23 @@ def readme(text: str) -> str:
     made = report.build(runs.Loaded(tuple(famous), loaded.measurements, ()))
     fresh = filled(text, "compatibility", markdown.compat_table(made))
     fresh = filled(fresh, "boundary", bounds(both_sides))
+    sample = (ROOT / "docs" / "training" / "sample.txt").read_text("utf-8").rstrip()
+    fresh = filled(fresh, "sample", f"```text\n{sample}\n```")
     return filled(fresh, "benchmarks", markdown.benchmark_table(made))
 
 
 def keep() -> None:
-    """Copy the files under reports/ that are results of today's code; what they name is taken out."""
+    """Put the files under reports/ in the place of those that are kept; what they name is taken out."""
     for source in ("compat", "benchmarks"):
-        for path in sorted((ROOT / "reports" / source).rglob("*.json")):
+        found = sorted((ROOT / "reports" / source).rglob("*.json"))
+        if not found:
+            continue
+        for old in (EVIDENCE / source).glob("*.json"):
+            old.unlink()
+        for number, path in enumerate(found, 1):
             stripped = submit.strip(path.read_bytes(), submit.of_this_machine())
-            write_atomically(EVIDENCE / source / path.name, stripped.text)
+            name = path.name if source == "compat" else f"run-{number}.json"
+            write_atomically(EVIDENCE / source / name, stripped.text)
 
 
 def main() -> None:

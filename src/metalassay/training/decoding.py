@@ -80,7 +80,7 @@ class Decoder:
         x = self._model.tokens(tokens) + self._positions[:end]  # (1, n, d)
         for block, layer in zip(self._blocks, self._layers, strict=True):
             x = x + _attend(block.attention, block.attention_norm(x), layer.kept)
-            hidden = functional.gelu(block.expand(block.mlp_norm(x)), approximate="tanh")
+            hidden = functional.gelu(block.expand(block.mlp_norm(x)))
             x = x + block.projection(hidden)
         self.length = end
         return functional.linear(self._model.norm(x[:, -1]), self._tokens)[0]
@@ -103,7 +103,7 @@ class Decoder:
             weight, bias = layer.expand
             hidden = torch.addmv(bias, weight, torch.layer_norm(x, *layer.mlp_norm))
             weight, bias = layer.projection
-            x = torch.addmv(x + bias, weight, functional.gelu(hidden, approximate="tanh"))
+            x = torch.addmv(x + bias, weight, functional.gelu(hidden))
         self.length = end
         return torch.mv(self._tokens, torch.layer_norm(x, *self._last))
 
