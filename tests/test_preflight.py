@@ -227,7 +227,8 @@ def test_loading_data_is_left_out(trace: Any) -> None:
     assert at(trace, "stack") == []
 
 
-def test_recording_changes_no_number() -> None:
+def test_recording_changes_nothing_but_the_last_digit() -> None:
+    """The recorder runs composites by their parts, which may round otherwise than the fused whole."""
     torch = pytest.importorskip("torch")
     from metalassay import workloads
     from metalassay.mps import tracing
@@ -237,7 +238,8 @@ def test_recording_changes_no_number() -> None:
         with recorder:
             return [work.step().item() for _ in range(3)]
 
-    assert losses(tracing.Recorder()) == losses(contextlib.nullcontext())
+    plain = losses(contextlib.nullcontext())
+    assert losses(tracing.Recorder()) == pytest.approx(plain, rel=1e-6)
 
 
 @pytest.mark.slow
