@@ -1,7 +1,8 @@
 """The rule on recorded noise: rarely wrong on the same code, seldom blind to 3 %.
 
-A reduced version of `tools/simulate_rules.py`; the recordings are of real processes on a busy machine
-(tests/data/noise). The seeds are fixed, so the outcome is too.
+A reduced version of `tools/simulate_rules.py`; the recordings are of real processes (tests/data/noise):
+"busy" ones of an overloaded machine that moved them from core to core. The seeds are fixed, so the
+outcome is too.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ def test_the_same_code_is_hardly_ever_called_different(path: Path, clock: str) -
     assert false_alarms(run(path, replay.SAME_CODE, clock)) <= 0.01 * COMPARISONS
 
 
-def test_three_percent_are_seen_within_forty_blocks_of_a_loaded_machine() -> None:
-    (kernel,) = [path for path in NOISE if path.stem == "kernel"]
-    found = run(kernel, replay.MORE_WORK, most=FORTY_BLOCKS)
+@pytest.mark.parametrize("name", ["cnn", "gpt", "kernel"])
+def test_three_percent_are_seen_within_forty_blocks(name: str) -> None:
+    (path,) = [path for path in NOISE if path.stem == name]
+    found = run(path, replay.MORE_WORK, most=FORTY_BLOCKS)
     assert found.words[rule.SLOWER] >= 0.95 * COMPARISONS
 
 
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
-def test_on_an_overloaded_one_they_take_longer_and_never_turn_round(path: Path) -> None:
+def test_on_an_overloaded_machine_they_take_longer_and_never_turn_round(path: Path) -> None:
     found = run(path, replay.MORE_WORK)
     assert found.words[rule.SLOWER] >= 0.9 * COMPARISONS
     assert found.words[rule.FASTER] == 0
@@ -84,7 +86,7 @@ def test_a_recording_says_what_it_is_and_has_every_arm_in_every_palindrome() -> 
             for block in group:
                 kinds = ["A", "B", "a", *(["b"] if found.third else [])]
                 long = 2 * len(kinds)
-                assert len(block) == rule.PALINDROMES * long
+                assert len(block) % (rule.PALINDROMES * long) == 0
                 for start in range(0, len(block), long):
                     arms = [sample.arm for sample in block[start : start + long]]
                     assert arms == arms[::-1]

@@ -158,7 +158,7 @@ def test_no_bytes_break_the_report(contents: list[bytes]) -> None:
 
 
 @pytest.mark.slow
-@settings(quick, max_examples=600)
+@settings(quick, max_examples=150)
 @given(st.lists(edited() | damaged(), min_size=1, max_size=8))
 def test_no_files_break_the_report(contents: list[bytes]) -> None:
     check(contents)

@@ -157,6 +157,7 @@ def peak(path: Path) -> int:
     return most
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     # Both larger than what is kept and shuffled; one eight times the other.
     line = json.dumps({"text": "a" * 3000}) + "\n"

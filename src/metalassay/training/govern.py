@@ -39,6 +39,7 @@ def run(options: Mapping[str, Any]) -> int:
         (options["max_memory"] or 100) / 100,
         say=_say,
         over=lambda: bool(child) and _ended(child[0].pid),
+        own=False,
     )
     with contextlib.ExitStack() as stack:
         if options["monitor"]:

@@ -15,10 +15,13 @@ CHILDREN_EVERY = 1.0  # seconds between looking for new children, which reads th
 
 
 class CpuClock:
-    """Counts CPU seconds of this process, its threads, and its children, living and ended."""
+    """Counts CPU seconds of this process, its threads, and its children, living and ended.
 
-    def __init__(self) -> None:
-        self._me = psutil.Process()
+    Of the children alone if not ``own``.
+    """
+
+    def __init__(self, *, own: bool = True) -> None:
+        self._me, self._own = psutil.Process(), own
         self.ignored: int | None = None  # the number of a child that is none of the program's
         self._children: list[psutil.Process] = []
         self._looked = -float("inf")
@@ -28,7 +31,8 @@ class CpuClock:
     def seconds(self) -> float:
         """Return CPU seconds since the process began; never less than before."""
         ended = os.times()
-        total = time.process_time() + ended.children_user + ended.children_system
+        total = ended.children_user + ended.children_system
+        total += time.process_time() if self._own else 0.0
         for child in self.children():
             try:
                 times = child.cpu_times()
