@@ -1,23 +1,30 @@
 """The transit CNN's step at batch 64 as guide 002's loop has it, and as ours is; and whether they agree.
 
-    metalassay compare tools/cnn_loops.py::guide tools/cnn_loops.py::ours:malloc=tuned --budget 300
-    python tools/cnn_loops.py     the largest difference of the two loss curves, over 100 steps
+    python tools/cnn_loops.py --rounds 6     CPU time of a step, processes in turns
+    python tools/cnn_loops.py                the largest difference of their losses, over 100 steps
 
-The first times both in processes of their own, as ours wants freed memory kept. The guide's loop is
-run in float32 on the CPU, without its half precision and without worker processes (whose work would not
+Each is timed in processes of its own, started as a user starts a program: ours keeps freed memory, and
+where the guide's does not, memory comes and goes each step. (`metalassay compare` lays memory about at
+random, which often stops that: it answers another question here.) The guide's loop is run in float32 on the CPU, without its half precision and without worker processes (whose work would not
 count as the loop's own): batches from a shuffling DataLoader, AdamW, OneCycleLR, clipping.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import itertools
+import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metalassay.allocator import keep_freed_memory
 from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import transit
 from metalassay.training.optimizer import FlatAdamW, OneCycle
@@ -97,7 +104,7 @@ def shuffled(found: transit.Curves) -> Iterator[Batch]:
 
 
 def guide() -> Callable[[], float]:
-    """Make the guide's step, for `metalassay compare`."""
+    """Make the guide's step."""
     return literal(TwoBranchCNN(), forever(curves()), LONG)
 
 
@@ -106,7 +113,48 @@ def ours() -> Callable[[], float]:
     return mended(TwoBranchCNN(), shuffled(curves()), LONG)
 
 
+def timed(name: str) -> float:
+    """Return the CPU seconds of a step, the median of 12 after 4, in this process."""
+    torch.set_num_threads(1)
+    if name == "ours":
+        keep_freed_memory()
+    step, seconds = {"ours": ours, "guide": guide}[name](), []
+    for _ in range(16):
+        began = time.process_time()
+        step()
+        seconds.append(time.process_time() - began)
+    return statistics.median(seconds[4:])
+
+
+def in_turns(rounds: int) -> None:
+    """Start processes in palindromes; print the ratio of each and their median."""
+    ratios = []
+    for number in range(rounds):
+        seconds: dict[str, list[float]] = {"guide": [], "ours": []}
+        for name in ("guide", "ours", "ours", "guide"):
+            command = [sys.executable, __file__, "--time", name]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds[name].append(float(done.stdout))
+        ratios.append(sum(seconds["guide"]) / sum(seconds["ours"]))
+        print(f"round {number + 1}: {ratios[-1]:.2f} x", flush=True)
+    print(f"median {statistics.median(ratios):.2f} x [{min(ratios):.2f}, {max(ratios):.2f}]")
+
+
 def main() -> None:
+    """Time, or compare the losses."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--time", choices=("guide", "ours"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.time:
+        print(timed(options.time))
+    elif options.rounds:
+        in_turns(options.rounds)
+    else:
+        losses()
+
+
+def losses() -> None:
     """Train both from the same weights on the same batches; print how far the losses are apart."""
     torch.manual_seed(0)
     found = curves()
