@@ -177,3 +177,13 @@ def test_real_processes_count_the_pages_they_find() -> None:
     found = compare("bench.py::spin", "bench.py::hoard", budget=0.1).facts
     # Four where the system hands out pages of 2 MiB, two thousand where they have 4 KiB.
     assert found["B"]["page_faults"] > found["A"]["page_faults"] + 3
+
+
+def test_a_worker_that_is_asked_at_once_answers_when_it_is_warm() -> None:
+    with Processes() as processes:
+        worker = processes.start(Arm("A", parse("bench.py::spin"), sys.executable))
+        wall, cpu = worker.sample(2)
+        assert 0 < cpu <= 2 * wall
+        assert worker.facts["step"] > 0
+        with pytest.raises(UserError, match="no data"):
+            processes.start(Arm("B", parse("bench.py::broken"), sys.executable)).finish()

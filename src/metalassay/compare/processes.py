@@ -188,6 +188,7 @@ class _Process:
         self._process = self._handle = None
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        _ = self.facts  # the answer to what it was asked before comes first
         self._send(message)
         return self._receive(seconds)
 
