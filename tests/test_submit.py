@@ -48,7 +48,7 @@ def stripped_evidence(text: str) -> str:
         ("at \\\\server\\share\\x", "at [path]"),
         ("torch @ file:///Users/jane/w.whl", "torch @ [path]"),
         ("~/proj/x.py:3: Error", "[path]:3: Error"),
-        ("--cov=/opt/work/x", "--cov=[path]"),
+        ("--cov=/opt/x/y", "--cov=[path]"),
         ("PATH:/usr/local/bin", "PATH:[path]"),
         ("/private/var/folders/ab/T/x.json", "[path]"),
         ("on JANES-MINI.local now", "on [host name] now"),

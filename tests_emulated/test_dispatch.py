@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  (as everybody calls it)
-from torch.library import Library
+from torch import library as operators
 
 FALLS_BACK = "will fall back to run on the CPU"
 
@@ -42,7 +42,7 @@ def test_a_composite_works_through_the_kernels_of_its_parts() -> None:
 
 
 def test_an_operator_of_another_library_is_refused_as_well() -> None:
-    library = Library("metalassay_test", "DEF")
+    library = operators.Library("metalassay_test", "DEF")
     library.define("twice(Tensor x) -> Tensor")
     library.impl("twice", lambda x: x * 2, "CPU")
     with pytest.raises(NotImplementedError, match="metalassay_test::twice"):
