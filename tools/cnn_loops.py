@@ -3,10 +3,12 @@
     python tools/cnn_loops.py --rounds 6     CPU time of a step, processes in turns
     python tools/cnn_loops.py                the largest difference of their losses, over 100 steps
 
-Each is timed in processes of its own, started as a user starts a program: ours keeps freed memory, and
-where the guide's does not, memory comes and goes each step. (`metalassay compare` lays memory about at
-random, which often stops that: it answers another question here.) The guide's loop is run in float32 on the CPU, without its half precision and without worker processes (whose work would not
-count as the loop's own): batches from a shuffling DataLoader, AdamW, OneCycleLR, clipping.
+Each is timed in processes of its own, started as a user starts a program: ours keeps freed memory,
+and where the guide's does not, memory comes and goes each step; ours has relu and pooling in one.
+(`metalassay compare` lays memory about at random, which often stops that: it answers another
+question here.) The guide's loop is run in float32 on the CPU, without its half precision and
+without worker processes (whose work would not count as the loop's own): batches from a shuffling
+DataLoader, AdamW, OneCycleLR, clipping.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from metalassay.allocator import keep_freed_memory
 from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import transit
 from metalassay.training.optimizer import FlatAdamW, OneCycle
+from metalassay.training.relu_pool import fuse
 from metalassay.workloads import Batch
 
 BATCH, CURVES, STEPS, PEAK, DECAY = 64, 1024, 100, 5e-3, 1e-4
@@ -78,7 +81,8 @@ def literal(
 
 
 def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callable[[], float]:
-    """Return our step."""
+    """Return our step; as `metalassay train` does, it fuses relu and pooling."""
+    fuse(model)
     optimizer, schedule = FlatAdamW(model, DECAY), OneCycle(PEAK, steps, momenta=(0.85, 0.95))
     numbers = itertools.count()
 

@@ -17,6 +17,7 @@ from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import light_curves
 from metalassay.training.light_curves import SEASONS, STARS
 from metalassay.training.loop import Task
+from metalassay.training.relu_pool import fuse
 from metalassay.workloads import Batch
 
 SIZES: Mapping[str, Callable[[], nn.Module]] = {"guide": TwoBranchCNN, "astronet": AstroNet}
@@ -129,7 +130,7 @@ def task(
     """Return what to train; the weights follow from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = SIZES[size]()
+        model = fuse(SIZES[size]())
 
     def evaluate() -> dict[str, float]:
         checked = sets["validation"]
