@@ -99,6 +99,15 @@ def test_a_benchmark_that_fails_is_named(
     assert "Traceback" not in err
 
 
+def test_a_workload_that_does_not_exist_is_said_in_words_with_what_does(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["compare", "nosuch:train", "gpt-tiny:train"]) == 2
+    said, helps = capfd.readouterr().err.splitlines()[-2:]
+    assert said.endswith("nosuch:train:batch=4: unknown 'nosuch'")
+    assert "choose one of transit-cnn, gpt-tiny" in helps
+
+
 def test_an_interpreter_that_is_none_is_named() -> None:
     with (
         Processes() as processes,

@@ -9,16 +9,17 @@ memory lies is part of a build; each build takes turns in palindromes (A B B A).
 median over builds, in brackets the least and the greatest: above 1 ours is faster. One thread, kept on
 one core.
 
-The transit CNN's rival, guide 002's loop as it stands there, wants another allocator's setting than
-ours and so processes of its own: `metalassay compare`, see CONTRIBUTING.
+The transit CNN against guide 002's loop, which wants processes of its own: `tools/cnn_loops.py`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import gc
 import importlib.util
+import io
 import math
 import os
 import statistics
@@ -110,14 +111,16 @@ def nano(module: ModuleType, config: TinyGPTConfig) -> Any:
         dropout=0.0,
         bias=True,
     )
-    return module.GPT(shape)
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells how many parameters it has
+        return module.GPT(shape)
 
 
 def nano_training(module: ModuleType, config: TinyGPTConfig) -> Work:
     """Return a step as nanoGPT's train.py does it."""
     inputs, target = tokens_of(config)
     model = nano(module, config).train()
-    optimizer = model.configure_optimizers(0.01, 1e-3, (0.9, 0.999), "cpu")
+    with contextlib.redirect_stdout(io.StringIO()):
+        optimizer = model.configure_optimizers(0.01, 1e-3, (0.9, 0.999), "cpu")
 
     def step() -> None:
         _, loss = model(inputs, target)

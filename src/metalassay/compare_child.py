@@ -110,6 +110,10 @@ def _answer(wire: socket.socket) -> None:
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything; it is told)
             said = str(error).partition("\n")[0]
             answer = {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
+            if helps := getattr(
+                error, "next_step", None
+            ):  # one of ours, which needs no class's name
+                answer = {"error": getattr(error, "message", said), "next_step": helps}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(json.dumps(answer).encode() + b"\n")
 

@@ -200,7 +200,8 @@ class _Process:
         label = self._arm.label
         answer = _read(self._wire, seconds, f"{label}: its process ended")
         if "error" in answer:
-            raise UserError(f"{label}: {answer['error']}", "run it alone to see why")
+            helps = answer.get("next_step", "run it alone to see why")
+            raise UserError(f"{label}: {answer['error']}", helps)
         return answer
 
 
