@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from metalassay import hardware, maxbatch_record
 from metalassay.cli import main
-from metalassay.report.export import MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
+from metalassay.report.export import BATCH_COLUMNS, MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
 
 DATA = Path(__file__).parent / "data" / "runs"
 M4 = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
@@ -61,6 +62,53 @@ def test_every_measurement_is_a_row_and_so_is_every_verdict(here: Path) -> None:
         ("accelerate-1.8.0", "accelerate-mps-oom", "not tested"),
         ("accelerate-1.9.0", "accelerate-empty-shard", "unexplained"),
     ]
+
+
+def searched(folder: Path, name: str, tries: list[tuple[int, str]], emulated: bool = False) -> None:
+    """Put a search for the largest batch into ``folder``; an empty reason says that it fitted."""
+    found = maxbatch_record.document(
+        workload="transit-cnn",
+        mode="train",
+        device="cpu",
+        dtype="float32",
+        threads=2,
+        malloc="tuned",
+        emulated=emulated,
+        tries=[
+            {"batch": batch, "fits": not why, "peak_rss": 1000 * batch, "why": why}
+            for batch, why in tries
+        ],
+        started="2026-11-21T10:00:00+00:00",
+        seconds=12.5,
+        versions={"torch": "2.13.0"},
+        machine=hardware.from_dict(M4["machine_info"]["hardware"]),
+    )
+    (folder / name).write_text(json.dumps(found), "utf-8")
+
+
+def test_a_search_for_the_largest_batch_is_a_row_in_both(here: Path) -> None:
+    searched(here / "reports", "b1.json", [(64, ""), (128, "=out of memory"), (96, "")])
+    searched(here / "reports", "b2.json", [(256, "")])
+    searched(here / "reports", "b3.json", [(8, "")], emulated=True)
+    assert main(["report", "--csv-max-batch", "b.csv", "--json", "r.json"]) == 0
+    rows = table(here / "b.csv")
+    columns = ("largest", "limit", "why", "peak_bytes", "refused")
+    emulated = "the device was emulated, and its memory is another's"
+    assert [tuple(row[name] for name in columns) for row in rows] == [
+        ("96", "128", "'=out of memory", "96000", ""),
+        ("256", "", "", "256000", ""),
+        ("", "", "", "", emulated),
+    ]
+    assert {(row["chip"], row["workload"], row["threads"], row["torch"]) for row in rows} == {
+        ("Apple M4", "transit-cnn", "2", "2.13.0")
+    }
+    document = json.loads((here / "r.json").read_text("utf-8"))
+    assert [tuple(row[name] for name in columns) for row in document["largest_batches"]] == [
+        (96, 128, "=out of memory", 96000, None),
+        (256, None, None, 256000, None),
+        (None, None, None, None, emulated),
+    ]
+    assert (len(document["measurements"]), len(document["compat"])) == (7, 6)
 
 
 def changed(edit: Callable[[Any], None], document: Any = M4) -> str:
@@ -153,5 +201,5 @@ def test_no_text_is_a_formula_in_a_spreadsheet(text: str, here: Path) -> None:
 
 def test_numbers_stay_numbers_and_columns_are_named_once() -> None:
     assert (harmless(-1.5), harmless(None), harmless("a=b")) == (-1.5, None, "a=b")
-    for columns in (MEASUREMENT_COLUMNS, VERDICT_COLUMNS):
+    for columns in (MEASUREMENT_COLUMNS, VERDICT_COLUMNS, BATCH_COLUMNS):
         assert len(set(columns)) == len(columns)

@@ -58,7 +58,8 @@ def add(commands: Commands) -> None:
     for option, what in (
         ("--csv", "write a row a measurement"),
         ("--csv-compat", "write a row a bug and version set"),
-        ("--json", "write both as JSON"),
+        ("--csv-max-batch", "write a row a search for the largest batch"),
+        ("--json", "write all three as JSON"),
     ):
         parser.add_argument(option, metavar="FILE", help=f"{what}; - is standard output")
     parser.add_argument(
@@ -82,7 +83,7 @@ def _report(options: argparse.Namespace) -> int:
     from metalassay import report, runs
     from metalassay.report import export, projection
 
-    targets = [options.csv, options.csv_compat, options.json]
+    targets = [options.csv, options.csv_compat, options.csv_max_batch, options.json]
     if targets.count("-") > 1:
         raise UserError("two tables cannot share standard output", "name a file for one of them")
     named = [os.path.realpath(each) for each in targets if each not in (None, "-")]
@@ -99,8 +100,7 @@ def _report(options: argparse.Namespace) -> int:
     try:
         with ExitStack() as stack:
             streams = [_stream(stack, target) for target in targets]
-            to_csv, to_compat, to_json = streams
-            exports = export.Exports(stack, to_csv, to_compat, to_json) if any(streams) else None
+            exports = export.Exports(stack, *streams) if any(streams) else None
             loaded = runs.load(options.files or ["reports"], exports.see if exports else None)
             if exports:
                 exports.finish(loaded.warnings)

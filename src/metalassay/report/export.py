@@ -1,4 +1,4 @@
-"""Rows for other programs, as CSV and JSON: one a measurement, one a verdict; written while reading.
+"""Rows for other programs, as CSV and JSON: a measurement, a verdict, a largest batch; written while reading.
 
 Every measurement that was read has a row, older ones too. Where a time is refused, because it is
 impossible or of an emulated device, its row says why and has no throughput.
@@ -16,8 +16,8 @@ from typing import TextIO
 
 from metalassay import __version__, chips
 from metalassay.hardware import Hardware
-from metalassay.records import ROWS, Measurement, VersionSet
-from metalassay.report.benchmarks import Figures, FindChip, figures
+from metalassay.records import ROWS, LargestBatch, Measurement, VersionSet
+from metalassay.report.benchmarks import Figures, figures
 from metalassay.runs import Read
 
 Value = str | float | int | bool | None
@@ -38,6 +38,13 @@ VERDICT_COLUMNS = (
     *("file", "when", "set", *_MACHINE, *_PACKAGES, "bug", "title", "link", "verdict", "why"),
     *("tests", "command"),
 )
+
+BATCH_COLUMNS = (
+    *("file", "when", *_MACHINE, *_PACKAGES, "workload", "mode", "device", "emulated", "dtype"),
+    *("threads", "malloc", "largest", "limit", "why", "peak_bytes", "refused"),
+)
+
+_LATER = ("compat", "largest_batches")
 
 # What a spreadsheet would run as a formula, full-width forms included.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -112,6 +119,29 @@ def verdict_rows(one: VersionSet) -> Iterator[Row]:
         yield {name: row.get(name) for name in VERDICT_COLUMNS}
 
 
+def batch_row(one: LargestBatch) -> Row:
+    """Return a search for the largest batch as a row; both batches in samples.
+
+    ``limit`` is the smallest that did not fit, None where all that were asked for did.
+    """
+    row: Row = {
+        **_about(one.file, one.when.isoformat(), one.machine, one.versions.get),
+        "workload": one.workload,
+        "mode": one.mode,
+        "device": one.device,
+        "emulated": one.emulated,
+        "dtype": one.dtype,
+        "threads": one.threads,
+        "malloc": one.malloc,
+    }
+    if one.emulated:
+        row["refused"] = "the device was emulated, and its memory is another's"
+    else:
+        row |= {"largest": one.largest, "limit": one.limit, "why": one.why or None}
+        row["peak_bytes"] = one.peak_bytes
+    return {name: row.get(name) for name in BATCH_COLUMNS}
+
+
 class Exports:
     """Takes what each file held while it is read, and writes it to the streams there are."""
 
@@ -120,54 +150,66 @@ class Exports:
         stack: ExitStack,
         csv_to: TextIO | None = None,
         compat_to: TextIO | None = None,
+        batches_to: TextIO | None = None,
         json_to: TextIO | None = None,
-        find_chip: FindChip = chips.find,
     ) -> None:
         self._chips: dict[Hardware, chips.Chip | None] = {}
-        self._find_chip = find_chip
-        self._csv = _table(csv_to, MEASUREMENT_COLUMNS) if csv_to else None
-        self._compat = _table(compat_to, VERDICT_COLUMNS) if compat_to else None
+        self._tables = {
+            name: _table(stream, columns)
+            for name, stream, columns in (
+                ("measurements", csv_to, MEASUREMENT_COLUMNS),
+                ("compat", compat_to, VERDICT_COLUMNS),
+                ("largest_batches", batches_to, BATCH_COLUMNS),
+            )
+            if stream
+        }
         self._json = json_to
-        self._first = {"measurements": True, "compat": True}
+        self._begun: set[str] = set()
         if json_to:
             about = {"schema": f"{ROWS}/1", "made_by": f"metalassay {__version__}"}
             json_to.write(f'{json.dumps(about)[:-1]},\n"measurements": [')
-            # Verdicts come after all measurements, so they wait on disk and not in memory.
-            later = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (the stack closes it)
-            self._later = stack.enter_context(later)
+            # The others come after all measurements, so they wait on disk and not in memory.
+            self._members = {"measurements": json_to}
+            for name in _LATER:
+                later = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (the stack closes it)
+                self._members[name] = stack.enter_context(later)
 
     def see(self, read: Read) -> None:
         """Write the rows of one file."""
-        for one in read.measurements:
-            row = measurement_row(one, figures(one, self._chip(one.machine)))
-            if self._csv:
-                self._csv(row)
-            if self._json:
-                self._member("measurements", self._json, row)
-        if read.compat is None or not (self._compat or self._json):
-            return
-        for row in verdict_rows(read.compat):
-            if self._compat:
-                self._compat(row)
-            if self._json:
-                self._member("compat", self._later, row)
+        if self._wants("measurements"):
+            for one in read.measurements:
+                row = measurement_row(one, figures(one, self._chip(one.machine)))
+                self._write("measurements", row)
+        if read.compat is not None and self._wants("compat"):
+            for row in verdict_rows(read.compat):
+                self._write("compat", row)
+        if read.batch is not None and self._wants("largest_batches"):
+            self._write("largest_batches", batch_row(read.batch))
 
     def finish(self, warnings: Iterable[str]) -> None:
         """End the JSON; ``warnings`` name the files that are not in it."""
         if self._json is None:
             return
-        self._json.write('\n],\n"compat": [')
-        self._later.seek(0)
-        shutil.copyfileobj(self._later, self._json)
+        for name in _LATER:
+            self._json.write(f'\n],\n"{name}": [')
+            self._members[name].seek(0)
+            shutil.copyfileobj(self._members[name], self._json)
         self._json.write(f'\n],\n"warnings": {json.dumps(list(warnings), indent=0)}\n}}\n')
 
-    def _member(self, name: str, stream: TextIO, row: Row) -> None:
-        stream.write(("" if self._first[name] else ",") + "\n" + json.dumps(row, allow_nan=False))
-        self._first[name] = False
+    def _wants(self, name: str) -> bool:
+        return self._json is not None or name in self._tables
+
+    def _write(self, name: str, row: Row) -> None:
+        if name in self._tables:
+            self._tables[name](row)
+        if self._json is not None:
+            comma = "," if name in self._begun else ""
+            self._members[name].write(f"{comma}\n{json.dumps(row, allow_nan=False)}")
+            self._begun.add(name)
 
     def _chip(self, machine: Hardware) -> chips.Chip | None:
         if machine not in self._chips:
-            self._chips[machine] = self._find_chip(machine)
+            self._chips[machine] = chips.find(machine)
         return self._chips[machine]
 
 
