@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,25 +16,15 @@ if not {"accelerate", "torch"} <= versions.installed().keys():
 
 # One that is there and cannot be imported is an error, not a skip.
 import accelerate
-from accelerate.data_loader import DataLoaderDispatcher, prepare_data_loader
-from torch.utils.data import DataLoader, IterableDataset
+import accelerate_loading
+from accelerate.data_loader import prepare_data_loader
+from accelerate_loading import Stream
+from torch.utils.data import DataLoader
 
 EMPTY = "accelerate-empty-dispatcher"
 
-unless_it_loops = pytest.mark.skipif(
-    "skip" in DataLoaderDispatcher.__iter__.__code__.co_varnames,
-    reason="this accelerate skips batches in an endless loop; nothing can end it but killing it",
-)
-
-
-class Stream(IterableDataset[int]):
-    """A stream of so many rows."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.rows))
+# Named again to have a type: what stands beside a test has none for mypy.
+unless_it_loops: pytest.MarkDecorator = accelerate_loading.unless_it_loops
 
 
 def by_default(rows: Any) -> Any:
@@ -88,9 +78,7 @@ def test_dispatching_nothing_leaves_the_gradient_state_clean(upstream: str) -> N
     loader = by_default(Stream(0))
     with suppress(ValueError):  # has its own test; here what stays behind counts
         deque(loader, maxlen=0)
-    state: Any = getattr(loader, "gradient_state", None)
-    if not hasattr(state, "active_dataloader"):
-        pytest.skip("the gradient state of this accelerate holds no loaders")
+    state = accelerate_loading.gradient_state(loader)
     assert not state.in_dataloader, "GradientState still holds the empty loader"
     assert state.active_dataloader is None, "GradientState still holds the empty loader"
 

@@ -18,16 +18,10 @@ if not {"accelerate", "torch"} <= versions.installed().keys():
 # One that is there and cannot be imported is an error, not a skip.
 import accelerate
 from accelerate import data_loader
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
+from accelerate_loading import Stream, gradient_state
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 EMPTY = "accelerate-empty-shard"
-
-
-class Nothing(IterableDataset[int]):
-    """A stream that ends before its first row."""
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(())
 
 
 class NoBatches(BatchSampler):
@@ -79,8 +73,8 @@ WAYS: dict[str, Callable[[], Any]] = {
     "no rows": lambda: sharded([], batch_size=2),
     "by Accelerator.prepare": lambda: by_accelerator([]),
     "drop_last and too few rows": lambda: sharded([1, 2, 3], batch_size=4, drop_last=True),
-    "a stream of nothing": lambda: sharded(Nothing(), batch_size=2),
-    "a stream of nothing, unbatched": lambda: sharded(Nothing(), batch_size=None),
+    "a stream of nothing": lambda: sharded(Stream(0), batch_size=2),
+    "a stream of nothing, unbatched": lambda: sharded(Stream(0), batch_size=None),
     "a sampler without batches": lambda: sharded(
         [1, 2], batch_sampler=NoBatches(SequentialSampler([1, 2]), 2, drop_last=False)
     ),
@@ -88,11 +82,11 @@ WAYS: dict[str, Callable[[], Any]] = {
     "skipped to the end": lambda: skipped(2),
     "skipped past the end": lambda: skipped(3),
     "stateful": lambda: stateful([]),
-    "a stateful stream of nothing": lambda: stateful(Nothing()),
+    "a stateful stream of nothing": lambda: stateful(Stream(0)),
 }
 SLOW_WAYS: dict[str, Callable[[], Any]] = {
     "a filter that keeps nothing": filtered,
-    "with a worker": lambda: sharded(Nothing(), batch_size=2, num_workers=1),
+    "with a worker": lambda: sharded(Stream(0), batch_size=2, num_workers=1),
 }
 
 every_way = pytest.mark.parametrize(
@@ -125,15 +119,13 @@ def test_iterating_an_empty_loader_does_not_miss_an_attribute(upstream: str) -> 
         deque(sharded([]), maxlen=0)
 
 
-@pytest.mark.parametrize("rows", [[], Nothing()], ids=["no rows", "a stream of nothing"])
+@pytest.mark.parametrize("rows", [[], Stream(0)], ids=["no rows", "a stream of nothing"])
 @pytest.mark.bug(EMPTY, symptom="leaked-state")
 def test_an_empty_loader_leaves_the_gradient_state_clean(upstream: str, rows: Any) -> None:
     loader = sharded(rows)
     with suppress(UnboundLocalError):  # the crash has its own test; here what stays behind counts
         deque(loader, maxlen=0)
-    state: Any = getattr(loader, "gradient_state", None)
-    if not hasattr(state, "active_dataloader"):
-        pytest.skip("the gradient state of this accelerate holds no loaders")
+    state = gradient_state(loader)
     assert not state.in_dataloader, "GradientState still holds the empty loader"
     assert state.active_dataloader is None, "GradientState still holds the empty loader"
 

@@ -19,7 +19,8 @@ if not {"accelerate", "torch"} <= versions.installed().keys():
 # One that is there and cannot be imported is an error, not a skip.
 import accelerate
 from accelerate import data_loader
-from torch.utils.data import DataLoader, IterableDataset
+from accelerate_loading import Texts, gradient_state
+from torch.utils.data import DataLoader
 
 BREAK = "accelerate-break-keeps-loader"
 BY_LENGTH = "accelerate-batch-sampler-without-batch-size"
@@ -76,23 +77,14 @@ def test_a_loader_that_was_broken_off_is_freed(upstream: str) -> None:
 
 @pytest.mark.bug(BREAK, symptom="inside")
 def test_the_gradient_state_leaves_a_loader_that_was_broken_off(upstream: str) -> None:
-    state: Any = getattr(broken_off(), "gradient_state", None)
+    state = gradient_state(broken_off())
     gc.collect()
-    if not hasattr(state, "in_dataloader"):
-        pytest.skip("the gradient state of this accelerate holds no loaders")
     assert not state.in_dataloader, "GradientState is still inside the loader"
-
-
-class Texts(IterableDataset[dict[str, Any]]):
-    """Two rows with a column that is no tensor."""
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter([{"x": 1.0, "text": "a"}, {"x": 2.0, "text": "b"}])
 
 
 @pytest.mark.bug(DISPATCH, symptom="one-process")
 def test_a_stream_with_a_text_column_is_dispatched(upstream: str) -> None:
-    texts = [batch["text"] for batch in prepared(Texts(), batch_size=2)]
+    texts = [batch["text"] for batch in prepared(Texts(2), batch_size=2)]
     if texts == [[]]:
         pytest.skip("the text is lost in silence, which has its own test")
     assert texts == [["a", "b"]]
@@ -101,7 +93,7 @@ def test_a_stream_with_a_text_column_is_dispatched(upstream: str) -> None:
 @pytest.mark.bug(DISPATCH, symptom="emptied")
 def test_a_text_column_is_not_emptied(upstream: str) -> None:
     with suppress(TypeError):  # has its own test
-        for batch in prepared(Texts(), batch_size=2):
+        for batch in prepared(Texts(2), batch_size=2):
             assert batch["text"], "the text column came out empty"
 
 

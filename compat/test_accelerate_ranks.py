@@ -17,36 +17,19 @@ if not {"accelerate", "torch"} <= versions.installed().keys():
 
 # One that is there and cannot be imported is an error, not a skip.
 import accelerate
+import accelerate_loading
 import torch
-from accelerate.data_loader import DataLoaderDispatcher, prepare_data_loader
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from accelerate.data_loader import prepare_data_loader
+from accelerate_loading import Stream, Texts
+from torch.utils.data import DataLoader, TensorDataset
 
 pytestmark = pytest.mark.slow
 
 TYPO = "accelerate_n_shard_typo"
 """Always on where streams of `datasets` are prepared: 1.8.0's typo has a test of its own."""
 
-unless_it_loops = pytest.mark.skipif(
-    "skip" in DataLoaderDispatcher.__iter__.__code__.co_varnames,
-    reason="this accelerate skips batches in an endless loop; nothing can end it but killing it",
-)
-
-
-class Stream(IterableDataset[int]):
-    """A stream of so many rows."""
-
-    def __init__(self, rows: int) -> None:
-        self.rows = rows
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.rows))
-
-
-class Texts(IterableDataset[dict[str, Any]]):
-    """Four rows with a column that is no tensor."""
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter([{"x": float(row), "text": "abcd"[row]} for row in range(4)])
+# Named again to have a type: what stands beside a test has none for mypy.
+unless_it_loops: pytest.MarkDecorator = accelerate_loading.unless_it_loops
 
 
 def in_group(seconds: float = 30) -> Any:
@@ -96,11 +79,11 @@ def test_dispatching_nothing_to_two_ranks_ends_in_both(upstream: str, rows: Any)
 
 @pytest.mark.bug("accelerate-dispatch-non-tensor", symptom="two-ranks")
 def test_a_text_column_is_dispatched_to_two_ranks(upstream: str) -> None:
-    alone = accelerate.Accelerator(cpu=True).prepare(DataLoader(Texts(), batch_size=2))
+    alone = accelerate.Accelerator(cpu=True).prepare(DataLoader(Texts(4), batch_size=2))
     with suppress(TypeError):  # what one process makes of it has its own tests
         if [batch["text"] for batch in alone] == [[], []]:
             pytest.skip("this accelerate loses the text already in one process")
-    ends = ranks.run(loaded, Texts(), {"dispatch_batches": True}, {"batch_size": 2})
+    ends = ranks.run(loaded, Texts(4), {"dispatch_batches": True}, {"batch_size": 2})
     texts = [[batch["text"] for batch in seen] for seen in ranks.values(ends)]
     assert texts == [[["a", "b"]], [["c", "d"]]]
 

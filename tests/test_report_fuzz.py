@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from constructed_runs import FILES, places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,7 @@ from metalassay import report, runs
 from metalassay.cli import main
 from metalassay.report import card, html, markdown, summary
 
-DATA = Path(__file__).parent / "data" / "runs"
-GOOD = [path.read_bytes() for path in sorted(DATA.glob("constructed_*.json"))]
+GOOD: list[bytes] = [path.read_bytes() for path in FILES]
 DOCUMENTS = [json.loads(content) for content in GOOD]
 ATTACKS = ["<script>alert(1)</script>", "</style><script>x</script>", "\ud800", "\x00\x1b[31m"]
 ATTACKS += ["=1+1", "|`*_[x](javascript:y)", "\u202e", "9" * 5000, "W" * 5000, "", " \n\t"]
@@ -52,20 +52,7 @@ def anything() -> st.SearchStrategy[Any]:
     )
 
 
-def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path to every value of a document."""
-    members: Any = ()
-    if isinstance(value, dict):
-        members = value.items()
-    elif isinstance(value, list):
-        members = enumerate(value)
-    found = []
-    for key, member in members:
-        found += [(*path, key), *places(member, (*path, key))]
-    return found
-
-
-PLACES = [(number, path) for number, each in enumerate(DOCUMENTS) for path in places(each)]
+PLACES = [(number, path) for number, each in enumerate(DOCUMENTS) for path, _ in places(each)]
 
 
 @st.composite
@@ -74,7 +61,7 @@ def edited(draw: st.DrawFn) -> bytes:
     number, _ = draw(st.sampled_from(PLACES))
     document = copy.deepcopy(DOCUMENTS[number])
     for _ in range(draw(st.integers(1, 3))):
-        *path, last = draw(st.sampled_from(places(document)))
+        *path, last = draw(st.sampled_from([path for path, _ in places(document)]))
         at: Any = document
         for key in path:
             at = at[key]
@@ -131,7 +118,7 @@ def check(contents: list[bytes]) -> runs.Loaded:
     assert page.open == []
     assert page.names <= ELEMENTS, page.names - ELEMENTS
     assert not page.handlers
-    markdown.render(made).encode()  # in its blocks of code a tag is text, see test_report_pages
+    markdown.render(made).encode()  # in its blocks of code a tag is text, see test_report_markup
     for text in (summary.render(made), card.render(made)):
         text.encode()
         assert "<script" not in text

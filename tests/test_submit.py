@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from constructed_runs import DATA, places
 
 from metalassay import submit
 from metalassay.cli import main
@@ -17,7 +18,6 @@ from metalassay.cli_submit import issue_url
 from metalassay.fields import FieldError
 from metalassay.records import LargestBatch, Measurement, VersionSet, parse
 
-DATA = Path(__file__).parent / "data" / "runs"
 BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
 NAMES = [("host name", "janes-mini.local"), ("user name", "jdoe"), ("full name", "Jane Q. Doe")]
@@ -104,21 +104,11 @@ def test_the_copy_is_a_result_that_says_the_same() -> None:
     assert [bug.verdict for bug in after.bugs] == ["patched", "not tested"]
 
 
-def places(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path to every text of a document."""
-    members: Any = ()
-    if isinstance(value, dict):
-        members = value.items()
-    elif isinstance(value, list):
-        members = enumerate(value)
-    below = [place for key, member in members for place in places(member, (*path, key))]
-    return [path, *below] if isinstance(value, str) else below
-
-
 @pytest.mark.parametrize("document", [BENCHMARKS, COMPAT], ids=["benchmarks", "compat"])
 def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
     written = 0
-    for *path, last in places(document):
+    texts = [path for path, value in places(document) if isinstance(value, str)]
+    for *path, last in texts:
         copy = json.loads(json.dumps(document))
         at = copy
         for key in path:
