@@ -1,4 +1,4 @@
-"""Relu and pooling in one against torch's own two: every comparison here is of bits, not of nearness."""
+"""Relu and pooling in one against torch's own two: every comparison here is of equality, not of nearness."""
 
 from __future__ import annotations
 
@@ -105,6 +105,7 @@ def test_all_six_pools_of_the_guides_model_are_fused_and_the_weights_keep_their_
         nn.MaxPool1d(2, padding=1),
         nn.MaxPool1d(2, dilation=2),
         nn.MaxPool1d(2, ceil_mode=True),
+        nn.MaxPool1d(2, return_indices=True),
         nn.AvgPool1d(2),
     ],
 )

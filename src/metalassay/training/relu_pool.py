@@ -1,9 +1,10 @@
-"""Relu and pooling by two in one, for training on the CPU: the same bits in a quarter of the time.
+"""Relu and pooling by two in one, for training on the CPU: the same numbers in a quarter of the time.
 
 torch's own max pooling, where a gradient will be asked for, finds the place of each maximum one by one
 and writes it down as 8 bytes: a third of the transit CNN's step. For windows of two, one comparison says
-which of the two it was. The values and the gradients are bit for bit torch's, so the losses are too;
-they would not be with another layout of the convolutions, which adds up in another order.
+which of the two it was. Values and gradients equal torch's exactly where they are finite (a zero may
+have another sign), so the losses do too; they would not with another layout of the convolutions,
+which adds up in another order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-PAIRS = {"kernel_size": 2, "stride": 2, "padding": 0, "dilation": 1, "ceil_mode": False}
+PAIRS = {
+    "kernel_size": 2,
+    "stride": 2,
+    "padding": 0,
+    "dilation": 1,
+    "ceil_mode": False,
+    "return_indices": False,
+}
 
 
 class _ReluMaxPool(torch.autograd.Function):
