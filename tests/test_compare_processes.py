@@ -39,6 +39,10 @@ def hoard():
 def broken():
     raise ValueError("no data\\nsecond line")
 
+def refuses():
+    from metalassay.errors import UserError
+    raise UserError("no such curves", "make some")
+
 def dies():
     os._exit(7)
 """
@@ -99,13 +103,13 @@ def test_a_benchmark_that_fails_is_named(
     assert "Traceback" not in err
 
 
-def test_a_workload_that_does_not_exist_is_said_in_words_with_what_does(
+def test_what_a_child_refuses_is_said_in_its_words_and_with_what_helps(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["compare", "nosuch:train", "gpt-tiny:train"]) == 2
+    assert main(["compare", "bench.py::spin", "bench.py::refuses"]) == 2
     said, helps = capfd.readouterr().err.splitlines()[-2:]
-    assert said.endswith("nosuch:train:batch=4: unknown 'nosuch'")
-    assert "choose one of transit-cnn, gpt-tiny" in helps
+    assert said.endswith("bench.py::refuses: no such curves")
+    assert helps.strip() == "next: make some"
 
 
 def test_an_interpreter_that_is_none_is_named() -> None:

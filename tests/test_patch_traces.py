@@ -30,8 +30,10 @@ from metalassay.patches import accelerate_empty_epoch as epoch
 from metalassay.patches import accelerate_empty_shard as shard
 from metalassay.patches.layers import layer
 
-# torchdata's own
-pytestmark = pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:'set_vital' is deprecated"),  # torchdata's own
+]
 
 CASES, STATEFUL_CASES = 1000, 150
 

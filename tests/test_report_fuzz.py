@@ -128,7 +128,7 @@ def check(contents: list[bytes]) -> runs.Loaded:
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-quick = settings(deadline=None, max_examples=40, suppress_health_check=QUIET)
+quick = settings(deadline=None, max_examples=15, suppress_health_check=QUIET)
 
 
 @quick

@@ -108,7 +108,7 @@ def test_escaped_text_is_one_line_without_a_bare_pipe_or_tag(text: str) -> None:
     assert "<" not in escaped
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @example("\n```\n<b>\n```\n")
 @given(st.text(alphabet="a`\n |<"))
 def test_evidence_cannot_leave_its_fence(text: str) -> None:
@@ -121,7 +121,7 @@ def test_evidence_cannot_leave_its_fence(text: str) -> None:
 TEXT = st.text(st.characters(codec=None), min_size=1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.dictionaries(TEXT, TEXT | st.integers() | st.floats() | st.none(), max_size=3), TEXT)
 def test_whatever_can_be_loaded_can_be_rendered_and_encoded(
     values: dict[str, object], text: str
