@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from metalassay.training import machine_load
+from metalassay.training import machine_load, progress
 from metalassay.training.loop import Progress
 from metalassay.training.machine_load import CpuClock
 from metalassay.training.progress import Display, line_of
@@ -56,10 +56,46 @@ def test_the_bar_shows_loss_speed_cpu_memory_and_what_is_left(
 
 
 def test_a_speed_held_back_is_not_called_one() -> None:
-    assert "123 curves/s" in line_of(AT, "curves", 0.5, 0.25)
-    assert line_of(Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25) == (
-        "loss 1.0000, governed, CPU 50%, memory 75%"
+    assert "123 curves/s" in line_of(AT, "curves", 0.5, 0.25, 0, 1, None)
+    assert line_of(Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25, 61, 3601, None) == (
+        "1/2 [1:01<1:00:01] loss 1.0000, governed, CPU 50%, memory 75%"
     )
+
+
+LONG = Progress(12000, 12000, 10.5, 1e-3, 1.0, 123456.7)
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (
+            117,
+            f"100%|{33 * '#'}| 12000/12000 [0:59<0:00] loss 10.5000, 123,457 tokens/s,"
+            " CPU 100%, memory 71%",
+        ),
+        (75, "12000/12000 [0:59<0:00] loss 10.5000, 123,457 tokens/s, CPU 100%, mem 71%"),
+        (57, "12000/12000 loss 10.5000 0:00 left 123k/s CPU 100%"),
+        (40, "12000/12000 loss 10.5000 0:00 left"),
+        (7, "12000/1"),
+    ],
+)
+def test_a_narrow_terminal_gets_shorter_words_and_then_fewer_figures(
+    width: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_block", lambda: "#")
+    assert line_of(LONG, "tokens", 1.0, 0.29, 59, 0, width) == line
+
+
+@pytest.mark.parametrize("at", [AT, LONG])
+@pytest.mark.parametrize("left", [None, 0.4, 86400.0])
+def test_no_line_is_wider_than_its_terminal_and_80_columns_show_everything(
+    at: Progress, left: float | None
+) -> None:
+    for width in range(1, 200):
+        line = line_of(at, "tokens", 1.0, 0.29, 86400, left, width)
+        assert 0 < len(line) <= width
+        if width >= 77:
+            assert all(each in line for each in ("loss ", "/s", "CPU 100%", "mem", "71%"))
 
 
 def test_json_says_how_long_the_rest_takes(

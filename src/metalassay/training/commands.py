@@ -16,7 +16,7 @@ from metalassay import device
 from metalassay.allocator import keep_freed_memory
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-from metalassay.training import gpt, text, transit
+from metalassay.training import gpt, status_line, text, transit
 from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
 from metalassay.training.governor import Governor
@@ -128,7 +128,7 @@ def _sampling(options: Options) -> Sampling:
 
 
 def _warn(text: str) -> None:
-    print(f"metalassay: {text}", file=sys.stderr, flush=True)
+    status_line.say(f"metalassay: {text}")
 
 
 def _train(
