@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from metalassay.training import machine_load, progress
-from metalassay.training.loop import Progress
+from metalassay.errors import UserError
+from metalassay.training import commands, machine_load, progress
+from metalassay.training.loop import Progress, Recipe
 from metalassay.training.machine_load import CpuClock
 from metalassay.training.progress import Display, line_of
 
@@ -121,3 +125,22 @@ def test_the_share_of_the_machine_is_cpu_time_over_all_cores(
     clock = CpuClock()
     now[0], used[0] = 12.0, 5.0
     assert clock.share() == pytest.approx(0.5)
+    now[0], used[0] = 12.5, 7.02  # counted in hundredths of a second
+    assert clock.share() == 1
+
+
+def test_the_folder_of_a_run_is_made_for_its_log(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "new"
+    options: dict[str, object] = {
+        "progress": "quiet",
+        "max_cpu": None,
+        "max_memory": None,
+        "resume": False,
+    }
+    options |= {"monitor": str(folder / "load.jsonl"), "every": 5.0}
+    task: Any = SimpleNamespace(unit="tokens")
+    with commands._watched(options, task, Recipe(1, 1.0), folder):
+        assert (folder / "load.jsonl").exists()
+    options["monitor"] = str(tmp_path / "other" / "load.jsonl")
+    with pytest.raises(UserError, match="no folder"):
+        commands._watched(options, task, Recipe(1, 1.0), folder).__enter__()

@@ -214,6 +214,8 @@ def _watched(
             )
             stack.enter_context(governor)
         if options["monitor"]:
+            if Path(options["monitor"]).parent == folder:
+                folder.mkdir(parents=True, exist_ok=True)  # it is the run's own, and comes anyway
             watching = Monitor(
                 Path(options["monitor"]),
                 options["every"],
