@@ -250,6 +250,7 @@ def test_a_missing_library_is_named_with_the_extra_that_has_it(
     monkeypatch.delitem(sys.modules, "safetensors.torch", raising=False)
     assert main(options(tmp_path)) == 2
     assert "metalassay[train]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())  # before anything is trained
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import shlex
 import sys
@@ -140,6 +141,7 @@ def _train(
     sample: Callable[[], str] | None = None,
 ) -> int:
     """Run ``task``, checkpoint every ``epoch`` steps, and print or write what came out of it."""
+    importlib.import_module("safetensors.torch")  # missing, it is said now and not after an epoch
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
