@@ -53,7 +53,7 @@ def write(path: Path, rows: int, go_on: bool = False, paused: list[float] | None
 
 
 def test_what_a_monitor_writes_is_read_back(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "cpu.jsonl"
+    path = tmp_path / "cpu.jsonl"
     write(path, 3)
     found = monitor.read(path)
     assert found.machine == hardware.probe()
@@ -93,10 +93,62 @@ def test_a_log_is_not_written_over_but_can_be_gone_on_with(tmp_path: Path) -> No
     assert found.rows[: len(torn.rows)] == torn.rows
 
 
-def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/log", "cannot write .*Not a directory"),
+        ("no/such/log", "there is no folder .*such"),
+        ("folder", "is a folder"),
+    ],
+)
+@pytest.mark.parametrize("go_on", [False, True])
+def test_a_log_that_cannot_be_written_is_an_error_and_nothing_is_made(
+    name: str, said: str, go_on: bool, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write"):
-        write(tmp_path / "file" / "log", 1)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=said), Monitor(tmp_path / name, 1, go_on=go_on):
+        pass
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_what_no_monitor_wrote_is_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("all that I know")
+    with pytest.raises(UserError, match="no monitor's log"):
+        write(tmp_path / "notes", 1, go_on=True)
+    assert (tmp_path / "notes").read_text() == "all that I know"
+
+
+def test_a_first_line_without_room_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(monitor: Monitor, line: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Monitor, "_write", full)
+    with pytest.raises(UserError, match="No space"), Monitor(tmp_path / "log", 1):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf"), 1e12])
+def test_rows_that_never_come_are_refused(seconds: float, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="more than 0 s and at most a day"):
+        Monitor(tmp_path / "log", seconds)
+
+
+def test_children_are_looked_for_at_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    def children(process: psutil.Process, recursive: bool) -> list[psutil.Process]:
+        looks.append(time.monotonic())
+        return []
+
+    monkeypatch.setattr(psutil.Process, "children", children)
+    write(tmp_path / "log", 4)
+    assert len(looks) >= 5  # the first is where the counting begins
 
 
 def test_a_full_disk_ends_the_log_and_not_the_program(

@@ -181,3 +181,28 @@ def test_the_command_reads_logs_and_refuses_what_is_none(
     said = capsys.readouterr().err
     assert "line 1: not JSON" in said
     assert "cannot read" in said
+
+
+def test_logs_alone_are_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.jsonl").write_bytes(lines(step(1, 1.0), step(2, 0.5)))
+    assert main(["report", "-o", "out"]) == 2  # nothing was asked for by name, and nothing is there
+    assert main(["report", "--log", "log.jsonl", "-o", "out"]) == 0
+    said = capsys.readouterr()
+    assert "no result file was read; 1 log of training or of a monitor." in said.out
+    assert "How did the loss fall?" in Path("out/report.html").read_text("utf-8")
+    assert main(["report", "missing", "--log", "log.jsonl", "-o", "out"]) == 2
+    assert "cannot read missing" in capsys.readouterr().err
+
+
+def test_the_default_folder_is_read_beside_a_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.jsonl").write_bytes(lines(step(1, 1.0)))
+    Path("reports").mkdir()
+    Path("reports/bad.json").write_text("{}")
+    assert main(["report", "--log", "log.jsonl"]) == 1
+    assert "warning: reports/bad.json" in capsys.readouterr().err

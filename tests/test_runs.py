@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import recording, runs
+from metalassay import recording, records, runs
 from metalassay.errors import UserError
 from metalassay.hardware import Hardware
 
@@ -124,6 +124,37 @@ def test_a_file_that_is_no_result_costs_one_warning(
     loaded = runs.load([tmp_path])
     assert loaded.warnings == (f"{bad}: {warning}",)
     assert len(loaded.measurements) == 3
+
+
+def test_the_files_of_a_training_are_passed_over_and_garbage_beside_them_is_not(
+    tmp_path: Path,
+) -> None:
+    tokenizer = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}}}
+    for run in ("one", "two"):  # with the same tokenizer
+        for name, document in {
+            "tokenizer.json": tokenizer,
+            "result.json": {"steps": 20, "checkpoint": f"{run}/step-00000020", "loss": 1.5},
+            "step-00000020/state.json": {"schema": "metalassay.checkpoint/1", "step": 20},
+        }.items():
+            (tmp_path / run / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / run / name).write_text(json.dumps(document))
+    for name, text in {
+        "a": '{"steps": 20',
+        "b": '{"steps": true, "checkpoint": "x"}',
+        "c": '{"model": {}}',
+    }.items():
+        (tmp_path / "one" / f"{name}.json").write_text(text)
+    loaded = runs.load([tmp_path])
+    assert [Path(each.split(": ")[0]).name for each in loaded.warnings] == [
+        "a.json",
+        "b.json",
+        "c.json",
+    ]
+
+
+def test_what_a_training_writes_is_known_for_it() -> None:
+    checkpoint = pytest.importorskip("metalassay.training.checkpoint")
+    assert checkpoint.SCHEMA.startswith(f"{records.CHECKPOINT}/")
 
 
 def test_a_file_that_contradicts_itself_is_kept_and_warned_of(tmp_path: Path) -> None:

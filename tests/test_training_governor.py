@@ -182,9 +182,8 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
 
 
 @pytest.mark.slow
-def test_children_count_living_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_load, "CHILDREN_EVERY", 0)
-    clock = CpuClock()
+def test_children_count_living_and_ended() -> None:
+    clock = CpuClock(look=0)
     code = "import time\nwhile time.process_time() < 0.6: pass\nprint(flush=True); input()"
     before = clock.seconds()
     for number in (1, 2):  # the first has ended, and counts, while the second lives

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metalassay import cli, launching
+from metalassay import cli, launching, runs
 from metalassay.errors import UserError
 from metalassay.models import tiny_gpt
 from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
@@ -198,6 +198,8 @@ def test_the_commands_train_generate_and_judge(
     assert all(line["prompt"] == "What is a tide?" for line in said)
     assert lines[-1]["malformed_lines"] == 0
     assert not list(tmp_path.rglob("*.pkl"))
+    assert list(tmp_path.rglob("*.json"))
+    assert not runs.load([folder]).warnings  # `metalassay report` knows a run's files
 
     assert run(monkeypatch, *train) == 2
     assert "--resume" in capsys.readouterr().err

@@ -246,10 +246,11 @@ def test_too_few_curves_are_refused(tmp_path: Path) -> None:
 def test_a_missing_library_is_named_with_the_extra_that_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    text = json.loads(options(tmp_path))
-    assert main(json.dumps({**text, "progress": "bar"})) == 2
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.delitem(sys.modules, "safetensors.torch", raising=False)
+    assert main(options(tmp_path)) == 2
     assert "metalassay[train]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())  # before anything is trained
 
 
 @pytest.mark.slow

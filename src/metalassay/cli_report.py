@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+_DEFAULT = "reports"
+
 
 def add(commands: Commands) -> None:
     """Add the command to the parser."""
@@ -37,6 +39,7 @@ def add(commands: Commands) -> None:
             "  metalassay report --project 'Apple M4 Pro 20c' what a chip might do, labelled so\n"
             "  metalassay report --csv rows.csv               a row a measurement, older ones too\n"
             "  metalassay report --json - | jq .compat        the rows as JSON, and the verdicts\n"
+            "  metalassay report --log RUN/log.jsonl          how a training went, and all else here\n"
             "  metalassay report --summary --card card.svg    for a CI job and for a link\n"
             "\n"
             "In the rows, times that are refused have a reason and no throughput, and verdicts of a\n"
@@ -50,10 +53,10 @@ def add(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="files, folders, patterns (default: reports)"
+        "files", nargs="*", metavar="FILE", help=f"files, folders, patterns (default: {_DEFAULT})"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", default=Path("reports"), help="where to write"
+        "-o", "--output", type=Path, metavar="DIR", default=Path(_DEFAULT), help="where to write"
     )
     for option, what in (
         ("--csv", "write a row a measurement"),
@@ -95,13 +98,16 @@ def _report(options: argparse.Namespace) -> int:
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
     logs = [_log(Path(each)) for each in options.log]
+    files = options.files or [_DEFAULT]
+    if logs and not options.files and not Path(_DEFAULT).exists():
+        files = []  # nobody named it, and the logs alone are a report
     for each in options.project:
         projection.chip(each)  # an unknown one is told before thousands of files are read
     try:
         with ExitStack() as stack:
             streams = [_stream(stack, target) for target in targets]
             exports = export.Exports(stack, *streams) if any(streams) else None
-            loaded = runs.load(options.files or ["reports"], exports.see if exports else None)
+            loaded = runs.load(files, exports.see if exports else None)
             if exports:
                 exports.finish(loaded.warnings)
     except BrokenPipeError:

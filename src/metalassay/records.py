@@ -22,6 +22,7 @@ from metalassay.measurements import Measurement
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
 ROWS = "metalassay.rows"
+CHECKPOINT = "metalassay.checkpoint"
 _SCHEMA_NUMBER = "1"
 
 __all__ = [
@@ -102,6 +103,8 @@ def parse(content: bytes, file: str) -> VersionSet | LargestBatch | tuple[Measur
     schema = schema if isinstance(schema, str) else ""
     if schema.startswith(("metalassay.upstream/", f"{ROWS}/")):
         return ()  # ours, of `nox -s upstream` and `report --json`; nothing in it is a result
+    if _of_a_training(schema, top):
+        return ()  # its log is for --log, and the rest for --resume, evaluate and generate
     if schema.startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
@@ -116,6 +119,16 @@ def parse(content: bytes, file: str) -> VersionSet | LargestBatch | tuple[Measur
             'a pytest-benchmark file of another project (it has no "metalassay" block)'
         )
     raise FieldError("JSON, but neither a metalassay verdict file nor a benchmark run")
+
+
+def _of_a_training(schema: str, top: Mapping[str, object]) -> bool:
+    """Return whether a file is one of those that `metalassay train` leaves beside its log."""
+    if schema.startswith(f"{CHECKPOINT}/"):
+        return True
+    if type(top.get("steps")) is int and isinstance(top.get("checkpoint"), str):
+        return True  # its result.json
+    # Its tokenizer.json; those of the tokenizers library all look so.
+    return isinstance(top.get("added_tokens"), list) and isinstance(top.get("model"), dict)
 
 
 def _json(content: bytes) -> object:

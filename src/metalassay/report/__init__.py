@@ -60,7 +60,7 @@ def build(
         ledger.section(claims.load()),
     )
     return Report(
-        summary_line=_summary(loaded, compat_table),
+        summary_line=_summary(loaded, compat_table, len(logs)),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
         benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
@@ -81,7 +81,7 @@ def build(
     )
 
 
-def _summary(loaded: Loaded, table: CompatTable | None) -> str:
+def _summary(loaded: Loaded, table: CompatTable | None, logs: int) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
         machines = len(in_order(one.machine for one in loaded.measurements))
@@ -89,6 +89,8 @@ def _summary(loaded: Loaded, table: CompatTable | None) -> str:
         parts.append(f"{measurements} of {counted(machines, 'machine')}")
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
+    if logs:
+        parts.append(f"{counted(logs, 'log')} of training or of a monitor")
     if loaded.warnings:
         parts.append(counted(len(loaded.warnings), "warning"))
     return "; ".join(parts) + "."

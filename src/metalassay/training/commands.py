@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import shlex
 import sys
@@ -16,7 +17,7 @@ from metalassay import device
 from metalassay.allocator import keep_freed_memory
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-from metalassay.training import gpt, text, transit
+from metalassay.training import gpt, status_line, text, transit
 from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
 from metalassay.training.governor import Governor
@@ -128,7 +129,7 @@ def _sampling(options: Options) -> Sampling:
 
 
 def _warn(text: str) -> None:
-    print(f"metalassay: {text}", file=sys.stderr, flush=True)
+    status_line.say(f"metalassay: {text}")
 
 
 def _train(
@@ -140,6 +141,7 @@ def _train(
     sample: Callable[[], str] | None = None,
 ) -> int:
     """Run ``task``, checkpoint every ``epoch`` steps, and print or write what came out of it."""
+    importlib.import_module("safetensors.torch")  # missing, it is said now and not after an epoch
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
@@ -214,6 +216,8 @@ def _watched(
             )
             stack.enter_context(governor)
         if options["monitor"]:
+            if Path(options["monitor"]).parent == folder:
+                folder.mkdir(parents=True, exist_ok=True)  # it is the run's own, and comes anyway
             watching = Monitor(
                 Path(options["monitor"]),
                 options["every"],

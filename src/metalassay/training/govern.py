@@ -47,6 +47,7 @@ def run(options: Mapping[str, Any]) -> int:
                 Path(options["monitor"]),
                 options["every"],
                 paused=lambda: governor.state().paused,
+                own=False,
                 say=_say,
             )
             stack.enter_context(watching)

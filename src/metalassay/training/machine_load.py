@@ -17,11 +17,12 @@ CHILDREN_EVERY = 1.0  # seconds between looking for new children, which reads th
 class CpuClock:
     """Counts CPU seconds of this process, its threads, and its children, living and ended.
 
-    Of the children alone if not ``own``.
+    Of the children alone if not ``own``. New children are looked for every ``look`` seconds; a share
+    that is taken more often is charged with all that a child did before it was found.
     """
 
-    def __init__(self, *, own: bool = True) -> None:
-        self._me, self._own = psutil.Process(), own
+    def __init__(self, *, own: bool = True, look: float = CHILDREN_EVERY) -> None:
+        self._me, self._own, self._look = psutil.Process(), own, look
         self.ignored: int | None = None  # the number of a child that is none of the program's
         self._children: list[psutil.Process] = []
         self._looked = -float("inf")
@@ -44,9 +45,9 @@ class CpuClock:
         return self._most
 
     def children(self) -> list[psutil.Process]:
-        """Return the descendants, at most ``CHILDREN_EVERY`` old."""
+        """Return the descendants; the list is at most as old as seconds go between two looks."""
         now = time.monotonic()
-        if now - self._looked >= CHILDREN_EVERY:
+        if now - self._looked >= self._look:
             self._looked = now
             with contextlib.suppress(psutil.Error):  # one vanished; the list before it stays
                 found = self._me.children(recursive=True)
@@ -54,11 +55,15 @@ class CpuClock:
         return self._children
 
     def share(self) -> float:
-        """Return the share of the whole machine's CPU time taken since the last call, 0 to 1."""
+        """Return the share of the whole machine's CPU time taken since the last call, 0 to 1.
+
+        The system counts in hundredths of a second, so that a little more than all can come out: that
+        is all.
+        """
         now = (time.monotonic(), self.seconds())
         wall, used = now[0] - self._before[0], now[1] - self._before[1]
         self._before = now
-        return used / wall / cores() if wall > 0 else 0.0
+        return min(used / wall / cores(), 1.0) if wall > 0 else 0.0
 
 
 def cores() -> int:
