@@ -35,7 +35,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def require_same(was: Mapping[str, Any], now: Mapping[str, Any], made: Path) -> None:
     """Raise ``UserError`` where ``now`` is not what the checkpoint ``made`` was made with.
 
-    It names each value that differs, by its keys and by the option that sets it.
+    It names the values that differ, by their keys and by the option that sets them.
     """
     if config_hash(was) == config_hash(now):
         return
@@ -45,13 +45,13 @@ def require_same(was: Mapping[str, Any], now: Mapping[str, Any], made: Path) -> 
     ]
     if "workload" in differ:  # then nothing else can be compared
         differ = ["workload"]
-    said = "; ".join(
-        f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
-        + (f" ({OPTIONS[key]})" if key in OPTIONS else "")
-        for key in differ
-    )
+    said: dict[str, str] = {}  # one value an option: a file that differs has another size and hash
+    for key in differ:
+        option = OPTIONS.get(key)
+        line = f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
+        said.setdefault(option or key, f"{line} ({option})" if option else line)
     raise UserError(
-        f"{made} was made with another configuration: {said}",
+        f"{made} was made with another configuration: {'; '.join(said.values())}",
         "resume with the same options, or start anew in another --output folder",
     )
 

@@ -53,8 +53,7 @@ class RunLog:
 def _of(line: bytes, step: int) -> bool:
     """Return whether ``line`` is one of a log, and of a step up to ``step``."""
     try:
-        document = json.loads(line.decode())
+        found = json.loads(line.decode()).get("step")  # what ends in } is an object
     except (ValueError, RecursionError):
         return False
-    found = document.get("step") if isinstance(document, dict) else None
     return isinstance(found, int) and found <= step
