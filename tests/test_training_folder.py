@@ -251,6 +251,17 @@ def test_weights_that_are_not_finite_are_in_no_checkpoint(tmp_path: Path) -> Non
     assert not list(tmp_path.glob("step-*"))
 
 
+@pytest.mark.parametrize("rate", [1e36, 1e300, float("inf"), float("nan")])
+def test_a_learning_rate_that_float32_cannot_compute_with_is_refused(
+    tmp_path: Path, rate: float
+) -> None:
+    with pytest.raises(UserError, match="a learning rate of"):
+        train_task(task(), Recipe(1, rate), tmp_path / "a", CPU)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError, match=r"is nan|is inf|not finite"):
+        train_task(task(), Recipe(5, 9e35, momenta=(0.85, 0.95)), tmp_path / "a", CPU)
+
+
 @pytest.mark.slow
 def test_a_learning_rate_far_too_high_is_an_error_and_no_nan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

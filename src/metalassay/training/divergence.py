@@ -10,6 +10,14 @@ from torch import nn
 
 from metalassay.errors import UserError
 
+HIGHEST_RATE = 1e36  # the first updates are of 20 times as much, which a float32 still has to hold
+
+
+def require_usable(rate: float) -> None:
+    """Raise ``UserError`` for a learning rate that float32 cannot compute with."""
+    if not rate < HIGHEST_RATE:
+        raise UserError(f"a learning rate of {rate:g}", "choose a lower --learning-rate, below 1")
+
 
 def lower(rate: float) -> str:
     """Return what to do when training at ``rate`` has diverged."""

@@ -21,7 +21,12 @@ from metalassay.device import set_rng_state
 from metalassay.files import write_atomically
 from metalassay.training import checkpoint
 from metalassay.training.configuration import require_same
-from metalassay.training.divergence import lower, require_finite, require_finite_weights
+from metalassay.training.divergence import (
+    lower,
+    require_finite,
+    require_finite_weights,
+    require_usable,
+)
 from metalassay.training.interrupt import Interrupt
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_folder import RunFolder, opened
@@ -121,6 +126,7 @@ def train(
         require_autocast(device, recipe.dtype)
     if recipe.dtype == "float16":
         require_grad_scaler(device)
+    require_usable(recipe.peak_rate)
     if isinstance(folder, Path):
         with opened(folder, resume, say) as held:
             return train(
