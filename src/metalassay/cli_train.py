@@ -125,7 +125,7 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
     parser.add_argument("--device", choices=("auto", "cpu", "mps", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument("--threads", type=_positive, help="of torch (default: as many as cores)")
-    parser.add_argument("-o", "--output", type=Path, default=output, metavar="DIR")
+    parser.add_argument("-o", "--output", type=_folder, default=output, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--checkpoint-every", type=_positive, metavar="STEPS")
     parser.add_argument("--evaluate-every", type=_positive, metavar="STEPS")
@@ -135,6 +135,12 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
     shown.add_argument("--quiet", dest="progress", action="store_const", const="quiet")
     shown.add_argument("--json", dest="progress", action="store_const", const="json")
     parser.set_defaults(command=lambda options: launching.launch(command, options), progress="bar")
+
+
+def _folder(text: str) -> Path:
+    if not text:  # as a Path it would be the current folder
+        raise argparse.ArgumentTypeError("names no folder")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

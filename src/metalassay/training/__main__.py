@@ -8,6 +8,7 @@ from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM
+from metalassay.training.interrupt import sigterm_as_ctrl_c
 
 
 def main(text: str) -> int:
@@ -39,9 +40,10 @@ def _run(options: dict[str, Any]) -> int:
         from metalassay.training import govern
 
         return govern.run(options)
-    from metalassay.training import commands
+    with sigterm_as_ctrl_c():  # already while torch is loaded
+        from metalassay.training import commands
 
-    return commands.COMMANDS[options["command"]](options)
+        return commands.COMMANDS[options["command"]](options)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Checkpoints that are whole or not there: tensors as safetensors, the rest as JSON, no pickle.
 
 A checkpoint is a folder ``step-00000100`` with ``state.safetensors`` and ``state.json``. It is
-written under another name, reaches the disk, and is then renamed. The JSON holds the digest of the
-tensors, so that a torn one is known for what it is and an older one is used.
+written under another name, reaches the disk, and is then renamed. The JSON holds digests of the
+tensors and of itself, so that a torn one is known for what it is and an older one is used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from torch import Tensor
 
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM
+from metalassay.training.configuration import config_hash
 
 SCHEMA = "metalassay.checkpoint/1"
 KEEP = 2  # the newest, and one to fall back on
 _NAME = re.compile(r"step-(\d{8,})")
+# What ``state`` holds at least; asked of checkpoints from before there was a digest of it.
+_STATE = ("position", "updates", "scaler", "threads", "versions")
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,6 @@ class Checkpoint:
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
-
-
-def config_hash(config: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that change with any value of ``config``."""
-    text = json.dumps(config, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
@@ -61,14 +58,17 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         "tensors_sha256": hashlib.sha256(data).hexdigest(),
         **checkpoint.state,
     }
+    document["state_sha256"] = _digest(document)
     try:
         part.mkdir(parents=True, exist_ok=True)
         # Written here and not by the library, which maps the file: a full disk would be SIGBUS.
         _write(part / "state.safetensors", data)
         _write(part / "state.json", json.dumps(document, indent=1).encode())
         _sync_folder(part)
-        if final.exists():  # of a run that was resumed from an older one; the same step again
-            shutil.rmtree(final)
+        if final.is_dir() and not final.is_symlink():
+            shutil.rmtree(final)  # of a run that was resumed from an older one; the same step again
+        else:
+            final.unlink(missing_ok=True)
         part.rename(final)
         _sync_folder(folder)
     except OSError as error:
@@ -81,36 +81,21 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         ) from error
     finally:  # also on Ctrl+C: leave nothing half-written
         shutil.rmtree(part, ignore_errors=True)
-    for old in _steps(folder)[keep:]:
+    for old in [name for name in _steps(folder) if (folder / name).is_dir()][keep:]:
         shutil.rmtree(folder / old, ignore_errors=True)
     return final
 
 
-def newest(
-    folder: Path, config: Mapping[str, Any] | None = None, say: Callable[[str], None] = print
-) -> Checkpoint | None:
+def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
     """Return the newest whole checkpoint below ``folder``, None where there is none.
 
-    Names to ``say`` each torn one that it passes over. Raises ``UserError`` if the one found was
-    made with another configuration than ``config``: it names what differs.
+    Names to ``say`` each torn one that it passes over.
     """
     for name in _steps(folder):
         try:
-            found = _read(folder / name)
+            return _read(folder / name)
         except (OSError, ValueError, KeyError) as error:
             say(f"passed over {folder / name}, which is not whole: {error}")
-            continue
-        if config is not None and config_hash(found.config) != config_hash(config):
-            keys = sorted(set(config) | set(found.config))
-            differ = [key for key in keys if config.get(key) != found.config.get(key)]
-            said = "; ".join(
-                f"{key} was {found.config.get(key)!r}, is {config.get(key)!r}" for key in differ
-            )
-            raise UserError(
-                f"{folder / name} was made with another configuration: {said}",
-                "resume with the same options, or start anew in another --output folder",
-            )
-        return found
     return None
 
 
@@ -120,6 +105,11 @@ def _read(folder: Path) -> Checkpoint:
     document = json.loads((folder / "state.json").read_text("utf-8"))
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f"state.json is not of the schema {SCHEMA}")
+    written = document.pop("state_sha256", None)
+    if written is None and (missing := [key for key in _STATE if key not in document]):
+        raise ValueError(f"state.json lacks {', '.join(missing)}")
+    if written not in (None, _digest(document)):
+        raise ValueError("state.json is not what was written")
     data = (folder / "state.safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != document.pop("tensors_sha256"):
         raise ValueError("state.safetensors is not what was written")
@@ -127,6 +117,12 @@ def _read(folder: Path) -> Checkpoint:
         raise ValueError("the configuration in state.json is not what was written")
     del document["schema"]
     return Checkpoint(document.pop("step"), document.pop("config"), load(data), document)
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """Return the hash of ``document`` as it comes back from JSON."""
+    text = json.dumps(json.loads(json.dumps(document)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _steps(folder: Path) -> list[str]:

@@ -18,12 +18,14 @@ from metalassay.allocator import keep_freed_memory
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.training import gpt, status_line, text, transit
+from metalassay.training.divergence import lower, require_finite
 from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
 from metalassay.training.governor import Governor
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.monitoring import Monitor
 from metalassay.training.progress import Display
+from metalassay.training.run_folder import RunFolder, opened
 
 STOPPED = 130
 RESULT = "result.json"
@@ -34,11 +36,16 @@ Options = Mapping[str, Any]
 def train_transit(options: Options) -> int:
     """Train the transit classifier and judge it on stars that it has not seen."""
     keep_freed_memory()
+    with _opened(options) as run:
+        return _train_transit(options, run)
+
+
+def _train_transit(options: Options, run: RunFolder) -> int:
     size, seed, batch = options["size"], options["seed"], options["batch_size"]
-    sets = transit.make(seed, options["curves"])
     accumulate = options["accumulate"]
     if batch < accumulate:
         raise UserError(f"a batch of {batch} in {accumulate} parts", "use a smaller --accumulate")
+    sets = transit.make(seed, options["curves"])
     task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
     epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
     recipe = Recipe(
@@ -55,12 +62,17 @@ def train_transit(options: Options) -> int:
         score = transit.scores(task.model, tested)
         return {"test_auc": transit.auc(score, tested.planet.numpy())}
 
-    return _train(task, recipe, options, epoch, judge)
+    return _train(task, recipe, run, options, epoch, judge)
 
 
 def train_gpt(options: Options) -> int:
     """Train the mini GPT and judge it on the test dialogues."""
     keep_freed_memory()
+    with _opened(options) as run:
+        return _train_gpt(options, run)
+
+
+def _train_gpt(options: Options, run: RunFolder) -> int:
     size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
     batch = options["batch_size"] // accumulate
     if batch < 1:
@@ -68,11 +80,8 @@ def train_gpt(options: Options) -> int:
             f"a batch of {options['batch_size']} in {accumulate} parts",
             "use a smaller --accumulate",
         )
-    folder, data = Path(options["output"]), Path(options["data"] or text.TRAINING)
-    test = Path(options["test"] or text.TEST)
-    task, tokenizer, faults = gpt.task(
-        size, folder, data, test, batch, seed, options["strict"], _warn
-    )
+    data, test = Path(options["data"] or text.TRAINING), Path(options["test"] or text.TEST)
+    task, tokenizer, faults = gpt.task(size, run, data, test, batch, seed, options["strict"], _warn)
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
         steps=steps,
@@ -92,7 +101,7 @@ def train_gpt(options: Options) -> int:
     def malformed() -> Mapping[str, float]:
         return {"malformed_lines": faults.count}
 
-    return _train(task, recipe, options, max(steps // 6, 1), malformed, sample)
+    return _train(task, recipe, run, options, max(steps // 6, 1), malformed, sample)
 
 
 def generate(options: Options) -> int:
@@ -124,6 +133,11 @@ def evaluate(options: Options) -> int:
     return 0
 
 
+def _opened(options: Options) -> contextlib.AbstractContextManager[RunFolder]:
+    device.resolve(options["device"])  # before minutes of work for one that is not there
+    return opened(Path(options["output"]), options["resume"], _warn)
+
+
 def _sampling(options: Options) -> Sampling:
     return Sampling(*(options[each] for each in ("temperature", "top_k", "top_p", "seed")))
 
@@ -135,6 +149,7 @@ def _warn(text: str) -> None:
 def _train(
     task: Task,
     recipe: Recipe,
+    run: RunFolder,
     options: Options,
     epoch: int,
     judge: Callable[[], Mapping[str, float]] | None,
@@ -145,12 +160,11 @@ def _train(
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
-    folder = Path(options["output"])
-    with _watched(options, task, recipe, folder) as (display, governor):
+    with _watched(options, task, recipe) as (display, governor):
         parameters = sum(each.numel() for each in task.model.parameters())
         if options["progress"] != "quiet":
             display.say(
-                f"{parameters:,} parameters on {where.type} ({device.name(where)}), in {folder}"
+                f"{parameters:,} parameters on {where.type} ({device.name(where)}), in {run.path}"
             )
 
         def report(progress: Progress) -> None:
@@ -161,9 +175,8 @@ def _train(
         outcome = train(
             task,
             recipe,
-            folder,
+            run,
             where,
-            resume=options["resume"],
             checkpoint_every=options["checkpoint_every"] or epoch,
             evaluate_every=options["evaluate_every"] or epoch,
             report_every=options["report_every"],
@@ -183,15 +196,16 @@ def _train(
     task.model.eval()
     with torch.inference_mode():
         figures = {**outcome.figures, **(judge() if judge else {})}
-    _finish(options, folder, outcome, figures)
+    require_finite(figures, f"after step {outcome.step}", lower(recipe.peak_rate))
+    _finish(options, run.path, outcome, figures)
     return 0
 
 
 def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[str, float]) -> None:
     result = {"steps": outcome.step, "checkpoint": str(outcome.checkpoint), **figures}
-    write_atomically(folder / RESULT, json.dumps(result, indent=1) + "\n")
+    write_atomically(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
     if options["progress"] == "json":
-        print(json.dumps(result), flush=True)
+        print(json.dumps(result, allow_nan=False), flush=True)
     else:
         for name, value in result.items():
             said = f"{value:.4f}" if isinstance(value, float) else value
@@ -200,7 +214,7 @@ def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[s
 
 @contextlib.contextmanager
 def _watched(
-    options: Options, task: Task, recipe: Recipe, folder: Path
+    options: Options, task: Task, recipe: Recipe
 ) -> Iterator[tuple[Display, Governor | None]]:
     """Show progress, write the monitor's log, and hold the program back, as the options say."""
     with contextlib.ExitStack() as stack:

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.files import write_atomically
 from metalassay.models import tiny_gpt
 from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
-from metalassay.training import checkpoint, text
+from metalassay.training import checkpoint, text, tokenizer
+from metalassay.training.divergence import require_finite, require_finite_weights
 from metalassay.training.generation import Sampling, distinct, generate, repetition
 from metalassay.training.loop import Task
 from metalassay.training.packing import TokenStream
+from metalassay.training.run_folder import RunFolder
 from metalassay.training.running import part
 from metalassay.training.text import END, START, Faults
 from metalassay.workloads import Batch
@@ -34,19 +35,8 @@ SIZES: Mapping[str, TinyGPTConfig] = {
 PEAK_RATES = {"tiny": 1e-2, "small": 1e-2, "original": 3e-3}
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
-TOKENIZER = "tokenizer.json"
 MOST_WINDOWS = 512  # of a test file, so that judging takes seconds
 JUDGED_AT_ONCE = 16  # pieces of dialogues
-
-
-def tokenizer_of(folder: Path, data: Path, vocabulary: int, faults: Faults) -> Any:
-    """Return the run's tokenizer; train it on ``data`` and keep it as JSON if there is none."""
-    from tokenizers import Tokenizer
-
-    path = folder / TOKENIZER
-    if not path.exists():
-        write_atomically(path, text.train_tokenizer(data, vocabulary, faults).to_str(pretty=True))
-    return Tokenizer.from_file(str(path))
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -114,15 +104,19 @@ def surprise(model: TinyGPT, dialogues: list[list[int]]) -> tuple[float, int]:
 def judged(model: TinyGPT, tests: Held) -> dict[str, float]:
     """Return the perplexity of a token, and what does not depend on the tokens: bits a byte of text."""
     total, count = surprise(model, tests.dialogues)
+    try:
+        perplexity = math.exp(total / count)
+    except OverflowError:  # above e^709, which a float cannot say
+        perplexity = math.inf
     return {
-        "perplexity": math.exp(total / count),
+        "perplexity": perplexity,
         "bits_per_byte": total / math.log(2) / tests.bytes,
     }
 
 
 def task(
     size: str,
-    folder: Path,
+    run: RunFolder,
     data: Path,
     test: Path,
     batch_size: int,
@@ -132,21 +126,24 @@ def task(
 ) -> tuple[Task, Any, Faults]:
     """Return what to train, the tokenizer, and the count of malformed lines of ``data`` so far.
 
-    The weights follow from ``seed``.
+    The weights follow from ``seed``. A run that goes on keeps its tokenizer, a new one makes its own.
     """
     shape = SIZES[size]
     data_identity = text.identity(data)
     faults = Faults(data, strict, say)
-    tokenizer = tokenizer_of(folder, data, shape.vocabulary, faults)
+    if run.found and run.found.config.get("workload") == "gpt":
+        kept = tokenizer.read(run.path, run.found.config)
+    else:
+        kept = tokenizer.train(data, shape.vocabulary, faults)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = TinyGPT(shape)
 
     def encode(line: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(line).ids
+        ids: list[int] = kept.tokenizer.encode(line).ids
         return ids
 
-    tests = held(test, tokenizer, Faults(test, strict, say), MOST_WINDOWS * shape.context)
+    tests = held(test, kept.tokenizer, Faults(test, strict, say), MOST_WINDOWS * shape.context)
 
     def evaluate() -> dict[str, float]:
         found = judged(model, tests)
@@ -159,26 +156,26 @@ def task(
         "batch_size": batch_size,
         "seed": seed,
         "data": data_identity,
-        "tokenizer": checkpoint.config_hash({"json": tokenizer.to_str()}),
+        "tokenizer": kept.digest,
     }
     source = TokenStream(data, encode, batch_size, shape.context, faults, seed)
-    made = Task(config, model, source, loss, "tokens", batch_size * shape.context, evaluate)
-    return made, tokenizer, faults
+    tokens = batch_size * shape.context
+    made = Task(config, model, source, loss, "tokens", tokens, evaluate, kept.files())
+    return made, kept.tokenizer, faults
 
 
 def load(folder: Path, say: Callable[[str], None]) -> tuple[TinyGPT, Any]:
     """Return the newest whole model in ``folder``, in evaluation mode on the CPU, and its tokenizer.
 
-    Raises ``UserError`` where there is none.
+    Raises ``UserError`` where either is missing or broken.
     """
     found = checkpoint.newest(folder, say=say)
     if found is None or found.config.get("workload") != "gpt":
         raise UserError(f"{folder} holds no mini GPT", f"metalassay train gpt -o {folder}")
     model = TinyGPT(SIZES[found.config["size"]])
     model.load_state_dict(part(found.tensors, "model."))
-    from tokenizers import Tokenizer
-
-    return model.eval(), Tokenizer.from_file(str(folder / TOKENIZER))
+    require_finite_weights(model, found.step, found.config["recipe"]["peak_rate"])
+    return model.eval(), tokenizer.read(folder, found.config).tokenizer
 
 
 def answer(model: TinyGPT, tokenizer: Any, question: str, most: int, sampling: Sampling) -> str:
@@ -199,6 +196,7 @@ def judge(
     some = itertools.islice((line.text for line in text.lines(test) if line.text), samples)
     with torch.inference_mode():
         found = judged(model, tests)
+        require_finite(found, f"on {test}", "train anew with a lower --learning-rate")
         for number, question in enumerate(each.partition(END)[0] for each in some):
             prompt = tokenizer.encode(f"{question}{END} {START}").ids
             each = Sampling(

@@ -8,7 +8,6 @@ killed and resumed on the CPU ends with the same bits as one that was not.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,11 +18,18 @@ import torch
 from torch import Tensor, nn
 
 from metalassay.device import set_rng_state
-from metalassay.errors import UserError
+from metalassay.files import write_atomically
 from metalassay.training import checkpoint
-from metalassay.training.folder_lock import locked
+from metalassay.training.configuration import require_same
+from metalassay.training.divergence import (
+    lower,
+    require_finite,
+    require_finite_weights,
+    require_usable,
+)
 from metalassay.training.interrupt import Interrupt
 from metalassay.training.optimizer import FlatAdamW, OneCycle
+from metalassay.training.run_folder import RunFolder, opened
 from metalassay.training.run_log import LOG, RunLog
 from metalassay.training.running import Running, Source, differences
 from metalassay.workloads import DTYPES, Batch, require_autocast, require_grad_scaler
@@ -34,6 +40,7 @@ class Task:
     """What is trained; ``config`` holds every value that decides the result, all JSON.
 
     ``loss`` takes the model and a batch on the device. ``evaluate`` returns figures by name.
+    ``files``, by name, are what a checkpoint cannot be used without: the first one comes with them.
     """
 
     config: Mapping[str, Any]
@@ -43,6 +50,7 @@ class Task:
     unit: str
     items_per_batch: int
     evaluate: Callable[[], Mapping[str, float]] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ class Outcome:
 def train(
     task: Task,
     recipe: Recipe,
-    folder: Path,
+    folder: Path | RunFolder,
     device: torch.device,
     *,
     resume: bool = False,
@@ -109,47 +117,35 @@ def train(
     ``checkpoint_every`` and ``evaluate_every`` count steps, 0 means at the end alone. ``pace`` is
     called after each step and returns the seconds it has held the program back so far.
     ``folder/log.jsonl`` gets a line for each report. Raises ``UserError`` for a folder that already
-    holds a run unless ``resume``, for a configuration that does not fit it, and for a full disk.
+    holds a run unless ``resume``, for a configuration that does not fit it, for a full disk, and for
+    a loss, a figure or a weight that is not finite: no checkpoint holds one.
+
+    A ``RunFolder`` is one that the caller has opened, with ``resume``, and holds.
     """
     if recipe.dtype != "float32":
         require_autocast(device, recipe.dtype)
     if recipe.dtype == "float16":
         require_grad_scaler(device)
-    with locked(folder):
-        return _train(
-            task,
-            recipe,
-            folder,
-            device,
-            resume,
-            checkpoint_every,
-            evaluate_every,
-            report_every,
-            report,
-            say,
-            pace,
-        )
-
-
-def _train(
-    task: Task,
-    recipe: Recipe,
-    folder: Path,
-    device: torch.device,
-    resume: bool,
-    checkpoint_every: int,
-    evaluate_every: int,
-    report_every: int,
-    report: Callable[[Progress], None],
-    say: Callable[[str], None],
-    pace: Callable[[], float],
-) -> Outcome:
-    config = {**task.config, "recipe": asdict(recipe)}
-    found = checkpoint.newest(folder, config, say) if resume else None
-    if not resume and any(folder.glob("step-*")):
-        raise UserError(
-            f"{folder} already holds a run", "go on with --resume, or choose another --output"
-        )
+    require_usable(recipe.peak_rate)
+    if isinstance(folder, Path):
+        with opened(folder, resume, say) as held:
+            return train(
+                task,
+                recipe,
+                held,
+                device,
+                checkpoint_every=checkpoint_every,
+                evaluate_every=evaluate_every,
+                report_every=report_every,
+                report=report,
+                say=say,
+                pace=pace,
+            )
+    config, found = {**task.config, "recipe": asdict(recipe)}, folder.found
+    last = None  # checkpoint
+    if found:
+        last = folder.path / f"step-{found.step:08d}"
+        require_same(found.config, config, last)
     task.model.to(device).train()
     optimizer = FlatAdamW(task.model, recipe.weight_decay, recipe.betas)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
@@ -160,17 +156,22 @@ def _train(
         say(f"resumed at step {found.step} of {recipe.steps}")
         for line in differences(found):
             say(f"not bit-identical to an uninterrupted run: {line}")
-    elif resume:
-        say(f"nothing to resume in {folder}; starting at step 0")
-    saved = folder / f"step-{found.step:08d}" if found else None
     cycle = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up, momenta=recipe.momenta)
     meter = _Meter(task, recipe, running.step, pace)
     figures: Mapping[str, float] = {}
+    files = {} if found else dict(task.files)
 
     def every(steps: int) -> bool:
         return running.step == recipe.steps or (bool(steps) and running.step % steps == 0)
 
-    with Interrupt() as interrupt, RunLog(folder / LOG, running.step) as log:
+    def save() -> Path:
+        require_finite_weights(task.model, running.step, recipe.peak_rate)
+        while files:
+            name, content = files.popitem()
+            write_atomically(folder.path / name, content)
+        return checkpoint.save(folder.path, running.capture(config))
+
+    with Interrupt() as interrupt, RunLog(folder.path / LOG, running.step) as log:
         while running.step < recipe.steps and interrupt.asked is None:
             optimizer.rate = cycle.rate(running.step)
             momentum = cycle.momentum(running.step)
@@ -183,7 +184,9 @@ def _train(
             saving = every(checkpoint_every) or interrupt.asked is not None
             if every(report_every) or evaluating or saving:
                 loss, speed, seconds = meter.read(running.step)
-                figures = evaluate(task) if evaluating and interrupt.asked is None else {}
+                figures = {}
+                if evaluating and interrupt.asked is None:
+                    figures = _figures(task, recipe, running.step)
                 at = Progress(
                     running.step, recipe.steps, loss, optimizer.rate, seconds, speed, figures
                 )
@@ -191,18 +194,20 @@ def _train(
                 report(at)
                 meter.start(running.step)
             if saving or interrupt.asked is not None:
-                saved = checkpoint.save(folder, running.capture(config))
-        if saved is None or saved.name != f"step-{running.step:08d}":  # asked between two steps
-            saved = checkpoint.save(folder, running.capture(config))
+                last = save()
+        if last is None or last.name != f"step-{running.step:08d}":  # asked between two steps
+            last = save()
         stopped = interrupt.asked if running.step < recipe.steps else None
-    return Outcome(running.step, stopped, saved, figures)
+        if stopped is None and not figures:  # it had been trained to the end before
+            figures = _figures(task, recipe, running.step)
+    return Outcome(running.step, stopped, last, figures)
 
 
 class _Meter:
     """Mean loss and speed since the last report."""
 
     def __init__(self, task: Task, recipe: Recipe, step: int, pace: Callable[[], float]) -> None:
-        self.items = recipe.accumulate * task.items_per_batch
+        self.items, self.rate = recipe.accumulate * task.items_per_batch, recipe.peak_rate
         self.pace = pace
         self.start(step)
 
@@ -212,10 +217,19 @@ class _Meter:
 
     def read(self, step: int) -> tuple[float, float | None, float]:
         """Return the loss, items a second or None if held back, and the seconds since the start."""
-        loss = _mean(self.losses, step)
+        # Read from the device all at once: each reading waits for it.
+        loss = torch.stack(self.losses).mean().item()
+        where = f"in the {len(self.losses)} steps before step {step}"
+        require_finite({"loss": loss}, where, lower(self.rate))
         seconds = time.perf_counter() - self.began
         free = self.pace() == self.held
         return loss, (step - self.step) * self.items / seconds if free else None, seconds
+
+
+def _figures(task: Task, recipe: Recipe, step: int) -> Mapping[str, float]:
+    figures = evaluate(task)
+    require_finite(figures, f"after step {step}", lower(recipe.peak_rate))
+    return figures
 
 
 def evaluate(task: Task) -> Mapping[str, float]:
@@ -252,14 +266,3 @@ def _precision(device: torch.device, dtype: str) -> contextlib.AbstractContextMa
     if dtype == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=DTYPES[dtype])
-
-
-def _mean(losses: list[Tensor], step: int) -> float:
-    """Read the losses from the device, all at once: each reading waits for it."""
-    mean = torch.stack(losses).mean().item()
-    if not math.isfinite(mean):
-        raise UserError(
-            f"the loss is {mean} in the {len(losses)} steps before step {step}",
-            "resume from the last checkpoint with a lower --learning-rate in a new --output folder",
-        )
-    return mean

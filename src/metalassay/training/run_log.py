@@ -5,36 +5,55 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from metalassay.files import write_atomically
+from metalassay.errors import UserError
+from metalassay.files import NO_ROOM, write_atomically
 
 LOG = "log.jsonl"
 
 
 class RunLog:
-    """Appends lines to ``path``; those after ``step``, of a run that was killed later, go."""
+    """Appends lines to ``path``; those after ``step``, of a run that was killed later, go.
+
+    So do lines that are none of ours. A run that reports nothing leaves no file. Raises
+    ``UserError`` where the file cannot be read or written.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            lines = path.read_text("utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("}\n") and _step(line) <= step]
-            write_atomically(path, "".join(kept))
+        self._stream: TextIO | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists():
+                lines = path.read_bytes().splitlines(keepends=True)
+                kept = [line for line in lines if line.endswith(b"}\n") and _of(line, step)]
+                write_atomically(path, b"".join(kept).decode())
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            raise UserError(
+                f"cannot write {path}: {error.strerror}", "move it away, or choose another --output"
+            ) from error
 
     def __enter__(self) -> RunLog:
-        self._stream = self.path.open("a", encoding="utf-8")
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Write ``line``, which holds a "step"."""
-        print(json.dumps(line), file=self._stream, flush=True)
+        if self._stream is None:
+            self._stream = self.path.open("a", encoding="utf-8")
+        print(json.dumps(line, allow_nan=False), file=self._stream, flush=True)
 
 
-def _step(line: str) -> int:
-    step: int = json.loads(line)["step"]
-    return step
+def _of(line: bytes, step: int) -> bool:
+    """Return whether ``line`` is one of a log, and of a step up to ``step``."""
+    try:
+        found = json.loads(line.decode()).get("step")  # what ends in } is an object
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, int) and found <= step
