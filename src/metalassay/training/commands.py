@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def train_transit(options: Options) -> int:
     """Train the transit classifier and judge it on stars that it has not seen."""
     keep_freed_memory()
     size, seed, batch = options["size"], options["seed"], options["batch_size"]
-    sets = transit.make(seed, options["curves"])
+    sets = transit.make(seed, options["curves"], _shown if options["progress"] == "bar" else iter)
     accumulate = options["accumulate"]
     if batch < accumulate:
         raise UserError(f"a batch of {batch} in {accumulate} parts", "use a smaller --accumulate")
@@ -125,6 +125,21 @@ def evaluate(options: Options) -> int:
 
 def _sampling(options: Options) -> Sampling:
     return Sampling(*(options[each] for each in ("temperature", "top_k", "top_p", "seed")))
+
+
+def _shown(chunks: range) -> Iterable[int]:
+    """Show a bar while light curves are made, which takes seconds before the first step."""
+    from tqdm import tqdm
+
+    shown: Iterable[int] = tqdm(
+        chunks,
+        "making light curves",
+        file=sys.stderr,
+        unit="curves",
+        unit_scale=transit.CHUNK,
+        dynamic_ncols=True,
+    )
+    return shown
 
 
 def _warn(text: str) -> None:
