@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import cli_values, conditions, hardware, power, versions
+from metalassay import cli_values, conditions, hardware, power, thread_limit, versions
 from metalassay.errors import UserError
 from metalassay.steady import drift
 
@@ -54,7 +54,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--threads",
-        type=cli_values.count,
+        type=cli_values.whole(1, thread_limit.most()),
         metavar="N",
         help="CPU threads (default: torch's choice)",
     )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_limits, cli_values, launching
+from metalassay import cli_limits, cli_values, launching, thread_limit
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-THREADS_A_CORE = 4  # at most; with some 20,000 the libraries under torch end the process
 MOST_PARTS = 4096  # that are looked through for a number to propose
 
 EXITS = "exit code: 0 done, 2 bad input, 130 stopped by Ctrl+C or SIGTERM with a checkpoint"
@@ -145,12 +143,11 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
 
 def _train(command: str, options: argparse.Namespace) -> int:
     """Hand the training over, after a look at what no option can say alone."""
-    cores = os.cpu_count() or 1
-    most = THREADS_A_CORE * cores
+    most = thread_limit.most()
     if (options.threads or 0) > most:
         raise UserError(
-            f"--threads {options.threads}: at most {most}, {THREADS_A_CORE} times the cores here",
-            f"metalassay {command} --threads {cores}",
+            f"--threads {options.threads}: at most {most}, {thread_limit.A_CORE} times the cores here",
+            f"metalassay {command} --threads {most // thread_limit.A_CORE}",
         )
     batch, parts = options.batch_size, options.accumulate
     if batch % parts:
