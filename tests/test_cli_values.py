@@ -17,7 +17,21 @@ from metalassay.cli_parser import Parser
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
 GENERATE, EVALUATE = ["generate", "run", "Why?"], ["evaluate", "run"]
 COMPARE = ["compare", "a", "b"]
+LAUNCH = launching.launch
 NO_TEXT = "\udce9"
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the commands that would be started: a real one would take the place of pytest."""
+    commands: list[str] = []
+
+    def launch(command: str, options: argparse.Namespace) -> int:
+        commands.append(command)
+        return 0
+
+    monkeypatch.setattr(launching, "launch", launch)
+    return commands
 
 
 @pytest.mark.parametrize(
@@ -138,19 +152,6 @@ def test_bytes_that_are_no_text_are_refused(
     assert "in UTF-8, not '" in capsys.readouterr().err
 
 
-@pytest.fixture
-def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the commands that would be started."""
-    commands: list[str] = []
-
-    def launch(command: str, options: argparse.Namespace) -> int:
-        commands.append(command)
-        return 0
-
-    monkeypatch.setattr(launching, "launch", launch)
-    return commands
-
-
 @pytest.mark.parametrize("command", [TRANSIT, GPT])
 def test_more_threads_than_four_a_core_are_refused(
     command: list[str],
@@ -201,6 +202,7 @@ def test_arguments_longer_than_the_system_takes_are_refused(
     def full(*_: object) -> None:
         raise OSError(errno.E2BIG, "Argument list too long")
 
+    monkeypatch.setattr(launching, "launch", LAUNCH)
     monkeypatch.setattr(os, "execv", full)
     monkeypatch.setattr(os, "name", "posix")
     assert cli.main(["generate", "run", "Why?" * 9]) == 2
