@@ -163,6 +163,7 @@ def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
     assert f"argument {option}: a whole number of at least 1, not '0'" in run.stderr
 
 
+@pytest.mark.slow
 def test_threads_that_would_end_the_process_are_refused(tmp_path: Path) -> None:
     run = pytest_in(tmp_path, "--threads", "100000")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR

@@ -70,9 +70,7 @@ def _parse(raw: bytes) -> tuple[str | None, str | None]:
         return None, f"no {START}...{END}"
     try:
         text.encode()
-    except (
-        UnicodeEncodeError
-    ):  # JSON can write half of a pair; no text has it, no tokenizer takes it
+    except UnicodeEncodeError:  # JSON can write half of a pair, which no tokenizer takes
         return None, "half a surrogate pair in its text"
     return text, None
 
