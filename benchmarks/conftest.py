@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import conditions, hardware, power, versions
+from metalassay import cli_values, conditions, hardware, power, thread_limit, versions
 from metalassay.errors import UserError
 from metalassay.steady import drift
 
@@ -33,13 +33,6 @@ NO_MIN_TIME = "0.000005"
 SAVED = "mode dtype batch_size unit items_per_call parameters threads source_hash"
 
 
-def positive(text: str) -> int:
-    """Read an option that counts something."""
-    if not (text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     if not pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError(
@@ -48,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group = parser.getgroup("metalassay")
     group.addoption(
         "--batch-size",
-        type=positive,
+        type=cli_values.count,
         action="append",
         metavar="N",
         help="samples in a batch; repeatable (default: those in the table of workloads)",
@@ -60,7 +53,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="repeatable; the 16-bit ones by autocast (default: float32)",
     )
     group.addoption(
-        "--threads", type=positive, metavar="N", help="CPU threads (default: torch's choice)"
+        "--threads",
+        type=cli_values.whole(1, thread_limit.most()),
+        metavar="N",
+        help="CPU threads (default: torch's choice)",
     )
     group.addoption(
         "--allow-emulated",
@@ -75,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--processes",
-        type=positive,
+        type=cli_values.count,
         default=1,
         metavar="N",
         help="run it all in N processes, one after the other: what a saved run can say of chance",

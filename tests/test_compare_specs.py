@@ -41,6 +41,7 @@ def test_a_spec_is_read_and_written_back(text: str, spec: Spec) -> None:
         ("transit-cnn:train:batch=0", "batch=0"),
         ("transit-cnn:train:batch=x", "batch=x"),
         ("transit-cnn:train:batch=1,batch=2", "says batch twice"),
+        ("transit-cnn:train:threads=100000", r"threads=100000 \(at most threads=[0-9]+ here\)"),
         ("transit-cnn:train:colour=red", "unknown option 'colour'"),
         ("transit-cnn:train:dtype=int8", "dtype=int8"),
         ("transit-cnn:train:batch=1:x", "not a workload"),

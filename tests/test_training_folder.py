@@ -177,7 +177,7 @@ def test_an_output_without_a_name_is_not_the_current_folder(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, *GPT, "-o", "")
-    assert "--output: names no folder" in capsys.readouterr().err
+    assert "--output: the name of a folder, not ''" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -48,6 +48,7 @@ def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
             assert each.endswith(text.END)
             assert each.count(text.START) == each.count(text.END) == 2
             assert f"{text.END} {text.START}" in each
+            assert text.has_message(each)
         questions[path] = {str(each).partition(text.END)[0] for each in found}
         assert len(questions[path]) == count
         chinese = sum(any("\u4e00" <= letter <= "\u9fff" for letter in str(e)) for e in found)
@@ -165,7 +166,8 @@ def test_the_marks_of_the_format_are_no_text_to_judge_by(tmp_path: Path) -> None
 
 def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
+    jsonl(path, f"{text.START}ab{text.END}")
+    path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         text.train_tokenizer(path, 372, text.Faults(path, True, print))
 
@@ -229,6 +231,27 @@ def test_a_folder_without_a_model_is_an_error(
 ) -> None:
     assert run(monkeypatch, "generate", str(tmp_path), "Why?") == 2
     assert "metalassay train gpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("coldest", [1e-320, 1e-38, 1e-31])
+def test_a_temperature_too_low_for_float32_takes_the_likeliest(coldest: float) -> None:
+    scores, chance = torch.tensor([0.5, 90.0, 89.9]), torch.Generator()
+    assert pick(scores, Sampling(coldest), chance) == 1
+    assert pick(scores * -1, Sampling(coldest), chance) == 0
+
+
+def test_a_top_p_too_low_for_float32_leaves_the_likeliest() -> None:
+    scores = torch.tensor([0.5, 2.0, 1.0])
+    assert pick(scores, Sampling(1.0, top_p=1e-320), torch.Generator()) == 1
+
+
+def test_a_missing_test_file_names_the_option_that_it_came_by(tmp_path: Path) -> None:
+    path = tmp_path / "none.jsonl"
+    faults = text.Faults(path, False, print)
+    with pytest.raises(UserError, match="--test FILE"):
+        gpt.held(path, None, faults, 1)
+    with pytest.raises(UserError, match="--data FILE"):
+        text.train_tokenizer(path, 372, faults)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,17 @@ import torch
 from metalassay.errors import UserError
 from metalassay.training import packing, text
 from metalassay.training.packing import TokenStream
-from metalassay.training.text import Faults
+from metalassay.training.text import END, START, Faults
 
 
 def jsonl(path: Path, *texts: str) -> Path:
-    path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
+    marked = (json.dumps({"text": f"{START}{each}{END}"}) + "\n" for each in texts)
+    path.write_text("".join(marked), "utf-8")
     return path
+
+
+def unmarked(line: str) -> str:
+    return line.removeprefix(START).removesuffix(END)
 
 
 def stream(
@@ -25,7 +30,11 @@ def stream(
 ) -> TokenStream:
     """Return batches of 2 windows of 4 tokens, one a letter."""
     faults = Faults(path, strict, (said if said is not None else []).append)
-    return TokenStream(path, lambda line: [ord(each) - 97 for each in line], 2, 4, faults, seed)
+
+    def encode(line: str) -> list[int]:
+        return [ord(each) - 97 for each in unmarked(line)]
+
+    return TokenStream(path, encode, 2, 4, faults, seed)
 
 
 def letters(rows: torch.Tensor) -> list[str]:
@@ -103,7 +112,7 @@ def test_malformed_lines_are_counted_once_and_named_by_number(
         monkeypatch.setattr(packing, "SHUFFLED", 0)
     path = tmp_path / "a.jsonl"
     path.write_bytes(
-        b'{"text": "abcdefghi"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
+        b'{"text": "<|im_start|>abcdefghi<|im_end|>"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
     )
     said: list[str] = []
     source = stream(path, said=said)
@@ -116,9 +125,44 @@ def test_malformed_lines_are_counted_once_and_named_by_number(
     assert "not UTF-8" in said[3]
 
 
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("a question and its answer", "no <|im_start|>...<|im_end|>"),
+        ("<|im_start|>no end", "no <|im_start|>...<|im_end|>"),
+        ("no start<|im_end|>", "no <|im_start|>...<|im_end|>"),
+        ("<|im_end|>the wrong way round<|im_start|>", "no <|im_start|>...<|im_end|>"),
+        ("<|im_start|> <|im_end|>", "no <|im_start|>...<|im_end|>"),
+        ("<|im_start|>half \ud800 of a pair<|im_end|>", "half a surrogate pair in its text"),
+        ("<|im_start|>a question<|im_end|> <|im_start|>cut", None),
+        ("before <|im_start|>a whole pair: \U0001f30a<|im_end|> after", None),
+    ],
+)
+def test_a_line_holds_a_whole_message_or_is_malformed(
+    tmp_path: Path, said: str, fault: str | None
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": said}) + "\n", "ascii")
+    (line,) = text.lines(path)
+    assert (line.fault, line.text) == (fault, None if fault else said)
+    faults = Faults(path, True, print)
+    if fault:
+        with pytest.raises(UserError, match=r"a\.jsonl, line 1: "):
+            text.train_tokenizer(path, 372, faults)
+    else:
+        text.train_tokenizer(path, 372, faults)
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
+def test_every_seed_that_can_be_typed_shuffles(tmp_path: Path, seed: int) -> None:
+    source = stream(jsonl(tmp_path / "a.jsonl", "abc", "def"), seed=seed)
+    assert source.next().target.shape == (2, 4)
+
+
 def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "ab"}\nnot json\n', "utf-8")
+    jsonl(path, "ab")
+    path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         stream(path, strict=True).next()
 
@@ -142,7 +186,7 @@ def test_a_line_too_long_is_passed_over_in_pieces(
     monkeypatch.setattr(text, "LONGEST_LINE", 64)
     found = list(text.lines(jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
     assert found[0].fault == "longer than 16 MB"
-    assert [found[1].number, found[1].text] == [2, "bcdefgh"]
+    assert [found[1].number, found[1].text] == [2, f"{START}bcdefgh{END}"]
 
 
 def peak(path: Path) -> int:
@@ -160,7 +204,7 @@ def peak(path: Path) -> int:
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     # Both larger than what is kept and shuffled; one eight times the other.
-    line = json.dumps({"text": "a" * 3000}) + "\n"
+    line = json.dumps({"text": f"{START}{'a' * 3000}{END}"}) + "\n"
     files = []
     for count in (800, 6400):
         files.append(tmp_path / f"{count}.jsonl")

@@ -15,6 +15,7 @@ from metalassay.training import commands, machine_load, progress
 from metalassay.training.loop import Progress, Recipe
 from metalassay.training.machine_load import CpuClock
 from metalassay.training.progress import Display, line_of
+from metalassay.training.run_folder import opened
 
 AT = Progress(10, 40, 2.5, 1e-3, 1.0, 123.4, {"validation_loss": 2.25})
 
@@ -129,7 +130,7 @@ def test_the_share_of_the_machine_is_cpu_time_over_all_cores(
     assert clock.share() == 1
 
 
-def test_the_folder_of_a_run_is_made_for_its_log(tmp_path: Path) -> None:
+def test_the_log_of_the_machine_may_lie_in_the_folder_of_a_new_run(tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "new"
     options: dict[str, object] = {
         "progress": "quiet",
@@ -139,8 +140,8 @@ def test_the_folder_of_a_run_is_made_for_its_log(tmp_path: Path) -> None:
     }
     options |= {"monitor": str(folder / "load.jsonl"), "every": 5.0}
     task: Any = SimpleNamespace(unit="tokens")
-    with commands._watched(options, task, Recipe(1, 1.0), folder):
+    with opened(folder, False, print), commands._watched(options, task, Recipe(1, 1.0)):
         assert (folder / "load.jsonl").exists()
     options["monitor"] = str(tmp_path / "other" / "load.jsonl")
     with pytest.raises(UserError, match="no folder"):
-        commands._watched(options, task, Recipe(1, 1.0), folder).__enter__()
+        commands._watched(options, task, Recipe(1, 1.0)).__enter__()

@@ -26,6 +26,7 @@ from metalassay import (
     cli_submit,
     cli_train,
 )
+from metalassay.cli_parser import Parser
 from metalassay.errors import UserError
 
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = Parser(
         prog="metalassay",
         description="What PyTorch, accelerate and transformers really do on Apple silicon.",
         epilog=(

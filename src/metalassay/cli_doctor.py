@@ -12,6 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from metalassay import cli_values
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     doctor.add_argument("--no-probe", action="store_true", help="do not start torch")
     doctor.add_argument(
         "--timeout",
-        type=float,
+        type=cli_values.number(least=0),
         default=60,
         metavar="SECONDS",
         help="how long the probe may take (default: %(default)s)",
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
     if options.yes and not options.apply:
         raise UserError("--yes goes with --apply", "metalassay doctor --apply --yes")
-    if not options.timeout > 0:
+    if not options.timeout:
         raise UserError(
             f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
         )

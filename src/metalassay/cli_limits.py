@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
+
+from metalassay import cli_values
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -12,13 +13,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits, in percent of the whole machine, and a log")
     group.add_argument(
         "--max-cpu",
-        type=_percent,
+        type=cli_values.percent,
         metavar="PERCENT",
         help="of all cores' time, children included; 100 is all cores",
     )
     group.add_argument(
         "--max-memory",
-        type=_percent,
+        type=cli_values.percent,
         metavar="PERCENT",
         help="wait up to 30 s while more is in use, memory is under pressure, or swap is written",
     )
@@ -27,22 +28,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--every",
-        type=_seconds,
+        type=cli_values.positive,
         default=5.0,
         metavar="SECONDS",
         help="between the lines of --monitor (default: 5)",
     )
-
-
-def _percent(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 100")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return value

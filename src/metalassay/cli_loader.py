@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from metalassay.errors import UserError
+from metalassay import cli_values
 
 if TYPE_CHECKING:
     from metalassay.loader import Setting
@@ -27,23 +27,24 @@ def add(commands: Commands) -> None:
         ),
         epilog="exit code: 0 a setting is recommended, 1 none worked, 2 bad input",
     )
-    parser.add_argument("--batch", type=int, default=64, metavar="N", help="default: 64")
     parser.add_argument(
-        "--samples", type=int, default=5000, metavar="N", help="a pass over the data"
+        "--batch", type=cli_values.count, default=64, metavar="N", help="default: 64"
     )
     parser.add_argument(
-        "--epochs", type=int, default=10, metavar="N", help="passes of the real run"
+        "--samples", type=cli_values.count, default=5000, metavar="N", help="a pass over the data"
     )
-    parser.add_argument("--timeout", type=float, default=60, metavar="S", help="for each setting")
+    parser.add_argument(
+        "--epochs", type=cli_values.count, default=10, metavar="N", help="passes of the real run"
+    )
+    parser.add_argument(
+        "--timeout", type=cli_values.positive, default=60, metavar="S", help="for each setting"
+    )
     parser.add_argument("--json", action="store_true", help="print all settings as JSON")
     parser.set_defaults(command=_loader)
 
 
 def _loader(options: argparse.Namespace) -> int:
     from metalassay import loader
-
-    if min(options.batch, options.samples, options.epochs, options.timeout) <= 0:
-        raise UserError("--batch, --samples, --epochs and --timeout start above 0", "raise them")
 
     def each(workers: int) -> Setting:
         found = loader.measure(

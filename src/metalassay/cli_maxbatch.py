@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metalassay import cli_values
+
 if TYPE_CHECKING:
     from metalassay.compare.specs import Spec
     from metalassay.maxbatch import Found, Try
@@ -39,8 +41,12 @@ def add(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("workload", metavar="WORKLOAD", help="as for compare, without batch=")
-    parser.add_argument("--most", type=int, default=2**20, metavar="N", help="where to stop")
-    parser.add_argument("--start", type=int, default=1, metavar="N", help="the first batch to try")
+    parser.add_argument(
+        "--most", type=cli_values.count, default=2**20, metavar="N", help="where to stop"
+    )
+    parser.add_argument(
+        "--start", type=cli_values.count, default=1, metavar="N", help="the first batch to try"
+    )
     parser.add_argument("--json", action="store_true", help="print all tries as JSON")
     parser.add_argument(
         "--save",
@@ -61,7 +67,7 @@ def _max_batch(options: argparse.Namespace) -> int:
     spec = specs.parse(options.workload)
     if spec.kind != "workload":
         raise UserError("max-batch needs one of our workloads", "metalassay max-batch transit-cnn")
-    if options.start < 1 or options.most < options.start:
+    if options.most < options.start:
         raise UserError("--start and --most are out of order", "leave them as they are")
 
     def attempt(batch: int) -> Try:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metalassay import cli_values
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,10 +45,18 @@ def add(commands: Commands) -> None:
         "--torch", metavar="VERSION", help="judge for this torch (default: the one that ran)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=0, metavar="S", help="stop the program after S seconds"
+        "--seconds",
+        type=cli_values.number(least=0),
+        default=0,
+        metavar="S",
+        help="stop the program after S seconds",
     )
     parser.add_argument(
-        "--places", type=int, default=3, metavar="N", help="lines to show an operator (default: 3)"
+        "--places",
+        type=cli_values.count,
+        default=3,
+        metavar="N",
+        help="lines to show an operator (default: 3)",
     )
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep the trace")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="judge a kept trace again")
@@ -59,8 +68,6 @@ def _preflight(options: argparse.Namespace) -> int:
     from metalassay.files import write_atomically
     from metalassay.mps import oracle, preflight, preflight_run, preflight_text
 
-    if options.seconds < 0 or options.places < 1:
-        raise UserError("--seconds and --places are positive", "metalassay preflight --help")
     if bool(options.trace) == bool(options.program):
         raise UserError(
             "give a program to run, or a kept trace", "metalassay preflight -- python train.py"

@@ -6,10 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_limits, launching
+from metalassay import cli_limits, cli_values, launching, thread_limit
+from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+MOST_PARTS = 4096  # that are looked through for a number to propose
 
 EXITS = "exit code: 0 done, 2 bad input, 130 stopped by Ctrl+C or SIGTERM with a checkpoint"
 
@@ -36,9 +39,11 @@ def _add_transit(what: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     transit.add_argument("--size", choices=("guide", "astronet"), default="guide")
-    transit.add_argument("--curves", type=_positive, default=6000, help="light curves in all")
-    transit.add_argument("--epochs", type=_positive, default=4)
-    transit.add_argument("--batch-size", type=_positive, default=64, help="curves an update")
+    transit.add_argument(
+        "--curves", type=cli_values.count, default=6000, help="light curves in all"
+    )
+    transit.add_argument("--epochs", type=cli_values.count, default=4)
+    transit.add_argument("--batch-size", type=cli_values.count, default=64, help="curves an update")
     _common(transit, Path("runs/transit"), "train transit")
 
 
@@ -57,18 +62,23 @@ def _add_gpt(what: Commands) -> None:
     gpt.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
     gpt.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
     gpt.add_argument("--strict", action="store_true", help="stop at the first malformed line")
-    gpt.add_argument("--batch-size", type=_positive, default=8, help="windows an update")
+    gpt.add_argument("--batch-size", type=cli_values.count, default=8, help="windows an update")
     gpt.add_argument(
-        "--prompt", default="What is a tide?", help="what a sample at each evaluation answers"
+        "--prompt",
+        type=cli_values.words,
+        default="What is a tide?",
+        help="what a sample at each evaluation answers",
     )
     _common(gpt, Path("runs/gpt"), "train gpt")
 
 
 def _add_generate(commands: Commands) -> None:
     generate = commands.add_parser("generate", help="let a trained mini GPT answer")
-    generate.add_argument("run", type=Path, metavar="RUN", help="the --output of train gpt")
-    generate.add_argument("prompt", metavar="PROMPT")
-    generate.add_argument("--tokens", type=_positive, default=64, help="at most so many")
+    generate.add_argument(
+        "run", type=cli_values.folder, metavar="RUN", help="the --output of train gpt"
+    )
+    generate.add_argument("prompt", type=cli_values.words, metavar="PROMPT")
+    generate.add_argument("--tokens", type=cli_values.count, default=64, help="at most so many")
     generate.add_argument("--raw", action="store_true", help="go on from PROMPT as it stands")
     _sampling(generate)
     generate.set_defaults(command=lambda options: launching.launch("generate", options))
@@ -78,73 +88,80 @@ def _add_evaluate(commands: Commands) -> None:
     evaluate = commands.add_parser(
         "evaluate", help="perplexity of a trained mini GPT, and how varied its answers are"
     )
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="the --output of train gpt")
+    evaluate.add_argument(
+        "run", type=cli_values.folder, metavar="RUN", help="the --output of train gpt"
+    )
     evaluate.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
     evaluate.add_argument("--strict", action="store_true", help="stop at the first malformed line")
-    evaluate.add_argument("--samples", type=_positive, default=10, help="answers to look at")
+    evaluate.add_argument("--samples", type=cli_values.count, default=10, help="answers to look at")
     _sampling(evaluate)
     evaluate.set_defaults(command=lambda options: launching.launch("evaluate", options))
 
 
 def _sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--temperature", type=_at_least_0, default=0.5, help="0: the likeliest")
-    parser.add_argument("--top-k", type=_at_least_0_whole, default=40, help="of so many; 0: of all")
-    parser.add_argument("--top-p", type=_probability, default=1.0, help="of so much probability")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--temperature", type=cli_values.number(least=0), default=0.5, help="0: the likeliest"
+    )
+    parser.add_argument(
+        "--top-k", type=cli_values.count_or_none, default=40, help="of so many; 0: of all"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=cli_values.number(above=0, most=1),
+        default=1.0,
+        help="of so much probability",
+    )
+    parser.add_argument("--seed", type=cli_values.seed, default=0)
     parser.add_argument("--json", action="store_true")
-
-
-def _at_least_0(text: str) -> float:
-    value = float(text)
-    if not value >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return value
-
-
-def _at_least_0_whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
-    return value
-
-
-def _probability(text: str) -> float:
-    value = float(text)
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return value
 
 
 def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None:
     parser.add_argument(
-        "--accumulate", type=_positive, default=1, help="do a batch in this many parts"
+        "--accumulate", type=cli_values.count, default=1, help="do a batch in this many parts"
     )
-    parser.add_argument("--learning-rate", type=float, help="at the peak of the cycle")
-    parser.add_argument("--steps", type=_positive, help="updates of the weights")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--learning-rate", type=cli_values.positive, help="at the peak of the cycle"
+    )
+    parser.add_argument("--steps", type=cli_values.count, help="updates of the weights")
+    parser.add_argument("--seed", type=cli_values.seed, default=0)
     parser.add_argument("--device", choices=("auto", "cpu", "mps", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--threads", type=_positive, help="of torch (default: as many as cores)")
-    parser.add_argument("-o", "--output", type=_folder, default=output, metavar="DIR")
+    parser.add_argument(
+        "--threads", type=cli_values.count, help="of torch (default: as many as cores)"
+    )
+    parser.add_argument("-o", "--output", type=cli_values.folder, default=output, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
-    parser.add_argument("--checkpoint-every", type=_positive, metavar="STEPS")
-    parser.add_argument("--evaluate-every", type=_positive, metavar="STEPS")
-    parser.add_argument("--report-every", type=_positive, default=10, metavar="STEPS")
+    parser.add_argument("--checkpoint-every", type=cli_values.count, metavar="STEPS")
+    parser.add_argument("--evaluate-every", type=cli_values.count, metavar="STEPS")
+    parser.add_argument("--report-every", type=cli_values.count, default=10, metavar="STEPS")
     cli_limits.add(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", dest="progress", action="store_const", const="quiet")
     shown.add_argument("--json", dest="progress", action="store_const", const="json")
-    parser.set_defaults(command=lambda options: launching.launch(command, options), progress="bar")
+    parser.set_defaults(command=lambda options: _train(command, options), progress="bar")
 
 
-def _folder(text: str) -> Path:
-    if not text:  # as a Path it would be the current folder
-        raise argparse.ArgumentTypeError("names no folder")
-    return Path(text)
+def _train(command: str, options: argparse.Namespace) -> int:
+    """Hand the training over, after a look at what no option can say alone."""
+    most = thread_limit.most()
+    if (options.threads or 0) > most:
+        raise UserError(
+            f"--threads {options.threads}: at most {most}, {thread_limit.A_CORE} times the cores here",
+            f"metalassay {command} --threads {most // thread_limit.A_CORE}",
+        )
+    batch, parts = options.batch_size, options.accumulate
+    if batch % parts:
+        near = _parts_near(batch, parts)
+        raise UserError(
+            f"--batch-size {batch} cannot be done in {parts} equal parts",
+            f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
+        )
+    return launching.launch(command, options)
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
-    return value
+def _parts_near(batch: int, parts: int) -> str:
+    """Return the numbers of equal parts that come before and after ``parts``."""
+    divisors = [each for each in range(1, min(batch, MOST_PARTS) + 1) if batch % each == 0]
+    below = max(each for each in divisors if each == 1 or each < parts)
+    above = min((each for each in divisors if each > parts), default=None)
+    return f"{below} or {above}" if above else f"{below}"

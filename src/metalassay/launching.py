@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
 import sys
+
+from metalassay.errors import UserError
 
 
 def launch(command: str, options: argparse.Namespace) -> int:
@@ -21,5 +24,12 @@ def launch(command: str, options: argparse.Namespace) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
-        os.execv(argv[0], argv)  # noqa: S606  (no shell wanted)
+        try:
+            os.execv(argv[0], argv)  # noqa: S606  (no shell wanted)
+        except OSError as error:
+            if error.errno != errno.E2BIG:
+                raise
+            raise UserError(
+                "the arguments are too long for this system to hand on", "a shorter prompt"
+            ) from error
     return subprocess.run(argv, check=False).returncode  # noqa: S603  (our own module)

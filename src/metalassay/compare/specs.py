@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metalassay import thread_limit
 from metalassay.errors import UserError
 
 MODES = ("train", "infer")
@@ -109,6 +110,10 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
             if not (re.fullmatch("[0-9]{1,7}", value) and int(value) >= _NUMBERS[key]):
                 raise UserError(
                     f"{text!r}: {key}={value}", f"a whole number of at least {_NUMBERS[key]}"
+                )
+            if key == "threads" and int(value) > thread_limit.most():
+                raise UserError(
+                    f"{text!r}: {key}={value}", f"at most threads={thread_limit.most()} here"
                 )
             changes[key] = int(value)
         elif value not in _WORDS[key]:

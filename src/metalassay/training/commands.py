@@ -7,7 +7,7 @@ import importlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def _train_transit(options: Options, run: RunFolder) -> int:
     accumulate = options["accumulate"]
     if batch < accumulate:
         raise UserError(f"a batch of {batch} in {accumulate} parts", "use a smaller --accumulate")
-    sets = transit.make(seed, options["curves"])
+    sets = transit.make(seed, options["curves"], _shown if options["progress"] == "bar" else iter)
     task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
     epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
     recipe = Recipe(
@@ -142,6 +142,21 @@ def _sampling(options: Options) -> Sampling:
     return Sampling(*(options[each] for each in ("temperature", "top_k", "top_p", "seed")))
 
 
+def _shown(chunks: range) -> Iterable[int]:
+    """Show a bar while light curves are made, which takes seconds before the first step."""
+    from tqdm import tqdm
+
+    shown: Iterable[int] = tqdm(
+        chunks,
+        "making light curves",
+        file=sys.stderr,
+        unit="curves",
+        unit_scale=transit.CHUNK,
+        dynamic_ncols=True,
+    )
+    return shown
+
+
 def _warn(text: str) -> None:
     status_line.say(f"metalassay: {text}")
 
@@ -230,8 +245,6 @@ def _watched(
             )
             stack.enter_context(governor)
         if options["monitor"]:
-            if Path(options["monitor"]).parent == folder:
-                folder.mkdir(parents=True, exist_ok=True)  # it is the run's own, and comes anyway
             watching = Monitor(
                 Path(options["monitor"]),
                 options["every"],

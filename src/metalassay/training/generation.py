@@ -11,11 +11,13 @@ from torch import Tensor
 from metalassay.models.tiny_gpt import TinyGPT
 from metalassay.training.decoding import Decoder
 
+COLDEST = 1e-30  # of temperatures; below, a logit divided by it may be infinite in float32
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn. ``temperature`` 0 takes the likeliest; ``top_k`` 0 and ``top_p`` 1
-    leave all of them in.
+    """How the next token is drawn. ``temperature`` 0, or one below ``COLDEST``, takes the likeliest;
+    ``top_k`` 0 and ``top_p`` 1 leave all of them in.
     """
 
     temperature: float = 0.5
@@ -50,14 +52,16 @@ def generate(
 
 def pick(scores: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """Draw a token by its logits, (V,), on the CPU."""
-    if sampling.temperature == 0:
+    if sampling.temperature < COLDEST:
         return int(scores.argmax())
     many = min(sampling.top_k or len(scores), len(scores))
     ordered, tokens = scores.topk(many)  # from the likeliest down
     chances = (ordered / sampling.temperature).softmax(0)
     if sampling.top_p < 1:
         # Nucleus sampling (Holtzman et al. 2020): the fewest tokens that together reach top_p.
-        chances[(chances.cumsum(0) - chances) >= sampling.top_p] = 0
+        beyond = (chances.cumsum(0) - chances) >= sampling.top_p
+        beyond[0] = False  # in float32 a top_p below 1e-45 is 0, and the likeliest would go as well
+        chances[beyond] = 0
     return int(tokens[torch.multinomial(chances, 1, generator=generator)])
 
 

@@ -60,7 +60,7 @@ def held(path: Path, tokenizer: Any, faults: Faults, most: int) -> Held:
     """
     dialogues: list[list[int]] = []
     count = size = 0
-    for line in text.lines(path):
+    for line in text.lines(path, option="--test"):
         if line.text is None:
             faults.add(line)
             continue
@@ -193,7 +193,9 @@ def judge(
     context = model.positions.weight.shape[0]
     tests = held(test, tokenizer, faults, MOST_WINDOWS * context)
     stop, answers = tokenizer.token_to_id(END), []
-    some = itertools.islice((line.text for line in text.lines(test) if line.text), samples)
+    some = itertools.islice(
+        (line.text for line in text.lines(test, option="--test") if line.text), samples
+    )
     with torch.inference_mode():
         found = judged(model, tests)
         require_finite(found, f"on {test}", "train anew with a lower --learning-rate")

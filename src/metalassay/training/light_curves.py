@@ -59,7 +59,9 @@ def chunk(seed: int, number: int) -> LightCurves:
 def part(star: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
     """Return 0 to 9 for each star, by which sets are divided: all curves of a star stay together."""
     # The finaliser of SplitMix64 (Steele, Lea & Flood 2014), in numbers that wrap around.
-    mixed = star.astype(np.uint64) + np.uint64(seed % 2**32) * np.uint64(0x9E3779B97F4A7C15)
+    # The one product outside an array is Python's: numpy warns where a single number wraps around.
+    offset = seed % 2**32 * 0x9E3779B97F4A7C15 % 2**64
+    mixed = star.astype(np.uint64) + np.uint64(offset)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     tenth: npt.NDArray[np.int64] = (mixed % np.uint64(10)).astype(np.int64)

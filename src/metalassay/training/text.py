@@ -1,7 +1,7 @@
 """Dialogues from a JSON-lines file of any size, line by line, and a tokenizer trained on them.
 
 A line is ``{"text": "<|im_start|>question<|im_end|> <|im_start|>answer<|im_end|>"}``, as in guide 004.
-Lines that are not are counted and named by number.
+Lines that are not, or hold no whole message between its two marks, are counted and named by number.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Line:
     fault: str | None
 
 
-def lines(path: Path, offset: int = 0, number: int = 0) -> Iterator[Line]:
+def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") -> Iterator[Line]:
     """Read ``path`` from byte ``offset``, before which there are ``number`` lines; one at a time.
 
-    Raises ``UserError`` for a file that cannot be read.
+    Raises ``UserError`` for a file that cannot be read; it names ``option``, which the path came by.
     """
     try:
         with path.open("rb") as stream:
@@ -52,7 +52,7 @@ def lines(path: Path, offset: int = 0, number: int = 0) -> Iterator[Line]:
                     yield Line(number, stream.tell(), *_parse(raw))
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}", "name a JSON-lines file with --data FILE"
+            f"cannot read {path}: {error.strerror}", f"name a JSON-lines file with {option} FILE"
         ) from error
 
 
@@ -66,7 +66,22 @@ def _parse(raw: bytes) -> tuple[str | None, str | None]:
     text = document.get("text") if isinstance(document, dict) else None
     if not isinstance(text, str) or not text.strip():
         return None, 'no "text"'
+    if not has_message(text):
+        return None, f"no {START}...{END}"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # JSON can write half of a pair, which no tokenizer takes
+        return None, "half a surrogate pair in its text"
     return text, None
+
+
+def has_message(text: str) -> bool:
+    """Say whether there is a whole message in ``text``: words between a start mark and an end mark."""
+    for piece in text.split(START)[1:]:
+        message, mark, _ = piece.partition(END)
+        if mark and message.strip():
+            return True
+    return False
 
 
 class Faults:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +26,11 @@ PEAK_RATES = {"guide": 5e-3, "astronet": 5e-4}
 MOMENTA = (0.85, 0.95)  # of the schedule, as OneCycleLR has them where guide 002 leaves it alone
 PARTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
 FEWEST = 1024  # curves: below, a tenth of them says nothing
+CHUNK = STARS * SEASONS  # curves that are made at once
+# A curve is 2001 + 201 + 1 numbers of 4 bytes and two of 8. While the sets are divided it is there three
+# times: as it was made, in one array with the others, and in its set.
+BYTES = 3 * (4 * (2001 + 201 + 1) + 16)
+WORKING = 100 * 10**6  # bytes that making a chunk takes
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,18 @@ class Curves:
         return Batch(inputs, self.planet.index_select(0, index))
 
 
-def make(seed: int, curves: int) -> dict[str, Curves]:
+def make(
+    seed: int, curves: int, watch: Callable[[range], Iterable[int]] = iter
+) -> dict[str, Curves]:
     """Make at least ``curves`` light curves and divide their stars 8 : 1 : 1.
 
-    Raises ``UserError`` for fewer than ``FEWEST``.
+    ``watch`` hands on the numbers of the chunks, ``CHUNK`` curves each, and may show how many are done.
+    Raises ``UserError`` for fewer than ``FEWEST``, and for more than there is memory for.
     """
     if curves < FEWEST:
         raise UserError(f"{curves} light curves", f"ask for at least --curves {FEWEST}")
-    chunks = [light_curves.chunk(seed, i) for i in range(-(-curves // (STARS * SEASONS)))]
+    _require_memory(curves)
+    chunks = [light_curves.chunk(seed, i) for i in watch(range(-(-curves // CHUNK)))]
     tenth = light_curves.part(np.concatenate([each.star for each in chunks]), seed)
 
     def gather(field: str, chosen: npt.NDArray[np.bool_]) -> Tensor:
@@ -60,6 +70,19 @@ def make(seed: int, curves: int) -> dict[str, Curves]:
         whole, near = (gather(field, chosen).unsqueeze(1) for field in ("whole", "near"))
         sets[name] = Curves(whole, near, gather("planet", chosen))
     return sets
+
+
+def _require_memory(curves: int) -> None:
+    """Raise ``UserError`` if ``curves`` and their copies do not fit into the memory that is free."""
+    free = psutil.virtual_memory().available
+    needed = WORKING + curves * BYTES
+    if needed > free:
+        most = (free - WORKING) // BYTES
+        raise UserError(
+            f"{curves:,} light curves need about {needed / 1e9:,.1f} GB of memory,"
+            f" and {free / 1e9:,.1f} GB are free",
+            f"ask for fewer: --curves {most}" if most >= FEWEST else "close other programs",
+        )
 
 
 class Shuffled:
@@ -82,7 +105,8 @@ class Shuffled:
         """Return the next batch."""
         number, within = divmod(self._number, self.batches)
         if number != self._pass:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+            mixed = (self.seed * 1_000_003 + number) % 2**64  # as torch takes a negative one
+            generator = torch.Generator().manual_seed(mixed)
             self._order = torch.randperm(len(self.curves.planet), generator=generator)
             self._pass = number
         self._number += 1

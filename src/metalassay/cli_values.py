@@ -1,0 +1,89 @@
+"""What a user may type after an option: each reader takes the text or says what it wants instead.
+
+argparse names the function in its message where one fails with anything but ``ArgumentTypeError``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+LARGEST = 2**63 - 1  # what torch and numpy hold in a whole number
+SHOWN = 40  # characters of what was typed
+
+
+def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
+    """Return a reader of whole numbers from ``least`` to ``most``."""
+    wanted = f"a whole number of at least {least}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:  # no number, or one of more than 4,300 digits
+            value = None
+        if value is None or value < least:
+            raise _refused(wanted, text)
+        if value > most:
+            raise _refused(f"a whole number of at most {most}", text)
+        return value
+
+    return read
+
+
+def number(
+    *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> Callable[[str], float]:
+    """Return a reader of finite numbers within these bounds; ``above`` itself is outside."""
+    bounds = (("above", above), ("of at least", least), ("at most", most))
+    wanted = f"a number {' and '.join(f'{word} {it:g}' for word, it in bounds if it is not None)}"
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (
+            math.isfinite(value)
+            and (above is None or value > above)
+            and (least is None or value >= least)
+            and (most is None or value <= most)
+        ):
+            raise _refused(wanted, text)
+        return value
+
+    return read
+
+
+def words(text: str) -> str:
+    """Read words of a language; Python takes other bytes in as surrogates, which no text has."""
+    return _utf8("text in UTF-8", text)
+
+
+def folder(text: str) -> Path:
+    """Read a folder's name; safetensors and tokenizers take none that is not UTF-8."""
+    if not text:  # as a Path it would be the current folder
+        raise _refused("the name of a folder", text)
+    return Path(_utf8("a path in UTF-8", text))
+
+
+def _utf8(wanted: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise _refused(wanted, text) from error
+    return text
+
+
+def _refused(wanted: str, text: str) -> argparse.ArgumentTypeError:
+    short = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return argparse.ArgumentTypeError(f"{wanted}, not {short!r}")
+
+
+count = whole(1)
+count_or_none = whole(0)
+# All that torch and numpy take: negative ones as well, which torch reads as 2**64 more.
+seed = whole(-LARGEST - 1)
+positive = number(above=0)
+percent = number(above=0, most=100)

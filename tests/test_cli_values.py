@@ -1,0 +1,209 @@
+"""What a user types: refused in one line that says what is wanted, with the next command."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay import cli, cli_values, launching
+from metalassay.cli_parser import Parser
+
+TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
+GENERATE, EVALUATE = ["generate", "run", "Why?"], ["evaluate", "run"]
+COMPARE = ["compare", "a", "b"]
+LAUNCH = launching.launch
+NO_TEXT = "\udce9"
+
+
+@pytest.fixture(autouse=True)
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the commands that would be started: a real one would take the place of pytest."""
+    commands: list[str] = []
+
+    def launch(command: str, options: argparse.Namespace) -> int:
+        commands.append(command)
+        return 0
+
+    monkeypatch.setattr(launching, "launch", launch)
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values", "wanted"),
+    [
+        (TRANSIT, "--learning-rate", "nan inf -1 0 abc", "a number above 0"),
+        (GPT, "--learning-rate", "nan 1e999", "a number above 0"),
+        (TRANSIT, "--steps", "abc 0 1.5", "a whole number of at least 1"),
+        (TRANSIT, "--curves", str(2**63), f"a whole number of at most {2**63 - 1}"),
+        (TRANSIT, "--seed", "18446744073709551615", f"a whole number of at most {2**63 - 1}"),
+        (GPT, "--seed", "1" + 30 * "0", f"a whole number of at most {2**63 - 1}"),
+        (GENERATE, "--seed", "1" + 30 * "0", f"a whole number of at most {2**63 - 1}"),
+        (EVALUATE, "--seed", f"{-(2**63) - 1} x", f"a whole number of at least {-(2**63)}"),
+        (TRANSIT, "--max-cpu", "abc 0 101 nan", "a number above 0 and at most 100"),
+        (TRANSIT, "--every", "inf 0 nan", "a number above 0"),
+        (TRANSIT, "--threads", "0 many", "a whole number of at least 1"),
+        (GENERATE, "--temperature", "abc inf nan -1", "a number of at least 0"),
+        (GENERATE, "--top-p", "0 1.1 nan abc", "a number above 0 and at most 1"),
+        (GENERATE, "--top-k", "-1 abc", "a whole number of at least 0"),
+        (EVALUATE, "--samples", "0 abc", "a whole number of at least 1"),
+        (COMPARE, "--budget", "abc nan inf 0", "a number above 0"),
+        (COMPARE, "--margin", "abc nan", "a number above 0"),
+        (COMPARE, "--family", "abc 0", "a whole number of at least 1"),
+        (["loader"], "--batch", "abc 0", "a whole number of at least 1"),
+        (["loader"], "--timeout", "abc 0 inf nan", "a number above 0"),
+        (["max-batch", "transit-cnn"], "--most", "abc 0", "a whole number of at least 1"),
+        (["preflight", "a:b"], "--seconds", "abc -1 inf", "a number of at least 0"),
+        (["preflight", "a:b"], "--places", "abc 0", "a whole number of at least 1"),
+        (["doctor"], "--timeout", "abc nan -1", "a number of at least 0"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_said_in_a_sentence(
+    command: list[str],
+    option: str,
+    values: str,
+    wanted: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    program = " ".join(each for each in command if each not in ("run", "a", "b", "a:b", "Why?"))
+    program = program.removesuffix(" transit-cnn")
+    for value in values.split():
+        with pytest.raises(SystemExit) as raised:
+            cli.main([*command, f"{option}={value}"])
+        assert raised.value.code == 2
+        said, following, rest = capsys.readouterr().err.split("\n")
+        assert said == f"metalassay: argument {option}: {wanted}, not {value!r}"
+        assert (following, rest) == (f"  next: metalassay {program} --help", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "program"),
+    [
+        ([], "the following arguments are required: command", "metalassay"),
+        (["train"], "the following arguments are required: workload", "metalassay train"),
+        (
+            [*TRANSIT, "--stepz", "3"],
+            "unrecognized arguments: --stepz 3",
+            "metalassay train transit",
+        ),
+        ([*TRANSIT, "--size", "x"], "argument --size: invalid choice", "metalassay train transit"),
+        ([*GPT, "--quiet", "--json"], "not allowed with argument --quiet", "metalassay train gpt"),
+        (["generate", "run"], "are required: PROMPT", "metalassay generate"),
+        (["run", "--every", "x"], "argument --every", "metalassay run"),
+    ],
+)
+def test_a_usage_error_is_one_line_and_the_next_command(
+    arguments: list[str], said: str, program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    first, following, rest = capsys.readouterr().err.split("\n")
+    assert first.startswith("metalassay: ")
+    assert said in first
+    assert (following, rest) == (f"  next: {program} --help", "")
+
+
+def readers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Any]]:
+    """Yield every option of every command with what reads it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                assert isinstance(each, Parser)
+                yield from readers(each)
+        elif action.type is not None:
+            yield f"{parser.prog} {action.option_strings or action.dest}", action.type
+
+
+def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> None:
+    found = dict(readers(cli._parser()))
+    assert len(found) > 50
+    for name, reader in found.items():
+        if reader is not Path:  # any text is a path
+            with pytest.raises(
+                argparse.ArgumentTypeError, match=r"^(a whole number|a number|text|a path) "
+            ):
+                pytest.fail(f"{name} takes {reader(NO_TEXT)!r}")
+
+
+@pytest.mark.parametrize("seed", [0, -1, 42, 2**63 - 1, -(2**63)])
+def test_every_seed_that_torch_takes_may_be_typed(seed: int) -> None:
+    assert cli_values.seed(str(seed)) == seed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate", "run", "caf\udce9"],
+        [*GPT, "--prompt=\udce9"],
+        [*GPT, "-ocaf\udce9"],
+        ["evaluate", "\udce9"],
+    ],
+)
+def test_bytes_that_are_no_text_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(arguments)
+    assert "in UTF-8, not '" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [TRANSIT, GPT])
+def test_more_threads_than_four_a_core_are_refused(
+    command: list[str],
+    launched: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert cli.main([*command, "--threads", "13"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "metalassay: --threads 13: at most 12, 4 times the cores here",
+        f"  next: metalassay {' '.join(command)} --threads 3",
+    ]
+    assert not launched
+    assert cli.main([*command, "--threads", "12"]) == 0
+    assert launched == [" ".join(command)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "following"),
+    [
+        (64, 3, "--accumulate 2 or 4, or --batch-size 63"),
+        (7, 4, "--accumulate 1 or 7, or --batch-size 4"),
+        (8, 9, "--accumulate 8, or --batch-size 9"),
+        (2**61 - 1, 3, "--accumulate 1, or --batch-size 2305843009213693950"),
+    ],
+)
+def test_a_batch_that_is_no_whole_number_of_parts_is_refused(
+    batch: int,
+    parts: int,
+    following: str,
+    launched: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in (TRANSIT, GPT):
+        assert cli.main([*command, "--batch-size", f"{batch}", "--accumulate", f"{parts}"]) == 2
+        assert capsys.readouterr().err.splitlines() == [
+            f"metalassay: --batch-size {batch} cannot be done in {parts} equal parts",
+            f"  next: {following}",
+        ]
+    assert not launched
+    assert cli.main([*TRANSIT, "--batch-size", "64", "--accumulate", "4"]) == 0
+
+
+def test_arguments_longer_than_the_system_takes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.E2BIG, "Argument list too long")
+
+    monkeypatch.setattr(launching, "launch", LAUNCH)
+    monkeypatch.setattr(os, "execv", full)
+    monkeypatch.setattr(os, "name", "posix")
+    assert cli.main(["generate", "run", "Why?" * 9]) == 2
+    assert capsys.readouterr().err.startswith("metalassay: the arguments are too long")
