@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,7 +84,11 @@ def test_the_estimate_of_memory_is_near_what_curves_take() -> None:
 
 @pytest.mark.parametrize(("mode", "shown"), [("quiet", False), ("json", False), ("bar", True)])
 def test_making_the_curves_shows_a_bar_unless_it_should_be_quiet(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str, shown: bool
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    mode: str,
+    shown: bool,
 ) -> None:
     def make(seed: int, curves: int, watch: Callable[[range], Iterable[int]]) -> None:
         assert list(watch(range(2))) == [0, 1]
@@ -91,6 +96,7 @@ def test_making_the_curves_shows_a_bar_unless_it_should_be_quiet(
 
     monkeypatch.setattr(transit, "make", make)
     given = {"size": "guide", "seed": 0, "batch_size": 64, "curves": 512, "progress": mode}
+    given |= {"accumulate": 1, "device": "cpu", "output": str(tmp_path), "resume": False}
     with pytest.raises(UserError, match="enough"):
         commands.train_transit(given)
     said = capsys.readouterr()

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_training_gpt import jsonl, run
+from test_training_gpt import run
 from test_training_loop import CPU, digest, task
 from test_training_loop import run as train
+from test_training_packing import jsonl
 
 from metalassay.errors import UserError
 from metalassay.models.tiny_gpt import TinyGPT
