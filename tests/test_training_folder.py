@@ -9,25 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_training_gpt import run
-from test_training_loop import CPU, digest, task
+from test_training_loop import digest
 from test_training_loop import run as train
 from test_training_packing import jsonl
 
 from metalassay.errors import UserError
-from metalassay.models.tiny_gpt import TinyGPT
-from metalassay.training import checkpoint, gpt, text, tokenizer, transit
-from metalassay.training.checkpoint import Checkpoint
-from metalassay.training.configuration import config_hash
+from metalassay.files import write_atomically
+from metalassay.training import checkpoint, commands, transit
+from metalassay.training.__main__ import main
 from metalassay.training.folder_lock import locked
-from metalassay.training.loop import Progress, Recipe, Task
-from metalassay.training.loop import train as train_task
-from metalassay.training.run_folder import RunFolder, opened
+from metalassay.training.run_folder import opened
 from metalassay.training.run_log import RunLog
 
 GPT = ["train", "gpt", "--device", "cpu", "--quiet"]
@@ -39,14 +35,6 @@ posix = pytest.mark.skipif(
 
 def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def kept(folder: Path) -> dict[str, Any]:
-    """Write a tokenizer into ``folder`` and return the configuration of the run that it belongs to."""
-    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
-    for name, written in made.files().items():
-        (folder / name).write_text(written, "utf-8")
-    return {"workload": "gpt", "tokenizer": made.digest}
 
 
 @posix
@@ -73,75 +61,6 @@ def test_a_start_that_fails_leaves_no_folder(
     assert run(monkeypatch, *GPT, *named, "-o", str(tmp_path / "runs" / "a")) == 2
     assert "  next: " in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["empty.jsonl"]
-
-
-def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
-    kept(tmp_path)
-    data, folder = jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
-    new, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
-    assert made.get_vocab_size() < 300  # so little text has no more
-    train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
-    found = checkpoint.newest(tmp_path)
-    assert found
-    assert tokenizer.read(tmp_path, found.config).tokenizer.to_str() == made.to_str()
-
-
-def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
-    config = kept(tmp_path)
-    data, folder = (
-        jsonl(tmp_path / "a.jsonl", "ab"),
-        RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
-    )
-    old, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
-    assert made.get_vocab_size() == 300
-    assert old.config["tokenizer"] == config["tokenizer"]
-
-
-def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) -> None:
-    config = kept(tmp_path)
-    path = tmp_path / "tokenizer.json"
-    whole = path.read_text("utf-8")
-    assert tokenizer.read(tmp_path, config).tokenizer.get_vocab_size() == 300
-    for broken, said in (
-        (b"", "is broken"),
-        (b"\xff", "is broken"),
-        (whole.encode()[:-9], "is broken"),
-        (b"{}", "is not the tokenizer"),
-        (whole.replace('"Ġ"', '"?"').encode(), "is not the tokenizer"),
-    ):
-        path.write_bytes(broken)
-        with pytest.raises(UserError, match=said):
-            tokenizer.read(tmp_path, config)
-    path.unlink()
-    with pytest.raises(UserError, match=r"cannot read .*tokenizer\.json: No such file"):
-        tokenizer.read(tmp_path, config)
-
-
-def test_the_digest_of_a_tokenizer_is_that_of_earlier_versions(tmp_path: Path) -> None:
-    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
-    assert made.digest == config_hash({"json": made.tokenizer.to_str()})
-
-
-@pytest.mark.parametrize("command", ["generate", "evaluate"])
-def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_one_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-) -> None:
-    arguments = [command, str(tmp_path), *(["Why?"] if command == "generate" else [])]
-    config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
-    model = TinyGPT(gpt.SIZES["tiny"])
-    tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
-    checkpoint.save(tmp_path, Checkpoint(1, config, tensors, {}))
-    (tmp_path / "tokenizer.json").rename(tmp_path / "away")
-    assert run(monkeypatch, *arguments) == 2
-    assert "tokenizer.json: No such file" in capsys.readouterr().err
-    (tmp_path / "away").rename(tmp_path / "tokenizer.json")
-    next(iter(tensors.values())).fill_(float("nan"))
-    checkpoint.save(tmp_path, Checkpoint(2, config, tensors, {}))
-    assert run(monkeypatch, *arguments) == 2
-    assert "the weights are not finite after step 2" in capsys.readouterr().err
 
 
 @posix
@@ -216,63 +135,6 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path: Path) -> No
     mine.write_text("not of a run", "utf-8")
     with opened(tmp_path, True, print):
         assert [path.name for path in sorted(tmp_path.glob(".*.part"))] == [".mine.part"]
-
-
-def test_a_finished_run_that_is_resumed_knows_its_figures(tmp_path: Path) -> None:
-    def judged() -> Task:
-        made: Task = task()
-        weights = list(made.model.parameters())
-        return replace(made, evaluate=lambda: {"sum": sum(each.sum().item() for each in weights)})
-
-    first = train_task(judged(), Recipe(4, 1e-2), tmp_path, CPU)
-    again = train_task(judged(), Recipe(4, 1e-2), tmp_path, CPU, resume=True)
-    assert first.figures == again.figures != {}
-
-
-def test_a_figure_that_is_not_finite_stops_the_run_and_nothing_of_it_is_kept(
-    tmp_path: Path,
-) -> None:
-    judged = replace(task(), evaluate=lambda: {"validation_loss": float("nan")})
-    with pytest.raises(UserError, match="the validation loss is nan after step 20") as caught:
-        train_task(judged, Recipe(20, 0.25), tmp_path, CPU)
-    assert "another --output folder" in caught.value.next_step
-    assert "below 0.25" in caught.value.next_step
-    assert "NaN" not in "".join(each.decode() for each in content(tmp_path).values())
-    assert not list(tmp_path.glob("step-*"))
-
-
-def test_weights_that_are_not_finite_are_in_no_checkpoint(tmp_path: Path) -> None:
-    broken = task()
-
-    def overflow(at: Progress) -> None:
-        next(iter(broken.model.parameters())).detach().fill_(float("inf"))
-
-    with pytest.raises(UserError, match="the weights are not finite after step 20"):
-        train_task(broken, Recipe(20, 1e-2), tmp_path, CPU, report_every=20, report=overflow)
-    assert not list(tmp_path.glob("step-*"))
-
-
-@pytest.mark.parametrize("rate", [1e36, 1e300, float("inf"), float("nan")])
-def test_a_learning_rate_that_float32_cannot_compute_with_is_refused(
-    tmp_path: Path, rate: float
-) -> None:
-    with pytest.raises(UserError, match="a learning rate of"):
-        train_task(task(), Recipe(1, rate), tmp_path / "a", CPU)
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError, match=r"is nan|is inf|not finite"):
-        train_task(task(), Recipe(5, 9e35, momenta=(0.85, 0.95)), tmp_path / "a", CPU)
-
-
-@pytest.mark.slow
-def test_a_learning_rate_far_too_high_is_an_error_and_no_nan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--learning-rate", "1e30", "--steps", "1", "-o", str(tmp_path)]
-    assert run(monkeypatch, *GPT[:-1], "--json", *options) == 2
-    shown = capsys.readouterr()
-    assert "NaN" not in shown.out
-    assert "with --learning-rate below 1e+30" in shown.err
-    assert not (tmp_path / "result.json").exists()
 
 
 @pytest.mark.parametrize("line", [b"{garbage}\n", b"\xff}\n", b'{"step": null}\n', b"{}\n"])
@@ -371,3 +233,45 @@ def test_sigterm_before_the_first_step_is_answered_as_ctrl_c_is(tmp_path: Path) 
 def test_the_lock_is_left_where_a_run_is(tmp_path: Path) -> None:
     train(tmp_path / "a")
     assert (tmp_path / "a" / ".lock").exists() == (os.name == "posix")
+
+
+def test_a_folder_where_a_file_of_the_run_should_be_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "result.json"
+    place.mkdir()
+    monkeypatch.setitem(
+        commands.COMMANDS,
+        "evaluate",
+        lambda _: write_atomically(place, "{}"),
+    )
+    assert main(json.dumps({"command": "evaluate"})) == 2
+    said = capsys.readouterr().err
+    assert f"cannot use {place}: Is a directory" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [("evaluate", 0, ""), ("train gpt", 1, "nobody reads the output any more; stopped")],
+)
+def test_a_reader_that_went_away_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+    code: int,
+    said: str,
+) -> None:
+    def gone(_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setitem(commands.COMMANDS, command, gone)
+    out = os.dup(1)  # which the program gives up
+    try:
+        with os.fdopen(os.dup(1), "w") as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert main(json.dumps({"command": command})) == code
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    assert said in capfd.readouterr().err

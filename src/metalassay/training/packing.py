@@ -75,10 +75,8 @@ class TokenStream:
         if self._number == len(self._kept):
             self._number, self._passes, self._order = 0, self._passes + 1, []
         if not self._order:
-            number = self.seed * 1_000_003 + self._passes
-            generator = torch.Generator().manual_seed(
-                number % 2**64
-            )  # as torch takes a negative one
+            mixed = (self.seed * 1_000_003 + self._passes) % 2**64  # as torch takes a negative one
+            generator = torch.Generator().manual_seed(mixed)
             self._order = torch.randperm(len(self._kept), generator=generator).tolist()
         self._number += 1
         return self._kept[self._order[self._number - 1]]

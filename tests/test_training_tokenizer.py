@@ -1,0 +1,97 @@
+"""The tokenizer of a run: its own, kept with it, and never taken for another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_training_gpt import run
+from test_training_loop import CPU
+from test_training_packing import jsonl
+
+from metalassay.errors import UserError
+from metalassay.models.tiny_gpt import TinyGPT
+from metalassay.training import checkpoint, gpt, text, tokenizer
+from metalassay.training.checkpoint import Checkpoint
+from metalassay.training.configuration import config_hash
+from metalassay.training.loop import Recipe
+from metalassay.training.loop import train as train_task
+from metalassay.training.run_folder import RunFolder
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """Write a tokenizer into ``folder`` and return the configuration of the run that it belongs to."""
+    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
+    for name, written in made.files().items():
+        (folder / name).write_text(written, "utf-8")
+    return {"workload": "gpt", "tokenizer": made.digest}
+
+
+def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
+    kept(tmp_path)
+    data, folder = jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
+    new, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
+    assert made.get_vocab_size() < 300  # so little text has no more
+    train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
+    found = checkpoint.newest(tmp_path)
+    assert found
+    assert tokenizer.read(tmp_path, found.config).tokenizer.to_str() == made.to_str()
+
+
+def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
+    config = kept(tmp_path)
+    data, folder = (
+        jsonl(tmp_path / "a.jsonl", "ab"),
+        RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
+    )
+    old, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
+    assert made.get_vocab_size() == 300
+    assert old.config["tokenizer"] == config["tokenizer"]
+
+
+def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) -> None:
+    config = kept(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    whole = path.read_text("utf-8")
+    assert tokenizer.read(tmp_path, config).tokenizer.get_vocab_size() == 300
+    for broken, said in (
+        (b"", "is broken"),
+        (b"\xff", "is broken"),
+        (whole.encode()[:-9], "is broken"),
+        (b"{}", "is not the tokenizer"),
+        (whole.replace('"Ġ"', '"?"').encode(), "is not the tokenizer"),
+    ):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match=said):
+            tokenizer.read(tmp_path, config)
+    path.unlink()
+    with pytest.raises(UserError, match=r"cannot read .*tokenizer\.json: No such file"):
+        tokenizer.read(tmp_path, config)
+
+
+def test_the_digest_of_a_tokenizer_is_that_of_earlier_versions(tmp_path: Path) -> None:
+    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
+    assert made.digest == config_hash({"json": made.tokenizer.to_str()})
+
+
+@pytest.mark.parametrize("command", ["generate", "evaluate"])
+def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+) -> None:
+    arguments = [command, str(tmp_path), *(["Why?"] if command == "generate" else [])]
+    config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
+    model = TinyGPT(gpt.SIZES["tiny"])
+    tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
+    checkpoint.save(tmp_path, Checkpoint(1, config, tensors, {}))
+    (tmp_path / "tokenizer.json").rename(tmp_path / "away")
+    assert run(monkeypatch, *arguments) == 2
+    assert "tokenizer.json: No such file" in capsys.readouterr().err
+    (tmp_path / "away").rename(tmp_path / "tokenizer.json")
+    next(iter(tensors.values())).fill_(float("nan"))
+    checkpoint.save(tmp_path, Checkpoint(2, config, tensors, {}))
+    assert run(monkeypatch, *arguments) == 2
+    assert "the weights are not finite after step 2" in capsys.readouterr().err
