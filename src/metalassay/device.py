@@ -12,6 +12,7 @@ import sys
 import torch
 
 from metalassay.errors import UserError
+from metalassay.layout import peak_rss
 from metalassay.mps import probe as mps_probe
 
 CHOICES = ("auto", "cpu", "mps", "cuda")
@@ -97,16 +98,6 @@ def memory(device: torch.device) -> dict[str, int | None]:
     elif device.type == "cuda":
         live, driver = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
     return {"live": live, "driver": driver, "peak_rss": peak_rss()}
-
-
-def peak_rss() -> int | None:
-    """Return the largest resident memory of this process in bytes; None where nobody says."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
