@@ -1,12 +1,14 @@
-"""How near the governor comes to its target, and what it costs: ungoverned and governed, in turns.
+"""How near the governor comes to its target, and what it costs: ungoverned and governed, in palindromes.
 
     python tools/governor_accuracy.py --target 70 --seconds 30 --rounds 3
 
-A program that keeps every core busy runs alone, then under ``metalassay run --max-cpu``, and so on. Printed
-are the CPU time that the program had, in percent of the whole machine, and the work done
-against the ideal share: what the program does ungoverned, times the CPU time that the target allows it
-over what it had. On a machine where others work too, a target above the ungoverned share shows nothing:
-such rounds are marked.
+A program that keeps every core busy runs alone, twice under ``metalassay run --max-cpu``, and alone
+again, as a machine that others share grows faster and slower by the minute. Printed are the CPU
+time that the program had, in percent of the whole machine, and the work done against the ideal
+share: what the program does ungoverned, times the CPU time that the target allows it over what it
+had. On a machine where others work too, a target above the ungoverned share shows nothing: such
+rounds are marked. Where a machine's speed moves by the minute, short runs tell more of the work
+(--seconds 8 --rounds 8), and long ones of the share.
 """
 
 from __future__ import annotations
@@ -56,8 +58,10 @@ def main() -> None:
     options = parser.parse_args()
     errors, works = [], []
     for number in range(options.rounds):
-        free_share, free_work = once(options.seconds, options.processes, None)
-        share, work = once(options.seconds, options.processes, options.target)
+        targets = (None, options.target, options.target, None)
+        runs = [once(options.seconds, options.processes, target) for target in targets]
+        free_share, free_work = (sum(each) / 2 for each in zip(runs[0], runs[3], strict=True))
+        share, work = (sum(each) / 2 for each in zip(runs[1], runs[2], strict=True))
         ideal = free_work * min(options.target / free_share, 1)
         scarce = " (less than the target is free here: no verdict)"
         note = scarce if free_share < options.target + 2 else ""
@@ -72,7 +76,7 @@ def main() -> None:
     if errors:
         print(
             f"median of {len(errors)}: {statistics.median(errors):+.2f} points off,"
-            f" work {statistics.median(works):.1%} of the ideal share"
+            f" work {statistics.median(works):.1%} [{min(works):.1%}, {max(works):.1%}] of the ideal share"
         )
 
 
