@@ -43,8 +43,6 @@ def train_transit(options: Options) -> int:
 def _train_transit(options: Options, run: RunFolder) -> int:
     size, seed, batch = options["size"], options["seed"], options["batch_size"]
     accumulate = options["accumulate"]
-    if batch < accumulate:
-        raise UserError(f"a batch of {batch} in {accumulate} parts", "use a smaller --accumulate")
     sets = transit.make(seed, options["curves"], _shown if options["progress"] == "bar" else iter)
     task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
     epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
@@ -75,11 +73,6 @@ def train_gpt(options: Options) -> int:
 def _train_gpt(options: Options, run: RunFolder) -> int:
     size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
     batch = options["batch_size"] // accumulate
-    if batch < 1:
-        raise UserError(
-            f"a batch of {options['batch_size']} in {accumulate} parts",
-            "use a smaller --accumulate",
-        )
     data, test = Path(options["data"] or text.TRAINING), Path(options["test"] or text.TEST)
     task, tokenizer, faults = gpt.task(size, run, data, test, batch, seed, options["strict"], _warn)
     steps = options["steps"] or gpt.STEPS[size]

@@ -30,8 +30,8 @@ TICK = 0.1  # seconds between looks at the debt
 BAND = 0.2
 """Seconds of debt, and of credit, between which a program runs and pauses.
 
-A core that wakes up does less for its CPU time for a while: in pauses of 20 to 90 ms, 4 to 13 % less was done
-in a second of CPU time, in pauses of 0.4 s 0 to 2 % (two virtual cores).
+A core that wakes up does less for its CPU time for a while, and short pauses wake it more often. What
+0.2 costs depends on the host: `tools/governor_accuracy.py`. A wider band is further off at its worst.
 """
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
 STUCK = 5.0  # seconds of pause in which a debt has to shrink; if not, other threads run it up
