@@ -1,83 +1,212 @@
-"""How near the governor comes to its target, and what it costs: ungoverned and governed, in palindromes.
+"""How near the governor comes to its target, and what it costs, both measured in turns.
 
-    python tools/governor_accuracy.py --target 70 --seconds 30 --rounds 3
+    python tools/governor_accuracy.py --target 70 --rounds 3
+    python tools/governor_accuracy.py --target 70 --pairs 40
 
-A program that keeps every core busy runs alone, twice under ``metalassay run --max-cpu``, and alone
-again, as a machine that others share grows faster and slower by the minute. Printed are the CPU
-time that the program had, in percent of the whole machine, and the work done against the ideal
-share: what the program does ungoverned, times the CPU time that the target allows it over what it
-had. On a machine where others work too, a target above the ungoverned share shows nothing: such
-rounds are marked. Where a machine's speed moves by the minute, short runs tell more of the work
-(--seconds 8 --rounds 8), and long ones of the share.
+The first runs a program that keeps every core busy alone, twice under ``metalassay run --max-cpu``,
+and alone again, and prints the CPU time that it had in percent of the whole machine. On a machine
+where others work too, a target above the ungoverned share shows nothing: such rounds are marked.
+
+The second prints the work that a second of CPU time does while governed, in percent of what it does
+while not: what a program gets of its ideal share. One set of processes works on without a break, and
+the governor that ``metalassay run`` uses is switched on and off around it every few seconds, since
+the speed of a machine that others share moves by half within a minute. Each governed window is held
+against the ungoverned ones beside it; the error given is that of the mean over the windows.
+``--matrices`` does the same with threads of one process that wait for each other: products of torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
+import multiprocessing
 import os
 import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+from tqdm import tqdm
+
+from metalassay.training.governor import Governor
+
+SETTLE = 0.5  # seconds after a pause in which a core may still be slow
 BUSY = """
 import multiprocessing, os, sys, time
 def work(until):
-    done = 0
     while time.time() < until:
-        done += sum(i * i for i in range(2000)) > 0
-    return done
+        sum(i * i for i in range(2000))
 if __name__ == "__main__":
     cores, began = int(sys.argv[2]), time.time()
     with multiprocessing.get_context("fork").Pool(cores) as pool:
-        done = sum(pool.map(work, [began + float(sys.argv[1])] * cores))
+        pool.map(work, [began + float(sys.argv[1])] * cores)
         pool.close()
         pool.join()
     wall, used = time.time() - began, os.times()
-    print(done, wall, used.children_user + used.children_system)
+    print(wall, used.children_user + used.children_system)
 """
 
 
-def once(seconds: float, cores: int, target: float | None) -> tuple[float, int]:
-    """Return CPU % of the machine and the work done; ``target`` in percent, or None."""
+def share(seconds: float, cores: int, target: float | None) -> float:
+    """Return CPU % of the machine in a run of this length; ``target`` in percent, or None."""
     program = [sys.executable, "-c", BUSY, str(seconds), str(cores)]
     if target is not None:
         govern = [sys.executable, "-m", "metalassay", "run", "--max-cpu", str(target), "--"]
         program = govern + program
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    work, wall, used = map(float, done.stdout.split())
-    return 100 * used / wall / (os.cpu_count() or 1), int(work)
+    wall, used = map(float, done.stdout.split())
+    return 100 * used / wall / (os.cpu_count() or 1)
+
+
+def shares(target: float, seconds: float, rounds: int, cores: int) -> list[float]:
+    """Print a line a round, and return how many points each governed run was off."""
+    off = []
+    for number in range(rounds):
+        first, *governed, last = (
+            share(seconds, cores, each) for each in (None, target, target, None)
+        )
+        scarce = (first + last) / 2 < target + 2
+        note = " (less than the target is free here: no verdict)" if scarce else ""
+        print(
+            f"round {number + 1}: ungoverned {first:.1f} and {last:.1f} %, governed"
+            f" {governed[0]:.2f} and {governed[1]:.2f} % of {target:g} %{note}",
+            flush=True,
+        )
+        off += [] if scarce else [each - target for each in governed]
+    return off
+
+
+def busy(done: Any, used: Any, stop: Any) -> None:
+    """Work until told to stop, and tell how much was done in how much CPU time."""
+    while not stop.value:
+        sum(i * i for i in range(2000))
+        done.value += 1
+        used.value = time.process_time()
+
+
+def rates(target: float, window: float, pairs: int, cores: int) -> list[float]:
+    """Return for each governed window its work a CPU second over that of the two windows beside it."""
+    context = multiprocessing.get_context("fork")
+    stop = context.RawValue("i", 0)
+    each = [(context.RawValue("q", 0), context.RawValue("d", 0.0)) for _ in range(cores)]
+    processes = [context.Process(target=busy, args=(*pair, stop)) for pair in each]
+    for process in processes:
+        process.start()
+
+    def state() -> tuple[float, int, float]:
+        done, used = zip(*((done.value, used.value) for done, used in each), strict=True)
+        return time.monotonic(), sum(done), sum(used)
+
+    def until(over: Callable[[float], bool]) -> tuple[float, int, float]:
+        while not over(state()[0]):
+            time.sleep(0.01)  # the governor's pauses break into it
+        return state()
+
+    def free() -> float:
+        began = time.monotonic()
+        _, done, used = until(lambda now: now - began > SETTLE)  # it may have slept just now
+        _, more, later = until(lambda now: now - began > SETTLE + window)
+        return (more - done) / (later - used)
+
+    def governed() -> float:
+        """From the end of a pause to the end of another: whole turns of work and rest."""
+        with Governor(target / 100, own=False) as governor:
+            began, done, used = until(lambda now: governor.state().paused > 0)
+            last = governor.state().paused
+
+            def over(now: float) -> bool:
+                nonlocal last
+                before, last = last, governor.state().paused
+                return now - began > window and last > before
+
+            _, more, later = until(over)
+        return (more - done) / (later - used)
+
+    try:
+        free()
+        kinds = [free, *([governed, free] * pairs)]
+        found = [rate() for rate in tqdm(kinds, unit="window")]
+    finally:
+        stop.value = 1
+        for process in processes:
+            process.join()
+    return _ratios(found)
+
+
+def matrices(target: float, window: float, pairs: int, cores: int) -> list[float]:
+    """Return the same of torch's products of matrices in this process, paced between two of them."""
+    import torch
+
+    torch.set_num_threads(cores)
+    a, b = torch.randn(700, 700), torch.randn(700, 700)
+
+    def rate(pace: Callable[[], float], over: Callable[[float, bool], bool]) -> float:
+        began, used, done = time.monotonic(), time.process_time(), 0
+        last = pace()
+        while True:
+            torch.mm(a, b)
+            done += 1
+            before, last = last, pace()
+            if over(time.monotonic() - began, last > before):
+                return done / (time.process_time() - used)
+
+    def free() -> float:
+        rate(lambda: 0, lambda seconds, paused: seconds > SETTLE)
+        return rate(lambda: 0, lambda seconds, paused: seconds > window)
+
+    def governed() -> float:
+        with Governor(target / 100, signals=False) as governor:
+            rate(governor.pace, lambda seconds, paused: paused)
+            return rate(governor.pace, lambda seconds, paused: paused and seconds > window)
+
+    free()
+    return _ratios([rate() for rate in tqdm([free, *([governed, free] * pairs)], unit="window")])
+
+
+def _ratios(found: Sequence[float]) -> list[float]:
+    """Return each second figure over the mean of the two beside it."""
+    return [
+        found[number] / ((found[number - 1] + found[number + 1]) / 2)
+        for number in range(1, len(found), 2)
+    ]
 
 
 def main() -> None:
-    """Print a line a round and the medians."""
+    """Print a line a round, the share, and the work."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--target", type=float, default=70)
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--target", type=float, default=70, help="percent (default: 70)")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of four runs for the share")
+    parser.add_argument("--seconds", type=float, default=30, help="of each such run (default: 30)")
+    parser.add_argument(
+        "--pairs", type=int, default=0, help="windows for the work; 40 take ten minutes"
+    )
+    parser.add_argument(
+        "--window", type=float, default=5.5, help="seconds of each at least (default: 5.5)"
+    )
+    parser.add_argument("--matrices", action="store_true", help="work with threads of one process")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="or threads")
+    parser.add_argument("--save", type=Path, help="file for the ratio of each window (JSON)")
     options = parser.parse_args()
-    errors, works = [], []
-    for number in range(options.rounds):
-        targets = (None, options.target, options.target, None)
-        runs = [once(options.seconds, options.processes, target) for target in targets]
-        free_share, free_work = (sum(each) / 2 for each in zip(runs[0], runs[3], strict=True))
-        share, work = (sum(each) / 2 for each in zip(runs[1], runs[2], strict=True))
-        ideal = free_work * min(options.target / free_share, 1)
-        scarce = " (less than the target is free here: no verdict)"
-        note = scarce if free_share < options.target + 2 else ""
+    if not options.rounds and not options.pairs:
+        options.rounds, options.pairs = 3, 40
+    if options.rounds:
+        off = shares(options.target, options.seconds, options.rounds, options.processes)
+        if off:
+            print(f"share: {min(off):+.2f} to {max(off):+.2f} points off in {len(off)} runs")
+    if options.pairs:
+        measure = matrices if options.matrices else rates
+        ratios = measure(options.target, options.window, options.pairs, options.processes)
+        error = statistics.stdev(ratios) / math.sqrt(len(ratios)) if len(ratios) > 1 else math.nan
         print(
-            f"round {number + 1}: ungoverned {free_share:.1f} %, governed {share:.1f} % of"
-            f" {options.target:g} %, work {work / ideal:.1%} of the ideal share{note}",
-            flush=True,
+            f"work: {statistics.mean(ratios):.1%} +- {error:.1%} of the ideal share"
+            f" (median {statistics.median(ratios):.1%}, {len(ratios)} windows)"
         )
-        if not note:
-            errors.append(share - options.target)
-            works.append(work / ideal)
-    if errors:
-        print(
-            f"median of {len(errors)}: {statistics.median(errors):+.2f} points off,"
-            f" work {statistics.median(works):.1%} [{min(works):.1%}, {max(works):.1%}] of the ideal share"
-        )
+        if options.save:
+            options.save.write_text(json.dumps(ratios), encoding="utf-8")
 
 
 if __name__ == "__main__":
