@@ -92,6 +92,16 @@ def test_one_machine_has_a_speed_and_no_ratio() -> None:
     )
 
 
+def test_on_a_cpu_the_run_with_the_most_threads_is_told_and_how_many_they_are() -> None:
+    def on_cpu(threads: int, seconds: float, day: int) -> Measurement:
+        when = BASE.when.replace(day=day)
+        return measurement(device="cpu", threads=threads, seconds=(seconds,) * 5, when=when)
+
+    # The newest is another's: one thread of ten says little of what a machine reaches.
+    runs = [on_cpu(10, 0.08, 2), on_cpu(10, 0.07, 1), on_cpu(1, 0.2, 3)]
+    assert "batch 64 (float32, cpu), 10 threads: 800 samples/s" in headline(runs)[2]
+
+
 def test_single_runs_have_a_ratio_without_an_interval() -> None:
     infer = {"mode": "infer", "seconds": (0.016,) * 5}
     quick = {"mode": "infer", "seconds": (0.01,) * 5}

@@ -175,8 +175,13 @@ def _order(key: Key) -> tuple[object, ...]:
 
 
 def _most_alike(candidates: Sequence[Sequence[Measurement]]) -> list[Measurement | None]:
-    """Pick one measurement a machine, so that they differ in as little as possible but the machine."""
+    """Pick one measurement a machine, so that they differ in as little as possible but the machine.
+
+    Of a machine alone the newest with the most threads: one thread does not say what a CPU reaches.
+    """
     first, *others = (each[:_CANDIDATES] for each in candidates)
+    if first and not others:
+        return [max(first, key=lambda one: one.threads)]
 
     def nearest(to: Measurement, among: Sequence[Measurement]) -> Measurement:
         return min(among, key=lambda one: len(stats.comparable(to, one)))

@@ -142,12 +142,13 @@ def _of_one(compared: Compared) -> str:
                 best = row, side
     if best is None:
         return f"No speed can be given for {compared.names[0]}"
-    row, (_, found) = best
+    row, (one, found) = best
     sizes = {each.key[2] for each in compared.rows if each.key[:2] == row.key[:2]}
     at_best = f", the best of {len(sizes)} batch sizes" if len(sizes) > 1 else ""
     quartiles = f", quartiles {spread(found.rate)}" if found.rate.slow is not None else ""
+    threads = f", {counted(one.threads, 'thread')}" if one.device == "cpu" else ""
     return (
-        f"{row.label}: {significant(found.rate.median)} {row.unit}/s{at_best}{quartiles}; "
+        f"{row.label}{threads}: {significant(found.rate.median)} {row.unit}/s{at_best}{quartiles}; "
         f"no ratio, as only {compared.names[0]} was measured"
     )
 
