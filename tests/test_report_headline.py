@@ -95,7 +95,10 @@ def test_one_machine_has_a_speed_and_no_ratio() -> None:
 def test_on_a_cpu_the_run_with_the_most_threads_is_told_and_how_many_they_are() -> None:
     def on_cpu(threads: int, seconds: float, day: int) -> Measurement:
         when = BASE.when.replace(day=day)
-        return measurement(device="cpu", threads=threads, seconds=(seconds,) * 5, when=when)
+        one: Measurement = measurement(
+            device="cpu", threads=threads, seconds=(seconds,) * 5, when=when
+        )
+        return one
 
     # The newest is another's: one thread of ten says little of what a machine reaches.
     runs = [on_cpu(10, 0.08, 2), on_cpu(10, 0.07, 1), on_cpu(1, 0.2, 3)]
