@@ -34,7 +34,7 @@ PERIODS = (6.0, 5.0, 3.75, 3.0, 2.5, 2.0)
 
 Each divides 30, so that whatever 30 seconds are looked at have whole periods, and so the share itself.
 Long ones, as cores that slept do less for their CPU time for a few tenths of a second: at 70 % with
-periods of 2.4 seconds a CPU second did 96.6 +- 0.8 % of what it does ungoverned, with six 100.1 +- 0.7 %
+periods of 2.4 seconds a CPU second did 96.6 +- 0.8 % of what it does ungoverned, with six 99.3 +- 0.7 %
 (two cores of a host that others share; `tools/governor_accuracy.py --pairs 40`).
 """
 BEARABLE = 2.0  # seconds of pause at most, for who watches
