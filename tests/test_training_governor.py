@@ -16,7 +16,7 @@ import pytest
 from metalassay.errors import UserError
 from metalassay.training import governor, machine_load
 from metalassay.training.governor import Governor, short
-from metalassay.training.machine_load import CpuClock, Memory, linux_pressure
+from metalassay.training.machine_load import CpuClock, Memory
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP and no SIGURG")
 
@@ -155,14 +155,6 @@ def test_a_program_that_waited_catches_up_on_a_second_and_no_more(machine: Machi
         assert machine.slept == pytest.approx(1 + 3.75 * (1 - 0.5) / 2, abs=0.002)
 
 
-def test_what_the_governor_uses_itself_is_not_for_the_children_to_pay() -> None:
-    both, children = CpuClock(), CpuClock(own=False)
-    before = both.seconds(), children.seconds()
-    burn(0.3)
-    assert both.seconds() - before[0] >= 0.3
-    assert children.seconds() - before[1] < 0.1
-
-
 def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -> None:
     said: list[str] = []
     with Governor(0.1, signals=False, say=said.append) as held:
@@ -231,35 +223,10 @@ def test_memory_is_short_by_use_by_pressure_and_by_swapping(
     assert short(found, 0.6, swapped) == reason
 
 
-@pytest.mark.parametrize(
-    ("some", "full", "said"),
-    [("0.00", "0.00", "normal"), ("12.50", "3.00", "warning"), ("60.00", "10.00", "critical")],
-)
-def test_linuxs_stall_information_is_read(some: str, full: str, said: str) -> None:
-    text = f"some avg10={some} avg60=0 avg300=0 total=9\nfull avg10={full} avg60=0 total=9\n"
-    assert linux_pressure(text) == said
-    assert linux_pressure("") is None
-
-
 @pytest.mark.parametrize("share", [0, -0.1, 1.01])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(UserError, match="of CPU"):
         Governor(share)
-
-
-@pytest.mark.slow
-def test_children_count_living_and_ended() -> None:
-    clock = CpuClock(look=0)
-    code = "import time\nwhile time.process_time() < 0.6: pass\nprint(flush=True); input()"
-    before = clock.seconds()
-    for number in (1, 2):  # the first has ended, and counts, while the second lives
-        with subprocess.Popen(
-            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as child:
-            assert child.stdout
-            child.stdout.readline()
-            assert clock.seconds() - before >= 0.55 * number
-            child.communicate(b"\n")
 
 
 @posix

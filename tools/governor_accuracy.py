@@ -32,6 +32,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from metalassay.training import governor as governing
 from metalassay.training.governor import Governor
 
 SETTLE = 0.5  # seconds after a pause in which a core may still be slow
@@ -187,6 +188,9 @@ def main() -> None:
     parser.add_argument(
         "--window", type=float, default=5.5, help="seconds of each at least (default: 5.5)"
     )
+    parser.add_argument(
+        "--period", type=float, help="seconds; another than the governor's, for the work"
+    )
     parser.add_argument("--matrices", action="store_true", help="work with threads of one process")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="or threads")
     parser.add_argument("--save", type=Path, help="file for the ratio of each window (JSON)")
@@ -197,6 +201,8 @@ def main() -> None:
         off = shares(options.target, options.seconds, options.rounds, options.processes)
         if off:
             print(f"share: {min(off):+.2f} to {max(off):+.2f} points off in {len(off)} runs")
+    if options.period:
+        governing.PERIODS = (options.period,)
     if options.pairs:
         measure = matrices if options.matrices else rates
         ratios = measure(options.target, options.window, options.pairs, options.processes)
