@@ -30,7 +30,7 @@ MOST_ROUNDS = 500  # a function of 10 microseconds would fill 7 MB with its raw 
 # What pytest-benchmark has for an option that was not given, to tell whether it was.
 NO_STORAGE = "file://./.benchmarks"
 NO_MIN_TIME = "0.000005"
-SAVED = "mode dtype batch_size unit items_per_call parameters threads source_hash"
+SAVED = "mode dtype batch_size unit items_per_call parameters threads identity"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -188,10 +188,10 @@ def workload(
     name: str, mode: str, batch_size: int, dtype: str, measurable: torch.device
 ) -> Workload:
     """Build the workload; what this torch cannot do here is skipped."""
-    from metalassay.workloads import make
+    from metalassay.workloads import get, make
 
     try:
-        return make(name, mode, measurable, dtype, batch_size)
+        return make(get(name), mode, measurable, dtype, batch_size)
     except UserError as error:
         pytest.skip(str(error))
 
@@ -234,13 +234,13 @@ def facts(
     from metalassay.device import emulated, memory, resolve
     from metalassay.parity import disagreement
     from metalassay.preparation import drain, warm_up
-    from metalassay.workloads import make
+    from metalassay.workloads import get, make
 
     w = workload
     if w.name not in disagreements:
         on = w.device.type
-        disagreements[w.name] = "" if on == "cpu" else disagreement(w.name, on)
-    counts = count(make(w.name, w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
+        disagreements[w.name] = "" if on == "cpu" else disagreement(get(w.name), on)
+    counts = count(make(get(w.name), w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
     energy = power.find()
     used = drain(w.step, w.items_per_call, energy)
     warm = warm_up(w.step)
@@ -253,7 +253,7 @@ def facts(
         "parity": disagreements[w.name],
         "flop_per_call": counts.flop,
         "bytes_per_call": counts.bytes,
-        "compulsory_bytes_per_call": compulsory(w),
+        "compulsory_bytes_per_call": compulsory(get(w.name), w),
         "malloc": pytestconfig.getoption("--malloc"),
         "warm_up_steps": warm.steps,
         "steady": warm.steady,

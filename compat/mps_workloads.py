@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mps_hazards import agree
 
-from metalassay import parity
+from metalassay import parity, workloads
 
 
 def transit_cnn(device: str) -> None:
@@ -17,7 +17,11 @@ def gpt_tiny(device: str) -> None:
 
 def same(name: str, device: str) -> None:
     """Assert that forward, backward and optimizer steps are the CPU's, one after the other."""
-    limit = parity.TOLERANCE
-    agree(lambda device: parity.forward(name, device), device, f"{name}: forward is wrong", limit)
-    agree(lambda device: parity.backward(name, device), device, f"{name}: backward is wrong", limit)
-    agree(lambda device: parity.training(name, device), device, f"{name}: training is wrong", limit)
+    limit, recipe = parity.TOLERANCE, workloads.get(name)
+    agree(lambda device: parity.forward(recipe, device), device, f"{name}: forward is wrong", limit)
+    agree(
+        lambda device: parity.backward(recipe, device), device, f"{name}: backward is wrong", limit
+    )
+    agree(
+        lambda device: parity.training(recipe, device), device, f"{name}: training is wrong", limit
+    )

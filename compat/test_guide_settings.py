@@ -94,7 +94,9 @@ def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
         "infer": (claim_arithmetic.INFER_FLOP, claim_arithmetic.INFER_BYTES),
     }
     for mode, (flop, (least, most)) in of.items():
-        work = workloads.make("transit-cnn", mode, torch.device("cpu"), "float32", 64)
+        work = workloads.make(
+            workloads.get("transit-cnn"), mode, torch.device("cpu"), "float32", 64
+        )
         counted = counting.count(work.step)
         assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
         # Versions of torch cut the work into operators differently.

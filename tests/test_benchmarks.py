@@ -80,7 +80,7 @@ def test_only_what_passed_its_check_is_saved(saved: dict[str, Any]) -> None:
 def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
     extra = saved["benchmarks"][0]["extra_info"]
     flop, moved = extra.pop("flop_per_call"), extra.pop("bytes_per_call")
-    assert re.fullmatch("[0-9a-f]{16}", extra.pop("source_hash"))
+    assert re.fullmatch("ast1-[0-9a-f]{12}", extra.pop("identity"))
     assert extra.pop("warm_up_steps") >= 10
     assert isinstance(extra.pop("steady"), bool)
     assert extra.pop("power")["source"] in ("unavailable", "modelled")

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from metalassay.counting import Counts, count
 from metalassay.models.two_branch_cnn import branch
-from metalassay.workloads import make
+from metalassay.workloads import get, make
 
 CPU = torch.device("cpu")
 
@@ -57,7 +57,7 @@ def test_the_backward_pass_of_attention_counts_five_products() -> None:
 
 @pytest.mark.parametrize(("mode", "mflop"), [("infer", 22.70), ("train", 67.15)])
 def test_the_cnn_costs_what_was_measured_for_it(mode: str, mflop: float) -> None:
-    counts = count(make("transit-cnn", mode, CPU, "float32", 2).step)
+    counts = count(make(get("transit-cnn"), mode, CPU, "float32", 2).step)
     assert counts.flop / 2 == pytest.approx(mflop * 1e6, rel=0.01)
 
 
@@ -80,7 +80,8 @@ def test_what_only_the_first_call_does_is_not_counted() -> None:
 
 def test_a_16_bit_inference_moves_fewer_bytes_for_the_same_arithmetic() -> None:
     full, half = (
-        count(make("transit-cnn", "infer", CPU, dtype, 4).step) for dtype in ("float32", "bfloat16")
+        count(make(get("transit-cnn"), "infer", CPU, dtype, 4).step)
+        for dtype in ("float32", "bfloat16")
     )
     assert half.flop == full.flop
     assert half.bytes < full.bytes

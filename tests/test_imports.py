@@ -29,6 +29,7 @@ MEASURING = {
     "selftest",
     "tiny_trainer",
     "training",
+    "identity",
     "workloads",
 }
 # Imports pytest, and only conftest files import it.

@@ -210,7 +210,9 @@ def test_recording_changes_nothing_but_the_last_digit() -> None:
     from metalassay.mps import tracing
 
     def losses(recorder: Any) -> list[float]:
-        work = workloads.make("gpt-tiny", "train", torch.device("cpu"), "float32", batch_size=2)
+        work = workloads.make(
+            workloads.get("gpt-tiny"), "train", torch.device("cpu"), "float32", batch_size=2
+        )
         with recorder:
             return [work.step().item() for _ in range(3)]
 

@@ -35,7 +35,7 @@ def test_the_files_of_a_series_become_one_measurement_with_a_median_a_process() 
 def test_what_is_of_no_series_or_of_another_stays_alone() -> None:
     assert len(pool([M4, M4])) == 2
     assert len(pool([*series(M4, "x", 1.0, 2.0), *series(M4, "y", 1.0)])) == 2
-    other = replace(M4, source_hash="0" * 16)
+    other = replace(M4, identity="ast1-000000000000")
     assert len(pool([*series(M4, "x", 1.0), *series(other, "x", 1.0)])) == 2
 
 

@@ -190,13 +190,13 @@ def test_no_text_is_a_formula_in_a_spreadsheet(text: str, here: Path) -> None:
     assert harmless(text) == f"'{text}"
 
     def named(document: Any) -> None:
-        document["benchmarks"][0]["extra_info"]["source_hash"] = text
+        document["benchmarks"][0]["extra_info"]["identity"] = text
         document["machine_info"]["hardware"]["model"] = text
 
     (here / "x.json").write_text(changed(named), "utf-8")
     main(["report", "x.json", "--csv", "m.csv"])
     row = table(here / "m.csv")[0]
-    assert row["model"] == row["source_hash"] == f"'{text.strip()}"
+    assert row["model"] == row["identity"] == f"'{text.strip()}"
 
 
 def test_numbers_stay_numbers_and_columns_are_named_once() -> None:

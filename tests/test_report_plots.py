@@ -65,10 +65,10 @@ def test_threads_make_no_line_on_a_gpu() -> None:
 
 
 def test_two_sources_of_a_workload_never_share_a_line() -> None:
-    (plot,) = section([BASE, measurement(batch_size=8, source_hash="beef123456")]).plots
+    (plot,) = section([BASE, measurement(batch_size=8, identity="ast1-beef12345678")]).plots
     assert [each.name for each in plot.series] == [
-        "Apple M4, source beef123",
-        "Apple M4, source c0ffee0",
+        "Apple M4, code ast1-beef12345678",
+        "Apple M4, code ast1-c0ffee000000",
     ]
 
 

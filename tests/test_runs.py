@@ -50,6 +50,19 @@ def test_a_measurement_has_its_machine_conditions_and_raw_times() -> None:
     assert one.file.endswith("constructed_benchmarks_m4.json")
 
 
+def test_a_file_from_before_the_identity_of_workloads_is_told_apart(tmp_path: Path) -> None:
+    old = DATA / "constructed_benchmarks_m4.json"
+    document = json.loads(old.read_text())
+    for each in document["benchmarks"]:
+        del each["extra_info"]["source_hash"]
+        each["extra_info"]["identity"] = "ast1-c0ffee000000"
+    new = tmp_path / "new.json"
+    new.write_text(json.dumps(document))
+    read = [runs.load([path]).measurements for path in (old, new)]
+    assert {one.identity for one in read[0]} == {"source-c0ffee0000000000"}
+    assert {one.identity for one in read[1]} == {"ast1-c0ffee000000"}
+
+
 def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
     one = runs.load([DATA / "constructed_compat_patched.json"]).compat[0]
     assert one.distrusted is None

@@ -60,6 +60,7 @@ def test_two_machines_that_ran_the_same_are_comparable() -> None:
 
 
 CPU = replace(M4, device="cpu")
+NEW = replace(M4, identity="ast1-c0ffee000000")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,9 @@ CPU = replace(M4, device="cpu")
         (M4, replace(M4, items_per_call=32), ["items per call 64 samples and 32 samples"]),
         (M4, replace(M4, unit="tokens"), ["items per call 64 samples and 64 tokens"]),
         (M4, replace(M4, parameters=1), ["parameters 42113 and 1"]),
-        (M4, replace(M4, source_hash="c0ffee0000000001"), ["the source of the workload"]),
+        (NEW, replace(M4, identity="ast1-c0ffee000001"), ["the code of the workload"]),
+        (NEW, M4, ["one file is older than the identity of workloads"]),
+        (M4, replace(M4, identity="source-0123"), ["the code of the workload"]),
         (M4, replace(M4, versions={"torch": "2.12.0"}), ["torch 2.13.0 and 2.12.0"]),
         (M4, replace(M4, versions={"torch": "2.13.0+cpu"}), []),
         (M4, replace(M4, threads=8), []),

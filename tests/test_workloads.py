@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from metalassay import workloads
 from metalassay.errors import UserError
 from metalassay.models import tiny_gpt
-from metalassay.workloads import MODES, WORKLOADS, make
+from metalassay.workloads import MODES, WORKLOADS, get, identify, make
 
 CPU = torch.device("cpu")
 # The largest takes seconds a step.
@@ -44,7 +43,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_a_step_ends_in_its_one_synchronize(
     monkeypatch: pytest.MonkeyPatch, name: str, mode: str
 ) -> None:
-    workload = make(name, mode, CPU, "float32", 1)
+    workload = make(get(name), mode, CPU, "float32", 1)
     events: list[str] = []
     monkeypatch.setattr(
         workloads, "synchronize", lambda device: events.append(f"synchronize {device}")
@@ -64,7 +63,7 @@ def test_a_step_ends_in_its_one_synchronize(
     ],
 )
 def test_no_result_is_read_back_inside_a_step(mode: str, reads: int) -> None:
-    workload = make("transit-cnn", mode, CPU, "float32", 1)
+    workload = make(get("transit-cnn"), mode, CPU, "float32", 1)
     workload.step()
     events: list[str] = []
     with Operations(events):
@@ -76,7 +75,7 @@ def test_no_result_is_read_back_inside_a_step(mode: str, reads: int) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES)
 def test_three_steps_pass_the_check(name: str, mode: str) -> None:
-    workload = make(name, mode, CPU, "float32", 1)
+    workload = make(get(name), mode, CPU, "float32", 1)
     for _ in range(3):
         result = workload.step()
     assert torch.isfinite(result).all()
@@ -87,7 +86,7 @@ def test_three_steps_pass_the_check(name: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_passes_the_check(dtype: str, mode: str) -> None:
-    workload = make("transit-cnn", mode, CPU, dtype, 2)
+    workload = make(get("transit-cnn"), mode, CPU, dtype, 2)
     for _ in range(3):
         result = workload.step()
     if mode == "infer":
@@ -96,17 +95,16 @@ def test_half_precision_passes_the_check(dtype: str, mode: str) -> None:
 
 
 def test_training_that_learns_nothing_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    workload = make("gpt-tiny", "train", CPU, "float32", 1)
+    workload = make(get("gpt-tiny"), "train", CPU, "float32", 1)
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
     workload.step()
     with pytest.raises(AssertionError, match=r"did not lower the loss: 5\.\d+ -> 5\.\d+"):
         workload.check()
 
 
-def test_training_that_explodes_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = dataclasses.replace(WORKLOADS["gpt-tiny"], learning_rate=math.inf)
-    monkeypatch.setitem(WORKLOADS, "gpt-tiny", recipe)
-    workload = make("gpt-tiny", "train", CPU, "float32", 1)
+def test_training_that_explodes_fails_the_check() -> None:
+    recipe = dataclasses.replace(get("gpt-tiny"), learning_rate=math.inf)
+    workload = make(recipe, "train", CPU, "float32", 1)
     workload.step()
     with pytest.raises(AssertionError, match=r"5\.\d+ -> nan"):
         workload.check()
@@ -135,12 +133,9 @@ class Spoilt(tiny_gpt.TinyGPT):
         pytest.param(lambda logits: logits * math.nan, True, id="nan"),
     ],
 )
-def test_wrong_logits_fail_the_check(
-    monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Tensor], Tensor], caught: bool
-) -> None:
-    recipe = dataclasses.replace(WORKLOADS["gpt-tiny"], build=lambda: Spoilt(spoil))
-    monkeypatch.setitem(WORKLOADS, "gpt-tiny", recipe)
-    workload = make("gpt-tiny", "infer", CPU, "float32", 1)
+def test_wrong_logits_fail_the_check(spoil: Callable[[Tensor], Tensor], caught: bool) -> None:
+    recipe = dataclasses.replace(get("gpt-tiny"), build=partial(Spoilt, spoil))
+    workload = make(recipe, "infer", CPU, "float32", 1)
     workload.step()
     if not caught:
         workload.check()
@@ -159,19 +154,19 @@ def test_wrong_logits_fail_the_check(
     ],
 )
 def test_a_workload_says_what_it_is(name: str, unit: str, items: int, parameters: int) -> None:
-    workload = make(name, "infer", CPU, "float32", 3)
+    workload = make(get(name), "infer", CPU, "float32", 3)
     assert (workload.unit, workload.items_per_call, workload.parameters) == (
         unit,
         items,
         parameters,
     )
     assert workload.threads == torch.get_num_threads()
-    assert workload.source_hash == workloads.source_hash()
+    assert workload.identity == identify(get(name), "infer")
 
 
 def test_the_seed_alone_decides_what_is_computed() -> None:
     def logits(seed: int) -> Tensor:
-        return make("transit-cnn", "infer", CPU, "float32", 2, seed).step()
+        return make(get("transit-cnn"), "infer", CPU, "float32", 2, seed).step()
 
     state = torch.get_rng_state()
     first = logits(0)
@@ -184,17 +179,21 @@ def test_the_seed_alone_decides_what_is_computed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("transit", "train", CPU, "float32", 1), "unknown 'transit' .*transit-cnn, gpt-tiny"),
-        (("gpt-tiny", "eval", CPU, "float32", 1), "unknown 'eval' .*train, infer"),
-        (("gpt-tiny", "train", CPU, "float64", 1), "unknown 'float64' .*float32, bfloat16"),
-        (("gpt-tiny", "train", CPU, "float32", 0), "a batch of 0 "),
+        ((get("gpt-tiny"), "eval", CPU, "float32", 1), "unknown 'eval' .*train, infer"),
+        ((get("gpt-tiny"), "train", CPU, "float64", 1), "unknown 'float64' .*float32, bfloat16"),
+        ((get("gpt-tiny"), "train", CPU, "float32", 0), "a batch of 0 "),
         # torch has no autocast for it
-        (("gpt-tiny", "infer", torch.device("meta"), "float16", 1), "unsupported .*'meta'"),
+        ((get("gpt-tiny"), "infer", torch.device("meta"), "float16", 1), "unsupported .*'meta'"),
     ],
 )
 def test_what_cannot_be_made_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(*arguments)
+
+
+def test_an_unknown_workload_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UserError, match=r"unknown workload 'transit' .*transit-cnn, gpt-tiny"):
+        get("transit")
 
 
 def test_autocast_that_torch_turns_off_by_itself_is_refused(
@@ -203,7 +202,7 @@ def test_autocast_that_torch_turns_off_by_itself_is_refused(
     # torch 2.5 on MPS warns of bfloat16, then computes in float32
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device_type: False)
     with pytest.raises(UserError, match="does not autocast to bfloat16 on cpu"):
-        make("gpt-tiny", "infer", CPU, "bfloat16", 1)
+        make(get("gpt-tiny"), "infer", CPU, "bfloat16", 1)
 
 
 def test_float16_training_without_a_working_scaler_is_refused(
@@ -217,24 +216,5 @@ def test_float16_training_without_a_working_scaler_is_refused(
     with pytest.raises(
         UserError, match=r"cannot scale gradients on cpu: Cannot convert .*dtype \("
     ):
-        make("gpt-tiny", "train", CPU, "float16", 1)
-    make("gpt-tiny", "infer", CPU, "float16", 1)
-
-
-@pytest.mark.parametrize("changed", ["workloads.py", "models/tiny_gpt.py"])
-def test_the_source_hash_changes_with_the_source_and_not_with_its_line_ends(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str
-) -> None:
-    here = Path(workloads.__file__).parent
-    shutil.copytree(here / "models", tmp_path / "models")
-    shutil.copy(here / "workloads.py", tmp_path)
-    original = workloads.source_hash()
-    assert len(original) == 16
-    int(original, 16)
-    monkeypatch.setattr(workloads, "__file__", str(tmp_path / "workloads.py"))
-
-    source = tmp_path / changed
-    source.write_bytes(source.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-    assert workloads.source_hash() == original
-    source.write_bytes(source.read_bytes() + b"# changed")
-    assert workloads.source_hash() != original
+        make(get("gpt-tiny"), "train", CPU, "float16", 1)
+    make(get("gpt-tiny"), "infer", CPU, "float16", 1)

@@ -65,7 +65,9 @@ def bert() -> None:
 
 def ours(name: str) -> None:
     """Train one of metalassay's workloads for three steps."""
-    workload = workloads.make(name, "train", torch.device("cpu"), "float32", batch_size=4)
+    workload = workloads.make(
+        workloads.get(name), "train", torch.device("cpu"), "float32", batch_size=4
+    )
     for _ in range(STEPS):
         workload.step()
 

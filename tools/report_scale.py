@@ -62,7 +62,7 @@ def _varied(document: dict[str, Any], index: int, chance: random.Random) -> dict
     machine["memory_bytes"] = 8 * GB * chance.randint(1, 4)
     copy["versions"]["torch"] = chance.choice(("2.10.0", "2.11.0", "2.12.0", "2.13.0"))
     for each in copy["benchmarks"]:
-        each["extra_info"]["source_hash"] = chance.choice(("c0ffee0000000000", "c0ffee0000000001"))
+        each["extra_info"]["identity"] = chance.choice(("c0ffee0000000000", "c0ffee0000000001"))
         factor = chance.uniform(0.8, 1.25)
         data = [second * factor for second in each["stats"]["data"]]
         each["stats"]["data"] = data

@@ -5,7 +5,6 @@ The first arm of an experiment is its base. tools/claim_experiments.py runs them
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
@@ -59,12 +58,8 @@ def training(
     device: torch.device, build: Callable[[], nn.Module] = TwoBranchCNN, dtype: str = "float32"
 ) -> Callable[[], object]:
     """Return a training step of the two-branch CNN, or of a variant of it."""
-    name = "transit-cnn"
-    recipe = workloads.WORKLOADS[name]
-    with contextlib.ExitStack() as stack:
-        workloads.WORKLOADS[name] = replace(recipe, build=build)
-        stack.callback(workloads.WORKLOADS.__setitem__, name, recipe)
-        return workloads.make(name, "train", device, dtype, BATCH).step
+    recipe = replace(workloads.get("transit-cnn"), build=build)
+    return workloads.make(recipe, "train", device, dtype, BATCH).step
 
 
 def with_batch_norm() -> nn.Module:
@@ -225,7 +220,7 @@ device = torch.device({device!r})
 if {zero}:
     torch.zeros(1, device=device)
     getattr(torch, device.type).synchronize()
-step = workloads.make("transit-cnn", "train", device, "float32", {batch}).step
+step = workloads.make(workloads.get("transit-cnn"), "train", device, "float32", {batch}).step
 started = time.perf_counter()
 step()
 first = time.perf_counter() - started

@@ -167,14 +167,14 @@ class _Arm:
         import torch
 
         from metalassay import device
-        from metalassay.workloads import make
+        from metalassay.workloads import get, make
 
         torch.set_num_threads(spec["threads"])
         where = torch.device(spec["device"])
-        built = make(spec["name"], spec["mode"], where, spec["dtype"], spec["batch"])
+        built = make(get(spec["name"]), spec["mode"], where, spec["dtype"], spec["batch"])
         self.step, self.check = _with_extra(built.step, spec["extra"], where), built.check
         return {
-            "source_hash": built.source_hash,
+            "identity": built.identity,
             "threads": torch.get_num_threads(),
             "parameters": built.parameters,
             "emulated": device.emulated(where),

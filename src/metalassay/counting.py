@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from metalassay import physics
-from metalassay.workloads import WORKLOADS, Workload
+from metalassay.workloads import Recipe, Workload
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,12 @@ def count(step: Callable[[], object]) -> Counts:
     return Counts(flop=flop.get_total_flops(), bytes=traffic.bytes)
 
 
-def compulsory(workload: Workload) -> int:
-    """Return the bytes that one call of ``workload`` must move even if caches kept all else.
+def compulsory(recipe: Recipe, workload: Workload) -> int:
+    """Return the bytes that one call of ``workload``, made from ``recipe``, must move even if caches kept all else.
 
     See ``physics.compulsory_bytes``; weights, inputs and logits are counted, not estimated.
     """
-    recipe, generator = WORKLOADS[workload.name], torch.Generator().manual_seed(0)
-    batch = recipe.batch(workload.batch_size, generator)
+    batch = recipe.batch(workload.batch_size, torch.Generator().manual_seed(0))
     moved, output = [*batch.inputs], 0
     if workload.mode == "train":
         moved.append(batch.target)

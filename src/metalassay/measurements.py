@@ -14,6 +14,8 @@ from typing import Any
 from metalassay.fields import Field, FieldError
 from metalassay.hardware import Hardware, from_dict
 
+WHOLE_SOURCE = "source-"
+"""Begins the identity of a file written before workloads had one: a hash over all their source."""
 _SHORTEST, _LONGEST = 1e-7, 86_400.0  # seconds a call may take: two ticks of the clock to a day
 
 
@@ -46,7 +48,7 @@ class Measurement:
     flop_per_call: int
     bytes_per_call: int
     threads: int
-    source_hash: str
+    identity: str
     emulated: bool
     parity: str | None
     seconds: tuple[float, ...]
@@ -74,13 +76,13 @@ def conditions(one: Measurement) -> tuple[object, ...]:
     return (
         one.machine,
         (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-        (one.versions["torch"], one.source_hash, one.emulated, one.malloc),
+        (one.versions["torch"], one.identity, one.emulated, one.malloc),
     )
 
 
 def series_key(one: Measurement) -> tuple[object, ...]:
     """Return what the processes of one `--processes N` share."""
-    return (one.series, one.machine, one.name, one.source_hash, one.versions.get("torch"))
+    return (one.series, one.machine, one.name, one.identity, one.versions.get("torch"))
 
 
 def pool(measurements: Iterable[Measurement]) -> list[Measurement]:
@@ -137,7 +139,7 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             flop_per_call=extra.get("flop_per_call").whole(),
             bytes_per_call=extra.get("bytes_per_call").whole(),
             threads=extra.get("threads").whole(),
-            source_hash=extra.get("source_hash").name(),
+            identity=_identity(extra),
             emulated=emulated,
             parity=extra.find("parity").or_none(Field.text),
             seconds=_seconds(each.get("stats")),
@@ -151,6 +153,13 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
         )
+
+
+def _identity(extra: Field) -> str:
+    """Return the identity of what was timed; that of an older file covers the whole source."""
+    if extra.find("identity").value is None:
+        return WHOLE_SOURCE + extra.get("source_hash").name()
+    return extra.get("identity").name()
 
 
 def _within(top: Field, *keys: str) -> Field:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metalassay.workloads import WORKLOADS
+from metalassay.workloads import Recipe
 
 SAMPLES = 4
 STEPS = 3
@@ -19,16 +19,15 @@ TOLERANCE = 1e-3
 """Largest difference, absolute and relative; float32 against float64 needs at most 5.5e-5."""
 
 
-def disagreement(name: str, device: str) -> str:
+def disagreement(recipe: Recipe, device: str) -> str:
     """Return where ``device`` departs from the CPU on a workload, "" where it does not.
 
-    An error on the device is a disagreement too: it says what stops it. Raises ``KeyError`` for an
-    unknown workload.
+    An error on the device is a disagreement too: it says what stops it.
     """
     for what, compute in (("forward", forward), ("backward", backward), ("training", training)):
-        expected = compute(name, "cpu")
+        expected = compute(recipe, "cpu")
         try:
-            found = compute(name, device).to("cpu")
+            found = compute(recipe, device).to("cpu")
         except (RuntimeError, TypeError) as error:  # what torch raises for what a device cannot do
             return f"{what} stops: " + str(error).partition("\n")[0]
         close = torch.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
@@ -38,26 +37,25 @@ def disagreement(name: str, device: str) -> str:
     return ""
 
 
-def forward(name: str, device: str) -> Tensor:
+def forward(recipe: Recipe, device: str) -> Tensor:
     """Return the answer of a workload's model on ``device``."""
-    model, inputs, _ = _built(name, device)
+    model, inputs, _ = _built(recipe, device)
     answer: Tensor = model(*inputs)
     return answer.detach()
 
 
-def backward(name: str, device: str) -> Tensor:
+def backward(recipe: Recipe, device: str) -> Tensor:
     """Return all gradients of one pass, flat, as parts of the largest."""
-    model, inputs, target = _built(name, device)
-    WORKLOADS[name].loss(model(*inputs), target).backward()  # type: ignore[no-untyped-call]
+    model, inputs, target = _built(recipe, device)
+    recipe.loss(model(*inputs), target).backward()  # type: ignore[no-untyped-call]
     gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
     every = torch.cat(gradients)
     return every / every.abs().max()
 
 
-def training(name: str, device: str) -> Tensor:
+def training(recipe: Recipe, device: str) -> Tensor:
     """Return how far each parameter goes in three steps, flat, as parts of the farthest."""
-    model, inputs, target = _built(name, device)
-    recipe = WORKLOADS[name]
+    model, inputs, target = _built(recipe, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, eps=1e-3)
     before = torch.cat([each.detach().flatten().clone() for each in model.parameters()])
     for _ in range(STEPS):
@@ -68,8 +66,7 @@ def training(name: str, device: str) -> Tensor:
     return way / way.abs().max()
 
 
-def _built(name: str, device: str) -> tuple[nn.Module, tuple[Tensor, ...], Tensor]:
-    recipe = WORKLOADS[name]
+def _built(recipe: Recipe, device: str) -> tuple[nn.Module, tuple[Tensor, ...], Tensor]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model = recipe.build()

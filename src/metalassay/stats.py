@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from metalassay.measurements import WHOLE_SOURCE
+
 if TYPE_CHECKING:  # stats stands below them; only the names of their fields are used
     from metalassay.measurements import Measurement
 
@@ -101,8 +103,10 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     for name, one, other in pairs:
         if one != other:
             yield f"{name} {one} and {other}"
-    if a.source_hash != b.source_hash:
-        yield "the source of the workload"
+    if a.identity.startswith(WHOLE_SOURCE) != b.identity.startswith(WHOLE_SOURCE):
+        yield "one file is older than the identity of workloads"
+    elif a.identity != b.identity:
+        yield "the code of the workload"
     if bool(a.machine.virtual) != bool(b.machine.virtual):
         yield "one is a virtual machine"
     hot = [any(mark.startswith("throttled") for mark in each.marks) for each in (a, b)]

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from metalassay.device import synchronize
 from metalassay.errors import UserError
+from metalassay.identity import identity
 from metalassay.models import tiny_gpt
 from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 
@@ -49,11 +49,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A row of the table; ``batch_sizes`` are the ones benchmarked unless others are asked for.
+    """One row of the table; ``batch_sizes`` are benchmarked unless others are asked for.
 
-    A batch of B samples holds B * ``items_per_sample`` items of ``unit``.
+    A batch of B samples holds B * ``items_per_sample`` items of ``unit``. Write ``build`` and ``batch``
+    as functions with a name, or ``functools.partial`` of one: the identity follows what they refer to.
     """
 
+    name: str
     build: Callable[[], nn.Module]
     batch: Callable[[int, torch.Generator], Batch]
     loss: Callable[[Tensor, Tensor], Tensor]
@@ -82,36 +84,44 @@ class Workload:
     items_per_call: int
     parameters: int
     threads: int
-    source_hash: str
+    identity: str
     step: Callable[[], Tensor]
     check: Callable[[], None]
 
 
+def get(name: str) -> Recipe:
+    """Return the recipe called ``name``. Raises ``UserError`` for an unknown one."""
+    if name not in WORKLOADS:
+        raise UserError(f"unknown workload {name!r}", f"choose one of {', '.join(WORKLOADS)}")
+    return WORKLOADS[name]
+
+
 def make(
-    name: str, mode: str, device: torch.device, dtype: str, batch_size: int, seed: int = 0
+    recipe: Recipe, mode: str, device: torch.device, dtype: str, batch_size: int, seed: int = 0
 ) -> Workload:
-    """Build workload ``name`` of ``WORKLOADS`` in ``mode`` "train" or "infer".
+    """Build the workload of ``recipe`` in ``mode`` "train" or "infer".
 
     A ``dtype`` other than "float32" runs under ``torch.autocast``; weights stay float32. Weights
-    and batch depend on ``seed`` alone, whatever the device. Raises ``UserError`` for unknown names
-    and for what this torch cannot do on ``device``.
+    and batch depend on ``seed`` alone, whatever the device. Raises ``UserError`` for an unknown mode
+    or dtype and for what this torch cannot do on ``device``.
     """
-    for value, known in ((name, WORKLOADS), (mode, MODES), (dtype, DTYPES)):
+    for value, known in ((mode, MODES), (dtype, DTYPES)):
         if value not in known:
             raise UserError(f"unknown {value!r}", f"choose one of {', '.join(known)}")
     if batch_size < 1:
         raise UserError(f"a batch of {batch_size}", "ask for at least 1 sample")
     if dtype != "float32":
         require_autocast(device, dtype)
-    recipe = WORKLOADS[name]
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+    if dtype == "float16" and mode == "train":
+        require_grad_scaler(device)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay unchanged
         torch.default_generator.manual_seed(seed)
         model = recipe.build()
     batch = recipe.batch(batch_size, torch.Generator().manual_seed(seed))
     prepare = _training if mode == "train" else _inference
     step, check = prepare(recipe, model, batch, device, dtype)
     return Workload(
-        name=name,
+        name=recipe.name,
         mode=mode,
         device=device,
         dtype=dtype,
@@ -120,18 +130,21 @@ def make(
         items_per_call=batch_size * recipe.items_per_sample,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         threads=torch.get_num_threads(),
-        source_hash=source_hash(),
+        identity=identify(recipe, mode),
         step=step,
         check=check,
     )
 
 
-def source_hash() -> str:
-    """Return 16 hex digits that change when a model's or this module's source does."""
-    here = Path(__file__)
-    sources = [*sorted((here.parent / "models").glob("*.py")), here]
-    text = "\0".join(source.read_text(encoding="utf-8") for source in sources)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def identify(recipe: Recipe, mode: str) -> str:
+    """Return the identity of what is timed in ``mode``; the batch size, dtype and device are not in it.
+
+    Those three are recorded beside it. See ``metalassay.identity``.
+    """
+    parts = (recipe.build, recipe.batch, recipe.items_per_sample)
+    if mode == "infer":
+        return identity(_inference_step, *parts)
+    return identity(_training_step, *parts, recipe.loss, recipe.learning_rate)
 
 
 def _training(
@@ -139,21 +152,6 @@ def _training(
 ) -> tuple[Callable[[], Tensor], Callable[[], None]]:
     model.to(device).train()
     batch = batch.to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
-    if dtype == "float16":
-        require_grad_scaler(device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
-
-    def step() -> Tensor:
-        optimizer.zero_grad()
-        with _precision(device, dtype):
-            loss = recipe.loss(model(*batch.inputs), batch.target)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        scaler.step(optimizer)
-        scaler.update()
-        loss = loss.detach()
-        synchronize(device)
-        return loss
 
     def loss_without_dropout() -> float:
         model.eval()
@@ -169,21 +167,34 @@ def _training(
         if not (math.isfinite(after) and after < before):
             raise AssertionError(f"training did not lower the loss: {before:.6g} -> {after:.6g}")
 
-    return step, check
+    return _training_step(recipe, model, batch, device, dtype), check
+
+
+def _training_step(
+    recipe: Recipe, model: nn.Module, batch: Batch, device: torch.device, dtype: str
+) -> Callable[[], Tensor]:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == "float16")
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        with _precision(device, dtype):
+            loss = recipe.loss(model(*batch.inputs), batch.target)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        loss = loss.detach()
+        synchronize(device)
+        return loss
+
+    return step
 
 
 def _inference(
     recipe: Recipe, model: nn.Module, batch: Batch, device: torch.device, dtype: str
 ) -> tuple[Callable[[], Tensor], Callable[[], None]]:
     reference, cpu_batch = copy.deepcopy(model).eval(), batch
-    model.to(device).eval()
-    batch = batch.to(device)
-
-    def step() -> Tensor:
-        with torch.inference_mode(), _precision(device, dtype):
-            logits: Tensor = model(*batch.inputs)
-        synchronize(device)
-        return logits
+    step = _inference_step(model.to(device).eval(), batch.to(device), device, dtype)
 
     def check() -> None:
         with torch.inference_mode():
@@ -198,6 +209,18 @@ def _inference(
             )
 
     return step, check
+
+
+def _inference_step(
+    model: nn.Module, batch: Batch, device: torch.device, dtype: str
+) -> Callable[[], Tensor]:
+    def step() -> Tensor:
+        with torch.inference_mode(), _precision(device, dtype):
+            logits: Tensor = model(*batch.inputs)
+        synchronize(device)
+        return logits
+
+    return step
 
 
 def _precision(device: torch.device, dtype: str) -> contextlib.AbstractContextManager[object]:
@@ -257,23 +280,23 @@ def _transit_loss(logits: Tensor, target: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits.squeeze(1), target)
 
 
-def _random_text(config: tiny_gpt.TinyGPTConfig) -> Callable[[int, torch.Generator], Batch]:
-    def batch(batch_size: int, generator: torch.Generator) -> Batch:
-        shape = (batch_size, config.context + 1)
-        tokens = torch.randint(config.vocabulary, shape, generator=generator)
-        return Batch((tokens[:, :-1].contiguous(),), tokens[:, 1:].contiguous())
-
-    return batch
+def _random_text(
+    config: tiny_gpt.TinyGPTConfig, batch_size: int, generator: torch.Generator
+) -> Batch:
+    shape = (batch_size, config.context + 1)
+    tokens = torch.randint(config.vocabulary, shape, generator=generator)
+    return Batch((tokens[:, :-1].contiguous(),), tokens[:, 1:].contiguous())
 
 
 def _next_token_loss(logits: Tensor, target: Tensor) -> Tensor:
     return functional.cross_entropy(logits.flatten(0, 1), target.flatten())
 
 
-def _gpt(config: tiny_gpt.TinyGPTConfig) -> Recipe:
+def _gpt(name: str, config: tiny_gpt.TinyGPTConfig) -> Recipe:
     return Recipe(
-        build=lambda: tiny_gpt.TinyGPT(config),
-        batch=_random_text(config),
+        name=name,
+        build=partial(tiny_gpt.TinyGPT, config),
+        batch=partial(_random_text, config),
         loss=_next_token_loss,
         unit="tokens",
         items_per_sample=config.context,
@@ -282,8 +305,9 @@ def _gpt(config: tiny_gpt.TinyGPTConfig) -> Recipe:
     )
 
 
-WORKLOADS = {
-    "transit-cnn": Recipe(
+_RECIPES = (
+    Recipe(
+        name="transit-cnn",
         build=TwoBranchCNN,
         batch=_light_curves,
         loss=_transit_loss,
@@ -292,7 +316,9 @@ WORKLOADS = {
         batch_sizes=(4, 64),
         learning_rate=1e-3,
     ),
-    "gpt-tiny": _gpt(tiny_gpt.TINY),
-    "gpt-small": _gpt(tiny_gpt.SMALL),
-    "gpt-original": _gpt(tiny_gpt.ORIGINAL),
-}
+    _gpt("gpt-tiny", tiny_gpt.TINY),
+    _gpt("gpt-small", tiny_gpt.SMALL),
+    _gpt("gpt-original", tiny_gpt.ORIGINAL),
+)
+WORKLOADS = {recipe.name: recipe for recipe in _RECIPES}
+"""Every recipe by its name, in the order of the tables."""

@@ -28,7 +28,7 @@ _MACHINE = ("system", "release", "machine", "chip", "model", "gpu_cores", "memor
 
 MEASUREMENT_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "name", "workload", "mode", "device", "emulated"),
-    *("dtype", "batch_size", "threads", "malloc", "power_mode", "series", "source_hash"),
+    *("dtype", "batch_size", "threads", "malloc", "power_mode", "series", "identity"),
     *("rounds", "seconds_median", "seconds_q1", "seconds_q3", "unit", "items_per_call"),
     *("items_per_second", "items_per_second_slow", "items_per_second_fast", "gflop_per_second"),
     *("gb_per_second_at_most", "refused", "parameters", "flop_per_call", "bytes_per_call"),
@@ -66,7 +66,7 @@ def measurement_row(one: Measurement, found: Figures) -> Row:
         "malloc": one.malloc,
         "power_mode": one.power_mode,
         "series": one.series,
-        "source_hash": one.source_hash,
+        "identity": one.identity,
         "rounds": one.rounds,
         "seconds_median": _digits(items / rate.median),
         "seconds_q1": _digits(items / rate.fast) if rate.fast else None,

@@ -121,7 +121,7 @@ def _setting(one: Measurement, machine: str) -> Setting:
         counted(one.threads, "thread") if on_cpu else "",
         f"torch {one.versions['torch']}",
         f"malloc {one.malloc}" if on_cpu else "",
-        one.source_hash,
+        one.identity,
     )
 
 
@@ -136,7 +136,7 @@ def _names(settings: Sequence[Setting]) -> list[str]:
             if part and (number == 0 or vary)
         ]
         if varied[-1]:
-            parts[-1] = f"source {setting[-1][:7]}"
+            parts[-1] = f"code {setting[-1]}"
         names.append(", ".join(parts))
     return names
 
