@@ -15,7 +15,7 @@ import pytest
 
 from metalassay.cli import main
 from metalassay.compare import compare, placement, rule, running, specs
-from metalassay.compare.processes import Processes
+from metalassay.compare.processes import CHILD, Processes
 from metalassay.compare.specs import Arm, parse
 from metalassay.errors import UserError
 
@@ -127,8 +127,7 @@ def test_the_child_does_not_bring_our_packages_into_another_environment() -> Non
         "module = runpy.run_path({!r}); module['_our_package'](); "
         "import metalassay.steady; print([p for p in sys.path if p.endswith('metalassay')])"
     )
-    child = Path(__file__).parents[1] / "src" / "metalassay" / "compare_child.py"
-    command = [sys.executable, "-I", "-c", code.format(str(child.parent), str(child))]
+    command = [sys.executable, "-I", "-c", code.format(str(CHILD.parent), str(CHILD))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

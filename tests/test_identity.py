@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+import metalassay
 from metalassay import workloads
 from metalassay.identity import identity
 from metalassay.workloads import MODES, WORKLOADS, Recipe, identify
@@ -251,13 +253,9 @@ def test_what_checks_and_refuses_does_not_count(tmp_path: Path, old: str, new: s
 
 
 def copied(folder: Path, old: str, new: str) -> Path:
-    package = Path(workloads.__file__).parent
-    (folder / "metalassay").mkdir(parents=True)
-    for source in package.rglob("*.py"):
-        target = folder / "metalassay" / source.relative_to(package)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(source.read_bytes())
-    edited = folder / "metalassay" / Path(workloads.__file__).name
+    package = Path(metalassay.__file__).parent
+    shutil.copytree(package, folder / "metalassay", ignore=shutil.ignore_patterns("__pycache__"))
+    edited = folder / "metalassay" / Path(workloads.__file__).relative_to(package)
     text = edited.read_text()
     assert old in text
     edited.write_text(text.replace(old, new))
@@ -266,7 +264,8 @@ def copied(folder: Path, old: str, new: str) -> Path:
 
 def asked(folder: Path) -> str:
     program = (
-        f"import sys; sys.path.insert(0, {str(folder)!r}); from metalassay import workloads;"
+        f"import importlib, sys; sys.path.insert(0, {str(folder)!r});"
+        f" workloads = importlib.import_module({workloads.__name__!r});"
         f" assert workloads.__file__.startswith({str(folder)!r});"
         " print(workloads.identify(workloads.get('gpt-tiny'), 'train'))"
     )
