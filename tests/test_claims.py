@@ -84,7 +84,7 @@ def test_a_command_names_what_is_here(claim: claims.Claim) -> None:
     paths = [word for word in words if word.endswith(".py")]
     assert len(paths) == 1
     if paths[0] == "tools/claim_experiments.py":
-        text = (FOLDER.parent / "claim_arms.py").read_text("utf-8")
+        text = (ROOT / "tools" / "claim_arms.py").read_text("utf-8")
         (table,) = (
             node.value
             for node in ast.parse(text).body

@@ -11,27 +11,28 @@ import math
 import random
 from pathlib import Path
 
+import compare_replay
 import pytest
 
-from metalassay.compare import replay, rule
+from metalassay.compare import rule
 
 NOISE = sorted((Path(__file__).parent / "data" / "noise").glob("*.json"))
 COMPARISONS = 1000
 FORTY_BLOCKS = 40 // rule.BLOCKS
 
 
-def run(path: Path, second: str, clock: str = "cpu", **options: object) -> replay.Tally:
-    recording, chance = replay.load(path), random.Random(7)  # noqa: S311
+def run(path: Path, second: str, clock: str = "cpu", **options: object) -> compare_replay.Tally:
+    recording, chance = compare_replay.load(path), random.Random(7)  # noqa: S311
     memo: dict[object, tuple[float, float]] = {}
-    return replay.tally(
+    return compare_replay.tally(
         [
-            replay.compare(recording, second, clock, chance, memo=memo, **options)  # type: ignore[arg-type]
+            compare_replay.compare(recording, second, clock, chance, memo=memo, **options)  # type: ignore[arg-type]
             for _ in range(COMPARISONS)
         ]
     )
 
 
-def false_alarms(found: replay.Tally) -> int:
+def false_alarms(found: compare_replay.Tally) -> int:
     return found.words[rule.SLOWER] + found.words[rule.FASTER]
 
 
@@ -51,19 +52,19 @@ CLOCKS = [
 
 @pytest.mark.parametrize(("path", "clock"), CLOCKS)
 def test_the_same_code_is_hardly_ever_called_different(path: Path, clock: str) -> None:
-    assert false_alarms(run(path, replay.SAME_CODE, clock)) <= 0.01 * COMPARISONS
+    assert false_alarms(run(path, compare_replay.SAME_CODE, clock)) <= 0.01 * COMPARISONS
 
 
 @pytest.mark.parametrize("name", ["cnn", "gpt", "kernel"])
 def test_three_percent_are_seen_within_forty_blocks(name: str) -> None:
     (path,) = [path for path in NOISE if path.stem == name]
-    found = run(path, replay.MORE_WORK, most=FORTY_BLOCKS)
+    found = run(path, compare_replay.MORE_WORK, most=FORTY_BLOCKS)
     assert found.words[rule.SLOWER] >= 0.95 * COMPARISONS
 
 
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
 def test_on_an_overloaded_machine_they_take_longer_and_never_turn_round(path: Path) -> None:
-    found = run(path, replay.MORE_WORK)
+    found = run(path, compare_replay.MORE_WORK)
     assert found.words[rule.SLOWER] >= 0.9 * COMPARISONS
     assert found.words[rule.FASTER] == 0
 
@@ -71,14 +72,14 @@ def test_on_an_overloaded_machine_they_take_longer_and_never_turn_round(path: Pa
 def test_the_same_code_is_called_the_same_where_the_machine_allows_it() -> None:
     """Only pairs make the noise small enough for that: break the pairing, and this is red."""
     (kernel,) = [path for path in NOISE if path.stem == "kernel"]
-    found = run(kernel, replay.SAME_CODE)
+    found = run(kernel, compare_replay.SAME_CODE)
     assert found.words[rule.SAME] >= 0.9 * COMPARISONS
 
 
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
 def test_two_runs_one_after_the_other_are_a_coin(path: Path) -> None:
     """The noise is real: the same interval over unpaired timings calls the same code different."""
-    recording, chance, alarms = replay.load(path), random.Random(7), 0  # noqa: S311
+    recording, chance, alarms = compare_replay.load(path), random.Random(7), 0  # noqa: S311
     for _ in range(COMPARISONS):
         logs = [
             [math.log(s.cpu) for block in group for s in block if s.arm == "A"]
@@ -93,7 +94,7 @@ def test_two_runs_one_after_the_other_are_a_coin(path: Path) -> None:
 def test_a_recording_says_what_it_is_and_has_every_arm_in_every_palindrome() -> None:
     assert NOISE
     for path in NOISE:
-        found = replay.load(path)
+        found = compare_replay.load(path)
         assert "microseconds" in found.what
         for group in found.trios:
             for block in group:
@@ -110,4 +111,4 @@ def test_another_file_is_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('{"schema": "metalassay.compat/1"}')
     with pytest.raises(ValueError, match="not a recording"):
-        replay.load(path)
+        compare_replay.load(path)

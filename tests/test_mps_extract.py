@@ -23,10 +23,10 @@ from constructed_wheel import (
     load,
     wheel,
 )
+from wheel_reader import extract, registrations
+from wheel_reader.macho import Library
 
 from metalassay.errors import UserError
-from metalassay.mps import extract, registrations
-from metalassay.mps.macho import Library
 
 
 def read(path: Path, functions: dict[str, list[Step]]) -> registrations.Registrations:

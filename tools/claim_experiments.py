@@ -19,10 +19,10 @@ import time
 from dataclasses import asdict
 
 import torch
+from claim_arms import BATCH, EXPERIMENTS, Figures
 
 from metalassay import device as devices
 from metalassay import hardware, versions
-from metalassay.claim_arms import BATCH, EXPERIMENTS, Figures
 from metalassay.claim_evidence import FOLDER, Comparison, compare
 from metalassay.errors import UserError
 from metalassay.files import write_atomically

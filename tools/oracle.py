@@ -20,9 +20,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from wheel_reader import extract
+
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-from metalassay.mps import extract
 
 if sys.version_info >= (3, 11):
     import tomllib

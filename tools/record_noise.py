@@ -18,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import compare_replay
+
 from metalassay import hardware, versions
-from metalassay.compare import replay, rule, running, specs
+from metalassay.compare import rule, running, specs
 from metalassay.compare.processes import Processes
 from metalassay.compare.specs import Arm
 from metalassay.files import write_atomically
@@ -94,7 +96,7 @@ def main() -> None:
     for clock in ("cpu", "wall") if len(state.trios) > 1 else ():
         for name in ("b", "B"):
             parts = {"A": rule.FIRST, "a": rule.NULL, name: rule.SECOND}
-            trios = [replay.of_arms(each.blocks, parts) for each in state.trios]
+            trios = [compare_replay.of_arms(each.blocks, parts) for each in state.trios]
             values = [rule.trio_effects(each, clock)[0] for each in trios]
             sd = statistics.stdev(values)
             print(

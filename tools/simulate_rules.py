@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from metalassay.compare import replay, rule, student
+import compare_replay
+
+from metalassay.compare import rule, student
 from metalassay.files import write_atomically
 
 N = 30
@@ -97,20 +99,25 @@ class Row:
 
 
 def ours(
-    recording: replay.Recording, clock: str, trials: int, seed: int, most: int | None, name: str
+    recording: compare_replay.Recording,
+    clock: str,
+    trials: int,
+    seed: int,
+    most: int | None,
+    name: str,
 ) -> Row:
     """Run our rule on the recording; a distrusted run calls nothing different."""
-    found: dict[str, replay.Tally] = {}
+    found: dict[str, compare_replay.Tally] = {}
     memo: dict[object, tuple[float, float]] = {}
-    for second in (replay.SAME_CODE, replay.MORE_WORK):
+    for second in (compare_replay.SAME_CODE, compare_replay.MORE_WORK):
         chance = random.Random(seed)  # noqa: S311
-        found[second] = replay.tally(
+        found[second] = compare_replay.tally(
             [
-                replay.compare(recording, second, clock, chance, most=most, memo=memo)
+                compare_replay.compare(recording, second, clock, chance, most=most, memo=memo)
                 for _ in range(trials)
             ]
         )
-    same, more = found[replay.SAME_CODE], found[replay.MORE_WORK]
+    same, more = found[compare_replay.SAME_CODE], found[compare_replay.MORE_WORK]
     return Row(
         name,
         clock,
@@ -122,7 +129,7 @@ def ours(
     )
 
 
-def rivals(recording: replay.Recording, clock: str, trials: int, seed: int) -> list[Row]:
+def rivals(recording: compare_replay.Recording, clock: str, trials: int, seed: int) -> list[Row]:
     """Run the others on the same recording, two neighbouring groups of processes a comparison."""
     chance = random.Random(seed)  # noqa: S311
     counts = {name: [0, 0] for name in RIVALS}
@@ -148,10 +155,12 @@ def rivals(recording: replay.Recording, clock: str, trials: int, seed: int) -> l
     return [Row(name, clock, trials, false, seen) for name, (false, seen) in counts.items()]
 
 
-def truth(recording: replay.Recording, clock: str) -> str:
+def truth(recording: compare_replay.Recording, clock: str) -> str:
     """Say how much more B took over the whole recording: what "+3 %" is in it, and how surely."""
     parts = {"A": rule.FIRST, "a": rule.NULL, "B": rule.SECOND}
-    effects = [rule.trio_effects(replay.of_arms(each, parts), clock)[0] for each in recording.trios]
+    effects = [
+        rule.trio_effects(compare_replay.of_arms(each, parts), clock)[0] for each in recording.trios
+    ]
     error = statistics.stdev(effects) / math.sqrt(len(effects))
     return (
         f"{clock}: B took {rule.percent(statistics.fmean(effects))} more, give or take {error:.1%};"
@@ -210,7 +219,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="DIR", help="write table and plots there")
     options = parser.parse_args()
     for file in options.files:
-        recording = replay.load(file)
+        recording = compare_replay.load(file)
         rows = []
         for clock in ("cpu", "wall"):
             many, few = rule.LOOKS[-1][0], -(-40 // rule.BLOCKS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from metalassay.errors import UserError
-from metalassay.mps.macho import Library
+from wheel_reader.macho import Library
 
 _BLOCK = re.compile(rb"(.*)TORCH_LIBRARY_IMPL_init_aten_(MPS|SparseMPS)_\d+ERN5torch7LibraryE")
 _IMPL = b"__ZNR5torch7Library5_implEPKc"
@@ -95,7 +95,7 @@ def _block(library: Library, address: int) -> dict[str, bool]:
             symbol = library.symbols[address].decode()
             raise UserError(
                 f"{symbol}: the name of registration {len(registered) + 1} cannot be read",
-                "the compiler emits other code than before; metalassay/mps/macho.py must learn it",
+                "the compiler emits other code than before; tools/wheel_reader/macho.py must learn it",
             )
         loads_fallback = any(_FALLBACK in each for each in functions)
         mentioned |= loads_fallback

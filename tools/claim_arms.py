@@ -241,7 +241,7 @@ def child(device: torch.device, environment: dict[str, str], zero: bool = False)
 
     def arm() -> Figures:
         started = time.time()
-        done = subprocess.run(  # noqa: S603 - this Python, with the program above
+        done = subprocess.run(
             [sys.executable, "-c", code],
             env=clean | environment,
             stdout=subprocess.PIPE,

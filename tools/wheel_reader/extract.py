@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps import registrations
+from wheel_reader import registrations
 
 SCHEMA = "metalassay.operators/1"
 _CHILD = Path(__file__).with_name("torchgen_child.py")
@@ -120,7 +120,7 @@ def classify(
             if name in own or name not in overloads:
                 raise UserError(
                     f"{name} is in {group}, and {own.get(name, 'not in native_functions.yaml')}",
-                    "metalassay/mps/extract.py must learn what that means",
+                    "tools/wheel_reader/extract.py must learn what that means",
                 )
             own[name] = group
     asks = {}
@@ -155,7 +155,7 @@ def _by_base(names: Iterable[str]) -> dict[str, str]:
 
 def _ask_torchgen(folder: Path) -> dict[str, dict[str, Any]]:
     command = [sys.executable, "-I", "-B", str(_CHILD), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)  # noqa: S603  (our own script)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         why = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         raise UserError(
