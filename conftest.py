@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metalassay import hardware, versions
+from metalassay import versions
 from metalassay.errors import UserError
+from metalassay.machine import hardware
 
 if TYPE_CHECKING:
     import torch

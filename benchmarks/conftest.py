@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import cli_values, conditions, hardware, power, thread_limit, versions
+from metalassay import cli_values, versions
 from metalassay.errors import UserError
+from metalassay.machine import conditions, hardware, power, thread_limit
 from metalassay.steady import drift
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Set how pytest-benchmark saves; it reads these options last of all plugins."""
     option = config.option
     if option.malloc == "tuned":
-        from metalassay.allocator import tune_malloc
+        from metalassay.machine.malloc import tune_malloc
 
         try:
             tune_malloc()

@@ -18,7 +18,8 @@ import mps_processes
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from metalassay import hardware, versions
+from metalassay import versions
+from metalassay.machine import hardware
 
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 
 CONSTRUCTED = Path(__file__).parent / "data" / "constructed"
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from metalassay.chips import Chip, Figure
-from metalassay.hardware import Hardware
+from metalassay.machine.chips import Chip, Figure
+from metalassay.machine.hardware import Hardware
 from metalassay.measurements import Measurement
 from metalassay.records import LargestBatch
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import chips
-from metalassay.hardware import Hardware
+from metalassay.machine import chips
+from metalassay.machine.hardware import Hardware
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,7 +18,7 @@ else:
     import tomli as tomllib
 
 DATA: dict[str, Any] = tomllib.loads(
-    resources.files("metalassay").joinpath("chips.toml").read_text(encoding="utf-8")
+    resources.files("metalassay.machine").joinpath("chips.toml").read_text(encoding="utf-8")
 )
 SIZES = ["", "Pro", "Max", "Ultra"]
 FIGURES = ["memory_bandwidth", "fp32_tflops", "measured_bandwidth", "measured_fp32_tflops"]

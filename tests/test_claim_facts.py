@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, chips
+from metalassay import bugs
+from metalassay.machine import chips
 from metalassay.mps import oracle
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from metalassay import conditions
-from metalassay.conditions import Conditions
+from metalassay.machine import conditions
+from metalassay.machine.conditions import Conditions
 
 QUIET = Conditions(
     load=0.5,

@@ -183,7 +183,7 @@ def test_fix_prints_the_command_and_runs_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was run"))
-    monkeypatch.setattr("metalassay.hardware.probe", lambda gpu_too: None)
+    monkeypatch.setattr("metalassay.machine.hardware.probe", lambda gpu_too: None)
     assert cli.main(["doctor", "--fix"]) == 1
     said = capsys.readouterr()
     assert said.err == ""  # and torch is not asked: versions decide

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from constructed_machines import M4_PRO, NOTHING, constructed
 
-from metalassay import hardware
-from metalassay.hardware import Hardware
+from metalassay.machine import hardware
+from metalassay.machine.hardware import Hardware
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

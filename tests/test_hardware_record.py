@@ -10,8 +10,8 @@ from constructed_machines import JSON, M4_PRO, NOTHING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import hardware
-from metalassay.hardware import Hardware
+from metalassay.machine import hardware
+from metalassay.machine.hardware import Hardware
 
 
 def test_the_record_has_the_fields_of_the_file_format_and_nothing_personal() -> None:

@@ -11,9 +11,9 @@ from constructed_machines import JSON, NOTHING, constructed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import hardware, hardware_text
-from metalassay.hardware import Hardware
-from metalassay.hardware_text import Gpu, Processor
+from metalassay.machine import hardware, hardware_parsers
+from metalassay.machine.hardware import Hardware
+from metalassay.machine.hardware_parsers import Gpu, Processor
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ from metalassay.hardware_text import Gpu, Processor
     ],
 )
 def test_sysctl_tells_the_processor(machine: str, expected: Processor) -> None:
-    assert hardware_text.parse_sysctl(constructed(f"{machine}-constructed.sysctl.txt")) == expected
+    assert (
+        hardware_parsers.parse_sysctl(constructed(f"{machine}-constructed.sysctl.txt")) == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_sysctl_tells_the_processor(machine: str, expected: Processor) -> None:
     ],
 )
 def test_a_virtual_mac_is_known_by_either_sign(text: str, virtual: bool | None) -> None:
-    assert hardware_text.parse_sysctl(text).virtual is virtual
+    assert hardware_parsers.parse_sysctl(text).virtual is virtual
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_virtual_mac_is_known_by_either_sign(text: str, virtual: bool | None) 
     + [f"hw.physicalcpu: {number}" for number in ("4.0", "0x4", "१२", "1" * 5000, "")],
 )
 def test_sysctl_output_that_says_nothing_leaves_everything_unknown(text: str) -> None:
-    assert hardware_text.parse_sysctl(text) == Processor()
+    assert hardware_parsers.parse_sysctl(text) == Processor()
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_sysctl_output_that_says_nothing_leaves_everything_unknown(text: str) ->
 )
 def test_system_profiler_tells_the_gpu(machine: str, expected: Gpu) -> None:
     text = constructed(f"{machine}-constructed.displays.json")
-    assert hardware_text.parse_system_profiler(text) == expected
+    assert hardware_parsers.parse_system_profiler(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +102,7 @@ def test_what_a_display_entry_does_not_say_stays_unknown(
     entries: list[object], expected: Gpu
 ) -> None:
     text = json.dumps({"SPDisplaysDataType": entries})
-    assert hardware_text.parse_system_profiler(text) == expected
+    assert hardware_parsers.parse_system_profiler(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_what_a_display_entry_does_not_say_stays_unknown(
 )
 def test_system_profiler_output_of_another_form_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        hardware_text.parse_system_profiler(text)
+        hardware_parsers.parse_system_profiler(text)
 
 
 @pytest.mark.parametrize(
@@ -135,13 +137,13 @@ def test_cpuinfo_tells_the_chip_and_a_hypervisor_on_x86_only(
     machine: str, chip: str | None, virtual: bool | None
 ) -> None:
     text = constructed(f"{machine}-constructed.cpuinfo.txt")
-    assert hardware_text.parse_cpuinfo(text) == Processor(chip=chip, virtual=virtual)
+    assert hardware_parsers.parse_cpuinfo(text) == Processor(chip=chip, virtual=virtual)
 
 
 def test_cpuinfo_cut_off_within_a_later_processor_changes_nothing() -> None:
     text = constructed("x86-vm-constructed.cpuinfo.txt")
     cut = text[: text.rindex("hypervisor")]
-    assert hardware_text.parse_cpuinfo(cut) == hardware_text.parse_cpuinfo(text)
+    assert hardware_parsers.parse_cpuinfo(cut) == hardware_parsers.parse_cpuinfo(text)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_cpuinfo_cut_off_within_a_later_processor_changes_nothing() -> None:
     ],
 )
 def test_nvidia_smi_tells_names_and_no_cores(text: str, name: str | None) -> None:
-    assert hardware_text.parse_nvidia_smi(text) == Gpu(name, None)
+    assert hardware_parsers.parse_nvidia_smi(text) == Gpu(name, None)
 
 
 LINES = st.lists(
@@ -177,7 +179,11 @@ def survives_json(found: Processor | Gpu) -> bool:
 
 @pytest.mark.parametrize(
     "parse",
-    [hardware_text.parse_sysctl, hardware_text.parse_cpuinfo, hardware_text.parse_nvidia_smi],
+    [
+        hardware_parsers.parse_sysctl,
+        hardware_parsers.parse_cpuinfo,
+        hardware_parsers.parse_nvidia_smi,
+    ],
 )
 @settings(deadline=None)
 @given(text=st.text() | LINES)
@@ -191,7 +197,7 @@ def test_no_line_output_makes_a_parser_raise(
 @given(text=st.text() | JSON.map(lambda value: json.dumps({"SPDisplaysDataType": value})))
 def test_no_display_output_raises_anything_but_value_error(text: str) -> None:
     try:
-        found = hardware_text.parse_system_profiler(text)
+        found = hardware_parsers.parse_system_profiler(text)
     except ValueError:
         return
     assert survives_json(found)

@@ -13,7 +13,7 @@ from metalassay import maxbatch, maxbatch_record, runs
 from metalassay.cli import main
 from metalassay.compare.specs import Spec
 from metalassay.fields import FieldError
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.maxbatch import Try
 from metalassay.records import LargestBatch, parse
 

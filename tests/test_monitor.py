@@ -11,9 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from metalassay import hardware, monitor
+from metalassay import monitor
 from metalassay.errors import UserError
 from metalassay.fields import FieldError
+from metalassay.machine import hardware
 from metalassay.training import monitoring
 from metalassay.training.monitoring import Monitor
 

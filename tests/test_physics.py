@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import physics
+from metalassay.machine import roofline_model
 
 
 def test_rates_are_counts_over_seconds() -> None:
-    assert physics.gflop_per_second(3_000_000_000, 1.5) == 2.0
-    assert physics.gb_per_second(500_000_000, 0.25) == 2.0
+    assert roofline_model.gflop_per_second(3_000_000_000, 1.5) == 2.0
+    assert roofline_model.gb_per_second(500_000_000, 0.25) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_rates_are_counts_over_seconds() -> None:
 def test_the_share_of_the_bandwidth_is_a_bound_or_nothing(
     gb_s: float, bandwidth: float | None, share: float | None
 ) -> None:
-    assert physics.bandwidth_share(gb_s, bandwidth) == share
+    assert roofline_model.bandwidth_share(gb_s, bandwidth) == share
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_the_share_of_the_bandwidth_is_a_bound_or_nothing(
 def test_more_arithmetic_than_the_chip_has_is_refused(
     gflop_s: float, device: str, dtype: str, peak: float | None, *, refused: bool
 ) -> None:
-    reason = physics.impossible(gflop_s, device=device, dtype=dtype, peak_tflop_s=peak)
+    reason = roofline_model.impossible(gflop_s, device=device, dtype=dtype, peak_tflop_s=peak)
     assert (reason is not None) == refused
 
 
 def test_a_refusal_gives_its_reason_and_not_the_number() -> None:
-    reason = physics.impossible(123_456.0, device="mps", dtype="float32", peak_tflop_s=4.0)
+    reason = roofline_model.impossible(123_456.0, device="mps", dtype="float32", peak_tflop_s=4.0)
     assert reason == (
         "faster than the chip's arithmetic (4 TFLOP/s in float32) allows; "
         "the clock most likely stopped before the device did"
@@ -60,14 +60,18 @@ def test_a_refusal_gives_its_reason_and_not_the_number() -> None:
 
 def test_compulsory_traffic_is_what_no_cache_can_save() -> None:
     # 100 weights of 4 bytes; training also writes them, and reads and writes two moments of each
-    infer = physics.compulsory_bytes(mode="infer", parameters=100, input_bytes=7, output_bytes=3)
-    train = physics.compulsory_bytes(mode="train", parameters=100, input_bytes=7, output_bytes=3)
+    infer = roofline_model.compulsory_bytes(
+        mode="infer", parameters=100, input_bytes=7, output_bytes=3
+    )
+    train = roofline_model.compulsory_bytes(
+        mode="train", parameters=100, input_bytes=7, output_bytes=3
+    )
     assert (infer, train) == (410, 2410)
 
 
 def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
-    assert physics.least_seconds(2 * 10**9, 10**9, gflop_s=1.0, gb_s=1.0) == 2.0
-    assert physics.least_seconds(10**9, 3 * 10**9, gflop_s=1.0, gb_s=1.0) == 3.0
+    assert roofline_model.least_seconds(2 * 10**9, 10**9, gflop_s=1.0, gb_s=1.0) == 2.0
+    assert roofline_model.least_seconds(10**9, 3 * 10**9, gflop_s=1.0, gb_s=1.0) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -82,4 +86,4 @@ def test_the_roofline_is_the_slower_of_arithmetic_and_memory() -> None:
 def test_traffic_beyond_the_memory_is_refused(
     moved: int, seconds: float, bandwidth: float | None, *, refused: bool
 ) -> None:
-    assert (physics.impossible_traffic(moved, seconds, bandwidth) is not None) is refused
+    assert (roofline_model.impossible_traffic(moved, seconds, bandwidth) is not None) is refused

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from metalassay import power
-from metalassay.power import Power, Reader
+from metalassay.machine import power
+from metalassay.machine.power import Power, Reader
 
 
 def ticking(*times: float) -> Callable[[], float]:

@@ -7,8 +7,8 @@ import re
 import pytest
 from hand_made import M4, M4_PRO, find_chip
 
-from metalassay import chips, reference
-from metalassay.hardware import Hardware
+from metalassay.machine import chips, published
+from metalassay.machine.hardware import Hardware
 
 ROW = """
 [sources]
@@ -29,7 +29,7 @@ source = "here"
 def test_every_figure_is_of_a_known_chip_and_can_be_looked_up() -> None:
     known = {(chip.name, chip.gpu_cores) for chip in chips.load()}
     names = {chip.name for chip in chips.load()}
-    found = reference.load()
+    found = published.load()
     assert len({each.id for each in found}) == len(found)
     for each in found:
         assert each.chip in names
@@ -42,7 +42,7 @@ def test_every_figure_is_of_a_known_chip_and_can_be_looked_up() -> None:
 
 def test_none_is_beyond_what_the_maker_says_of_the_chip() -> None:
     for chip in chips.load():
-        for each in reference.of(chip):
+        for each in published.of(chip):
             if each.what == "bandwidth" and chip.memory_bandwidth:
                 assert each.high <= chip.memory_bandwidth.value
             if each.dtype == "float32" and chip.fp32_tflops:
@@ -50,10 +50,10 @@ def test_none_is_beyond_what_the_maker_says_of_the_chip() -> None:
 
 
 def test_a_row_becomes_a_figure_with_its_source() -> None:
-    (found,) = reference.parse(ROW)
+    (found,) = published.parse(ROW)
     assert (found.low, found.high, found.text()) == (100.0, 100.0, "100 GB/s")
     assert (found.source, found.says) == ("https://example.org/x", "a table")
-    (span,) = reference.parse(ROW.replace("100", "[90, 110]"))
+    (span,) = published.parse(ROW.replace("100", "[90, 110]"))
     assert span.text() == "90 to 110 GB/s"
 
 
@@ -76,16 +76,16 @@ def test_a_row_that_does_not_hold_together_is_refused_by_its_id(
     old: str, new: str, said: str
 ) -> None:
     with pytest.raises((KeyError, ValueError), match=r"reference: one: .*" + re.escape(said)):
-        reference.parse(ROW.replace(old, new))
+        published.parse(ROW.replace(old, new))
 
 
 def test_a_time_that_agrees_with_its_value_is_taken() -> None:
-    reference.parse(ROW.replace("value = 100", "value = 100\nmilliseconds = 10\nbytes = 1e9"))
+    published.parse(ROW.replace("value = 100", "value = 100\nmilliseconds = 10\nbytes = 1e9"))
 
 
 def test_a_machine_gets_the_figures_of_its_chip_and_of_its_cores() -> None:
     def ids(machine: Hardware) -> set[str]:
-        return {each.id for each in reference.of(machine)}
+        return {each.id for each in published.of(machine)}
 
     assert {"m4-softmax", "m4-stream-gpu"} <= ids(M4)
     assert "m4-pro-20-softmax" in ids(M4_PRO)
@@ -95,14 +95,14 @@ def test_a_machine_gets_the_figures_of_its_chip_and_of_its_cores() -> None:
 def test_a_virtual_machine_gets_none() -> None:
     from dataclasses import replace
 
-    assert reference.of(replace(M4, virtual=True)) == []
+    assert published.of(replace(M4, virtual=True)) == []
 
 
 def test_ratios_are_of_the_same_work_on_both_and_a_time_turns_over() -> None:
     one, other = find_chip(M4), find_chip(M4_PRO)
     assert one is not None
     assert other is not None
-    found = reference.ratios(reference.of(one), reference.of(other))
+    found = published.ratios(published.of(one), published.of(other))
     assert found["bandwidth-mlx"] == pytest.approx(243.7 / 101)
     assert found["small-conv1d"] == pytest.approx(0.54 / 0.18)
     assert "conv1d-cpu" not in found

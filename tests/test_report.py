@@ -8,7 +8,7 @@ import pytest
 from constructed_runs import build, loaded, measured
 
 from metalassay import report
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.report import markdown
 from metalassay.report.rows import Hint
 

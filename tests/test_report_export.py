@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from metalassay import hardware, maxbatch_record
+from metalassay import maxbatch_record
 from metalassay.cli import main
+from metalassay.machine import hardware
 from metalassay.report.export import BATCH_COLUMNS, MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
 
 DATA = Path(__file__).parent / "data" / "runs"

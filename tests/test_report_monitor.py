@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalassay import hardware, report
+from metalassay import report
 from metalassay.cli import main
 from metalassay.fields import FieldError
+from metalassay.machine import hardware
 from metalassay.report import monitor
 from metalassay.report.monitor import Log
 from metalassay.runs import Loaded

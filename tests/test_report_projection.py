@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hand_made import BASE, LINUX, M4_PRO, find_chip, measurement
 
-from metalassay import chips, reference, report
+from metalassay import report
 from metalassay.cli import main
 from metalassay.errors import UserError
+from metalassay.machine import chips, published
 from metalassay.report import projection
 from metalassay.report.rows import Section
 from metalassay.runs import Loaded
@@ -72,10 +73,10 @@ def test_the_shares_are_the_lowest_that_others_reached_and_name_their_source() -
 def test_what_other_libraries_reach_says_nothing_about_pytorch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (mine,) = [each for each in reference.load() if each.id == "m4-softmax"]
+    (mine,) = [each for each in published.load() if each.id == "m4-softmax"]
     others = [replace(mine, tool="MLX", low=1.0, high=1.0), replace(mine, on="cpu", low=1.0)]
-    everything = (*reference.load(), *others)
-    monkeypatch.setattr(reference, "load", lambda: everything)
+    everything = (*published.load(), *others)
+    monkeypatch.setattr(published, "load", lambda: everything)
     assert projection.shares().bandwidth == pytest.approx(MEMORY)
 
 

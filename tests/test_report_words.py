@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import in_order, names, natural, short_name
 from metalassay.report.rows import significant
 

@@ -12,7 +12,7 @@ import pytest
 
 from metalassay import recording, records, runs
 from metalassay.errors import UserError
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 
 DATA = Path(__file__).parent / "data" / "runs"
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))

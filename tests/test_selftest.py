@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import physics, selftest
+from metalassay import selftest
+from metalassay.machine import roofline_model
 from metalassay.timing import Timed, timed
 
 
@@ -67,7 +68,7 @@ def test_impossible_results_are_refused_and_possible_ones_are_not(
     def credulous(*_: object, **__: object) -> None:
         return None
 
-    monkeypatch.setattr(physics, "impossible", credulous)
+    monkeypatch.setattr(roofline_model, "impossible", credulous)
     assert not selftest.too_fast().passed
 
 

@@ -22,10 +22,11 @@ import torch
 from claim_arms import BATCH, EXPERIMENTS, Figures
 
 from metalassay import device as devices
-from metalassay import hardware, versions
+from metalassay import versions
 from metalassay.claim_evidence import FOLDER, Comparison, compare
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
+from metalassay.machine import hardware
 
 
 def measure(experiment: str, device: torch.device, rounds: int) -> list[Comparison]:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalassay.allocator import keep_freed_memory
+from metalassay.machine.malloc import keep_freed_memory
 from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import transit
 from metalassay.training.optimizer import FlatAdamW, OneCycle

@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metalassay import hardware
 from metalassay.files import write_atomically
+from metalassay.machine import hardware
 
 ROOT = Path(__file__).parents[1]
 KNOWN = ("What is a tide?", "怎样煮米饭才好吃？")  # noqa: RUF001

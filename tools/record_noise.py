@@ -20,11 +20,12 @@ from typing import Any
 
 import compare_replay
 
-from metalassay import hardware, versions
+from metalassay import versions
 from metalassay.compare import rule, running, specs
 from metalassay.compare.processes import Processes
 from metalassay.compare.specs import Arm
 from metalassay.files import write_atomically
+from metalassay.machine import hardware
 
 SHARE = 0.03
 TRIAL = 300  # products, to find out how long one takes

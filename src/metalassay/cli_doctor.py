@@ -78,7 +78,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay import doctor_text, fixes, hardware, interpreters
+    from metalassay import doctor_text, fixes, interpreters
+    from metalassay.machine import hardware
 
     if options.yes and not options.apply:
         raise UserError("--yes goes with --apply", "metalassay doctor --apply --yes")
@@ -144,7 +145,8 @@ def _probe(python: str, timeout: float) -> Probe:
 def _document(
     diagnosis: Diagnosis, machine: Any, python: str | None, command: list[str]
 ) -> dict[str, Any]:
-    from metalassay import doctor, hardware
+    from metalassay import doctor
+    from metalassay.machine import hardware
 
     return {
         "schema": doctor.SCHEMA,

@@ -92,9 +92,10 @@ def _max_batch(options: argparse.Namespace) -> int:
 
 def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: float) -> Path:
     """Write what was found, with the machine and the versions, and return the file."""
-    from metalassay import hardware, maxbatch_record, versions
+    from metalassay import maxbatch_record, versions
     from metalassay.errors import UserError
     from metalassay.files import write_atomically
+    from metalassay.machine import hardware
 
     name = f"{spec.name}-{spec.mode}-{spec.device}-{spec.dtype}-{started:%Y%m%dT%H%M%SZ}.json"
     path = folder / "maxbatch" / name

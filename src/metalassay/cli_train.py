@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_limits, cli_values, launching, thread_limit
+from metalassay import cli_limits, cli_values, launching
 from metalassay.errors import UserError
+from metalassay.machine import thread_limit
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -128,7 +128,7 @@ class _Arm:
         self.pause = PAUSE
         self.litter, self.page_faults, self.peak_rss = Litter(), page_faults, peak_rss
         if spec.get("malloc") == "tuned":
-            from metalassay.allocator import tune_malloc
+            from metalassay.machine.malloc import tune_malloc
 
             tune_malloc()
         self.check: Callable[[], object] | None = None

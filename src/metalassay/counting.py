@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from metalassay import physics
+from metalassay.machine import roofline_model
 from metalassay.workloads import Recipe, Workload
 
 
@@ -66,7 +66,7 @@ def compulsory(recipe: Recipe, workload: Workload) -> int:
     else:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             output = _size(recipe.build().eval()(*batch.inputs))
-    return physics.compulsory_bytes(
+    return roofline_model.compulsory_bytes(
         mode=workload.mode,
         parameters=workload.parameters,
         input_bytes=_size(moved),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from metalassay.hardware import Hardware, identity
+from metalassay.machine.hardware import Hardware, identity
 from metalassay.measurements import Measurement, conditions, series_key
 from metalassay.records import LargestBatch, VersionSet, same_set
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from metalassay.fields import Field, FieldError
-from metalassay.hardware import Hardware, as_dict, from_dict
+from metalassay.machine.hardware import Hardware, as_dict, from_dict
 
 NAME = "metalassay.maxbatch"
 SCHEMA = f"{NAME}/1"

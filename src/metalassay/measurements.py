@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from metalassay.fields import Field, FieldError
-from metalassay.hardware import Hardware, from_dict
+from metalassay.machine.hardware import Hardware, from_dict
 
 WHOLE_SOURCE = "source-"
 """Begins the identity of a file written before workloads had one: a hash over all their source."""

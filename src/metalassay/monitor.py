@@ -15,7 +15,7 @@ from pathlib import Path
 
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, printable
-from metalassay.hardware import Hardware, from_dict
+from metalassay.machine.hardware import Hardware, from_dict
 
 SCHEMA = "metalassay.monitor/1"
 _LARGEST_FILE = 64 * 2**20  # bytes; a row every 5 s for a month is 90 MB, and nobody plots that

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from metalassay import power, roofline, selftest
+from metalassay import roofline, selftest
+from metalassay.machine import power
 from metalassay.steady import MOST_STEPS, steady
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from metalassay import verdict
 from metalassay.bugs import REPORTED_ONLY, Bug
 from metalassay.files import write_atomically
-from metalassay.hardware import Hardware, as_dict
+from metalassay.machine.hardware import Hardware, as_dict
 
 SCHEMA = "metalassay.compat/1"
 

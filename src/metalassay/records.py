@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from metalassay import maxbatch_record, measurements, verdict
 from metalassay.fields import Field, FieldError
-from metalassay.hardware import Hardware, from_dict, identity
+from metalassay.machine.hardware import Hardware, from_dict, identity
 from metalassay.maxbatch_record import LargestBatch
 from metalassay.measurements import Measurement
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from metalassay import sources
 from metalassay.fields import FieldError
 from metalassay.gathering import FileGroup, Gathering
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.records import (
     BugResult,
     BugTest,

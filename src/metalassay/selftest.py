@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from metalassay import physics
+from metalassay.machine import roofline_model
 from metalassay.timing import Timed, best, timed
 
 BUSY = 0.02  # seconds that the known work takes
@@ -106,8 +106,8 @@ def too_fast() -> Check:
     peak, flop = 4.0, 4_000_000_000
     at = {share: flop / (peak * 1e12 * share) for share in (0.9, 2.0)}
     refused = {
-        share: physics.impossible(
-            physics.gflop_per_second(flop, seconds),
+        share: roofline_model.impossible(
+            roofline_model.gflop_per_second(flop, seconds),
             device="mps",
             dtype="float32",
             peak_tflop_s=peak,
@@ -116,7 +116,8 @@ def too_fast() -> Check:
     }
     large = 10**10
     moved = {
-        share: physics.impossible_traffic(large, large / (120e9 * share), 120.0) for share in at
+        share: roofline_model.impossible_traffic(large, large / (120e9 * share), 120.0)
+        for share in at
     }
     passed = bool(refused[2.0] and moved[2.0] and not refused[0.9] and not moved[0.9])
     return Check(

@@ -9,7 +9,7 @@ import platform
 import sys
 from importlib import metadata
 
-from metalassay import hardware
+from metalassay.machine import hardware
 
 STACK = (
     "accelerate",

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay import conditions
 from metalassay.compare import arms, placement, rule, running, saving, text
 from metalassay.compare.processes import Processes
 from metalassay.compare.rule import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.compare.running import Plan, Progress, State
 from metalassay.compare.specs import Arm
 from metalassay.errors import UserError
+from metalassay.machine import conditions
 
 __all__ = [
     "FASTER",

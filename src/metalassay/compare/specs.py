@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay import thread_limit
 from metalassay.errors import UserError
+from metalassay.machine import thread_limit
 
 MODES = ("train", "infer")
 DTYPES = ("float32", "bfloat16", "float16")

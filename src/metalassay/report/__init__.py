@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metalassay import chips, claims
+from metalassay import claims
 from metalassay.gathering import groups_of
+from metalassay.machine import chips
 from metalassay.report import (
     benchmarks,
     compared,

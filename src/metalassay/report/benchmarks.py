@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from metalassay import physics, stats
-from metalassay.chips import Chip
-from metalassay.hardware import Hardware
+from metalassay import stats
+from metalassay.machine import roofline_model
+from metalassay.machine.chips import Chip
+from metalassay.machine.hardware import Hardware
 from metalassay.measurements import conditions, pool
 from metalassay.records import Measurement
 from metalassay.report import plausible
@@ -48,20 +49,20 @@ def figures(one: Measurement, chip: Chip | None) -> Figures:
     """Work out the figures of a measurement; ``chip`` is the one it ran on, None if unknown."""
     rate = stats.throughput(one.seconds, one.items_per_call)
     seconds = one.items_per_call / rate.median
-    gflop_s = physics.gflop_per_second(one.flop_per_call, seconds)
-    gb_s = physics.gb_per_second(one.bytes_per_call, seconds)
+    gflop_s = roofline_model.gflop_per_second(one.flop_per_call, seconds)
+    gb_s = roofline_model.gb_per_second(one.bytes_per_call, seconds)
     peak_gb_s = bandwidth(chip)
-    refused = physics.impossible(
+    refused = roofline_model.impossible(
         gflop_s,
         device=one.device,
         dtype=one.dtype,
         peak_tflop_s=chip.fp32_tflops.value if chip and chip.fp32_tflops else None,
     )
     if refused is None and one.compulsory_bytes is not None:
-        refused = physics.impossible_traffic(one.compulsory_bytes, seconds, peak_gb_s)
+        refused = roofline_model.impossible_traffic(one.compulsory_bytes, seconds, peak_gb_s)
     if one.emulated:
         refused = "the device was emulated, so the time says nothing about a real one"
-    share = physics.bandwidth_share(gb_s, peak_gb_s)
+    share = roofline_model.bandwidth_share(gb_s, peak_gb_s)
     return Figures(rate, gflop_s, gb_s, share, refused)
 
 
@@ -194,7 +195,7 @@ def _of_roof(one: Measurement, found: Figures, roof: tuple[float, float] | None)
     if roof is None or one.compulsory_bytes is None:
         return ""
     gflop_s, gb_s = roof
-    best = physics.least_seconds(
+    best = roofline_model.least_seconds(
         one.flop_per_call, one.compulsory_bytes, gflop_s=gflop_s, gb_s=gb_s
     )
     return f" ({best * found.rate.median / one.items_per_call:.0%} of the roof)"

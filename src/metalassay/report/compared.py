@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metalassay import stats
-from metalassay.chips import Chip
 from metalassay.errors import UserError
-from metalassay.hardware import Hardware
+from metalassay.machine.chips import Chip
+from metalassay.machine.hardware import Hardware
 from metalassay.records import LargestBatch, Measurement
 from metalassay.report.benchmarks import (
     MODES,

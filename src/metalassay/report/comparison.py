@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from metalassay import physics, reference
-from metalassay.chips import Chip
+from metalassay.machine import published, roofline_model
+from metalassay.machine.chips import Chip
 from metalassay.records import LargestBatch
 from metalassay.report import plausible
 from metalassay.report.benchmarks import (
@@ -92,7 +92,7 @@ def _far_ratios(compared: Compared) -> Iterator[str]:
         first = compared.chips[0]
         if chip is None or first is None:
             continue
-        known = reference.ratios(reference.of(first), reference.of(chip))
+        known = published.ratios(published.of(first), published.of(chip))
         if not known:
             continue
         low, high = min(known.values()), max(known.values())
@@ -238,7 +238,7 @@ def _bandwidth(side: Side | None, chip: Chip | None) -> str:
     roof = plausible.roof(one, chip)
     if limit is None and roof is not None:
         limit, whose = roof[1], " of its triad"
-        share = physics.bandwidth_share(found.gb_s, limit)
+        share = roofline_model.bandwidth_share(found.gb_s, limit)
     if limit is None:
         return "not known: the machine's bandwidth"
     shown = significant(limit) if whose else f"{limit:g}"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from packaging.requirements import Requirement
 
 from metalassay import verdict
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.records import BugResult, BugTest, VersionSet, same_set
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, BugRow, Cell, Column, CompatTable, Evidence, counted

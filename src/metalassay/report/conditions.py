@@ -16,7 +16,7 @@ from metalassay.gathering import (
     SETS,
     FileGroup,
 )
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.records import Measurement
 from metalassay.report.benchmarks import MODES
 from metalassay.report.compared import Compared

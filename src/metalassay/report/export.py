@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import TextIO
 
-from metalassay import __version__, chips
-from metalassay.hardware import Hardware
+from metalassay import __version__
+from metalassay.machine import chips
+from metalassay.machine.hardware import Hardware
 from metalassay.records import ROWS, LargestBatch, Measurement, VersionSet
 from metalassay.report.benchmarks import Figures, figures
 from metalassay.runs import Read

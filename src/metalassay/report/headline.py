@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 from metalassay.records import LargestBatch, Measurement, VersionSet
 from metalassay.report.benchmarks import spread
 from metalassay.report.compared import Compared, Row, Side

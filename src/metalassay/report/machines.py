@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from metalassay.hardware import Hardware
-from metalassay.hardware import identity as identity
+from metalassay.machine.hardware import Hardware
+from metalassay.machine.hardware import identity as identity
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

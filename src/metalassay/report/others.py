@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from metalassay import reference
-from metalassay.chips import Chip
-from metalassay.reference import UNITS, Published
+from metalassay.machine import published
+from metalassay.machine.chips import Chip
+from metalassay.machine.published import UNITS, Published
 from metalassay.report.rows import NO_VALUE, Section, Table
 
 _SENTENCES = (
@@ -25,7 +25,7 @@ _NAMES = {
 def section(chips: Iterable[Chip | None]) -> Section | None:
     """Return a table for the chips, each once; None when nobody published anything of them."""
     known = [chip for chip in dict.fromkeys(chips) if chip is not None]
-    figures = list(dict.fromkeys(each for chip in known for each in reference.of(chip)))
+    figures = list(dict.fromkeys(each for chip in known for each in published.of(chip)))
     if not figures:
         return None
     return Section(
@@ -68,7 +68,7 @@ def _rows(chips: Sequence[Chip], figures: Sequence[Published]) -> Iterator[tuple
 def _limit(figure: Published, chips: Sequence[Chip]) -> str:
     """Return the chip's own limit for what was measured, where there is one that applies."""
     for chip in chips:
-        if figure not in reference.of(chip):
+        if figure not in published.of(chip):
             continue
         if figure.what == "bandwidth" and chip.memory_bandwidth:
             return f"{chip.memory_bandwidth.value:g} {UNITS['bandwidth']}"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metalassay import physics, reference
-from metalassay.chips import Chip
+from metalassay.machine import published, roofline_model
+from metalassay.machine.chips import Chip
+from metalassay.machine.published import Published
 from metalassay.records import Measurement
-from metalassay.reference import Published
 from metalassay.report.rows import significant
 
 FAR = 2.0
@@ -34,14 +34,14 @@ def doubts(one: Measurement, chip: Chip | None) -> list[Doubt]:
     """Return what is doubtful about the roof and the watts of a measurement; without a chip nothing."""
     if chip is None or one.emulated:
         return []
-    figures = [each for each in reference.of(chip) if each.on == _ON.get(one.device)]
+    figures = [each for each in published.of(chip) if each.on == _ON.get(one.device)]
     found: list[Doubt | None] = []
     if one.roof:
         gflop_s, gb_s = one.roof
         found.append(_bandwidth(gb_s, chip, figures))
         found.append(_arithmetic(gflop_s, one.device, chip, figures))
     if one.watts is not None:
-        found.append(_power(one.watts, one.watts_from, reference.of(chip)))
+        found.append(_power(one.watts, one.watts_from, published.of(chip)))
     return [doubt for doubt in found if doubt]
 
 
@@ -80,7 +80,7 @@ def _arithmetic(
     gflop_s: float, device: str, chip: Chip, figures: Iterable[Published]
 ) -> Doubt | None:
     peak = chip.fp32_tflops
-    if physics.impossible(
+    if roofline_model.impossible(
         gflop_s, device=device, dtype="float32", peak_tflop_s=peak.value if peak else None
     ):
         assert peak is not None  # noqa: S101  (else nothing is impossible)

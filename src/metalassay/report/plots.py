@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from metalassay.chips import Chip
-from metalassay.hardware import Hardware
+from metalassay.machine.chips import Chip
+from metalassay.machine.hardware import Hardware
 from metalassay.records import Measurement
 from metalassay.report.benchmarks import (
     MODES,

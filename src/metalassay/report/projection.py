@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metalassay import chips, physics, reference
-from metalassay.chips import Chip
 from metalassay.errors import UserError
+from metalassay.machine import chips, published, roofline_model
+from metalassay.machine.chips import Chip
 from metalassay.records import Measurement
 from metalassay.report.benchmarks import MODES
 from metalassay.report.rows import (
@@ -107,7 +107,7 @@ def shares() -> Shares:
     bandwidth: list[tuple[float, str]] = []
     arithmetic: list[tuple[float, str]] = []
     for one in chips.load():
-        for figure in reference.of(one):
+        for figure in published.of(one):
             if figure.tool != "torch" or figure.on != "gpu":
                 continue
             text = f"{figure.how}, {one.name}; {figure.source}"
@@ -127,8 +127,8 @@ def project(one: Measurement, onto: Chip, low: Shares) -> Projected:
     error = _PEAK_ERROR if onto.fp32_tflops.kind == chips.ESTIMATE else 1.0
     least = min(one.compulsory_bytes or 0, one.bytes_per_call)
     limits = {"gflop_s": peak * error, "gb_s": memory * _MEMORY_ERROR}
-    quick = physics.least_seconds(one.flop_per_call, least, **limits)
-    by_arithmetic = physics.least_seconds(one.flop_per_call, 0, **limits)
+    quick = roofline_model.least_seconds(one.flop_per_call, least, **limits)
+    by_arithmetic = roofline_model.least_seconds(one.flop_per_call, 0, **limits)
     slow = one.flop_per_call / (low.arithmetic * peak * 1e9)
     slow += one.bytes_per_call / (low.bandwidth * memory * 1e9)
     return Projected(

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metalassay import physics
-from metalassay.chips import Chip
+from metalassay.machine import roofline_model
+from metalassay.machine.chips import Chip
 from metalassay.records import Measurement
 from metalassay.report import plausible
 from metalassay.report.benchmarks import MODES, device_name, figures
@@ -236,7 +236,7 @@ def _attainable(side: Side | None, chip: Chip | None) -> float | None:
     roof = plausible.roof(one, chip)
     if roof is None or one.compulsory_bytes is None:
         return None
-    seconds = physics.least_seconds(
+    seconds = roofline_model.least_seconds(
         one.flop_per_call, one.compulsory_bytes, gflop_s=roof[0], gb_s=roof[1]
     )
     return one.items_per_call / seconds

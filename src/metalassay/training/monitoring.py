@@ -19,8 +19,9 @@ from typing import Any
 
 import psutil
 
-from metalassay import hardware, versions
+from metalassay import versions
 from metalassay.errors import UserError
+from metalassay.machine import hardware
 from metalassay.training.machine_load import CpuClock, memory
 
 SCHEMA = "metalassay.monitor/1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from metalassay.hardware import Hardware
+from metalassay.machine.hardware import Hardware
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,7 +94,7 @@ def _figure(
 @functools.cache
 def load() -> tuple[Chip, ...]:
     """Return every variant that this version of the package knows, in the order of chips.toml."""
-    return parse(resources.files("metalassay").joinpath("chips.toml").read_text(encoding="utf-8"))
+    return parse(resources.files(__package__).joinpath("chips.toml").read_text(encoding="utf-8"))
 
 
 def find(hardware: Hardware) -> Chip | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from metalassay.fields import Field
-from metalassay.hardware_text import (
+from metalassay.machine.hardware_parsers import (
     Gpu,
     Processor,
     parse_cpuinfo,

@@ -1,4 +1,4 @@
-"""What others have measured on Apple's chips and published, from reference.toml: never our measurements."""
+"""What others have measured on Apple's chips and published, from published.toml: never our measurements."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from metalassay.chips import Chip
-from metalassay.hardware import Hardware
+from metalassay.machine.chips import Chip
+from metalassay.machine.hardware import Hardware
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,7 +26,7 @@ _CLOSE = 0.01  # a value that is worked out from a time agrees with it to this p
 
 @dataclass(frozen=True)
 class Published:
-    """A figure that somebody else measured; the head of reference.toml explains the fields.
+    """A figure that somebody else measured; the head of published.toml explains the fields.
 
     ``low`` and ``high`` are equal but where the source gives a range. ``gpu_cores`` is None where the
     source does not say. ``source`` is a URL, ``says`` what is found there.
@@ -108,8 +108,8 @@ def _implied(row: Mapping[str, Any]) -> float:
 @functools.cache
 def load() -> tuple[Published, ...]:
     """Return every figure, in the order of the file."""
-    folder = resources.files("metalassay")
-    return parse(folder.joinpath("reference.toml").read_text(encoding="utf-8"))
+    folder = resources.files(__package__)
+    return parse(folder.joinpath("published.toml").read_text(encoding="utf-8"))
 
 
 def of(machine: Hardware | Chip, figures: Iterable[Published] | None = None) -> list[Published]:

@@ -1,0 +1,1 @@
+"""What this computer is, what its chip can do, and how it is doing now. Imports no torch."""
