@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import cli_values, versions
+from metalassay import cli_values
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import conditions, hardware, power, thread_limit
 from metalassay.steady import drift

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, matrix, versions
+from metalassay import bugs
+from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
 from metalassay.pytest_recorder import Recorder
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 HERE = Path(__file__).parent
 CANNOT_ASK = 77

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.mps import oracle
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)

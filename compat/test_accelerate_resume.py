@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import ranks, versions
+from metalassay import ranks
+from metalassay.environment import versions
 
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)

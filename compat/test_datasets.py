@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "datasets" not in versions.installed():
     pytest.skip("datasets is not installed", allow_module_level=True)

@@ -18,7 +18,7 @@ from typing import Any
 import mps_processes
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)

@@ -18,7 +18,7 @@ import mps_processes
 import pytest
 from packaging.specifiers import SpecifierSet
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.machine import hardware
 
 if "torch" not in versions.installed():

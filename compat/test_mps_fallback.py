@@ -14,7 +14,7 @@ import pytest
 from mps_sentinels import ON_MPS, PREPARE, SENTINELS, always_on_the_cpu, missing, operators
 from packaging.specifiers import SpecifierSet
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)

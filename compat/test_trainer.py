@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
     pytest.skip("accelerate, torch or transformers is not installed", allow_module_level=True)

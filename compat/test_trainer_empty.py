@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, versions
+from metalassay import bugs
+from metalassay.environment import versions
 
 if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
     pytest.skip("accelerate, torch or transformers is not installed", allow_module_level=True)

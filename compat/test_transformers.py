@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "transformers" not in versions.installed():
     pytest.skip("transformers is not installed", allow_module_level=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if "trl" not in versions.installed():
     pytest.skip("trl is not installed", allow_module_level=True)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import runs, versions
+from metalassay import runs
+from metalassay.environment import versions
 from metalassay.machine import hardware
 
 ROOT = Path(__file__).parents[1]

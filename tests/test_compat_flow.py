@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import bugs, versions
+from metalassay import bugs
+from metalassay.environment import versions
 
 CONFTEST = Path(__file__).parents[1] / "compat" / "conftest.py"
 DATA = """

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, doctor, doctor_text, environment, findings, mps_findings
+from metalassay import bugs, doctor, doctor_text, findings, mps_findings
+from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.mps import probe
 
@@ -214,6 +215,6 @@ def test_the_plan_says_what_it_cures_and_what_it_brings() -> None:
 
 
 def test_no_id_is_used_twice() -> None:
-    ids = [bug.id for bug in bugs.load()] + [rule.id for rule in environment.load()]
+    ids = [bug.id for bug in bugs.load()] + [rule.id for rule in variables.load()]
     ids += mps_findings.IDS
     assert len(ids) == len(set(ids))

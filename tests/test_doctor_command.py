@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import cli, interpreters, versions
+from metalassay import cli
+from metalassay.environment import interpreters, versions
 from metalassay.mps import probe
 
 GUIDE = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import environment, versions
+from metalassay.environment import variables, versions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,7 +31,7 @@ CASES = [
 
 def applies(rule: str, example: dict[str, Any]) -> bool:
     """Whether a rule applies in an example."""
-    found = environment.check(
+    found = variables.check(
         example["set"],
         example.get("with", {}),
         example.get("on", "Darwin"),
@@ -48,14 +48,14 @@ def test_a_rule_applies_where_it_should_and_nowhere_else(
 
 
 def test_every_rule_has_an_example_of_both() -> None:
-    assert list(EXAMPLES) == [rule.id for rule in environment.load()]
+    assert list(EXAMPLES) == [rule.id for rule in variables.load()]
     assert all(sides["applies"] and sides["not"] for sides in EXAMPLES.values())
 
 
-@pytest.mark.parametrize("rule", environment.load(), ids=lambda rule: rule.id)
-def test_a_rule_says_what_why_and_from_where(rule: environment.Rule) -> None:
-    assert rule.verdict in environment.VERDICTS
-    assert rule.severity in environment.SEVERITIES
+@pytest.mark.parametrize("rule", variables.load(), ids=lambda rule: rule.id)
+def test_a_rule_says_what_why_and_from_where(rule: variables.Rule) -> None:
+    assert rule.verdict in variables.VERDICTS
+    assert rule.severity in variables.SEVERITIES
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
     assert rule.says.endswith(".")
     assert rule.expected
@@ -69,7 +69,7 @@ def test_a_rule_says_what_why_and_from_where(rule: environment.Rule) -> None:
     [("0.7", 0.7), (" .5x", 0.5), ("1e1", 10), ("2.", 2), ("", None), ("x1", None), ("-", None)],
 )
 def test_a_number_is_read_as_c_reads_it(text: str, number: float | None) -> None:
-    assert environment.number(text) == number
+    assert variables.number(text) == number
 
 
 def test_on_linux_nothing_is_said_of_variables_of_mps_that_exist() -> None:
@@ -78,17 +78,17 @@ def test_on_linux_nothing_is_said_of_variables_of_mps_that_exist() -> None:
         "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.7",
         "PYTORCH_MPS_LOW_WATERMARK_RATIO": "9",
     }
-    assert environment.check(real, {"torch": "2.5.1"}, "Linux", usable=True) == ()
+    assert variables.check(real, {"torch": "2.5.1"}, "Linux", usable=True) == ()
 
 
 def test_a_value_is_shown_short_and_printable() -> None:
-    (match,) = environment.check({"PYTORCH_MPS_DISABLE": "\x1b[31m" + "1" * 99 + "\n"}, {}, "Linux")
+    (match,) = variables.check({"PYTORCH_MPS_DISABLE": "\x1b[31m" + "1" * 99 + "\n"}, {}, "Linux")
     assert match.observed == f"PYTORCH_MPS_DISABLE={'1' * 60}…"
 
 
 def test_an_unreadable_version_is_no_match() -> None:
     odd = {"PYTORCH_ENABLE_MPS_FALLBACK": "true"}
-    assert environment.check(odd, {"torch": "None"}, "Darwin") == ()
+    assert variables.check(odd, {"torch": "None"}, "Darwin") == ()
 
 
 @pytest.mark.skipif("huggingface-hub" not in versions.installed(), reason="not installed")

@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
-from metalassay import bugs, cli, versions
+from metalassay import bugs, cli
+from metalassay.environment import versions
 
 
 def test_at_most_three_bugs_are_shown_and_the_rest_is_counted(

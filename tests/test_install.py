@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from metalassay import patches, versions
+from metalassay import patches
+from metalassay.environment import versions
 
 needs_accelerate = pytest.mark.skipif(
     "accelerate" not in versions.installed(), reason="accelerate is not installed"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from metalassay import bugs, matrix, versions
+from metalassay import bugs
+from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 COMPAT = Path(__file__).parents[1] / "compat"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.mps import oracle
 

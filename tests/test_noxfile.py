@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import matrix
+from metalassay.environment import matrix
 
 pytest.importorskip("nox")
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from metalassay import versions
+from metalassay.environment import versions
 
 if not {"torch", "accelerate"} <= versions.installed().keys():
     pytest.skip("torch or accelerate is not installed", allow_module_level=True)

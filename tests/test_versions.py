@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from metalassay import bugs, versions
+from metalassay import bugs
+from metalassay.environment import versions
 from metalassay.machine import hardware, hardware_parsers
 
 HAZARD = bugs.parse("""

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from metalassay import bugs, matrix, report, runs, submit, verdict
+from metalassay import bugs, report, runs, submit, verdict
+from metalassay.environment import matrix
 from metalassay.files import write_atomically
 from metalassay.records import VersionSet
 from metalassay.report import markdown

@@ -20,10 +20,10 @@ from typing import Any
 
 import compare_replay
 
-from metalassay import versions
 from metalassay.compare import rule, running, specs
 from metalassay.compare.processes import Processes
 from metalassay.compare.specs import Arm
+from metalassay.environment import versions
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
 

@@ -24,7 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
-from metalassay import files, patches, versions
+from metalassay import files, patches
+from metalassay.environment import versions
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from metalassay import matrix
+from metalassay.environment import matrix
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3

@@ -21,8 +21,9 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs, versions
+from metalassay import bugs
 from metalassay.bugs import Bug
+from metalassay.environment import versions
 from metalassay.errors import UserError
 
 BROKEN, HEALTHY, UNKNOWN = "broken", "healthy", "not tested"

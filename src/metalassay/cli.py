@@ -152,14 +152,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _resolve(options: argparse.Namespace) -> int:
-    from metalassay import matrix, resolving
+    from metalassay.environment import matrix, resolver
 
     rows = matrix.load(Path())
     wanted = [matrix.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
     found = []
     for row in wanted:
-        for platform in resolving.PLATFORMS:
-            found.append(resolving.resolve(row, platform))
+        for platform in resolver.PLATFORMS:
+            found.append(resolver.resolve(row, platform))
             print(f"{row['id']}: {platform}: {found[-1].why or 'ok'}", file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=1))
@@ -185,7 +185,8 @@ def _bisect(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from metalassay import explain, interpreters, traces, versions
+    from metalassay import explain, traces
+    from metalassay.environment import interpreters, versions
 
     if options.list:
         known = explain.known()

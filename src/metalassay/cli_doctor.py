@@ -78,7 +78,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay import doctor_text, fixes, interpreters
+    from metalassay import doctor_text, fixes
+    from metalassay.environment import interpreters
     from metalassay.machine import hardware
 
     if options.yes and not options.apply:
@@ -114,7 +115,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
-    from metalassay import doctor, fixes, interpreters, versions
+    from metalassay import doctor, fixes
+    from metalassay.environment import interpreters, versions
 
     packages = (*versions.STACK, *fixes.COMPANIONS)
     if python is None:

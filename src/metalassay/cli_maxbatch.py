@@ -92,7 +92,8 @@ def _max_batch(options: argparse.Namespace) -> int:
 
 def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: float) -> Path:
     """Write what was found, with the machine and the versions, and return the file."""
-    from metalassay import maxbatch_record, versions
+    from metalassay import maxbatch_record
+    from metalassay.environment import versions
     from metalassay.errors import UserError
     from metalassay.files import write_atomically
     from metalassay.machine import hardware

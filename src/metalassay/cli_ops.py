@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
 
 
 def _ops(options: argparse.Namespace) -> int:
-    from metalassay import versions
+    from metalassay.environment import versions
     from metalassay.mps import ops_table, oracle
 
     if options.torch and not options.list:

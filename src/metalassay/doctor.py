@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs, environment, fixes, mps_findings
+from metalassay import bugs, fixes, mps_findings
+from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
 from metalassay.mps import probe as mps
@@ -56,7 +57,7 @@ def diagnose(
     found = [
         *_unreadable(installed),
         *mps_findings.look(probe, read, system),
-        *(_variable(m) for m in environment.check(environ or {}, read, system, usable=usable)),
+        *(_variable(m) for m in variables.check(environ or {}, read, system, usable=usable)),
         *(_bug(bug, read, masks) for bug in bugs.load() if bug.hits(read)),
     ]
     wanted = (finding for finding in found if finding.id not in ignored)
@@ -70,7 +71,7 @@ def diagnose(
 
 def check_ids(ignored: Collection[str]) -> None:
     """Raise ``UserError`` for an id that no finding can have."""
-    known = {bug.id for bug in bugs.load()} | {rule.id for rule in environment.load()}
+    known = {bug.id for bug in bugs.load()} | {rule.id for rule in variables.load()}
     unknown = sorted(set(ignored) - known - set(mps_findings.IDS))
     if unknown:
         raise UserError(f"no finding is called {unknown[0]!r}", "metalassay explain --list")
@@ -99,7 +100,7 @@ def _bug(bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str]) ->
     )
 
 
-def _variable(match: environment.Match) -> Finding:
+def _variable(match: variables.Match) -> Finding:
     rule = match.rule
     return Finding(
         id=rule.id,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from metalassay import bugs, fixes, versions
+from metalassay import bugs, fixes
 from metalassay.doctor import Diagnosis
+from metalassay.environment import versions
 from metalassay.findings import BUG, Finding
 
 _NOT_A_CURE, _UPGRADE = "not a cure: ", "upgrade: "

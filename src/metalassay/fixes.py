@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs
+from metalassay.environment.versions import MACHINE
 from metalassay.mps import floors
-from metalassay.versions import MACHINE
 
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""

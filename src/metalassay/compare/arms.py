@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from metalassay import interpreters
 from metalassay.compare import specs
 from metalassay.compare.specs import Arm
+from metalassay.environment import interpreters
 from metalassay.errors import UserError
 
 

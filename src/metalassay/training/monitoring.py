@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
 from metalassay.training.machine_load import CpuClock, memory

@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from metalassay import versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.fields import printable
 

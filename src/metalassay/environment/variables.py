@@ -1,4 +1,4 @@
-"""Environment variables that do not do what they are set for. Reads environment.toml."""
+"""Environment variables that do not do what they are set for. Reads variables.toml."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of environment.toml, where the fields are explained."""
+    """One row of variables.toml, where the fields are explained."""
 
     id: str
     variable: str
@@ -67,7 +67,7 @@ class Match:
 @functools.cache
 def load() -> tuple[Rule, ...]:
     """Return all rules, in the order of the file. Raises ``TypeError`` for an unknown field."""
-    text = resources.files(__package__).joinpath("environment.toml").read_text("utf-8")
+    text = resources.files(__package__).joinpath("variables.toml").read_text("utf-8")
     return tuple(
         Rule(**{**row, "systems": tuple(row.get("systems", ()))})
         for row in tomllib.loads(text)["rule"]

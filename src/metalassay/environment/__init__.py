@@ -1,0 +1,1 @@
+"""What is installed, here or in another environment, and what could be installed."""
