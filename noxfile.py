@@ -93,7 +93,7 @@ def must_install(session: nox.Session, *requirements: str) -> None:
 
 
 def assay(session: nox.Session, row: dict[str, Any]) -> None:
-    """Install one version set and see whether known_bugs/ tells the truth about it."""
+    """Install one version set and see whether bugs/data/ tells the truth about it."""
     session.notify("report")
     target = VERDICTS / f"{row['id']}.json"
     arguments = [each for each in session.posargs if each != "--strict"]

@@ -1,4 +1,4 @@
-"""Turns known_bugs/ into expectations, and what happened into verdicts.
+"""Turns bugs/data/ into expectations, and what happened into verdicts.
 
 A test marked ``bug(id, symptom)`` asserts the correct behaviour. Where the data says that the
 installed versions show the symptom, its stock run must fail with exactly that exception and
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
 from metalassay.pytest_recorder import Recorder

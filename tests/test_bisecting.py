@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from metalassay import bisecting, bugs
+from metalassay import bisecting
+from metalassay.bugs import catalogue as bugs
 
 TEXT = """
 [[bug]]

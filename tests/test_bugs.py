@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import bugs, explain, recording
+from metalassay import explain, recording
+from metalassay.bugs import catalogue as bugs
 
 TEXT = """
 [[bug]]

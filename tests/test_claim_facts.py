@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 from metalassay.machine import chips
 from metalassay.mps import oracle
 

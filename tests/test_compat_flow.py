@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment import versions
 
 CONFTEST = Path(__file__).parents[1] / "compat" / "conftest.py"

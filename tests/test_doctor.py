@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs, doctor, doctor_text, findings, mps_findings
+from metalassay import doctor, doctor_text, findings, mps_findings
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.mps import probe

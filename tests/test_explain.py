@@ -11,13 +11,15 @@ from explain_examples import CUT, EIGHT, EXAMPLES, FAMOUS, GRPO, found
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import bugs, explain, recognise
+from metalassay import explain
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import matching
 
 PATTERNS = [
     pytest.param(bug, symptom, pattern, id=f"{bug.id}-{symptom.id}-{number}")
     for bug in bugs.load()
     for symptom in bug.symptoms
-    for number, (pattern, _) in enumerate(recognise.patterns(symptom))
+    for number, (pattern, _) in enumerate(matching.patterns(symptom))
 ]
 
 
@@ -30,7 +32,7 @@ def test_what_users_see_is_explained_by_its_bug(example: dict[str, Any]) -> None
 def test_every_pattern_has_an_example_in_its_range(
     bug: bugs.Bug, symptom: bugs.Symptom, pattern: str
 ) -> None:
-    """Where a pattern was added to known_bugs/, add what users see to data/explain_examples.toml."""
+    """Where a pattern was added to bugs/data/, add what users see to data/explain_examples.toml."""
     assert [
         each
         for each in EXAMPLES
@@ -135,7 +137,7 @@ def test_what_is_no_known_bug_is_not_explained(text: str, installed: dict[str, s
     assert found(text, installed) == {}
 
 
-@pytest.mark.parametrize("words", recognise.EVERYDAY)
+@pytest.mark.parametrize("words", matching.EVERYDAY)
 def test_each_everyday_word_is_of_a_known_bug(words: str) -> None:
     assert any(re.search(words, each["text"]) for each in EXAMPLES)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from explain_examples import CUT, EIGHT, EXAMPLES, FAMOUS, GRPO, found
 
-from metalassay import bugs, explain, recognise, traces
+from metalassay import explain
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import matching, tracebacks
 
 
 def test_where_grpo_is_named_its_bug_comes_before_the_crash_it_leads_to() -> None:
@@ -53,7 +55,7 @@ def test_the_last_of_two_exceptions_goes_first() -> None:
 def test_bugs_that_say_the_same_stand_in_a_stated_order() -> None:
     """Hits of one text never tie, but for the order of the data."""
     for example in EXAMPLES:
-        hits = recognise.recognise(traces.clean(example["text"]), example["versions"])
+        hits = matching.recognise(tracebacks.clean(example["text"]), example["versions"])
         order = [bug.id for bug in bugs.load()]
         keys = [(hit.rank, order.index(hit.bug.id)) for hit in hits]
         assert keys == sorted(keys)

@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
-from metalassay import bugs, cli
+from metalassay import cli
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment import versions
 
 

@@ -11,16 +11,17 @@ from unittest import mock
 import pytest
 from explain_examples import EIGHT, FAMOUS, found, pipe
 
-from metalassay import cli, explain, traces
+from metalassay import cli, explain
+from metalassay.bugs import tracebacks
 
 
 def test_of_a_long_log_the_end_is_read_and_the_rest_is_counted() -> None:
     log = b"x" * 1_000_000 + FAMOUS.encode()
-    text, left_out = traces.read_tail(io.BytesIO(log), most=500)
+    text, left_out = tracebacks.read_tail(io.BytesIO(log), most=500)
     assert text.endswith(FAMOUS)
     assert len(text) == 500
     assert left_out == len(log) - 500
-    assert traces.read_tail(io.BytesIO(b"short"), most=500) == ("short", 0)
+    assert tracebacks.read_tail(io.BytesIO(b"short"), most=500) == ("short", 0)
 
 
 def test_a_log_larger_than_memory_is_no_problem() -> None:
@@ -28,7 +29,7 @@ def test_a_log_larger_than_memory_is_no_problem() -> None:
     blocks = (b"%065536d" % number for number in range(1000))
     stream = mock.Mock(**{"read.side_effect": itertools.chain(blocks, [b""])})
     tracemalloc.start()
-    text, left_out = traces.read_tail(stream, most=100_000)
+    text, left_out = tracebacks.read_tail(stream, most=100_000)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(text) == 100_000
@@ -37,7 +38,7 @@ def test_a_log_larger_than_memory_is_no_problem() -> None:
 
 
 def test_an_endless_line_is_split_so_that_no_pattern_runs_over_megabytes() -> None:
-    lines = traces.clean("Trainer" * 10_000 + FAMOUS).splitlines()
+    lines = tracebacks.clean("Trainer" * 10_000 + FAMOUS).splitlines()
     assert max(len(line) for line in lines) <= 4_000
     assert "".join(lines).endswith(FAMOUS)
 
@@ -46,7 +47,7 @@ def test_what_was_left_out_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = b"all is well\n" * 200_000 + FAMOUS.encode()
-    monkeypatch.setattr(traces, "MOST_BYTES", 70_000)
+    monkeypatch.setattr(tracebacks, "MOST_BYTES", 70_000)
     monkeypatch.setattr(sys, "stdin", pipe(log))
     assert cli.main(["explain", "--versions", "accelerate=1.8.0"]) == 0
     said = capsys.readouterr()
@@ -56,12 +57,12 @@ def test_what_was_left_out_is_said(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
 def test_a_log_of_any_encoding_reads(encoding: str) -> None:
-    text, _ = traces.read_tail(io.BytesIO(FAMOUS.encode(encoding)), most=10_000)
+    text, _ = tracebacks.read_tail(io.BytesIO(FAMOUS.encode(encoding)), most=10_000)
     assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}
 
 
 def test_garbage_is_no_bug_and_no_crash() -> None:
-    text, _ = traces.read_tail(io.BytesIO(bytes(range(256)) * 200), most=60_000)
+    text, _ = tracebacks.read_tail(io.BytesIO(bytes(range(256)) * 200), most=60_000)
     answer = explain.explain(text, EIGHT)
     assert answer.explanations == ()
     assert not set("\0\x1b\x9b") & set(explain.as_text(answer))

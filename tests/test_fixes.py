@@ -8,7 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from metalassay import bugs, fixes
+from metalassay import fixes
+from metalassay.bugs import catalogue as bugs
 
 GUIDE = {
     "python": "3.11.7",

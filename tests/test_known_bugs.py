@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 
 ROOT = Path(__file__).parents[1]
 ALL = bugs.load()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 
 FOLDER = Path(__file__).parents[1] / "docs" / "upstream"
 

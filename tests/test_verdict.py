@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import verdict
-from metalassay.verdict import TestRun
+from metalassay.bugs import verdict
+from metalassay.bugs.verdict import TestRun
 
 
 def runs(*lines: str) -> list[TestRun]:

@@ -1,4 +1,4 @@
-"""Which rows of the matrix hold each bound of known_bugs/ in place, from the verdict files at hand.
+"""Which rows of the matrix hold each bound of bugs/data/ in place, from the verdict files at hand.
 
 A bound moved by one release puts that release on its other side. The move turns red exactly where a
 row has that release, the rest of the range matches there, and a test of the symptom really ran: then
@@ -18,7 +18,8 @@ from packaging.specifiers import Specifier
 from packaging.version import Version
 from tabulate import tabulate
 
-from metalassay import bisecting, bugs, runs
+from metalassay import bisecting, runs
+from metalassay.bugs import catalogue as bugs
 from metalassay.records import VersionSet
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from metalassay import bugs, report, runs, submit, verdict
+from metalassay import report, runs, submit
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import verdict
 from metalassay.environment import matrix
 from metalassay.files import write_atomically
 from metalassay.records import VersionSet

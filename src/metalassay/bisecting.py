@@ -21,8 +21,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs
-from metalassay.bugs import Bug
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs.catalogue import Bug
 from metalassay.environment import versions
 from metalassay.errors import UserError
 
@@ -96,7 +96,7 @@ def boundaries(releases: Sequence[str], states: dict[str, str]) -> tuple[Boundar
 def contradictions(
     bug: Bug, package: str, installed: dict[str, str], states: dict[str, str]
 ) -> tuple[str, ...]:
-    """Hold what was run against what known_bugs/ says, beside the other versions installed."""
+    """Hold what was run against what bugs/data/ says, beside the other versions installed."""
     said = {
         release: BROKEN if bug.hits({**installed, package: release}) else HEALTHY
         for release in states

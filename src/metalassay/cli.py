@@ -185,7 +185,8 @@ def _bisect(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from metalassay import explain, traces
+    from metalassay import explain
+    from metalassay.bugs import tracebacks
     from metalassay.environment import interpreters, versions
 
     if options.list:
@@ -199,7 +200,7 @@ def _explain(options: argparse.Namespace) -> int:
             'metalassay explain "MESSAGE", or: python train.py 2>&1 | metalassay explain',
         )
     if not text:
-        text, left_out = traces.read_tail(sys.stdin.buffer, traces.MOST_BYTES)
+        text, left_out = tracebacks.read_tail(sys.stdin.buffer, tracebacks.MOST_BYTES)
     if not text.strip():
         raise UserError(
             "the text is empty",

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs, fixes, mps_findings
+from metalassay import fixes, mps_findings
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from metalassay import bugs, fixes
+from metalassay import fixes
+from metalassay.bugs import catalogue as bugs
 from metalassay.doctor import Diagnosis
 from metalassay.environment import versions
 from metalassay.findings import BUG, Finding

@@ -12,7 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from metalassay import bugs, recognise, traces
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import matching, tracebacks
 from metalassay.errors import UserError
 
 _NOT_A_CURE = "not a cure: "
@@ -28,7 +29,7 @@ class Explanation:
     affected: str
     applies: str
     note: str
-    evidence: recognise.Evidence
+    evidence: matching.Evidence
     cause: str
     cures: tuple[str, ...]
     not_cures: tuple[str, ...]
@@ -49,12 +50,12 @@ def explain(text: str, installed: Mapping[str, str]) -> Answer:
 
     ``installed`` maps package names to versions; of a package that it lacks nothing is known.
     """
-    text = traces.clean(text)
+    text = tracebacks.clean(text)
     return Answer(
         versions=dict(installed),
-        exceptions=traces.exceptions(text),
+        exceptions=tracebacks.exceptions(text),
         explanations=tuple(
-            _explanation(hit, installed) for hit in recognise.recognise(text, installed)
+            _explanation(hit, installed) for hit in matching.recognise(text, installed)
         ),
     )
 
@@ -138,16 +139,16 @@ def known_as_text(rows: Iterable[Mapping[str, Any]]) -> str:
 def _said(symptom: bugs.Symptom) -> str:
     said = " | ".join(
         f"{raises}: {pattern}" if raises else pattern
-        for pattern, raises in recognise.patterns(symptom)
+        for pattern, raises in matching.patterns(symptom)
     )
     return re.sub(r"\\(\W)", r"\1", said) or "(silent)"  # escapes are for machines
 
 
-def _explanation(hit: recognise.Hit, installed: Mapping[str, str]) -> Explanation:
+def _explanation(hit: matching.Hit, installed: Mapping[str, str]) -> Explanation:
     bug, where = hit.bug, hit.bug.symptom(hit.evidence.symptom).where
     deciding = sorted({package for alternative in where for package in alternative})
     have = ", ".join(f"{each} {installed[each]}" for each in deciding if each in installed)
-    lacking = ", ".join(recognise.missing(where, installed))
+    lacking = ", ".join(matching.missing(where, installed))
     elsewhere = "the text comes from another environment, or from before a change of versions"
     notes = {
         "yes": f"{have}: affected",

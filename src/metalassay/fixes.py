@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 from metalassay.environment.versions import MACHINE
 from metalassay.mps import floors
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from metalassay import recording, verdict
-from metalassay.bugs import REPORTED_ONLY, Bug
+from metalassay import recording
+from metalassay.bugs import verdict
+from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
 from metalassay.machine import hardware
 
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay import verdict
-from metalassay.bugs import REPORTED_ONLY, Bug
+from metalassay.bugs import verdict
+from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
 from metalassay.files import write_atomically
 from metalassay.machine.hardware import Hardware, as_dict
 

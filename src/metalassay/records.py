@@ -13,7 +13,8 @@ from datetime import datetime
 
 from packaging.requirements import Requirement
 
-from metalassay import maxbatch_record, measurements, verdict
+from metalassay import maxbatch_record, measurements
+from metalassay.bugs import verdict
 from metalassay.fields import Field, FieldError
 from metalassay.machine.hardware import Hardware, from_dict, identity
 from metalassay.maxbatch_record import LargestBatch
@@ -53,7 +54,7 @@ class BugTest:
 
 @dataclass(frozen=True)
 class BugResult:
-    """What one version set showed of one bug. ``verdict`` is a word of ``metalassay.verdict``."""
+    """What one version set showed of one bug. ``verdict`` is a word of ``metalassay.bugs.verdict``."""
 
     id: str
     title: str

@@ -1,4 +1,4 @@
-"""Run-time repairs of upstream bugs, one module a bug, named in known_bugs/ by its row.
+"""Run-time repairs of upstream bugs, one module a bug, named in bugs/data/ by its row.
 
 Each module has ``TARGET``, the module it repairs, and ``patch()``, a context manager::
 
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import ModuleType
 
-from metalassay import bugs
+from metalassay.bugs import catalogue as bugs
 
 
 def names() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from packaging.requirements import Requirement
 
-from metalassay import verdict
+from metalassay.bugs import verdict
 from metalassay.machine.hardware import Hardware
 from metalassay.records import BugResult, BugTest, VersionSet, same_set
 from metalassay.report.machines import identity, names, natural

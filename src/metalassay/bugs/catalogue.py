@@ -1,4 +1,4 @@
-"""Which known bugs apply to which versions. Reads known_bugs/; knows no library by name."""
+"""Which known bugs apply to which versions. Reads bugs/data/; knows no library by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Symptom:
 
 @dataclass(frozen=True)
 class Bug:
-    """One row of known_bugs/; the README there explains the fields.
+    """One row of bugs/data/; the README there explains the fields.
 
     ``reported_only``: range and symptom come from upstream's reports; we never saw the bug.
     """
@@ -104,7 +104,7 @@ def parse(text: str) -> tuple[Bug, ...]:
 @functools.cache
 def load() -> tuple[Bug, ...]:
     """Return all known bugs, in the order of the files. Raises as ``parse`` does."""
-    folder = resources.files(__package__).joinpath("known_bugs")
+    folder = resources.files(__package__).joinpath("data")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     return unique(bug for file in files for bug in parse(file.read_text("utf-8")))
 

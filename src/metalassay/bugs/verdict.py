@@ -31,7 +31,7 @@ MEANING = {
 class TestRun:
     """One test of one bug, run once.
 
-    ``upstream`` is "stock" or "patched". ``affected`` is what known_bugs/ says of this symptom
+    ``upstream`` is "stock" or "patched". ``affected`` is what bugs/data/ says of this symptom
     for the versions installed. ``outcome`` is pytest's: "passed", "failed" (an error in set-up
     counts as one), "skipped", "xfailed" (failed with the expected exception and message) or
     "xpassed" (was expected to fail and passed). A ``control`` has no symptom to show: it passes

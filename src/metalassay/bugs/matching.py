@@ -14,7 +14,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from metalassay import bugs, traces
+from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import tracebacks
 
 APPLIES = ("yes", "otherwise", "unknown", "no")
 HOW = ("raised", "said", "seen")
@@ -108,7 +109,7 @@ def _hits(text: str, installed: Mapping[str, str]) -> Iterator[Hit]:
 
 
 def _cut_hits(text: str, installed: Mapping[str, str]) -> Iterator[Hit]:
-    for start, line in traces.cut_lines(text):
+    for start, line in tracebacks.cut_lines(text):
         for bug in bugs.load():
             for symptom in bug.symptoms:
                 for pattern, raises in patterns(symptom):
@@ -163,14 +164,14 @@ def _hit(
 ) -> Hit | None:
     """Weigh words that a pattern found; None where they say something else."""
     start, end = span
-    if traces.is_source(text, start):
+    if tracebacks.is_source(text, start):
         return None
-    raised = traces.exception_before(text, start)
+    raised = tracebacks.exception_before(text, start)
     if raises is None:
         how = "seen"
     elif raised == raises:
         how = "raised"
-    elif raised is not None and traces.are_strangers(raised, raises):
+    elif raised is not None and tracebacks.are_strangers(raised, raises):
         return None
     else:
         how = "said"
@@ -178,7 +179,7 @@ def _hit(
     applies = _applies(bug, symptom, installed)
     if everyday and applies == "no":
         return None  # nothing speaks for it
-    words = traces.shorten(traces.line_at(text, start, end))
+    words = tracebacks.shorten(tracebacks.line_at(text, start, end))
     near = text[max(0, start - _NEAR) : end + 500]
     return Hit(
         bug, Evidence(symptom.id, how, words, everyday, cut), applies, _named(bug, near), start
