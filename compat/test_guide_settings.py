@@ -87,11 +87,12 @@ def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
 def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
     import torch
 
-    from metalassay import claim_arithmetic, counting, workloads
+    from metalassay import counting, workloads
+    from metalassay.claims import arithmetic
 
     of = {
-        "train": (claim_arithmetic.TRAIN_FLOP, claim_arithmetic.TRAIN_BYTES),
-        "infer": (claim_arithmetic.INFER_FLOP, claim_arithmetic.INFER_BYTES),
+        "train": (arithmetic.TRAIN_FLOP, arithmetic.TRAIN_BYTES),
+        "infer": (arithmetic.INFER_FLOP, arithmetic.INFER_BYTES),
     }
     for mode, (flop, (least, most)) in of.items():
         work = workloads.make(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import claim_arithmetic as arithmetic
-from metalassay import claims
+from metalassay.claims import arithmetic
+from metalassay.claims import catalogue as claims
 
 
 def says(claim_id: str, *words: str) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import claim_arithmetic, claims
+from metalassay.claims import arithmetic
+from metalassay.claims import catalogue as claims
 from metalassay.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-FOLDER = Path(claims.__file__).parent / "claims"
+FOLDER = Path(claims.__file__).parent / "data"
 ALL = claims.load()
 LINES = {"000": 179, "001": 120, "002": 365, "003": 142, "004": 283}
 """The length of each guide."""
@@ -59,7 +60,7 @@ def test_a_test_for_macs_exists_and_needs_one(claim: claims.Claim) -> None:
 
 @pytest.mark.parametrize("claim", with_field("arithmetic"), ids=lambda claim: claim.id)
 def test_arithmetic_exists_and_is_tested_with_the_words_of_the_claim(claim: claims.Claim) -> None:
-    assert callable(getattr(claim_arithmetic, claim.arithmetic))
+    assert callable(getattr(arithmetic, claim.arithmetic))
     text = (ROOT / "tests" / "test_claim_arithmetic.py").read_text("utf-8")
     tests = [
         ast.get_source_segment(text, node) or ""
@@ -193,9 +194,9 @@ def test_what_a_verdict_rests_on_is_said_of_what_ran(fields: dict[str, str], dec
 
 
 def test_an_id_used_twice_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "claims").mkdir()
+    (tmp_path / "data").mkdir()
     for name in ("guide_000", "guide_002"):
-        (tmp_path / "claims" / f"{name}.toml").write_text(ROW, "utf-8")
+        (tmp_path / "data" / f"{name}.toml").write_text(ROW, "utf-8")
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(ValueError, match="the id one is used twice"):
         claims.load.__wrapped__()

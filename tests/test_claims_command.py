@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import claim_evidence, claims, claims_text
+from metalassay.claims import catalogue as claims
+from metalassay.claims import evidence, text
 from metalassay.cli import main
 
 
@@ -93,14 +94,14 @@ def test_bad_input_is_refused_with_what_to_do(
 
 
 def test_a_narrow_terminal_puts_the_truth_below() -> None:
-    lines = claims_text.table(claims.load(), 60).splitlines()
+    lines = text.table(claims.load(), 60).splitlines()
     assert all(len(line) <= 60 or not line.startswith(" ") for line in lines)
     assert lines[1] == "    truth"
 
 
 def saved(folder: Path, name: str, **change: object) -> None:
     """Write a run of the experiment ``workers`` in which the arm took twice the time."""
-    compared = claim_evidence.compare("a", "b", "ms", [1.0] * 12, [2.0] * 12)
+    compared = evidence.compare("a", "b", "ms", [1.0] * 12, [2.0] * 12)
     record = {
         "schema": 1,
         "experiment": "workers",
@@ -140,7 +141,7 @@ def test_a_record_that_cannot_be_read_is_a_warning(
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[1]", b'{"schema": 1', b"null"])
 def test_a_file_that_is_no_record_is_a_warning(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "workers-1.json").write_bytes(content)
-    found, warnings = claim_evidence.load("workers", tmp_path)
+    found, warnings = evidence.load("workers", tmp_path)
     assert (found, len(warnings)) == ([], 1)
 
 
@@ -158,9 +159,9 @@ def test_a_file_that_is_no_record_is_a_warning(content: bytes, tmp_path: Path) -
 def test_a_difference_is_called_one_only_when_the_rounds_agree(
     of_arm: list[float], word: str
 ) -> None:
-    assert claim_evidence.compare("a", "b", "ms", [1.0] * len(of_arm), of_arm).word == word
+    assert evidence.compare("a", "b", "ms", [1.0] * len(of_arm), of_arm).word == word
 
 
 def test_rounds_are_compared_with_each_other() -> None:
-    compared = claim_evidence.compare("a", "b", "ms", [1.0, 10.0, 4.0], [2.0, 30.0, 4.0])
+    compared = evidence.compare("a", "b", "ms", [1.0, 10.0, 4.0], [2.0, 30.0, 4.0])
     assert (compared.low, compared.ratio, compared.high) == (1, 2, 3)

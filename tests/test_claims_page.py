@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from metalassay import claims, claims_page
+from metalassay.claims import catalogue as claims
+from metalassay.claims import page
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "ledger.md").read_text("utf-8")
@@ -22,7 +23,7 @@ def claim(**fields: str) -> claims.Claim:
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert claims_page.page(ALL) == PAGE, "python tools/ledger_page.py"
+    assert page.page(ALL) == PAGE, "python tools/ledger_page.py"
 
 
 def test_the_tool_says_so_too() -> None:
@@ -40,20 +41,20 @@ def test_each_claim_has_one_row_and_every_link_on_the_page_leads_somewhere() -> 
 
 
 def test_the_counts_on_top_are_those_of_the_rows() -> None:
-    text = claims_page.page([claim(), claim(id="two", verdict="misleading")])
+    text = page.page([claim(), claim(id="two", verdict="misleading")])
     assert "| refuted | 1 | 1 | 1 |" in text
     assert "| misleading | 1 | 1 | 1 |" in text
     assert "| all | 2 | 2 | 2 |" in text
 
 
 def test_a_claim_stands_under_its_first_guide_and_is_linked_from_the_others() -> None:
-    first, second = claims_page.page([claim()]).split("## ")[1:]
+    first, second = page.page([claim()]).split("## ")[1:]
     assert '<a id="one"></a>' in first
     assert "000:3<br>002:4-5" in first
     assert second.rstrip().endswith("Also said here: [`one`](#one).")
 
 
 def test_text_cannot_break_out_of_its_cell() -> None:
-    text = claims_page.page([claim(truth="a | b", source="https://x.org/y; run")])
+    text = page.page([claim(truth="a | b", source="https://x.org/y; run")])
     assert "a \\| b" in text
     assert "<https://x.org/y>; run" in text

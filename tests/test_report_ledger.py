@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from metalassay import claims
-from metalassay.claims import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim, place
+from metalassay.claims import catalogue as claims
+from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim, place
 from metalassay.report import ledger
 from metalassay.report.rows import NO_VALUE
 

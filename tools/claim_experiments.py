@@ -22,7 +22,7 @@ import torch
 from claim_arms import BATCH, EXPERIMENTS, Figures
 
 from metalassay import device as devices
-from metalassay.claim_evidence import FOLDER, Comparison, compare
+from metalassay.claims.evidence import FOLDER, Comparison, compare
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.files import write_atomically

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from metalassay import claims, claims_page
+from metalassay.claims import catalogue as claims
+from metalassay.claims import page
 from metalassay.files import write_atomically
 
 PAGE = Path(__file__).parents[1] / "docs" / "ledger.md"
@@ -13,7 +14,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "ledger.md"
 
 def main() -> None:
     """Write the page, or with --check compare."""
-    fresh = claims_page.page(claims.load())
+    fresh = page.page(claims.load())
     if "--check" in sys.argv:
         same = PAGE.is_file() and PAGE.read_text("utf-8") == fresh
         sys.exit(0 if same else f"{PAGE.name} is not up to date: python tools/ledger_page.py")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from metalassay.claims import Claim
+    from metalassay.claims.catalogue import Claim
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -50,7 +50,8 @@ def add(commands: Commands) -> None:
 
 
 def _claims(options: argparse.Namespace) -> int:
-    from metalassay import claims, claims_text
+    from metalassay.claims import catalogue as claims
+    from metalassay.claims import text as claims_text
 
     width = min(shutil.get_terminal_size().columns, 120)
     if options.claim is not None:
@@ -78,12 +79,13 @@ def _claims(options: argparse.Namespace) -> int:
 
 
 def _one(claim: Claim, as_json: bool, width: int) -> int:
-    from metalassay import claim_evidence, claims_text
+    from metalassay.claims import evidence
+    from metalassay.claims import text as claims_text
 
-    runs: list[claim_evidence.Evidence] = []
+    runs: list[evidence.Evidence] = []
     warnings: list[str] = []
     if claim.command.startswith(EXPERIMENT):
-        runs, warnings = claim_evidence.load(claim.command.removeprefix(EXPERIMENT))
+        runs, warnings = evidence.load(claim.command.removeprefix(EXPERIMENT))
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if as_json:
@@ -104,7 +106,7 @@ def _fields(claim: Claim) -> dict[str, Any]:
 
 
 def _guide(text: str | None) -> str | None:
-    from metalassay import claims
+    from metalassay.claims import catalogue as claims
 
     if text is None:
         return None
@@ -115,7 +117,7 @@ def _guide(text: str | None) -> str | None:
 
 
 def _verdict(text: str | None) -> str | None:
-    from metalassay.claims import VERDICTS
+    from metalassay.claims.catalogue import VERDICTS
 
     if text is None:
         return None

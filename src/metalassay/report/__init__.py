@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metalassay import claims
+from metalassay.claims import catalogue as claims
 from metalassay.gathering import groups_of
 from metalassay.machine import chips
 from metalassay.report import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from metalassay.claims import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim
-from metalassay.claims_page import SUBJECTS
+from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim
+from metalassay.claims.page import SUBJECTS
 from metalassay.report.rows import NO_VALUE, Section, Table, counted
 
 _SENTENCES = (

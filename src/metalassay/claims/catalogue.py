@@ -148,7 +148,7 @@ def load() -> tuple[Claim, ...]:
 
     Raises as ``parse`` does, and ``ValueError`` for an id that is used twice.
     """
-    folder = resources.files(__package__).joinpath("claims")
+    folder = resources.files(__package__).joinpath("data")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
     found = tuple(claim for file in files for claim in parse(file.read_text("utf-8")))
     for claim in found:

@@ -6,8 +6,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from metalassay.claim_evidence import Evidence
-from metalassay.claims import NEEDS_A_MAC, VERDICTS, Claim
+from metalassay.claims.catalogue import NEEDS_A_MAC, VERDICTS, Claim
+from metalassay.claims.evidence import Evidence
 
 NARROWEST = 40  # a column of truths narrower than this is hard to read; they then go below
 RESTS_ON = {

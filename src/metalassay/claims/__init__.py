@@ -1,0 +1,1 @@
+"""What guides claim about training on Macs, and what decides each claim."""
