@@ -10,7 +10,7 @@ import pytest
 
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.mps import oracle
+from metalassay.mps.operators import oracle
 
 SENTINELS = {
     "mode": "torch.mode(x).values",

@@ -231,8 +231,8 @@ def test_a_census_counts_each_fallback_of_a_training_step() -> None:
     mps_processes.require_mps()
     name = missing()[0]
     code = f"""
-from metalassay.mps import oracle
-from metalassay.mps.census import census
+from metalassay.mps.operators import oracle
+from metalassay.mps.operators.fallback_census import census
 with census(oracle.load(torch.__version__)) as found:
     for calls in (2, 0):
         for _ in range(calls):

@@ -12,7 +12,7 @@ import pytest
 
 from metalassay.bugs import catalogue as bugs
 from metalassay.machine import chips
-from metalassay.mps import oracle
+from metalassay.mps.operators import oracle
 
 
 def python(*arguments: str, folder: Path | None = None, **environment: str) -> str:

@@ -11,7 +11,7 @@ from metalassay import doctor, doctor_text, findings, mps_findings
 from metalassay.bugs import catalogue as bugs
 from metalassay.environment import variables
 from metalassay.errors import UserError
-from metalassay.mps import probe
+from metalassay.mps.probe import probe
 
 DATA = Path(__file__).parent / "data" / "probe"
 GUIDE = {"python": "3.11.7", "accelerate": "1.8.0", "torch": "2.5.1", "transformers": "4.52.4"}

@@ -14,7 +14,7 @@ import pytest
 
 from metalassay import cli
 from metalassay.environment import interpreters, versions
-from metalassay.mps import probe
+from metalassay.mps.probe import probe
 
 GUIDE = {
     "python": "3.11.7",

@@ -13,8 +13,8 @@ import pytest
 
 from metalassay import cli
 from metalassay.errors import UserError
-from metalassay.mps import oracle
 from metalassay.mps.emulator import build, messages
+from metalassay.mps.operators import oracle
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from metalassay.mps import oracle
-from metalassay.mps.census import Fallback, census, fallen_back
+from metalassay.mps.operators import oracle
+from metalassay.mps.operators.fallback_census import Fallback, census, fallen_back
 
 # Read in the wheels of torch 2.5.1 and 2.13.0; the place at the end differs.
 SAID = (

@@ -12,14 +12,14 @@ import pytest
 
 from metalassay import cli
 from metalassay.errors import UserError
-from metalassay.mps import ops_table, oracle
+from metalassay.mps.operators import history_text, oracle
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-MPS = Path(oracle.__file__).parent
+MPS = Path(oracle.__file__).parents[1]
 
 # Version: kernels that torchgen generates, SparseMPS kernels, registered fallbacks.
 COUNTS = {
@@ -107,7 +107,7 @@ def test_there_is_a_file_for_every_version_that_the_data_names_and_no_other() ->
     ],
 )
 def test_the_first_version_with_a_kernel_is_known(overload: str, first: str) -> None:
-    history = {each.overload: each for each in ops_table.histories(overload)}[overload]
+    history = {each.overload: each for each in history_text.histories(overload)}[overload]
     assert history.first_kernel == first
     later = list(COUNTS)[list(COUNTS).index(first) :]
     assert {history.states[version] for version in later} <= {"kernel", "absent"}
@@ -193,9 +193,9 @@ def test_an_operator_is_shown_over_all_versions(capsys: pytest.CaptureFixture[st
 
 
 def test_one_overload_may_be_asked_for_alone() -> None:
-    assert [each.overload for each in ops_table.histories("mode.default")] == ["mode"]
-    assert len(ops_table.histories("mode")) > 1
-    assert [each.overload for each in ops_table.histories("linalg_qr.out")] == ["linalg_qr.out"]
+    assert [each.overload for each in history_text.histories("mode.default")] == ["mode"]
+    assert len(history_text.histories("mode")) > 1
+    assert [each.overload for each in history_text.histories("linalg_qr.out")] == ["linalg_qr.out"]
 
 
 def test_the_difference_of_two_versions_names_what_gained_and_what_lost(
@@ -223,10 +223,10 @@ def test_one_state_of_one_version_is_listed_a_line_each(capsys: pytest.CaptureFi
     assert "mode" in answer["overloads"]
 
 
-@pytest.mark.parametrize("kind", ops_table.LISTS)
+@pytest.mark.parametrize("kind", history_text.LISTS)
 def test_every_list_can_be_asked_for(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["ops", "--list", kind, "--torch", "2.13"]) == 0
-    assert capsys.readouterr().out.splitlines() == list(ops_table.listed(kind, "2.13")) != []
+    assert capsys.readouterr().out.splitlines() == list(history_text.listed(kind, "2.13")) != []
 
 
 @pytest.mark.parametrize(

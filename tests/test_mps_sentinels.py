@@ -13,15 +13,15 @@ import pytest
 
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.mps import oracle
+from metalassay.mps.operators import oracle
 
 COMPAT = Path(__file__).parents[1] / "compat"
 CHILD = """
 import json, torch, torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 import mps_sentinels, test_mps_fallback
-from metalassay.mps import oracle
-from metalassay.mps.census import census
+from metalassay.mps.operators import oracle
+from metalassay.mps.operators.fallback_census import census
 
 class Seen(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):

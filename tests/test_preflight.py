@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.mps import oracle, preflight, preflight_run, preflight_text
+from metalassay.mps.operators import oracle
+from metalassay.mps.preflight import predict, run
+from metalassay.mps.preflight import text as preflight_text
 
 
 def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool = False) -> Any:
@@ -25,12 +27,12 @@ def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool =
     }
 
 
-def judged(*calls: Any, versions: list[str] | None = None) -> preflight.Preflight:
+def judged(*calls: Any, versions: list[str] | None = None) -> predict.Preflight:
     """Judge a trace made with torch 2.13.0."""
-    return preflight.judge({"torch": "2.13.0", "ended": "", "calls": list(calls)}, versions)
+    return predict.judge({"torch": "2.13.0", "ended": "", "calls": list(calls)}, versions)
 
 
-def states(found: preflight.Preflight, version: str) -> dict[str, str]:
+def states(found: predict.Preflight, version: str) -> dict[str, str]:
     """Return the operators in trouble with a version, and how."""
     return {
         each.operator: each.states[version] for each in found.findings if version in each.states
@@ -93,7 +95,7 @@ def test_a_choice_that_only_the_cpu_makes_is_replaced() -> None:
 
 def test_every_replacement_is_an_operator_of_the_newest_torch() -> None:
     newest = oracle.load(oracle.versions()[-1])
-    for operator, asks in preflight.branches().items():
+    for operator, asks in predict.branches().items():
         assert {operator, asks} <= newest.overloads
 
 
@@ -143,7 +145,7 @@ def test_the_text_says_version_count_line_and_cure() -> None:
 )
 def test_what_is_no_trace_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(UserError, match=r"x\.json is no trace"):
-        preflight.parse(content, "x.json")
+        predict.parse(content, "x.json")
 
 
 PROGRAM = """
@@ -169,7 +171,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return the trace of the program above, really run."""
     script = tmp_path_factory.mktemp("program") / "train.py"
     script.write_text(PROGRAM)
-    found, code = preflight_run.trace([sys.executable, "-u", str(script), "--lr", "1"])
+    found, code = run.trace([sys.executable, "-u", str(script), "--lr", "1"])
     assert (code, found["ended"]) == (0, "")
     return found
 
@@ -207,7 +209,7 @@ def test_recording_changes_nothing_but_the_last_digit() -> None:
     """The recorder runs composites by their parts, which may round otherwise than the fused whole."""
     torch = pytest.importorskip("torch")
     from metalassay import workloads
-    from metalassay.mps import tracing
+    from metalassay.mps.preflight import tracing
 
     def losses(recorder: Any) -> list[float]:
         work = workloads.make(
@@ -222,6 +224,6 @@ def test_recording_changes_nothing_but_the_last_digit() -> None:
 
 @pytest.mark.slow
 def test_the_verdict_on_the_program(trace: Any) -> None:
-    found = preflight.judge(trace)
+    found = predict.judge(trace)
     assert states(found, found.versions[-1])["_pdist_forward"] == "missing"
     assert [place.line for place in found.wide] == [15]

@@ -14,7 +14,7 @@ import pytest
 
 from metalassay.cli import main
 from metalassay.errors import UserError
-from metalassay.mps import preflight_run
+from metalassay.mps.preflight import run
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from metalassay.mps import preflight_run
 )
 def test_a_program_that_cannot_be_run_is_said_in_one_line(program: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        preflight_run.trace(program)
+        run.trace(program)
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_the_plugin_shows_what_tests_would_meet(pytester: pytest.Pytester) -> No
         """
     )
     done = pytester.runpytest_subprocess(
-        "-p", "metalassay.mps.pytest_preflight", "--mps-preflight=2.5"
+        "-p", "metalassay.mps.preflight.pytest_plugin", "--mps-preflight=2.5"
     )
     done.assert_outcomes(passed=1)
     done.stdout.fnmatch_lines(
@@ -104,7 +104,7 @@ def test_the_plugin_shows_what_tests_would_meet(pytester: pytest.Pytester) -> No
 
 def test_the_plugin_says_a_version_it_does_not_know(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_subprocess(
-        "-p", "metalassay.mps.pytest_preflight", "--mps-preflight=9.9"
+        "-p", "metalassay.mps.preflight.pytest_plugin", "--mps-preflight=9.9"
     )
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     done.stderr.fnmatch_lines(["*the operators of torch 9.9 are not known*"])

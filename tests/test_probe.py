@@ -14,7 +14,7 @@ import pytest
 
 from metalassay import device
 from metalassay.errors import UserError
-from metalassay.mps import floors, probe
+from metalassay.mps.probe import os_floors, probe
 
 DATA = Path(__file__).parent / "data" / "probe"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="starts a shell script")
@@ -243,20 +243,20 @@ def test_what_cannot_be_started_is_an_error(python: str) -> None:
     ],
 )
 def test_the_oldest_macos_by_torch(torch: str, needs: str) -> None:
-    found = floors.floor(torch)
+    found = os_floors.floor(torch)
     assert found is not None
     assert found.needs == needs
 
 
 @pytest.mark.parametrize("torch", [None, "", "1.13.1", "nonsense"])
 def test_an_unknown_torch_has_no_known_floor(torch: str | None) -> None:
-    assert floors.floor(torch) is None
+    assert os_floors.floor(torch) is None
 
 
 def test_each_range_of_torch_stands_once_and_has_a_source() -> None:
     for minor in range(16):
-        assert sum(row.torch.contains(f"2.{minor}.0") for row in floors.load()) == 1
-    assert all(row.source.startswith("https://") for row in floors.load())
+        assert sum(row.torch.contains(f"2.{minor}.0") for row in os_floors.load()) == 1
+    assert all(row.source.startswith("https://") for row in os_floors.load())
 
 
 @pytest.mark.parametrize(
@@ -264,4 +264,4 @@ def test_each_range_of_torch_stands_once_and_has_a_source() -> None:
     [("14.7.1", True), ("15.0", False), ("26.1", False), (None, False), ("x", False)],
 )
 def test_older_than_the_floor(macos: str | None, below: bool) -> None:
-    assert floors.below(macos, floors.floor("2.15.0")) is below
+    assert os_floors.below(macos, os_floors.floor("2.15.0")) is below

@@ -14,7 +14,7 @@ import torch
 from tabulate import tabulate
 
 from metalassay import workloads
-from metalassay.mps import preflight, preflight_run
+from metalassay.mps.preflight import predict, run
 
 STEPS = 3
 
@@ -87,10 +87,10 @@ def main() -> None:
         return
     rows = []
     for name in PROGRAMS:
-        trace, code = preflight_run.trace([sys.executable, __file__, name])
+        trace, code = run.trace([sys.executable, __file__, name])
         if code:
             sys.exit(f"{name} failed")
-        found = preflight.judge(trace)
+        found = predict.judge(trace)
         troubles = {
             version: len(found.bad(version, "missing")) + len(found.bad(version, "fallback"))
             for version in found.versions

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
-from metalassay.mps import preflight, tracing
+from metalassay.mps.preflight import predict, tracing
 
 
 def expected() -> dict[str, Any]:
@@ -52,7 +52,7 @@ def foreseen(info: Any, version: str, limit: int | None) -> tuple[dict[str, str]
         with contextlib.suppress(RuntimeError, NotImplementedError), recorder, torch.no_grad():
             info(sample.input, *sample.args, **sample.kwargs)
     trace = {"torch": version, "ended": "", "calls": recorder.trace()}
-    found = preflight.judge(trace, [version])
+    found = predict.judge(trace, [version])
     return {each.operator: each.states[found.versions[0]] for each in found.findings}, bool(
         found.wide
     )

@@ -66,7 +66,8 @@ def add(commands: Commands) -> None:
 
 def _preflight(options: argparse.Namespace) -> int:
     from metalassay.files import write_atomically
-    from metalassay.mps import oracle, preflight, preflight_run, preflight_text
+    from metalassay.mps.operators import oracle
+    from metalassay.mps.preflight import predict, run, text
 
     if bool(options.trace) == bool(options.program):
         raise UserError(
@@ -82,12 +83,12 @@ def _preflight(options: argparse.Namespace) -> int:
             raise UserError(
                 f"cannot read {options.trace}: {error.strerror}", "--trace FILE"
             ) from None
-        trace = preflight.parse(content, str(options.trace))
+        trace = predict.parse(content, str(options.trace))
     else:
-        trace, code = preflight_run.trace(options.program, options.seconds)
+        trace, code = run.trace(options.program, options.seconds)
     if options.save:
         write_atomically(options.save, json.dumps(trace))
-    found = preflight.judge(trace)
+    found = predict.judge(trace)
     if not found.calls:
         raise UserError(
             f"no operator was recorded{': ' + found.ended if found.ended else ''}",
@@ -98,7 +99,7 @@ def _preflight(options: argparse.Namespace) -> int:
         answer = {"schema": "metalassay.preflight/1", "judged_for": version, **asdict(found)}
         print(json.dumps(answer, indent=1))
     else:
-        print(preflight_text.as_text(found, version, options.places))
+        print(text.as_text(found, version, options.places))
     if code:
         print(f"metalassay: {trace['ended'] or 'the program failed'}", file=sys.stderr)
         return 2

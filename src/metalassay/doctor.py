@@ -16,8 +16,8 @@ from metalassay.bugs import catalogue as bugs
 from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
-from metalassay.mps import probe as mps
-from metalassay.mps.probe import Probe
+from metalassay.mps.probe import probe as mps
+from metalassay.mps.probe.probe import Probe
 
 SCHEMA = {"name": "metalassay.doctor", "version": 1}
 

@@ -17,7 +17,7 @@ from packaging.version import InvalidVersion, Version
 
 from metalassay.bugs import catalogue as bugs
 from metalassay.environment.versions import MACHINE
-from metalassay.mps import floors
+from metalassay.mps.probe import os_floors
 
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""
@@ -163,7 +163,7 @@ def _hits(bug: bugs.Bug, installed: Mapping[str, str], package: str, version: Ve
 def _runs(package: str, version: Version, installed: Mapping[str, str]) -> bool:
     """Whether this machine and this Python can run it, as far as the data know: they do of torch."""
     python, macos = installed.get("python"), installed.get("macos")
-    return package != "torch" or floors.runs(str(version), macos, python)
+    return package != "torch" or os_floors.runs(str(version), macos, python)
 
 
 @functools.cache

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from metalassay import fixes
 from metalassay.findings import MPS, Finding
-from metalassay.mps import floors, probe
-from metalassay.mps.probe import Probe
+from metalassay.mps.probe import os_floors, probe
+from metalassay.mps.probe.probe import Probe
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def look(found: Probe | None, installed: Mapping[str, str], system: str) -> list
     """
     torch = found.torch if found else installed.get("torch")
     macos = found.macos if found else installed.get("macos")
-    floor = floors.floor(torch) if system == "Darwin" else None
-    too_old = floors.below(macos, floor)
+    floor = os_floors.floor(torch) if system == "Darwin" else None
+    too_old = os_floors.below(macos, floor)
     fix = _older_torch(macos) if too_old else ""
     if found is not None and found.state != probe.USABLE:
         told = _is_told(found, system)
@@ -119,6 +119,6 @@ def _of_state(found: Probe, fix: str) -> Finding:
 
 def _older_torch(macos: str | None) -> str:
     """Return the command for the newest torch that this macOS can run MPS with, or nothing."""
-    fit = [row for row in floors.load() if not floors.below(macos, row)]
+    fit = [row for row in os_floors.load() if not os_floors.below(macos, row)]
     upper = [s for s in fit[-1].torch if s.operator == "<"] if fit else []
     return fixes.as_shell(["pip", "install", f"torch{upper[0]}"]) if upper else ""

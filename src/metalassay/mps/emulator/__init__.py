@@ -20,7 +20,7 @@ def pytest_load_initial_conftests(early_config: Any) -> None:
 
 def pytest_configure(config: Any) -> None:
     """As a plugin that a conftest names: begin now. Emulates until pytest is over."""
-    from metalassay.mps import pytest_emulator
+    from metalassay.mps.emulator import pytest_plugin
 
     namespace = config.known_args_namespace
-    pytest_emulator.begin(config, getattr(namespace, "emulate_mps", None) or "")
+    pytest_plugin.begin(config, getattr(namespace, "emulate_mps", None) or "")

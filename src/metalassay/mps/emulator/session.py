@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps import oracle
 from metalassay.mps.emulator import build
 from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, messages
+from metalassay.mps.operators import oracle
 
 # A Mac reads the variable while torch is imported, once. This module is imported before torch or, by
 # a program that imports torch first, about then; what is set later does nothing, as on a Mac.

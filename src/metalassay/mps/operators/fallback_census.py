@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from metalassay.mps.oracle import Operators, plain
+from metalassay.mps.operators.oracle import Operators, plain
 
 _SAYS = re.compile(r"The operator '([^']+)' is not currently supported on the MPS backend")
 

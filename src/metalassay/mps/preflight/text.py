@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from metalassay.mps.preflight import Finding, Place, Preflight
+from metalassay.mps.preflight.predict import Finding, Place, Preflight
 
 LIMITS = (
     "Seen: which operators were called, here, on the CPU. Not seen: dtypes and shapes that a kernel"

@@ -32,7 +32,7 @@ class Floor:
 @functools.cache
 def load() -> tuple[Floor, ...]:
     """Return all rows in the order of the file."""
-    text = resources.files(__package__).joinpath("floors.toml").read_text("utf-8")
+    text = resources.files(__package__).joinpath("os_floors.toml").read_text("utf-8")
     return tuple(
         Floor(**{**row, "torch": SpecifierSet(row["torch"])})
         for row in tomllib.loads(text)["floor"]

@@ -139,4 +139,4 @@ def _names(grouped: Mapping[str, str]) -> frozenset[str]:
 
 
 def _folder() -> Traversable:
-    return resources.files("metalassay.mps") / "operators"
+    return resources.files(__package__)

@@ -21,7 +21,7 @@ from importlib import resources
 from typing import IO, Any
 
 from metalassay.errors import UserError
-from metalassay.mps import floors
+from metalassay.mps.probe import os_floors
 
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
 DEAD, WRONG, USABLE = "dead", "wrong", "usable"
@@ -87,7 +87,7 @@ def probe(python: str = sys.executable, timeout: float = 60) -> Probe:
 
 def ask(python: str, timeout: float, device: str = "mps") -> Answer:
     """Run the child and return what it said. Raises ``UserError`` when it cannot be started."""
-    source = resources.files(__package__).joinpath("probe_child.py").read_text("utf-8")
+    source = resources.files(__package__).joinpath("child.py").read_text("utf-8")
     # Files, not pipes: a pipe stays open for as long as any grandchild lives. And without
     # SYSTEM_VERSION_COMPAT=0 a Python built for an old macOS is told that it runs on 10.16.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -129,12 +129,12 @@ def classify(answer: Answer) -> Probe:
     torch = _text(ended.get("import", {}).get("torch")) or _text(machine.get("installed"))
     macos = _text(machine.get("macos"))
     gpu = _text(ended.get("name", {}).get("gpu"))
-    floor = floors.floor(torch) if machine.get("system") == "Darwin" else None
+    floor = os_floors.floor(torch) if machine.get("system") == "Darwin" else None
     virtual = _virtual(machine, gpu)
     state, reason = _verdict(answer, begun, ended)
     notes = []
     if state not in (NO_TORCH, NOT_BUILT):
-        if floor and floors.below(macos, floor):
+        if floor and os_floors.below(macos, floor):
             notes.append(f"macOS {macos} is older than {floor.needs}, which torch {torch} needs")
         elif floor and floor.gpu_family and state == NOT_ADVERTISED:
             notes.append(f"torch {torch} asks for a GPU of Metal family {floor.gpu_family}")

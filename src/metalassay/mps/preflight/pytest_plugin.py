@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from metalassay.mps.tracing import Recorder
+    from metalassay.mps.preflight.tracing import Recorder
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,12 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if version is None:
         return
     from metalassay.errors import UserError
-    from metalassay.mps import oracle
+    from metalassay.mps.operators import oracle
 
     try:
         if version:
             oracle.load(version)
-        from metalassay.mps.tracing import Recorder
+        from metalassay.mps.preflight.tracing import Recorder
     except UserError as error:
         raise pytest.UsageError(f"--mps-preflight: {error}") from None
     except ModuleNotFoundError as error:
@@ -60,11 +60,12 @@ class _Plugin:
         import torch
 
         from metalassay.errors import UserError
-        from metalassay.mps import oracle, preflight, preflight_text
+        from metalassay.mps.operators import oracle
+        from metalassay.mps.preflight import predict, text
 
         terminalreporter.section("preflight for MPS")
         trace = {"torch": torch.__version__, "ended": "", "calls": self.recorder.trace()}
-        found = preflight.judge(trace)
+        found = predict.judge(trace)
         if not found.calls:
             terminalreporter.write_line("the tests called no operator of torch in this process")
             return
@@ -73,4 +74,4 @@ class _Plugin:
         except UserError as error:  # a torch newer than the data
             terminalreporter.write_line(f"{error}; judged for {found.versions[-1]}")
             version = found.versions[-1]
-        terminalreporter.write_line(preflight_text.as_text(found, version))
+        terminalreporter.write_line(text.as_text(found, version))

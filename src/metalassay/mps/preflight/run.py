@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps import preflight
+from metalassay.mps.preflight import predict
 
-RECORDER = Path(__file__).with_name("preflight_child.py")
+RECORDER = Path(__file__).with_name("child.py")
 _EXAMPLE = "metalassay preflight -- python train.py"
 
 
@@ -47,7 +47,7 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
                 f"nothing was recorded: {python} ended with exit code {code}",
                 "run the program alone first; the Python must have torch",
             )
-        return preflight.parse(target.read_bytes(), str(target)), code
+        return predict.parse(target.read_bytes(), str(target)), code
 
 
 def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[str]]:

@@ -33,7 +33,7 @@ _LIBRARIES = tuple(
     path + os.sep
     for path in {*sysconfig.get_paths().values(), os.path.dirname(os.__file__)}  # noqa: PTH120
 )
-_OURS = os.path.dirname(__file__) + os.sep  # noqa: PTH120
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _WIDE = (torch.float64, torch.complex128)
 _COMPOSITES = (
     (DispatchKey.CompositeExplicitAutograd, "CompositeExplicitAutograd"),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from metalassay.errors import UserError
-from metalassay.mps import oracle
-from metalassay.mps.oracle import State
+from metalassay.mps.operators import oracle
+from metalassay.mps.operators.oracle import State
 
 MARKS: Mapping[State, str] = {
     "kernel": "K",

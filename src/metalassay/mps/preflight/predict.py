@@ -16,8 +16,8 @@ from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps import oracle
-from metalassay.mps.oracle import Operators, State
+from metalassay.mps.operators import oracle
+from metalassay.mps.operators.oracle import Operators, State
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -85,7 +85,7 @@ class Preflight:
 @functools.cache
 def branches() -> Mapping[str, str]:
     """Return what decides on MPS instead of an operator that goes another way there."""
-    text = resources.files("metalassay.mps").joinpath("branches.toml").read_text("utf-8")
+    text = resources.files(__package__).joinpath("branches.toml").read_text("utf-8")
     return {row["operator"]: row["asks"] for row in tomllib.loads(text)["branch"]}
 
 

@@ -1,0 +1,1 @@
+"""Which operators have a kernel on MPS, in every release of torch."""

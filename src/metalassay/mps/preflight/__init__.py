@@ -1,0 +1,1 @@
+"""What a program would meet on MPS, found out by running it on the CPU."""
