@@ -10,10 +10,11 @@ from typing import Any
 
 from hand_made import find_chip
 
-from metalassay import report, runs
+from metalassay import report
 from metalassay.fields import FieldError
-from metalassay.records import LargestBatch, Measurement, VersionSet, parse
-from metalassay.runs import Loaded
+from metalassay.results import load
+from metalassay.results.load import Loaded
+from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
 
 DATA = Path(__file__).parent / "data" / "runs"
 FILES = sorted(DATA.glob("constructed_*.json"))
@@ -22,7 +23,7 @@ ATTACK = "<script>alert('x')</script>|a`b``c```*_\"&amp;[x](javascript:y)\n# x\n
 
 def loaded(*names: str) -> Loaded:
     """Read constructed files, each under its bare name."""
-    found = runs.load([DATA / f"constructed_{name}.json" for name in names])
+    found = load.load([DATA / f"constructed_{name}.json" for name in names])
     return Loaded(
         tuple(replace(each, file=Path(each.file).name) for each in found.compat),
         tuple(replace(each, file=Path(each.file).name) for each in found.measurements),
@@ -63,7 +64,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             batches.append(found)
         else:
             measurements.extend(found)
-    read = runs.Loaded(
+    read = load.Loaded(
         tuple(sets), tuple(measurements), (*warnings, ATTACK), batches=tuple(batches)
     )
     return report.build(read)

@@ -8,8 +8,8 @@ from typing import Any
 
 from metalassay.machine.chips import Chip, Figure
 from metalassay.machine.hardware import Hardware
-from metalassay.measurements import Measurement
-from metalassay.records import LargestBatch
+from metalassay.results.measurement import Measurement
+from metalassay.results.parse import LargestBatch
 
 GB = 2**30
 M4 = Hardware(

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from metalassay import runs
 from metalassay.environment import versions
 from metalassay.machine import hardware
+from metalassay.results import load
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,7 +132,7 @@ def test_the_file_knows_machine_and_versions_but_not_the_host(saved: dict[str, A
 
 @pytest.mark.slow
 def test_the_report_can_read_the_file(file: Path, saved: dict[str, Any]) -> None:
-    loaded = runs.load([file])
+    loaded = load.load([file])
     assert loaded.warnings == ()
     (measurement,) = loaded.measurements
     assert list(measurement.seconds) == saved["benchmarks"][0]["stats"]["data"]

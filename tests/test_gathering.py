@@ -9,16 +9,16 @@ from pathlib import Path
 
 from hand_made import largest
 
-from metalassay import runs
-from metalassay.gathering import SEARCHES, Gathering
-from metalassay.records import Measurement
 from metalassay.report.benchmarks import latest
+from metalassay.results import load
+from metalassay.results.newest import SEARCHES, Gathering
+from metalassay.results.parse import Measurement
 
 DATA = Path(__file__).parent / "data" / "runs"
 
 
 def measured() -> list[Measurement]:
-    return list(runs.load([DATA / "constructed_benchmarks_m4.json"]).measurements)
+    return list(load.load([DATA / "constructed_benchmarks_m4.json"]).measurements)
 
 
 def fleet() -> list[tuple[Measurement, ...]]:
@@ -96,7 +96,7 @@ def test_files_of_one_machine_and_versions_are_one_group_with_the_newest_name() 
 
 
 def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
-    (fine,) = runs.load([DATA / "constructed_compat_fine.json"]).compat
+    (fine,) = load.load([DATA / "constructed_compat_fine.json"]).compat
     newer = replace(fine, started=fine.started + timedelta(days=1), file="new.json")
     for order in ((fine, newer), (newer, fine)):
         gathering = Gathering()

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from hand_made import LINUX, M4
 
-from metalassay import maxbatch, maxbatch_record, runs
+from metalassay import maxbatch
 from metalassay.cli import main
 from metalassay.compare.specs import Spec
 from metalassay.fields import FieldError
 from metalassay.machine.hardware import Hardware
 from metalassay.maxbatch import Try
-from metalassay.records import LargestBatch, parse
+from metalassay.results import load, max_batch_file
+from metalassay.results.parse import LargestBatch, parse
 
 TRIES = [
     Try(1, True, 100),
@@ -26,7 +27,7 @@ TRIES = [
 
 
 def document(machine: Hardware = M4, **changes: Any) -> dict[str, Any]:
-    made = maxbatch_record.document(
+    made = max_batch_file.document(
         workload="transit-cnn",
         mode="train",
         device="mps",
@@ -34,7 +35,7 @@ def document(machine: Hardware = M4, **changes: Any) -> dict[str, Any]:
         threads=1,
         malloc="default",
         emulated=False,
-        tries=maxbatch_record.as_tries(TRIES),
+        tries=max_batch_file.as_tries(TRIES),
         started="2026-11-21T13:00:00+00:00",
         seconds=12.3456,
         versions={"torch": "2.13.0"},
@@ -108,7 +109,7 @@ def test_the_command_saves_what_the_report_reads(
     (file,) = (tmp_path / "maxbatch").iterdir()
     assert file.name.startswith("transit-cnn-infer-cpu-float32-2")
     assert str(file) in capsys.readouterr().err
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert loaded.warnings == ()
     (found,) = loaded.batches
     assert (found.largest, found.limit, found.threads, found.mode) == (5, 6, 2, "infer")

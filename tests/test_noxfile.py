@@ -138,11 +138,11 @@ def test_the_menu_selects_what_it_says(arguments: list[str], selected: list[str]
 def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
     noxfile: types.ModuleType, tmp_path: Path
 ) -> None:
-    from metalassay import runs
+    from metalassay.results import load
 
     row = {"id": "x", "requires": ["a==1"], "reason": "r", "tags": ["full"]}
     noxfile.write_not_installable(tmp_path / "compat" / "x.json", row, "no such version")
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert loaded.warnings == ()
     assert loaded.compat[0].not_installable == "no such version"
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from metalassay import report, runs, stats
-from metalassay.measurements import Measurement, pool
+from metalassay import report, stats
 from metalassay.report.rows import Table
-from metalassay.runs import Loaded
+from metalassay.results import load
+from metalassay.results.load import Loaded
+from metalassay.results.measurement import Measurement, pool
 
 DATA = Path(__file__).parent / "data" / "runs"
-M4 = runs.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
-M4_PRO = runs.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
+M4 = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
+M4_PRO = load.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
 
 
 def series(one: Measurement, name: str, *medians: float) -> list[Measurement]:
@@ -134,7 +135,7 @@ def test_the_new_fields_are_read(tmp_path: Path) -> None:
             "marks": ["hot"], "malloc": "tuned", "compulsory_bytes_per_call": 5,
         }  # fmt: skip
     (tmp_path / "x.json").write_text(json.dumps(document))
-    loaded = runs.load([tmp_path / "x.json"])
+    loaded = load.load([tmp_path / "x.json"])
     assert loaded.warnings == ()
     one = loaded.measurements[0]
     assert (one.series, one.roof, one.power_mode) == ("abc", (100.0, 20.0), "low power")
@@ -156,4 +157,4 @@ def test_watts_of_another_source_are_refused(tmp_path: Path, source: str) -> Non
     power = {"watts": 9.0, "rail": "x", "tool": "x", "source": source, "per_watt": 1.0}
     document["benchmarks"][0]["extra_info"]["power"] = power
     (tmp_path / "x.json").write_text(json.dumps(document))
-    assert "power.source: expected one of" in runs.load([tmp_path / "x.json"]).warnings[0]
+    assert "power.source: expected one of" in load.load([tmp_path / "x.json"]).warnings[0]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalassay.fields import FieldError
-from metalassay.records import VersionSet, parse
+from metalassay.results.parse import VersionSet, parse
 
 DATA = Path(__file__).parent / "data" / "runs"
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))

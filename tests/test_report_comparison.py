@@ -10,10 +10,10 @@ import pytest
 from hand_made import BASE, LINUX, M4, M4_PRO, find_chip, largest, measurement, on_pro
 
 from metalassay.errors import UserError
-from metalassay.measurements import Measurement
 from metalassay.report import compared, comparison
 from metalassay.report.compared import MOST_MACHINES, Compared
 from metalassay.report.rows import NO_VALUE, Table
+from metalassay.results.measurement import Measurement
 
 UNMEASURED = "not measured"
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from hand_made import BASE, LINUX, M4, find_chip, largest, measurement, on_pro
 
-from metalassay import runs
-from metalassay.gathering import groups_of
-from metalassay.measurements import Measurement
-from metalassay.records import LargestBatch, VersionSet
 from metalassay.report import compared, conditions
 from metalassay.report.rows import NO_VALUE, Table
+from metalassay.results import load
+from metalassay.results.measurement import Measurement
+from metalassay.results.newest import groups_of
+from metalassay.results.parse import LargestBatch, VersionSet
 
 DATA = Path(__file__).parent / "data" / "runs"
 
@@ -113,7 +113,7 @@ def test_only_compared_machines_differ() -> None:
 
 def test_version_sets_are_one_row_a_machine_and_python() -> None:
     names = ("fine", "patched", "not_installable")
-    sets = runs.load([DATA / f"constructed_compat_{name}.json" for name in names]).compat
+    sets = load.load([DATA / f"constructed_compat_{name}.json" for name in names]).compat
     found = table([], sets)
     assert [row[4] for row in found.rows] == ["2 versions"]  # accelerate
     assert [row[-3] for row in found.rows] == ["3"]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from metalassay import maxbatch_record
 from metalassay.cli import main
 from metalassay.machine import hardware
 from metalassay.report.export import BATCH_COLUMNS, MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
+from metalassay.results import max_batch_file
 
 DATA = Path(__file__).parent / "data" / "runs"
 M4 = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
@@ -67,7 +67,7 @@ def test_every_measurement_is_a_row_and_so_is_every_verdict(here: Path) -> None:
 
 def searched(folder: Path, name: str, tries: list[tuple[int, str]], emulated: bool = False) -> None:
     """Put a search for the largest batch into ``folder``; an empty reason says that it fitted."""
-    found = maxbatch_record.document(
+    found = max_batch_file.document(
         workload="transit-cnn",
         mode="train",
         device="cpu",

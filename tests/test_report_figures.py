@@ -9,10 +9,10 @@ import pytest
 from constructed_runs import build, loaded, measured
 from hand_made import find_chip
 
-from metalassay.records import Measurement
 from metalassay.report import benchmarks, comparison, markdown
 from metalassay.report import compared as side_by_side
 from metalassay.report.rows import Hint, Table
+from metalassay.results.parse import Measurement
 
 TRAINING = "transit-cnn training, samples/s, batch 64 (float32, mps)"
 

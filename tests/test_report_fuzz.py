@@ -14,9 +14,10 @@ from constructed_runs import FILES, places
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from metalassay import report, runs
+from metalassay import report
 from metalassay.cli import main
 from metalassay.report import card, html, markdown, summary
+from metalassay.results import load
 
 GOOD: list[bytes] = [path.read_bytes() for path in FILES]
 DOCUMENTS = [json.loads(content) for content in GOOD]
@@ -104,12 +105,12 @@ class Page(HTMLParser):
                 pass  # elements whose end may be left out
 
 
-def check(contents: list[bytes]) -> runs.Loaded:
+def check(contents: list[bytes]) -> load.Loaded:
     """Read the files and make everything of them that can be made; nothing may raise."""
     with tempfile.TemporaryDirectory() as folder:
         for number, content in enumerate(contents):
             Path(folder, f"{number}.json").write_bytes(content)
-        loaded = runs.load([folder])
+        loaded = load.load([folder])
     made = report.build(loaded)
     assert all(warning == " ".join(warning.split()) for warning in loaded.warnings)
     page = Page()
@@ -221,7 +222,7 @@ def test_each_bad_file_is_one_warning_line_and_exit_code_1_and_the_rest_stands(
     lines = capsys.readouterr().err.splitlines()
     named = [Path(line.removeprefix("warning: ").partition(".json: ")[0]).name for line in lines]
     assert sorted(named) == sorted(expected)
-    loaded = runs.load([folder])
+    loaded = load.load([folder])
     assert (loaded.measured, len(loaded.compat)) == (7, 4)
 
 
@@ -235,7 +236,7 @@ def test_a_text_without_end_is_cut_before_a_table_is_padded_to_it(tmp_path: Path
     document["bugs"][0]["why"] = "x" * 3_000_000
     document["bugs"][0]["cures"] = ["y" * 3_000_000]
     (tmp_path / "x.json").write_text(json.dumps(document), "utf-8")
-    made = report.build(runs.load([tmp_path]))
+    made = report.build(load.load([tmp_path]))
     assert len(markdown.render(made)) < 500_000
     assert "(2,980,000 more)" in markdown.render(made)
 
@@ -245,5 +246,5 @@ def test_what_is_no_version_fits_no_requirement(tmp_path: Path) -> None:
     document["set"]["requires"] = ["torch>=2"]
     document["versions"] = {"python": "3.11.7", "torch": "a bit old"}
     (tmp_path / "x.json").write_text(json.dumps(document), "utf-8")
-    (warning,) = runs.load([tmp_path]).warnings
+    (warning,) = load.load([tmp_path]).warnings
     assert "it asks for torch>=2, but torch a bit old was installed" in warning

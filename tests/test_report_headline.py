@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from hand_made import BASE, LINUX, M4, find_chip, largest, measurement, on_pro
 
-from metalassay import report, runs
-from metalassay.measurements import Measurement
-from metalassay.records import VersionSet
-from metalassay.runs import Loaded
+from metalassay import report
+from metalassay.results import load as runs
+from metalassay.results.load import Loaded
+from metalassay.results.measurement import Measurement
+from metalassay.results.parse import VersionSet
 
 DATA = Path(__file__).parent / "data" / "runs"
 

@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from page_elements import elements
 
-from metalassay import report, runs
+from metalassay import report
 from metalassay.report import html, markdown
+from metalassay.results import load
 
 # Words that the reader holds against a list, or reads as a time; anything else is free text.
 FIXED = {"schema", "verdict", "outcome", "upstream", "mode", "device", "dtype", "unit", "system"}
@@ -112,9 +113,9 @@ def test_escaped_text_is_one_line_without_a_bare_pipe_or_tag(text: str) -> None:
 @example("\n```\n<b>\n```\n")
 @given(st.text(alphabet="a`\n |<"))
 def test_evidence_cannot_leave_its_fence(text: str) -> None:
-    (red,) = runs.load([DATA / "constructed_compat_red.json"]).compat
+    (red,) = load.load([DATA / "constructed_compat_red.json"]).compat
     test = replace(red.bugs[0].tests[0], evidence=f"x{text}x")
-    made = report.build(runs.Loaded((replace(red, bugs=(replace(red.bugs[0], tests=(test,)),)),)))
+    made = report.build(load.Loaded((replace(red, bugs=(replace(red.bugs[0], tests=(test,)),)),)))
     assert "<" not in outside_code(markdown.render(made))
 
 

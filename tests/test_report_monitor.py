@@ -17,7 +17,7 @@ from metalassay.fields import FieldError
 from metalassay.machine import hardware
 from metalassay.report import monitor
 from metalassay.report.monitor import Log
-from metalassay.runs import Loaded
+from metalassay.results.load import Loaded
 
 
 def lines(*each: dict[str, Any]) -> bytes:

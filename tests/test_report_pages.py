@@ -15,9 +15,10 @@ from constructed_report import everything
 from constructed_runs import DATA, report_of
 from page_elements import elements
 
-from metalassay import report, runs
+from metalassay import report
 from metalassay.errors import UserError
 from metalassay.report import html, markdown
+from metalassay.results import load
 
 
 def test_the_page_fetches_nothing_and_says_what_it_is() -> None:
@@ -67,7 +68,7 @@ def test_a_long_reason_is_cut_in_the_table_and_stands_in_full_below() -> None:
 
 
 def test_the_results_of_a_cpu_never_speak_of_mps() -> None:
-    made = report.build(runs.load([DATA / "constructed_benchmarks_linux.json"]))
+    made = report.build(load.load([DATA / "constructed_benchmarks_linux.json"]))
     # What guides claim of a Mac is no result of this machine.
     made = replace(made, sections=tuple(each for each in made.sections if each.id != "ledger"))
     for text in (markdown.render(made), html.render(made), report.terminal_text(made, 100)):
@@ -87,7 +88,7 @@ def test_both_pages_are_written_with_plain_line_ends(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_is_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write to .*name another folder with --output"):
-        report.write_report(report.build(runs.Loaded()), tmp_path / "file")
+        report.write_report(report.build(load.Loaded()), tmp_path / "file")
 
 
 @pytest.mark.parametrize("package", ["jinja2", "tabulate"])

@@ -9,7 +9,7 @@ from hand_made import LINUX, M4, M4_PRO, find_chip, measurement
 
 from metalassay import report
 from metalassay.report import markdown, plausible
-from metalassay.runs import Loaded
+from metalassay.results.load import Loaded
 
 
 def doubts(machine: Any = M4, **changes: Any) -> list[tuple[bool, str]]:

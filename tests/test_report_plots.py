@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hand_made import BASE, LINUX, find_chip, measurement, on_pro
 
-from metalassay.measurements import Measurement
 from metalassay.report import benchmarks, compared, plots
 from metalassay.report.rows import Hint, Section
+from metalassay.results.measurement import Measurement
 
 
 def section(measured: Sequence[Measurement], **more: Any) -> Section:

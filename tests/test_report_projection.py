@@ -15,7 +15,7 @@ from metalassay.errors import UserError
 from metalassay.machine import chips, published
 from metalassay.report import projection
 from metalassay.report.rows import Section
-from metalassay.runs import Loaded
+from metalassay.results.load import Loaded
 
 DATA = Path(__file__).parent / "data" / "runs"
 PRO = projection.chip("Apple M4 Pro 20c")

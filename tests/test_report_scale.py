@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from metalassay import runs
+from metalassay.results import load
 
 TOOL = Path(__file__).parents[1] / "tools" / "report_scale.py"
 
@@ -30,7 +30,7 @@ def test_its_files_are_all_read_and_what_is_kept_does_not_grow_with_them(
     kept = []
     for number in (700, 1400):
         tool.write_files(tmp_path / str(number), number)
-        loaded = runs.load([tmp_path / str(number)])
+        loaded = load.load([tmp_path / str(number)])
         assert loaded.warnings == ()
         assert loaded.measured == number  # seven files hold seven measurements
         assert sum(group.files for group in loaded.groups) == number

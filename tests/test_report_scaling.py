@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 from hand_made import BASE, LINUX, find_chip, measurement, on_pro
 
-from metalassay.measurements import Measurement
 from metalassay.report import benchmarks, compared, scaling
 from metalassay.report.rows import NO_VALUE, Section
+from metalassay.results.measurement import Measurement
 
 ROOF = (2000.0, 100.0)
 

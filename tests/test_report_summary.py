@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import report, runs
+from metalassay import report
 from metalassay.cli import main
 from metalassay.report import card, summary
 from metalassay.report.rows import CompatTable, Report, Table
+from metalassay.results import load
 
 DATA = Path(__file__).parent / "data" / "runs"
 ATTACK = "<script>alert('x')</script>|`b`*_&\"[x](javascript:y) \u202e \U0001f600 \u5b57 \ufdfd"
 
 
 def made(*names: str) -> Report:
-    return report.build(runs.load([DATA / f"constructed_{name}.json" for name in names]))
+    return report.build(load.load([DATA / f"constructed_{name}.json" for name in names]))
 
 
 def everything() -> Report:
-    return report.build(runs.load([DATA]))
+    return report.build(load.load([DATA]))
 
 
 def test_what_is_red_comes_first_with_its_reason() -> None:
@@ -39,7 +40,7 @@ def test_what_is_red_comes_first_with_its_reason() -> None:
 
 
 def test_a_summary_of_nothing_says_so() -> None:
-    text = summary.render(report.build(runs.Loaded()))
+    text = summary.render(report.build(load.Loaded()))
     assert "No verdict file was read." in text
     assert "No benchmark run was read." in text
     assert "RED" not in text
@@ -98,7 +99,7 @@ def test_the_card_counts_every_verdict_in_words_and_names_the_speeds() -> None:
 
 
 def test_a_card_of_nothing_measured_shows_no_number() -> None:
-    drawn = words(card.render(report.build(runs.Loaded())))
+    drawn = words(card.render(report.build(load.Loaded())))
     assert "no result file was read" in drawn
     assert "No verdict file was read." in drawn
     assert "No benchmark run was read." in drawn

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import recording, records, runs
 from metalassay.errors import UserError
 from metalassay.machine.hardware import Hardware
+from metalassay.results import load, parse, verdict_writer
 
 DATA = Path(__file__).parent / "data" / "runs"
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
@@ -20,7 +20,7 @@ BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf
 
 
 def test_a_folder_is_read_in_the_order_of_its_file_names() -> None:
-    loaded = runs.load([DATA])
+    loaded = load.load([DATA])
     assert loaded.warnings == ()
     assert [each.id for each in loaded.compat] == [
         "accelerate-1.10.0",
@@ -40,7 +40,7 @@ def test_a_folder_is_read_in_the_order_of_its_file_names() -> None:
 
 
 def test_a_measurement_has_its_machine_conditions_and_raw_times() -> None:
-    one = runs.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
+    one = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
     assert one.machine.chip == "Apple M4"
     assert one.versions == {"python": "3.11.7", "torch": "2.13.0"}
     assert (one.dtype, one.unit, one.items_per_call, one.threads) == ("float32", "samples", 64, 4)
@@ -58,13 +58,13 @@ def test_a_file_from_before_the_identity_of_workloads_is_told_apart(tmp_path: Pa
         each["extra_info"]["identity"] = "ast1-c0ffee000000"
     new = tmp_path / "new.json"
     new.write_text(json.dumps(document))
-    read = [runs.load([path]).measurements for path in (old, new)]
+    read = [load.load([path]).measurements for path in (old, new)]
     assert {one.identity for one in read[0]} == {"source-c0ffee0000000000"}
     assert {one.identity for one in read[1]} == {"ast1-c0ffee000000"}
 
 
 def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
-    one = runs.load([DATA / "constructed_compat_patched.json"]).compat[0]
+    one = load.load([DATA / "constructed_compat_patched.json"]).compat[0]
     assert one.distrusted is None
     assert [(bug.id, bug.verdict) for bug in one.bugs] == [
         ("accelerate-empty-shard", "patched"),
@@ -75,7 +75,7 @@ def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
 
 
 def test_what_recording_writes_is_read_back(tmp_path: Path) -> None:
-    record = recording.set_record(
+    record = verdict_writer.set_record(
         {"id": "as installed", "python": None, "requires": [], "reason": "here", "tags": []},
         command="pytest compat",
         started="2026-11-21T13:00:00+01:00",
@@ -84,8 +84,8 @@ def test_what_recording_writes_is_read_back(tmp_path: Path) -> None:
         hardware=Hardware("Linux", "6.1", "x86_64", *[None] * 10),
         bugs=[],
     )
-    recording.write(tmp_path / "x.json", record)
-    loaded = runs.load([tmp_path])
+    verdict_writer.write(tmp_path / "x.json", record)
+    loaded = load.load([tmp_path])
     assert loaded.warnings == ()
     assert loaded.compat[0].started == datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 
@@ -134,7 +134,7 @@ def test_a_file_that_is_no_result_costs_one_warning(
     bad = tmp_path / "a.json"
     bad.write_bytes(content)
     (tmp_path / "b.json").write_text(json.dumps(BENCHMARKS), "utf-8")
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert loaded.warnings == (f"{bad}: {warning}",)
     assert len(loaded.measurements) == 3
 
@@ -157,7 +157,7 @@ def test_the_files_of_a_training_are_passed_over_and_garbage_beside_them_is_not(
         "c": '{"model": {}}',
     }.items():
         (tmp_path / "one" / f"{name}.json").write_text(text)
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert [Path(each.split(": ")[0]).name for each in loaded.warnings] == [
         "a.json",
         "b.json",
@@ -167,13 +167,13 @@ def test_the_files_of_a_training_are_passed_over_and_garbage_beside_them_is_not(
 
 def test_what_a_training_writes_is_known_for_it() -> None:
     checkpoint = pytest.importorskip("metalassay.training.checkpoint")
-    assert checkpoint.SCHEMA.startswith(f"{records.CHECKPOINT}/")
+    assert checkpoint.SCHEMA.startswith(f"{parse.CHECKPOINT}/")
 
 
 def test_a_file_that_contradicts_itself_is_kept_and_warned_of(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**COMPAT, "versions": {"torch": "2.12.0"}}), "utf-8")
-    loaded = runs.load([path])
+    loaded = load.load([path])
     doubt = "it asks for torch==2.13.0, but torch 2.12.0 was installed"
     assert loaded.compat[0].distrusted == doubt
     assert loaded.warnings == (f"{path}: contradicts itself: {doubt}",)
@@ -182,7 +182,7 @@ def test_a_file_that_contradicts_itself_is_kept_and_warned_of(tmp_path: Path) ->
 def test_the_same_content_is_counted_once_and_said(tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(BENCHMARKS), "utf-8")
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert len(loaded.measurements) == 3
     assert loaded.warnings == (
         f"{tmp_path / 'b.json'}: the same content as {tmp_path / 'a.json'}; counted once",
@@ -191,29 +191,29 @@ def test_the_same_content_is_counted_once_and_said(tmp_path: Path) -> None:
 
 def test_a_file_named_twice_is_read_once_in_silence() -> None:
     path = DATA / "constructed_benchmarks_m4.json"
-    loaded = runs.load([path, DATA / ".." / "runs" / path.name])
+    loaded = load.load([path, DATA / ".." / "runs" / path.name])
     assert len(loaded.measurements) == 3
     assert loaded.warnings == ()
 
 
 def test_a_path_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*nowhere: .+ \(name a result file"):
-        runs.load([DATA, tmp_path / "nowhere"])
+        load.load([DATA, tmp_path / "nowhere"])
     with pytest.raises(UserError, match="cannot read"):
-        runs.load(["a\0b"])
+        load.load(["a\0b"])
 
 
 def test_a_file_named_by_the_user_is_read_whatever_its_suffix(tmp_path: Path) -> None:
     path = tmp_path / "results.txt"
     path.write_text(json.dumps(BENCHMARKS), "utf-8")
-    assert len(runs.load([path]).measurements) == 3
-    assert runs.load([tmp_path]) == runs.Loaded()
+    assert len(load.load([path]).measurements) == 3
+    assert load.load([tmp_path]) == load.Loaded()
 
 
 def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(BENCHMARKS), "utf-8-sig")
-    assert len(runs.load([path]).measurements) == 3
+    assert len(load.load([path]).measurements) == 3
 
 
 def test_hidden_files_are_passed_over_and_hidden_folders_are_not(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_hidden_files_are_passed_over_and_hidden_folders_are_not(tmp_path: Path)
     inside = tmp_path / ".benchmarks"
     inside.mkdir()
     (inside / "x.json").write_text(json.dumps(BENCHMARKS), "utf-8")
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert (len(loaded.measurements), loaded.warnings) == (3, ())
 
 
@@ -243,13 +243,13 @@ def test_a_loop_of_links_is_walked_once(tmp_path: Path, link: Callable[[Path, Pa
     link(folder / "again", tmp_path)
     link(folder / "once-more", tmp_path)  # with two, to follow each afresh would take for ever
     link(tmp_path / "alias.json", folder / "x.json")
-    loaded = runs.load([tmp_path])
+    loaded = load.load([tmp_path])
     assert (len(loaded.measurements), loaded.warnings) == (3, ())
 
 
 def test_a_link_to_nothing_is_a_warning(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     link(tmp_path / "x.json", tmp_path / "gone")
-    (warning,) = runs.load([tmp_path]).warnings
+    (warning,) = load.load([tmp_path]).warnings
     assert warning.startswith(f"{tmp_path / 'x.json'}: cannot be read: ")
 
 
@@ -257,11 +257,11 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     if not hasattr(os, "mkfifo"):
         pytest.skip("this system has no named pipes")
     os.mkfifo(tmp_path / "x.json")
-    assert runs.load([tmp_path]).warnings == (f"{tmp_path / 'x.json'}: not a regular file",)
+    assert load.load([tmp_path]).warnings == (f"{tmp_path / 'x.json'}: not a regular file",)
 
 
 def test_a_file_too_large_for_a_result_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     with path.open("wb") as stream:
         stream.truncate(65 * 2**20)  # sparse
-    assert runs.load([path]).warnings == (f"{path}: too large for a result (65 MB)",)
+    assert load.load([path]).warnings == (f"{path}: too large for a result (65 MB)",)

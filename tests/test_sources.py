@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import runs, sources
 from metalassay.errors import UserError
+from metalassay.results import find_files, load
 
 DATA = Path(__file__).parent / "data" / "runs"
 M4 = (DATA / "constructed_benchmarks_m4.json").read_bytes()
@@ -25,7 +25,7 @@ def tree(folder: Path) -> Path:
 
 
 def named(pattern: object) -> list[str]:
-    return [Path(each.shown).name for each in sources.find([str(pattern)])]
+    return [Path(each.shown).name for each in find_files.find([str(pattern)])]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_pattern_walks_a_loop_of_links_once(tmp_path: Path) -> None:
         (folder / "self.json").symlink_to(folder / "self.json")
     except OSError as error:  # Windows asks for a privilege
         pytest.skip(f"cannot make a symbolic link here: {error}")
-    loaded = runs.load([str(folder / "**" / "*.json")])
+    loaded = load.load([str(folder / "**" / "*.json")])
     assert loaded.measured == 5
     (warning,) = loaded.warnings
     assert warning.startswith(f"{folder / 'self.json'}: cannot be read: ")
@@ -79,7 +79,7 @@ def test_a_pattern_walks_a_loop_of_links_once(tmp_path: Path) -> None:
     ],
 )
 def test_two_stars_are_any_number_of_folders(path: str, pattern: str, found: bool) -> None:
-    assert sources.matches(path.split("/"), pattern.split("/")) is found
+    assert find_files.matches(path.split("/"), pattern.split("/")) is found
 
 
 def test_an_object_store_is_read_like_a_folder() -> None:
@@ -94,7 +94,7 @@ def test_an_object_store_is_read_like_a_folder() -> None:
     ):
         store.pipe_file(name, content)
     try:
-        loaded = runs.load(["memory://fleet"])
+        loaded = load.load(["memory://fleet"])
         assert loaded.measured == 5
         (warning,) = loaded.warnings
         assert warning.startswith("memory:///fleet/bad.json: not JSON")
@@ -103,10 +103,10 @@ def test_an_object_store_is_read_like_a_folder() -> None:
             "memory:///fleet/linux/b.json",
         }
         # a pattern, a file, and each once
-        loaded = runs.load(["memory://fleet/m4/*.json", "memory://fleet/m4/a.json"])
+        loaded = load.load(["memory://fleet/m4/*.json", "memory://fleet/m4/a.json"])
         assert (loaded.measured, loaded.warnings) == (3, ())
         with pytest.raises(UserError, match="nothing is at memory://nowhere"):
-            runs.load(["memory://nowhere"])
+            load.load(["memory://nowhere"])
     finally:
         store.rm("/fleet", recursive=True)
 
@@ -117,10 +117,10 @@ def test_a_file_too_large_in_an_object_store_is_not_fetched(
     fsspec = pytest.importorskip("fsspec", reason="the extra fleet is not installed")
     store = fsspec.filesystem("memory")
     store.pipe_file("/large/a.json", M4)
-    monkeypatch.setattr(sources, "LARGEST", 100)
+    monkeypatch.setattr(find_files, "LARGEST", 100)
     monkeypatch.setattr(type(store), "cat_file", lambda *_, **__: pytest.fail("fetched"))
     try:
-        (warning,) = runs.load(["memory://large"]).warnings
+        (warning,) = load.load(["memory://large"]).warnings
         assert warning.startswith("memory:///large/a.json: too large for a result")
     finally:
         store.rm("/large", recursive=True)
@@ -131,7 +131,7 @@ def test_without_fsspec_an_object_store_is_one_line_with_the_cure(
 ) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(UserError) as caught:
-        runs.load(["s3://bucket/runs"])
+        load.load(["s3://bucket/runs"])
     assert caught.value.message == "cannot read s3://bucket/runs: fsspec is not installed"
     assert caught.value.next_step == "pip install 'metalassay[fleet]'"
 
@@ -148,7 +148,7 @@ def test_a_store_whose_package_is_missing_is_one_line_with_the_cure(
     with pytest.raises(
         UserError, match=r"Install s3fs to access S3 \(pip install 'metalassay\[fleet"
     ):
-        runs.load(["s3://bucket/runs"])
+        load.load(["s3://bucket/runs"])
 
 
 def test_a_store_that_refuses_is_one_line_and_no_traceback(
@@ -164,7 +164,7 @@ def test_a_store_that_refuses_is_one_line_and_no_traceback(
 
     monkeypatch.setattr(type(fsspec.filesystem("memory")), "find", refuse)
     with pytest.raises(UserError) as caught:
-        runs.load(["memory://fleet"])
+        load.load(["memory://fleet"])
     assert caught.value.message == (
         "cannot read memory://fleet: NoCredentialsError: Unable to locate credentials"
     )
@@ -173,4 +173,4 @@ def test_a_store_that_refuses_is_one_line_and_no_traceback(
 def test_a_store_that_fsspec_does_not_know_is_the_users_error() -> None:
     pytest.importorskip("fsspec", reason="the extra fleet is not installed")
     with pytest.raises(UserError, match="cannot read s4://bucket: Protocol not known"):
-        runs.load(["s4://bucket"])
+        load.load(["s4://bucket"])

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import runs, stats
-from metalassay.records import Measurement
+from metalassay import stats
+from metalassay.results import load
+from metalassay.results.parse import Measurement
 
 DATA = Path(__file__).parent / "data" / "runs"
-M4 = runs.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
-M4_PRO = runs.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
+M4 = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
+M4_PRO = load.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
 
 
 def test_throughput_turns_the_median_and_the_quartiles_of_the_times_over() -> None:

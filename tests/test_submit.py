@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from constructed_runs import DATA, places
 
-from metalassay import submit
 from metalassay.cli import main
 from metalassay.cli_submit import issue_url
 from metalassay.fields import FieldError
-from metalassay.records import LargestBatch, Measurement, VersionSet, parse
+from metalassay.results import anonymise
+from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
 
 BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
@@ -34,7 +34,7 @@ def evidence(text: str) -> bytes:
 
 
 def stripped_evidence(text: str) -> str:
-    copy = json.loads(submit.strip(evidence(text), NAMES).text)
+    copy = json.loads(anonymise.strip(evidence(text), NAMES).text)
     return str(copy["bugs"][0]["tests"][0]["evidence"])
 
 
@@ -79,7 +79,7 @@ def test_what_the_file_calls_its_user_and_host_is_taken_out_everywhere() -> None
         document["commit_info"] = {"id": "unknown", "branch": "evelyn/x", "project": "secret"}
         document["note"] = {"deep": [{"who": "evelyn on Studio-of-Eve"}]}
 
-    stripped = submit.strip(edited(BENCHMARKS, personal))
+    stripped = anonymise.strip(edited(BENCHMARKS, personal))
     for secret in ("evelyn", "studio-of-eve", "C02XL0GYJGH5", "secret"):
         assert secret not in stripped.text.lower()
     places = {place for place, _ in stripped.removed}
@@ -93,13 +93,13 @@ def test_the_copy_is_a_result_that_says_the_same() -> None:
         parse(content, "x.json")
         for content in (
             json.dumps(BENCHMARKS).encode(),
-            submit.strip(json.dumps(BENCHMARKS).encode(), NAMES).text.encode(),
+            anonymise.strip(json.dumps(BENCHMARKS).encode(), NAMES).text.encode(),
         )
     )
     assert before == after
     assert isinstance(before, tuple)
     assert isinstance(before[0], Measurement)
-    after = parse(submit.strip(json.dumps(COMPAT).encode(), NAMES).text.encode(), "x.json")
+    after = parse(anonymise.strip(json.dumps(COMPAT).encode(), NAMES).text.encode(), "x.json")
     assert isinstance(after, VersionSet)
     assert [bug.verdict for bug in after.bugs] == ["patched", "not tested"]
 
@@ -115,7 +115,7 @@ def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
             at = at[key]
         at[last] = f"{at[last]} /Users/evelyn/x by JDoe on janes-mini"
         try:
-            stripped = submit.strip(json.dumps(copy).encode(), NAMES)
+            stripped = anonymise.strip(json.dumps(copy).encode(), NAMES)
         except FieldError:
             continue  # a word that is held against a list, a time, or what makes the machine
         written += 1
@@ -127,12 +127,12 @@ def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
 
 def test_a_copy_that_would_say_another_thing_is_refused() -> None:
     with pytest.raises(FieldError, match=r"another thing \(machine_info.hardware.chip: host name"):
-        submit.strip(json.dumps(BENCHMARKS).encode(), [("host name", "Apple M4")])
+        anonymise.strip(json.dumps(BENCHMARKS).encode(), [("host name", "Apple M4")])
 
 
 @pytest.mark.parametrize("name", ["mps", "train", "root", "runner", "m4", "2026", ""])
 def test_a_name_that_is_a_word_of_ours_or_of_everybody_takes_nothing_out(name: str) -> None:
-    stripped = submit.strip(json.dumps(BENCHMARKS).encode(), [("user name", name)])
+    stripped = anonymise.strip(json.dumps(BENCHMARKS).encode(), [("user name", name)])
     assert not [kind for _, kind in stripped.removed if kind == "user name"]
 
 
@@ -166,7 +166,7 @@ def test_what_is_no_result_is_refused_and_nothing_is_written(
 
 
 def test_not_a_number_in_a_foreign_place_does_not_spoil_the_copy() -> None:
-    stripped = submit.strip(json.dumps(BENCHMARKS).encode()[:-1] + b', "x": [NaN, 1e999]}')
+    stripped = anonymise.strip(json.dumps(BENCHMARKS).encode()[:-1] + b', "x": [NaN, 1e999]}')
     assert json.loads(stripped.text)["x"] == [None, None]
 
 
@@ -243,7 +243,7 @@ def test_a_search_for_the_largest_batch_is_stripped_and_still_says_what_it_found
         "versions": {"torch": "2.13.0"},
         "hardware": BENCHMARKS["machine_info"]["hardware"],
     }
-    copy = submit.strip(json.dumps(document).encode(), NAMES).text
+    copy = anonymise.strip(json.dumps(document).encode(), NAMES).text
     assert "jane" not in copy
     found = parse(copy.encode(), "x.json")
     assert isinstance(found, LargestBatch)

@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metalassay import cli, launching, runs
+from metalassay import cli, launching
 from metalassay.errors import UserError
 from metalassay.models import tiny_gpt
 from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
+from metalassay.results import load
 from metalassay.training import gpt, text
 from metalassay.training.__main__ import main
 from metalassay.training.decoding import Decoder
@@ -201,7 +202,7 @@ def test_the_commands_train_generate_and_judge(
     assert lines[-1]["malformed_lines"] == 0
     assert not list(tmp_path.rglob("*.pkl"))
     assert list(tmp_path.rglob("*.json"))
-    assert not runs.load([folder]).warnings  # `metalassay report` knows a run's files
+    assert not load.load([folder]).warnings  # `metalassay report` knows a run's files
 
     assert run(monkeypatch, *train) == 2
     assert "--resume" in capsys.readouterr().err

@@ -18,9 +18,10 @@ from packaging.specifiers import Specifier
 from packaging.version import Version
 from tabulate import tabulate
 
-from metalassay import bisecting, runs
+from metalassay import bisecting
 from metalassay.bugs import catalogue as bugs
-from metalassay.records import VersionSet
+from metalassay.results import load
+from metalassay.results.parse import VersionSet
 
 ROOT = Path(__file__).parents[1]
 RAN = frozenset({"passed", "failed", "xfailed", "xpassed"})
@@ -99,7 +100,7 @@ def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
 
 def main() -> None:
     """Print the table, and how many bounds are held on both sides."""
-    loaded = runs.load([ROOT / "reports" / "compat"])
+    loaded = load.load([ROOT / "reports" / "compat"])
     if loaded.warnings or not loaded.compat:
         sys.exit("\n".join(loaded.warnings) or "no verdict files: first run `nox -t full`")
     found = list(rows(loaded.compat))

@@ -16,14 +16,15 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from metalassay import report, runs, submit
+from metalassay import report
 from metalassay.bugs import catalogue as bugs
 from metalassay.bugs import verdict
 from metalassay.environment import matrix
 from metalassay.files import write_atomically
-from metalassay.records import VersionSet
 from metalassay.report import markdown
 from metalassay.report.machines import in_order, short_name
+from metalassay.results import anonymise, load
+from metalassay.results.parse import VersionSet
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -73,7 +74,7 @@ def bounds(sets: list[VersionSet]) -> str:
 
 def readme(text: str) -> str:
     """Return the README's text with its tables made anew."""
-    loaded = runs.load([EVIDENCE])
+    loaded = load.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
     tags = {row_id: row["tags"] for row_id, row in matrix.load(ROOT).items()}
@@ -87,7 +88,7 @@ def readme(text: str) -> str:
         (each for each in loaded.compat if "boundary" in tags.get(each.id, ())),
         key=lambda each: order.index(each.id),
     )
-    made = report.build(runs.Loaded(tuple(famous), loaded.measurements, ()))
+    made = report.build(load.Loaded(tuple(famous), loaded.measurements, ()))
     fresh = filled(text, "compatibility", markdown.compat_table(made))
     fresh = filled(fresh, "boundary", bounds(both_sides))
     sample = (ROOT / "docs" / "training" / "sample.txt").read_text("utf-8").rstrip()
@@ -104,7 +105,7 @@ def keep() -> None:
         for old in (EVIDENCE / source).glob("*.json"):
             old.unlink()
         for number, path in enumerate(found, 1):
-            stripped = submit.strip(path.read_bytes(), submit.of_this_machine())
+            stripped = anonymise.strip(path.read_bytes(), anonymise.of_this_machine())
             name = path.name if source == "compat" else f"run-{number}.json"
             write_atomically(EVIDENCE / source / name, stripped.text)
 

@@ -92,15 +92,15 @@ def _max_batch(options: argparse.Namespace) -> int:
 
 def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: float) -> Path:
     """Write what was found, with the machine and the versions, and return the file."""
-    from metalassay import maxbatch_record
     from metalassay.environment import versions
     from metalassay.errors import UserError
     from metalassay.files import write_atomically
     from metalassay.machine import hardware
+    from metalassay.results import max_batch_file
 
     name = f"{spec.name}-{spec.mode}-{spec.device}-{spec.dtype}-{started:%Y%m%dT%H%M%SZ}.json"
     path = folder / "maxbatch" / name
-    document = maxbatch_record.document(
+    document = max_batch_file.document(
         workload=spec.name,
         mode=spec.mode,
         device=spec.device,
@@ -109,7 +109,7 @@ def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: fl
         malloc=spec.malloc,
         # The emulated device exists on Linux alone.
         emulated=spec.device == "mps" and platform.system() != "Darwin",
-        tries=maxbatch_record.as_tries(found.tries),
+        tries=max_batch_file.as_tries(found.tries),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,
         versions=versions.installed(),

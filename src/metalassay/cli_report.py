@@ -83,8 +83,9 @@ def add(commands: Commands) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from metalassay import report, runs
+    from metalassay import report
     from metalassay.report import export, projection
+    from metalassay.results import load
 
     targets = [options.csv, options.csv_compat, options.csv_max_batch, options.json]
     if targets.count("-") > 1:
@@ -107,7 +108,7 @@ def _report(options: argparse.Namespace) -> int:
         with ExitStack() as stack:
             streams = [_stream(stack, target) for target in targets]
             exports = export.Exports(stack, *streams) if any(streams) else None
-            loaded = runs.load(files, exports.see if exports else None)
+            loaded = load.load(files, exports.see if exports else None)
             if exports:
                 exports.finish(loaded.warnings)
     except BrokenPipeError:

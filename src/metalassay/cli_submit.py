@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from metalassay.submit import Stripped
+    from metalassay.results.anonymise import Stripped
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -48,11 +48,11 @@ def add(commands: Commands) -> None:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from metalassay import submit
     from metalassay.files import write_atomically
+    from metalassay.results import anonymise
 
     targets = _targets(options.files, options.output)
-    names = submit.of_this_machine()
+    names = anonymise.of_this_machine()
     # All are made before the first is written: half a submission is none.
     made = {target: _strip(path, names) for target, path in targets.items()}
     for target, stripped in made.items():
@@ -75,7 +75,7 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
     """Return where the copy of each file goes, each to a place of its own that is none of them."""
-    from metalassay.sources import shown
+    from metalassay.results.find_files import shown
 
     folder = output if output is not None and output.is_dir() else None
     if output is not None and folder is None and len(files) > 1:
@@ -102,14 +102,15 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
 
 
 def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:
-    from metalassay import sources, submit
     from metalassay.fields import FieldError
+    from metalassay.results import anonymise
+    from metalassay.results import find_files as sources
 
     if path.is_dir():
         raise UserError(f"{sources.shown(path)} is a folder", "name result files, one by one")
     (source,) = sources.find([path])
     try:
-        return submit.strip(source.read(), names)
+        return anonymise.strip(source.read(), names)
     except FieldError as error:
         raise UserError(
             f"{source.shown}: {error}", "submit a file that metalassay left under reports/"

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from metalassay.measurements import WHOLE_SOURCE
+from metalassay.results.measurement import WHOLE_SOURCE
 
 if TYPE_CHECKING:  # stats stands below them; only the names of their fields are used
-    from metalassay.measurements import Measurement
+    from metalassay.results.measurement import Measurement
 
 _FEWEST_FOR_QUARTILES = 4
 _FEWEST_PROCESSES = 5

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metalassay.claims import catalogue as claims
-from metalassay.gathering import groups_of
 from metalassay.machine import chips
 from metalassay.report import (
     benchmarks,
@@ -27,7 +26,8 @@ from metalassay.report.monitor import Log
 from metalassay.report.monitor import section as training_section
 from metalassay.report.rows import CompatTable, Hint, Report, Section, counted
 from metalassay.report.write import write_report
-from metalassay.runs import Loaded
+from metalassay.results.load import Loaded
+from metalassay.results.newest import groups_of
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 

@@ -9,11 +9,11 @@ from metalassay import stats
 from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.measurements import conditions, pool
-from metalassay.records import Measurement
 from metalassay.report import plausible
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.rows import NO_VALUE, Table, significant
+from metalassay.results.measurement import conditions, pool
+from metalassay.results.parse import Measurement
 
 FindChip = Callable[[Hardware], "Chip | None"]
 

@@ -10,7 +10,6 @@ from metalassay import stats
 from metalassay.errors import UserError
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.records import LargestBatch, Measurement
 from metalassay.report.benchmarks import (
     MODES,
     WORKLOADS,
@@ -21,6 +20,7 @@ from metalassay.report.benchmarks import (
     latest,
 )
 from metalassay.report.machines import identity, names, natural
+from metalassay.results.parse import LargestBatch, Measurement
 
 MOST_MACHINES = 5
 """So many stand side by side unless they are named; more columns nobody reads."""

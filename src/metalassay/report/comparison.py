@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.records import LargestBatch
 from metalassay.report import plausible
 from metalassay.report.benchmarks import (
     MODES,
@@ -20,6 +19,7 @@ from metalassay.report.benchmarks import (
 from metalassay.report.compared import Compared, Ratio, Row, Side
 from metalassay.report.machines import natural
 from metalassay.report.rows import NO_VALUE, NOT_MEASURED, Table, counted, significant
+from metalassay.results.parse import LargestBatch
 
 _NOTE = (
     "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two "

@@ -8,7 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from metalassay.gathering import (
+from metalassay.machine.hardware import Hardware
+from metalassay.report.benchmarks import MODES
+from metalassay.report.compared import Compared
+from metalassay.report.machines import identity, names, natural
+from metalassay.report.rows import NO_VALUE, Table, counted
+from metalassay.results.newest import (
     MEASUREMENTS,
     NOT_INSTALLED,
     PACKAGES,
@@ -16,12 +21,7 @@ from metalassay.gathering import (
     SETS,
     FileGroup,
 )
-from metalassay.machine.hardware import Hardware
-from metalassay.records import Measurement
-from metalassay.report.benchmarks import MODES
-from metalassay.report.compared import Compared
-from metalassay.report.machines import identity, names, natural
-from metalassay.report.rows import NO_VALUE, Table, counted
+from metalassay.results.parse import Measurement
 
 MOST_ROWS = 100
 MOST_DOUBTS = 20

@@ -17,9 +17,9 @@ from typing import TextIO
 from metalassay import __version__
 from metalassay.machine import chips
 from metalassay.machine.hardware import Hardware
-from metalassay.records import ROWS, LargestBatch, Measurement, VersionSet
 from metalassay.report.benchmarks import Figures, figures
-from metalassay.runs import Read
+from metalassay.results.load import Read
+from metalassay.results.parse import ROWS, LargestBatch, Measurement, VersionSet
 
 Value = str | float | int | bool | None
 Row = dict[str, Value]

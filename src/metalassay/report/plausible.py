@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.published import Published
-from metalassay.records import Measurement
 from metalassay.report.rows import significant
+from metalassay.results.parse import Measurement
 
 FAR = 2.0
 """So many times outside the range of public figures is far."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.records import Measurement
 from metalassay.report.benchmarks import (
     MODES,
     WORKLOADS,
@@ -17,6 +16,7 @@ from metalassay.report.benchmarks import (
 from metalassay.report.compared import Compared
 from metalassay.report.machines import identity, natural
 from metalassay.report.rows import Hint, Plot, Point, Section, Series, counted, significant
+from metalassay.results.parse import Measurement
 
 MOST_SERIES = 8
 """Lines that one plot can bear; those with the most batch sizes are drawn."""

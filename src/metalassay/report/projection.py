@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from metalassay.errors import UserError
 from metalassay.machine import chips, published, roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.records import Measurement
 from metalassay.report.benchmarks import MODES
 from metalassay.report.rows import (
     NO_VALUE,
@@ -28,6 +27,7 @@ from metalassay.report.rows import (
     counted,
     significant,
 )
+from metalassay.results.parse import Measurement
 
 # A step launches some hundred operators. Timed without waiting for their end, one costs 23 microseconds
 # on MPS (https://github.com/pytorch/pytorch/pull/152199), so shorter calls may take mostly launching,

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.records import Measurement
 from metalassay.report import plausible
 from metalassay.report.benchmarks import MODES, device_name, figures
 from metalassay.report.compared import Compared, Row, Side
@@ -29,6 +28,7 @@ from metalassay.report.rows import (
     counted,
     significant,
 )
+from metalassay.results.parse import Measurement
 
 MOST_ROWS = 200
 """Of the table; with more, the page would drown in it."""

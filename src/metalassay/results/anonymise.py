@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metalassay import records
 from metalassay.fields import FieldError
-from metalassay.records import LargestBatch, Measurement, VersionSet
+from metalassay.results import parse
+from metalassay.results.parse import LargestBatch, Measurement, VersionSet
 
 _FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
 _DEEPEST = 60  # levels; a result has 8
@@ -82,7 +82,7 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     home folders and host name are added. Raises ``FieldError`` for what is no result, what
     contradicts itself, and where the copy would say another thing than the file.
     """
-    before = records.parse(content, "")
+    before = parse.parse(content, "")
     if not before:
         raise FieldError("it holds no measurement and no verdict")
     if isinstance(before, VersionSet) and before.distrusted:
@@ -92,7 +92,7 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     stripped = Stripped()
     copy = _walk(document, "", _patterns(known), stripped, 0)
     stripped.text = json.dumps(copy, indent=1, allow_nan=False) + "\n"
-    if _facts(records.parse(stripped.text.encode(), "")) != _facts(before):
+    if _facts(parse.parse(stripped.text.encode(), "")) != _facts(before):
         places = ", ".join(f"{place}: {kind}" for place, kind in list(stripped.removed)[:3])
         raise FieldError(f"without what is private it would say another thing ({places})")
     return stripped

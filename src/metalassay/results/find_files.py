@@ -48,7 +48,7 @@ def find(paths: Iterable[str | Path]) -> Iterator[Source]:
 
     for path in paths:
         if "://" in str(path):
-            from metalassay import object_stores
+            from metalassay.results import object_stores
 
             yield from object_stores.find(str(path), seen)
             continue

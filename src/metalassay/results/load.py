@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay import sources
 from metalassay.fields import FieldError
-from metalassay.gathering import FileGroup, Gathering
 from metalassay.machine.hardware import Hardware
-from metalassay.records import (
+from metalassay.results import find_files
+from metalassay.results.newest import FileGroup, Gathering
+from metalassay.results.parse import (
     BugResult,
     BugTest,
     LargestBatch,
@@ -102,7 +102,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
 def read(paths: Iterable[str | Path]) -> Iterator[Read]:
     """Yield what each file holds, one file at a time; see ``load``."""
     known: dict[bytes, str] = {}  # digest of the content -> the first file that had it
-    for source in sources.find(paths):
+    for source in find_files.find(paths):
         try:
             content = source.read()
             digest = hashlib.blake2b(content, digest_size=16).digest()

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from metalassay import sources
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, printable
+from metalassay.results import find_files
 
 _BATCH = 64
 _INSTALL = "pip install 'metalassay[fleet]'"
 
 
-def find(url: str, seen: set[str]) -> Iterator[sources.Source]:
+def find(url: str, seen: set[str]) -> Iterator[find_files.Source]:
     """Yield the ``*.json`` below a URL, or what it names or matches, in the order of names.
 
     ``seen`` holds the names that were read before, and gets those that are read now. Raises
@@ -44,7 +44,7 @@ def find(url: str, seen: set[str]) -> Iterator[sources.Source]:
     names = [name for name in sorted(sizes) if store.unstrip_protocol(name) not in seen]
     for start in range(0, len(names), _BATCH):
         batch = names[start : start + _BATCH]
-        small = [name for name in batch if sizes[name] <= sources.LARGEST]
+        small = [name for name in batch if sizes[name] <= find_files.LARGEST]
         contents: dict[str, Any] = dict(store.cat(small, on_error="return")) if small else {}
         for name in batch:
             full = store.unstrip_protocol(name)
@@ -69,14 +69,14 @@ def _sizes(store: Any, path: str) -> dict[str, int]:
     }
 
 
-def _source(name: str, size: int, content: object) -> sources.Source:
+def _source(name: str, size: int, content: object) -> find_files.Source:
     def read() -> bytes:
-        sources.check_size(size)
+        find_files.check_size(size)
         if isinstance(content, bytes):
             return content
         raise FieldError(f"cannot be read: {_one_line(content)}")
 
-    return sources.Source(" ".join(printable(name).split()), read)
+    return find_files.Source(" ".join(printable(name).split()), read)
 
 
 def _one_line(error: object) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from metalassay.machine.hardware import Hardware, identity
-from metalassay.measurements import Measurement, conditions, series_key
-from metalassay.records import LargestBatch, VersionSet, same_set
+from metalassay.results.measurement import Measurement, conditions, series_key
+from metalassay.results.parse import LargestBatch, VersionSet, same_set
 
 PACKAGES = ("python", "torch", "accelerate", "transformers")
 

@@ -13,12 +13,12 @@ from datetime import datetime
 
 from packaging.requirements import Requirement
 
-from metalassay import maxbatch_record, measurements
 from metalassay.bugs import verdict
 from metalassay.fields import Field, FieldError
 from metalassay.machine.hardware import Hardware, from_dict, identity
-from metalassay.maxbatch_record import LargestBatch
-from metalassay.measurements import Measurement
+from metalassay.results import max_batch_file, measurement
+from metalassay.results.max_batch_file import LargestBatch
+from metalassay.results.measurement import Measurement
 
 COMPAT = "metalassay.compat"
 BENCHMARKS = "metalassay.benchmarks"
@@ -109,12 +109,12 @@ def parse(content: bytes, file: str) -> VersionSet | LargestBatch | tuple[Measur
     if schema.startswith(f"{COMPAT}/"):
         _check_schema(document.get("schema"), COMPAT)
         return _version_set(document, file)
-    if schema.startswith(f"{maxbatch_record.NAME}/"):
-        _check_schema(document.get("schema"), maxbatch_record.NAME)
-        return maxbatch_record.read(document, file)
+    if schema.startswith(f"{max_batch_file.NAME}/"):
+        _check_schema(document.get("schema"), max_batch_file.NAME)
+        return max_batch_file.read(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
-        return tuple(measurements.read(document, file))
+        return tuple(measurement.read(document, file))
     if "benchmarks" in top and "machine_info" in top:
         raise FieldError(
             'a pytest-benchmark file of another project (it has no "metalassay" block)'

@@ -1,6 +1,6 @@
 """The verdict file of one version set: what `pytest compat --verdicts FILE` leaves behind.
 
-The format is read by ``metalassay.runs``; a change that old readers would misread needs a new
+The format is read by ``metalassay.results.load``; a change that old readers would misread needs a new
 number in ``SCHEMA``.
 """
 
