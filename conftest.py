@@ -39,7 +39,7 @@ def pytest_report_header() -> str:
 @pytest.fixture(scope="session")
 def device(pytestconfig: pytest.Config) -> torch.device:
     """Return the device that --device names; an unusable one ends the run with its reason."""
-    from metalassay.device import resolve
+    from metalassay.measure.device import resolve
 
     try:
         return resolve(pytestconfig.getoption("--device"))

@@ -20,7 +20,7 @@ from metalassay import cli_values
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import conditions, hardware, power, thread_limit
-from metalassay.steady import drift
+from metalassay.measure.steady_state import drift
 
 if TYPE_CHECKING:
     import torch
@@ -113,8 +113,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return ["selftest: left out"]
     import torch
 
-    from metalassay import preparation
-    from metalassay.device import resolve
+    from metalassay.measure import warm_up as preparation
+    from metalassay.measure.device import resolve
 
     if config.getoption("--threads"):
         torch.set_num_threads(config.getoption("--threads"))
@@ -174,7 +174,7 @@ def threads(pytestconfig: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def measurable(pytestconfig: pytest.Config, device: torch.device) -> torch.device:
     """Return the device, if a time that it takes means anything; otherwise end the run."""
-    from metalassay.device import emulated
+    from metalassay.measure.device import emulated
 
     if emulated(device) and not pytestconfig.getoption("--allow-emulated"):
         pytest.exit(
@@ -233,9 +233,9 @@ def facts(
     In this order: counting takes seconds, and a device that rests that long is cold again.
     """
     from metalassay.counting import compulsory, count
-    from metalassay.device import emulated, memory, resolve
+    from metalassay.measure.device import emulated, memory, resolve
+    from metalassay.measure.warm_up import drain, warm_up
     from metalassay.parity import disagreement
-    from metalassay.preparation import drain, warm_up
     from metalassay.workloads import get, make
 
     w = workload

@@ -125,7 +125,7 @@ def test_the_child_does_not_bring_our_packages_into_another_environment() -> Non
     code = (
         "import sys, runpy; sys.argv = ['x']; sys.path[0] = {!r}; "
         "module = runpy.run_path({!r}); module['_our_package'](); "
-        "import metalassay.steady; print([p for p in sys.path if p.endswith('metalassay')])"
+        "import metalassay.measure.steady_state; print([p for p in sys.path if p.endswith('metalassay')])"
     )
     command = [sys.executable, "-I", "-c", code.format(str(CHILD.parent), str(CHILD))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metalassay import device
 from metalassay.errors import UserError
+from metalassay.measure import device
 
 ROOT = Path(__file__).parents[1]
 

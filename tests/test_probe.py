@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metalassay import device
 from metalassay.errors import UserError
+from metalassay.measure import device
 from metalassay.mps.probe import os_floors, probe
 
 DATA = Path(__file__).parent / "data" / "probe"

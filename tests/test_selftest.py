@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from metalassay import selftest
 from metalassay.machine import roofline_model
-from metalassay.timing import Timed, timed
+from metalassay.measure import selftest
+from metalassay.measure.timing import Timed, timed
 
 
 def measuring(wall: float, cpu: float, left: float = 0.0) -> Callable[..., Timed]:

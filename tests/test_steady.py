@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay.steady import drift, steady
+from metalassay.measure.steady_state import drift, steady
 
 
 def test_ten_equal_steps_are_steady_and_nine_are_not() -> None:

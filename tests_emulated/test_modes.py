@@ -154,7 +154,7 @@ def test_the_probe_sees_through_the_device(options: str, state: str) -> None:
 
 def test_a_dead_device_is_offered_and_allocates_nothing() -> None:
     out = run(
-        "from metalassay import device\n"
+        "from metalassay.measure import device\n"
         "with emulate_mps(dead=True):\n"
         "    assert torch.backends.mps.is_available()\n"
         "    try: torch.ones(1, device='mps')\n"

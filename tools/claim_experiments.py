@@ -21,12 +21,12 @@ from dataclasses import asdict
 import torch
 from claim_arms import BATCH, EXPERIMENTS, Figures
 
-from metalassay import device as devices
 from metalassay.claims.evidence import FOLDER, Comparison, compare
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
+from metalassay.measure import device as devices
 
 
 def measure(experiment: str, device: torch.device, rounds: int) -> list[Comparison]:

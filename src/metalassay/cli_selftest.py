@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    command = [sys.executable, "-m", "metalassay.selftest", options.device]
+    command = [sys.executable, "-m", "metalassay.measure.selftest", options.device]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise UserError("the self-test did not end; its error is above", "metalassay doctor")

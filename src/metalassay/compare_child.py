@@ -123,7 +123,7 @@ class _Arm:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         from metalassay.layout import Litter, page_faults, peak_rss
-        from metalassay.steady import MOST_STEPS, PAUSE, steady
+        from metalassay.measure.steady_state import MOST_STEPS, PAUSE, steady
 
         self.pause = PAUSE
         self.litter, self.page_faults, self.peak_rss = Litter(), page_faults, peak_rss
@@ -166,7 +166,7 @@ class _Arm:
     def _workload(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         import torch
 
-        from metalassay import device
+        from metalassay.measure import device
         from metalassay.workloads import get, make
 
         torch.set_num_threads(spec["threads"])
@@ -196,7 +196,7 @@ class _Arm:
 
             torch.set_num_threads(spec["threads"])
             if spec["device"] != "cpu":
-                from metalassay.device import synchronize
+                from metalassay.measure.device import synchronize
 
                 where = torch.device(spec["device"])
                 self.wait = lambda: synchronize(where)
@@ -208,8 +208,8 @@ class _Arm:
         """Refuse a step after which the device is still busy: its time would be none."""
         import torch
 
-        from metalassay.device import synchronize
-        from metalassay.timing import best
+        from metalassay.measure.device import synchronize
+        from metalassay.measure.timing import best
 
         found = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
         if not found.waited:

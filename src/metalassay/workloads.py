@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalassay.device import synchronize
 from metalassay.errors import UserError
 from metalassay.identity import identity
+from metalassay.measure.device import synchronize
 from metalassay.models import tiny_gpt
 from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from metalassay import device
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
+from metalassay.measure import device
 from metalassay.training import gpt, status_line, text, transit
 from metalassay.training.divergence import lower, require_finite
 from metalassay.training.generation import Sampling

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metalassay.device import set_rng_state
 from metalassay.files import write_atomically
+from metalassay.measure.device import set_rng_state
 from metalassay.training import checkpoint
 from metalassay.training.configuration import require_same
 from metalassay.training.divergence import (

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from metalassay.device import rng_state, set_rng_state
 from metalassay.environment import versions
+from metalassay.measure.device import rng_state, set_rng_state
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.workloads import Batch

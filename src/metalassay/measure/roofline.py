@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from metalassay.device import synchronize
+from metalassay.measure.device import synchronize
 
 _SECONDS = 0.6  # for each of the two, after a first call that does not count
 # A GPU needs larger ones to be busy; 3 * 64 MB leaves the caches of all but the largest servers.

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from metalassay import roofline, selftest
 from metalassay.machine import power
-from metalassay.steady import MOST_STEPS, steady
+from metalassay.measure import roofline, selftest
+from metalassay.measure.steady_state import MOST_STEPS, steady
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The harness proves itself before it is believed: what it would get wrong, it is shown to catch.
 
-``python -m metalassay.selftest`` prints the checks as JSON; ``metalassay selftest`` prints them for
+``python -m metalassay.measure.selftest`` prints the checks as JSON; ``metalassay selftest`` prints them for
 people. Each check returns what it saw, so that a failure says by how much.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metalassay.machine import roofline_model
-from metalassay.timing import Timed, best, timed
+from metalassay.measure.timing import Timed, best, timed
 
 BUSY = 0.02  # seconds that the known work takes
 _TRIES = 15
@@ -132,7 +132,7 @@ def real_device(kind: str) -> Check:
     """Do real work on a device with and without synchronize, as ``late_device`` does."""
     import torch
 
-    from metalassay.device import synchronize
+    from metalassay.measure.device import synchronize
 
     where = torch.device(kind)
     left = torch.rand(4096, 4096, device=where)
@@ -166,8 +166,8 @@ def run(device: str = "cpu") -> tuple[Check, ...]:
 
 def main(device: str) -> None:
     """Print checks and roof of ``device`` as JSON; "auto" takes the first that works."""
-    from metalassay.device import resolve
-    from metalassay.roofline import probe
+    from metalassay.measure.device import resolve
+    from metalassay.measure.roofline import probe
 
     where = resolve(device)
     checks = [dataclasses.asdict(each) for each in run(where.type)]
