@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from metalassay import explain
+from metalassay.diagnosis import explain
 
 if sys.version_info >= (3, 11):
     import tomllib

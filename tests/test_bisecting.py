@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from metalassay import bisecting
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import bisect
 
 TEXT = """
 [[bug]]
@@ -35,11 +35,11 @@ def found(
     def state(release: str) -> str:
         asked.append(release)
         if release in untestable:
-            return bisecting.UNKNOWN
-        return bisecting.BROKEN if release in broken else bisecting.HEALTHY
+            return bisect.UNKNOWN
+        return bisect.BROKEN if release in broken else bisect.HEALTHY
 
-    states = bisecting.search(RELEASES, state, probes)
-    return [(each.before, each.after) for each in bisecting.boundaries(RELEASES, states)], asked
+    states = bisect.search(RELEASES, state, probes)
+    return [(each.before, each.after) for each in bisect.boundaries(RELEASES, states)], asked
 
 
 def test_one_boundary_is_found_in_logarithmic_time() -> None:
@@ -65,10 +65,10 @@ def test_no_change_is_no_boundary() -> None:
 def test_what_ran_is_held_against_the_data() -> None:
     (bug,) = bugs.parse(TEXT)  # liba >=1.0,<2.0, or liba >=2.0 with libb <1.0
     states = {"1.9": "broken", "2.0": "broken", "2.1": "not tested", "3.0": "healthy"}
-    assert bisecting.contradictions(bug, "liba", {}, states) == (
+    assert bisect.contradictions(bug, "liba", {}, states) == (
         "liba 2.0: known_bugs says healthy, but it ran broken",
     )
-    assert bisecting.contradictions(bug, "liba", {"libb": "0.9"}, states) == (
+    assert bisect.contradictions(bug, "liba", {"libb": "0.9"}, states) == (
         "liba 3.0: known_bugs says broken, but it ran healthy",
     )
 
@@ -92,4 +92,4 @@ def test_only_the_stock_symptoms_say_whether_it_is_broken(
         {"upstream": upstream, "symptom": symptom, "outcome": outcome}
         for upstream, symptom, outcome in outcomes
     ]
-    assert bisecting.state_of([{"tests": tests}]) == state
+    assert bisect.state_of([{"tests": tests}]) == state

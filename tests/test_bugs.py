@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import explain
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import explain
 from metalassay.results import verdict_writer
 
 TEXT = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import doctor, doctor_text, findings, mps_findings
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import doctor, doctor_text, findings, mps_findings
 from metalassay.environment import variables
 from metalassay.errors import UserError
 from metalassay.mps.probe import probe

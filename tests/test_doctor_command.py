@@ -54,7 +54,7 @@ def test_findings_are_exit_code_1_and_none_that_counts_is_0(
 
 def test_the_document_names_its_schema_and_every_field(capsys: pytest.CaptureFixture[str]) -> None:
     made = document(capsys)
-    assert made["schema"] == {"name": "metalassay.doctor", "version": 1}
+    assert made["schema"] == {"name": "metalassay.diagnosis.doctor", "version": 1}
     assert set(made) == {
         "schema", "machine", "python", "versions", "probe", "findings", "plan", "fix",
     }  # fmt: skip

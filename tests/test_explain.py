@@ -11,9 +11,9 @@ from explain_examples import CUT, EIGHT, EXAMPLES, FAMOUS, GRPO, found
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import explain
 from metalassay.bugs import catalogue as bugs
 from metalassay.bugs import matching
+from metalassay.diagnosis import explain
 
 PATTERNS = [
     pytest.param(bug, symptom, pattern, id=f"{bug.id}-{symptom.id}-{number}")

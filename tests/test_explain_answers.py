@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from explain_examples import CUT, EIGHT, EXAMPLES, FAMOUS, GRPO, found
 
-from metalassay import explain
 from metalassay.bugs import catalogue as bugs
 from metalassay.bugs import matching, tracebacks
+from metalassay.diagnosis import explain
 
 
 def test_where_grpo_is_named_its_bug_comes_before_the_crash_it_leads_to() -> None:

@@ -11,8 +11,9 @@ from unittest import mock
 import pytest
 from explain_examples import EIGHT, FAMOUS, found, pipe
 
-from metalassay import cli, explain
+from metalassay import cli
 from metalassay.bugs import tracebacks
+from metalassay.diagnosis import explain
 
 
 def test_of_a_long_log_the_end_is_read_and_the_rest_is_counted() -> None:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from metalassay import fixes
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import fixes
 
 GUIDE = {
     "python": "3.11.7",

@@ -18,8 +18,8 @@ from packaging.specifiers import Specifier
 from packaging.version import Version
 from tabulate import tabulate
 
-from metalassay import bisecting
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import bisect
 from metalassay.results import load
 from metalassay.results.parse import VersionSet
 
@@ -31,7 +31,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 @functools.cache
 def releases(package: str) -> tuple[str, ...]:
     """Return the releases of a package, oldest first."""
-    return PYTHONS if package == "python" else tuple(bisecting.releases_of(package))
+    return PYTHONS if package == "python" else tuple(bisect.releases_of(package))
 
 
 def edges(package: str, bound: Specifier) -> Iterator[tuple[str, str]]:

@@ -169,7 +169,7 @@ def _resolve(options: argparse.Namespace) -> int:
 
 
 def _bisect(options: argparse.Namespace) -> int:
-    from metalassay import bisecting
+    from metalassay.diagnosis import bisect as bisecting
 
     def progress(release: str, state: str) -> None:
         print(f"{release}: {state}", file=sys.stderr, flush=True)
@@ -185,8 +185,8 @@ def _bisect(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from metalassay import explain
     from metalassay.bugs import tracebacks
+    from metalassay.diagnosis import explain
     from metalassay.environment import interpreters, versions
 
     if options.list:

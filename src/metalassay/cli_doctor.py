@@ -16,7 +16,7 @@ from metalassay import cli_values
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from metalassay.doctor import Diagnosis
+    from metalassay.diagnosis.doctor import Diagnosis
     from metalassay.mps.probe.probe import Probe
 
 EPILOG = """\
@@ -78,7 +78,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay import doctor_text, fixes
+    from metalassay.diagnosis import doctor_text, fixes
     from metalassay.environment import interpreters
     from metalassay.machine import hardware
 
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
-    from metalassay import doctor, fixes
+    from metalassay.diagnosis import doctor, fixes
     from metalassay.environment import interpreters, versions
 
     packages = (*versions.STACK, *fixes.COMPANIONS)
@@ -147,7 +147,7 @@ def _probe(python: str, timeout: float) -> Probe:
 def _document(
     diagnosis: Diagnosis, machine: Any, python: str | None, command: list[str]
 ) -> dict[str, Any]:
-    from metalassay import doctor
+    from metalassay.diagnosis import doctor
     from metalassay.machine import hardware
 
     return {
@@ -167,7 +167,7 @@ def _apply(
     width: int,
 ) -> int:
     """Run the command that cures, if it is wanted, and look again."""
-    from metalassay import doctor_text, fixes
+    from metalassay.diagnosis import doctor_text, fixes
 
     print(doctor_text.plan_text(diagnosis, command, width))
     if not diagnosis.plan.requirements:

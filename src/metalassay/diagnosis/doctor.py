@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay import fixes, mps_findings
 from metalassay.bugs import catalogue as bugs
+from metalassay.diagnosis import fixes, mps_findings
+from metalassay.diagnosis.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
 from metalassay.environment import variables
 from metalassay.errors import UserError
-from metalassay.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
 from metalassay.mps.probe import probe as mps
 from metalassay.mps.probe.probe import Probe
 
-SCHEMA = {"name": "metalassay.doctor", "version": 1}
+SCHEMA = {"name": "metalassay.diagnosis.doctor", "version": 1}
 
 
 @dataclass(frozen=True)

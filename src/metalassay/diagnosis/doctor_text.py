@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from metalassay import fixes
 from metalassay.bugs import catalogue as bugs
-from metalassay.doctor import Diagnosis
+from metalassay.diagnosis import fixes
+from metalassay.diagnosis.doctor import Diagnosis
+from metalassay.diagnosis.findings import BUG, Finding
 from metalassay.environment import versions
-from metalassay.findings import BUG, Finding
 
 _NOT_A_CURE, _UPGRADE = "not a cure: ", "upgrade: "
 _BEGIN = " " * 9

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metalassay import fixes
-from metalassay.findings import MPS, Finding
+from metalassay.diagnosis import fixes
+from metalassay.diagnosis.findings import MPS, Finding
 from metalassay.mps.probe import os_floors, probe
 from metalassay.mps.probe.probe import Probe
 

@@ -1,0 +1,1 @@
+"""What a user in trouble asks for: doctor, explain, fixes and bisect."""
