@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from metalassay.workloads import Workload
+    from metalassay.workloads.registry import Workload
 
 MOST_ROUNDS = 500  # a function of 10 microseconds would fill 7 MB with its raw times
 # What pytest-benchmark has for an option that was not given, to tell whether it was.
@@ -149,7 +149,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("workloads")
     if mark is None:
         return
-    from metalassay.workloads import MODES, WORKLOADS
+    from metalassay.workloads.registry import MODES, WORKLOADS
 
     sizes = metafunc.config.getoption("--batch-size")
     rows = [
@@ -190,7 +190,7 @@ def workload(
     name: str, mode: str, batch_size: int, dtype: str, measurable: torch.device
 ) -> Workload:
     """Build the workload; what this torch cannot do here is skipped."""
-    from metalassay.workloads import get, make
+    from metalassay.workloads.registry import get, make
 
     try:
         return make(get(name), mode, measurable, dtype, batch_size)
@@ -232,11 +232,11 @@ def facts(
 
     In this order: counting takes seconds, and a device that rests that long is cold again.
     """
-    from metalassay.counting import compulsory, count
     from metalassay.measure.device import emulated, memory, resolve
     from metalassay.measure.warm_up import drain, warm_up
-    from metalassay.parity import disagreement
-    from metalassay.workloads import get, make
+    from metalassay.workloads.cpu_parity import disagreement
+    from metalassay.workloads.flop_counter import compulsory, count
+    from metalassay.workloads.registry import get, make
 
     w = workload
     if w.name not in disagreements:

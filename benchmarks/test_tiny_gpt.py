@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from metalassay.workloads import Workload
+    from metalassay.workloads.registry import Workload
 
 
 @pytest.mark.workloads("gpt-tiny", "gpt-small", "gpt-original")

@@ -1,10 +1,10 @@
-"""Our two workloads on a device and on the CPU, asserted; ``metalassay.parity`` computes."""
+"""Our two workloads on a device and on the CPU, asserted; ``metalassay.workloads.cpu_parity`` computes."""
 
 from __future__ import annotations
 
 from mps_hazards import agree
 
-from metalassay import parity, workloads
+from metalassay.workloads import cpu_parity, registry
 
 
 def transit_cnn(device: str) -> None:
@@ -17,11 +17,22 @@ def gpt_tiny(device: str) -> None:
 
 def same(name: str, device: str) -> None:
     """Assert that forward, backward and optimizer steps are the CPU's, one after the other."""
-    limit, recipe = parity.TOLERANCE, workloads.get(name)
-    agree(lambda device: parity.forward(recipe, device), device, f"{name}: forward is wrong", limit)
+    limit, recipe = cpu_parity.TOLERANCE, registry.get(name)
     agree(
-        lambda device: parity.backward(recipe, device), device, f"{name}: backward is wrong", limit
+        lambda device: cpu_parity.forward(recipe, device),
+        device,
+        f"{name}: forward is wrong",
+        limit,
     )
     agree(
-        lambda device: parity.training(recipe, device), device, f"{name}: training is wrong", limit
+        lambda device: cpu_parity.backward(recipe, device),
+        device,
+        f"{name}: backward is wrong",
+        limit,
+    )
+    agree(
+        lambda device: cpu_parity.training(recipe, device),
+        device,
+        f"{name}: training is wrong",
+        limit,
     )

@@ -76,7 +76,7 @@ def test_the_guides_monitor_reads_what_macos_prints() -> None:
 def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
     import torch
 
-    from metalassay.models.two_branch_cnn import TwoBranchCNN
+    from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 
     with pytest.raises(TypeError) as raised:
         TwoBranchCNN()(torch.zeros(2, 1, 201))
@@ -87,18 +87,16 @@ def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
 def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
     import torch
 
-    from metalassay import counting, workloads
     from metalassay.claims import arithmetic
+    from metalassay.workloads import flop_counter, registry
 
     of = {
         "train": (arithmetic.TRAIN_FLOP, arithmetic.TRAIN_BYTES),
         "infer": (arithmetic.INFER_FLOP, arithmetic.INFER_BYTES),
     }
     for mode, (flop, (least, most)) in of.items():
-        work = workloads.make(
-            workloads.get("transit-cnn"), mode, torch.device("cpu"), "float32", 64
-        )
-        counted = counting.count(work.step)
+        work = registry.make(registry.get("transit-cnn"), mode, torch.device("cpu"), "float32", 64)
+        counted = flop_counter.count(work.step)
         assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
         # Versions of torch cut the work into operators differently.
         assert 0.9 * least < counted.bytes / 64 < 1.1 * most

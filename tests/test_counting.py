@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metalassay.counting import Counts, count
-from metalassay.models.two_branch_cnn import branch
-from metalassay.workloads import get, make
+from metalassay.workloads.flop_counter import Counts, count
+from metalassay.workloads.models.two_branch_cnn import branch
+from metalassay.workloads.registry import get, make
 
 CPU = torch.device("cpu")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 import metalassay
-from metalassay import workloads
-from metalassay.identity import identity
-from metalassay.workloads import MODES, WORKLOADS, Recipe, identify
+from metalassay.workloads import registry
+from metalassay.workloads.identity import identity
+from metalassay.workloads.registry import MODES, WORKLOADS, Recipe, identify
 
 MODEL = '''
 """A model."""
@@ -77,7 +77,7 @@ import torch
 from torch.nn import functional
 
 from PACKAGE import model
-from metalassay.workloads import Batch, Recipe
+from metalassay.workloads.registry import Batch, Recipe
 
 
 def data(config: model.Config, batch_size: int, generator: torch.Generator) -> Batch:
@@ -255,7 +255,7 @@ def test_what_checks_and_refuses_does_not_count(tmp_path: Path, old: str, new: s
 def copied(folder: Path, old: str, new: str) -> Path:
     package = Path(metalassay.__file__).parent
     shutil.copytree(package, folder / "metalassay", ignore=shutil.ignore_patterns("__pycache__"))
-    edited = folder / "metalassay" / Path(workloads.__file__).relative_to(package)
+    edited = folder / "metalassay" / Path(registry.__file__).relative_to(package)
     text = edited.read_text()
     assert old in text
     edited.write_text(text.replace(old, new))
@@ -265,7 +265,7 @@ def copied(folder: Path, old: str, new: str) -> Path:
 def asked(folder: Path) -> str:
     program = (
         f"import importlib, sys; sys.path.insert(0, {str(folder)!r});"
-        f" workloads = importlib.import_module({workloads.__name__!r});"
+        f" workloads = importlib.import_module({registry.__name__!r});"
         f" assert workloads.__file__.startswith({str(folder)!r});"
         " print(workloads.identify(workloads.get('gpt-tiny'), 'train'))"
     )

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metalassay.models import tiny_gpt
-from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
-from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
+from metalassay.workloads.models import tiny_gpt
+from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 
 
 @pytest.fixture(autouse=True)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from metalassay import parity
-from metalassay.workloads import Recipe, get
+from metalassay.workloads import cpu_parity
+from metalassay.workloads.registry import Recipe, get
 
 
 def test_the_cpu_agrees_with_itself() -> None:
-    assert parity.disagreement(get("gpt-tiny"), "cpu") == ""
+    assert cpu_parity.disagreement(get("gpt-tiny"), "cpu") == ""
 
 
 @pytest.mark.parametrize("what", ["forward", "backward", "training"])
 def test_each_of_the_three_can_be_wrong(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    compute: Callable[[Recipe, str], torch.Tensor] = getattr(parity, what)
+    compute: Callable[[Recipe, str], torch.Tensor] = getattr(cpu_parity, what)
     results = []
 
     def wrong_at_the_second(recipe: Recipe, device: str) -> torch.Tensor:
@@ -26,16 +26,16 @@ def test_each_of_the_three_can_be_wrong(what: str, monkeypatch: pytest.MonkeyPat
             results[1].view(-1)[:3] += 0.1
         return results[-1]
 
-    monkeypatch.setattr(parity, what, wrong_at_the_second)
-    said = parity.disagreement(get("gpt-tiny"), "cpu")
+    monkeypatch.setattr(cpu_parity, what, wrong_at_the_second)
+    said = cpu_parity.disagreement(get("gpt-tiny"), "cpu")
     assert said == f"{what}: 3 of {results[0].numel()} values differ from the CPU's"
 
 
 def test_what_stops_a_device_is_said() -> None:
     # The meta device computes nothing, so no answer comes back from it.
-    assert parity.disagreement(get("gpt-tiny"), "meta").startswith("forward stops: ")
+    assert cpu_parity.disagreement(get("gpt-tiny"), "meta").startswith("forward stops: ")
 
 
 def test_gradients_and_ways_are_parts_of_the_largest() -> None:
-    for compute in (parity.backward, parity.training):
+    for compute in (cpu_parity.backward, cpu_parity.training):
         assert compute(get("gpt-tiny"), "cpu").abs().max().item() == pytest.approx(1)

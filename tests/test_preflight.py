@@ -208,12 +208,12 @@ def test_loading_data_is_left_out(trace: Any) -> None:
 def test_recording_changes_nothing_but_the_last_digit() -> None:
     """The recorder runs composites by their parts, which may round otherwise than the fused whole."""
     torch = pytest.importorskip("torch")
-    from metalassay import workloads
     from metalassay.mps.preflight import tracing
+    from metalassay.workloads import registry
 
     def losses(recorder: Any) -> list[float]:
-        work = workloads.make(
-            workloads.get("gpt-tiny"), "train", torch.device("cpu"), "float32", batch_size=2
+        work = registry.make(
+            registry.get("gpt-tiny"), "train", torch.device("cpu"), "float32", batch_size=2
         )
         with recorder:
             return [work.step().item() for _ in range(3)]

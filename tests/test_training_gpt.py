@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from metalassay import cli, launching
 from metalassay.errors import UserError
-from metalassay.models import tiny_gpt
-from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.results import load
 from metalassay.training import gpt, text
 from metalassay.training.__main__ import main
 from metalassay.training.decoding import Decoder
 from metalassay.training.generation import Sampling, distinct, generate, pick, repetition
+from metalassay.workloads.models import tiny_gpt
+from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=8)
 

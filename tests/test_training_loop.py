@@ -18,7 +18,7 @@ from torch import nn
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
-from metalassay.workloads import Batch
+from metalassay.workloads.registry import Batch
 
 CPU = torch.device("cpu")
 

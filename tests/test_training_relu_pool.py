@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalassay.models.astronet import AstroNet
-from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import transit
 from metalassay.training.relu_pool import ReluMaxPool, fuse
-from metalassay.workloads import Batch
+from metalassay.workloads.models.astronet import AstroNet
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
+from metalassay.workloads.registry import Batch
 
 
 def both(x: Tensor, gradient: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:

@@ -11,13 +11,13 @@ from test_training_loop import CPU
 from test_training_packing import jsonl
 
 from metalassay.errors import UserError
-from metalassay.models.tiny_gpt import TinyGPT
 from metalassay.training import checkpoint, gpt, text, tokenizer
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.configuration import config_hash
 from metalassay.training.loop import Recipe
 from metalassay.training.loop import train as train_task
 from metalassay.training.run_folder import RunFolder
+from metalassay.workloads.models.tiny_gpt import TinyGPT
 
 
 def kept(folder: Path) -> dict[str, Any]:

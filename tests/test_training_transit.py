@@ -16,11 +16,11 @@ import torch
 
 from metalassay import cli, launching
 from metalassay.errors import UserError
-from metalassay.models.astronet import AstroNet
 from metalassay.training import light_curves, transit, views
 from metalassay.training.__main__ import main
 from metalassay.training.eclipse import eclipses, overlap
 from metalassay.training.loop import Recipe, train
+from metalassay.workloads.models.astronet import AstroNet
 
 
 def test_discs_that_overlap_share_the_area_that_geometry_says() -> None:

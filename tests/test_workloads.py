@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from metalassay import workloads
 from metalassay.errors import UserError
-from metalassay.models import tiny_gpt
-from metalassay.workloads import MODES, WORKLOADS, get, identify, make
+from metalassay.workloads import registry
+from metalassay.workloads.models import tiny_gpt
+from metalassay.workloads.registry import MODES, WORKLOADS, get, identify, make
 
 CPU = torch.device("cpu")
 # The largest takes seconds a step.
@@ -46,7 +46,7 @@ def test_a_step_ends_in_its_one_synchronize(
     workload = make(get(name), mode, CPU, "float32", 1)
     events: list[str] = []
     monkeypatch.setattr(
-        workloads, "synchronize", lambda device: events.append(f"synchronize {device}")
+        registry, "synchronize", lambda device: events.append(f"synchronize {device}")
     )
     with Operations(events):
         workload.step()
@@ -90,7 +90,7 @@ def test_half_precision_passes_the_check(dtype: str, mode: str) -> None:
     for _ in range(3):
         result = workload.step()
     if mode == "infer":
-        assert result.dtype == workloads.DTYPES[dtype]
+        assert result.dtype == registry.DTYPES[dtype]
     workload.check()
 
 

@@ -18,9 +18,9 @@ import psutil
 import torch
 from torch import nn
 
-from metalassay import counting, workloads
 from metalassay.errors import UserError
-from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
+from metalassay.workloads import flop_counter, registry
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 
 Figures = dict[str, float]
 Arm = Callable[[], Figures]
@@ -58,8 +58,8 @@ def training(
     device: torch.device, build: Callable[[], nn.Module] = TwoBranchCNN, dtype: str = "float32"
 ) -> Callable[[], object]:
     """Return a training step of the two-branch CNN, or of a variant of it."""
-    recipe = replace(workloads.get("transit-cnn"), build=build)
-    return workloads.make(recipe, "train", device, dtype, BATCH).step
+    recipe = replace(registry.get("transit-cnn"), build=build)
+    return registry.make(recipe, "train", device, dtype, BATCH).step
 
 
 def with_batch_norm() -> nn.Module:
@@ -94,7 +94,7 @@ def kernels(device: torch.device) -> dict[str, Arm]:
             return TwoBranchCNN(TwoBranchCNNConfig(global_kernels=wide, local_kernels=narrow))
 
         # Larger kernels do more work: what compares is the work done in a second.
-        flop = counting.count(training(torch.device("cpu"), build)).flop
+        flop = flop_counter.count(training(torch.device("cpu"), build)).flop
         arm = timed(training(device, build))
 
         def rated() -> Figures:
@@ -236,7 +236,7 @@ print(json.dumps([ready, first, cpu, wall, peak]))
 def child(device: torch.device, environment: dict[str, str], zero: bool = False) -> Arm:
     """Make an arm that trains in a process of its own, in this environment."""
     clean = {name: value for name, value in os.environ.items() if name not in GUIDE_000}
-    source = str(Path(workloads.__file__).parents[1])
+    source = str(Path(registry.__file__).parents[2])
     code = CHILD.format(source=source, device=device.type, zero=zero, batch=BATCH)
 
     def arm() -> Figures:

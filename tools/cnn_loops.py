@@ -27,11 +27,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalassay.machine.malloc import keep_freed_memory
-from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import transit
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.relu_pool import fuse
-from metalassay.workloads import Batch
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
+from metalassay.workloads.registry import Batch
 
 BATCH, CURVES, STEPS, PEAK, DECAY = 64, 1024, 100, 5e-3, 1e-4
 LONG = 1_000_000  # steps of the schedule where it is only timed

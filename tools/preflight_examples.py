@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from tabulate import tabulate
 
-from metalassay import workloads
 from metalassay.mps.preflight import predict, run
+from metalassay.workloads import registry
 
 STEPS = 3
 
@@ -65,8 +65,8 @@ def bert() -> None:
 
 def ours(name: str) -> None:
     """Train one of metalassay's workloads for three steps."""
-    workload = workloads.make(
-        workloads.get(name), "train", torch.device("cpu"), "float32", batch_size=4
+    workload = registry.make(
+        registry.get(name), "train", torch.device("cpu"), "float32", batch_size=4
     )
     for _ in range(STEPS):
         workload.step()

@@ -35,10 +35,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalassay.compare import placement, rule
-from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.training import gpt
 from metalassay.training.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
+from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 Work = Callable[[], object]
 BATCH, PROMPT, NEW = 4, 8, 48
@@ -52,7 +52,7 @@ def tokens_of(config: TinyGPTConfig) -> tuple[Tensor, Tensor]:
 
 def our_training(config: TinyGPTConfig) -> Work:
     """Return a step of ours."""
-    from metalassay.workloads import Batch
+    from metalassay.workloads.registry import Batch
 
     inputs, target = tokens_of(config)
     model, batch = TinyGPT(config), Batch((inputs,), target)

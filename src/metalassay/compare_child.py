@@ -66,7 +66,7 @@ def _nursery(wire: socket.socket) -> None:
     import torch
 
     torch.set_num_threads(1)
-    importlib.import_module("metalassay.workloads")
+    importlib.import_module("metalassay.workloads.registry")
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports torch._dynamo
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead need no burying
     gc.freeze()
@@ -167,7 +167,7 @@ class _Arm:
         import torch
 
         from metalassay.measure import device
-        from metalassay.workloads import get, make
+        from metalassay.workloads.registry import get, make
 
         torch.set_num_threads(spec["threads"])
         where = torch.device(spec["device"])

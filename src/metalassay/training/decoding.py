@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalassay.models.tiny_gpt import Attention, Block, TinyGPT
+from metalassay.workloads.models.tiny_gpt import Attention, Block, TinyGPT
 
 
 class _Norm(NamedTuple):

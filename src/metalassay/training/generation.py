@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metalassay.models.tiny_gpt import TinyGPT
 from metalassay.training.decoding import Decoder
+from metalassay.workloads.models.tiny_gpt import TinyGPT
 
 COLDEST = 1e-30  # of temperatures; below, a logit divided by it may be infinite in float32
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.models import tiny_gpt
-from metalassay.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.training import checkpoint, text, tokenizer
 from metalassay.training.divergence import require_finite, require_finite_weights
 from metalassay.training.generation import Sampling, distinct, generate, repetition
@@ -24,7 +22,9 @@ from metalassay.training.packing import TokenStream
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.running import part
 from metalassay.training.text import END, START, Faults
-from metalassay.workloads import Batch
+from metalassay.workloads.models import tiny_gpt
+from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
+from metalassay.workloads.registry import Batch
 
 SIZES: Mapping[str, TinyGPTConfig] = {
     "tiny": tiny_gpt.TINY,

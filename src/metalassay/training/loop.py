@@ -32,7 +32,7 @@ from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_folder import RunFolder, opened
 from metalassay.training.run_log import LOG, RunLog
 from metalassay.training.running import Running, Source, differences
-from metalassay.workloads import DTYPES, Batch, require_autocast, require_grad_scaler
+from metalassay.workloads.registry import DTYPES, Batch, require_autocast, require_grad_scaler
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from metalassay.environment import versions
 from metalassay.measure.device import rng_state, set_rng_state
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.optimizer import FlatAdamW
-from metalassay.workloads import Batch
+from metalassay.workloads.registry import Batch
 
 
 class Source(Protocol):

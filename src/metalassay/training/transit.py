@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.models.astronet import AstroNet
-from metalassay.models.two_branch_cnn import TwoBranchCNN
 from metalassay.training import light_curves
 from metalassay.training.light_curves import SEASONS, STARS
 from metalassay.training.loop import Task
 from metalassay.training.relu_pool import fuse
-from metalassay.workloads import Batch
+from metalassay.workloads.models.astronet import AstroNet
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
+from metalassay.workloads.registry import Batch
 
 SIZES: Mapping[str, Callable[[], nn.Module]] = {"guide": TwoBranchCNN, "astronet": AstroNet}
 PEAK_RATES = {"guide": 5e-3, "astronet": 5e-4}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from metalassay.workloads import Recipe
+from metalassay.workloads.registry import Recipe
 
 SAMPLES = 4
 STEPS = 3

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from metalassay.machine import roofline_model
-from metalassay.workloads import Recipe, Workload
+from metalassay.workloads.registry import Recipe, Workload
 
 
 @dataclass(frozen=True)

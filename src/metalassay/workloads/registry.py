@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.identity import identity
 from metalassay.measure.device import synchronize
-from metalassay.models import tiny_gpt
-from metalassay.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
+from metalassay.workloads.identity import identity
+from metalassay.workloads.models import tiny_gpt
+from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 
 MODES = ("train", "infer")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -139,7 +139,7 @@ def make(
 def identify(recipe: Recipe, mode: str) -> str:
     """Return the identity of what is timed in ``mode``; the batch size, dtype and device are not in it.
 
-    Those three are recorded beside it. See ``metalassay.identity``.
+    Those three are recorded beside it. See ``metalassay.workloads.identity``.
     """
     parts = (recipe.build, recipe.batch, recipe.items_per_sample)
     if mode == "infer":

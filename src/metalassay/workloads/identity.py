@@ -23,7 +23,7 @@ from typing import Any
 
 PREFIX = "ast1-"
 """Marks the way in which an identity was made; another way of making them needs another prefix."""
-_HARNESS = ("metalassay.measure.device", "metalassay.errors")
+_HARNESS = ("metalassay.measure", "metalassay.errors")
 # Fields of syntax trees that say nothing about what runs, or that not every Python version has.
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "type_ignores"}
 

@@ -1,0 +1,1 @@
+"""What is timed: the recipes, their models, the count of their work, the check against the CPU."""
