@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 import pytest
 
-from metalassay import monitor
 from metalassay.errors import UserError
 from metalassay.fields import FieldError
 from metalassay.machine import hardware
-from metalassay.training import monitoring
-from metalassay.training.monitoring import Monitor
+from metalassay.supervise import monitor as monitoring
+from metalassay.supervise import monitor_log as monitor
+from metalassay.supervise.monitor import Monitor
 
 HARDWARE = {"system": "Linux", "release": "6.1", "machine": "x86_64", "logical_cores": 2}
 FIRST = {

@@ -78,8 +78,8 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from dataclasses import asdict
 
+    from metalassay.supervise.monitor import Monitor
     from metalassay.training.loop import Progress
-    from metalassay.training.monitoring import Monitor
     from metalassay.training.run_log import RunLog
 
     with RunLog(tmp_path / "log.jsonl", 0) as log:

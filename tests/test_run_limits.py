@@ -18,8 +18,8 @@ import pytest
 
 from metalassay import cli, cli_run, launching
 from metalassay.errors import UserError
-from metalassay.training import govern
-from metalassay.training.governor import Governor
+from metalassay.supervise import command as govern
+from metalassay.supervise.cpu_limiter import Governor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 RUN = [sys.executable, "-m", "metalassay", "run", "--max-cpu"]
@@ -28,7 +28,7 @@ SECONDS = 20  # until a test gives up
 # At a hundred thousandth of the machine, and never forgiven, a pause outlasts any test.
 FOR_EVER = """
 import sys
-from metalassay.training import govern, governor
+from metalassay.supervise import command as govern, governor
 governor.STUCK = float("inf")
 limits = {"max_cpu": 1e-3, "max_memory": None, "background": False, "monitor": None}
 sys.exit(govern.run({**limits, "verbose": False, "program": sys.argv[1:]}))
@@ -233,7 +233,7 @@ def test_a_program_that_cannot_start_is_an_error(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_stopped_there_are_no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metalassay.training.govern.os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr("metalassay.supervise.command.os", SimpleNamespace(name="nt"))
     with pytest.raises(UserError, match="Windows"):
         govern.run(options("true"))
 

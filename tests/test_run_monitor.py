@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from test_run_limits import options
 
-from metalassay import monitor
 from metalassay.errors import UserError
-from metalassay.training import govern
-from metalassay.training.machine_load import cores
+from metalassay.supervise import command as govern
+from metalassay.supervise import monitor_log
+from metalassay.supervise.machine_load import cores
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 
@@ -26,7 +26,7 @@ def test_the_monitor_watches_any_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "run", "--monitor", str(path), "--every", "0.1"]
     code = "import time; time.sleep(1)"
     assert subprocess.run([*command, "--", sys.executable, "-c", code]).returncode == 0
-    assert len(monitor.read(path).rows) >= 3
+    assert len(monitor_log.read(path).rows) >= 3
     again = subprocess.run([*command, "--", sys.executable], capture_output=True, text=True)
     assert again.returncode == 2
     assert "is there already" in again.stderr
@@ -38,7 +38,7 @@ def test_a_row_has_no_more_cpu_time_than_one_core_gives(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "run", "--monitor", str(tmp_path / "log")]
     code = "import time; until = time.time() + 2\nwhile time.time() < until: pass"
     subprocess.run([*command, "--every", "0.3", "--", sys.executable, "-c", code], check=True)
-    own = [row.own_cpu_percent or 0 for row in monitor.read(tmp_path / "log").rows]
+    own = [row.own_cpu_percent or 0 for row in monitor_log.read(tmp_path / "log").rows]
     assert len(own) >= 4
     assert 0 < max(own) <= 110 / cores()
 

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.training import governor, machine_load
-from metalassay.training.governor import Governor, short
-from metalassay.training.machine_load import CpuClock, Memory
+from metalassay.supervise import cpu_limiter, machine_load
+from metalassay.supervise.cpu_limiter import Governor, short
+from metalassay.supervise.machine_load import CpuClock, Memory
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP and no SIGURG")
 
@@ -39,8 +39,8 @@ class Machine:
         monkeypatch.setattr(time, "sleep", self.sleep)
         monkeypatch.setattr(CpuClock, "seconds", lambda clock: self.used)
         monkeypatch.setattr(CpuClock, "children", lambda clock: [])
-        monkeypatch.setattr(governor, "cores", lambda: 4)
-        monkeypatch.setattr(governor, "memory", lambda: self.memory)
+        monkeypatch.setattr(cpu_limiter, "cores", lambda: 4)
+        monkeypatch.setattr(cpu_limiter, "memory", lambda: self.memory)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -65,7 +65,7 @@ def test_a_busy_program_has_its_share_in_whatever_thirty_seconds(
         began, used, pauses = machine.now, machine.used, []
         times = [(0.0, 0.0)]
         while machine.now - began < 100:
-            step = max(held.due_in(), governor.SOONEST)
+            step = max(held.due_in(), cpu_limiter.SOONEST)
             machine.work(wall=step, cpu=4 * step)
             times.append((machine.now - began, machine.used - used))
             before = machine.slept
@@ -78,9 +78,9 @@ def test_a_busy_program_has_its_share_in_whatever_thirty_seconds(
     window = round(30 / 0.05)
     assert (had[window:] - had[:-window]) / 30 / 4 == pytest.approx(share, abs=0.004)
     # Few long ones, as a core that wakes up is slow for a while, and none that is a nuisance.
-    most = min(governor.BEARABLE, 6 * (1 - share))
+    most = min(cpu_limiter.BEARABLE, 6 * (1 - share))
     assert 0.7 * most < np.median(pauses) <= most + 0.01
-    assert max(pauses) < governor.BEARABLE + 0.5
+    assert max(pauses) < cpu_limiter.BEARABLE + 0.5
 
 
 def test_the_first_run_is_half_of_one_whether_a_program_starts_at_once_or_later(
@@ -167,7 +167,7 @@ def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -
 
         machine.patch.setattr(time, "sleep", sleep)
         held.pace()
-        assert governor.STUCK < machine.slept < governor.STUCK + 1
+        assert cpu_limiter.STUCK < machine.slept < cpu_limiter.STUCK + 1
         assert len(said) == 1
         assert "the limit does not hold" in said[0]
 
@@ -180,7 +180,7 @@ def test_memory_in_use_is_waited_for_and_told_once(machine: Machine) -> None:
         machine.memory = Memory(0.3, 0, "normal")
         machine.work(wall=2, cpu=0)
         held.pace()
-        assert machine.slept == pytest.approx(governor.PATIENCE, abs=2)
+        assert machine.slept == pytest.approx(cpu_limiter.PATIENCE, abs=2)
         assert len(said) == 2
         assert said[0] == "70% of memory is in use, above 60%: waiting up to 30 s"
         assert said[1].endswith("in vain, going on")

@@ -8,7 +8,7 @@ import sys
 import pytest
 from test_training_governor import burn
 
-from metalassay.training.machine_load import CpuClock, linux_pressure
+from metalassay.supervise.machine_load import CpuClock, linux_pressure
 
 
 def test_what_the_governor_uses_itself_is_not_for_the_children_to_pay() -> None:

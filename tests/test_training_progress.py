@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.training import commands, machine_load, progress
+from metalassay.supervise import machine_load
+from metalassay.supervise.machine_load import CpuClock
+from metalassay.training import commands, progress
 from metalassay.training.loop import Progress, Recipe
-from metalassay.training.machine_load import CpuClock
 from metalassay.training.progress import Display, line_of
 from metalassay.training.run_folder import opened
 

@@ -32,8 +32,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from metalassay.training import governor as governing
-from metalassay.training.governor import Governor
+from metalassay.supervise import cpu_limiter as governing
+from metalassay.supervise.cpu_limiter import Governor
 
 SETTLE = 0.5  # seconds after a pause in which a core may still be slow
 BUSY = """

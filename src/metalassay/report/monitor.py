@@ -1,6 +1,6 @@
 """Logs of training runs as a section: the load of the machine over time, and how the loss fell.
 
-Two kinds of JSON lines are read: a monitor's, see ``metalassay.monitor``, and a run's own (``step``,
+Two kinds of JSON lines are read: a monitor's, see ``metalassay.supervise.monitor_log``, and a run's own (``step``,
 ``loss``); see ``metalassay.training.run_log``.
 """
 
@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metalassay import monitor
 from metalassay.fields import Field, FieldError
 from metalassay.report.rows import (
     NO_VALUE,
@@ -22,6 +21,7 @@ from metalassay.report.rows import (
     counted,
     significant,
 )
+from metalassay.supervise import monitor_log
 
 MOST_POINTS = 200
 """Of a line; longer logs are averaged, with the least and the most as its bars."""
@@ -44,8 +44,8 @@ def parse(content: bytes, name: str) -> Log:
 
     Raises ``FieldError``, naming the line, for anything else.
     """
-    if monitor.SCHEMA.rpartition("/")[0].encode() in content.partition(b"\n")[0]:
-        found = monitor.parse(content, name)
+    if monitor_log.SCHEMA.rpartition("/")[0].encode() in content.partition(b"\n")[0]:
+        found = monitor_log.parse(content, name)
         load = tuple((row.t, row.cpu_percent, row.memory_free_percent) for row in found.rows)
         if not load:
             raise FieldError("a monitor's log without a reading")

@@ -53,9 +53,9 @@ def main(text: str) -> int:
 
 def _run(options: dict[str, Any]) -> int:
     if options["command"] == "run":
-        from metalassay.training import govern
+        from metalassay.supervise import command
 
-        return govern.run(options)
+        return command.run(options)
     with sigterm_as_ctrl_c():  # already while torch is loaded
         from metalassay.training import commands
 

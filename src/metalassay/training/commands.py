@@ -17,13 +17,13 @@ from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
+from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.monitor import Monitor
 from metalassay.training import gpt, status_line, text, transit
 from metalassay.training.divergence import lower, require_finite
 from metalassay.training.generation import Sampling
 from metalassay.training.generation import generate as stream
-from metalassay.training.governor import Governor
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
-from metalassay.training.monitoring import Monitor
 from metalassay.training.progress import Display
 from metalassay.training.run_folder import RunFolder, opened
 

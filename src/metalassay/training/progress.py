@@ -10,9 +10,9 @@ import sys
 import time
 from dataclasses import asdict
 
+from metalassay.supervise.machine_load import CpuClock, memory
 from metalassay.training import status_line
 from metalassay.training.loop import Progress
-from metalassay.training.machine_load import CpuClock, memory
 from metalassay.training.status_line import StatusLine
 
 MODES = ("bar", "quiet", "json")

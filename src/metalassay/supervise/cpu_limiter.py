@@ -24,8 +24,8 @@ from types import FrameType
 import psutil
 
 from metalassay.errors import UserError
-from metalassay.training.machine_load import CpuClock, Memory, cores, memory
-from metalassay.training.sentinel import Sentinel
+from metalassay.supervise.machine_load import CpuClock, Memory, cores, memory
+from metalassay.supervise.watchdog import Sentinel
 
 TICK = 0.1  # seconds between looks at the debt, if it cannot be due before
 SOONEST = 0.02

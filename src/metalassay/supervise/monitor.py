@@ -1,6 +1,6 @@
 """Writes the monitor's log: CPU and free memory every few seconds, as guide 000 has a script do.
 
-One JSON object a line; ``metalassay.monitor`` reads it and says what the fields mean.
+One JSON object a line; ``metalassay.supervise.monitor_log`` reads it and says what the fields mean.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import psutil
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
-from metalassay.training.machine_load import CpuClock, memory
+from metalassay.supervise.machine_load import CpuClock, memory
 
 SCHEMA = "metalassay.monitor/1"
 LONGEST = 86400.0  # seconds between two rows

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 
 from metalassay.errors import UserError
-from metalassay.training.governor import Governor
-from metalassay.training.monitoring import Monitor
+from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.monitor import Monitor
 
 EXAMPLE = "metalassay run --max-cpu 70 -- python train.py"
 # A key in the terminal sends these to every process of the foreground, so to the program as well.
