@@ -20,7 +20,7 @@ import pytest
 from metalassay.bugs import catalogue as bugs
 from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
-from metalassay.pytest_recorder import Recorder
+from metalassay.testing.pytest_recorder import Recorder
 
 VERSIONS = versions.installed()
 

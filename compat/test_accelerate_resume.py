@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from metalassay import ranks
 from metalassay.environment import versions
+from metalassay.testing import ranks
 
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)

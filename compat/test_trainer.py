@@ -14,7 +14,7 @@ if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
     pytest.skip("accelerate, torch or transformers is not installed", allow_module_level=True)
 
 from metalassay.patches import accelerate_empty_shard
-from metalassay.tiny_trainer import NO_DISPATCH, Rows, Stream, forget_accelerate, trainer
+from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, forget_accelerate, trainer
 
 pytestmark = pytest.mark.slow
 

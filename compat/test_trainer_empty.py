@@ -12,7 +12,7 @@ from metalassay.environment import versions
 if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
     pytest.skip("accelerate, torch or transformers is not installed", allow_module_level=True)
 
-from metalassay.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
+from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
 
 EMPTY = "accelerate-empty-shard"
 # The bug is accelerate's, and most of its tests need no Trainer: so these masks stand here.

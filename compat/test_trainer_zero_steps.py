@@ -15,7 +15,7 @@ if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
 
 from metalassay import guard
 from metalassay.patches import accelerate_empty_shard
-from metalassay.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
+from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
 
 ZERO = "trainer-silent-zero-steps"
 

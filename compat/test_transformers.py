@@ -75,7 +75,7 @@ def test_training_arguments_take_evaluation_strategy(upstream: str, tmp_path: Pa
 def test_the_trainer_takes_a_tokenizer(upstream: str, tmp_path: Path) -> None:
     from transformers import Trainer, TrainingArguments
 
-    from metalassay.tiny_trainer import gpt2
+    from metalassay.testing.tiny_trainer import gpt2
 
     arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
     Trainer(model=gpt2(), args=arguments, tokenizer=None)

@@ -14,7 +14,7 @@ if "trl" not in versions.installed():
 
 from metalassay import guard
 from metalassay.patches import accelerate_empty_shard
-from metalassay.tiny_trainer import forget_accelerate
+from metalassay.testing.tiny_trainer import forget_accelerate
 
 ZERO = "grpo-zero-steps"
 PPO = "trl-ppoconfig-arguments-gone"

@@ -159,7 +159,7 @@ def trainer() -> Any:
         pytest.importorskip(package)
     # Installed and not importable, next to another package of the wrong version: not our subject.
     pytest.importorskip("transformers.trainer", exc_type=ImportError)
-    from metalassay import tiny_trainer
+    from metalassay.testing import tiny_trainer
 
     return tiny_trainer
 

@@ -12,7 +12,7 @@ from metalassay.environment import versions
 if not {"torch", "accelerate"} <= versions.installed().keys():
     pytest.skip("torch or accelerate is not installed", allow_module_level=True)
 
-from metalassay import ranks
+from metalassay.testing import ranks
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,1 @@
+"""What the compatibility suite needs: the recorder, ranks, a tiny Trainer."""
