@@ -14,10 +14,11 @@ import psutil
 import pytest
 
 from metalassay.cli import main
-from metalassay.compare import compare, placement, rule, running, specs
-from metalassay.compare.processes import CHILD, Processes
-from metalassay.compare.specs import Arm, parse
+from metalassay.compare import compare, rule, running
 from metalassay.errors import UserError
+from metalassay.workers import cpu_pinning, specs
+from metalassay.workers.processes import CHILD, Processes
+from metalassay.workers.specs import Arm, parse
 
 BENCH = """
 import mmap, os, sys, time
@@ -145,9 +146,9 @@ def test_only_our_own_work_on_the_cpu_is_forked() -> None:
 
 def test_the_idlest_core_is_taken_and_of_two_idle_ones_the_last() -> None:
     before, now = {0: 100.0, 1: 50.0, 2: 7.0}, {0: 104.0, 1: 50.5, 2: 8.0}
-    assert placement.idlest((0, 1, 2), before, now) == 0
-    assert placement.idlest((1, 2), before, now) == 2
-    assert placement.idlest((0, 1, 2), {}, {0: 3.0, 1: 3.0}) == 1
+    assert cpu_pinning.idlest((0, 1, 2), before, now) == 0
+    assert cpu_pinning.idlest((1, 2), before, now) == 2
+    assert cpu_pinning.idlest((0, 1, 2), {}, {0: 3.0, 1: 3.0}) == 1
 
 
 def test_one_thread_of_the_cpu_can_be_kept_on_a_core_and_nothing_else() -> None:
@@ -155,17 +156,17 @@ def test_one_thread_of_the_cpu_can_be_kept_on_a_core_and_nothing_else() -> None:
         Arm("", specs.parse(f"transit-cnn:train:{options}"), sys.executable)
         for options in ("threads=1", "threads=2", "device=mps")
     )
-    assert placement.may_be_kept(one, one)
-    assert not placement.may_be_kept(one, two)
-    assert not placement.may_be_kept(mps, one)
+    assert cpu_pinning.may_be_kept(one, one)
+    assert not cpu_pinning.may_be_kept(one, two)
+    assert not cpu_pinning.may_be_kept(mps, one)
 
 
-@pytest.mark.skipif(len(placement.allowed()) < 2, reason="needs Linux and two cores to choose of")
+@pytest.mark.skipif(len(cpu_pinning.allowed()) < 2, reason="needs Linux and two cores to choose of")
 def test_the_processes_of_a_trio_share_a_core() -> None:
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
     cores = {each["core"] for each in found.facts.values()}
     assert len(cores) == 1
-    assert cores <= set(placement.allowed())
+    assert cores <= set(cpu_pinning.allowed())
     free = compare("bench.py::spin:threads=2", "bench.py::spin", budget=0.1)
     assert not any("core" in each for each in free.facts.values())
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from metalassay.compare import rule, running, saving, specs, text
+from metalassay.compare import rule, running, saving, text
 from metalassay.compare.running import Plan, State
-from metalassay.compare.specs import Arm
 from metalassay.errors import UserError
+from metalassay.workers import specs
+from metalassay.workers.specs import Arm
 
 A = Arm("A", specs.parse("transit-cnn"), sys.executable)
 B = Arm("B", specs.parse("transit-cnn:train:extra=8"), sys.executable)

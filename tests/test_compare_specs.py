@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.compare import arms, specs
-from metalassay.compare.specs import Spec
+from metalassay.compare import arms
 from metalassay.errors import UserError
+from metalassay.workers import specs
+from metalassay.workers.specs import Spec
 
 
 @pytest.mark.parametrize(

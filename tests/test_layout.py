@@ -11,7 +11,7 @@ import sys
 import psutil
 import pytest
 
-from metalassay import layout
+from metalassay.workers import heap_randomisation
 
 
 def where_a_piece_comes_to_lie() -> int:
@@ -29,7 +29,7 @@ def in_forks(number: int, *, litter: bool) -> list[int]:
     for _, theirs in pipes:
         children.append(os.fork())
         if children[-1] == 0:
-            kept = layout.Litter() if litter else None
+            kept = heap_randomisation.Litter() if litter else None
             os.write(theirs, where_a_piece_comes_to_lie().to_bytes(8, "big"))
             os._exit(kept is None and litter)
     places = []
@@ -50,7 +50,7 @@ def test_forked_processes_have_one_heap_without_litter_and_each_its_own_with_it(
 
 
 def test_what_is_stirred_lies_elsewhere_and_is_no_more_than_before() -> None:
-    litter = layout.Litter()
+    litter = heap_randomisation.Litter()
     for _ in range(200):
         litter.stir()
     places = set(litter._pieces)
@@ -63,16 +63,16 @@ def test_what_is_stirred_lies_elsewhere_and_is_no_more_than_before() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
 def test_touching_new_memory_counts_as_page_faults() -> None:
-    before = layout.page_faults()
+    before = heap_randomisation.page_faults()
     # Of the system's own: an allocator that keeps what was freed may have some, after other tests.
     with mmap.mmap(-1, 8_000_000) as kept:
         kept.write(os.urandom(8_000_000))
-        assert layout.page_faults() - before > 500
-        assert (layout.peak_rss() or 0) > len(kept)
+        assert heap_randomisation.page_faults() - before > 500
+        assert (heap_randomisation.peak_rss() or 0) > len(kept)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
 def test_the_peak_of_a_program_is_not_that_of_the_one_that_started_it() -> None:
     kept = bytearray(os.urandom(100_000_000))
-    code = "from metalassay import layout; print(layout.peak_rss())"
+    code = "from metalassay.workers import heap_randomisation as layout; print(layout.peak_rss())"
     assert int(subprocess.check_output([sys.executable, "-c", code])) < len(kept)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay import loader
-from metalassay.loader import PRELOADED, Setting
+from metalassay.workers import dataloader
+from metalassay.workers.dataloader import PRELOADED, Setting
 
 NONE = Setting(0, 0.1, 1000.0)
 TWO = Setting(2, 6.0, 2000.0)
@@ -14,29 +14,29 @@ READY = Setting(PRELOADED, 0.1, 10_000.0)
 
 def test_workers_must_earn_their_start_up() -> None:
     # 10,000 samples: 10.1 s without workers, 11 s with two; 100,000: 100.1 s and 56 s
-    assert loader.recommend([NONE, TWO], 10_000) == NONE
-    assert loader.recommend([NONE, TWO], 100_000) == TWO
+    assert dataloader.recommend([NONE, TWO], 10_000) == NONE
+    assert dataloader.recommend([NONE, TWO], 100_000) == TWO
 
 
 def test_what_is_about_as_quick_gives_way_to_the_simpler() -> None:
-    assert loader.recommend([Setting(4, 0.1, 1050.0), NONE], 10_000) == NONE
-    assert loader.recommend([Setting(PRELOADED, 0.1, 1050.0), NONE], 10_000) == NONE
+    assert dataloader.recommend([Setting(4, 0.1, 1050.0), NONE], 10_000) == NONE
+    assert dataloader.recommend([Setting(PRELOADED, 0.1, 1050.0), NONE], 10_000) == NONE
 
 
 def test_preloading_is_recommended_where_it_gains() -> None:
-    assert loader.recommend([NONE, TWO, READY], 100_000) == READY
+    assert dataloader.recommend([NONE, TWO, READY], 100_000) == READY
 
 
 def test_a_setting_that_failed_is_not_recommended() -> None:
     failed = Setting(4, None, None, "no answer within 60 s")
-    assert loader.recommend([failed, NONE], 10) == NONE
-    assert loader.recommend([failed], 10) is None
+    assert dataloader.recommend([failed, NONE], 10) == NONE
+    assert dataloader.recommend([failed], 10) is None
     assert failed.seconds(1) == float("inf")
 
 
 def test_contenders_include_both_guides_and_preloaded_tensors() -> None:
-    assert loader.contenders(cores=2) == (PRELOADED, 0, 1, 2, 4)
-    assert loader.contenders(cores=10) == (PRELOADED, 0, 1, 2, 4, 8)
+    assert dataloader.contenders(cores=2) == (PRELOADED, 0, 1, 2, 4)
+    assert dataloader.contenders(cores=10) == (PRELOADED, 0, 1, 2, 4, 8)
 
 
 def test_every_contender_is_tried_and_the_length_of_the_run_decides() -> None:
@@ -46,21 +46,21 @@ def test_every_contender_is_tried_and_the_length_of_the_run_decides() -> None:
         tried.append(workers)
         return {0: NONE, 2: TWO}[workers]
 
-    settings, best = loader.tune(8, 1000, 100, each=each, workers=(0, 2))
+    settings, best = dataloader.tune(8, 1000, 100, each=each, workers=(0, 2))
     assert (settings, best, tried) == ((NONE, TWO), TWO, [0, 2])
     with pytest.raises(ValueError, match="start at 1"):
-        loader.tune(0, 1, 1, each=each)
+        dataloader.tune(0, 1, 1, each=each)
 
 
 def test_a_setting_that_takes_too_long_is_ended_and_named() -> None:
-    found = loader.measure(0, batch=2, samples=10, timeout=0.05)
+    found = dataloader.measure(0, batch=2, samples=10, timeout=0.05)
     assert (found.per_second, found.why) == (None, "no answer within 0.05 s")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [PRELOADED, 0])
 def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
-    found = loader.measure(workers, batch=2, samples=10, seconds=0.05)
+    found = dataloader.measure(workers, batch=2, samples=10, seconds=0.05)
     assert found.why == ""
     assert found.per_second is not None
     assert found.per_second > 0
@@ -68,5 +68,5 @@ def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
 
 @pytest.mark.slow
 def test_a_setting_that_fails_says_why() -> None:
-    found = loader.measure(0, batch=0, samples=10, seconds=0.05)
+    found = dataloader.measure(0, batch=0, samples=10, seconds=0.05)
     assert "batch_size should be a positive integer" in found.why

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalassay import maxbatch
 from metalassay.cli import main
-from metalassay.compare.processes import Processes
-from metalassay.compare.specs import Arm, parse
 from metalassay.errors import UserError
-from metalassay.maxbatch import Found, Try
+from metalassay.workers import max_batch
+from metalassay.workers.max_batch import Found, Try
+from metalassay.workers.processes import Processes
+from metalassay.workers.specs import Arm, parse
 
 
 def machine(room: int) -> list[int]:
@@ -20,7 +20,7 @@ def machine(room: int) -> list[int]:
 
 
 def found(room: int, most: int = 2**20, start: int = 1) -> Found:
-    return maxbatch.search(lambda batch: Try(batch, batch <= room, None), most=most, start=start)
+    return max_batch.search(lambda batch: Try(batch, batch <= room, None), most=most, start=start)
 
 
 def test_it_doubles_and_then_bisects() -> None:
@@ -64,25 +64,25 @@ def test_the_answer_fits_and_is_close_to_what_does_not(room: int) -> None:
 )
 def test_every_way_to_say_out_of_memory_is_understood(message: str) -> None:
     error = UserError(f"batch 8: RuntimeError: {message}", "")
-    assert message.partition(": ")[0] in maxbatch.reason(error, pressed=False)
+    assert message.partition(": ")[0] in max_batch.reason(error, pressed=False)
 
 
 def test_a_killed_process_and_pressure_are_survived() -> None:
     killed = UserError("batch 8: its process ended", "")
-    assert maxbatch.reason(killed, pressed=False) == "its process was killed or crashed"
-    assert maxbatch.reason(killed, pressed=True).startswith("memory pressure: less than 10%")
+    assert max_batch.reason(killed, pressed=False) == "its process was killed or crashed"
+    assert max_batch.reason(killed, pressed=True).startswith("memory pressure: less than 10%")
 
 
 def test_another_error_is_no_lack_of_memory() -> None:
     with pytest.raises(UserError, match="no kernel"):
-        maxbatch.reason(UserError("batch 8: RuntimeError: no kernel", ""), pressed=False)
+        max_batch.reason(UserError("batch 8: RuntimeError: no kernel", ""), pressed=False)
 
 
 def test_under_memory_pressure_a_try_is_ended_from_outside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(maxbatch, "LEFT", 2.0)  # more than there is: pressed at the first look
-    tried = maxbatch.attempt(parse("transit-cnn:train"), 2)
+    monkeypatch.setattr(max_batch, "LEFT", 2.0)  # more than there is: pressed at the first look
+    tried = max_batch.attempt(parse("transit-cnn:train"), 2)
     assert not tried.fits
     assert tried.why.startswith("memory pressure")
 

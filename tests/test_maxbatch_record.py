@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from hand_made import LINUX, M4
 
-from metalassay import maxbatch
 from metalassay.cli import main
-from metalassay.compare.specs import Spec
 from metalassay.fields import FieldError
 from metalassay.machine.hardware import Hardware
-from metalassay.maxbatch import Try
 from metalassay.results import load, max_batch_file
 from metalassay.results.parse import LargestBatch, parse
+from metalassay.workers import max_batch
+from metalassay.workers.max_batch import Try
+from metalassay.workers.specs import Spec
 
 TRIES = [
     Try(1, True, 100),
@@ -104,7 +104,7 @@ def test_the_command_saves_what_the_report_reads(
     def attempt(spec: Spec, batch: int) -> Try:
         return Try(batch, batch <= 5, 2**20 * batch, "" if batch <= 5 else "out of memory")
 
-    monkeypatch.setattr(maxbatch, "attempt", attempt)
+    monkeypatch.setattr(max_batch, "attempt", attempt)
     assert main(["max-batch", "transit-cnn:infer:threads=2", "--save", str(tmp_path)]) == 0
     (file,) = (tmp_path / "maxbatch").iterdir()
     assert file.name.startswith("transit-cnn-infer-cpu-float32-2")
@@ -119,7 +119,7 @@ def test_the_command_saves_what_the_report_reads(
 def test_a_place_that_cannot_be_written_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(maxbatch, "attempt", lambda spec, batch: Try(batch, batch < 2, None, "x"))
+    monkeypatch.setattr(max_batch, "attempt", lambda spec, batch: Try(batch, batch < 2, None, "x"))
     (tmp_path / "maxbatch").write_text("a file where the folder should be")
     assert main(["max-batch", "transit-cnn", "--save", str(tmp_path)]) == 2
     assert "cannot write" in capsys.readouterr().err

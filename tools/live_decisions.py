@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import compare, rule, specs, student
+from metalassay.compare import compare, rule, student
+from metalassay.workers import specs
 
 
 def main() -> None:

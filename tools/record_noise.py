@@ -20,12 +20,13 @@ from typing import Any
 
 import compare_replay
 
-from metalassay.compare import rule, running, specs
-from metalassay.compare.processes import Processes
-from metalassay.compare.specs import Arm
+from metalassay.compare import rule, running
 from metalassay.environment import versions
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
+from metalassay.workers import specs
+from metalassay.workers.processes import Processes
+from metalassay.workers.specs import Arm
 
 SHARE = 0.03
 TRIAL = 300  # products, to find out how long one takes

@@ -34,10 +34,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalassay.compare import placement, rule
+from metalassay.compare import rule
 from metalassay.training import gpt
 from metalassay.training.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
+from metalassay.workers import cpu_pinning
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 Work = Callable[[], object]
@@ -226,8 +227,8 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=list(gpt.SIZES))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if len(cores := placement.allowed()) > 1:
-        os.sched_setaffinity(0, {placement.choose(cores)})
+    if len(cores := cpu_pinning.allowed()) > 1:
+        os.sched_setaffinity(0, {cpu_pinning.choose(cores)})
     rivals: dict[str, tuple[Callable[[TinyGPTConfig], Work], Callable[[TinyGPTConfig], Work]]] = {}
     try:
         import transformers

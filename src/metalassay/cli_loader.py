@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from metalassay import cli_values
 
 if TYPE_CHECKING:
-    from metalassay.loader import Setting
+    from metalassay.workers.dataloader import Setting
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -44,17 +44,17 @@ def add(commands: Commands) -> None:
 
 
 def _loader(options: argparse.Namespace) -> int:
-    from metalassay import loader
+    from metalassay.workers import dataloader
 
     def each(workers: int) -> Setting:
-        found = loader.measure(
+        found = dataloader.measure(
             workers, batch=options.batch, samples=options.samples, timeout=options.timeout
         )
         said = found.why or f"{found.per_second:,.0f} samples/s after {found.start_up:.2f} s"
         print(f"{found.name}: {said}", file=sys.stderr, flush=True)
         return found
 
-    settings, best = loader.tune(options.batch, options.samples, options.epochs, each=each)
+    settings, best = dataloader.tune(options.batch, options.samples, options.epochs, each=each)
     total = options.samples * options.epochs
     if options.json:
         document = {

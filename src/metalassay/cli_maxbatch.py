@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from metalassay import cli_values
 
 if TYPE_CHECKING:
-    from metalassay.compare.specs import Spec
-    from metalassay.maxbatch import Found, Try
+    from metalassay.workers.max_batch import Found, Try
+    from metalassay.workers.specs import Spec
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -60,9 +60,8 @@ def add(commands: Commands) -> None:
 
 
 def _max_batch(options: argparse.Namespace) -> int:
-    from metalassay import maxbatch
-    from metalassay.compare import specs
     from metalassay.errors import UserError
+    from metalassay.workers import max_batch, specs
 
     spec = specs.parse(options.workload)
     if spec.kind != "workload":
@@ -71,14 +70,14 @@ def _max_batch(options: argparse.Namespace) -> int:
         raise UserError("--start and --most are out of order", "leave them as they are")
 
     def attempt(batch: int) -> Try:
-        tried = maxbatch.attempt(spec, batch)
+        tried = max_batch.attempt(spec, batch)
         peak = f", peak {tried.peak_rss / 2**20:,.0f} MB" if tried.peak_rss else ""
         said = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
         print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
         return tried
 
     started, clock = datetime.now(timezone.utc), time.monotonic()
-    found = maxbatch.search(attempt, most=options.most, start=options.start)
+    found = max_batch.search(attempt, most=options.most, start=options.start)
     if options.save:
         print(_save(options.save, spec, found, started, time.monotonic() - clock), file=sys.stderr)
     if options.json:

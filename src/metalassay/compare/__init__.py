@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import arms, placement, rule, running, saving, text
-from metalassay.compare.processes import Processes
+from metalassay.compare import arms, rule, running, saving, text
 from metalassay.compare.rule import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.compare.running import Plan, Progress, State
-from metalassay.compare.specs import Arm
 from metalassay.errors import UserError
 from metalassay.machine import conditions
+from metalassay.workers import cpu_pinning
+from metalassay.workers.processes import Processes
+from metalassay.workers.specs import Arm
 
 __all__ = [
     "FASTER",
@@ -127,7 +128,7 @@ def compare(
                 saving.write(save, about, now)
 
         interrupted = False
-        kept = plan.clock == "cpu" and placement.may_be_kept(first, second)
+        kept = plan.clock == "cpu" and cpu_pinning.may_be_kept(first, second)
         before, began = conditions.observe(), time.monotonic()
         with Processes(fresh=fresh) as processes:
             try:

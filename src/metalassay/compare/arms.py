@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from metalassay.compare import specs
-from metalassay.compare.specs import Arm
 from metalassay.environment import interpreters
 from metalassay.errors import UserError
+from metalassay.workers import specs
+from metalassay.workers.specs import Arm
 
 
 @contextlib.contextmanager

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metalassay.compare import rule
-from metalassay.compare.processes import Worker
 from metalassay.compare.rule import Decision, Sample
-from metalassay.compare.specs import Arm
+from metalassay.workers.processes import Worker
+from metalassay.workers.specs import Arm
 
 START = Callable[[Arm], Worker]
 SAMPLE_SECONDS = {"cpu": 0.005, "wall": 0.02}

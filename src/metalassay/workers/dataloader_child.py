@@ -4,7 +4,7 @@ Guides disagree on `num_workers` (4 or 0), and both can be right: a worker costs
 processes are spawned (macOS, Windows), and every batch is sent through a pipe. So each setting is
 timed here, in a process of its own with a time limit, its start-up counted apart from its speed.
 
-    python -m metalassay.loading WORKERS BATCH SAMPLES SECONDS    prints one JSON line
+    python -m metalassay.workers.dataloader_child WORKERS BATCH SAMPLES SECONDS    prints one JSON line
 """
 
 from __future__ import annotations

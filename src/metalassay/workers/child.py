@@ -48,8 +48,9 @@ def _our_package() -> None:
 
     Its folder's parent must not go on sys.path: that may be a site-packages with another torch.
     """
-    here = Path(__file__).parent
-    if Path(sys.path[0] or ".").resolve() == here:  # put there because this file is run as a script
+    room = Path(__file__).parent
+    here = room.parent
+    if Path(sys.path[0] or ".").resolve() == room:  # put there because this file is run as a script
         del sys.path[0]
     spec = importlib.util.spec_from_file_location(
         "metalassay", here / "__init__.py", submodule_search_locations=[str(here)]
@@ -122,8 +123,8 @@ class _Arm:
     """A step, warm and ready, with its clocks."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        from metalassay.layout import Litter, page_faults, peak_rss
         from metalassay.measure.steady_state import MOST_STEPS, PAUSE, steady
+        from metalassay.workers.heap_randomisation import Litter, page_faults, peak_rss
 
         self.pause = PAUSE
         self.litter, self.page_faults, self.peak_rss = Litter(), page_faults, peak_rss

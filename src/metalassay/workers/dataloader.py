@@ -46,7 +46,14 @@ def measure(
     workers: int, *, batch: int, samples: int, seconds: float = 3.0, timeout: float = 60.0
 ) -> Setting:
     """Time one setting in a process of its own, which is ended with its workers after ``timeout`` s."""
-    command = [sys.executable, "-m", "metalassay.loading", str(workers), str(batch), str(samples)]
+    command = [
+        sys.executable,
+        "-m",
+        "metalassay.workers.dataloader_child",
+        str(workers),
+        str(batch),
+        str(samples),
+    ]
     process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
         [*command, str(seconds)],
         stdout=subprocess.PIPE,

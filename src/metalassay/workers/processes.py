@@ -18,11 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from metalassay.compare import placement
-from metalassay.compare.specs import Arm
 from metalassay.errors import UserError
+from metalassay.workers import cpu_pinning
+from metalassay.workers.specs import Arm
 
-CHILD = Path(__file__).parents[1] / "compare_child.py"
+CHILD = Path(__file__).with_name("child.py")
 _BIRTH, _ANSWER = 300.0, 600.0  # seconds to wait for
 WARM_UP = 3.0
 """Seconds after which a process that does not get steady is used as it is, and said to be so."""
@@ -74,9 +74,9 @@ class Processes:
 
         Does nothing where a process cannot choose.
         """
-        cores = placement.allowed()
+        cores = cpu_pinning.allowed()
         if len(cores) > 1:
-            core = placement.choose(cores)
+            core = cpu_pinning.choose(cores)
             for worker in self._workers:
                 worker.move(core)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import psutil
 
-from metalassay.compare.processes import Processes
-from metalassay.compare.specs import Arm, Spec
 from metalassay.errors import UserError
+from metalassay.workers.processes import Processes
+from metalassay.workers.specs import Arm, Spec
 
 LEFT = 0.10
 """Part of the memory below which a try is ended."""

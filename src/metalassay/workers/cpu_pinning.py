@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from metalassay.compare.specs import Arm
+from metalassay.workers.specs import Arm
 
 
 def may_be_kept(*arms: Arm) -> bool:
