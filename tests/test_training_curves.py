@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from metalassay.errors import UserError
-from metalassay.training import commands, light_curves, transit
+from metalassay.training import commands
+from metalassay.training.transit import light_curves, task
 
 
 @pytest.mark.filterwarnings("error")
@@ -39,16 +40,16 @@ def test_stars_are_divided_by_the_seed_as_ever_and_without_a_warning(
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
 def test_every_seed_that_can_be_typed_makes_curves_and_an_order(seed: int) -> None:
-    assert len(light_curves.chunk(seed, 0).planet) == transit.CHUNK
+    assert len(light_curves.chunk(seed, 0).planet) == task.CHUNK
     none = torch.zeros(10, 1, 1)
-    source = transit.Shuffled(transit.Curves(none, none, torch.arange(10)), 5, seed)
+    source = task.Shuffled(task.Curves(none, none, torch.arange(10)), 5, seed)
     taken = [source.next().target.tolist() for _ in range(2)]
     assert sorted([*taken[0], *taken[1]]) == list(range(10))
 
 
 def test_the_order_of_a_negative_seed_is_that_of_torch() -> None:
     none = torch.zeros(10, 1, 1)
-    source = transit.Shuffled(transit.Curves(none, none, torch.arange(10)), 10, -1)
+    source = task.Shuffled(task.Curves(none, none, torch.arange(10)), 10, -1)
     expected = torch.randperm(10, generator=torch.Generator().manual_seed(-1_000_003))
     assert source.next().target.tolist() == expected.tolist()
 
@@ -58,12 +59,12 @@ def test_curves_for_which_there_is_no_memory_are_refused_before_any_is_made(
 ) -> None:
     monkeypatch.setattr(light_curves, "chunk", lambda *_: pytest.fail("a chunk was made"))
     with pytest.raises(UserError, match="100,000,000,000 light curves need about") as raised:
-        transit.make(0, 10**11)
+        task.make(0, 10**11)
     most = int(raised.value.next_step.rpartition(" ")[2])
-    assert transit.FEWEST < most < 10**11
+    assert task.FEWEST < most < 10**11
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
     with pytest.raises(UserError) as raised:
-        transit.make(0, 2048)
+        task.make(0, 2048)
     assert raised.value.next_step == "close other programs"
 
 
@@ -76,8 +77,8 @@ def test_the_estimate_of_memory_is_near_what_curves_take() -> None:
     taken = [
         int(subprocess.check_output([sys.executable, "-c", code, str(n)])) for n in (2048, 8192)
     ]
-    assert taken[1] - taken[0] == pytest.approx(6144 * transit.BYTES, rel=0.25)
-    assert taken[0] < transit.WORKING + 2048 * transit.BYTES
+    assert taken[1] - taken[0] == pytest.approx(6144 * task.BYTES, rel=0.25)
+    assert taken[0] < task.WORKING + 2048 * task.BYTES
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("quiet", False), ("json", False), ("bar", True)])
@@ -92,7 +93,7 @@ def test_making_the_curves_shows_a_bar_unless_it_should_be_quiet(
         assert list(watch(range(2))) == [0, 1]
         raise UserError("enough", "no more")
 
-    monkeypatch.setattr(transit, "make", make)
+    monkeypatch.setattr(task, "make", make)
     given = {"size": "guide", "seed": 0, "batch_size": 64, "curves": 512, "progress": mode}
     given |= {"accumulate": 1, "device": "cpu", "output": str(tmp_path), "resume": False}
     with pytest.raises(UserError, match="enough"):

@@ -20,11 +20,12 @@ from test_training_packing import jsonl
 
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-from metalassay.training import checkpoint, commands, transit
+from metalassay.training import checkpoint, commands
 from metalassay.training.__main__ import main
 from metalassay.training.folder_lock import locked
 from metalassay.training.run_folder import opened
 from metalassay.training.run_log import RunLog
+from metalassay.training.transit import task
 
 GPT = ["train", "gpt", "--device", "cpu", "--quiet"]
 
@@ -74,7 +75,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
     if where.startswith("/") and not Path(where).parent.exists():
         pytest.skip("no such file system here")
     (tmp_path / "a").write_text("mine", "utf-8")
-    monkeypatch.setattr(transit, "make", lambda *_: pytest.fail("made the curves first"))
+    monkeypatch.setattr(task, "make", lambda *_: pytest.fail("made the curves first"))
     output = str(tmp_path / where)
     assert run(monkeypatch, "train", "transit", "--device", "cpu", "-o", output) == 2
     said = capsys.readouterr().err

@@ -14,10 +14,11 @@ from torch.nn import functional
 from metalassay import cli, launching
 from metalassay.errors import UserError
 from metalassay.results import load
-from metalassay.training import gpt, text
 from metalassay.training.__main__ import main
-from metalassay.training.decoding import Decoder
-from metalassay.training.generation import Sampling, distinct, generate, pick, repetition
+from metalassay.training.gpt import dialogues as text
+from metalassay.training.gpt import task
+from metalassay.training.gpt.decoding import Decoder
+from metalassay.training.gpt.generation import Sampling, distinct, generate, pick, repetition
 from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
@@ -132,7 +133,7 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary() -> None:
     net = TinyGPT(tiny_gpt.TINY).eval()
     tokens = [each % 372 for each in range(0, 3000, 7)]
     with torch.inference_mode():
-        found = gpt.judged(net, gpt.Held([tokens, tokens[:9]], 100))
+        found = task.judged(net, task.Held([tokens, tokens[:9]], 100))
     assert found["perplexity"] == pytest.approx(372, rel=0.02)
     bits = (len(tokens) - 1 + 8) * math.log2(372) / 100
     assert found["bits_per_byte"] == pytest.approx(bits, rel=0.02)
@@ -149,7 +150,7 @@ def test_a_dialogue_is_judged_alone_and_a_long_one_in_pieces() -> None:
                 scores = net(piece[:, :-1])[0]
                 expected += functional.cross_entropy(scores, piece[0, 1:], reduction="sum").item()
                 count += piece.shape[1] - 1
-        total, found = gpt.surprise(net, dialogues)
+        total, found = task.surprise(net, dialogues)
     assert found == count == 2 + 39 + 0 + 1
     assert total == pytest.approx(expected, rel=1e-5)
 
@@ -158,10 +159,10 @@ def test_the_marks_of_the_format_are_no_text_to_judge_by(tmp_path: Path) -> None
     path = jsonl(tmp_path / "a.jsonl", f"{text.START}ab{text.END} {text.START}你{text.END}")
     faults = text.Faults(path, False, print)
     made = text.train_tokenizer(text.TRAINING, 372, faults)
-    assert gpt.held(path, made, faults, 1000).bytes == len("ab 你".encode())
+    assert task.held(path, made, faults, 1000).bytes == len("ab 你".encode())
     path.write_text("no\n", "utf-8")
     with pytest.raises(UserError, match="no dialogue"):
-        gpt.held(path, made, faults, 1000)
+        task.held(path, made, faults, 1000)
     assert faults.count == 1
 
 
@@ -250,7 +251,7 @@ def test_a_missing_test_file_names_the_option_that_it_came_by(tmp_path: Path) ->
     path = tmp_path / "none.jsonl"
     faults = text.Faults(path, False, print)
     with pytest.raises(UserError, match="--test FILE"):
-        gpt.held(path, None, faults, 1)
+        task.held(path, None, faults, 1)
     with pytest.raises(UserError, match="--data FILE"):
         text.train_tokenizer(path, 372, faults)
 

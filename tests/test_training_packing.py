@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from metalassay.errors import UserError
-from metalassay.training import packing, text
-from metalassay.training.packing import TokenStream
-from metalassay.training.text import END, START, Faults
+from metalassay.training.gpt import dialogues, packing
+from metalassay.training.gpt.dialogues import END, START, Faults
+from metalassay.training.gpt.packing import TokenStream
 
 
 def jsonl(path: Path, *texts: str) -> Path:
@@ -143,14 +143,14 @@ def test_a_line_holds_a_whole_message_or_is_malformed(
 ) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": said}) + "\n", "ascii")
-    (line,) = text.lines(path)
+    (line,) = dialogues.lines(path)
     assert (line.fault, line.text) == (fault, None if fault else said)
     faults = Faults(path, True, print)
     if fault:
         with pytest.raises(UserError, match=r"a\.jsonl, line 1: "):
-            text.train_tokenizer(path, 372, faults)
+            dialogues.train_tokenizer(path, 372, faults)
     else:
-        text.train_tokenizer(path, 372, faults)
+        dialogues.train_tokenizer(path, 372, faults)
 
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
@@ -183,8 +183,8 @@ def test_a_file_without_dialogues_is_an_error_and_not_a_loop(
 def test_a_line_too_long_is_passed_over_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(text, "LONGEST_LINE", 64)
-    found = list(text.lines(jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
+    monkeypatch.setattr(dialogues, "LONGEST_LINE", 64)
+    found = list(dialogues.lines(jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
     assert found[0].fault == "longer than 16 MB"
     assert [found[1].number, found[1].text] == [2, f"{START}bcdefgh{END}"]
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metalassay.training import transit
-from metalassay.training.relu_pool import ReluMaxPool, fuse
+from metalassay.training.transit import task
+from metalassay.training.transit.relu_pool import ReluMaxPool, fuse
 from metalassay.workloads.models.astronet import AstroNet
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 from metalassay.workloads.registry import Batch
@@ -133,7 +133,7 @@ def test_the_guides_model_has_the_same_loss_and_gradients_fused() -> None:
     torch.manual_seed(4)
     plain, fused = TwoBranchCNN().eval(), fuse(TwoBranchCNN()).eval()  # eval: dropout is random
     fused.load_state_dict(plain.state_dict())
-    losses = [transit.loss(model, batch) for model in (plain, fused)]
+    losses = [task.loss(model, batch) for model in (plain, fused)]
     for loss in losses:
         loss.backward()  # type: ignore[no-untyped-call]
     assert torch.equal(losses[0], losses[1])
@@ -144,6 +144,6 @@ def test_the_guides_model_has_the_same_loss_and_gradients_fused() -> None:
 
 
 def test_training_uses_it() -> None:
-    curves = transit.Curves(torch.zeros(8, 1, 2001), torch.zeros(8, 1, 201), torch.zeros(8))
-    model = transit.task("guide", {"train": curves}, 8, 4, 0, 1).model
+    curves = task.Curves(torch.zeros(8, 1, 2001), torch.zeros(8, 1, 201), torch.zeros(8))
+    model = task.task("guide", {"train": curves}, 8, 4, 0, 1).model
     assert sum(isinstance(each, ReluMaxPool) for each in model.modules()) == 6

@@ -11,9 +11,10 @@ from test_training_loop import CPU
 from test_training_packing import jsonl
 
 from metalassay.errors import UserError
-from metalassay.training import checkpoint, gpt, text, tokenizer
+from metalassay.training import checkpoint
 from metalassay.training.checkpoint import Checkpoint
-from metalassay.training.configuration import config_hash
+from metalassay.training.config_check import config_hash
+from metalassay.training.gpt import dialogues, task, tokenizer
 from metalassay.training.loop import Recipe
 from metalassay.training.loop import train as train_task
 from metalassay.training.run_folder import RunFolder
@@ -22,7 +23,9 @@ from metalassay.workloads.models.tiny_gpt import TinyGPT
 
 def kept(folder: Path) -> dict[str, Any]:
     """Write a tokenizer into ``folder`` and return the configuration of the run that it belongs to."""
-    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
+    made = tokenizer.train(
+        dialogues.TRAINING, 300, dialogues.Faults(dialogues.TRAINING, False, print)
+    )
     for name, written in made.files().items():
         (folder / name).write_text(written, "utf-8")
     return {"workload": "gpt", "tokenizer": made.digest}
@@ -31,7 +34,7 @@ def kept(folder: Path) -> dict[str, Any]:
 def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
     kept(tmp_path)
     data, folder = jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
-    new, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
+    new, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() < 300  # so little text has no more
     train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
     found = checkpoint.newest(tmp_path)
@@ -45,7 +48,7 @@ def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
         jsonl(tmp_path / "a.jsonl", "ab"),
         RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
     )
-    old, made, _ = gpt.task("tiny", folder, data, data, 1, 0, False, print)
+    old, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() == 300
     assert old.config["tokenizer"] == config["tokenizer"]
 
@@ -71,7 +74,9 @@ def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) 
 
 
 def test_the_digest_of_a_tokenizer_is_that_of_earlier_versions(tmp_path: Path) -> None:
-    made = tokenizer.train(text.TRAINING, 300, text.Faults(text.TRAINING, False, print))
+    made = tokenizer.train(
+        dialogues.TRAINING, 300, dialogues.Faults(dialogues.TRAINING, False, print)
+    )
     assert made.digest == config_hash({"json": made.tokenizer.to_str()})
 
 
@@ -84,7 +89,7 @@ def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_on
 ) -> None:
     arguments = [command, str(tmp_path), *(["Why?"] if command == "generate" else [])]
     config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
-    model = TinyGPT(gpt.SIZES["tiny"])
+    model = TinyGPT(task.SIZES["tiny"])
     tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
     checkpoint.save(tmp_path, Checkpoint(1, config, tensors, {}))
     (tmp_path / "tokenizer.json").rename(tmp_path / "away")

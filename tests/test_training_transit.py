@@ -16,10 +16,11 @@ import torch
 
 from metalassay import cli, launching
 from metalassay.errors import UserError
-from metalassay.training import light_curves, transit, views
 from metalassay.training.__main__ import main
-from metalassay.training.eclipse import eclipses, overlap
 from metalassay.training.loop import Recipe, train
+from metalassay.training.transit import light_curves, views
+from metalassay.training.transit import task as transit
+from metalassay.training.transit.eclipse import eclipses, overlap
 from metalassay.workloads.models.astronet import AstroNet
 
 

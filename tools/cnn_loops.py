@@ -27,9 +27,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalassay.machine.malloc import keep_freed_memory
-from metalassay.training import transit
 from metalassay.training.optimizer import FlatAdamW, OneCycle
-from metalassay.training.relu_pool import fuse
+from metalassay.training.transit import task
+from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 from metalassay.workloads.registry import Batch
 
@@ -37,14 +37,14 @@ BATCH, CURVES, STEPS, PEAK, DECAY = 64, 1024, 100, 5e-3, 1e-4
 LONG = 1_000_000  # steps of the schedule where it is only timed
 
 
-def curves() -> transit.Curves:
+def curves() -> task.Curves:
     """Return random curves; what is in them does not matter for speed."""
     generator = torch.Generator().manual_seed(0)
     whole, near = (torch.randn(CURVES, 1, bins, generator=generator) for bins in (2001, 201))
-    return transit.Curves(whole, near, (torch.arange(CURVES) % 2).float())
+    return task.Curves(whole, near, (torch.arange(CURVES) % 2).float())
 
 
-def forever(found: transit.Curves) -> Iterator[tuple[Tensor, ...]]:
+def forever(found: task.Curves) -> Iterator[tuple[Tensor, ...]]:
     """Yield batches as the guide draws them."""
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -88,7 +88,7 @@ def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callabl
 
     def step() -> float:
         optimizer.zero_grad()
-        loss = transit.loss(model, next(batches))
+        loss = task.loss(model, next(batches))
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.clip(1.0)
         number = next(numbers)
@@ -100,9 +100,9 @@ def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callabl
     return step
 
 
-def shuffled(found: transit.Curves) -> Iterator[Batch]:
+def shuffled(found: task.Curves) -> Iterator[Batch]:
     """Yield batches as ours draws them."""
-    source = transit.Shuffled(found, BATCH, 0)
+    source = task.Shuffled(found, BATCH, 0)
     while True:
         yield source.next()
 

@@ -16,7 +16,7 @@ import time
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = "1"  # read by numpy when it is imported
 
-from metalassay.training import light_curves  # noqa: E402
+from metalassay.training.transit import light_curves  # noqa: E402
 
 
 def main() -> None:

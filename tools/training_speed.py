@@ -35,8 +35,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalassay.compare import rule
-from metalassay.training import gpt
-from metalassay.training.generation import Sampling, generate
+from metalassay.training.gpt import task
+from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.workers import cpu_pinning
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
@@ -62,7 +62,7 @@ def our_training(config: TinyGPTConfig) -> Work:
 
     def step() -> None:
         optimizer.zero_grad()
-        gpt.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        task.loss(model, batch).backward()  # type: ignore[no-untyped-call]
         optimizer.clip(1.0)
         optimizer.step()
 
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, metavar="FILE", help="nanoGPT's model.py")
     parser.add_argument("--builds", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=12, help="palindromes a build")
-    parser.add_argument("--sizes", nargs="+", default=list(gpt.SIZES))
+    parser.add_argument("--sizes", nargs="+", default=list(task.SIZES))
     options = parser.parse_args()
     torch.set_num_threads(1)
     if len(cores := cpu_pinning.allowed()) > 1:
@@ -248,7 +248,7 @@ def main() -> None:
         f"torch {torch.__version__}, one thread, {options.builds} builds of {options.rounds} turns"
     )
     for size in options.sizes:
-        config = gpt.SIZES[size]
+        config = task.SIZES[size]
         for rival, makers in rivals.items():
             for what, ours, theirs in zip(
                 ("training", "generation"), (our_training, our_generation), makers, strict=True

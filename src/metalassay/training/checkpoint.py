@@ -21,7 +21,7 @@ from torch import Tensor
 
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM
-from metalassay.training.configuration import config_hash
+from metalassay.training.config_check import config_hash
 
 SCHEMA = "metalassay.checkpoint/1"
 KEEP = 2  # the newest, and one to fall back on

@@ -19,13 +19,16 @@ from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import Governor
 from metalassay.supervise.monitor import Monitor
-from metalassay.training import gpt, status_line, text, transit
+from metalassay.training import status_line
 from metalassay.training.divergence import lower, require_finite
-from metalassay.training.generation import Sampling
-from metalassay.training.generation import generate as stream
+from metalassay.training.gpt import dialogues as text
+from metalassay.training.gpt import task as gpt
+from metalassay.training.gpt.generation import Sampling
+from metalassay.training.gpt.generation import generate as stream
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
 from metalassay.training.run_folder import RunFolder, opened
+from metalassay.training.transit import task as transit
 
 STOPPED = 130
 RESULT = "result.json"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from metalassay.files import write_atomically
 from metalassay.measure.device import set_rng_state
 from metalassay.training import checkpoint
-from metalassay.training.configuration import require_same
+from metalassay.training.config_check import require_same
 from metalassay.training.divergence import (
     lower,
     require_finite,
@@ -31,7 +31,7 @@ from metalassay.training.interrupt import Interrupt
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_folder import RunFolder, opened
 from metalassay.training.run_log import LOG, RunLog
-from metalassay.training.running import Running, Source, differences
+from metalassay.training.train_state import Running, Source, differences
 from metalassay.workloads.registry import DTYPES, Batch, require_autocast, require_grad_scaler
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.training import text
-from metalassay.training.configuration import config_hash
-from metalassay.training.text import Faults
+from metalassay.training.config_check import config_hash
+from metalassay.training.gpt import dialogues
+from metalassay.training.gpt.dialogues import Faults
 
 TOKENIZER = "tokenizer.json"
 
@@ -30,7 +30,7 @@ class Kept:
 
 def train(data: Path, vocabulary: int, faults: Faults) -> Kept:
     """Train a tokenizer on ``data``; nothing is written yet."""
-    made = text.train_tokenizer(data, vocabulary, faults)
+    made = dialogues.train_tokenizer(data, vocabulary, faults)
     return Kept(made, _digest(made.to_str()))
 
 

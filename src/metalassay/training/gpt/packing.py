@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from metalassay.errors import UserError
-from metalassay.training.text import END, START, Faults, Line, lines
+from metalassay.training.gpt.dialogues import END, START, Faults, Line, lines
 from metalassay.workloads.registry import Batch
 
 SHUFFLED = 2 * 2**20  # bytes; a file up to this size is kept as tokens, and shuffled in every pass

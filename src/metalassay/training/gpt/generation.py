@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from metalassay.training.decoding import Decoder
+from metalassay.training.gpt.decoding import Decoder
 from metalassay.workloads.models.tiny_gpt import TinyGPT
 
 COLDEST = 1e-30  # of temperatures; below, a logit divided by it may be infinite in float32

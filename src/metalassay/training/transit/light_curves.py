@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from metalassay.training.eclipse import eclipses
-from metalassay.training.views import Floats, flatten, fold, views
+from metalassay.training.transit.eclipse import eclipses
+from metalassay.training.transit.views import Floats, flatten, fold, views
 
 SEASON, CADENCE = 90.0, 1 / 48
 TIMES = np.arange(0, SEASON, CADENCE)

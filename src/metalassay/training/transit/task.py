@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.training import light_curves
-from metalassay.training.light_curves import SEASONS, STARS
 from metalassay.training.loop import Task
-from metalassay.training.relu_pool import fuse
+from metalassay.training.transit import light_curves
+from metalassay.training.transit.light_curves import SEASONS, STARS
+from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.astronet import AstroNet
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 from metalassay.workloads.registry import Batch

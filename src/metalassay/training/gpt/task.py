@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
-from metalassay.training import checkpoint, text, tokenizer
+from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
-from metalassay.training.generation import Sampling, distinct, generate, repetition
+from metalassay.training.gpt import dialogues as text
+from metalassay.training.gpt import tokenizer
+from metalassay.training.gpt.dialogues import END, START, Faults
+from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
+from metalassay.training.gpt.packing import TokenStream
 from metalassay.training.loop import Task
-from metalassay.training.packing import TokenStream
 from metalassay.training.run_folder import RunFolder
-from metalassay.training.running import part
-from metalassay.training.text import END, START, Faults
+from metalassay.training.train_state import part
 from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.workloads.registry import Batch
