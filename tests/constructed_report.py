@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metalassay.report.rows import (
+from metalassay.report.model import (
     NO_VALUE,
     NOT_MEASURED,
     BugRow,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hand_made import largest
 
-from metalassay.report.benchmarks import latest
+from metalassay.report.sections.benchmarks import latest
 from metalassay.results import load
 from metalassay.results.newest import SEARCHES, Gathering
 from metalassay.results.parse import Measurement

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from metalassay import report, stats
-from metalassay.report.rows import Table
+from metalassay import report
+from metalassay.report import statistics
+from metalassay.report.model import Table
 from metalassay.results import load
 from metalassay.results.load import Loaded
 from metalassay.results.measurement import Measurement, pool
@@ -48,18 +49,18 @@ def test_marks_of_every_process_are_kept_once() -> None:
 
 
 def test_equal_processes_leave_the_ratio_no_room() -> None:
-    assert stats.ratio_over_processes([2.0] * 5, [3.0] * 5) == (1.5, 1.5)
+    assert statistics.ratio_over_processes([2.0] * 5, [3.0] * 5) == (1.5, 1.5)
 
 
 def test_processes_that_differ_spread_the_ratio_around_its_middle() -> None:
-    found = stats.ratio_over_processes([1.0, 1.1, 0.9, 1.0, 1.05], [2.0, 2.2, 1.8, 2.0, 2.1])
+    found = statistics.ratio_over_processes([1.0, 1.1, 0.9, 1.0, 1.05], [2.0, 2.2, 1.8, 2.0, 2.1])
     assert found is not None
     low, high = found
     assert 1.6 < low < 2.0 < high < 2.5
 
 
 def test_few_processes_carry_no_interval() -> None:
-    assert stats.ratio_over_processes([1.0] * 4, [1.0] * 9) is None
+    assert statistics.ratio_over_processes([1.0] * 4, [1.0] * 9) is None
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,8 @@ def test_conditions_that_differ_are_no_ground_for_a_ratio(
 ) -> None:
     other = replace(M4, power_mode="normal", device=changes.get("device", M4.device))
     one = replace(other, **changes)
-    assert stats.comparable(one, other) == [reason]
-    assert stats.comparable(other, other) == []
+    assert statistics.comparable(one, other) == [reason]
+    assert statistics.comparable(other, other) == []
 
 
 def table_of(*measurements: Measurement) -> str:

@@ -9,8 +9,8 @@ from constructed_runs import build, loaded, measured
 
 from metalassay import report
 from metalassay.machine.hardware import Hardware
-from metalassay.report import markdown
-from metalassay.report.rows import Hint
+from metalassay.report.model import Hint
+from metalassay.report.render import markdown
 
 
 def test_the_compatibility_table_has_bugs_down_and_version_sets_across() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import constructed_report
 import pytest
 
-from metalassay.report import html
+from metalassay.report.render import html
 
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="no playwright here: nox -s browser installs it"

@@ -10,16 +10,16 @@ import pytest
 from hand_made import BASE, LINUX, M4, M4_PRO, find_chip, largest, measurement, on_pro
 
 from metalassay.errors import UserError
-from metalassay.report import compared, comparison
-from metalassay.report.compared import MOST_MACHINES, Compared
-from metalassay.report.rows import NO_VALUE, Table
+from metalassay.report.model import NO_VALUE, Table
+from metalassay.report.sections import comparison, side_by_side
+from metalassay.report.sections.side_by_side import MOST_MACHINES, Compared
 from metalassay.results.measurement import Measurement
 
 UNMEASURED = "not measured"
 
 
 def table(measured: Sequence[Measurement], **more: Any) -> Table:
-    found = comparison.table(compared.of(measured, find_chip, **more))
+    found = comparison.table(side_by_side.of(measured, find_chip, **more))
     assert found is not None
     return found
 
@@ -34,7 +34,7 @@ def fleet(number: int) -> list[Measurement]:
 
 
 def test_machines_are_in_the_order_of_their_chips() -> None:
-    found = compared.of([measurement(machine=LINUX), on_pro(), BASE], find_chip)
+    found = side_by_side.of([measurement(machine=LINUX), on_pro(), BASE], find_chip)
     assert found.short == ("Apple M4", "Apple M4 Pro", "AMD EPYC")
 
 
@@ -51,20 +51,20 @@ def test_machines_are_chosen_by_chip_or_by_a_part_of_their_name(
     wanted: list[str], short: tuple[str, ...]
 ) -> None:
     everyone = [measurement(machine=LINUX), on_pro(), BASE]
-    assert compared.of(everyone, find_chip, wanted=wanted).short == short
+    assert side_by_side.of(everyone, find_chip, wanted=wanted).short == short
 
 
 @pytest.mark.parametrize("wanted", ["M5", "", "  "])
 def test_a_machine_that_was_not_measured_cannot_be_chosen(wanted: str) -> None:
     with pytest.raises(UserError, match="no machine is called") as caught:
-        compared.of([BASE], find_chip, wanted=[wanted])
+        side_by_side.of([BASE], find_chip, wanted=[wanted])
     assert "Apple M4 (10-core GPU, 16 GB)" in caught.value.next_step
 
 
 def test_of_a_fleet_those_measured_most_are_shown_and_the_rest_is_counted() -> None:
     many = fleet(MOST_MACHINES + 3)
     often = [replace(many[-1], batch_size=n) for n in (1, 2)]
-    found = compared.of([*many, *often], find_chip)
+    found = side_by_side.of([*many, *often], find_chip)
     assert len(found.machines) == MOST_MACHINES
     assert many[-1].machine.memory_bytes in {each.memory_bytes for each in found.machines}
     notes = table([*many, *often]).notes
@@ -95,7 +95,7 @@ def test_the_newest_search_stands_and_an_emulated_one_is_refused() -> None:
 
 
 def test_a_machine_that_only_searched_is_a_machine_too() -> None:
-    found = compared.of([BASE], find_chip, [largest(machine=M4_PRO)])
+    found = side_by_side.of([BASE], find_chip, [largest(machine=M4_PRO)])
     assert found.short == ("Apple M4", "Apple M4 Pro")
 
 
@@ -168,6 +168,6 @@ def test_a_ratio_that_others_never_saw_is_pointed_out() -> None:
 
 
 def test_one_machine_is_no_comparison() -> None:
-    assert comparison.table(compared.of([BASE], find_chip)) is None
+    assert comparison.table(side_by_side.of([BASE], find_chip)) is None
     nothing = Compared((), (), (), (), (), {})
-    assert compared.of([], find_chip) == nothing
+    assert side_by_side.of([], find_chip) == nothing

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hand_made import BASE, LINUX, M4, find_chip, largest, measurement, on_pro
 
-from metalassay.report import compared, conditions
-from metalassay.report.rows import NO_VALUE, Table
+from metalassay.report.model import NO_VALUE, Table
+from metalassay.report.sections import conditions
+from metalassay.report.sections import side_by_side as compared
 from metalassay.results import load
 from metalassay.results.measurement import Measurement
 from metalassay.results.newest import groups_of

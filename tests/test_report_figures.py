@@ -9,9 +9,9 @@ import pytest
 from constructed_runs import build, loaded, measured
 from hand_made import find_chip
 
-from metalassay.report import benchmarks, comparison, markdown
-from metalassay.report import compared as side_by_side
-from metalassay.report.rows import Hint, Table
+from metalassay.report.model import Hint, Table
+from metalassay.report.render import markdown
+from metalassay.report.sections import benchmarks, comparison, side_by_side
 from metalassay.results.parse import Measurement
 
 TRAINING = "transit-cnn training, samples/s, batch 64 (float32, mps)"

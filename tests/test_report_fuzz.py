@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from metalassay import report
 from metalassay.cli import main
-from metalassay.report import card, html, markdown, summary
+from metalassay.report.render import card, ci_summary, html, markdown
 from metalassay.results import load
 
 GOOD: list[bytes] = [path.read_bytes() for path in FILES]
@@ -120,7 +120,7 @@ def check(contents: list[bytes]) -> load.Loaded:
     assert page.names <= ELEMENTS, page.names - ELEMENTS
     assert not page.handlers
     markdown.render(made).encode()  # in its blocks of code a tag is text, see test_report_markup
-    for text in (summary.render(made), card.render(made)):
+    for text in (ci_summary.render(made), card.render(made)):
         text.encode()
         assert "<script" not in text
     return loaded

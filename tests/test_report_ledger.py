@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from metalassay.claims import catalogue as claims
 from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim, place
-from metalassay.report import ledger
-from metalassay.report.rows import NO_VALUE
+from metalassay.report.model import NO_VALUE
+from metalassay.report.sections import ledger
 
 BUDGET = 100_000
 """Characters; a page doubles them with its markup, and may have 2 MB."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from page_elements import elements
 
 from metalassay import report
-from metalassay.report import html, markdown
+from metalassay.report.render import html, markdown
 from metalassay.results import load
 
 # Words that the reader holds against a list, or reads as a time; anything else is free text.

@@ -9,8 +9,8 @@ from html import unescape
 import constructed_report
 import pytest
 
-from metalassay.report import html, matrix
-from metalassay.report.rows import Cell, CompatTable, Evidence, Report, Table
+from metalassay.report.model import Cell, CompatTable, Evidence, Report, Table
+from metalassay.report.render import compat_matrix, html
 
 
 def page(report: Report) -> str:
@@ -42,7 +42,7 @@ def test_seventy_sets_and_seventy_five_bugs_stay_below_two_megabytes() -> None:
 
 
 def test_a_dozen_sets_are_one_table_with_every_row() -> None:
-    (group,) = matrix.lay_out(constructed_report.compat(sets=12, bugs=12)).groups
+    (group,) = compat_matrix.lay_out(constructed_report.compat(sets=12, bugs=12)).groups
     assert group.columns == tuple(range(12))
     assert group.rows == tuple(range(12))
     assert group.left_out == ""
@@ -58,14 +58,14 @@ def test_a_dozen_sets_are_one_table_with_every_row() -> None:
     ],
 )
 def test_a_family_is_the_name_before_the_version(name: str, family: str) -> None:
-    assert matrix.family(name) == family
+    assert compat_matrix.family(name) == family
 
 
 def test_the_first_table_and_those_with_a_red_cell_are_unfolded_and_all_say_what_they_hold() -> (
     None
 ):
     red = Cell("RED: unexplained", "red", "Nobody knows.")
-    groups = matrix.lay_out(with_cell(2, 6, red, sets=40, bugs=12)).groups
+    groups = compat_matrix.lay_out(with_cell(2, 6, red, sets=40, bugs=12)).groups
     assert [group.name for group in groups if group.unfolded] == ["accelerate", "edge-transformers"]
     assert groups[0].counts.startswith("10 sets: 2 RED, ")
     assert groups[2].counts.startswith("10 sets: 1 RED, ")
@@ -77,7 +77,7 @@ def test_the_first_table_and_those_with_a_red_cell_are_unfolded_and_all_say_what
 
 @pytest.mark.parametrize("sets", [13, 40, 70])
 def test_every_set_stands_in_one_table_and_none_is_wider_than_paper(sets: int) -> None:
-    groups = matrix.lay_out(constructed_report.compat(sets=sets, bugs=5)).groups
+    groups = compat_matrix.lay_out(constructed_report.compat(sets=sets, bugs=5)).groups
     assert sorted(column for group in groups for column in group.columns) == list(range(sets))
     assert max(len(group.columns) for group in groups) <= 12
     assert len(groups) < sets / 3
@@ -89,14 +89,14 @@ def test_sets_of_a_name_of_their_own_share_the_last_table() -> None:
         replace(c, id="guide" if i == 2 else "solo" if i == 7 else c.id)
         for i, c in enumerate(table.columns)
     ]
-    groups = matrix.lay_out(replace(table, columns=tuple(columns))).groups
+    groups = compat_matrix.lay_out(replace(table, columns=tuple(columns))).groups
     assert (groups[-1].name, groups[-1].columns) == ("other sets", (2, 7))
 
 
 def test_a_bug_has_a_row_wherever_one_of_its_cells_has_something_to_say() -> None:
     table = constructed_report.compat(sets=40, bugs=30)
     silent = 0
-    for group in matrix.lay_out(table).groups:
+    for group in compat_matrix.lay_out(table).groups:
         for index, row in enumerate(table.rows):
             cells = [row.cells[column] for column in group.columns]
             tested = any(cell.evidence or cell.tone == "red" for cell in cells)
@@ -113,7 +113,7 @@ def test_a_bug_has_a_row_wherever_one_of_its_cells_has_something_to_say() -> Non
 
 def test_a_fact_that_holds_for_all_columns_is_said_once() -> None:
     table = constructed_report.compat(sets=5, bugs=1)
-    (group,) = matrix.lay_out(table).groups
+    (group,) = compat_matrix.lay_out(table).groups
     assert group.same == ("torch 2.13.0", "platform Linux x86_64")
     assert [table.fact_names[fact] for fact in group.facts] == ["accelerate"]
     markup = page(replace(constructed_report.everything(sets=5, bugs=1), compat=table))
@@ -192,10 +192,10 @@ def test_a_set_that_cannot_be_installed_is_one_cell_over_all_rows() -> None:
 def test_texts_beyond_what_a_page_bears_are_counted_but_never_those_of_a_red_cell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(matrix, "_LONGEST", 3000)
+    monkeypatch.setattr(compat_matrix, "_LONGEST", 3000)
     report = constructed_report.everything(sets=40)
     assert isinstance(report.compat, CompatTable)
-    laid_out = matrix.lay_out(report.compat)
+    laid_out = compat_matrix.lay_out(report.compat)
     assert laid_out.dropped > 5
     markup = page(report)
     assert (

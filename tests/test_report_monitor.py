@@ -15,8 +15,8 @@ from metalassay import report
 from metalassay.cli import main
 from metalassay.fields import FieldError
 from metalassay.machine import hardware
-from metalassay.report import monitor
-from metalassay.report.monitor import Log
+from metalassay.report.sections import training_log
+from metalassay.report.sections.training_log import Log
 from metalassay.results.load import Loaded
 
 
@@ -64,13 +64,13 @@ def step(number: int, loss: float) -> dict[str, Any]:
 
 
 def test_a_monitors_log_gives_the_load_of_the_machine() -> None:
-    found = monitor.parse(lines(FIRST, watch(0, 55, 70), watch(30, 20, 60)), "m")
+    found = training_log.parse(lines(FIRST, watch(0, 55, 70), watch(30, 20, 60)), "m")
     assert found.load == ((0, 55, 70), (30, 20, 60))
     assert found.loss == ()
 
 
 def test_a_runs_log_gives_its_losses() -> None:
-    found = monitor.parse(lines(step(10, 2.5), step(20, 1.5)), "r")
+    found = training_log.parse(lines(step(10, 2.5), step(20, 1.5)), "r")
     assert found.loss == ((10, 2.5), (20, 1.5))
 
 
@@ -84,23 +84,23 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
 
     with RunLog(tmp_path / "log.jsonl", 0) as log:
         log.add(asdict(Progress(5, 10, 1.25, 0.1, 2.0, None)))
-    assert monitor.parse((tmp_path / "log.jsonl").read_bytes(), "r").loss == ((5, 1.25),)
+    assert training_log.parse((tmp_path / "log.jsonl").read_bytes(), "r").loss == ((5, 1.25),)
     import time
 
     path = tmp_path / "monitor.jsonl"
     with Monitor(path, 0.01):
         while path.read_bytes().count(b"\n") < 3:
             time.sleep(0.01)
-    found = monitor.parse(path.read_bytes(), "m")
+    found = training_log.parse(path.read_bytes(), "m")
     assert found.load[0][0] < found.load[1][0]
     assert 0 < found.load[0][2] <= 100
 
 
 def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
     whole = lines(step(1, 1.0), step(2, 0.5))
-    assert monitor.parse(whole[:-5], "r").loss == ((1, 1.0),)
+    assert training_log.parse(whole[:-5], "r").loss == ((1, 1.0),)
     with pytest.raises(FieldError, match="line 1: not JSON"):
-        monitor.parse(whole[3:], "r")
+        training_log.parse(whole[3:], "r")
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
 )
 def test_anything_else_is_refused_by_its_line(content: bytes, said: str) -> None:
     with pytest.raises(FieldError, match=said.replace(".", r"\.")):
-        monitor.parse(content, "x")
+        training_log.parse(content, "x")
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_no_content_raises_anything_but_a_field_error(content: bytes) -> None:
     with contextlib.suppress(FieldError):
-        monitor.parse(content, "x")
+        training_log.parse(content, "x")
 
 
 def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
@@ -135,7 +135,7 @@ def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
         Log("a", load=((0, 50, 40), (30, 70, 35))),
         Log("b", loss=((10, 2.0), (20, 1.0))),
     ]
-    made = monitor.section(logs)
+    made = training_log.section(logs)
     assert made is not None
     loss, cpu, memory = made.plots
     assert loss.title == "How did the loss fall?"
@@ -152,8 +152,8 @@ def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
 
 
 def test_a_long_log_is_averaged_with_its_extremes_as_bars() -> None:
-    count = 2 * monitor.MOST_POINTS + 1  # three readings a point
-    made = monitor.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])
+    count = 2 * training_log.MOST_POINTS + 1  # three readings a point
+    made = training_log.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])
     assert made is not None
     points = made.plots[0].series[0].points
     assert len(points) == -(-count // 3)
@@ -162,7 +162,7 @@ def test_a_long_log_is_averaged_with_its_extremes_as_bars() -> None:
 
 
 def test_without_a_log_there_is_no_section() -> None:
-    assert monitor.section([]) is None
+    assert training_log.section([]) is None
     assert "training" not in {each.id for each in report.build(Loaded()).sections}
     log = Log("a", loss=((1, 1.0),))
     assert "training" in {each.id for each in report.build(Loaded(), logs=[log]).sections}

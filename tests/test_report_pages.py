@@ -17,7 +17,7 @@ from page_elements import elements
 
 from metalassay import report
 from metalassay.errors import UserError
-from metalassay.report import html, markdown
+from metalassay.report.render import html, markdown
 from metalassay.results import load
 
 

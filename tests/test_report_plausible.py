@@ -8,13 +8,14 @@ import pytest
 from hand_made import LINUX, M4, M4_PRO, find_chip, measurement
 
 from metalassay import report
-from metalassay.report import markdown, plausible
+from metalassay.report.render import markdown
+from metalassay.report.sections import plausibility
 from metalassay.results.load import Loaded
 
 
 def doubts(machine: Any = M4, **changes: Any) -> list[tuple[bool, str]]:
     one = measurement(machine=machine, **changes)
-    return [(each.refused, each.sentence) for each in plausible.doubts(one, find_chip(machine))]
+    return [(each.refused, each.sentence) for each in plausibility.doubts(one, find_chip(machine))]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +39,7 @@ def test_more_than_the_chip_has_is_refused_and_nothing_is_held_against_it() -> N
     assert "4.70 TFLOP/s, where the chip has 4 TFLOP/s in float32 (estimate)" in sentence
     for roof in ((2900.0, 130.0), (4700.0, 100.0), (0.0, 100.0), None):
         one = measurement(roof=roof, compulsory_bytes=10_000_000)
-        assert plausible.roof(one, find_chip(M4)) is None
+        assert plausibility.roof(one, find_chip(M4)) is None
         text = markdown.render(report.build(Loaded(measurements=(one,)), find_chip))
         assert "of the roof)" not in text
         assert "1,000 samples/s" in text  # the workload's own time stands
@@ -54,7 +55,7 @@ def test_far_below_what_others_reached_is_marked_with_their_figure_and_source() 
     ((refused, sentence),) = doubts(roof=(1400.0, 100.0))
     assert not refused
     assert "the public figure 2.88 TFLOP/s" in sentence
-    assert plausible.roof(measurement(roof=(1400.0, 100.0)), find_chip(M4)) == (1400.0, 100.0)
+    assert plausibility.roof(measurement(roof=(1400.0, 100.0)), find_chip(M4)) == (1400.0, 100.0)
 
 
 def test_the_processor_is_held_against_figures_of_processors() -> None:
@@ -81,7 +82,7 @@ def test_watts_are_doubtful_above_what_others_saw_and_not_below() -> None:
 def test_of_an_unknown_chip_or_an_emulated_device_nothing_is_said() -> None:
     assert doubts(LINUX, device="cpu", roof=(1e9, 1e9), watts=1e5, watts_from="x") == []
     assert doubts(emulated=True, roof=(1e9, 1e9)) == []
-    assert plausible.roof(measurement(emulated=True, roof=(1.0, 1.0)), None) is None
+    assert plausibility.roof(measurement(emulated=True, roof=(1.0, 1.0)), None) is None
 
 
 def test_doubts_stand_below_the_benchmarks_once() -> None:

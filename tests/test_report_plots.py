@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from hand_made import BASE, LINUX, find_chip, measurement, on_pro
 
-from metalassay.report import benchmarks, compared, plots
-from metalassay.report.rows import Hint, Section
+from metalassay.report.model import Hint, Section
+from metalassay.report.sections import batch_plots, benchmarks, side_by_side
 from metalassay.results.measurement import Measurement
 
 
 def section(measured: Sequence[Measurement], **more: Any) -> Section:
     shown = benchmarks.latest(measured)
-    return plots.section(compared.of(shown, find_chip, **more), shown)
+    return batch_plots.section(side_by_side.of(shown, find_chip, **more), shown)
 
 
 def test_each_line_is_a_machine_with_its_quartiles_in_the_order_of_batches() -> None:
@@ -82,11 +82,11 @@ def test_what_is_refused_is_not_drawn_and_that_is_said() -> None:
 def test_of_many_lines_those_with_most_batches_are_drawn() -> None:
     many = [
         measurement(machine=LINUX, device="cpu", threads=n, batch_size=8)
-        for n in range(1, plots.MOST_SERIES + 3)
+        for n in range(1, batch_plots.MOST_SERIES + 3)
     ]
     long = [measurement(machine=LINUX, device="cpu", threads=99, batch_size=b) for b in (8, 16)]
     (plot,) = section([*many, *long]).plots
-    assert len(plot.series) == plots.MOST_SERIES
+    assert len(plot.series) == batch_plots.MOST_SERIES
     assert "99 threads" in plot.series[-1].name
     assert "3 further settings not drawn." in plot.note
 

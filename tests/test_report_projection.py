@@ -13,8 +13,8 @@ from metalassay import report
 from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.machine import chips, published
-from metalassay.report import projection
-from metalassay.report.rows import Section
+from metalassay.report.model import Section
+from metalassay.report.sections import projection
 from metalassay.results.load import Loaded
 
 DATA = Path(__file__).parent / "data" / "runs"

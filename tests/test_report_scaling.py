@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from hand_made import BASE, LINUX, find_chip, measurement, on_pro
 
-from metalassay.report import benchmarks, compared, scaling
-from metalassay.report.rows import NO_VALUE, Section
+from metalassay.report.model import NO_VALUE, Section
+from metalassay.report.sections import benchmarks, scaling, side_by_side
 from metalassay.results.measurement import Measurement
 
 ROOF = (2000.0, 100.0)
@@ -18,7 +18,7 @@ ROOF = (2000.0, 100.0)
 
 def section(measured: Sequence[Measurement]) -> Section:
     shown = benchmarks.latest(measured)
-    return scaling.section(compared.of(shown, find_chip), shown)
+    return scaling.section(side_by_side.of(shown, find_chip), shown)
 
 
 def test_the_roof_is_arithmetic_to_the_right_of_its_ridge_and_memory_to_the_left() -> None:

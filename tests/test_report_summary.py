@@ -10,8 +10,8 @@ import pytest
 
 from metalassay import report
 from metalassay.cli import main
-from metalassay.report import card, summary
-from metalassay.report.rows import CompatTable, Report, Table
+from metalassay.report.model import CompatTable, Report, Table
+from metalassay.report.render import card, ci_summary
 from metalassay.results import load
 
 DATA = Path(__file__).parent / "data" / "runs"
@@ -27,7 +27,7 @@ def everything() -> Report:
 
 
 def test_what_is_red_comes_first_with_its_reason() -> None:
-    text = summary.render(everything())
+    text = ci_summary.render(everything())
     red, counts = text.index("**RED: unexplained**"), text.index("| verdict | cells |")
     assert red < counts < text.index("### Benchmarks")
     assert "it failed where our data calls it healthy" in text.lower()
@@ -40,7 +40,7 @@ def test_what_is_red_comes_first_with_its_reason() -> None:
 
 
 def test_a_summary_of_nothing_says_so() -> None:
-    text = summary.render(report.build(load.Loaded()))
+    text = ci_summary.render(report.build(load.Loaded()))
     assert "No verdict file was read." in text
     assert "No benchmark run was read." in text
     assert "RED" not in text
@@ -48,15 +48,15 @@ def test_a_summary_of_nothing_says_so() -> None:
 
 def test_a_summary_is_cut_at_a_line_and_says_so() -> None:
     long = replace(everything(), headline=tuple(f"line {n} " + "ö" * 60 for n in range(500)))
-    whole = summary.render(long)
+    whole = ci_summary.render(long)
     for room in (400, 10_000, len(whole.encode()) - 1):
-        text = summary.render(long, room)
+        text = ci_summary.render(long, room)
         assert len(text.encode()) <= room
         assert text.endswith("report.html.\n")
         kept = text[: text.index("\n\n**Cut here:**")]
         assert whole.startswith(f"{kept}\n")
-    assert summary.render(long, len(whole.encode())) == whole
-    assert summary.render(long, 10) == ""
+    assert ci_summary.render(long, len(whole.encode())) == whole
+    assert ci_summary.render(long, 10) == ""
 
 
 def test_the_page_of_the_job_gets_it_after_what_is_there(
@@ -65,7 +65,7 @@ def test_the_page_of_the_job_gets_it_after_what_is_there(
     page = tmp_path / "summary.md"
     page.write_text("before\n" * 80, "utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
-    monkeypatch.setattr(summary, "LIMIT", 1000)
+    monkeypatch.setattr(ci_summary, "LIMIT", 1000)
     assert main(["report", str(DATA), "-o", str(tmp_path / "out"), "--summary"]) == 0
     text = page.read_text("utf-8")
     assert text.startswith("before\n" * 80 + "## What works here")

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay.report import plot_tables, svg
-from metalassay.report.rows import Plot, Point, Series
-from metalassay.report.svg_axes import axis, nice, tick_text
-from metalassay.report.svg_labels import LINE, apart
+from metalassay.report.model import Plot, Point, Series
+from metalassay.report.render import plot_tables, svg
+from metalassay.report.render.svg_axes import axis, nice, tick_text
+from metalassay.report.render.svg_labels import LINE, apart
 
 
 def plot(*series: Series, x_log: bool = False, y_log: bool = False) -> Plot:

@@ -8,7 +8,7 @@ import pytest
 
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import in_order, names, natural, short_name
-from metalassay.report.rows import significant
+from metalassay.report.model import significant
 
 UNKNOWN = Hardware("Linux", "6.1", "aarch64", *[None] * 10)
 GB = 2**30

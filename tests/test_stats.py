@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay import stats
+from metalassay.report import statistics
 from metalassay.results import load
 from metalassay.results.parse import Measurement
 
@@ -21,29 +21,31 @@ M4_PRO = load.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0
 
 def test_throughput_turns_the_median_and_the_quartiles_of_the_times_over() -> None:
     # times in order: 1, 2, 4, 5, 10: median 4, quartiles 2 and 5
-    found = stats.throughput([10.0, 1.0, 4.0, 5.0, 2.0], items=20)
-    assert found == stats.Throughput(median=5.0, slow=4.0, fast=10.0, rounds=5)
+    found = statistics.throughput([10.0, 1.0, 4.0, 5.0, 2.0], items=20)
+    assert found == statistics.Throughput(median=5.0, slow=4.0, fast=10.0, rounds=5)
 
 
 def test_an_even_number_of_rounds_has_the_mean_of_the_middle_two_as_its_median() -> None:
     # 1, 2, 3, 4: median 2.5, quartiles 1.75 and 3.25
-    found = stats.throughput([4.0, 3.0, 2.0, 1.0], items=1)
-    assert found == stats.Throughput(1 / 2.5, 1 / 3.25, 1 / 1.75, 4)
+    found = statistics.throughput([4.0, 3.0, 2.0, 1.0], items=1)
+    assert found == statistics.Throughput(1 / 2.5, 1 / 3.25, 1 / 1.75, 4)
 
 
 def test_three_rounds_have_no_quartiles() -> None:
-    assert stats.throughput([1.0, 2.0, 4.0], items=8) == stats.Throughput(4.0, None, None, 3)
+    assert statistics.throughput([1.0, 2.0, 4.0], items=8) == statistics.Throughput(
+        4.0, None, None, 3
+    )
 
 
 def test_no_round_has_no_throughput() -> None:
     with pytest.raises(StatisticsError):
-        stats.throughput([], items=1)
+        statistics.throughput([], items=1)
 
 
 @settings(deadline=None)
 @given(st.lists(st.floats(1e-7, 86_400), min_size=4, max_size=30), st.integers(1, 10**12))
 def test_the_median_lies_between_the_quartiles(seconds: list[float], items: int) -> None:
-    found = stats.throughput(seconds, items)
+    found = statistics.throughput(seconds, items)
     assert found.slow is not None
     assert found.fast is not None
     assert found.slow <= found.median * (1 + 1e-12)
@@ -51,13 +53,13 @@ def test_the_median_lies_between_the_quartiles(seconds: list[float], items: int)
 
 
 def test_a_ratio_says_how_many_times_the_first_the_second_is() -> None:
-    slow, fast = stats.throughput([0.4], 100), stats.throughput([0.1], 100)
-    assert stats.ratio(slow, fast) == 4.0
-    assert stats.ratio(fast, slow) == 0.25
+    slow, fast = statistics.throughput([0.4], 100), statistics.throughput([0.1], 100)
+    assert statistics.ratio(slow, fast) == 4.0
+    assert statistics.ratio(fast, slow) == 0.25
 
 
 def test_two_machines_that_ran_the_same_are_comparable() -> None:
-    assert stats.comparable(M4, M4_PRO) == []
+    assert statistics.comparable(M4, M4_PRO) == []
 
 
 CPU = replace(M4, device="cpu")
@@ -97,5 +99,5 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
 def test_what_ran_differently_is_not_comparable(
     one: Measurement, other: Measurement, reasons: list[str]
 ) -> None:
-    assert stats.comparable(one, other) == reasons
-    assert len(stats.comparable(other, one)) == len(reasons)
+    assert statistics.comparable(one, other) == reasons
+    assert len(statistics.comparable(other, one)) == len(reasons)

@@ -21,8 +21,8 @@ from metalassay.bugs import catalogue as bugs
 from metalassay.bugs import verdict
 from metalassay.environment import matrix
 from metalassay.files import write_atomically
-from metalassay.report import markdown
 from metalassay.report.machines import in_order, short_name
+from metalassay.report.render import markdown
 from metalassay.results import anonymise, load
 from metalassay.results.parse import VersionSet
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from metalassay.report import Report, monitor
+    from metalassay.report import Report
+    from metalassay.report.sections import training_log
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -84,7 +85,8 @@ def add(commands: Commands) -> None:
 
 def _report(options: argparse.Namespace) -> int:
     from metalassay import report
-    from metalassay.report import export, projection
+    from metalassay.report import export
+    from metalassay.report.sections import projection
     from metalassay.results import load
 
     targets = [options.csv, options.csv_compat, options.csv_max_batch, options.json]
@@ -131,13 +133,13 @@ def _report(options: argparse.Namespace) -> int:
     return 1 if loaded.warnings else 0
 
 
-def _log(path: Path) -> monitor.Log:
+def _log(path: Path) -> training_log.Log:
     from metalassay.fields import FieldError, printable
-    from metalassay.report import monitor
+    from metalassay.report.sections import training_log
 
     shown = printable(str(path))
     try:
-        return monitor.parse(path.read_bytes(), shown)
+        return training_log.parse(path.read_bytes(), shown)
     except OSError as error:
         raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
     except FieldError as error:
@@ -160,7 +162,7 @@ def _stream(stack: ExitStack, target: str | None) -> TextIO | None:
 
 def _write_card(made: Report, path: Path) -> Path:
     from metalassay.files import write_atomically
-    from metalassay.report import card
+    from metalassay.report.render import card
 
     try:
         write_atomically(path, card.render(made))
@@ -171,17 +173,17 @@ def _write_card(made: Report, path: Path) -> Path:
 
 def _summarise(made: Report, otherwise: TextIO) -> None:
     """Append the summary to the page of this step of the CI job, or print it where there is none."""
-    from metalassay.report import summary
+    from metalassay.report.render import ci_summary
 
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
-        print(summary.render(made), file=otherwise)
+        print(ci_summary.render(made), file=otherwise)
         return
     path = Path(name)
     try:
         there = path.stat().st_size if path.exists() else 0
         with path.open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(summary.render(made, summary.LIMIT - there))
+            stream.write(ci_summary.render(made, ci_summary.LIMIT - there))
     except OSError as error:
         raise _cannot_write(name, error) from None
 

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 from metalassay.claims import catalogue as claims
 from metalassay.machine import chips
-from metalassay.report import (
+from metalassay.report.machines import in_order
+from metalassay.report.model import CompatTable, Hint, Report, Section, counted
+from metalassay.report.render.markdown import terminal_text
+from metalassay.report.render.write import write_report
+from metalassay.report.sections import (
+    batch_plots,
     benchmarks,
-    compared,
     comparison,
     compat,
     conditions,
     headline,
     ledger,
     method,
-    others,
-    plots,
     projection,
+    published,
     scaling,
 )
-from metalassay.report.machines import in_order
-from metalassay.report.markdown import terminal_text
-from metalassay.report.monitor import Log
-from metalassay.report.monitor import section as training_section
-from metalassay.report.rows import CompatTable, Hint, Report, Section, counted
-from metalassay.report.write import write_report
+from metalassay.report.sections import side_by_side as compared
+from metalassay.report.sections.training_log import Log
+from metalassay.report.sections.training_log import section as training_section
 from metalassay.results.load import Loaded
 from metalassay.results.newest import groups_of
 
@@ -53,10 +53,10 @@ def build(
     groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
     side_by_side = compared.of(shown, find_chip, loaded.batches, machines)
     sections: tuple[Section | None, ...] = (
-        plots.section(side_by_side, shown),
+        batch_plots.section(side_by_side, shown),
         scaling.section(side_by_side, shown),
         training_section(logs),
-        others.section(side_by_side.chips),
+        published.section(side_by_side.chips),
         projection.section(project, shown),
         ledger.section(claims.load()),
     )

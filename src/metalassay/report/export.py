@@ -17,7 +17,7 @@ from typing import TextIO
 from metalassay import __version__
 from metalassay.machine import chips
 from metalassay.machine.hardware import Hardware
-from metalassay.report.benchmarks import Figures, figures
+from metalassay.report.sections.benchmarks import Figures, figures
 from metalassay.results.load import Read
 from metalassay.results.parse import ROWS, LargestBatch, Measurement, VersionSet
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 
-from metalassay.report.plot_tables import spoken
-from metalassay.report.rows import Plot, Point, Series, counted
-from metalassay.report.svg_axes import Axis, axis, tick_text, usable
-from metalassay.report.svg_labels import CHARACTER, LINE, Box, apart, beside, lines, width
-from metalassay.report.svg_marks import COLOURS, band, bar, mark
+from metalassay.report.model import Plot, Point, Series, counted
+from metalassay.report.render.plot_tables import spoken
+from metalassay.report.render.svg_axes import Axis, axis, tick_text, usable
+from metalassay.report.render.svg_labels import CHARACTER, LINE, Box, apart, beside, lines, width
+from metalassay.report.render.svg_marks import COLOURS, band, bar, mark
 
 Roof = tuple[str, float, float]  # its name, GFLOP/s, GB/s
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from metalassay.fields import Field, FieldError
-from metalassay.report.rows import (
+from metalassay.report.model import (
     NO_VALUE,
     Plot,
     Point,

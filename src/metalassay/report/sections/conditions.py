@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.benchmarks import MODES
-from metalassay.report.compared import Compared
 from metalassay.report.machines import identity, names, natural
-from metalassay.report.rows import NO_VALUE, Table, counted
+from metalassay.report.model import NO_VALUE, Table, counted
+from metalassay.report.sections.benchmarks import MODES
+from metalassay.report.sections.side_by_side import Compared
 from metalassay.results.newest import (
     MEASUREMENTS,
     NOT_INSTALLED,

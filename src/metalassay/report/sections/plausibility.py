@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.published import Published
-from metalassay.report.rows import significant
+from metalassay.report.model import significant
 from metalassay.results.parse import Measurement
 
 FAR = 2.0

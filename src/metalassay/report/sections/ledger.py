@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim
 from metalassay.claims.page import SUBJECTS
-from metalassay.report.rows import NO_VALUE, Section, Table, counted
+from metalassay.report.model import NO_VALUE, Section, Table, counted
 
 _SENTENCES = (
     "What five guides about PyTorch on a Mac claim, in our words, and what is true. Confirmed, refuted, "

@@ -12,12 +12,8 @@ from dataclasses import dataclass
 
 from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.report import plausible
-from metalassay.report.benchmarks import MODES, device_name, figures
-from metalassay.report.compared import Compared, Row, Side
-from metalassay.report.comparison import ratio_text
 from metalassay.report.machines import identity
-from metalassay.report.rows import (
+from metalassay.report.model import (
     NO_VALUE,
     Hint,
     Plot,
@@ -28,6 +24,10 @@ from metalassay.report.rows import (
     counted,
     significant,
 )
+from metalassay.report.sections import plausibility
+from metalassay.report.sections.benchmarks import MODES, device_name, figures
+from metalassay.report.sections.comparison import ratio_text
+from metalassay.report.sections.side_by_side import Compared, Row, Side
 from metalassay.results.parse import Measurement
 
 MOST_ROWS = 200
@@ -97,7 +97,7 @@ def _placed(one: Measurement, chip: Chip | None) -> Placed:
         one,
         one.flop_per_call / one.compulsory_bytes,
         figures(one, chip).gflop_s,
-        plausible.roof(one, chip),
+        plausibility.roof(one, chip),
     )
 
 
@@ -233,7 +233,7 @@ def _attainable(side: Side | None, chip: Chip | None) -> float | None:
     if side is None or side[0].compulsory_bytes is None:
         return None
     one = side[0]
-    roof = plausible.roof(one, chip)
+    roof = plausibility.roof(one, chip)
     if roof is None or one.compulsory_bytes is None:
         return None
     seconds = roofline_model.least_seconds(

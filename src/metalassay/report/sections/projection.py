@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from metalassay.errors import UserError
 from metalassay.machine import chips, published, roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.report.benchmarks import MODES
-from metalassay.report.rows import (
+from metalassay.report.model import (
     NO_VALUE,
     Hint,
     Plot,
@@ -27,6 +26,7 @@ from metalassay.report.rows import (
     counted,
     significant,
 )
+from metalassay.report.sections.benchmarks import MODES
 from metalassay.results.parse import Measurement
 
 # A step launches some hundred operators. Timed without waiting for their end, one costs 23 microseconds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from metalassay.report.markdown import benchmark_table, escape
-from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report
+from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report
+from metalassay.report.render.markdown import benchmark_table, escape
 
 LIMIT = 2**20
 """Bytes that GitHub takes of a step's summary; with one more it shows nothing of it.

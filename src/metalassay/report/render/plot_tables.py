@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from metalassay.report.rows import NO_VALUE, Plot, Point, Table, significant
+from metalassay.report.model import NO_VALUE, Plot, Point, Table, significant
 
 _SPOKEN = 8  # points of a series that the words tell; the table has them all
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from metalassay.errors import UserError
-from metalassay.report import plot_tables
-from metalassay.report.rows import BugRow, Cell, Column, CompatTable, Hint, Report, Section, Table
+from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report, Section, Table
+from metalassay.report.render import plot_tables
 
 _LONGEST_CELL = 40
 _CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})

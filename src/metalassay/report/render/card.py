@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from metalassay.report.rows import CompatTable, Hint, Report, Table
+from metalassay.report.model import CompatTable, Hint, Report, Table
 
 WIDTH, HEIGHT = 1200, 630
 _LEFT, _RIGHT = 64, WIDTH - 64

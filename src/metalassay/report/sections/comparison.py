@@ -9,16 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
-from metalassay.report import plausible
-from metalassay.report.benchmarks import (
-    MODES,
-    WORKLOADS,
-    bandwidth,
-    spread,
-)
-from metalassay.report.compared import Compared, Ratio, Row, Side
 from metalassay.report.machines import natural
-from metalassay.report.rows import NO_VALUE, NOT_MEASURED, Table, counted, significant
+from metalassay.report.model import NO_VALUE, NOT_MEASURED, Table, counted, significant
+from metalassay.report.sections import plausibility
+from metalassay.report.sections.benchmarks import MODES, WORKLOADS, bandwidth, spread
+from metalassay.report.sections.side_by_side import Compared, Ratio, Row, Side
 from metalassay.results.parse import LargestBatch
 
 _NOTE = (
@@ -134,7 +129,7 @@ def _bandwidths(compared: Compared) -> Iterator[tuple[str, ...]]:
         row
         for row in _fastest(compared.rows)
         if any(
-            side and (bandwidth(chip) or plausible.roof(side[0], chip))
+            side and (bandwidth(chip) or plausibility.roof(side[0], chip))
             for side, chip in zip(row.sides, compared.chips, strict=True)
         )
     ]
@@ -235,7 +230,7 @@ def _bandwidth(side: Side | None, chip: Chip | None) -> str:
     if found.refused:
         return "refused"
     limit, share, whose = bandwidth(chip), found.share, ""
-    roof = plausible.roof(one, chip)
+    roof = plausibility.roof(one, chip)
     if limit is None and roof is not None:
         limit, whose = roof[1], " of its triad"
         share = roofline_model.bandwidth_share(found.gb_s, limit)

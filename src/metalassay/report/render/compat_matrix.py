@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from metalassay.report.rows import Cell, CompatTable, counted
+from metalassay.report.model import Cell, CompatTable, counted
 
 _ONE_TABLE = 12  # columns: as many fit on a sheet of paper
 _FAMILY = 3  # sets of the same name that deserve a table of their own

@@ -8,9 +8,9 @@ from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.report import matrix, svg
-from metalassay.report.plot_tables import numbers
-from metalassay.report.rows import NO_VALUE, NOT_MEASURED, CompatTable, Hint, Plot, Report, Table
+from metalassay.report.model import NO_VALUE, NOT_MEASURED, CompatTable, Hint, Plot, Report, Table
+from metalassay.report.render import compat_matrix, svg
+from metalassay.report.render.plot_tables import numbers
 
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d,]*")
 
@@ -44,18 +44,18 @@ def render(report: Report) -> str:
 
 
 def _template(name: str) -> str:
-    folder = resources.files("metalassay.report").joinpath("templates")
+    folder = resources.files(__package__).joinpath("templates")
     return folder.joinpath(name).read_text("utf-8")
 
 
 def _about(report: Report) -> dict[str, Any]:
     if not isinstance(report.compat, CompatTable):
         return {}
-    laid_out = matrix.lay_out(report.compat)
+    laid_out = compat_matrix.lay_out(report.compat)
     return {
         "matrix": laid_out,
-        "says_all": matrix.says_all,
-        "dropped": matrix.dropped_note(laid_out),
+        "says_all": compat_matrix.says_all,
+        "dropped": compat_matrix.dropped_note(laid_out),
     }
 
 

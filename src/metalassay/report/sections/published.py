@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from metalassay.machine import published
 from metalassay.machine.chips import Chip
 from metalassay.machine.published import UNITS, Published
-from metalassay.report.rows import NO_VALUE, Section, Table
+from metalassay.report.model import NO_VALUE, Section, Table
 
 _SENTENCES = (
     "None of these figures was measured by us or with this suite. They are other people's, with other "

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.benchmarks import spread
-from metalassay.report.compared import Compared, Row, Side
-from metalassay.report.comparison import ratio_text
 from metalassay.report.machines import names, natural
-from metalassay.report.rows import CompatTable, counted, significant
+from metalassay.report.model import CompatTable, counted, significant
+from metalassay.report.sections.benchmarks import spread
+from metalassay.report.sections.comparison import ratio_text
+from metalassay.report.sections.side_by_side import Compared, Row, Side
 from metalassay.results.parse import LargestBatch, Measurement, VersionSet
 
 _MOST_NAMES = 3  # a sentence with more is not read to its end

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from metalassay import stats
 from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.report import plausible
+from metalassay.report import statistics
 from metalassay.report.machines import identity, names, natural
-from metalassay.report.rows import NO_VALUE, Table, significant
+from metalassay.report.model import NO_VALUE, Table, significant
+from metalassay.report.sections import plausibility
 from metalassay.results.measurement import conditions, pool
 from metalassay.results.parse import Measurement
 
@@ -38,7 +38,7 @@ class Figures:
     ``share`` is the part of the chip's memory bandwidth, at most; None where that bounds nothing.
     """
 
-    rate: stats.Throughput
+    rate: statistics.Throughput
     gflop_s: float
     gb_s: float
     share: float | None
@@ -47,7 +47,7 @@ class Figures:
 
 def figures(one: Measurement, chip: Chip | None) -> Figures:
     """Work out the figures of a measurement; ``chip`` is the one it ran on, None if unknown."""
-    rate = stats.throughput(one.seconds, one.items_per_call)
+    rate = statistics.throughput(one.seconds, one.items_per_call)
     seconds = one.items_per_call / rate.median
     gflop_s = roofline_model.gflop_per_second(one.flop_per_call, seconds)
     gb_s = roofline_model.gb_per_second(one.bytes_per_call, seconds)
@@ -76,7 +76,7 @@ def device_name(one: Measurement) -> str:
     return f"{one.device} (emulated)" if one.emulated else one.device
 
 
-def spread(rate: stats.Throughput) -> str:
+def spread(rate: statistics.Throughput) -> str:
     """Return the quartiles of a throughput, the slower one first."""
     if rate.slow is None or rate.fast is None:
         return NO_VALUE
@@ -147,7 +147,7 @@ def _table(
             *("workload", "mode", "batch", "dtype", "device", "threads", "torch"),
             *("median items/s", "quartiles", "rounds", "GFLOP/s", "GB/s at most"),
         ),
-        rows=tuple(_row(one, figures(one, chip), plausible.roof(one, chip)) for one in shown),
+        rows=tuple(_row(one, figures(one, chip), plausibility.roof(one, chip)) for one in shown),
         numeric=numeric,
         notes=(
             *_wrong(shown),
@@ -249,7 +249,7 @@ def _system(machine: Hardware) -> str:
 
 def _doubts(shown: Iterable[Measurement], chip: Chip | None) -> Iterable[str]:
     """Yield what others' figures and the chip's limits say against the probe and the watts."""
-    found = list(dict.fromkeys(d.sentence for one in shown for d in plausible.doubts(one, chip)))
+    found = list(dict.fromkeys(d.sentence for one in shown for d in plausibility.doubts(one, chip)))
     for sentence in found[:_MOST_DOUBTS]:
         yield f"{sentence[0].upper()}{sentence[1:]}."
     if len(found) > _MOST_DOUBTS:

@@ -6,16 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.report.benchmarks import (
-    MODES,
-    WORKLOADS,
-    Figures,
-    device_name,
-    figures,
-)
-from metalassay.report.compared import Compared
 from metalassay.report.machines import identity, natural
-from metalassay.report.rows import Hint, Plot, Point, Section, Series, counted, significant
+from metalassay.report.model import Hint, Plot, Point, Section, Series, counted, significant
+from metalassay.report.sections.benchmarks import MODES, WORKLOADS, Figures, device_name, figures
+from metalassay.report.sections.side_by_side import Compared
 from metalassay.results.parse import Measurement
 
 MOST_SERIES = 8

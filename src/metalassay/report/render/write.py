@@ -6,8 +6,8 @@ from pathlib import Path
 
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-from metalassay.report import html, markdown
-from metalassay.report.rows import Report
+from metalassay.report.model import Report
+from metalassay.report.render import html, markdown
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from metalassay import stats
 from metalassay.errors import UserError
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-from metalassay.report.benchmarks import (
+from metalassay.report import statistics
+from metalassay.report.machines import identity, names, natural
+from metalassay.report.sections.benchmarks import (
     MODES,
     WORKLOADS,
     Figures,
@@ -19,7 +20,6 @@ from metalassay.report.benchmarks import (
     figures,
     latest,
 )
-from metalassay.report.machines import identity, names, natural
 from metalassay.results.parse import LargestBatch, Measurement
 
 MOST_MACHINES = 5
@@ -184,14 +184,14 @@ def _most_alike(candidates: Sequence[Sequence[Measurement]]) -> list[Measurement
         return [max(first, key=lambda one: one.threads)]
 
     def nearest(to: Measurement, among: Sequence[Measurement]) -> Measurement:
-        return min(among, key=lambda one: len(stats.comparable(to, one)))
+        return min(among, key=lambda one: len(statistics.comparable(to, one)))
 
     if not first:
         return [None, *(each[0] if each else None for each in others)]
     reference = min(
         first,
         key=lambda one: sum(
-            len(stats.comparable(one, nearest(one, each))) for each in others if each
+            len(statistics.comparable(one, nearest(one, each))) for each in others if each
         ),
     )
     return [reference, *(nearest(reference, each) if each else None for each in others)]
@@ -202,9 +202,11 @@ def _ratio(first: Side | None, other: Side | None) -> Ratio:
         return Ratio(None, why="not measured on both")
     if first[1].refused or other[1].refused:
         return Ratio(None, why="refused")
-    if reasons := stats.comparable(first[0], other[0]):
+    if reasons := statistics.comparable(first[0], other[0]):
         return Ratio(None, why=f"not comparable: {'; '.join(reasons)}")
-    return Ratio(stats.ratio(first[1].rate, other[1].rate), _over_processes(first[0], other[0]))
+    return Ratio(
+        statistics.ratio(first[1].rate, other[1].rate), _over_processes(first[0], other[0])
+    )
 
 
 def _over_processes(a: Measurement, b: Measurement) -> tuple[float, float] | None:
@@ -213,7 +215,7 @@ def _over_processes(a: Measurement, b: Measurement) -> tuple[float, float] | Non
         return None
     # times of a call turn over into throughputs
     rates = [[one.items_per_call / seconds for seconds in one.seconds] for one in (a, b)]
-    return stats.ratio_over_processes(rates[0], rates[1])
+    return statistics.ratio_over_processes(rates[0], rates[1])
 
 
 def _batches(

@@ -1,0 +1,1 @@
+"""What the report says, section by section; no section knows a renderer."""
