@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from metalassay.cli import main
-from metalassay.compare import compare, rule, running
+from metalassay.compare import compare, decision, sampling
 from metalassay.errors import UserError
 from metalassay.workers import cpu_pinning, specs
 from metalassay.workers.processes import CHILD, Processes
@@ -53,8 +53,8 @@ def dies():
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     Path("bench.py").write_text(BENCH)
-    monkeypatch.setattr(running, "BLOCK_SECONDS", 0.02)
-    monkeypatch.setattr(running, "SAMPLE_SECONDS", {"cpu": 0.001, "wall": 0.001})
+    monkeypatch.setattr(sampling, "BLOCK_SECONDS", 0.02)
+    monkeypatch.setattr(sampling, "SAMPLE_SECONDS", {"cpu": 0.001, "wall": 0.001})
     before = set(psutil.Process().children(recursive=True))
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child not in before]
@@ -66,7 +66,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_three_times_the_work_is_slower() -> None:
     found = compare("bench.py::spin", "bench.py::maker", budget=40, save=Path("run.jsonl"))
     assert found.verdict == "slower", found
-    assert found.trios == rule.LOOKS[0][0]
+    assert found.trios == decision.LOOKS[0][0]
     assert set(found.facts) == {"A", "a", "B"}
     assert found.facts["B"]["peak_rss"] > 0
     # The saved run is complete: asked again, it answers without a process.
@@ -173,15 +173,15 @@ def test_the_processes_of_a_trio_share_a_core() -> None:
 
 def test_memory_that_comes_and_goes_by_luck_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """With page faults made up: real ones hang on the C library's mood."""
-    real = running.trio
+    real = sampling.trio
 
-    def trio(*arguments: object) -> running.TrioRecord:
+    def trio(*arguments: object) -> sampling.TrioRecord:
         return replace(real(*arguments), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running, "trio", trio)
+    monkeypatch.setattr(sampling, "trio", trio)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
     assert any("find 2 to 1158 pages" in note for note in found.notes), found.notes
-    monkeypatch.setattr(running, "trio", real)
+    monkeypatch.setattr(sampling, "trio", real)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
     assert not any("pages" in note for note in found.notes)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import compare_replay
 import pytest
 
-from metalassay.compare import rule
+from metalassay.compare import decision
 
 NOISE = sorted((Path(__file__).parent / "data" / "noise").glob("*.json"))
 COMPARISONS = 1000
-FORTY_BLOCKS = 40 // rule.BLOCKS
+FORTY_BLOCKS = 40 // decision.BLOCKS
 
 
 def run(path: Path, second: str, clock: str = "cpu", **options: object) -> compare_replay.Tally:
@@ -33,7 +33,7 @@ def run(path: Path, second: str, clock: str = "cpu", **options: object) -> compa
 
 
 def false_alarms(found: compare_replay.Tally) -> int:
-    return found.words[rule.SLOWER] + found.words[rule.FASTER]
+    return found.words[decision.SLOWER] + found.words[decision.FASTER]
 
 
 # A second each; on the clock that `compare` takes and the quiet recordings always, on the rest by CI.
@@ -59,21 +59,21 @@ def test_the_same_code_is_hardly_ever_called_different(path: Path, clock: str) -
 def test_three_percent_are_seen_within_forty_blocks(name: str) -> None:
     (path,) = [path for path in NOISE if path.stem == name]
     found = run(path, compare_replay.MORE_WORK, most=FORTY_BLOCKS)
-    assert found.words[rule.SLOWER] >= 0.95 * COMPARISONS
+    assert found.words[decision.SLOWER] >= 0.95 * COMPARISONS
 
 
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
 def test_on_an_overloaded_machine_they_take_longer_and_never_turn_round(path: Path) -> None:
     found = run(path, compare_replay.MORE_WORK)
-    assert found.words[rule.SLOWER] >= 0.9 * COMPARISONS
-    assert found.words[rule.FASTER] == 0
+    assert found.words[decision.SLOWER] >= 0.9 * COMPARISONS
+    assert found.words[decision.FASTER] == 0
 
 
 def test_the_same_code_is_called_the_same_where_the_machine_allows_it() -> None:
     """Only pairs make the noise small enough for that: break the pairing, and this is red."""
     (kernel,) = [path for path in NOISE if path.stem == "kernel"]
     found = run(kernel, compare_replay.SAME_CODE)
-    assert found.words[rule.SAME] >= 0.9 * COMPARISONS
+    assert found.words[decision.SAME] >= 0.9 * COMPARISONS
 
 
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
@@ -86,8 +86,8 @@ def test_two_runs_one_after_the_other_are_a_coin(path: Path) -> None:
             for group in chance.sample(recording.trios, 2)
         ]
         differences = [after - before for before, after in zip(*logs, strict=True)]
-        found = rule.interval(differences, rule.ALPHA)
-        alarms += rule.word(found, rule.MARGIN) in (rule.SLOWER, rule.FASTER)
+        found = decision.interval(differences, decision.ALPHA)
+        alarms += decision.word(found, decision.MARGIN) in (decision.SLOWER, decision.FASTER)
     assert alarms >= 0.15 * COMPARISONS
 
 
@@ -100,7 +100,7 @@ def test_a_recording_says_what_it_is_and_has_every_arm_in_every_palindrome() -> 
             for block in group:
                 kinds = ["A", "B", "a", *(["b"] if found.third else [])]
                 long = 2 * len(kinds)
-                assert len(block) % (rule.PALINDROMES * long) == 0
+                assert len(block) % (decision.PALINDROMES * long) == 0
                 for start in range(0, len(block), long):
                     arms = [sample.arm for sample in block[start : start + long]]
                     assert arms == arms[::-1]

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from metalassay.compare import rule, running, saving, text
-from metalassay.compare.running import Plan, State
+from metalassay.compare import decision, sampling, saved_run, text
+from metalassay.compare.sampling import Plan, State
 from metalassay.errors import UserError
 from metalassay.workers import specs
 from metalassay.workers.specs import Arm
@@ -78,9 +78,9 @@ class Worker:
         self.world.alive -= 1
 
 
-def go(world: World, state: State | None = None, **plan: Any) -> rule.Decision | None:
+def go(world: World, state: State | None = None, **plan: Any) -> decision.Decision | None:
     state = State() if state is None else state
-    return running.run(A, B, world.start, Plan(clock="cpu", **plan), state, now=world.now)
+    return sampling.run(A, B, world.start, Plan(clock="cpu", **plan), state, now=world.now)
 
 
 def test_a_clear_difference_ends_the_run_at_the_first_look() -> None:
@@ -89,7 +89,7 @@ def test_a_clear_difference_ends_the_run_at_the_first_look() -> None:
     assert found is not None
     assert found.verdict == "slower"
     assert found.low < 0.10 < found.high
-    assert state.looks == [rule.LOOKS[0][0]] == [len(state.trios)]
+    assert state.looks == [decision.LOOKS[0][0]] == [len(state.trios)]
 
 
 def test_less_time_is_faster() -> None:
@@ -126,7 +126,7 @@ def test_the_arms_take_turns_in_palindromes() -> None:
     for trio in state.trios:
         for block in trio.blocks:
             arms = [sample.arm for sample in block]
-            assert len(arms) == 6 * rule.PALINDROMES
+            assert len(arms) == 6 * decision.PALINDROMES
             for start in range(0, len(arms), 6):
                 order = arms[start : start + 6]
                 assert order == order[::-1]
@@ -160,7 +160,7 @@ def test_no_more_looks_are_taken_than_were_paid_for() -> None:
     state = State()
     found = go(World(noise=0.3), state, budget=1e9)
     assert found is not None
-    assert state.looks == [count for count, _ in rule.LOOKS]
+    assert state.looks == [count for count, _ in decision.LOOKS]
 
 
 def test_looks_that_were_spent_stay_spent_when_a_run_is_continued() -> None:
@@ -176,7 +176,7 @@ def test_looking_again_at_the_same_costs_nothing() -> None:
     state, plan = State(), Plan(clock="cpu")
     go(World(noise=0.3), state, budget=16)
     spent = list(state.looks)
-    assert running.last_look(state, plan) is not None
+    assert sampling.last_look(state, plan) is not None
     assert state.looks == spent
 
 
@@ -193,7 +193,7 @@ def test_ctrl_c_leaves_no_process_and_keeps_the_trios_that_were_done() -> None:
     with pytest.raises(KeyboardInterrupt):
         go(world, state)
     assert world.alive == 0
-    assert len(state.trios) == 100 // (6 * rule.BLOCKS * rule.PALINDROMES)
+    assert len(state.trios) == 100 // (6 * decision.BLOCKS * decision.PALINDROMES)
     assert state.looks == []
 
 
@@ -201,7 +201,7 @@ def test_a_timing_holds_as_many_steps_as_fill_it() -> None:
     """Of 10 ms: one by CPU time, which is to take 5 ms, and two by the wall's clock, 20 ms."""
     for clock, steps in (("cpu", 1), ("wall", 2)):
         state = State()
-        running.run(A, B, World().start, Plan(clock=clock), state, now=World().now)
+        sampling.run(A, B, World().start, Plan(clock=clock), state, now=World().now)
         assert state.steps == steps
 
 
@@ -211,13 +211,13 @@ def test_a_timing_holds_as_many_steps_as_fill_it() -> None:
 def test_short_timings_make_longer_blocks_of_whole_rounds_of_orders(
     seconds: float, palindromes: int
 ) -> None:
-    assert running.palindromes(seconds) == palindromes
+    assert sampling.palindromes(seconds) == palindromes
 
 
 def test_a_core_is_chosen_anew_before_each_trio() -> None:
     places: list[int] = []
     world, state = World(slower=0.1), State()
-    running.run(
+    sampling.run(
         *(A, B, world.start, Plan(clock="cpu"), state),
         place=lambda: places.append(len(world.started)),
         now=world.now,
@@ -228,7 +228,7 @@ def test_a_core_is_chosen_anew_before_each_trio() -> None:
 def test_a_core_is_chosen_again_when_somebody_else_wants_it() -> None:
     places: list[int] = []
     world = World(slower=0.1, waits=2.0)
-    running.trio(
+    sampling.trio(
         *({"A": A, "a": A, "B": B}, world.start, Plan(clock="cpu"), State()),
         place=lambda: places.append(len(world.events)),
     )
@@ -241,20 +241,20 @@ ABOUT = {"a": ["A", "A"], "margin": 0.01}
 def test_a_saved_run_comes_back_as_it_was(tmp_path: Path) -> None:
     state = State()
     go(World(noise=0.3), state, budget=16)
-    saving.write(tmp_path / "run.jsonl", ABOUT, state)
-    assert saving.read(tmp_path / "run.jsonl", ABOUT) == state
+    saved_run.write(tmp_path / "run.jsonl", ABOUT, state)
+    assert saved_run.read(tmp_path / "run.jsonl", ABOUT) == state
 
 
 def test_a_run_that_was_never_saved_has_not_begun(tmp_path: Path) -> None:
-    assert saving.read(tmp_path / "none.jsonl", ABOUT) == State()
+    assert saved_run.read(tmp_path / "none.jsonl", ABOUT) == State()
 
 
 def test_a_last_line_cut_off_in_the_middle_is_left_out(tmp_path: Path) -> None:
     state, path = State(), tmp_path / "run.jsonl"
     go(World(noise=0.3), state, budget=16)
-    saving.write(path, ABOUT, state)
+    saved_run.write(path, ABOUT, state)
     path.write_text(path.read_text()[:-20])
-    assert saving.read(path, ABOUT).trios == state.trios
+    assert saved_run.read(path, ABOUT).trios == state.trios
 
 
 @pytest.mark.parametrize(
@@ -264,19 +264,19 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "run.jsonl"
     path.write_text(content)
     with pytest.raises(UserError, match="not a saved comparison"):
-        saving.read(path, ABOUT)
+        saved_run.read(path, ABOUT)
 
 
 def test_a_block_without_its_null_arm_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     trio = {"trio": [[["A", 1, 1], ["B", 1, 1], ["B", 1, 1], ["A", 1, 1]]], "steady": True}
-    path.write_text(f"{json.dumps({'schema': saving.SCHEMA, **ABOUT})}\n{json.dumps(trio)}\n")
+    path.write_text(f"{json.dumps({'schema': saved_run.SCHEMA, **ABOUT})}\n{json.dumps(trio)}\n")
     with pytest.raises(UserError, match="not a saved comparison"):
-        saving.read(path, ABOUT)
+        saved_run.read(path, ABOUT)
 
 
 def test_a_run_with_another_margin_is_not_continued(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    saving.write(path, ABOUT, State())
+    saved_run.write(path, ABOUT, State())
     with pytest.raises(UserError, match=r"another margin: 0.01, not 0.02"):
-        saving.read(path, {**ABOUT, "margin": 0.02})
+        saved_run.read(path, {**ABOUT, "margin": 0.02})

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from metalassay.compare import Comparison, text
-from metalassay.compare.rule import Decision
-from metalassay.compare.running import Progress
+from metalassay.compare.decision import Decision
+from metalassay.compare.sampling import Progress
 
 FOUND = Decision(
     verdict="slower",

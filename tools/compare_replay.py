@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.compare import rule
-from metalassay.compare.rule import Decision, Sample, Trio
+from metalassay.compare import decision
+from metalassay.compare.decision import Decision, Sample, Trio
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def cast(second: str, chance: random.Random, *, third: bool = True) -> dict[str,
     """
     if not third and second == SAME_CODE:
         one, other = chance.sample("Aa", 2)
-        return {one: rule.FIRST + rule.NULL, other: rule.SECOND}
+        return {one: decision.FIRST + decision.NULL, other: decision.SECOND}
     same = chance.sample("Aab" if third else "Aa", 3 if third else 2)
-    return {same[0]: rule.FIRST, same[1]: rule.NULL} | {
-        same[2] if second == SAME_CODE else second: rule.SECOND
+    return {same[0]: decision.FIRST, same[1]: decision.NULL} | {
+        same[2] if second == SAME_CODE else second: decision.SECOND
     }
 
 
@@ -90,7 +90,7 @@ def compare(
     clock: str,
     chance: random.Random,
     *,
-    blocks: int = rule.BLOCKS,
+    blocks: int = decision.BLOCKS,
     most: int | None = None,
     memo: dict[object, tuple[float, float]] | None = None,
 ) -> Decision:
@@ -100,8 +100,8 @@ def compare(
     """
     memo = {} if memo is None else memo
     drawn: list[tuple[float, float]] = []
-    limit = most or rule.LOOKS[-1][0]
-    for look, (trios, _) in enumerate(rule.LOOKS):
+    limit = most or decision.LOOKS[-1][0]
+    for look, (trios, _) in enumerate(decision.LOOKS):
         count = min(trios, limit)
         while len(drawn) < count:
             group = chance.randrange(len(recording.trios))
@@ -110,17 +110,19 @@ def compare(
             key = (group, start, tuple(parts.items()), clock)
             if key not in memo:
                 trio = of_arms(recording.trios[group][start : start + blocks], parts)
-                memo[key] = rule.trio_effects(trio, clock)
+                memo[key] = decision.trio_effects(trio, clock)
             drawn.append(memo[key])
-        found = rule.decide(drawn, look=look)
-        if found.distrusted or found.verdict != rule.INCONCLUSIVE or count == limit:
+        found = decision.decide(drawn, look=look)
+        if found.distrusted or found.verdict != decision.INCONCLUSIVE or count == limit:
             break
     return found
 
 
 def tally(decisions: Sequence[Decision]) -> Tally:
     """Count the words."""
-    words = dict.fromkeys((rule.SLOWER, rule.FASTER, rule.SAME, rule.INCONCLUSIVE), 0)
+    words = dict.fromkeys(
+        (decision.SLOWER, decision.FASTER, decision.SAME, decision.INCONCLUSIVE), 0
+    )
     for each in decisions:
         words[each.verdict] += 1
     return Tally(

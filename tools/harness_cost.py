@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from metalassay.compare import rule
+from metalassay.compare import decision
 
 CALLS = 20
 
@@ -53,8 +53,8 @@ def main() -> None:
         hand, harness, again, last = by_hand(), by_harness(), by_harness(), by_hand()
         logs.append(math.log((harness + again) / (hand + last)))
         steps.append(hand)
-    found = rule.interval(logs, rule.ALPHA)
-    middle = rule.midmean(logs)
+    found = decision.interval(logs, decision.ALPHA)
+    middle = decision.midmean(logs)
     low, mean, high = (f"{math.expm1(x):+.2%}" for x in (found.low, found.mean, found.high))
     print(
         f"harness over a hand-written loop, {options.rounds} pairs, steps of"

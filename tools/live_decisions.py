@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import compare, rule, student
+from metalassay.compare import compare, decision, student_t
 from metalassay.workers import specs
 
 
@@ -73,8 +73,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted: what is done is kept", file=sys.stderr)
     for second, wrong, name in (
-        (spec, (rule.SLOWER, rule.FASTER), "called different"),
-        (more, (rule.SLOWER,), "seen"),
+        (spec, (decision.SLOWER, decision.FASTER), "called different"),
+        (more, (decision.SLOWER,), "seen"),
     ):
         print(summary([each for each in done if each["b"] == second], wrong, f"{second}: {name}"))
 
@@ -84,7 +84,7 @@ def summary(done: list[dict[str, Any]], words: tuple[str, ...], name: str) -> st
     if not done:
         return f"{name}: no decision"
     hits = sum(each["verdict"] in words for each in done)
-    low, high = student.clopper_pearson(hits, len(done))
+    low, high = student_t.clopper_pearson(hits, len(done))
     counts = collections.Counter(each["verdict"] for each in done)
     seconds = [each["seconds"] for each in done]
     said = ", ".join(f"{count} {word}" for word, count in counts.most_common())

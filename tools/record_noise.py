@@ -20,7 +20,7 @@ from typing import Any
 
 import compare_replay
 
-from metalassay.compare import rule, running
+from metalassay.compare import decision, sampling
 from metalassay.environment import versions
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
@@ -37,7 +37,7 @@ def share(processes: Processes, spec: specs.Spec, products: int, turns: int) -> 
     plain = processes.start(Arm("A", spec, sys.executable))
     loaded = processes.start(Arm("B", dataclasses.replace(spec, extra=products), sys.executable))
     processes.keep_on_one_core()
-    steps = max(1, round(running.SAMPLE_SECONDS["cpu"] / plain.facts["step"]))
+    steps = max(1, round(sampling.SAMPLE_SECONDS["cpu"] / plain.facts["step"]))
     ratios = []
     for _ in range(turns):
         before, more, after = (
@@ -81,13 +81,13 @@ def main() -> None:
         print(f"{extra} products are {SHARE:.0%} of a step", file=sys.stderr)
         first = Arm("A", spec, sys.executable)
         more = Arm("B", dataclasses.replace(spec, extra=extra), sys.executable)
-        plan = running.Plan(clock="cpu", blocks=options.blocks, seed=int(time.time()))
-        state = running.State()
+        plan = sampling.Plan(clock="cpu", blocks=options.blocks, seed=int(time.time()))
+        state = sampling.State()
         arms = {"A": first, "a": first, "b": first, "B": more}
         try:
             for number in range(options.trios):
                 state.trios.append(
-                    running.trio(arms, processes.start, plan, state, processes.keep_on_one_core)
+                    sampling.trio(arms, processes.start, plan, state, processes.keep_on_one_core)
                 )
                 text = json.dumps(document(state, spec, extra, started), indent=0)
                 write_atomically(options.file, text + "\n")
@@ -97,19 +97,19 @@ def main() -> None:
             print("\ninterrupted: what there is is kept", file=sys.stderr)
     for clock in ("cpu", "wall") if len(state.trios) > 1 else ():
         for name in ("b", "B"):
-            parts = {"A": rule.FIRST, "a": rule.NULL, name: rule.SECOND}
+            parts = {"A": decision.FIRST, "a": decision.NULL, name: decision.SECOND}
             trios = [compare_replay.of_arms(each.blocks, parts) for each in state.trios]
-            values = [rule.trio_effects(each, clock)[0] for each in trios]
+            values = [decision.trio_effects(each, clock)[0] for each in trios]
             sd = statistics.stdev(values)
             print(
-                f"{clock}: {name} over A {rule.percent(statistics.fmean(values))}, sd of trios {sd:.2%}"
+                f"{clock}: {name} over A {decision.percent(statistics.fmean(values))}, sd of trios {sd:.2%}"
             )
 
 
-def document(state: running.State, spec: specs.Spec, extra: int, started: str) -> dict[str, Any]:
+def document(state: sampling.State, spec: specs.Spec, extra: int, started: str) -> dict[str, Any]:
     """Lay the recording out: per trio a text of blocks, per block six timings as arm,wall,cpu."""
 
-    def line(trio: running.TrioRecord) -> str:
+    def line(trio: sampling.TrioRecord) -> str:
         return ";".join(
             " ".join(f"{s.arm}{s.wall * 1e6:.0f},{s.cpu * 1e6:.0f}" for s in block)
             for block in trio.blocks

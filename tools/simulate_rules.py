@@ -20,7 +20,8 @@ from xml.sax.saxutils import escape
 
 import compare_replay
 
-from metalassay.compare import rule, student
+from metalassay.compare import decision as rule
+from metalassay.compare import student_t
 from metalassay.files import write_atomically
 
 N = 30
@@ -48,7 +49,7 @@ def t_test(a: Times, b: Times, _: random.Random) -> bool:
     va, vb = statistics.variance(a) / len(a), statistics.variance(b) / len(b)
     df = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     t = (statistics.fmean(b) - statistics.fmean(a)) / math.sqrt(va + vb)
-    return student.t_two_sided(t, df) < 0.05
+    return student_t.t_two_sided(t, df) < 0.05
 
 
 def mann_whitney(level: float) -> Rival:
@@ -57,7 +58,7 @@ def mann_whitney(level: float) -> Rival:
     def rival(a: Times, b: Times, _: random.Random) -> bool:
         u = sum((y > x) + 0.5 * (y == x) for x in a for y in b)
         sd = math.sqrt(len(a) * len(b) * (len(a) + len(b) + 1) / 12)
-        return abs(u - len(a) * len(b) / 2) / sd > student.normal_quantile(1 - level / 2)
+        return abs(u - len(a) * len(b) / 2) / sd > student_t.normal_quantile(1 - level / 2)
 
     return rival
 
@@ -177,7 +178,7 @@ def table(rows: Sequence[Row]) -> str:
     for row in rows:
         rates = []
         for hits in (row.false, row.seen):
-            low, high = student.clopper_pearson(hits, row.trials)
+            low, high = student_t.clopper_pearson(hits, row.trials)
             rates.append(f"{hits / row.trials:.1%} [{low:.1%}, {high:.1%}]")
         name = row.rule.replace("|", r"\|")
         lines.append(f"| {name} | {row.clock} | {rates[0]} | {rates[1]} | {row.note} |")

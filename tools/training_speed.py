@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalassay.compare import rule
+from metalassay.compare import decision
 from metalassay.training.gpt import task
 from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
@@ -196,7 +196,7 @@ def build(ours: Callable[[], Work], theirs: Callable[[], Work], rounds: int) -> 
         )
         logs.append(math.log(other / mine))
     gc.enable()
-    return rule.midmean(logs)
+    return decision.midmean(logs)
 
 
 def compare(

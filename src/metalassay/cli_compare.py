@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from metalassay import cli_values
 
 if TYPE_CHECKING:
-    from metalassay.compare.running import Progress
+    from metalassay.compare.sampling import Progress
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import arms, rule, running, saving, text
-from metalassay.compare.rule import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
-from metalassay.compare.running import Plan, Progress, State
+from metalassay.compare import arms, sampling, saved_run, text
+from metalassay.compare import decision as rule
+from metalassay.compare.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
+from metalassay.compare.sampling import Plan, Progress, State
 from metalassay.errors import UserError
 from metalassay.machine import conditions
 from metalassay.workers import cpu_pinning
@@ -121,11 +122,11 @@ def compare(
             seed=seed,
         )
         about = _about(first, second, plan)
-        state = saving.read(save, about) if save else State()
+        state = saved_run.read(save, about) if save else State()
 
         def keep(now: State) -> None:
             if save:
-                saving.write(save, about, now)
+                saved_run.write(save, about, now)
 
         interrupted = False
         kept = plan.clock == "cpu" and cpu_pinning.may_be_kept(first, second)
@@ -134,7 +135,7 @@ def compare(
             try:
                 processes.prepare(first, second)
                 left = plan.budget - (time.monotonic() - began)
-                decision = running.run(
+                decision = sampling.run(
                     first,
                     second,
                     processes.start,
@@ -146,7 +147,7 @@ def compare(
                 )
             except KeyboardInterrupt:
                 interrupted = True
-                decision = running.so_far(state, plan)
+                decision = sampling.so_far(state, plan)
         after = conditions.observe()
         notes = (
             *_notes(first, second, plan, state, interrupted=interrupted),
@@ -192,7 +193,7 @@ def _comparison(
 ) -> Comparison:
     other_clock = "wall" if plan.clock == "cpu" else "cpu"
     look = max(len(state.looks) - 1, 0)
-    other = None if decision is None else running.judge(state, plan, look, other_clock)
+    other = None if decision is None else sampling.judge(state, plan, look, other_clock)
     return Comparison(
         a=first.label,
         b=second.label,

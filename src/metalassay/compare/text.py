@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metalassay.compare import rule
-from metalassay.compare.rule import Decision
+from metalassay.compare import decision
+from metalassay.compare.decision import Decision
 
 if TYPE_CHECKING:
     from metalassay.compare import Comparison
-    from metalassay.compare.running import Progress
+    from metalassay.compare.sampling import Progress
 
 
 def verdict(found: Decision) -> str:
@@ -18,11 +18,11 @@ def verdict(found: Decision) -> str:
     if found.distrusted:
         return f"inconclusive: {found.distrusted}"
     span = f"[{found.low:+.1%}, {found.high:+.1%}]"
-    if found.verdict == rule.SLOWER:
+    if found.verdict == decision.SLOWER:
         return f"slower by {found.ratio:.1%} {span}"
-    if found.verdict == rule.FASTER:
+    if found.verdict == decision.FASTER:
         return f"faster by {-found.ratio:.1%} {span}"
-    if found.verdict == rule.SAME:
+    if found.verdict == decision.SAME:
         return f"same within {found.margin * 100:g} % {span}"
     return f"inconclusive: could have seen {_at_least(found.detectable)}; so far {found.ratio:+.1%} {span}"
 

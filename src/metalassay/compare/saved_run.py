@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare.rule import ARMS, Sample
-from metalassay.compare.running import State, TrioRecord
+from metalassay.compare.decision import ARMS, Sample
+from metalassay.compare.sampling import State, TrioRecord
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 

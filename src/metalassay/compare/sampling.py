@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalassay.compare import rule
-from metalassay.compare.rule import Decision, Sample
+from metalassay.compare import decision
+from metalassay.compare.decision import Decision, Sample
 from metalassay.workers.processes import Worker
 from metalassay.workers.specs import Arm
 
@@ -40,9 +40,9 @@ class Plan:
 
     clock: str
     budget: float = 60.0
-    alpha: float = rule.ALPHA
-    margin: float = rule.MARGIN
-    blocks: int = rule.BLOCKS
+    alpha: float = decision.ALPHA
+    margin: float = decision.MARGIN
+    blocks: int = decision.BLOCKS
     seed: int = 0
 
 
@@ -59,7 +59,7 @@ class TrioRecord:
 
     def effects(self, clock: str) -> tuple[float, float]:
         """Return the midmeans of the log-ratios: (B over A, null arm over A)."""
-        return rule.trio_effects(self.blocks, clock)
+        return decision.trio_effects(self.blocks, clock)
 
 
 @dataclass
@@ -105,7 +105,7 @@ def run(
     they run, when they are warm and after a block in which they were not alone there. Returns the decision of the
     last look, or None when there are too few trios for one. Raises what ``start`` raises.
     """
-    arms = {rule.FIRST: first, rule.NULL: first, rule.SECOND: second}
+    arms = {decision.FIRST: first, decision.NULL: first, decision.SECOND: second}
     began, before = now(), state.seconds
     took: list[float] = []
     while (found := due(state, plan)) is None:
@@ -129,20 +129,20 @@ def due(state: State, plan: Plan) -> Decision | None:
     """Take the look that is due, if one is; return its decision if that ends the comparison."""
     trios, looks = len(state.trios), len(state.looks)
     fresh = not state.looks or state.looks[-1] < trios
-    if fresh and looks < len(rule.LOOKS) and trios < rule.LOOKS[looks][0]:
+    if fresh and looks < len(decision.LOOKS) and trios < decision.LOOKS[looks][0]:
         return None
     found = last_look(state, plan)
     if found is None:
-        return judge(state, plan, len(rule.LOOKS) - 1, plan.clock) if looks else None
-    known = found.verdict != rule.INCONCLUSIVE or found.distrusted
-    return found if known or len(state.looks) >= len(rule.LOOKS) else None
+        return judge(state, plan, len(decision.LOOKS) - 1, plan.clock) if looks else None
+    known = found.verdict != decision.INCONCLUSIVE or found.distrusted
+    return found if known or len(state.looks) >= len(decision.LOOKS) else None
 
 
 def last_look(state: State, plan: Plan) -> Decision | None:
     """Spend the next look on what there is; where nothing is new, the last one stands."""
     if state.looks and state.looks[-1] == len(state.trios):
         return judge(state, plan, len(state.looks) - 1, plan.clock)
-    if len(state.trios) < rule.FEWEST or len(state.looks) >= len(rule.LOOKS):
+    if len(state.trios) < decision.FEWEST or len(state.looks) >= len(decision.LOOKS):
         return None
     state.looks.append(len(state.trios))
     return judge(state, plan, len(state.looks) - 1, plan.clock)
@@ -150,15 +150,15 @@ def last_look(state: State, plan: Plan) -> Decision | None:
 
 def so_far(state: State, plan: Plan) -> Decision | None:
     """Return the interval as the next look would see it; nothing is decided by it."""
-    if len(state.trios) < rule.FEWEST:
+    if len(state.trios) < decision.FEWEST:
         return None
-    return judge(state, plan, min(len(state.looks), len(rule.LOOKS) - 1), plan.clock)
+    return judge(state, plan, min(len(state.looks), len(decision.LOOKS) - 1), plan.clock)
 
 
 def judge(state: State, plan: Plan, look: int, clock: str) -> Decision:
     """Judge all trios by ``clock`` as look number ``look``."""
     effects = [each.effects(clock) for each in state.trios]
-    return rule.decide(effects, look=look, alpha=plan.alpha, margin=plan.margin)
+    return decision.decide(effects, look=look, alpha=plan.alpha, margin=plan.margin)
 
 
 def trio(
@@ -179,10 +179,10 @@ def trio(
             _ = worker.facts  # warm
         place()
         if not state.steps:
-            step = max(workers[rule.FIRST].facts["step"], 1e-7)
+            step = max(workers[decision.FIRST].facts["step"], 1e-7)
             state.steps = max(1, round(SAMPLE_SECONDS[plan.clock] / step))
             state.palindromes = palindromes(state.steps * step)
-        orders = rule.orders(chance.randrange(2**32), tuple(arms))
+        orders = decision.orders(chance.randrange(2**32), tuple(arms))
         blocks = []
         for _ in range(plan.blocks):
             blocks.append(_block(workers, orders, state))
@@ -220,5 +220,5 @@ def palindromes(seconds: float) -> int:
 
     A multiple of ``rule.PALINDROMES``, in which every order of the arms comes up as often.
     """
-    least = rule.PALINDROMES * 2 * len(rule.ARMS) * seconds
-    return rule.PALINDROMES * max(1, round(BLOCK_SECONDS / least))
+    least = decision.PALINDROMES * 2 * len(decision.ARMS) * seconds
+    return decision.PALINDROMES * max(1, round(BLOCK_SECONDS / least))
