@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import conditions, hardware, power, thread_limit
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group = parser.getgroup("metalassay")
     group.addoption(
         "--batch-size",
-        type=cli_values.count,
+        type=option_types.count,
         action="append",
         metavar="N",
         help="samples in a batch; repeatable (default: those in the table of workloads)",
@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--threads",
-        type=cli_values.whole(1, thread_limit.most()),
+        type=option_types.whole(1, thread_limit.most()),
         metavar="N",
         help="CPU threads (default: torch's choice)",
     )
@@ -73,7 +73,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--processes",
-        type=cli_values.count,
+        type=option_types.count,
         default=1,
         metavar="N",
         help="run it all in N processes, one after the other: what a saved run can say of chance",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 
 TOOL = Path(__file__).parents[1] / "tools" / "claim_experiments.py"
 pytestmark = pytest.mark.slow  # each starts torch, and one of them four workers

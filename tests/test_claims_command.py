@@ -9,7 +9,7 @@ import pytest
 
 from metalassay.claims import catalogue as claims
 from metalassay.claims import evidence, text
-from metalassay.cli import main
+from metalassay.cli.main import main
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from metalassay import cli, cli_values, launching
-from metalassay.cli_parser import Parser
+from metalassay.cli import handover, main, option_types
+from metalassay.cli.parser import Parser
 
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
 GENERATE, EVALUATE = ["generate", "run", "Why?"], ["evaluate", "run"]
 COMPARE = ["compare", "a", "b"]
-LAUNCH = launching.launch
+LAUNCH = handover.launch
 NO_TEXT = "\udce9"
 
 
@@ -30,7 +30,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         commands.append(command)
         return 0
 
-    monkeypatch.setattr(launching, "launch", launch)
+    monkeypatch.setattr(handover, "launch", launch)
     return commands
 
 
@@ -74,7 +74,7 @@ def test_a_value_that_an_option_cannot_have_is_said_in_a_sentence(
     program = program.removesuffix(" transit-cnn")
     for value in values.split():
         with pytest.raises(SystemExit) as raised:
-            cli.main([*command, f"{option}={value}"])
+            main.main([*command, f"{option}={value}"])
         assert raised.value.code == 2
         said, following, rest = capsys.readouterr().err.split("\n")
         assert said == f"metalassay: argument {option}: {wanted}, not {value!r}"
@@ -101,7 +101,7 @@ def test_a_usage_error_is_one_line_and_the_next_command(
     arguments: list[str], said: str, program: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        cli.main(arguments)
+        main.main(arguments)
     first, following, rest = capsys.readouterr().err.split("\n")
     assert first.startswith("metalassay: ")
     assert said in first
@@ -120,7 +120,7 @@ def readers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Any]]:
 
 
 def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> None:
-    found = dict(readers(cli._parser()))
+    found = dict(readers(main._parser()))
     assert len(found) > 50
     for name, reader in found.items():
         if reader is not Path:  # any text is a path
@@ -132,7 +132,7 @@ def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> Non
 
 @pytest.mark.parametrize("seed", [0, -1, 42, 2**63 - 1, -(2**63)])
 def test_every_seed_that_torch_takes_may_be_typed(seed: int) -> None:
-    assert cli_values.seed(str(seed)) == seed
+    assert option_types.seed(str(seed)) == seed
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_bytes_that_are_no_text_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        cli.main(arguments)
+        main.main(arguments)
     assert "in UTF-8, not '" in capsys.readouterr().err
 
 
@@ -160,13 +160,13 @@ def test_more_threads_than_four_a_core_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
-    assert cli.main([*command, "--threads", "13"]) == 2
+    assert main.main([*command, "--threads", "13"]) == 2
     assert capsys.readouterr().err.splitlines() == [
         "metalassay: --threads 13: at most 12, 4 times the cores here",
         f"  next: metalassay {' '.join(command)} --threads 3",
     ]
     assert not launched
-    assert cli.main([*command, "--threads", "12"]) == 0
+    assert main.main([*command, "--threads", "12"]) == 0
     assert launched == [" ".join(command)]
 
 
@@ -187,13 +187,13 @@ def test_a_batch_that_is_no_whole_number_of_parts_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for command in (TRANSIT, GPT):
-        assert cli.main([*command, "--batch-size", f"{batch}", "--accumulate", f"{parts}"]) == 2
+        assert main.main([*command, "--batch-size", f"{batch}", "--accumulate", f"{parts}"]) == 2
         assert capsys.readouterr().err.splitlines() == [
             f"metalassay: --batch-size {batch} cannot be done in {parts} equal parts",
             f"  next: {following}",
         ]
     assert not launched
-    assert cli.main([*TRANSIT, "--batch-size", "64", "--accumulate", "4"]) == 0
+    assert main.main([*TRANSIT, "--batch-size", "64", "--accumulate", "4"]) == 0
 
 
 def test_arguments_longer_than_the_system_takes_are_refused(
@@ -202,8 +202,8 @@ def test_arguments_longer_than_the_system_takes_are_refused(
     def full(*_: object) -> None:
         raise OSError(errno.E2BIG, "Argument list too long")
 
-    monkeypatch.setattr(launching, "launch", LAUNCH)
+    monkeypatch.setattr(handover, "launch", LAUNCH)
     monkeypatch.setattr(os, "execv", full)
     monkeypatch.setattr(os, "name", "posix")
-    assert cli.main(["generate", "run", "Why?" * 9]) == 2
+    assert main.main(["generate", "run", "Why?" * 9]) == 2
     assert capsys.readouterr().err.startswith("metalassay: the arguments are too long")

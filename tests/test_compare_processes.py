@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.compare import compare, decision, sampling
 from metalassay.errors import UserError
 from metalassay.workers import cpu_pinning, specs

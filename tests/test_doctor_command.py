@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import cli
+from metalassay.cli import main
 from metalassay.environment import interpreters, versions
 from metalassay.mps.probe import probe
 
@@ -37,18 +37,18 @@ def guide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def document(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     """Run the command and return what it printed as JSON."""
-    cli.main(["doctor", "--json", *arguments])
+    main.main(["doctor", "--json", *arguments])
     return json.loads(capsys.readouterr().out)
 
 
 def test_findings_are_exit_code_1_and_none_that_counts_is_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["doctor"]) == 1
+    assert main.main(["doctor"]) == 1
     assert re.search(r"^1\d findings; accelerate~=", capsys.readouterr().out, re.MULTILINE)
     healthy = {"accelerate": "1.15.0", "torch": "2.13.0", "transformers": "5.23.0"}
     monkeypatch.setattr(versions, "installed", lambda packages=(): healthy)
-    assert cli.main(["doctor"]) == 0
+    assert main.main(["doctor"]) == 0
     assert "Healthy" in capsys.readouterr().out
 
 
@@ -80,9 +80,9 @@ def test_the_environment_of_the_shell_is_looked_at(
 def test_the_probe_says_on_stderr_that_it_runs_and_can_be_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cli.main(["doctor", "--timeout", "7"])
+    main.main(["doctor", "--timeout", "7"])
     assert "at most 7 s; --no-probe leaves it out" in capsys.readouterr().err
-    cli.main(["doctor", "--no-probe"])
+    main.main(["doctor", "--no-probe"])
     said = capsys.readouterr()
     assert said.err == ""
     assert "not asked (--no-probe)" in said.out
@@ -133,7 +133,7 @@ def test_a_module_in_the_working_directory_is_not_taken_for_pythons(
 def test_what_is_no_environment_gives_one_line_and_exit_code_2(
     make: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["doctor", "--env", str(make(tmp_path))]) == 2
+    assert main.main(["doctor", "--env", str(make(tmp_path))]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert "next: name one, as in: metalassay doctor --env .venv" in error
@@ -155,7 +155,7 @@ def test_a_broken_python_gives_one_line_and_exit_code_2(
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
-    assert cli.main(["doctor", "--env", str(python)]) == 2
+    assert main.main(["doctor", "--env", str(python)]) == 2
     first = capsys.readouterr().err.splitlines()[0]
     assert first.endswith(f"{python}: not a Python interpreter that answers: {why}")
 
@@ -163,7 +163,7 @@ def test_a_broken_python_gives_one_line_and_exit_code_2(
 def test_a_finding_to_ignore_that_does_not_exist_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["doctor", "--ignore", "nonsense"]) == 2
+    assert main.main(["doctor", "--ignore", "nonsense"]) == 2
     said = capsys.readouterr().err
     assert "no finding is called 'nonsense'" in said
     assert "asking torch" not in said
@@ -176,7 +176,7 @@ def test_a_finding_to_ignore_that_does_not_exist_is_named(
 def test_options_that_make_no_sense_are_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["doctor", *arguments]) == 2
+    assert main.main(["doctor", *arguments]) == 2
     assert "next: metalassay doctor" in capsys.readouterr().err
 
 
@@ -185,7 +185,7 @@ def test_fix_prints_the_command_and_runs_nothing(
 ) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was run"))
     monkeypatch.setattr("metalassay.machine.hardware.probe", lambda gpu_too: None)
-    assert cli.main(["doctor", "--fix"]) == 1
+    assert main.main(["doctor", "--fix"]) == 1
     said = capsys.readouterr()
     assert said.err == ""  # and torch is not asked: versions decide
     first = said.out.splitlines()[0]
@@ -220,7 +220,7 @@ def test_apply_without_a_terminal_installs_nothing(
     ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert cli.main(["doctor", "--apply"]) == 2
+    assert main.main(["doctor", "--apply"]) == 2
     assert "there is no terminal to ask at, so nothing was installed" in capsys.readouterr().err
     assert ran == []
 
@@ -236,7 +236,7 @@ def test_apply_asks_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(answer))
-    assert cli.main(["doctor", "--apply"]) == 1 - runs
+    assert main.main(["doctor", "--apply"]) == 1 - runs
     assert len(ran) == runs
     said = capsys.readouterr().out
     assert "Run it? [y/N]" in said
@@ -247,7 +247,7 @@ def test_apply_with_yes_does_not_ask(
     ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", None)
-    assert cli.main(["doctor", "--apply", "--yes"]) == 0
+    assert main.main(["doctor", "--apply", "--yes"]) == 0
     assert "accelerate~=1.15.0" in ran[0]
     assert "Run it?" not in capsys.readouterr().out
 
@@ -259,7 +259,7 @@ def test_an_installer_that_fails_is_exit_code_2(
         raise subprocess.CalledProcessError(1, command)
 
     monkeypatch.setattr(subprocess, "run", fails)
-    assert cli.main(["doctor", "--apply", "--yes"]) == 2
+    assert main.main(["doctor", "--apply", "--yes"]) == 2
     assert "the installer failed" in capsys.readouterr().err
 
 
@@ -267,13 +267,13 @@ def test_where_nothing_can_be_cured_nothing_is_asked(
     ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.15.0"})
-    assert cli.main(["doctor", "--apply"]) == 0
+    assert main.main(["doctor", "--apply"]) == 0
     assert ran == []
 
 
 def test_doctor_imports_neither_torch_nor_accelerate() -> None:
     code = (
-        "import sys; from metalassay import cli; cli.main(['doctor', '--no-probe']);"
+        "import sys; from metalassay.cli import main; main.main(['doctor', '--no-probe']);"
         "print(sorted({'torch', 'accelerate', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

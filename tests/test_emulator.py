@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay import cli
+from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.mps.emulator import build, messages
 from metalassay.mps.operators import oracle
@@ -140,7 +140,7 @@ def test_importing_the_package_imports_no_torch() -> None:
 def test_bad_input_to_run_is_said_before_anything_starts(
     capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert main.main(arguments) == 2
     assert expected in capsys.readouterr().err
 
 

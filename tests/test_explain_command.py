@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
-from metalassay import cli
 from metalassay.bugs import catalogue as bugs
+from metalassay.cli import main
 from metalassay.environment import versions
 
 
@@ -20,11 +20,11 @@ def test_at_most_three_bugs_are_shown_and_the_rest_is_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = "\n".join(each["text"] for each in EXAMPLES)
-    assert cli.main(["explain", "--versions", "accelerate=1.8.0", text]) == 0
+    assert main.main(["explain", "--versions", "accelerate=1.8.0", text]) == 0
     shown = capsys.readouterr().out
     assert shown.count("\n   affected ") == 3
     assert re.search(r"^\d+ more known bugs fit: --all$", shown, re.MULTILINE)
-    assert cli.main(["explain", "--versions", "accelerate=1.8.0", "--all", text]) == 0
+    assert main.main(["explain", "--versions", "accelerate=1.8.0", "--all", text]) == 0
     assert capsys.readouterr().out.count("\n   affected ") > 3
 
 
@@ -32,11 +32,11 @@ def test_the_installed_versions_are_asked_unless_given(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.8.1"})
-    assert cli.main(["explain", FAMOUS]) == 0
+    assert main.main(["explain", FAMOUS]) == 0
     assert "accelerate 1.8.1: affected" in capsys.readouterr().out
-    assert cli.main(["explain", "--versions", "Accelerate==1.15.0, torch=2.5.1", FAMOUS]) == 0
+    assert main.main(["explain", "--versions", "Accelerate==1.15.0, torch=2.5.1", FAMOUS]) == 0
     assert "accelerate 1.15.0: not affected" in capsys.readouterr().out
-    assert cli.main(["explain", "--python", sys.executable, "--json", FAMOUS]) == 0
+    assert main.main(["explain", "--python", sys.executable, "--json", FAMOUS]) == 0
     assert json.loads(capsys.readouterr().out)["versions"]["python"]
 
 
@@ -44,7 +44,7 @@ def test_the_installed_versions_are_asked_unless_given(
 def test_versions_that_are_none_are_bad_input(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["explain", "--versions", text, FAMOUS]) == 2
+    assert main.main(["explain", "--versions", text, FAMOUS]) == 2
     assert "is not PACKAGE=VERSION" in capsys.readouterr().err
 
 
@@ -52,7 +52,7 @@ def test_a_log_is_read_from_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", pipe(GRPO["text"].encode()))
-    assert cli.main(["explain", "--versions", "accelerate=1.8.0", "--json"]) == 0
+    assert main.main(["explain", "--versions", "accelerate=1.8.0", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["explanations"][0]["bug"] == "accelerate-empty-shard"
     assert answer["exceptions"] == [FAMOUS]
@@ -60,7 +60,7 @@ def test_a_log_is_read_from_standard_input(
 
 
 def test_no_match_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "KeyError:", "'labels'"]) == 1
+    assert main.main(["explain", "KeyError:", "'labels'"]) == 1
     first, second, *rest = capsys.readouterr().out.splitlines()
     assert first == "No known bug explains this text; it ends in KeyError: 'labels'"
     assert second.startswith("  next: metalassay doctor")
@@ -78,25 +78,25 @@ def test_no_text_and_an_empty_one_are_bad_usage(
         (pipe(b" \n\0"), "the text is empty"),
     ):
         monkeypatch.setattr(sys, "stdin", stdin)
-        assert cli.main(["explain"]) == 2
+        assert main.main(["explain"]) == 2
         assert said in capsys.readouterr().err
 
 
 def test_all_known_bugs_are_listed_with_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["explain", "--list"]) == 0
+    assert main.main(["explain", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == sum(1 + len(bug.symptoms) for bug in bugs.load())
     for bug in bugs.load():
         assert f"{bug.id}  ({bug.where_text()})  {bug.title}" in lines
     assert "    ValueError: Batch does not contain any data" in lines
     assert "    ValueError: __len__() should return >= 0" in lines
-    assert cli.main(["explain", "--list", "--json"]) == 0
+    assert main.main(["explain", "--list", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)) == len(bugs.load())
 
 
 def test_explain_imports_no_library_it_explains() -> None:
     code = (
-        f"import sys; from metalassay import cli; cli.main(['explain', {FAMOUS!r}]);"
+        f"import sys; from metalassay.cli import main; main.main(['explain', {FAMOUS!r}]);"
         "print(sorted({'torch', 'accelerate', 'transformers', 'numpy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,8 +11,8 @@ from unittest import mock
 import pytest
 from explain_examples import EIGHT, FAMOUS, found, pipe
 
-from metalassay import cli
 from metalassay.bugs import tracebacks
+from metalassay.cli import main
 from metalassay.diagnosis import explain
 
 
@@ -50,7 +50,7 @@ def test_what_was_left_out_is_said(
     log = b"all is well\n" * 200_000 + FAMOUS.encode()
     monkeypatch.setattr(tracebacks, "MOST_BYTES", 70_000)
     monkeypatch.setattr(sys, "stdin", pipe(log))
-    assert cli.main(["explain", "--versions", "accelerate=1.8.0"]) == 0
+    assert main.main(["explain", "--versions", "accelerate=1.8.0"]) == 0
     said = capsys.readouterr()
     assert f"{len(log) - 70_000:,} bytes before it were left out" in said.err
     assert FAMOUS in " ".join(said.out.split())

@@ -9,6 +9,6 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 
 
 def test_the_command_line_loads_no_heavy_library() -> None:
-    code = f"import sys, metalassay.cli\nprint(sorted(set({HEAVY}) & set(sys.modules)))"
+    code = f"import sys, metalassay.cli.main\nprint(sorted(set({HEAVY}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

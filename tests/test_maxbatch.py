@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.errors import UserError
 from metalassay.workers import max_batch
 from metalassay.workers.max_batch import Found, Try

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hand_made import LINUX, M4
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.fields import FieldError
 from metalassay.machine.hardware import Hardware
 from metalassay.results import load, max_batch_file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay import cli
+from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.mps.operators import history_text, oracle
 
@@ -184,7 +184,7 @@ def test_the_dispatcher_of_the_installed_torch_agrees() -> None:
 
 
 def test_an_operator_is_shown_over_all_versions(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["ops", "aten::linalg_qr"]) == 0
+    assert main.main(["ops", "aten::linalg_qr"]) == 0
     out = capsys.readouterr().out
     assert "aten::linalg_qr: first kernel in torch 2.12 (missing in 2.0 to 2.11, kernel in" in out
     marks = next(line for line in out.splitlines() if line.startswith("linalg_qr "))
@@ -201,7 +201,7 @@ def test_one_overload_may_be_asked_for_alone() -> None:
 def test_the_difference_of_two_versions_names_what_gained_and_what_lost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.main(["ops", "--diff", "2.13", "2.14", "--json"]) == 0
+    assert main.main(["ops", "--diff", "2.13", "2.14", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["before"], answer["after"]) == ("2.13.0", "2.14.1")
     changes = {each["overload"]: (each["before"], each["after"]) for each in answer["changes"]}
@@ -209,15 +209,15 @@ def test_the_difference_of_two_versions_names_what_gained_and_what_lost(
     assert changes["linalg_svd"] == ("fallback", "composite")
     assert changes["cholesky"] == ("kernel", "absent")
     assert "add.Tensor" not in changes
-    assert cli.main(["ops", "--diff", "2.13", "2.14"]) == 0
+    assert main.main(["ops", "--diff", "2.13", "2.14"]) == 0
     assert "fallback -> composite (2)\n  linalg_svd linalg_svd.U" in capsys.readouterr().out
 
 
 def test_one_state_of_one_version_is_listed_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["ops", "--list", "fallback", "--torch", "2.13"]) == 0
+    assert main.main(["ops", "--list", "fallback", "--torch", "2.13"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == ["embedding_renorm_", "linalg_svd", "linalg_svd.U"]
-    assert cli.main(["ops", "--list", "missing", "--torch", "2.13", "--json"]) == 0
+    assert main.main(["ops", "--list", "missing", "--torch", "2.13", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["torch"], answer["list"]) == ("2.13.0", "missing")
     assert "mode" in answer["overloads"]
@@ -225,7 +225,7 @@ def test_one_state_of_one_version_is_listed_a_line_each(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("kind", history_text.LISTS)
 def test_every_list_can_be_asked_for(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["ops", "--list", kind, "--torch", "2.13"]) == 0
+    assert main.main(["ops", "--list", kind, "--torch", "2.13"]) == 0
     assert capsys.readouterr().out.splitlines() == list(history_text.listed(kind, "2.13")) != []
 
 
@@ -241,13 +241,13 @@ def test_every_list_can_be_asked_for(kind: str, capsys: pytest.CaptureFixture[st
 def test_bad_input_ends_in_one_line_and_exit_code_2(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["ops", *arguments]) == 2
+    assert main.main(["ops", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_asking_imports_no_torch() -> None:
     code = (
-        "import sys; from metalassay import cli; cli.main(['ops', 'mode']); assert 'torch' not in"
+        "import sys; from metalassay.cli import main; main.main(['ops', 'mode']); assert 'torch' not in"
         " sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.errors import UserError
 from metalassay.mps.preflight import run
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.machine import hardware
 from metalassay.report.export import BATCH_COLUMNS, MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
 from metalassay.results import max_batch_file

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metalassay import report
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.report.render import card, ci_summary, html, markdown
 from metalassay.results import load
 

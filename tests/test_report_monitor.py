@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metalassay import report
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.fields import FieldError
 from metalassay.machine import hardware
 from metalassay.report.sections import training_log

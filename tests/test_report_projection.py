@@ -10,7 +10,7 @@ import pytest
 from hand_made import BASE, LINUX, M4_PRO, find_chip, measurement
 
 from metalassay import report
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.errors import UserError
 from metalassay.machine import chips, published
 from metalassay.report.model import Section

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from metalassay import report
-from metalassay.cli import main
+from metalassay.cli.main import main
 from metalassay.report.model import CompatTable, Report, Table
 from metalassay.report.render import card, ci_summary
 from metalassay.results import load

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from metalassay import cli, cli_run, launching
+from metalassay.cli import handover, main, run
 from metalassay.errors import UserError
 from metalassay.supervise import command as govern
 from metalassay.supervise.cpu_limiter import Governor
@@ -255,7 +255,7 @@ def test_background_quality_of_service_is_macos_alone() -> None:
 def test_half_a_command_line_is_an_error_with_a_next_step(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["run", *arguments]) == 2
+    assert main.main(["run", *arguments]) == 2
     err = capsys.readouterr().err
     assert said in err
     assert "metalassay run --max-cpu 70 -- python train.py" in err
@@ -266,7 +266,7 @@ def test_a_limit_that_is_none_is_refused(
     wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        cli.main(["run", *wrong, "--", "true"])
+        main.main(["run", *wrong, "--", "true"])
     assert f"argument {wrong[0]}" in capsys.readouterr().err
 
 
@@ -277,7 +277,7 @@ def test_an_emulated_program_can_be_limited_as_well(monkeypatch: pytest.MonkeyPa
         handed.append((command, given.program))
         return 0
 
-    monkeypatch.setattr(cli_run, "_emulated", lambda torch, program: ["emulated", torch, *program])
-    monkeypatch.setattr(launching, "launch", launch)
-    assert cli.main(["run", "--max-cpu", "50", "--emulate-mps=2.8", "--", "python", "a.py"]) == 0
+    monkeypatch.setattr(run, "_emulated", lambda torch, program: ["emulated", torch, *program])
+    monkeypatch.setattr(handover, "launch", launch)
+    assert main.main(["run", "--max-cpu", "50", "--emulate-mps=2.8", "--", "python", "a.py"]) == 0
     assert handed == [("run", ["emulated", "2.8", "python", "a.py"])]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from constructed_runs import DATA, places
 
-from metalassay.cli import main
-from metalassay.cli_submit import issue_url
+from metalassay.cli.main import main
+from metalassay.cli.submit import issue_url
 from metalassay.fields import FieldError
 from metalassay.results import anonymise
 from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse

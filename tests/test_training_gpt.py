@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from metalassay import cli, launching
+from metalassay.cli import handover
+from metalassay.cli import main as cli
 from metalassay.errors import UserError
 from metalassay.results import load
 from metalassay.training.__main__ import main
@@ -182,7 +183,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         handed = {**values, "command": command, "argv": list(arguments)}
         return main(json.dumps(handed, default=str))
 
-    monkeypatch.setattr(launching, "launch", launch)
+    monkeypatch.setattr(handover, "launch", launch)
     return cli.main(arguments)
 
 

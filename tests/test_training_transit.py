@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from metalassay import cli, launching
+from metalassay.cli import handover
+from metalassay.cli import main as cli
 from metalassay.errors import UserError
 from metalassay.training.__main__ import main
 from metalassay.training.loop import Recipe, train
@@ -193,12 +194,12 @@ def options(folder: Path, *more: str) -> str:
         )
         return 0
 
-    before, launching.launch = launching.launch, launch  # type: ignore[assignment]
+    before, handover.launch = handover.launch, launch  # type: ignore[assignment]
     try:
         small = ["--curves", "1024", "--steps", "4", "--batch-size", "8", "--device", "cpu"]
         cli.main(["train", "transit", *small, "--json", "-o", str(folder), *more])
     finally:
-        launching.launch = before
+        handover.launch = before
     return handed[0]
 
 

@@ -29,7 +29,7 @@ GB = 2**30
 # In the child, after the report: the peak of its resident memory as the system counts it.
 CHILD = """
 import resource, sys
-from metalassay.cli import main
+from metalassay.cli.main import main
 code = main(sys.argv[1:])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(f"PEAK {peak * (1 if sys.platform == 'darwin' else 1024)}", file=sys.stderr)

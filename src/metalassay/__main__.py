@@ -2,6 +2,6 @@
 
 import sys
 
-from metalassay.cli import main
+from metalassay.cli.main import main
 
 sys.exit(main())

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_limits, cli_values, launching
+from metalassay.cli import handover, limit_options, option_types
 from metalassay.errors import UserError
 from metalassay.machine import thread_limit
 
@@ -41,10 +41,12 @@ def _add_transit(what: Commands) -> None:
     )
     transit.add_argument("--size", choices=("guide", "astronet"), default="guide")
     transit.add_argument(
-        "--curves", type=cli_values.count, default=6000, help="light curves in all"
+        "--curves", type=option_types.count, default=6000, help="light curves in all"
     )
-    transit.add_argument("--epochs", type=cli_values.count, default=4)
-    transit.add_argument("--batch-size", type=cli_values.count, default=64, help="curves an update")
+    transit.add_argument("--epochs", type=option_types.count, default=4)
+    transit.add_argument(
+        "--batch-size", type=option_types.count, default=64, help="curves an update"
+    )
     _common(transit, Path("runs/transit"), "train transit")
 
 
@@ -63,10 +65,10 @@ def _add_gpt(what: Commands) -> None:
     gpt.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
     gpt.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
     gpt.add_argument("--strict", action="store_true", help="stop at the first malformed line")
-    gpt.add_argument("--batch-size", type=cli_values.count, default=8, help="windows an update")
+    gpt.add_argument("--batch-size", type=option_types.count, default=8, help="windows an update")
     gpt.add_argument(
         "--prompt",
-        type=cli_values.words,
+        type=option_types.words,
         default="What is a tide?",
         help="what a sample at each evaluation answers",
     )
@@ -76,13 +78,13 @@ def _add_gpt(what: Commands) -> None:
 def _add_generate(commands: Commands) -> None:
     generate = commands.add_parser("generate", help="let a trained mini GPT answer")
     generate.add_argument(
-        "run", type=cli_values.folder, metavar="RUN", help="the --output of train gpt"
+        "run", type=option_types.folder, metavar="RUN", help="the --output of train gpt"
     )
-    generate.add_argument("prompt", type=cli_values.words, metavar="PROMPT")
-    generate.add_argument("--tokens", type=cli_values.count, default=64, help="at most so many")
+    generate.add_argument("prompt", type=option_types.words, metavar="PROMPT")
+    generate.add_argument("--tokens", type=option_types.count, default=64, help="at most so many")
     generate.add_argument("--raw", action="store_true", help="go on from PROMPT as it stands")
     _sampling(generate)
-    generate.set_defaults(command=lambda options: launching.launch("generate", options))
+    generate.set_defaults(command=lambda options: handover.launch("generate", options))
 
 
 def _add_evaluate(commands: Commands) -> None:
@@ -90,52 +92,54 @@ def _add_evaluate(commands: Commands) -> None:
         "evaluate", help="perplexity of a trained mini GPT, and how varied its answers are"
     )
     evaluate.add_argument(
-        "run", type=cli_values.folder, metavar="RUN", help="the --output of train gpt"
+        "run", type=option_types.folder, metavar="RUN", help="the --output of train gpt"
     )
     evaluate.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to judge by")
     evaluate.add_argument("--strict", action="store_true", help="stop at the first malformed line")
-    evaluate.add_argument("--samples", type=cli_values.count, default=10, help="answers to look at")
+    evaluate.add_argument(
+        "--samples", type=option_types.count, default=10, help="answers to look at"
+    )
     _sampling(evaluate)
-    evaluate.set_defaults(command=lambda options: launching.launch("evaluate", options))
+    evaluate.set_defaults(command=lambda options: handover.launch("evaluate", options))
 
 
 def _sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--temperature", type=cli_values.number(least=0), default=0.5, help="0: the likeliest"
+        "--temperature", type=option_types.number(least=0), default=0.5, help="0: the likeliest"
     )
     parser.add_argument(
-        "--top-k", type=cli_values.count_or_none, default=40, help="of so many; 0: of all"
+        "--top-k", type=option_types.count_or_none, default=40, help="of so many; 0: of all"
     )
     parser.add_argument(
         "--top-p",
-        type=cli_values.number(above=0, most=1),
+        type=option_types.number(above=0, most=1),
         default=1.0,
         help="of so much probability",
     )
-    parser.add_argument("--seed", type=cli_values.seed, default=0)
+    parser.add_argument("--seed", type=option_types.seed, default=0)
     parser.add_argument("--json", action="store_true")
 
 
 def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None:
     parser.add_argument(
-        "--accumulate", type=cli_values.count, default=1, help="do a batch in this many parts"
+        "--accumulate", type=option_types.count, default=1, help="do a batch in this many parts"
     )
     parser.add_argument(
-        "--learning-rate", type=cli_values.positive, help="at the peak of the cycle"
+        "--learning-rate", type=option_types.positive, help="at the peak of the cycle"
     )
-    parser.add_argument("--steps", type=cli_values.count, help="updates of the weights")
-    parser.add_argument("--seed", type=cli_values.seed, default=0)
+    parser.add_argument("--steps", type=option_types.count, help="updates of the weights")
+    parser.add_argument("--seed", type=option_types.seed, default=0)
     parser.add_argument("--device", choices=("auto", "cpu", "mps", "cuda"), default="auto")
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
     parser.add_argument(
-        "--threads", type=cli_values.count, help="of torch (default: as many as cores)"
+        "--threads", type=option_types.count, help="of torch (default: as many as cores)"
     )
-    parser.add_argument("-o", "--output", type=cli_values.folder, default=output, metavar="DIR")
+    parser.add_argument("-o", "--output", type=option_types.folder, default=output, metavar="DIR")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
-    parser.add_argument("--checkpoint-every", type=cli_values.count, metavar="STEPS")
-    parser.add_argument("--evaluate-every", type=cli_values.count, metavar="STEPS")
-    parser.add_argument("--report-every", type=cli_values.count, default=10, metavar="STEPS")
-    cli_limits.add(parser)
+    parser.add_argument("--checkpoint-every", type=option_types.count, metavar="STEPS")
+    parser.add_argument("--evaluate-every", type=option_types.count, metavar="STEPS")
+    parser.add_argument("--report-every", type=option_types.count, default=10, metavar="STEPS")
+    limit_options.add(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--quiet", dest="progress", action="store_const", const="quiet")
     shown.add_argument("--json", dest="progress", action="store_const", const="json")
@@ -157,7 +161,7 @@ def _train(command: str, options: argparse.Namespace) -> int:
             f"--batch-size {batch} cannot be done in {parts} equal parts",
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
         )
-    return launching.launch(command, options)
+    return handover.launch(command, options)
 
 
 def _parts_near(batch: int, parts: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=cli_values.number(least=0),
+        type=option_types.number(least=0),
         default=0,
         metavar="S",
         help="stop the program after S seconds",
     )
     parser.add_argument(
         "--places",
-        type=cli_values.count,
+        type=option_types.count,
         default=3,
         metavar="N",
         help="lines to show an operator (default: 3)",

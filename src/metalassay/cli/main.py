@@ -11,22 +11,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from metalassay import (
-    __version__,
-    cli_claims,
-    cli_compare,
-    cli_doctor,
-    cli_loader,
-    cli_maxbatch,
-    cli_ops,
-    cli_preflight,
-    cli_report,
-    cli_run,
-    cli_selftest,
-    cli_submit,
-    cli_train,
+from metalassay import __version__
+from metalassay.cli import (
+    claims,
+    compare,
+    dataloader,
+    doctor,
+    max_batch,
+    ops,
+    preflight,
+    report,
+    run,
+    selftest,
+    submit,
+    train,
 )
-from metalassay.cli_parser import Parser
+from metalassay.cli.parser import Parser
 from metalassay.errors import UserError
 
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"metalassay {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    cli_doctor.add(commands)
+    doctor.add(commands)
 
     resolve = commands.add_parser(
         "resolve",
@@ -136,18 +136,18 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", help="print the answer as JSON")
     explain.set_defaults(command=_explain)
 
-    cli_compare.add(commands)
-    cli_loader.add(commands)
-    cli_maxbatch.add(commands)
-    cli_ops.add(commands)
-    cli_preflight.add(commands)
-    cli_run.add(commands)
-    cli_selftest.add(commands)
-    cli_claims.add(commands)
-    cli_train.add(commands)
+    compare.add(commands)
+    dataloader.add(commands)
+    max_batch.add(commands)
+    ops.add(commands)
+    preflight.add(commands)
+    run.add(commands)
+    selftest.add(commands)
+    claims.add(commands)
+    train.add(commands)
 
-    cli_report.add(commands)
-    cli_submit.add(commands)
+    report.add(commands)
+    submit.add(commands)
     return parser
 
 

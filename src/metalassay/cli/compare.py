@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 
 if TYPE_CHECKING:
     from metalassay.compare.sampling import Progress
@@ -47,25 +47,31 @@ def add(commands: Commands) -> None:
         "--of", metavar="WHAT", help="what to run, where A and B are environments or git revisions"
     )
     parser.add_argument(
-        "--budget", type=cli_values.positive, default=60, metavar="S", help="seconds (default: 60)"
+        "--budget",
+        type=option_types.positive,
+        default=60,
+        metavar="S",
+        help="seconds (default: 60)",
     )
     parser.add_argument(
         "--margin",
-        type=cli_values.positive,
+        type=option_types.positive,
         default=1,
         metavar="PCT",
         help="what counts as the same (1 %%)",
     )
     parser.add_argument(
         "--family",
-        type=cli_values.count,
+        type=option_types.count,
         default=1,
         metavar="N",
         help="comparisons asked for together",
     )
     parser.add_argument("--clock", choices=("auto", "cpu", "wall"), default="auto")
     parser.add_argument("--fresh", action="store_true", help="start every process, fork none")
-    parser.add_argument("--seed", type=cli_values.seed, default=0, help="of the order of the arms")
+    parser.add_argument(
+        "--seed", type=option_types.seed, default=0, help="of the order of the arms"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep the run, or continue it")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.set_defaults(command=_compare)

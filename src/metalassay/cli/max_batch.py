@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 
 if TYPE_CHECKING:
     from metalassay.workers.max_batch import Found, Try
@@ -42,10 +42,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("workload", metavar="WORKLOAD", help="as for compare, without batch=")
     parser.add_argument(
-        "--most", type=cli_values.count, default=2**20, metavar="N", help="where to stop"
+        "--most", type=option_types.count, default=2**20, metavar="N", help="where to stop"
     )
     parser.add_argument(
-        "--start", type=cli_values.count, default=1, metavar="N", help="the first batch to try"
+        "--start", type=option_types.count, default=1, metavar="N", help="the first batch to try"
     )
     parser.add_argument("--json", action="store_true", help="print all tries as JSON")
     parser.add_argument(

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     doctor.add_argument("--no-probe", action="store_true", help="do not start torch")
     doctor.add_argument(
         "--timeout",
-        type=cli_values.number(least=0),
+        type=option_types.number(least=0),
         default=60,
         metavar="SECONDS",
         help="how long the probe may take (default: %(default)s)",

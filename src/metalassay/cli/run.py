@@ -7,7 +7,7 @@ import contextlib
 import subprocess
 from typing import TYPE_CHECKING
 
-from metalassay import cli_limits, launching
+from metalassay.cli import handover, limit_options
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def add(commands: Commands) -> None:
         metavar="TORCH",
         help="with the operators of this release (default: the torch that runs)",
     )
-    cli_limits.add(parser)
+    limit_options.add(parser)
     parser.add_argument(
         "--background", action="store_true", help="macOS: background quality of service as well"
     )
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     elif not options.program:
         raise UserError("no program to run", _LIMIT)
     if limited:
-        return launching.launch("run", options)
+        return handover.launch("run", options)
     process = subprocess.Popen(options.program)  # noqa: S603  (what the user asked to run)
     while True:
         # Ctrl+C reaches the child as well, and it is the program's to end.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -13,13 +13,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("limits, in percent of the whole machine, and a log")
     group.add_argument(
         "--max-cpu",
-        type=cli_values.percent,
+        type=option_types.percent,
         metavar="PERCENT",
         help="of all cores' time, children included; 100 is all cores",
     )
     group.add_argument(
         "--max-memory",
-        type=cli_values.percent,
+        type=option_types.percent,
         metavar="PERCENT",
         help="wait up to 30 s while more is in use, memory is under pressure, or swap is written",
     )
@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--every",
-        type=cli_values.positive,
+        type=option_types.positive,
         default=5.0,
         metavar="SECONDS",
         help="between the lines of --monitor (default: 5)",

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from metalassay import cli_values
+from metalassay.cli import option_types
 
 if TYPE_CHECKING:
     from metalassay.workers.dataloader import Setting
@@ -28,16 +28,16 @@ def add(commands: Commands) -> None:
         epilog="exit code: 0 a setting is recommended, 1 none worked, 2 bad input",
     )
     parser.add_argument(
-        "--batch", type=cli_values.count, default=64, metavar="N", help="default: 64"
+        "--batch", type=option_types.count, default=64, metavar="N", help="default: 64"
     )
     parser.add_argument(
-        "--samples", type=cli_values.count, default=5000, metavar="N", help="a pass over the data"
+        "--samples", type=option_types.count, default=5000, metavar="N", help="a pass over the data"
     )
     parser.add_argument(
-        "--epochs", type=cli_values.count, default=10, metavar="N", help="passes of the real run"
+        "--epochs", type=option_types.count, default=10, metavar="N", help="passes of the real run"
     )
     parser.add_argument(
-        "--timeout", type=cli_values.positive, default=60, metavar="S", help="for each setting"
+        "--timeout", type=option_types.positive, default=60, metavar="S", help="for each setting"
     )
     parser.add_argument("--json", action="store_true", help="print all settings as JSON")
     parser.set_defaults(command=_loader)
