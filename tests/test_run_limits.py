@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from run_options import options
 
 from metalassay.cli import handover, main, run
 from metalassay.errors import UserError
@@ -28,7 +29,7 @@ SECONDS = 20  # until a test gives up
 # At a hundred thousandth of the machine, and never forgiven, a pause outlasts any test.
 FOR_EVER = """
 import sys
-from metalassay.supervise import command as govern, governor
+from metalassay.supervise import command as govern, cpu_limiter as governor
 governor.STUCK = float("inf")
 limits = {"max_cpu": 1e-3, "max_memory": None, "background": False, "monitor": None}
 sys.exit(govern.run({**limits, "verbose": False, "program": sys.argv[1:]}))
@@ -217,11 +218,6 @@ def test_a_child_found_during_a_pause_is_stopped_too(monkeypatch: pytest.MonkeyP
         governor.pace()
     assert told == [(1, "stop"), (2, "stop"), (3, "stop"), (1, "go"), (2, "go"), (3, "go")]
     assert listed == [[1], [1, 2], [1, 2, 3], []]
-
-
-def options(program: str, **others: object) -> dict[str, object]:
-    limits = {"max_cpu": 50, "max_memory": None, "monitor": None, "verbose": False}
-    return {"background": False, "program": [program], **limits, **others}
 
 
 @posix

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_run_limits import options
+from run_options import options
 
 from metalassay.errors import UserError
 from metalassay.supervise import command as govern

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_training_gpt import run
-from test_training_loop import CPU, task
+from tiny_training import CPU, task
+from train_command import run
 
 from metalassay.errors import UserError
 from metalassay.training.loop import Progress, Recipe, Task

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_training_gpt import run
-from test_training_loop import digest
-from test_training_loop import run as train
-from test_training_packing import jsonl
+from tiny_training import digest
+from tiny_training import run as train
+from train_command import marked_jsonl, run
 
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
@@ -57,7 +56,7 @@ def test_a_start_that_fails_leaves_no_folder(
     capsys: pytest.CaptureFixture[str],
     wrong: list[str],
 ) -> None:
-    empty = jsonl(tmp_path / "empty.jsonl")
+    empty = marked_jsonl(tmp_path / "empty.jsonl")
     named = [each.format(empty=empty, missing=tmp_path / "missing.jsonl") for each in wrong]
     assert run(monkeypatch, *GPT, *named, "-o", str(tmp_path / "runs" / "a")) == 2
     assert "  next: " in capsys.readouterr().err

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+from cpu_time import burn
 
 from metalassay.errors import UserError
 from metalassay.supervise import cpu_limiter, machine_load
@@ -19,13 +20,6 @@ from metalassay.supervise.cpu_limiter import Governor, short
 from metalassay.supervise.machine_load import CpuClock, Memory
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP and no SIGURG")
-
-
-def burn(seconds: float) -> None:
-    """Use up this much CPU time."""
-    until = time.process_time() + seconds
-    while time.process_time() < until:
-        sum(i * i for i in range(1000))
 
 
 class Machine:

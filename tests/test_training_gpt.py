@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional
+from train_command import jsonl, run
 
-from metalassay.cli import handover
 from metalassay.cli import main as cli
 from metalassay.errors import UserError
 from metalassay.results import load
-from metalassay.training.__main__ import main
 from metalassay.training.gpt import dialogues as text
 from metalassay.training.gpt import task
 from metalassay.training.gpt.decoding import Decoder
@@ -24,11 +22,6 @@ from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 SMALLEST = TinyGPTConfig(vocabulary=50, context=16, layers=2, heads=2, channels=8)
-
-
-def jsonl(path: Path, *texts: str) -> Path:
-    path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
-    return path
 
 
 def model(config: TinyGPTConfig = SMALLEST) -> TinyGPT:
@@ -173,18 +166,6 @@ def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> No
     path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         text.train_tokenizer(path, 372, text.Faults(path, True, print))
-
-
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line, and what it hands over in this process."""
-
-    def launch(command: str, parsed: Any) -> int:
-        values = {k: v for k, v in vars(parsed).items() if not callable(v)}
-        handed = {**values, "command": command, "argv": list(arguments)}
-        return main(json.dumps(handed, default=str))
-
-    monkeypatch.setattr(handover, "launch", launch)
-    return cli.main(arguments)
 
 
 @pytest.mark.slow

@@ -2,74 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+import tiny_training
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from tiny_training import CPU, digest, run, task
 
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
-from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
-from metalassay.workloads.registry import Batch
-
-CPU = torch.device("cpu")
-
-
-class Numbers:
-    """Batches that follow from a number."""
-
-    def __init__(self) -> None:
-        self.index = 0
-
-    def next(self) -> Batch:
-        generator = torch.Generator().manual_seed(self.index)
-        self.index += 1
-        x = torch.randn(8, 4, generator=generator)
-        return Batch((x,), x.sum(1, keepdim=True))
-
-    def position(self) -> int:
-        return self.index
-
-    def seek(self, position: int) -> None:
-        self.index = position
-
-
-def task(**config: Any) -> Task:
-    torch.manual_seed(7)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-
-    def loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-        return nn.functional.mse_loss(model(*batch.inputs), batch.target)
-
-    return Task({"width": 8, **config}, model, Numbers(), loss, "samples", 8)
-
-
-def run(folder: Path, steps: int = 20, **options: Any) -> Outcome:
-    config = options.pop("config", {})
-    return train(task(**config), Recipe(steps, 1e-2, accumulate=2), folder, CPU, **options)
-
-
-def digest(folder: Path) -> str:
-    """Return the hash of all that the newest checkpoint holds, tensors and state."""
-    newest = max(folder.glob("step-*"))
-    state = json.loads((newest / "state.json").read_text("utf-8"))
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
+from metalassay.training.loop import Progress, Recipe, train
 
 # A run of 200 steps that can be killed from outside: it says each step and waits a moment.
 PROGRAM = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_training_loop import CPU, task
+from tiny_training import CPU, task
 from metalassay.training.loop import Recipe, train
 def report(at):
     print(at.step, flush=True)
@@ -82,7 +36,10 @@ print(out.step, out.stopped_by)
 
 def start(folder: Path, resume: bool = False, pause: float = 0.0) -> subprocess.Popen[str]:
     code = PROGRAM.format(
-        here=str(Path(__file__).parent), folder=str(folder), resume=resume, pause=pause
+        here=str(Path(tiny_training.__file__).parent),
+        folder=str(folder),
+        resume=resume,
+        pause=pause,
     )
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
@@ -288,8 +245,8 @@ def test_time_held_back_is_never_reported_as_speed(tmp_path: Path) -> None:
 def test_training_does_not_wait_for_torch_dynamo() -> None:
     code = (
         "import sys, tempfile; from pathlib import Path\n"
-        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_training_loop import run\n"
+        f"sys.path.insert(0, {str(Path(tiny_training.__file__).parent)!r})\n"
+        "from tiny_training import run\n"
         "run(Path(tempfile.mkdtemp()))\n"
         "print('torch._dynamo' in sys.modules)"
     )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from test_training_governor import burn
+from cpu_time import burn
 
 from metalassay.supervise.machine_load import CpuClock, linux_pressure
 

@@ -8,17 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from train_command import marked_jsonl
 
 from metalassay.errors import UserError
 from metalassay.training.gpt import dialogues, packing
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.packing import TokenStream
-
-
-def jsonl(path: Path, *texts: str) -> Path:
-    marked = (json.dumps({"text": f"{START}{each}{END}"}) + "\n" for each in texts)
-    path.write_text("".join(marked), "utf-8")
-    return path
 
 
 def unmarked(line: str) -> str:
@@ -51,7 +46,7 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_window_begins_with_a_dialogue_and_targets_are_one_on(tmp_path: Path) -> None:
     # "abc" and "de" fill a window of 5, "fgh" and "ij" the next; of "klm" and "nopq" the last does
     # not fit, and begins the one after.
-    source = stream(jsonl(tmp_path / "a.jsonl", "abc", "de", "fgh", "ij", "klm", "nopq"))
+    source = stream(marked_jsonl(tmp_path / "a.jsonl", "abc", "de", "fgh", "ij", "klm", "nopq"))
     first, second = source.next(), source.next()
     assert letters(first.inputs[0]) == ["abcd", "fghi"]
     assert letters(first.target) == ["bcde", "ghij"]
@@ -61,7 +56,7 @@ def test_a_window_begins_with_a_dialogue_and_targets_are_one_on(tmp_path: Path) 
 
 @pytest.mark.usefixtures("in_order")
 def test_a_dialogue_too_long_for_a_window_goes_on_in_the_next(tmp_path: Path) -> None:
-    source = stream(jsonl(tmp_path / "a.jsonl", "abcdefghij", "xyz"))
+    source = stream(marked_jsonl(tmp_path / "a.jsonl", "abcdefghij", "xyz"))
     batches = [source.next() for _ in range(2)]
     targets = [each for batch in batches for each in letters(batch.target)]
     # Every token but the first is a target once, and the next pass begins anew.
@@ -70,7 +65,7 @@ def test_a_dialogue_too_long_for_a_window_goes_on_in_the_next(tmp_path: Path) ->
 
 def test_a_small_file_is_shuffled_anew_in_every_pass(tmp_path: Path) -> None:
     words = [chr(97 + i) * 5 for i in range(10)]
-    path = jsonl(tmp_path / "a.jsonl", *words)
+    path = marked_jsonl(tmp_path / "a.jsonl", *words)
     source = stream(path)
     seen = [each[0] for _ in range(10) for each in letters(source.next().inputs[0])]
     passes = ["".join(seen[:10]), "".join(seen[10:])]
@@ -87,7 +82,7 @@ def test_a_stream_goes_on_from_any_position(
 ) -> None:
     if not small:
         monkeypatch.setattr(packing, "SHUFFLED", 0)
-    path = jsonl(tmp_path / "a.jsonl", "abcdefg", "hijkl", "mnopqrstuvwxyz", "de")
+    path = marked_jsonl(tmp_path / "a.jsonl", "abcdefg", "hijkl", "mnopqrstuvwxyz", "de")
     with path.open("a", encoding="utf-8") as out:
         out.write("not json\n")
     source = stream(path)
@@ -155,13 +150,13 @@ def test_a_line_holds_a_whole_message_or_is_malformed(
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
 def test_every_seed_that_can_be_typed_shuffles(tmp_path: Path, seed: int) -> None:
-    source = stream(jsonl(tmp_path / "a.jsonl", "abc", "def"), seed=seed)
+    source = stream(marked_jsonl(tmp_path / "a.jsonl", "abc", "def"), seed=seed)
     assert source.next().target.shape == (2, 4)
 
 
 def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    jsonl(path, "ab")
+    marked_jsonl(path, "ab")
     path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         stream(path, strict=True).next()
@@ -184,7 +179,7 @@ def test_a_line_too_long_is_passed_over_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogues, "LONGEST_LINE", 64)
-    found = list(dialogues.lines(jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
+    found = list(dialogues.lines(marked_jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
     assert found[0].fault == "longer than 16 MB"
     assert [found[1].number, found[1].text] == [2, f"{START}bcdefgh{END}"]
 

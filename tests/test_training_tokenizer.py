@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_training_gpt import run
-from test_training_loop import CPU
-from test_training_packing import jsonl
+from tiny_training import CPU
+from train_command import marked_jsonl, run
 
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
@@ -33,7 +32,7 @@ def kept(folder: Path) -> dict[str, Any]:
 
 def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
     kept(tmp_path)
-    data, folder = jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
+    data, folder = marked_jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
     new, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() < 300  # so little text has no more
     train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
@@ -45,7 +44,7 @@ def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
     config = kept(tmp_path)
     data, folder = (
-        jsonl(tmp_path / "a.jsonl", "ab"),
+        marked_jsonl(tmp_path / "a.jsonl", "ab"),
         RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
     )
     old, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)

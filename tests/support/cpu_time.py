@@ -1,0 +1,12 @@
+"""Use up CPU time."""
+
+from __future__ import annotations
+
+import time
+
+
+def burn(seconds: float) -> None:
+    """Use up this much CPU time."""
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        sum(i * i for i in range(1000))
