@@ -203,7 +203,7 @@ def browser(session: nox.Session) -> None:
     """Look at the report's page in a real browser; BROWSER_BINARY names another than PATH has."""
     must_install(session, "-e", ".[browser]")
     required = {"BROWSER_REQUIRED": "1"}  # without it, no browser is a skip
-    session.run("pytest", "tests/test_report_browser.py", *session.posargs, env=required)
+    session.run("pytest", "tests/report/test_report_browser.py", *session.posargs, env=required)
 
 
 @nox.session(default=False)

@@ -77,7 +77,7 @@ class Claim:
         """Return the commands that decide it on any machine."""
         tests = [self.test] if self.test else []
         if self.arithmetic:
-            tests.append(f"tests/test_claim_arithmetic.py -k {self.arithmetic}")
+            tests.append(f"tests/claims/test_arithmetic.py -k {self.arithmetic}")
         return tuple(f"python -m pytest {test}" for test in tests)
 
     @property

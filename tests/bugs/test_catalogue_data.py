@@ -1,0 +1,75 @@
+"""The data about bugs: complete, ordered, and each row tested in compat/."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from metalassay.bugs import catalogue as bugs
+
+ROOT = Path(__file__).parents[2]
+ALL = bugs.load()
+
+
+def marks() -> set[tuple[str, str | None]]:
+    """Collect (bug id, symptom) of every ``pytest.mark.bug`` in compat/, without importing it."""
+    found: set[tuple[str, str | None]] = set()
+    for path in (ROOT / "compat").glob("test_*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {
+            target.id: node.value.value
+            for node in tree.body
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.bug":
+                first = node.args[0]
+                bug = names[first.id] if isinstance(first, ast.Name) else ast.literal_eval(first)
+                assert isinstance(bug, str)
+                keywords = {each.arg: ast.literal_eval(each.value) for each in node.keywords}
+                found.add((bug, keywords.get("symptom")))
+    return found
+
+
+def test_every_symptom_of_every_bug_has_a_test() -> None:
+    data = {(bug.id, symptom.id) for bug in ALL for symptom in bug.symptoms}
+    assert data == {mark for mark in marks() if mark[1] is not None}
+
+
+def test_no_test_names_an_unknown_bug() -> None:
+    assert {bug for bug, _ in marks()} == {bug.id for bug in ALL}
+
+
+@pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.id)
+def test_a_row_says_where_why_and_what_to_do(bug: bugs.Bug) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", bug.id)
+    assert bug.link.startswith("https://")
+    assert bug.cause
+    assert bug.cures
+    assert bug.symptoms
+    assert bug.packages
+
+
+@pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.id)
+def test_a_named_patch_exists_and_links_upstream_on_its_first_line(bug: bugs.Bug) -> None:
+    if bug.patch is None:
+        return
+    module = importlib.import_module(f"metalassay.patches.{bug.patch}")
+    assert callable(module.patch)
+    assert module.__doc__ is not None
+    assert "https://" in module.__doc__.splitlines()[0]
+
+
+def test_the_range_of_a_symptom_lies_inside_that_of_its_bug() -> None:
+    releases = ["0.10.0", "0.11.0", "0.16.0", "0.17.0", "1.8.1", "1.9.0.dev0", "1.9.0", "1.15.0"]
+    for bug in ALL:
+        for symptom in bug.symptoms:
+            for release in releases:
+                versions = dict.fromkeys(bug.packages, release)
+                assert bug.hits(versions) or not bug.hits(versions, symptom.id)

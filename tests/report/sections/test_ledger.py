@@ -1,0 +1,70 @@
+"""The ledger in the report: every claim once, with a command or the reason why there is none."""
+
+from __future__ import annotations
+
+from metalassay.claims import catalogue as claims
+from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim, place
+from metalassay.report.model import NO_VALUE
+from metalassay.report.sections import ledger
+
+BUDGET = 100_000
+"""Characters; a page doubles them with its markup, and may have 2 MB."""
+
+
+def claim(id_: str, verdict: str, *guides: str, **more: str) -> Claim:
+    return Claim(id_, "it is so", tuple(map(place, guides)), verdict, "it is not", **more)
+
+
+MADE = (
+    claim("tested", "refuted", "002:4", "000:9", test="tests/test_x.py::test_y"),
+    claim("computed", "misleading", "000:1", arithmetic="third_word"),
+    claim("read", "confirmed", "000:2", source="https://example.org"),
+    claim("waiting", NEEDS_A_MAC, "002:5", mac_test="compat/test_x.py::test_z", source="a wheel"),
+    claim("timed", NEEDS_A_MAC, "002:6", command="python tools/x.py"),
+    claim("empty", NOT_TESTABLE, "004:1"),
+)
+
+
+def test_counts_are_by_verdict_and_guide_and_a_claim_of_two_counts_for_each() -> None:
+    made = ledger.section(MADE)
+    assert (
+        made.sentences[0] == "6 claims: 3 decided, 2 waiting for a Mac, 1 that nothing can decide."
+    )
+    counts = made.tables[0]
+    assert counts.head == ("verdict", "guide 000", "guide 002", "guide 004", "all")
+    assert {row[0]: row[1:] for row in counts.rows} == {
+        "confirmed": ("1", "0", "0", "1"),
+        "refuted": ("1", "1", "0", "1"),
+        "misleading": ("1", "0", "0", "1"),
+        "depends on version": ("0", "0", "0", "0"),
+        "needs a Mac": ("0", "2", "0", "2"),
+        "not testable": ("0", "0", "1", "1"),
+        "all": ("3", "3", "1", "6"),
+    }
+
+
+def test_a_claim_stands_once_in_the_table_of_its_first_guide_with_its_command() -> None:
+    tables = {each.caption[:9]: each.rows for each in ledger.section(MADE).tables[1:]}
+    said = ("it is so", "refuted", "it is not", "python -m pytest tests/test_x.py::test_y")
+    assert tables["Guide 002"][0] == ("tested", *said)
+    assert [row[0] for row in tables["Guide 000"]] == ["computed", "read"]
+    evidence = {row[0]: row[-1] for rows in tables.values() for row in rows}
+    assert evidence == {
+        "tested": "python -m pytest tests/test_x.py::test_y",
+        "computed": "python -m pytest tests/claims/test_arithmetic.py -k third_word",
+        "read": "documents and earlier runs: see metalassay claims",
+        "waiting": "on a Mac: python -m pytest compat/test_x.py::test_z",
+        "timed": "on a Mac: python tools/x.py",
+        "empty": NO_VALUE,
+    }
+
+
+def test_all_our_claims_are_there_within_the_budget() -> None:
+    made = ledger.section(claims.load())
+    rows = [row for table in made.tables[1:] for row in table.rows]
+    assert sorted(row[0] for row in rows) == sorted(each.id for each in claims.load())
+    assert {row[2] for row in rows} <= set(VERDICTS)
+    assert made.tables[0].rows[-1][-1] == str(len(claims.load()))
+    assert sum(len(cell) for row in rows for cell in row) < BUDGET
+    undecided = {row[0] for row in rows if row[-1] == NO_VALUE}
+    assert undecided == {each.id for each in claims.load() if each.verdict == NOT_TESTABLE}

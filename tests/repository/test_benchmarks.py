@@ -1,0 +1,181 @@
+"""One run of the benchmarks, from the command line to the records that the report is made of."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.environment import versions
+from metalassay.machine import hardware
+from metalassay.results import load
+
+ROOT = Path(__file__).parents[2]
+
+# Makes the benchmarks with a batch of 3 fail their check, after they were timed.
+SABOTAGE = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item):
+    from metalassay import workloads
+    workloads.TOLERANCE["bfloat16"] = -1 if "b3" in item.name else 1
+"""
+
+
+def pytest_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the project's pytest with ``folder`` in the place of the repository."""
+    command = [sys.executable, "-m", "pytest", f"-c{ROOT / 'pyproject.toml'}"]
+    command += [f"--rootdir={folder}", "-pno:cacheprovider", *arguments, str(ROOT / "benchmarks")]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run two benchmarks, of which one is wrong, and return the folder they were run in."""
+    folder = tmp_path_factory.mktemp("repository")
+    (folder / "sabotage.py").write_text(SABOTAGE)
+    (folder / ".git").mkdir()  # broken, so that git has something to say about this folder
+    options = "--batch-size=2 --batch-size=3 --dtype=bfloat16 --threads=1 --device=cpu"
+    speed = "--benchmark-max-time=0.02 --benchmark-min-rounds=3"
+    run = pytest_in(
+        folder, *options.split(), *speed.split(), "-kgpt-tiny and infer", "-psabotage",
+        "--benchmark-autosave",
+    )  # fmt: skip
+    assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
+    assert "1 failed, 1 passed" in run.stdout
+    assert "checks pass; roof of cpu, 1 thread(s)" in run.stdout
+    assert "logits in bfloat16 on cpu are off by" in run.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def file(folder: Path) -> Path:
+    (file,) = (folder / "reports" / "benchmarks").rglob("*.json")
+    return file
+
+
+@pytest.fixture(scope="module")
+def saved(file: Path) -> dict[str, Any]:
+    saved: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return saved
+
+
+@pytest.mark.slow
+def test_only_what_passed_its_check_is_saved(saved: dict[str, Any]) -> None:
+    (one,) = saved["benchmarks"]
+    assert one["name"] == "test_tiny_gpt[gpt-tiny-b2-infer-bfloat16]"
+    assert one["params"] == {
+        "name": "gpt-tiny",
+        "batch_size": 2,
+        "mode": "infer",
+        "dtype": "bfloat16",
+    }
+
+
+@pytest.mark.slow
+def test_extra_info_says_what_was_timed(saved: dict[str, Any]) -> None:
+    extra = saved["benchmarks"][0]["extra_info"]
+    flop, moved = extra.pop("flop_per_call"), extra.pop("bytes_per_call")
+    assert re.fullmatch("ast1-[0-9a-f]{12}", extra.pop("identity"))
+    assert extra.pop("warm_up_steps") >= 10
+    assert isinstance(extra.pop("steady"), bool)
+    assert extra.pop("power")["source"] in ("unavailable", "modelled")
+    assert extra.pop("memory")["peak_rss"] > 2**20
+    assert all(isinstance(mark, str) for mark in extra.pop("marks"))
+    # 128 tokens of 8 bytes, 13,568 weights of 4, 128 * 372 logits of 4
+    assert extra.pop("compulsory_bytes_per_call") == 128 * 8 + 13_568 * 4 + 128 * 372 * 4
+    assert extra == {
+        "malloc": "default",
+        "workload": "gpt-tiny",
+        "mode": "infer",
+        "device": "cpu",
+        "dtype": "bfloat16",
+        "batch_size": 2,
+        "unit": "tokens",
+        "items_per_call": 128,
+        "parameters": 13_568,
+        "threads": 1,
+        "emulated": False,
+        "parity": "",
+    }
+    # a token: 2 for each weight of a matrix, the embedding as the output layer among them, and in
+    # both layers 2 products of its query with 64 positions of 16 channels
+    assert flop == 128 * (2 * (2 * 12 * 16**2 + 372 * 16) + 2 * 2 * 2 * 64 * 16)
+    assert moved > 2 * 128 * 372  # at least the logits
+
+
+@pytest.mark.slow
+def test_all_times_are_saved_but_not_too_many(saved: dict[str, Any]) -> None:
+    one = saved["benchmarks"][0]
+    assert one["options"]["min_time"] == pytest.approx(0.02 / 500)
+    assert 3 <= len(one["stats"]["data"]) <= 500
+
+
+@pytest.mark.slow
+def test_the_file_knows_machine_and_versions_but_not_the_host(saved: dict[str, Any]) -> None:
+    assert saved["machine_info"]["hardware"] == hardware.as_dict(hardware.probe())
+    assert saved["versions"] == versions.installed()
+    about = saved["metalassay"]
+    assert about["schema"] == "metalassay.benchmarks/1"
+    assert about["conditions"]["before"]["cores"] == about["conditions"]["after"]["cores"]
+    assert [check["passed"] for check in about["selftest"]["checks"]][2:] == [True, True]
+    assert about["selftest"]["roof"]["gb_s"] > 0
+    assert "node" not in saved["machine_info"]
+    assert "error" not in saved["commit_info"]
+
+
+@pytest.mark.slow
+def test_the_report_can_read_the_file(file: Path, saved: dict[str, Any]) -> None:
+    loaded = load.load([file])
+    assert loaded.warnings == ()
+    (measurement,) = loaded.measurements
+    assert list(measurement.seconds) == saved["benchmarks"][0]["stats"]["data"]
+    assert measurement.machine == hardware.probe()
+
+
+@pytest.mark.slow
+def test_pytest_benchmark_can_compare_the_file(file: Path) -> None:
+    storage = f"--storage=file://{file.parents[1]}"
+    command = [sys.executable, "-m", "pytest_benchmark", storage, "compare", str(file)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "gpt-tiny-b2-infer-bfloat16" in run.stdout
+
+
+def test_without_pytest_benchmark_one_line_says_what_to_install(tmp_path: Path) -> None:
+    run = pytest_in(tmp_path, "-pno:benchmark", "--benchmark-autosave")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert run.stderr.split("\n") == [
+        "ERROR: the benchmarks need pytest-benchmark: python -m pip install 'metalassay[bench]'",
+        "",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--threads"])
+def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
+    run = pytest_in(tmp_path, option, "0")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"argument {option}: a whole number of at least 1, not '0'" in run.stderr
+
+
+@pytest.mark.slow
+def test_threads_that_would_end_the_process_are_refused(tmp_path: Path) -> None:
+    run = pytest_in(tmp_path, "--threads", "100000")
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "argument --threads: a whole number of at most " in run.stderr
+
+
+@pytest.mark.slow
+def test_several_processes_are_several_runs_of_one_series(tmp_path: Path) -> None:
+    run = pytest_in(
+        tmp_path, "--processes=2", "--collect-only", "--no-selftest", "-q", "-kgpt-tiny"
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("test_tiny_gpt[gpt-tiny-b4-train-float32]") == 2

@@ -1,0 +1,82 @@
+"""The constructed result files in data/runs: read, edited, and reports made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hand_made import find_chip
+
+from metalassay import report
+from metalassay.fields import FieldError
+from metalassay.results import load
+from metalassay.results.load import Loaded
+from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
+
+DATA = Path(__file__).parents[1] / "data" / "runs"
+FILES = sorted(DATA.glob("constructed_*.json"))
+ATTACK = "<script>alert('x')</script>|a`b``c```*_\"&amp;[x](javascript:y)\n# x\n|y"
+
+
+def loaded(*names: str) -> Loaded:
+    """Read constructed files, each under its bare name."""
+    found = load.load([DATA / f"constructed_{name}.json" for name in names])
+    return Loaded(
+        tuple(replace(each, file=Path(each.file).name) for each in found.compat),
+        tuple(replace(each, file=Path(each.file).name) for each in found.measurements),
+        found.warnings,
+    )
+
+
+def measured(name: str) -> list[Measurement]:
+    """Return the measurements of one constructed file."""
+    return list(loaded(f"benchmarks_{name}").measurements)
+
+
+def build(
+    sets: Iterable[VersionSet] = (),
+    measurements: Iterable[Measurement] = (),
+    warnings: Iterable[str] = (),
+) -> report.Report:
+    """Return the report of some of them, with figures of chips that do not change."""
+    return report.build(Loaded(tuple(sets), tuple(measurements), tuple(warnings)), find_chip)
+
+
+def report_of(edit: Callable[[Any], Any]) -> report.Report:
+    """Return the report of all the files, each edited; names and a warning hold ``ATTACK``."""
+    sets: list[VersionSet] = []
+    measurements: list[Measurement] = []
+    batches: list[LargestBatch] = []
+    warnings: list[str] = []
+    for path in FILES:
+        document = edit(json.loads(path.read_text("utf-8")))
+        try:
+            found = parse(json.dumps(document).encode(), path.name + ATTACK)
+        except FieldError as error:
+            warnings.append(f"{path.name}: {error}")
+            continue
+        if isinstance(found, VersionSet):
+            sets.append(found)
+        elif isinstance(found, LargestBatch):
+            batches.append(found)
+        else:
+            measurements.extend(found)
+    read = load.Loaded(
+        tuple(sets), tuple(measurements), (*warnings, ATTACK), batches=tuple(batches)
+    )
+    return report.build(read)
+
+
+def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
+    """Yield the path to every value within a document, and the value."""
+    members: Any = ()
+    if isinstance(value, dict):
+        members = value.items()
+    elif isinstance(value, list):
+        members = enumerate(value)
+    for key, member in members:
+        yield (*path, key), member
+        yield from places(member, (*path, key))

@@ -1,0 +1,36 @@
+"""Texts to explain: what users saw, from data/explain_examples.toml, and one famous message."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+from metalassay.diagnosis import explain
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+EXAMPLES: list[dict[str, Any]] = tomllib.loads(
+    (Path(__file__).parents[1] / "data" / "explain_examples.toml").read_text("utf-8")
+)["example"]
+GRPO = next(each for each in EXAMPLES if "GRPOTrainer(" in each["text"])
+FAMOUS = (
+    "UnboundLocalError: cannot access local variable 'current_batch' "
+    "where it is not associated with a value"
+)
+CUT = FAMOUS[: FAMOUS.index("_batch") + 3] + "..."
+EIGHT = {"python": "3.11.7", "accelerate": "1.8.0", "torch": "2.13.0"}
+
+
+def found(text: str, installed: dict[str, str]) -> dict[str, str]:
+    """Return the bugs that explain the text, in order, and whether each applies."""
+    return {each.bug: each.applies for each in explain.explain(text, installed).explanations}
+
+
+def pipe(data: bytes) -> io.TextIOWrapper:
+    """Return a standard input that is a pipe."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")

@@ -1,0 +1,134 @@
+"""`pytest compat` end to end on an invented library: data in, expectations, verdicts out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.bugs import catalogue as bugs
+from metalassay.environment import versions
+
+CONFTEST = Path(__file__).parents[2] / "compat" / "conftest.py"
+DATA = """
+[[bug]]
+id = "lib-crash"
+title = "It crashes"
+link = "https://example.org/1"
+where = [{ lib = "<2" }]
+cause = "invented"
+cures = ["upgrade"]
+patch = "invented"
+[[bug.symptom]]
+id = "crash"
+raises = "ValueError"
+match = "known message"
+"""
+TEST = """
+import pytest
+
+@pytest.mark.bug("lib-crash", symptom="crash")
+def test_it(upstream):
+    BODY
+"""
+STOCK_CRASHES = "if upstream == 'stock': raise ValueError('the known message')"
+
+
+@pytest.fixture
+def assay(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Any:  # a function: run(body, version, *args) -> (exit code, verdict file or None, output)
+    @contextmanager
+    def patch() -> Iterator[bool]:
+        yield True
+
+    module = types.ModuleType("metalassay.patches.invented")
+    module.patch = patch  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "metalassay.patches.invented", module)
+    known = bugs.parse(DATA)
+    monkeypatch.setattr(bugs, "load", lambda: known)
+    pytester.makeconftest(CONFTEST.read_text("utf-8"))
+    pytester.makeini("[pytest]\nmarkers = bug(id, symptom): x\n")
+
+    def run(body: str, version: str, *arguments: str) -> tuple[int, Any, str]:
+        monkeypatch.setattr(versions, "installed", lambda: {"python": "3.11.7", "lib": version})
+        pytester.makepyfile(test_lib=TEST.replace("BODY", body))
+        target = pytester.path / "verdict.json"
+        result = pytester.runpytest_inprocess(
+            "--verdicts", str(target), *arguments, no_reraise_ctrlc=True
+        )
+        record = json.loads(target.read_text("utf-8")) if target.exists() else None
+        return int(result.ret), record, result.stdout.str() + result.stderr.str()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("body", "version", "word", "green"),
+    [
+        ("pass", "2.0", "fine", True),
+        (STOCK_CRASHES, "1.0", "patched", True),
+        ("raise ValueError('the known message')", "1.0", "patch fails", False),
+        ("pass", "1.0", "fixed upstream?", False),
+        ("raise ValueError('another message')", "1.0", "unexplained", False),
+        ("raise TypeError('the known message')", "1.0", "unexplained", False),
+        (STOCK_CRASHES, "2.0", "unexplained", False),
+        ("pytest.skip('no Mac here')", "1.0", "not tested", True),
+    ],
+)
+def test_green_exactly_when_the_data_tells_the_truth(
+    assay: Any, body: str, version: str, word: str, green: bool
+) -> None:
+    code, record, output = assay(body, version)
+    (bug,) = record["bugs"]
+    assert (bug["verdict"], code == 0) == (word, green)
+    assert word in output
+    assert ("RED" in output) is not green
+
+
+def test_the_file_tells_what_ran_and_what_it_showed(assay: Any) -> None:
+    _, record, _ = assay(STOCK_CRASHES, "1.0")
+    assert record["schema"] == "metalassay.compat/1"
+    assert record["versions"] == {"python": "3.11.7", "lib": "1.0"}
+    assert record["set"]["id"] == "as installed"
+    stock, patched = record["bugs"][0]["tests"]
+    assert (stock["upstream"], stock["outcome"]) == ("stock", "xfailed")
+    assert "ValueError: the known message" in stock["evidence"]
+    assert (patched["upstream"], patched["outcome"]) == ("patched", "passed")
+    assert record["bugs"][0]["affected"] is True
+
+
+def test_a_skip_gives_its_reason(assay: Any) -> None:
+    _, record, output = assay("pytest.skip('no Mac here')", "1.0")
+    assert record["bugs"][0]["why"] == "no Mac here"
+    assert "not tested       lib-crash: It crashes (no Mac here)" in output
+
+
+def test_an_interrupted_run_writes_no_file(assay: Any) -> None:
+    code, record, output = assay("raise KeyboardInterrupt", "1.0")
+    assert code == 2
+    assert record is None
+    assert "no verdicts written: the run was cut off or tested no bug" in output
+
+
+def test_a_mark_that_the_data_does_not_know_is_a_usage_error(
+    assay: Any, pytester: pytest.Pytester
+) -> None:
+    pytester.makepyfile(
+        test_typo='import pytest\n@pytest.mark.bug("lib-crash", symptom="smash")\ndef test_x(): pass\n'
+    )
+    code, _, output = assay("pass", "2.0")
+    assert code == 4
+    assert "lib-crash has no symptom 'smash'" in output
+
+
+def test_an_unknown_row_is_a_usage_error(assay: Any) -> None:
+    code, _, output = assay("pass", "2.0", "--set", "nonsense")
+    assert code == 4
+    assert "matrix.toml" in output
