@@ -114,7 +114,7 @@ def write_not_installable(target: Path, row: dict[str, Any], why: str) -> None:
         "schema": "metalassay.compat/1",
         "set": {key: row.get(key) for key in ("id", "python", "requires", "reason", "tags")},
         "command": f'nox -s "compat({row["id"]})"',
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": 0.0,
         "versions": {"python": row.get("python") or platform.python_version()},
         "hardware": {"system": system, "release": release, "machine": machine},

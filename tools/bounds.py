@@ -25,7 +25,7 @@ from metalassay.results.parse import VersionSet
 
 ROOT = Path(__file__).parents[1]
 RAN = frozenset({"passed", "failed", "xfailed", "xpassed"})
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import os
 import re
 import sys
 import time
+import tomllib
 import warnings
 from importlib import util
 from pathlib import Path
@@ -26,11 +27,6 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
 from metalassay.mps.emulator import emulate_mps
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 TABLE = Path(__file__).with_name("emulator_opinfo.toml")
 MISSING = re.compile(r"operator '([^']+)' is not currently implemented for the MPS device")

@@ -17,6 +17,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,11 +25,6 @@ from wheel_reader import extract
 
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MPS = Path(__file__).parents[1] / "src" / "metalassay" / "mps"
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ def write_files(folder: Path, number: int, seed: int = 0) -> None:
 
 def _varied(document: dict[str, Any], index: int, chance: random.Random) -> dict[str, Any]:
     copy: dict[str, Any] = json.loads(json.dumps(document))
-    when = (datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=index)).isoformat()
+    when = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=index)).isoformat()
     if "benchmarks" not in copy:
         copy["started"] = when
         copy["hardware"]["memory_bytes"] = 8 * GB * chance.randint(1, 4)

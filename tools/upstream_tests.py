@@ -17,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from importlib import metadata
@@ -26,11 +27,6 @@ from xml.etree import ElementTree
 
 from metalassay import files, patches
 from metalassay.environment import versions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
 OUTCOMES = ("passed", "skipped", "failed")
@@ -182,7 +178,7 @@ def main() -> None:
     row_id = parser.parse_args().row
     upstream = tomllib.loads((ROOT / "matrix.toml").read_text("utf-8"))["upstream"]
     version = metadata.version("accelerate")
-    started, began = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+    started, began = datetime.datetime.now(datetime.UTC), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack_tests(download(version, folder), folder)

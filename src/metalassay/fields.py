@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -130,9 +130,7 @@ class Field:
         try:
             # Before 3.11, Python could not read the Z.
             read = datetime.fromisoformat(re.sub("Z$", "+00:00", text))
-            return (read if read.tzinfo else read.replace(tzinfo=timezone.utc)).astimezone(
-                timezone.utc
-            )
+            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             raise self.wrong("a time, as in 2026-11-21T13:00:00+00:00") from None
 

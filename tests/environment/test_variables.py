@@ -6,17 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metalassay.environment import variables, versions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EXAMPLES = tomllib.loads(
     (Path(__file__).parents[1] / "data" / "environment_examples.toml").read_text("utf-8")

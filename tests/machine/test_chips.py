@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from importlib import resources
 from typing import Any
 
@@ -11,11 +11,6 @@ import pytest
 
 from metalassay.machine import chips
 from metalassay.machine.hardware import Hardware
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DATA: dict[str, Any] = tomllib.loads(
     resources.files("metalassay.machine").joinpath("chips.toml").read_text(encoding="utf-8")

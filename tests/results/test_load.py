@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -46,7 +46,7 @@ def test_a_measurement_has_its_machine_conditions_and_raw_times() -> None:
     assert (one.dtype, one.unit, one.items_per_call, one.threads) == ("float32", "samples", 64, 4)
     assert one.seconds == (0.064, 0.0608, 0.0672, 0.0576, 0.0704)
     assert one.rounds == 5
-    assert one.when == datetime(2026, 11, 21, 13, tzinfo=timezone.utc)
+    assert one.when == datetime(2026, 11, 21, 13, tzinfo=UTC)
     assert one.file.endswith("constructed_benchmarks_m4.json")
 
 
@@ -87,7 +87,7 @@ def test_what_recording_writes_is_read_back(tmp_path: Path) -> None:
     verdict_writer.write(tmp_path / "x.json", record)
     loaded = load.load([tmp_path])
     assert loaded.warnings == ()
-    assert loaded.compat[0].started == datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+    assert loaded.compat[0].started == datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_what_a_monitor_writes_is_read_back(tmp_path: Path) -> None:
     assert found.machine == hardware.probe()
     assert found.every == 0.03
     assert "metalassay" in found.versions
-    assert abs((datetime.now(timezone.utc) - found.started).total_seconds()) < 600
+    assert abs((datetime.now(UTC) - found.started).total_seconds()) < 600
     assert len(found.rows) >= 3
     assert not found.torn
     for row in found.rows:
@@ -172,7 +172,7 @@ def test_a_torn_last_line_is_left_out_and_said() -> None:
     whole = monitor.parse(log(FIRST, ROW), "x")
     assert [row.t for row in whole.rows] == [5]
     assert whole.rows[0] == monitor.Row(
-        5, datetime(2026, 11, 21, 10, 0, 5, tzinfo=timezone.utc), 71.5, 69.9, 40, 4096, True
+        5, datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC), 71.5, 69.9, 40, 4096, True
     )
     torn = monitor.parse(log(FIRST, ROW, json.dumps(ROW)[:30]), "x")
     assert torn.torn

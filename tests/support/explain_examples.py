@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from metalassay.diagnosis import explain
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EXAMPLES: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parents[1] / "data" / "explain_examples.toml").read_text("utf-8")

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Where = tuple[Mapping[str, SpecifierSet], ...]
 """Alternatives; one alternative maps package names to versions, and all of them must match."""

@@ -5,16 +5,11 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-import sys
+import tomllib
 from dataclasses import MISSING, dataclass, fields
 from importlib import resources
 
 from metalassay.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 NEEDS_A_MAC, NOT_TESTABLE = "needs a Mac", "not testable"
 VERDICTS = (

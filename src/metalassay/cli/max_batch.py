@@ -8,7 +8,7 @@ import json
 import platform
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +76,7 @@ def _max_batch(options: argparse.Namespace) -> int:
         print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
         return tried
 
-    started, clock = datetime.now(timezone.utc), time.monotonic()
+    started, clock = datetime.now(UTC), time.monotonic()
     found = max_batch.search(attempt, most=options.most, start=options.start)
     if options.save:
         print(_save(options.save, spec, found, started, time.monotonic() - clock), file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,11 +14,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from metalassay.fields import printable
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 VERDICTS = ("wrong", "useless", "dangerous", "too late")
 SEVERITIES = ("error", "warning", "info")

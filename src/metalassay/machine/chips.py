@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import functools
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from metalassay.machine.hardware import Hardware
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PUBLISHED, ESTIMATE, MEASURED = "published", "estimate", "measured"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,11 +11,6 @@ from typing import Any
 
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 UNITS = {"bandwidth": "GB/s", "arithmetic": "TFLOP/s", "time": "ms", "power": "W"}
 ON = ("gpu", "cpu", "wall")

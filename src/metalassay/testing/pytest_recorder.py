@@ -46,7 +46,7 @@ class Recorder:
         self.version_set = version_set
         self.target = target
         self.began = time.monotonic()
-        self.started = datetime.datetime.now(datetime.timezone.utc)
+        self.started = datetime.datetime.now(datetime.UTC)
         self.tests: dict[str, tuple[Bug, list[verdict_writer.RecordedTest]]] = {}
         self.written = False
 

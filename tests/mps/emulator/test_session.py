@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,6 @@ from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.mps.emulator import build, messages
 from metalassay.mps.operators import oracle
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).parents[3]
 

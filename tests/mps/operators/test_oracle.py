@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,6 @@ import pytest
 from metalassay.cli import main
 from metalassay.errors import UserError
 from metalassay.mps.operators import history_text, oracle
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MPS = Path(oracle.__file__).parents[1]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,6 @@ from typing import Any
 from metalassay.errors import UserError
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.oracle import Operators, State
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 SCHEMA = "metalassay.trace/1"
 BAD: tuple[State, ...] = ("missing", "fallback")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import functools
-import sys
+import tomllib
 from dataclasses import dataclass
 from importlib import resources
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
