@@ -75,7 +75,7 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
     """Return where the copy of each file goes, each to a place of its own that is none of them."""
-    from metalassay.results.find_files import shown
+    from metalassay.results.source import shown
 
     folder = output if output is not None and output.is_dir() else None
     if output is not None and folder is None and len(files) > 1:
@@ -103,12 +103,12 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
 
 def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:
     from metalassay.fields import FieldError
-    from metalassay.results import anonymise
-    from metalassay.results import find_files as sources
+    from metalassay.results import anonymise, find_files
+    from metalassay.results.source import shown
 
     if path.is_dir():
-        raise UserError(f"{sources.shown(path)} is a folder", "name result files, one by one")
-    (source,) = sources.find([path])
+        raise UserError(f"{shown(path)} is a folder", "name result files, one by one")
+    (source,) = find_files.find([path])
     try:
         return anonymise.strip(source.read(), names)
     except FieldError as error:

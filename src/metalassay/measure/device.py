@@ -12,8 +12,8 @@ import sys
 import torch
 
 from metalassay.errors import UserError
+from metalassay.machine.process_memory import peak_rss
 from metalassay.mps.probe import probe as mps_probe
-from metalassay.workers.heap_randomisation import peak_rss
 
 CHOICES = ("auto", "cpu", "mps", "cuda")
 

@@ -11,25 +11,14 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from metalassay.errors import UserError
-from metalassay.fields import FieldError, printable
+from metalassay.fields import FieldError
+from metalassay.results import object_stores
+from metalassay.results.source import Source, check_size, shown
 
-LARGEST = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well under 10 MB
 _MAGIC = frozenset("*?[")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that may hold results. ``read`` raises ``FieldError`` where it cannot be had.
-
-    ``shown`` is its name for people: one that is not UTF-8 would break the report that carries it.
-    """
-
-    shown: str
-    read: Callable[[], bytes]
 
 
 def find(paths: Iterable[str | Path]) -> Iterator[Source]:
@@ -48,8 +37,6 @@ def find(paths: Iterable[str | Path]) -> Iterator[Source]:
 
     for path in paths:
         if "://" in str(path):
-            from metalassay.results import object_stores
-
             yield from object_stores.find(str(path), seen)
             continue
         yield from _local(Path(path), new)
@@ -146,14 +133,3 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FieldError(f"cannot be read: {error.strerror}") from None
-
-
-def check_size(size: int) -> None:
-    """Raise ``FieldError`` for a file of more bytes than a result has."""
-    if size > LARGEST:
-        raise FieldError(f"too large for a result ({size / 2**20:.0f} MB)")
-
-
-def shown(path: Path) -> str:
-    """Return a name for people, on one line and in UTF-8."""
-    return " ".join(printable(os.fsencode(path).decode("utf-8", "replace")).split())

@@ -10,13 +10,13 @@ from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, printable
-from metalassay.results import find_files
+from metalassay.results.source import LARGEST, Source, check_size
 
 _BATCH = 64
 _INSTALL = "pip install 'metalassay[fleet]'"
 
 
-def find(url: str, seen: set[str]) -> Iterator[find_files.Source]:
+def find(url: str, seen: set[str]) -> Iterator[Source]:
     """Yield the ``*.json`` below a URL, or what it names or matches, in the order of names.
 
     ``seen`` holds the names that were read before, and gets those that are read now. Raises
@@ -44,7 +44,7 @@ def find(url: str, seen: set[str]) -> Iterator[find_files.Source]:
     names = [name for name in sorted(sizes) if store.unstrip_protocol(name) not in seen]
     for start in range(0, len(names), _BATCH):
         batch = names[start : start + _BATCH]
-        small = [name for name in batch if sizes[name] <= find_files.LARGEST]
+        small = [name for name in batch if sizes[name] <= LARGEST]
         contents: dict[str, Any] = dict(store.cat(small, on_error="return")) if small else {}
         for name in batch:
             full = store.unstrip_protocol(name)
@@ -69,14 +69,14 @@ def _sizes(store: Any, path: str) -> dict[str, int]:
     }
 
 
-def _source(name: str, size: int, content: object) -> find_files.Source:
+def _source(name: str, size: int, content: object) -> Source:
     def read() -> bytes:
-        find_files.check_size(size)
+        check_size(size)
         if isinstance(content, bytes):
             return content
         raise FieldError(f"cannot be read: {_one_line(content)}")
 
-    return find_files.Source(" ".join(printable(name).split()), read)
+    return Source(" ".join(printable(name).split()), read)
 
 
 def _one_line(error: object) -> str:

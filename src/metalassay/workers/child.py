@@ -123,11 +123,12 @@ class _Arm:
     """A step, warm and ready, with its clocks."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
+        from metalassay.machine.process_memory import page_faults, peak_rss
         from metalassay.measure.steady_state import MOST_STEPS, PAUSE, steady
-        from metalassay.workers.heap_randomisation import Litter, page_faults, peak_rss
+        from metalassay.workers.heap_randomisation import HeapRandomisation
 
         self.pause = PAUSE
-        self.litter, self.page_faults, self.peak_rss = Litter(), page_faults, peak_rss
+        self.heap, self.page_faults, self.peak_rss = HeapRandomisation(), page_faults, peak_rss
         if spec.get("malloc") == "tuned":
             from metalassay.machine.malloc import tune_malloc
 
@@ -225,7 +226,7 @@ class _Arm:
 
     def sample(self, steps: int) -> dict[str, Any]:
         """Time ``steps`` steps; after a rest, some are done first that do not count."""
-        self.litter.stir()
+        self.heap.shuffle()
         warmed = 0
         if time.perf_counter() - self.worked > self.pause:
             # Caches are warm after a step; a GPU's clock and memory may need a few.

@@ -7,14 +7,11 @@ so one and the same luck for each arm, which no interval could tell from a diffe
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import random
-import sys
-from pathlib import Path
 
 
-class Litter:
+class HeapRandomisation:
     """Pieces of memory that lie about at random, and are moved before each timing.
 
     They stay as long as the process; what they hold is never touched, so that no cache is.
@@ -36,7 +33,7 @@ class Litter:
             self._give(self._pieces[place])
             self._pieces[place] = None
 
-    def stir(self) -> None:
+    def shuffle(self) -> None:
         """Put some pieces elsewhere."""
         for place in self._chance.sample(range(self.PIECES), self.MOVED):
             self._move(place)
@@ -44,29 +41,3 @@ class Litter:
     def _move(self, place: int) -> None:
         self._give(self._pieces[place])  # nothing happens for None
         self._pieces[place] = self._take(self._chance.randrange(self.SMALLEST, self.LARGEST))
-
-
-def page_faults() -> int:
-    """Return how many pages this process was given so far without a disk; 0 where it is not told."""
-    return 0 if sys.platform == "win32" else _usage()[1]
-
-
-def peak_rss() -> int | None:
-    """Return the most resident memory that this process has had, in bytes; None where it is not told."""
-    if sys.platform == "win32":
-        return None
-    if sys.platform == "linux":
-        # What getrusage counts there, a program takes over from the one that started it (see getrusage(2)).
-        with contextlib.suppress(OSError), Path("/proc/self/status").open("rb") as status:
-            for line in status:
-                if line.startswith(b"VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    return _usage()[0]
-
-
-def _usage() -> tuple[int, int]:
-    import resource  # not on Windows
-
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    # macOS counts bytes, Linux KiB
-    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024), used.ru_minflt
