@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.results import find_files, load, object_stores
+from metalassay.results import find_files, load, object_stores, source
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 M4 = (DATA / "constructed_benchmarks_m4.json").read_bytes()
@@ -118,6 +118,7 @@ def test_a_file_too_large_in_an_object_store_is_not_fetched(
     store = fsspec.filesystem("memory")
     store.pipe_file("/large/a.json", M4)
     monkeypatch.setattr(object_stores, "LARGEST", 100)
+    monkeypatch.setattr(source, "LARGEST", 100)
     monkeypatch.setattr(type(store), "cat_file", lambda *_, **__: pytest.fail("fetched"))
     try:
         (warning,) = load.load(["memory://large"]).warnings

@@ -78,7 +78,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.diagnosis import doctor_text, fixes
+    from metalassay.diagnosis import doctor_text, fix_plan
     from metalassay.environment import interpreters
     from metalassay.machine import hardware
 
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     # --fix and --apply go by versions alone.
     probing = not (options.no_probe or options.fix or options.apply)
     diagnosis = _diagnose(options, python, probing)
-    command = fixes.command(diagnosis.plan.requirements, python or sys.executable)
+    command = fix_plan.command(diagnosis.plan.requirements, python or sys.executable)
     width = min(shutil.get_terminal_size().columns, 100)
     if options.apply:
         return _apply(options, diagnosis, command, python, width)
@@ -115,10 +115,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
-    from metalassay.diagnosis import doctor, fixes
+    from metalassay.diagnosis import doctor, fix_plan
     from metalassay.environment import interpreters, versions
 
-    packages = (*versions.STACK, *fixes.COMPANIONS)
+    packages = (*versions.STACK, *fix_plan.COMPANIONS)
     if python is None:
         installed = versions.installed(packages)
     else:
@@ -167,7 +167,7 @@ def _apply(
     width: int,
 ) -> int:
     """Run the command that cures, if it is wanted, and look again."""
-    from metalassay.diagnosis import doctor_text, fixes
+    from metalassay.diagnosis import doctor_text, fix_plan
 
     print(doctor_text.plan_text(diagnosis, command, width))
     if not diagnosis.plan.requirements:
@@ -185,7 +185,7 @@ def _apply(
     try:
         subprocess.run(command, check=True)  # noqa: S603  (shown and agreed to, no shell)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(f"the installer failed: {error}", fixes.as_shell(command)) from None
+        raise UserError(f"the installer failed: {error}", fix_plan.as_shell(command)) from None
     after = _diagnose(options, python, probing=False)
     left = sum(finding.severity != "info" for finding in after.findings)
     print(f"installed; {left or 'no'} {'finding is' if left == 1 else 'findings are'} left")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from packaging.version import InvalidVersion, Version
 
 from metalassay.bugs import catalogue as bugs
-from metalassay.diagnosis import fixes, mps_findings
+from metalassay.diagnosis import fix_plan, mps_findings
 from metalassay.diagnosis.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
 from metalassay.environment import variables
 from metalassay.errors import UserError
@@ -29,7 +29,7 @@ class Diagnosis:
     versions: Mapping[str, str]
     probe: Probe | None
     findings: tuple[Finding, ...]
-    plan: fixes.Plan
+    plan: fix_plan.Plan
 
     @property
     def healthy(self) -> bool:
@@ -66,7 +66,7 @@ def diagnose(
         versions=dict(installed),
         probe=probe,
         findings=tuple(sorted(wanted, key=lambda each: SEVERITIES.index(each.severity))),
-        plan=fixes.plan(read, tuple(ignored)),
+        plan=fix_plan.plan(read, tuple(ignored)),
     )
 
 
@@ -79,7 +79,7 @@ def check_ids(ignored: Collection[str]) -> None:
 
 
 def _bug(bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str]) -> Finding:
-    changes = fixes.changes_for(bug, installed)
+    changes = fix_plan.changes_for(bug, installed)
     curable = "error" if bug.id in masks else "warning"
     reported = getattr(bug, "reported_only", False)
     return Finding(
@@ -93,7 +93,7 @@ def _bug(bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str]) ->
             if package in installed
         ),
         expected=f"not {bug.where_text()}{' (reported upstream, not run by us)' if reported else ''}",
-        fix=fixes.as_shell(["pip", "install", *(each.requirement for each in changes)])
+        fix=fix_plan.as_shell(["pip", "install", *(each.requirement for each in changes)])
         if changes
         else "",
         link=bug.link,
@@ -124,7 +124,7 @@ def _unreadable(installed: Mapping[str, str]) -> list[Finding]:
             title=f"The metadata of {name} name no version",
             observed=f"{name} {version}",
             expected="a version that PEP 440 can read",
-            fix=fixes.as_shell(["pip", "install", "--force-reinstall", "--no-deps", name]),
+            fix=fix_plan.as_shell(["pip", "install", "--force-reinstall", "--no-deps", name]),
             link="https://packaging.python.org/en/latest/specifications/version-specifiers/",
         )
         for name, version in installed.items()

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from metalassay.bugs import catalogue as bugs
-from metalassay.diagnosis import fixes
+from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.doctor import Diagnosis
 from metalassay.diagnosis.findings import BUG, Finding
 from metalassay.environment import versions
@@ -52,7 +52,7 @@ def plan_text(diagnosis: Diagnosis, command: Sequence[str], width: int = 100) ->
     plan = diagnosis.plan
     if not plan.requirements:
         return "No change of version cures anything here."
-    lines = [fixes.as_shell(command), ""]
+    lines = [fix_plan.as_shell(command), ""]
     for words, ids in (
         (f"cures {len(plan.cures)}", plan.cures),
         (f"brings {len(plan.brings)} that did not apply", plan.brings),

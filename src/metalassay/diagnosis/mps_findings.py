@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metalassay.diagnosis import fixes
+from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.findings import MPS, Finding
 from metalassay.mps.probe import os_floors, probe
 from metalassay.mps.probe.probe import Probe
@@ -121,4 +121,4 @@ def _older_torch(macos: str | None) -> str:
     """Return the command for the newest torch that this macOS can run MPS with, or nothing."""
     fit = [row for row in os_floors.load() if not os_floors.below(macos, row)]
     upper = [s for s in fit[-1].torch if s.operator == "<"] if fit else []
-    return fixes.as_shell(["pip", "install", f"torch{upper[0]}"]) if upper else ""
+    return fix_plan.as_shell(["pip", "install", f"torch{upper[0]}"]) if upper else ""

@@ -35,7 +35,7 @@ PERIODS: tuple[float, ...] = (6.0, 5.0, 3.75, 3.0, 2.5, 2.0)
 Each divides 30, so that whatever 30 seconds are looked at have whole periods, and so the share itself.
 Long ones, as cores that slept do less for their CPU time for a few tenths of a second: at 70 % with
 periods of 2.4 seconds a CPU second did 96.6 +- 0.8 % of what it does ungoverned, with six 99.3 +- 0.7 %
-(two cores of a host that others share; `tools/governor_accuracy.py --pairs 75 --period 2.4`).
+(two cores of a host that others share; `tools/cpu_limiter_accuracy.py --pairs 75 --period 2.4`).
 """
 BEARABLE = 2.0  # seconds of pause at most, for who watches
 LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it

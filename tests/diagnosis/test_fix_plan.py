@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from metalassay.bugs import catalogue as bugs
-from metalassay.diagnosis import fixes
+from metalassay.diagnosis import fix_plan
 
 GUIDE = {
     "python": "3.11.7",
@@ -50,14 +50,14 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
     def put(*rows: str) -> None:
         parsed = bugs.parse("".join(rows))
         monkeypatch.setattr(bugs, "load", lambda: parsed)
-        fixes._bounds.cache_clear()
+        fix_plan._bounds.cache_clear()
 
     yield put
-    fixes._bounds.cache_clear()
+    fix_plan._bounds.cache_clear()
 
 
 def test_the_guides_environment_is_cured_together() -> None:
-    plan = fixes.plan(GUIDE)
+    plan = fix_plan.plan(GUIDE)
     names = [requirement.partition("~=")[0] for requirement in plan.requirements]
     assert sorted(names) == ["accelerate", "torch", "transformers"]
     assert "accelerate~=1.15.0" in plan.requirements
@@ -68,7 +68,7 @@ def test_the_guides_environment_is_cured_together() -> None:
 
 
 def test_every_cure_of_the_plan_is_one_by_the_data() -> None:
-    plan = fixes.plan(GUIDE)
+    plan = fix_plan.plan(GUIDE)
     after = dict(GUIDE)
     for requirement in plan.requirements:
         package, _, version = requirement.partition("~=")
@@ -80,62 +80,62 @@ def test_every_cure_of_the_plan_is_one_by_the_data() -> None:
 
 def test_the_nearest_version_above_every_affected_bound_is_taken(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = "<1.9"}]'), row("c", '[{p = ">=3"}]'))
-    assert fixes.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
+    assert fix_plan.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
 
 
 def test_what_an_upgrade_breaks_the_next_one_mends(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5,<1.7"}]'))
-    plan = fixes.plan({"p": "1.0"})
+    plan = fix_plan.plan({"p": "1.0"})
     assert (plan.requirements, plan.cures, plan.brings) == (("p~=1.7.0",), ("a",), ())
 
 
 def test_what_an_upgrade_breaks_for_good_is_said(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5"}]'))
-    assert fixes.plan({"p": "1.0"}) == fixes.Plan(("p~=1.5.0",), ("a",), ("b",), ())
+    assert fix_plan.plan({"p": "1.0"}) == fix_plan.Plan(("p~=1.5.0",), ("a",), ("b",), ())
 
 
 def test_where_no_release_is_healthy_nothing_is_proposed(known: Put) -> None:
     known(row("a", '[{p = ">=0.5"}]'), row("b", '[{p = "==2.0"}]'))
-    assert fixes.plan({"p": "2.0"}) == fixes.Plan((), (), (), ())
+    assert fix_plan.plan({"p": "2.0"}) == fix_plan.Plan((), (), (), ())
 
 
 def test_an_upgrade_of_the_other_package_may_be_the_cure(known: Put) -> None:
     known(row("a", '[{p = ">=1", q = "<2.6"}]'))
-    assert fixes.plan({"p": "1.0", "q": "2.5.1"}).requirements == ("q~=2.6.0",)
+    assert fix_plan.plan({"p": "1.0", "q": "2.5.1"}).requirements == ("q~=2.6.0",)
 
 
 def test_an_upgrade_inside_the_major_version_is_preferred(known: Put) -> None:
     known(row("a", '[{p = "<5", q = "<2.6"}]'))
-    assert fixes.plan({"p": "4.0", "q": "2.5"}).requirements == ("q~=2.6.0",)
-    assert fixes.plan({"p": "4.0", "q": "1.0"}).requirements == ("p~=5.0.0",)
+    assert fix_plan.plan({"p": "4.0", "q": "2.5"}).requirements == ("q~=2.6.0",)
+    assert fix_plan.plan({"p": "4.0", "q": "1.0"}).requirements == ("p~=5.0.0",)
 
 
 def test_a_major_version_is_not_crossed_where_the_data_know_a_downgrade(known: Put) -> None:
     known(row("a", '[{p = "<5", hub = ">=1"}]', "pip install 'hub<1'"))
-    plan = fixes.plan({"p": "4.0", "hub": "1.3"})
+    plan = fix_plan.plan({"p": "4.0", "hub": "1.3"})
     assert (plan.requirements, plan.cures) == (("hub<1",), ("a",))
 
 
 def test_minimums_that_a_cure_asks_of_other_packages_come_along(known: Put) -> None:
     cure = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
     known(row("a", '[{p = "<1.5"}]', cure), row("b", '[{p = "<1.9"}]'))
-    assert set(fixes.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
+    assert set(fix_plan.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
         "p~=1.9.0",
         "torch~=2.8.0",
     }
-    assert fixes.plan({"p": "1.0", "torch": "2.9.0"}).requirements == ("p~=1.9.0",)
-    assert fixes.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
+    assert fix_plan.plan({"p": "1.0", "torch": "2.9.0"}).requirements == ("p~=1.9.0",)
+    assert fix_plan.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
 
 
 def test_what_is_built_for_a_torch_moves_with_it(known: Put) -> None:
     known(row("a", '[{torch = "<2.6"}]'))
     installed = {"torch": "2.5.1", "torchvision": "0.20.1"}
-    assert fixes.plan(installed).requirements == ("torch~=2.6.0", "torchvision")
+    assert fix_plan.plan(installed).requirements == ("torch~=2.6.0", "torchvision")
 
 
 def test_an_operating_system_is_nothing_to_install(known: Put) -> None:
     known(row("a", '[{macos = "<15", python = "<3.12"}]'))
-    assert fixes.plan({"macos": "14.1", "python": "3.11"}).requirements == ()
+    assert fix_plan.plan({"macos": "14.1", "python": "3.11"}).requirements == ()
 
 
 @pytest.mark.parametrize(
@@ -152,12 +152,12 @@ def test_no_torch_is_proposed_that_this_machine_cannot_run(
     machine: dict[str, str], requirements: tuple[str, ...], known: Put
 ) -> None:
     known(row("a", '[{torch = "<2.15"}]'))
-    assert fixes.plan({"torch": "2.13.0", **machine}).requirements == requirements
+    assert fix_plan.plan({"torch": "2.13.0", **machine}).requirements == requirements
 
 
 def test_what_is_ignored_is_not_cured() -> None:
     all_but = [bug.id for bug in bugs.load() if bug.id != "accelerate-n-shard-typo"]
-    assert fixes.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)
+    assert fix_plan.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +171,6 @@ def test_the_command_is_uvs_where_there_is_one(
     monkeypatch: pytest.MonkeyPatch, uv: str | None, begin: list[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: uv)
-    assert fixes.command(["a~=1.0"], "py") == [*begin, "a~=1.0"]
-    assert fixes.as_shell(["pip", "a~=1.0"]) == "pip 'a~=1.0'"
-    assert sys.executable in fixes.command([], sys.executable)
+    assert fix_plan.command(["a~=1.0"], "py") == [*begin, "a~=1.0"]
+    assert fix_plan.as_shell(["pip", "a~=1.0"]) == "pip 'a~=1.0'"
+    assert sys.executable in fix_plan.command([], sys.executable)

@@ -1,7 +1,7 @@
 """How near the governor comes to its target, and what it costs, both measured in turns.
 
-    python tools/governor_accuracy.py --target 70 --rounds 3
-    python tools/governor_accuracy.py --target 70 --pairs 40
+    python tools/cpu_limiter_accuracy.py --target 70 --rounds 3
+    python tools/cpu_limiter_accuracy.py --target 70 --pairs 40
 
 The first runs a program that keeps every core busy alone, twice under ``metalassay run --max-cpu``,
 and alone again, and prints the CPU time that it had in percent of the whole machine. On a machine
