@@ -15,7 +15,7 @@ title = "One"
 link = "https://example.org/1"
 where = [{ liba = ">=1.0,<2.0" }, { liba = ">=2.0", libb = "<1.0" }]
 cause = "it was written so"
-cures = ["upgrade"]
+fixes = ["upgrade"]
 [[bug.symptom]]
 id = "crash"
 raises = "ValueError"
@@ -70,7 +70,7 @@ def test_an_id_used_twice_is_an_error() -> None:
 
 
 def test_a_mask_that_does_not_exist_is_an_error() -> None:
-    masked = TEXT.replace('cures = ["upgrade"]', 'cures = ["upgrade"]\nmasked_by = ["two"]')
+    masked = TEXT.replace('fixes = ["upgrade"]', 'fixes = ["upgrade"]\nmasked_by = ["two"]')
     with pytest.raises(ValueError, match="one is masked by two, which does not exist"):
         bugs.unique(bugs.parse(masked))
 
@@ -81,7 +81,7 @@ def test_a_broken_pattern_is_an_error_that_names_the_row() -> None:
 
 
 REPORTED = bugs.parse(
-    TEXT.replace('cures = ["upgrade"]', 'cures = ["upgrade"]\nreported_only = true')
+    TEXT.replace('fixes = ["upgrade"]', 'fixes = ["upgrade"]\nreported_only = true')
 )
 
 
@@ -102,4 +102,4 @@ def test_what_was_only_reported_says_so_wherever_it_is_read(
 
 def test_a_flag_that_is_no_flag_is_an_error() -> None:
     with pytest.raises(ValueError, match="reported_only = 'yes' is neither true nor false"):
-        bugs.parse(TEXT.replace('cures = ["upgrade"]', 'cures = []\nreported_only = "yes"'))
+        bugs.parse(TEXT.replace('fixes = ["upgrade"]', 'fixes = []\nreported_only = "yes"'))

@@ -51,7 +51,7 @@ def test_a_row_says_where_why_and_what_to_do(bug: bugs.Bug) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", bug.id)
     assert bug.link.startswith("https://")
     assert bug.cause
-    assert bug.cures
+    assert bug.fixes
     assert bug.symptoms
     assert bug.packages
 

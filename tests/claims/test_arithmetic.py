@@ -108,7 +108,7 @@ def test_found_by_search_is_no_batch_of_256() -> None:
 def test_accumulated_steps_leave_the_last_batches_out() -> None:
     assert arithmetic.accumulated_steps(8, 4) == (2, 0)
     assert arithmetic.accumulated_steps(10, 4) == (2, 2)
-    says("accumulation-cures-overflow", "of 10 batches 2")
+    says("accumulation-fixes-overflow", "of 10 batches 2")
 
 
 def test_gpt_parameters_of_the_three_sizes() -> None:

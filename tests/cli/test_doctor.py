@@ -62,11 +62,11 @@ def test_the_document_names_its_schema_and_every_field(capsys: pytest.CaptureFix
     assert made["versions"]["accelerate"] == "1.8.0"
     for finding in made["findings"]:
         assert set(finding) == {
-            "id", "kind", "severity", "title", "observed", "expected", "fix", "link", "cures",
+            "id", "kind", "severity", "title", "observed", "expected", "fix", "link", "fixes",
         }  # fmt: skip
         assert finding["severity"] in ("error", "warning", "info")
         assert finding["link"].startswith("https://")
-    assert made["plan"]["cures"]
+    assert made["plan"]["fixes"]
     assert made["fix"][-1] == made["plan"]["requirements"][-1]
 
 
@@ -196,13 +196,13 @@ def test_fix_prints_the_command_and_runs_nothing(
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Collect the commands that are run; each cures the environment."""
+    """Collect the commands that are run; each fixes the environment."""
     commands: list[list[str]] = []
 
     def run(command: list[str], check: bool) -> None:
         commands.append(command)
-        cured = {**GUIDE, "accelerate": "1.15.0", "torch": "2.8.0", "transformers": "4.57.0"}
-        monkeypatch.setattr(versions, "installed", lambda packages=(): cured)
+        fixed = {**GUIDE, "accelerate": "1.15.0", "torch": "2.8.0", "transformers": "4.57.0"}
+        monkeypatch.setattr(versions, "installed", lambda packages=(): fixed)
 
     monkeypatch.setattr(subprocess, "run", run)
     return commands
@@ -263,7 +263,7 @@ def test_an_installer_that_fails_is_exit_code_2(
     assert "the installer failed" in capsys.readouterr().err
 
 
-def test_where_nothing_can_be_cured_nothing_is_asked(
+def test_where_nothing_can_be_fixed_nothing_is_asked(
     ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.15.0"})

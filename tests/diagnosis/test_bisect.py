@@ -16,7 +16,7 @@ title = "One"
 link = "https://example.org/1"
 where = [{ liba = ">=1.0,<2.0" }, { liba = ">=2.0", libb = "<1.0" }]
 cause = "it was written so"
-cures = ["upgrade"]
+fixes = ["upgrade"]
 [[bug.symptom]]
 id = "crash"
 raises = "ValueError"

@@ -40,7 +40,7 @@ def by_id(diagnosis: doctor.Diagnosis) -> dict[str, findings.Finding]:
     return {finding.id: finding for finding in diagnosis.findings}
 
 
-def test_a_bug_that_an_upgrade_cures_is_found_with_its_fix() -> None:
+def test_a_bug_that_an_upgrade_fixes_is_found_with_its_fix() -> None:
     diagnosis = doctor.diagnose(GUIDE)
     found = by_id(diagnosis)["accelerate-empty-shard"]
     assert (found.severity, found.kind) == ("error", "known bug")
@@ -56,7 +56,7 @@ def test_an_accelerate_that_breaks_every_trainer_is_an_error() -> None:
     assert found["trainer-needs-accelerate-1-3"].severity == "error"
 
 
-def test_a_bug_that_no_version_cures_does_not_make_an_environment_ill() -> None:
+def test_a_bug_that_no_version_fixes_does_not_make_an_environment_ill() -> None:
     diagnosis = doctor.diagnose(HEALTHY)
     assert "accelerate-empty-dispatcher" in by_id(diagnosis)
     assert {finding.severity for finding in diagnosis.findings} == {"info"}
@@ -189,12 +189,12 @@ def test_the_screen_names_severity_installed_fix_link_and_id() -> None:
     assert "not counted" in text
 
 
-def test_with_everything_each_cure_is_shown() -> None:
+def test_with_everything_each_fix_is_shown() -> None:
     text = doctor_text.as_text(doctor.diagnose(GUIDE), "x", width=1000, everything=True)
     for bug in bugs.load():
         if bug.hits(GUIDE):
-            for cure in bug.cures:
-                assert cure in text
+            for fix in bug.fixes:
+                assert fix in text
 
 
 @pytest.mark.parametrize("width", [1, 40, 100])
@@ -205,14 +205,14 @@ def test_lines_are_no_longer_than_the_terminal_but_for_addresses_and_commands(wi
         assert len(line) <= max(width, 40) or cannot_break, line
 
 
-def test_the_plan_says_what_it_cures_and_what_it_brings() -> None:
+def test_the_plan_says_what_it_fixes_and_what_it_brings() -> None:
     diagnosis = doctor.diagnose(GUIDE)
     text = doctor_text.plan_text(diagnosis, ["uv", "pip", "install", *diagnosis.plan.requirements])
     assert text.startswith("uv pip install 'accelerate~=1.15.0'")
-    assert f"cures {len(diagnosis.plan.cures)}: accelerate-empty-shard" in text
+    assert f"fixes {len(diagnosis.plan.fixes)}: accelerate-empty-shard" in text
     assert "that did not apply: accelerate-empty-epoch" in text
     healthy = doctor.diagnose(HEALTHY)
-    assert doctor_text.plan_text(healthy, []) == "No change of version cures anything here."
+    assert doctor_text.plan_text(healthy, []) == "No change of version fixes anything here."
 
 
 def test_no_id_is_used_twice() -> None:

@@ -1,4 +1,4 @@
-"""What an answer says: which of several bugs comes first, whether it applies here, and its cures."""
+"""What an answer says: which of several bugs comes first, whether it applies here, and its fixes."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_versions_that_are_not_affected_are_told_apart_from_unknown_ones() -> No
     assert healthy.applies == "no"
     assert "accelerate 1.15.0: not affected by this; the text comes from another" in healthy.note
     [unknown, *_] = explain.explain(FAMOUS, {"torch": "2.13.0"}).explanations
-    assert healthy.cures == tuple(
-        each for each in bugs.get("accelerate-empty-shard").cures if not each.startswith("not a")
+    assert healthy.fixes == tuple(
+        each for each in bugs.get("accelerate-empty-shard").fixes if not each.startswith("not a")
     )
     assert unknown.applies == "unknown"
     assert unknown.note.startswith("accelerate not found, so it is unknown")
@@ -99,16 +99,16 @@ def test_words_that_are_cut_off_are_said_to_be() -> None:
     assert "cut off" not in explain.as_text(explain.explain(FAMOUS, EIGHT))
 
 
-def test_a_cure_that_is_installed_comes_last_and_what_is_none_is_kept_apart() -> None:
+def test_a_fix_that_is_installed_comes_last_and_what_is_none_is_kept_apart() -> None:
     text = "TypeError: Can only concatenate tensors but got <class 'str'>"
     [first] = explain.explain(f"[rank0]: {text}", {"accelerate": "1.15.0"}).explanations
-    assert first.cures[0].startswith("several: ")
-    assert first.cures[-1].endswith("'accelerate>=1.13.0' [installed already]")
+    assert first.fixes[0].startswith("several: ")
+    assert first.fixes[-1].endswith("'accelerate>=1.13.0' [installed already]")
     [first] = explain.explain(text, {"accelerate": "1.8.0"}).explanations
-    assert first.cures[0] == "one process: pip install 'accelerate>=1.13.0'"
+    assert first.fixes[0] == "one process: pip install 'accelerate>=1.13.0'"
     [first] = explain.explain(FAMOUS, EIGHT).explanations
-    assert not any("1.1.1" in cure for cure in first.cures)
-    assert any("1.1.1" in cure for cure in first.not_cures)
+    assert not any("1.1.1" in fix for fix in first.fixes)
+    assert any("1.1.1" in fix for fix in first.not_fixes)
 
 
 def test_the_text_for_people_holds_all_and_keeps_to_the_width() -> None:
@@ -119,5 +119,5 @@ def test_the_text_for_people_holds_all_and_keeps_to_the_width() -> None:
     for part in (bug.title, bug.link, bug.where_text(), "accelerate 1.8.0: affected", FAMOUS):
         assert part in flat
     assert " ".join(bug.cause.split()) in flat
-    assert "cures 1. upgrade" in flat
+    assert "fixes 1. upgrade" in flat
     assert max(len(line) for line in text.splitlines()[2:] if "patches" not in line) <= 60

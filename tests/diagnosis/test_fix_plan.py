@@ -1,4 +1,4 @@
-"""Which upgrades cure, computed from the data about bugs."""
+"""Which upgrades fix, computed from the data about bugs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Put(Protocol):
     def __call__(self, *rows: str) -> None: ...
 
 
-def row(bug_id: str, where: str, cure: str = "none") -> str:
+def row(bug_id: str, where: str, fix: str = "none") -> str:
     """Write a bug as TOML."""
     return f"""
 [[bug]]
@@ -35,7 +35,7 @@ title = "{bug_id}"
 link = "https://example.org"
 where = {where}
 cause = "so"
-cures = ["{cure}"]
+fixes = ["{fix}"]
 [[bug.symptom]]
 id = "s"
 raises = "E"
@@ -56,25 +56,25 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
     fix_plan._bounds.cache_clear()
 
 
-def test_the_guides_environment_is_cured_together() -> None:
+def test_the_guides_environment_is_fixed_together() -> None:
     plan = fix_plan.plan(GUIDE)
     names = [requirement.partition("~=")[0] for requirement in plan.requirements]
     assert sorted(names) == ["accelerate", "torch", "transformers"]
     assert "accelerate~=1.15.0" in plan.requirements
-    assert {"accelerate-empty-shard", "accelerate-n-shard-typo"} <= set(plan.cures)
+    assert {"accelerate-empty-shard", "accelerate-n-shard-typo"} <= set(plan.fixes)
     assert plan.remains == ()
-    # What no release cures comes along, and is said.
+    # What no release fixes comes along, and is said.
     assert "accelerate-empty-epoch" in plan.brings
 
 
-def test_every_cure_of_the_plan_is_one_by_the_data() -> None:
+def test_every_fix_of_the_plan_is_one_by_the_data() -> None:
     plan = fix_plan.plan(GUIDE)
     after = dict(GUIDE)
     for requirement in plan.requirements:
         package, _, version = requirement.partition("~=")
         after[package] = version
     for bug in bugs.load():
-        assert (bug.id in plan.cures) is (bug.hits(GUIDE) and not bug.hits(after)), bug.id
+        assert (bug.id in plan.fixes) is (bug.hits(GUIDE) and not bug.hits(after)), bug.id
         assert (bug.id in plan.brings) is (bug.hits(after) and not bug.hits(GUIDE)), bug.id
 
 
@@ -86,7 +86,7 @@ def test_the_nearest_version_above_every_affected_bound_is_taken(known: Put) -> 
 def test_what_an_upgrade_breaks_the_next_one_mends(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5,<1.7"}]'))
     plan = fix_plan.plan({"p": "1.0"})
-    assert (plan.requirements, plan.cures, plan.brings) == (("p~=1.7.0",), ("a",), ())
+    assert (plan.requirements, plan.fixes, plan.brings) == (("p~=1.7.0",), ("a",), ())
 
 
 def test_what_an_upgrade_breaks_for_good_is_said(known: Put) -> None:
@@ -99,7 +99,7 @@ def test_where_no_release_is_healthy_nothing_is_proposed(known: Put) -> None:
     assert fix_plan.plan({"p": "2.0"}) == fix_plan.Plan((), (), (), ())
 
 
-def test_an_upgrade_of_the_other_package_may_be_the_cure(known: Put) -> None:
+def test_an_upgrade_of_the_other_package_may_be_the_fix(known: Put) -> None:
     known(row("a", '[{p = ">=1", q = "<2.6"}]'))
     assert fix_plan.plan({"p": "1.0", "q": "2.5.1"}).requirements == ("q~=2.6.0",)
 
@@ -113,12 +113,12 @@ def test_an_upgrade_inside_the_major_version_is_preferred(known: Put) -> None:
 def test_a_major_version_is_not_crossed_where_the_data_know_a_downgrade(known: Put) -> None:
     known(row("a", '[{p = "<5", hub = ">=1"}]', "pip install 'hub<1'"))
     plan = fix_plan.plan({"p": "4.0", "hub": "1.3"})
-    assert (plan.requirements, plan.cures) == (("hub<1",), ("a",))
+    assert (plan.requirements, plan.fixes) == (("hub<1",), ("a",))
 
 
-def test_minimums_that_a_cure_asks_of_other_packages_come_along(known: Put) -> None:
-    cure = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
-    known(row("a", '[{p = "<1.5"}]', cure), row("b", '[{p = "<1.9"}]'))
+def test_minimums_that_a_fix_asks_of_other_packages_come_along(known: Put) -> None:
+    fix = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
+    known(row("a", '[{p = "<1.5"}]', fix), row("b", '[{p = "<1.9"}]'))
     assert set(fix_plan.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
         "p~=1.9.0",
         "torch~=2.8.0",
@@ -155,7 +155,7 @@ def test_no_torch_is_proposed_that_this_machine_cannot_run(
     assert fix_plan.plan({"torch": "2.13.0", **machine}).requirements == requirements
 
 
-def test_what_is_ignored_is_not_cured() -> None:
+def test_what_is_ignored_is_not_fixed() -> None:
     all_but = [bug.id for bug in bugs.load() if bug.id != "accelerate-n-shard-typo"]
     assert fix_plan.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)
 

@@ -18,7 +18,7 @@ title = "x"
 link = "https://example.org/1"
 where = [{ torch = "<2.14", macos = ">=14,<27", apple-silicon = "<3" }]
 cause = "invented"
-cures = ["upgrade"]
+fixes = ["upgrade"]
 [[bug.symptom]]
 id = "wrong"
 raises = "AssertionError"

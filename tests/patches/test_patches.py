@@ -1,4 +1,4 @@
-"""The patches themselves; that they cure the bug is tested in compat/, per version."""
+"""The patches themselves; that they fix the bug is tested in compat/, per version."""
 
 from __future__ import annotations
 

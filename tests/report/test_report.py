@@ -34,7 +34,7 @@ Known bugs by version set, on Apple M4 (10-core GPU, 16 GB) and AMD EPYC 9B14 (8
 | accelerate-mps-oom     | not tested: needs a Mac with Metal    | not tested: not in this run   | broken                                | not installable                       |"""
     )
     assert made.summary_line == (
-        "4 version sets, 2 known bugs: 1 RED, 1 fine, 2 broken as known (a patch cures 1), "
+        "4 version sets, 2 known bugs: 1 RED, 1 fine, 2 broken as known (a patch fixes 1), "
         "2 not tested, 1 set not installable."
     )
 

@@ -234,7 +234,7 @@ def test_garbage_alone_is_not_exit_code_0(tmp_path: Path) -> None:
 def test_a_text_without_end_is_cut_before_a_table_is_padded_to_it(tmp_path: Path) -> None:
     document = copy.deepcopy(DOCUMENTS[-1])
     document["bugs"][0]["why"] = "x" * 3_000_000
-    document["bugs"][0]["cures"] = ["y" * 3_000_000]
+    document["bugs"][0]["fixes"] = ["y" * 3_000_000]
     (tmp_path / "x.json").write_text(json.dumps(document), "utf-8")
     made = report.build(load.load([tmp_path]))
     assert len(markdown.render(made)) < 500_000

@@ -127,7 +127,7 @@ def test_a_file_too_large_in_an_object_store_is_not_fetched(
         store.rm("/large", recursive=True)
 
 
-def test_without_fsspec_an_object_store_is_one_line_with_the_cure(
+def test_without_fsspec_an_object_store_is_one_line_with_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -137,7 +137,7 @@ def test_without_fsspec_an_object_store_is_one_line_with_the_cure(
     assert caught.value.next_step == "pip install 'metalassay[fleet]'"
 
 
-def test_a_store_whose_package_is_missing_is_one_line_with_the_cure(
+def test_a_store_whose_package_is_missing_is_one_line_with_the_fix(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fsspec = pytest.importorskip("fsspec", reason="the extra fleet is not installed")

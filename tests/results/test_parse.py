@@ -67,7 +67,7 @@ def test_nesting_and_digits_without_end_are_refused(content: bytes) -> None:
         ),
         ("bugs.0.tests.0.seconds", -1, "expected a number from 0 to 1e+09, found -1"),
         ("bugs.0.id", "accelerate-mps-oom", "bugs: an id stands there twice"),
-        ("bugs.0.cures", "none", "bugs[0].cures: expected a list, found 'none'"),
+        ("bugs.0.fixes", "none", "bugs[0].fixes: expected a list, found 'none'"),
         ("bugs.0.title", "\n ", "bugs[0].title: expected text that is not empty, found "),
         ("seconds", float("nan"), "seconds: expected a number from 0 to 1e+09, found nan"),
         ("versions", ["3.11"], "versions: expected an object, found a list"),

@@ -101,7 +101,7 @@ def _bug(number: int, columns: tuple[Column, ...], add: str) -> BugRow:
         title=f"A loader that yields nothing ends the training without a word, number {number}{add}",
         link=f"https://example.org/issues/{number}?{add}",
         where=f"accelerate >=1.8.0,<1.{number}{add}",
-        cures=(f"upgrade: pip install 'accelerate>=1.9'{add}", f"leave it{add}"),
+        fixes=(f"upgrade: pip install 'accelerate>=1.9'{add}", f"leave it{add}"),
         cells=tuple(_cell(number, index, column, add) for index, column in enumerate(columns)),
     )
 

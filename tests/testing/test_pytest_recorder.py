@@ -23,7 +23,7 @@ title = "It crashes"
 link = "https://example.org/1"
 where = [{ lib = "<2" }]
 cause = "invented"
-cures = ["upgrade"]
+fixes = ["upgrade"]
 patch = "invented"
 [[bug.symptom]]
 id = "crash"

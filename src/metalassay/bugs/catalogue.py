@@ -43,7 +43,7 @@ class Bug:
     reported: str | None
     where: Where
     cause: str
-    cures: tuple[str, ...]
+    fixes: tuple[str, ...]
     patch: str | None
     masked_by: tuple[str, ...]
     symptoms: tuple[Symptom, ...]
@@ -137,7 +137,7 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         reported=row.get("reported"),
         where=where,
         cause=row["cause"].strip(),
-        cures=tuple(row["cures"]),
+        fixes=tuple(row["fixes"]),
         patch=row.get("patch"),
         masked_by=tuple(row.get("masked_by", ())),
         symptoms=tuple(_symptom(each, row["id"], where) for each in row["symptom"]),

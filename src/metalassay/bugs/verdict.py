@@ -19,7 +19,7 @@ RED = frozenset({PATCH_FAILS, FIXED, UNEXPLAINED})
 MEANING = {
     FINE: "our data calls this version healthy, and the test of correct behaviour passed",
     BROKEN: "affected, and it failed with exactly the symptom that our data names; no patch exists",
-    PATCHED: "affected, it failed exactly as our data says, and our patch cures it",
+    PATCHED: "affected, it failed exactly as our data says, and our patch fixes it",
     PATCH_FAILS: "affected as our data says, but with our patch on it still fails",
     FIXED: "our data calls this version affected, but it behaved correctly",
     UNEXPLAINED: "it failed where our data calls it healthy, or with another symptom than the known one",

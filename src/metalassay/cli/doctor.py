@@ -23,11 +23,11 @@ EPILOG = """\
 examples:
   metalassay doctor                            this environment
   metalassay doctor --env .venv                another one: a folder or an interpreter
-  metalassay doctor --env .venv --fix          the command that cures what an upgrade cures
+  metalassay doctor --env .venv --fix          the command that fixes what an upgrade fixes
   metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
 
-severities: error breaks what everybody does, warning can be cured and is worth it, info is worth
-knowing (a bug that no release cures, a variable that does nothing)
+severities: error breaks what everybody does, warning can be fixed and is worth it, info is worth
+knowing (a bug that no release fixes, a variable that does nothing)
 
 exit code: 0 no error and no warning, 1 at least one, 2 bad input or an environment that does not
 answer; after --apply, that of the environment as it is then"""
@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to those of the command line."""
     doctor = commands.add_parser(
         "doctor",
-        help="what is wrong with an environment, and what cures it",
+        help="what is wrong with an environment, and what fixes it",
         description=(
             "Hold what is installed, the environment variables and what MPS really does against"
             " what is known. Imports nothing of it: torch is asked in a process of its own."
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument("-v", "--verbose", action="store_true", help="show every cure")
+    doctor.add_argument("-v", "--verbose", action="store_true", help="show every fix")
     doctor.add_argument(
         "--env",
         "--python",
@@ -70,7 +70,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="how long the probe may take (default: %(default)s)",
     )
     fix = doctor.add_mutually_exclusive_group()
-    fix.add_argument("--fix", action="store_true", help="print the command that cures, no more")
+    fix.add_argument("--fix", action="store_true", help="print the command that fixes, no more")
     fix.add_argument("--apply", action="store_true", help="run it, after asking")
     doctor.add_argument("--yes", action="store_true", help="with --apply: do not ask")
     doctor.set_defaults(command=run)
@@ -166,7 +166,7 @@ def _apply(
     python: str | None,
     width: int,
 ) -> int:
-    """Run the command that cures, if it is wanted, and look again."""
+    """Run the command that fixes, if it is wanted, and look again."""
     from metalassay.diagnosis import doctor_text, fix_plan
 
     print(doctor_text.plan_text(diagnosis, command, width))

@@ -16,7 +16,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "explain",
         help="name the known bug behind an error message, a traceback or a log",
-        description="Name the known bug behind an error message, with its cause and its cures.",
+        description="Name the known bug behind an error message, with its cause and its fixes.",
         epilog=(
             "examples:\n"
             "  metalassay explain \"local variable 'current_batch' referenced before assignment\"\n"

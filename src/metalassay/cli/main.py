@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         description="What PyTorch, accelerate and transformers really do on Apple silicon.",
         epilog=(
             "examples:\n"
-            "  metalassay doctor                    what is wrong here, and what cures it\n"
+            "  metalassay doctor                    what is wrong here, and what fixes it\n"
             "  metalassay doctor --env .venv        the same of another environment\n"
             "  metalassay explain < log.txt         what an error message or a log means\n"
             "  metalassay ops linalg_qr             which torch has this operator on MPS\n"

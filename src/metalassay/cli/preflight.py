@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
         description=(
             "Run your own program here, on the CPU, record the operators of its forward and backward"
             " passes and of its optimizer, and say for every torch version which of them would fail"
-            " on MPS or fall back to the CPU, from which line, and which upgrade cures it. Needs no"
+            " on MPS or fall back to the CPU, from which line, and which upgrade fixes it. Needs no"
             " Mac; the program needs this Python's, or its own Python's, torch."
         ),
         epilog=(

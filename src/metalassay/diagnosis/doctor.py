@@ -1,7 +1,7 @@
 """What is wrong with an environment: known bugs, environment variables, MPS. Imports none of it.
 
-Severities: "error" breaks what everybody does, "warning" can be cured and is worth it, "info" is
-worth knowing. A bug that no change of version cures is "info", else nothing could ever be healthy.
+Severities: "error" breaks what everybody does, "warning" can be fixed and is worth it, "info" is
+worth knowing. A bug that no change of version fixes is "info", else nothing could ever be healthy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SCHEMA = {"name": "metalassay.diagnosis.doctor", "version": 1}
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """``versions`` that are installed, the probe (None: not asked), what was found, what cures it."""
+    """``versions`` that are installed, the probe (None: not asked), what was found, what fixes it."""
 
     versions: Mapping[str, str]
     probe: Probe | None
@@ -97,7 +97,7 @@ def _bug(bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str]) ->
         if changes
         else "",
         link=bug.link,
-        cures=bug.cures,
+        fixes=bug.fixes,
     )
 
 

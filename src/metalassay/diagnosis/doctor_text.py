@@ -11,7 +11,7 @@ from metalassay.diagnosis.doctor import Diagnosis
 from metalassay.diagnosis.findings import BUG, Finding
 from metalassay.environment import versions
 
-_NOT_A_CURE, _UPGRADE = "not a cure: ", "upgrade: "
+_NOT_A_FIX, _UPGRADE = "not a fix: ", "upgrade: "
 _BEGIN = " " * 9
 
 
@@ -26,7 +26,7 @@ def as_text(
     """Lay a diagnosis out in lines of at most ``width`` columns, but for commands and addresses.
 
     ``machine`` and ``python`` are said at the top. With ``everything`` each finding is shown with all
-    its cures; without, what is only worth knowing is a line.
+    its fixes; without, what is only worth knowing is a line.
     """
     lines = _field("Machine", machine, width)
     if python:
@@ -48,16 +48,16 @@ def as_text(
 
 
 def plan_text(diagnosis: Diagnosis, command: Sequence[str], width: int = 100) -> str:
-    """Say which command cures what, and what it does not cure or brings along."""
+    """Say which command fixes what, and what it does not fix or brings along."""
     plan = diagnosis.plan
     if not plan.requirements:
-        return "No change of version cures anything here."
+        return "No change of version fixes anything here."
     lines = [fix_plan.as_shell(command), ""]
     for words, ids in (
-        (f"cures {len(plan.cures)}", plan.cures),
+        (f"fixes {len(plan.fixes)}", plan.fixes),
         (f"brings {len(plan.brings)} that did not apply", plan.brings),
         (
-            f"leaves {len(plan.remains)} that a version cures only at the cost of another",
+            f"leaves {len(plan.remains)} that a version fixes only at the cost of another",
             plan.remains,
         ),
     ):
@@ -75,17 +75,17 @@ def _finding(finding: Finding, width: int, everything: bool) -> list[str]:
         lines += [f"{_BEGIN}fix: {finding.fix}"] if finding.fix else []
     else:
         lines.append(f"{_BEGIN}{finding.observed}: {finding.fix}")
-    for cure in finding.cures if everything else _best(finding):
-        lines += _wrap(cure, width, f"{_BEGIN}or:  ", f"{_BEGIN}     ")
+    for fix in finding.fixes if everything else _best(finding):
+        lines += _wrap(fix, width, f"{_BEGIN}or:  ", f"{_BEGIN}     ")
     lines.append(f"{_BEGIN}{finding.link} [{finding.id}]")
     return lines
 
 
 def _best(finding: Finding) -> list[str]:
-    """Return, for what breaks most, the first cure that keeps the versions: a patch, a way around."""
+    """Return, for what breaks most, the first fix that keeps the versions: a patch, a way around."""
     if finding.severity != "error":
         return []
-    keep = (each for each in finding.cures if not each.startswith((_UPGRADE, _NOT_A_CURE)))
+    keep = (each for each in finding.fixes if not each.startswith((_UPGRADE, _NOT_A_FIX)))
     return list(keep)[:1]
 
 
@@ -97,7 +97,7 @@ def _noted(noted: Sequence[Finding], width: int, everything: bool) -> list[str]:
             lines += _finding(finding, width, everything)
     stay = [finding.id for finding in noted if finding.kind == BUG]
     if stay and not everything:
-        said = "known bugs apply that no other version cures; not counted (-v shows them)"
+        said = "known bugs apply that no other version fixes; not counted (-v shows them)"
         lines += _wrap(f"{len(stay)} {said}: {', '.join(stay)}", width, f"{'info':<9}", _BEGIN)
     return [*lines, ""]
 
@@ -116,14 +116,14 @@ def _summary(diagnosis: Diagnosis, counted: int, width: int) -> list[str]:
     if not counted and not about & diagnosis.versions.keys():
         return ["Nothing that the known bugs are about is installed here."]
     if not counted:
-        return [f"Healthy: of {len(bugs.load())} known bugs none applies that a version cures."]
+        return [f"Healthy: of {len(bugs.load())} known bugs none applies that a version fixes."]
     plan = diagnosis.plan
     words = "1 finding" if counted == 1 else f"{counted} findings"
     if not plan.requirements:
         return [f"{words}."]
     listed = " ".join(plan.requirements)
     return _wrap(
-        f"{words}; {listed} together cure {len(plan.cures)}: metalassay doctor --fix shows the"
+        f"{words}; {listed} together fix {len(plan.fixes)}: metalassay doctor --fix shows the"
         " command, --apply runs it.",
         width, "", "",
     )  # fmt: skip

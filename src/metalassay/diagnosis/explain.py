@@ -1,4 +1,4 @@
-"""What a traceback or a log line means: the bug, its cause, and the cures for these versions."""
+"""What a traceback or a log line means: the bug, its cause, and the fixes for these versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metalassay.bugs import catalogue as bugs
 from metalassay.bugs import matching, tracebacks
 from metalassay.errors import UserError
 
-_NOT_A_CURE = "not a cure: "
+_NOT_A_FIX = "not a fix: "
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Explanation:
     note: str
     evidence: matching.Evidence
     cause: str
-    cures: tuple[str, ...]
-    not_cures: tuple[str, ...]
+    fixes: tuple[str, ...]
+    not_fixes: tuple[str, ...]
     reported_only: bool = False
 
 
@@ -104,10 +104,10 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
         lines += _field("affected", each.affected, width)
         lines += _field("installed", each.note, width)
         lines += _field("cause", each.cause, width)
-        for step, cure in enumerate(each.cures, 1):
-            lines += _field("cures" if step == 1 else "", cure, width, f"{step}. ")
-        for step, cure in enumerate(each.not_cures, 1):
-            lines += _field("no cure" if step == 1 else "", cure, width, "- ")
+        for step, fix in enumerate(each.fixes, 1):
+            lines += _field("fixes" if step == 1 else "", fix, width, f"{step}. ")
+        for step, fix in enumerate(each.not_fixes, 1):
+            lines += _field("no fix" if step == 1 else "", fix, width, "- ")
         lines.append("")
     more = len(answer.explanations) - len(answer.explanations[:most])
     return "\n".join(lines) + (f"{more} more known bugs fit: --all" if more else "").rstrip()
@@ -157,9 +157,9 @@ def _explanation(hit: matching.Hit, installed: Mapping[str, str]) -> Explanation
         "applies; name the environment: --python EXE, or --versions PACKAGE=VERSION",
         "no": f"{have}: not affected by this; {elsewhere}",
     }
-    cures = [cure for cure in bug.cures if not cure.startswith(_NOT_A_CURE)]
+    fixes = [fix for fix in bug.fixes if not fix.startswith(_NOT_A_FIX)]
     # What was done already comes last, unless it is why the bug is gone.
-    done = [cure for cure in cures if hit.applies != "no" and _is_installed(cure, installed)]
+    done = [fix for fix in fixes if hit.applies != "no" and _is_installed(fix, installed)]
     return Explanation(
         bug=bug.id,
         title=bug.title,
@@ -169,21 +169,21 @@ def _explanation(hit: matching.Hit, installed: Mapping[str, str]) -> Explanation
         note=notes[hit.applies],
         evidence=hit.evidence,
         cause=bug.cause,
-        cures=(
-            *(cure for cure in cures if cure not in done),
-            *(f"{cure} [installed already]" for cure in done),
+        fixes=(
+            *(fix for fix in fixes if fix not in done),
+            *(f"{fix} [installed already]" for fix in done),
         ),
-        not_cures=tuple(
-            cure.removeprefix(_NOT_A_CURE) for cure in bug.cures if cure.startswith(_NOT_A_CURE)
+        not_fixes=tuple(
+            fix.removeprefix(_NOT_A_FIX) for fix in bug.fixes if fix.startswith(_NOT_A_FIX)
         ),
         reported_only=bug.reported_only,
     )
 
 
-def _is_installed(cure: str, installed: Mapping[str, str]) -> bool:
-    """Say whether all that a cure's ``pip install`` asks for is there already."""
+def _is_installed(fix: str, installed: Mapping[str, str]) -> bool:
+    """Say whether all that a fix's ``pip install`` asks for is there already."""
     asked = []
-    for quoted in re.findall(r"'([^']+)'", cure.partition("pip install ")[2]):
+    for quoted in re.findall(r"'([^']+)'", fix.partition("pip install ")[2]):
         try:
             asked.append(Requirement(quoted))
         except InvalidRequirement:

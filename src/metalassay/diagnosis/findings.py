@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 BUG, VARIABLE, MPS, METADATA = "known bug", "environment variable", "MPS", "metadata"
 SEVERITIES = ("error", "warning", "info")
-"""The worst first: breaks what everybody does; can be cured and is worth it; worth knowing."""
+"""The worst first: breaks what everybody does; can be fixed and is worth it; worth knowing."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. ``fix`` is a command, or empty; ``cures`` are in the order to try them.
+    """One thing found. ``fix`` is a command, or empty; ``fixes`` are in the order to try them.
 
     ``id`` is a known bug's or a rule's and stays the same; ``kind`` says which of the two it is.
     """
@@ -24,4 +24,4 @@ class Finding:
     expected: str
     fix: str
     link: str
-    cures: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Which upgrades would cure the known bugs that apply, computed from the bugs' own ranges.
+"""Which upgrades would fix the known bugs that apply, computed from the bugs' own ranges.
 
 Nothing is asked of a package index, so a fix is a range of versions that the data call healthy. What
 an installer makes of it, with everything else that is installed, the installer decides.
@@ -40,12 +40,12 @@ class Change:
 class Plan:
     """The requirements to install together, and what that does to the known bugs, by id.
 
-    ``cures`` go; ``brings`` apply afterwards and did not before; ``remains`` could be cured each by
+    ``fixes`` go; ``brings`` apply afterwards and did not before; ``remains`` could be fixed each by
     itself, and not together with the others.
     """
 
     requirements: tuple[str, ...]
-    cures: tuple[str, ...]
+    fixes: tuple[str, ...]
     brings: tuple[str, ...]
     remains: tuple[str, ...]
 
@@ -53,8 +53,8 @@ class Plan:
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
     """Return the nearest change that takes a bug away, or nothing where none does.
 
-    An upgrade inside the major version is preferred, then the downgrade that the bug's first cure
-    names, then any upgrade. With it come the minimums that its first cure asks of other packages.
+    An upgrade inside the major version is preferred, then the downgrade that the bug's first fix
+    names, then any upgrade. With it come the minimums that its first fix asks of other packages.
     """
     upgrades = []
     for package in dict.fromkeys(each for where in bug.where for each in where):
@@ -72,7 +72,7 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
         if nearest is not None:
             upgrades.append((nearest.major != current.major, package, nearest))
     upgrades.sort(key=lambda upgrade: upgrade[0])  # stable: the order of the row decides a tie
-    named = _DOWNGRADE.match(bug.cures[0])
+    named = _DOWNGRADE.match(bug.fixes[0])
     if named and (not upgrades or upgrades[0][0]):
         return (Change(named[1], f"{named[1]}{named[2]}", None),)
     if not upgrades:
@@ -80,7 +80,7 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
     _, package, version = upgrades[0]
     others = [
         _raised(other, Version(least))
-        for other, least in _MINIMUM.findall(bug.cures[0])
+        for other, least in _MINIMUM.findall(bug.fixes[0])
         if other != package
         and _older(installed.get(other), Version(least))
         and _runs(other, Version(least), installed)
@@ -89,9 +89,9 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
 
 
 def plan(installed: Mapping[str, str], ignored: Sequence[str] = ()) -> Plan:
-    """Return the changes that together cure what can be cured; each is the nearest that does.
+    """Return the changes that together fix what can be fixed; each is the nearest that does.
 
-    A package is only ever raised, so what one step brings the next ones may cure. Takes the bugs as
+    A package is only ever raised, so what one step brings the next ones may fix. Takes the bugs as
     ``bugs.load`` has them, without the ``ignored`` ids.
     """
     known = [bug for bug in bugs.load() if bug.id not in ignored]
@@ -112,7 +112,7 @@ def plan(installed: Mapping[str, str], ignored: Sequence[str] = ()) -> Plan:
     companions = [each for each in COMPANIONS if each in installed and "torch" in changes]
     return Plan(
         requirements=(*(change.requirement for change in changes.values()), *companions),
-        cures=_ordered(before - after),
+        fixes=_ordered(before - after),
         brings=_ordered(after - before),
         remains=_ordered(curable & after),
     )

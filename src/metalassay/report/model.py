@@ -75,7 +75,7 @@ class BugRow:
     title: str
     link: str
     where: str
-    cures: tuple[str, ...]
+    fixes: tuple[str, ...]
     cells: tuple[Cell, ...]
 
 

@@ -62,7 +62,7 @@ class BugResult:
     where: str
     verdict: str
     why: str
-    cures: tuple[str, ...]
+    fixes: tuple[str, ...]
     tests: tuple[BugTest, ...]
 
 
@@ -197,7 +197,7 @@ def _bug(bug: Field) -> BugResult:
         where=bug.get("where").text(),
         verdict=bug.get("verdict").one_of(verdict.MEANING),
         why=bug.get("why").text(),
-        cures=tuple(each.text() for each in bug.get("cures").each()),
+        fixes=tuple(each.text() for each in bug.get("fixes").each()),
         tests=tuple(_test(each) for each in bug.get("tests").each()),
     )
 

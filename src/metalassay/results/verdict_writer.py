@@ -54,7 +54,7 @@ def bug_record(
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
         "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
-        "cures": list(bug.cures),
+        "fixes": list(bug.fixes),
         "tests": [asdict(test) for test in tests],
     }
 

@@ -48,14 +48,14 @@ def test_an_operator_without_one_is_missing_until_the_version_that_has_it() -> N
     assert finding.operator == "linalg_qr.out"  # the one that errors name
     assert finding.states["2.11.0"] == "missing"
     assert "2.12.1" not in finding.states
-    assert finding.cured_in == "2.12.1"
+    assert finding.fixed_in == "2.12.1"
     assert finding.counts["2.5.1"] == 3
 
 
-def test_one_that_no_version_has_is_cured_by_none() -> None:
+def test_one_that_no_version_has_is_fixed_by_none() -> None:
     (finding,) = judged(call("mode")).findings
     assert set(finding.states) == set(oracle.versions())
-    assert finding.cured_in is None
+    assert finding.fixed_in is None
 
 
 def test_a_composite_is_judged_by_what_it_is_made_of() -> None:
@@ -124,7 +124,7 @@ def test_an_operator_that_an_older_torch_does_not_have_is_named_as_not_judged() 
     assert "2.13.0" not in found.unknown
 
 
-def test_the_text_says_version_count_line_and_cure() -> None:
+def test_the_text_says_version_count_line_and_fix() -> None:
     found = judged(
         call("mode", count=3, line=7),
         call("linalg_qr", count=2, line=9, node="LinalgQrBackward0"),
@@ -132,8 +132,8 @@ def test_the_text_says_version_count_line_and_cure() -> None:
     )
     text = preflight_text.as_text(found, "2.5.1")
     assert "On MPS with torch 2.5.1: 2 operators would fail, float64 at 1 line." in text
-    assert "  mode  3 calls; no torch version cures it" in text
-    assert "  linalg_qr.out  2 calls; cured by torch 2.12.1" in text
+    assert "  mode  3 calls; no torch version fixes it" in text
+    assert "  linalg_qr.out  2 calls; fixed by torch 2.12.1" in text
     assert "2 x /home/user/train.py:9 in step, backward (LinalgQrBackward0)" in text
     assert "    2.12.1 to 2.15.0      1      0\n" in text
     assert [line.split()[0] for line in text.splitlines() if line.endswith("  <")] == ["2.0.1"]

@@ -74,7 +74,7 @@ def test_without_red_it_says_what_is_fine_and_what_is_broken_as_known() -> None:
     _, second, _ = headline(compat=sets("fine", "patched"))
     assert second == (
         "Compatibility is as the data says in all 3 tests of a bug: 1 fine, "
-        "2 broken as known (a patch cures 1), 1 not tested."
+        "2 broken as known (a patch fixes 1), 1 not tested."
     )
 
 

@@ -39,7 +39,7 @@ class Finding:
     """An operator that some torch version has no kernel for.
 
     ``states`` says "missing" or "fallback" (always on the CPU), by version; a version that is not
-    named has no trouble with it. ``cured_in`` is the first version from which on it has none, None
+    named has no trouble with it. ``fixed_in`` is the first version from which on it has none, None
     where the newest known has it still. ``counts`` are calls, by version: the callers differ too.
     ``inside`` names the operators around it that the traced torch made of it, "" where the program
     called it: there another version may do otherwise.
@@ -48,7 +48,7 @@ class Finding:
     operator: str
     states: Mapping[str, State]
     counts: Mapping[str, int]
-    cured_in: str | None
+    fixed_in: str | None
     inside: tuple[str, ...]
     places: tuple[Place, ...]
 
@@ -133,7 +133,7 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
             operator=name,
             states=states,
             counts=dict(counts[name]),
-            cured_in=_cured(states, order),
+            fixed_in=_fixed(states, order),
             # Called by the program even once, it is no other operator's affair.
             inside=() if "" in inside[name] else tuple(sorted(inside[name])),
             places=_places(places[name]),
@@ -198,7 +198,7 @@ def _look(name: str, operators: Operators) -> tuple[str, State]:
     return name, "kernel" if set(states) == {"kernel"} else "composite"
 
 
-def _cured(states: Mapping[str, State], order: Sequence[str]) -> str | None:
+def _fixed(states: Mapping[str, State], order: Sequence[str]) -> str | None:
     last = max(order.index(version) for version in states)
     return order[last + 1] if last + 1 < len(order) else None
 

@@ -44,7 +44,7 @@ def as_text(found: Preflight, version: str, places: int = 3) -> str:
     elsewhere = [each for each in found.findings if version not in each.states]
     if elsewhere:
         lines += ["", f"Fine with torch {version}, not with older ones:"]
-        lines += [f"    {each.operator}: {_cure(each)}" for each in elsewhere]
+        lines += [f"    {each.operator}: {_fix(each)}" for each in elsewhere]
     unknown = found.unknown.get(version, ())
     if unknown:
         lines += ["", f"Unknown to torch {version}, so not judged: {', '.join(unknown)}"]
@@ -84,7 +84,7 @@ def _versions(found: Preflight, chosen: str) -> list[str]:
 
 def _finding(found: Finding, version: str, places: int) -> list[str]:
     count = found.counts[version]
-    head = f"  {found.operator}  {count:,} call{'s' * (count != 1)}; {_cure(found)}"
+    head = f"  {found.operator}  {count:,} call{'s' * (count != 1)}; {_fix(found)}"
     if found.inside:
         around = ", ".join(each.partition("|")[0] for each in found.inside)
         head += f"\n      inside {around}, as the torch that ran makes it; another may do otherwise"
@@ -92,8 +92,8 @@ def _finding(found: Finding, version: str, places: int) -> list[str]:
     return lines + _more(found.places, places)
 
 
-def _cure(found: Finding) -> str:
-    return f"cured by torch {found.cured_in}" if found.cured_in else "no torch version cures it"
+def _fix(found: Finding) -> str:
+    return f"fixed by torch {found.fixed_in}" if found.fixed_in else "no torch version fixes it"
 
 
 def _more(found: Sequence[Place], places: int) -> list[str]:

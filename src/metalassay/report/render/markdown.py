@@ -138,7 +138,7 @@ def _bug(row: BugRow) -> str:
         name = f"[{name}]({quote(row.link, safe=_URL)})"
     where = f" (affected: {escape(row.where)})" if row.where else ""
     return "\n".join(
-        [f"- {name}: {escape(row.title)}{where}", *(f"  - {escape(c)}" for c in row.cures)]
+        [f"- {name}: {escape(row.title)}{where}", *(f"  - {escape(c)}" for c in row.fixes)]
     )
 
 

@@ -28,7 +28,7 @@ HOW_TO_READ = (
     "machine that the table names; a row is one known bug.",
     "fine: our data calls these versions healthy, and the test of correct behaviour passed.",
     "broken: the bug is there and fails exactly as known; with “patch works”, the patch in "
-    "metalassay cures it.",
+    "metalassay fixes it.",
     "RED: data and reality differ, and that is news: a patch that fails, a bug that is gone "
     "(fixed upstream?), or a failure nobody has explained.",
     "not tested and not installable are no passes: nothing ran, and the reason is given.",
@@ -95,7 +95,7 @@ def summary(compat: CompatTable) -> str:
     states = Counter(column.state for column in compat.columns)
     parts = [f"{tones['red']} RED", f"{tones['fine']} fine"]
     if broken := tones["broken"] + tones["patched"]:
-        parts.append(f"{broken} broken as known (a patch cures {tones['patched']})")
+        parts.append(f"{broken} broken as known (a patch fixes {tones['patched']})")
     if tones["untested"]:
         parts.append(f"{tones['untested']} not tested")
     for state in ("not installable", "unreadable"):
@@ -148,7 +148,7 @@ def _version(one: VersionSet, package: str) -> str:
 
 def _row(bug: BugResult, cells: Iterable[Cell]) -> BugRow:
     link = bug.link if bug.link.startswith(("https://", "http://")) else ""
-    return BugRow(bug.id, bug.title, link, bug.where, bug.cures, tuple(cells))
+    return BugRow(bug.id, bug.title, link, bug.where, bug.fixes, tuple(cells))
 
 
 def _cell(one: VersionSet, bug: BugResult | None) -> Cell:

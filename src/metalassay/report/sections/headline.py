@@ -100,7 +100,7 @@ def _tones(tones: Counter[str]) -> str:
     broken = tones["broken"] + tones["patched"]
     parts = [
         (tones["fine"], "fine"),
-        (broken, f"broken as known (a patch cures {tones['patched']})"),
+        (broken, f"broken as known (a patch fixes {tones['patched']})"),
         (tones["untested"], "not tested"),
         (tones["absent"], "not installable"),
         (tones["unreadable"], "unreadable"),
