@@ -286,7 +286,7 @@ def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
         "conditions": {"before": Run.before.as_dict(), "after": after.as_dict()},
     }
     output_json["benchmarks"] = [each for each in output_json["benchmarks"] if each["extra_info"]]
-    of_all = list(conditions.marks(Run.before, after, seconds))
+    of_all = list(conditions.flags(Run.before, after, seconds))
     for each in output_json["benchmarks"]:
         extra, drifted = each["extra_info"], conditions.drifted(drift(each["stats"]["data"]))
         unsteady = [] if extra["steady"] else ["not steady after its warm-up"]

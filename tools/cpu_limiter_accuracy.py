@@ -33,7 +33,7 @@ from typing import Any
 from tqdm import tqdm
 
 from metalassay.supervise import cpu_limiter as governing
-from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.cpu_limiter import CpuLimiter
 
 SETTLE = 0.5  # seconds after a pause in which a core may still be slow
 BUSY = """
@@ -115,13 +115,13 @@ def rates(target: float, window: float, pairs: int, cores: int) -> list[float]:
 
     def governed() -> float:
         """From the end of a pause to the end of another: whole turns of work and rest."""
-        with Governor(target / 100, own=False) as governor:
-            began, done, used = until(lambda now: governor.state().paused > 0)
-            last = governor.state().paused
+        with CpuLimiter(target / 100, own=False) as limiter:
+            began, done, used = until(lambda now: limiter.state().paused > 0)
+            last = limiter.state().paused
 
             def over(now: float) -> bool:
                 nonlocal last
-                before, last = last, governor.state().paused
+                before, last = last, limiter.state().paused
                 return now - began > window and last > before
 
             _, more, later = until(over)
@@ -160,9 +160,9 @@ def matrices(target: float, window: float, pairs: int, cores: int) -> list[float
         return rate(lambda: 0, lambda seconds, paused: seconds > window)
 
     def governed() -> float:
-        with Governor(target / 100, signals=False) as governor:
-            rate(governor.pace, lambda seconds, paused: paused)
-            return rate(governor.pace, lambda seconds, paused: paused and seconds > window)
+        with CpuLimiter(target / 100, signals=False) as limiter:
+            rate(limiter.pace, lambda seconds, paused: paused)
+            return rate(limiter.pace, lambda seconds, paused: paused and seconds > window)
 
     free()
     return _ratios([rate() for rate in tqdm([free, *([governed, free] * pairs)], unit="window")])

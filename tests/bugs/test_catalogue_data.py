@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ALL = bugs.load()
 
 
-def marks() -> set[tuple[str, str | None]]:
+def bug_marks() -> set[tuple[str, str | None]]:
     """Collect (bug id, symptom) of every ``pytest.mark.bug`` in compat/, without importing it."""
     found: set[tuple[str, str | None]] = set()
     for path in (ROOT / "compat").glob("test_*.py"):
@@ -39,11 +39,11 @@ def marks() -> set[tuple[str, str | None]]:
 
 def test_every_symptom_of_every_bug_has_a_test() -> None:
     data = {(bug.id, symptom.id) for bug in ALL for symptom in bug.symptoms}
-    assert data == {mark for mark in marks() if mark[1] is not None}
+    assert data == {mark for mark in bug_marks() if mark[1] is not None}
 
 
 def test_no_test_names_an_unknown_bug() -> None:
-    assert {bug for bug, _ in marks()} == {bug.id for bug in ALL}
+    assert {bug for bug, _ in bug_marks()} == {bug.id for bug in ALL}
 
 
 @pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.id)

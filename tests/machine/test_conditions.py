@@ -26,12 +26,12 @@ QUIET = Conditions(
 
 
 def test_a_quiet_machine_raises_no_doubt() -> None:
-    assert list(conditions.marks(QUIET, QUIET, seconds=10)) == []
+    assert list(conditions.flags(QUIET, QUIET, seconds=10)) == []
 
 
 def test_what_no_system_tells_raises_no_doubt() -> None:
     nothing = Conditions(*[None] * 12)  # type: ignore[arg-type]
-    assert list(conditions.marks(nothing, nothing, seconds=10)) == []
+    assert list(conditions.flags(nothing, nothing, seconds=10)) == []
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_what_no_system_tells_raises_no_doubt() -> None:
 )
 def test_each_doubt_is_a_sentence(change: dict[str, object], says: str) -> None:
     after = replace(QUIET, **change)  # type: ignore[arg-type]
-    assert list(conditions.marks(QUIET, after, seconds=10)) == [says]
+    assert list(conditions.flags(QUIET, after, seconds=10)) == [says]
 
 
 def test_low_power_all_along_is_said_too() -> None:
     low = replace(QUIET, power_mode="low power")
-    assert list(conditions.marks(low, low, seconds=10)) == ["the power mode is low power"]
+    assert list(conditions.flags(low, low, seconds=10)) == ["the power mode is low power"]
 
 
 @pytest.mark.parametrize("by", [0.11, -0.11])

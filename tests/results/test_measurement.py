@@ -42,10 +42,10 @@ def test_what_is_of_no_series_or_of_another_stays_alone() -> None:
 
 
 def test_marks_of_every_process_are_kept_once() -> None:
-    two = series(replace(M4, marks=("hot",)), "x", 1.0) + series(
-        replace(M4, marks=("hot", "busy")), "x", 2.0
+    two = series(replace(M4, flags=("hot",)), "x", 1.0) + series(
+        replace(M4, flags=("hot", "busy")), "x", 2.0
     )
-    assert pool(two)[0].marks == ("hot", "busy")
+    assert pool(two)[0].flags == ("hot", "busy")
 
 
 def test_equal_processes_leave_the_ratio_no_room() -> None:
@@ -69,7 +69,7 @@ def test_few_processes_carry_no_interval() -> None:
         ({"device": "cpu", "malloc": "tuned"}, "malloc tuned and default"),
         ({"power_mode": "low power"}, "power mode low power and normal"),
         (
-            {"marks": ("throttled: after it the processor ran at 70% of its speed",)},
+            {"flags": ("throttled: after it the processor ran at 70% of its speed",)},
             "one was throttled by heat",
         ),
     ],
@@ -104,13 +104,17 @@ def test_the_comparison_shows_how_processes_vary_and_that_it_is_not_significance
 
 
 def test_what_makes_a_number_doubtful_stands_below_its_table() -> None:
-    text = " ".join(table_of(replace(M4, marks=("12 MB were swapped",))).split())
+    text = " ".join(table_of(replace(M4, flags=("12 MB were swapped",))).split())
     assert f"Doubtful, 12 MB were swapped: {M4.workload}" in text
 
 
 def test_a_number_is_held_against_the_roof_of_its_own_run() -> None:
     one = replace(
-        M4, seconds=(0.004,), flop_per_call=10**9, compulsory_bytes=10**6, roof=(500.0, 100.0)
+        M4,
+        seconds=(0.004,),
+        flop_per_call=10**9,
+        compulsory_bytes=10**6,
+        measured_peak=(500.0, 100.0),
     )
     assert "50% of the roof" in table_of(one)  # 2 ms of arithmetic at best, in 4 ms
 
@@ -121,7 +125,12 @@ def test_traffic_that_no_memory_has_is_refused() -> None:
 
 
 def test_a_file_of_before_reads_as_not_knowing() -> None:
-    assert (M4.compulsory_bytes, M4.malloc, M4.roof, M4.series) == (None, "default", None, None)
+    assert (M4.compulsory_bytes, M4.malloc, M4.measured_peak, M4.series) == (
+        None,
+        "default",
+        None,
+        None,
+    )
 
 
 def test_the_new_fields_are_read(tmp_path: Path) -> None:
@@ -139,8 +148,8 @@ def test_the_new_fields_are_read(tmp_path: Path) -> None:
     loaded = load.load([tmp_path / "x.json"])
     assert loaded.warnings == ()
     one = loaded.measurements[0]
-    assert (one.series, one.roof, one.power_mode) == ("abc", (100.0, 20.0), "low power")
-    assert (one.marks, one.malloc, one.compulsory_bytes) == (("hot",), "tuned", 5)
+    assert (one.series, one.measured_peak, one.power_mode) == ("abc", (100.0, 20.0), "low power")
+    assert (one.flags, one.malloc, one.compulsory_bytes) == (("hot",), "tuned", 5)
 
 
 def test_watts_stand_with_their_rail_and_source_and_nobody_works_them_out() -> None:

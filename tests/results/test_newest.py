@@ -36,7 +36,7 @@ def fleet() -> list[tuple[Measurement, ...]]:
                     file=f"{number:03}.json",
                     when=one.when + timedelta(minutes=number * 7 % 60),
                     seconds=(0.06 + number / 1000,) * 5,
-                    marks=(f"mark {number}",),
+                    flags=(f"mark {number}",),
                 )
                 for one in measured()
             )
@@ -58,11 +58,11 @@ def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
         assert len(kept) == 6
         picked = latest(kept)
         # the processes of a series come in the order of reading, which says nothing
-        assert [replace(one, seconds=(), marks=()) for one in picked] == [
-            replace(one, seconds=(), marks=()) for one in expected
+        assert [replace(one, seconds=(), flags=()) for one in picked] == [
+            replace(one, seconds=(), flags=()) for one in expected
         ]
         assert [sorted(one.seconds) for one in picked] == [sorted(one.seconds) for one in expected]
-        assert [sorted(one.marks) for one in picked] == [sorted(one.marks) for one in expected]
+        assert [sorted(one.flags) for one in picked] == [sorted(one.flags) for one in expected]
         assert gathering.measured == len(everything)
 
 

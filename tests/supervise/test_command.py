@@ -20,7 +20,7 @@ from run_options import options
 from metalassay.cli import handover, main, run
 from metalassay.errors import UserError
 from metalassay.supervise import command as govern
-from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.cpu_limiter import CpuLimiter
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 RUN = [sys.executable, "-m", "metalassay", "run", "--max-cpu"]
@@ -163,27 +163,27 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
 
 
 def test_letting_go_ends_a_pause_and_forgives_the_debt(monkeypatch: pytest.MonkeyPatch) -> None:
-    governor = Governor(0.5, signals=False)
+    limiter = CpuLimiter(0.5, signals=False)
     slept: list[float] = []
     used = [0.0]
-    monkeypatch.setattr(governor._clock, "seconds", lambda: used[0])
-    monkeypatch.setattr(governor._clock, "children", list)
+    monkeypatch.setattr(limiter._clock, "seconds", lambda: used[0])
+    monkeypatch.setattr(limiter._clock, "children", list)
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
         assert len(slept) < 9, "the pause went on"
-        governor.let_go()
+        limiter.let_go()
 
-    with governor:
+    with limiter:
         used[0] = 1e6
         monkeypatch.setattr(time, "sleep", sleep)
-        governor.pace()
+        limiter.pace()
         assert len(slept) == 1
-        assert governor.debt() <= 0
-        governor.let_go()  # nothing is paused: the next pause is not cut short
+        assert limiter.debt() <= 0
+        limiter.let_go()  # nothing is paused: the next pause is not cut short
         used[0] = 2e6
-        assert governor.debt() > 0
-        governor.pace()
+        assert limiter.debt() > 0
+        limiter.pace()
         assert len(slept) == 2
 
 
@@ -201,21 +201,21 @@ def test_a_child_found_during_a_pause_is_stopped_too(monkeypatch: pytest.MonkeyP
     told: list[tuple[int, str]] = []
     children = [Child(1)]
     listed: list[list[int]] = []
-    governor = Governor(0.5, signals=False)
+    limiter = CpuLimiter(0.5, signals=False)
     used = [0.0]
-    monkeypatch.setattr(governor._clock, "seconds", lambda: used[0])
-    monkeypatch.setattr(governor._clock, "children", lambda: list(children))
-    monkeypatch.setattr(governor._sentinel, "stopped", lambda pids: listed.append(list(pids)))
+    monkeypatch.setattr(limiter._clock, "seconds", lambda: used[0])
+    monkeypatch.setattr(limiter._clock, "children", lambda: list(children))
+    monkeypatch.setattr(limiter._sentinel, "stopped", lambda pids: listed.append(list(pids)))
 
     def sleep(seconds: float) -> None:
         children.append(Child(len(children) + 1))
         if len(children) == 4:
-            governor.let_go()
+            limiter.let_go()
 
-    with governor:
+    with limiter:
         used[0] = 1e6
         monkeypatch.setattr(time, "sleep", sleep)
-        governor.pace()
+        limiter.pace()
     assert told == [(1, "stop"), (2, "stop"), (3, "stop"), (1, "go"), (2, "go"), (3, "go")]
     assert listed == [[1], [1, 2], [1, 2, 3], []]
 

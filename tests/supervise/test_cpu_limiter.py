@@ -16,7 +16,7 @@ from cpu_time import burn
 
 from metalassay.errors import UserError
 from metalassay.supervise import cpu_limiter, machine_load
-from metalassay.supervise.cpu_limiter import Governor, short
+from metalassay.supervise.cpu_limiter import CpuLimiter, short
 from metalassay.supervise.machine_load import CpuClock, Memory
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP and no SIGURG")
@@ -55,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 def test_a_busy_program_has_its_share_in_whatever_thirty_seconds(
     machine: Machine, share: float
 ) -> None:
-    with Governor(share, signals=False) as held:
+    with CpuLimiter(share, signals=False) as held:
         began, used, pauses = machine.now, machine.used, []
         times = [(0.0, 0.0)]
         while machine.now - began < 100:
@@ -81,7 +81,7 @@ def test_the_first_run_is_half_of_one_whether_a_program_starts_at_once_or_later(
     machine: Machine,
 ) -> None:
     for idle in (0.0, 61.3):
-        with Governor(0.7, signals=False) as held:
+        with CpuLimiter(0.7, signals=False) as held:
             if idle:
                 machine.work(wall=idle, cpu=0)
                 held.pace()
@@ -98,7 +98,7 @@ def test_the_first_run_is_half_of_one_whether_a_program_starts_at_once_or_later(
 
 
 def test_a_program_that_is_busy_now_and_then_has_its_share_over_time(machine: Machine) -> None:
-    with Governor(0.7, signals=False) as held:
+    with CpuLimiter(0.7, signals=False) as held:
         began, used = machine.now, machine.used
         for second in range(300):
             cpu = 4 if second % 4 else 1.5  # unheld it would have 84 % of the machine
@@ -109,7 +109,7 @@ def test_a_program_that_is_busy_now_and_then_has_its_share_over_time(machine: Ma
 
 
 def test_long_steps_are_paid_for_as_soon_as_they_end(machine: Machine) -> None:
-    with Governor(0.7, signals=False) as held:
+    with CpuLimiter(0.7, signals=False) as held:
         began, used = machine.now, machine.used
         for _ in range(20):
             machine.work(wall=9, cpu=36)
@@ -119,7 +119,7 @@ def test_long_steps_are_paid_for_as_soon_as_they_end(machine: Machine) -> None:
 
 
 def test_a_limit_of_memory_alone_never_pauses_for_the_cpu(machine: Machine) -> None:
-    with Governor(max_memory=0.6, signals=False) as held:
+    with CpuLimiter(max_memory=0.6, signals=False) as held:
         for _ in range(100):
             machine.work(wall=0.1, cpu=0.41)  # clocks do not agree to the last digit
             held.pace()
@@ -129,7 +129,7 @@ def test_a_limit_of_memory_alone_never_pauses_for_the_cpu(machine: Machine) -> N
 def test_a_program_below_its_share_is_never_paused_however_busy_the_machine(
     machine: Machine,
 ) -> None:
-    with Governor(0.7, signals=False) as held:
+    with CpuLimiter(0.7, signals=False) as held:
         for _ in range(100):
             machine.work(wall=0.1, cpu=0.27)
             held.pace()
@@ -137,7 +137,7 @@ def test_a_program_below_its_share_is_never_paused_however_busy_the_machine(
 
 
 def test_a_program_that_waited_catches_up_on_a_second_and_no_more(machine: Machine) -> None:
-    with Governor(0.5, signals=False) as held:
+    with CpuLimiter(0.5, signals=False) as held:
         machine.work(wall=60, cpu=0)
         held.pace()
         machine.work(wall=1, cpu=4)  # allowed: 2 in this second, and 2 for the one before
@@ -151,7 +151,7 @@ def test_a_program_that_waited_catches_up_on_a_second_and_no_more(machine: Machi
 
 def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -> None:
     said: list[str] = []
-    with Governor(0.1, signals=False, say=said.append) as held:
+    with CpuLimiter(0.1, signals=False, say=said.append) as held:
         machine.work(wall=0.2, cpu=0.8)
         real = machine.sleep
 
@@ -168,7 +168,7 @@ def test_a_debt_that_no_pause_pays_back_is_forgiven_and_said(machine: Machine) -
 
 def test_memory_in_use_is_waited_for_and_told_once(machine: Machine) -> None:
     said: list[str] = []
-    with Governor(max_memory=0.6, signals=False, say=said.append) as held:
+    with CpuLimiter(max_memory=0.6, signals=False, say=said.append) as held:
         held.pace()
         assert machine.slept == 0
         machine.memory = Memory(0.3, 0, "normal")
@@ -187,7 +187,7 @@ def test_memory_in_use_is_waited_for_and_told_once(machine: Machine) -> None:
 def test_waiting_ends_when_memory_is_there(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Governor(max_memory=0.6, signals=False) as held:
+    with CpuLimiter(max_memory=0.6, signals=False) as held:
         machine.memory = Memory(0.9, 0, "warning")
         real = machine.sleep
 
@@ -220,7 +220,7 @@ def test_memory_is_short_by_use_by_pressure_and_by_swapping(
 @pytest.mark.parametrize("share", [0, -0.1, 1.01])
 def test_a_share_that_is_none_is_refused(share: float) -> None:
     with pytest.raises(UserError, match="of CPU"):
-        Governor(share)
+        CpuLimiter(share)
 
 
 @posix
@@ -228,7 +228,7 @@ def test_a_share_that_is_none_is_refused(share: float) -> None:
 def test_any_code_in_the_block_is_paused() -> None:
     # A tenth of one core: whatever the neighbours do, this much is free.
     share = 0.1 / machine_load.cores()
-    with Governor(share) as held:
+    with CpuLimiter(share) as held:
         began = time.monotonic()
         burn(0.3)
         while time.monotonic() - began < 1:
@@ -254,7 +254,7 @@ def test_a_child_is_paused_too_and_always_set_going_again() -> None:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        with Governor(0.05 / machine_load.cores()) as held:
+        with CpuLimiter(0.05 / machine_load.cores()) as held:
             until = time.monotonic() + 30
             while held.state().paused < 0.5 and time.monotonic() < until:
                 time.sleep(0.01)

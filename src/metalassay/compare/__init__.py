@@ -151,7 +151,7 @@ def compare(
         after = conditions.observe()
         notes = (
             *_notes(first, second, plan, state, interrupted=interrupted),
-            *conditions.marks(before, after, time.monotonic() - began),
+            *conditions.flags(before, after, time.monotonic() - began),
         )
         seen = {"before": before.as_dict(), "after": after.as_dict()}
         return _comparison(first, second, plan, state, decision, interrupted, notes, seen)

@@ -1,6 +1,6 @@
 """Under which conditions a number was taken: load, power, heat, memory, threads, allocator.
 
-``observe`` looks once; ``marks`` compares a look before with one after and says, in sentences, what
+``observe`` looks once; ``flags`` compares a look before with one after and says, in sentences, what
 makes the number between them doubtful. What a system does not tell stays None and is never guessed.
 """
 
@@ -93,7 +93,7 @@ def observe() -> Conditions:
     )
 
 
-def marks(before: Conditions, after: Conditions, seconds: float) -> Iterator[str]:
+def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str]:
     """Yield what makes a number doubtful that was taken, in ``seconds``, between two looks."""
     for name, value in (("before", before.speed_limit), ("after", after.speed_limit)):
         if value is not None and value < 1:

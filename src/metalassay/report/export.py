@@ -83,7 +83,7 @@ def measurement_row(one: Measurement, found: Figures) -> Row:
         "watts_from": one.watts_from or None,
         "items_per_joule": one.per_watt,
         "wrong_numbers": one.parity or None,
-        "doubts": "; ".join(one.marks) or None,
+        "doubts": "; ".join(one.flags) or None,
     }
     if not found.refused:
         row["items_per_second"] = _digits(rate.median)

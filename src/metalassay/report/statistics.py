@@ -109,7 +109,7 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "the code of the workload"
     if bool(a.machine.virtual) != bool(b.machine.virtual):
         yield "one is a virtual machine"
-    hot = [any(mark.startswith("throttled") for mark in each.marks) for each in (a, b)]
+    hot = [any(mark.startswith("throttled") for mark in each.flags) for each in (a, b)]
     if hot[0] != hot[1]:
         yield "one was throttled by heat"
     if a.emulated or b.emulated:

@@ -27,8 +27,8 @@ class Measurement:
     ``bytes_per_call`` counts what goes in and out of every operation: an upper count of memory
     traffic. ``emulated`` is true when the device was not a real one. ``parity`` says where its
     numbers depart from the CPU's, "" where they do not, None in files that were written before.
-    ``compulsory_bytes`` is a lower count. ``marks`` are sentences on what makes the times doubtful,
-    ``roof`` is what the device reached in a probe just before, as (GFLOP/s, GB/s). ``watts`` were
+    ``compulsory_bytes`` is a lower count. ``flags`` are sentences on what makes the times doubtful,
+    ``measured_peak`` is what the device reached in a probe just before, as (GFLOP/s, GB/s). ``watts`` were
     counted while the same step ran, by what ``watts_from`` names. ``series`` is what the files of one
     `--processes N` share, and in a measurement pooled from them ``processes`` is above 1 and
     ``seconds`` holds a value a process. None is what an older file does not tell.
@@ -57,8 +57,8 @@ class Measurement:
     compulsory_bytes: int | None = None
     malloc: str = "default"
     power_mode: str | None = None
-    marks: tuple[str, ...] = ()
-    roof: tuple[float, float] | None = None
+    flags: tuple[str, ...] = ()
+    measured_peak: tuple[float, float] | None = None
     watts: float | None = None
     watts_from: str = ""
     per_watt: float | None = None
@@ -103,7 +103,7 @@ def _pooled(group: list[Measurement]) -> Measurement:
     return replace(
         newest,
         seconds=tuple(statistics.median(one.seconds) for one in group),
-        marks=tuple(dict.fromkeys(mark for one in group for mark in one.marks)),
+        flags=tuple(dict.fromkeys(mark for one in group for mark in one.flags)),
         processes=len(group),
     )
 
@@ -148,8 +148,8 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             compulsory_bytes=extra.find("compulsory_bytes_per_call").or_none(Field.whole),
             malloc=extra.find("malloc").or_none(Field.name) or "default",
             power_mode=_within(about, "conditions", "after", "power_mode").or_none(Field.name),
-            marks=tuple(mark.text() for mark in (extra.find("marks").or_none(Field.each) or ())),
-            roof=_roof(_within(about, "selftest", "roof")),
+            flags=tuple(mark.text() for mark in (extra.find("marks").or_none(Field.each) or ())),
+            measured_peak=_roof(_within(about, "selftest", "roof")),
             **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
         )

@@ -56,13 +56,13 @@ class _Series:
 
     newest: Measurement
     medians: list[float] = field(default_factory=list)
-    marks: dict[str, None] = field(default_factory=dict)
+    flags: dict[str, None] = field(default_factory=dict)
 
     def add(self, one: Measurement) -> None:
         if self.medians and one.when > self.newest.when:
             self.newest = one
         self.medians.append(statistics.median(one.seconds))
-        self.marks.update(dict.fromkeys(one.marks))
+        self.flags.update(dict.fromkeys(one.flags))
 
     def pooled(self) -> Measurement:
         if len(self.medians) == 1:
@@ -70,7 +70,7 @@ class _Series:
         return replace(
             self.newest,
             seconds=tuple(self.medians),
-            marks=tuple(self.marks),
+            flags=tuple(self.flags),
             processes=len(self.medians),
         )
 

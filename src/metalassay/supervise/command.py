@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from metalassay.errors import UserError
-from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 
 EXAMPLE = "metalassay run --max-cpu 70 -- python train.py"
@@ -34,7 +34,7 @@ def run(options: Mapping[str, Any]) -> int:
         raise UserError("nothing stops a program for a while on Windows", "use WSL, or no limit")
     command = [*_background(options["background"], sys.platform), *options["program"]]
     child: list[subprocess.Popen[bytes]] = []
-    governor = Governor(
+    limiter = CpuLimiter(
         (options["max_cpu"] or 100) / 100,
         (options["max_memory"] or 100) / 100,
         say=_say,
@@ -46,13 +46,13 @@ def run(options: Mapping[str, Any]) -> int:
             watching = Monitor(
                 Path(options["monitor"]),
                 options["every"],
-                paused=lambda: governor.state().paused,
+                paused=lambda: limiter.state().paused,
                 own=False,
                 say=_say,
             )
             stack.enter_context(watching)
-        early = stack.enter_context(_passing_on(child, governor))
-        stack.enter_context(governor)
+        early = stack.enter_context(_passing_on(child, limiter))
+        stack.enter_context(limiter)
         try:
             # In the child, signals are as they were here: a handler does not outlive an exec.
             child.append(subprocess.Popen(command))  # noqa: S603  (the user's own command)
@@ -62,12 +62,12 @@ def run(options: Mapping[str, Any]) -> int:
             child[0].send_signal(number)
         code = child[0].wait()
     if options["verbose"]:
-        _say(f"held back for {governor.state().paused:.1f} s")
+        _say(f"held back for {limiter.state().paused:.1f} s")
     return code if code >= 0 else 128 - code
 
 
 @contextlib.contextmanager
-def _passing_on(child: list[subprocess.Popen[bytes]], governor: Governor) -> Iterator[list[int]]:
+def _passing_on(child: list[subprocess.Popen[bytes]], limiter: CpuLimiter) -> Iterator[list[int]]:
     """Pass signals on to ``child``, set it going for them; yield those that came too early."""
     early: list[int] = []
 
@@ -77,7 +77,7 @@ def _passing_on(child: list[subprocess.Popen[bytes]], governor: Governor) -> Ite
                 each.send_signal(number)
             if not child:
                 early.append(number)
-        governor.let_go()
+        limiter.let_go()
 
     before = {}
     for name in _PASSED_ON:

@@ -56,7 +56,7 @@ class State:
     memory: str | None
 
 
-class Governor:
+class CpuLimiter:
     """``with Governor(max_cpu=0.7): ...`` keeps the block to 70 % of the machine's CPU time.
 
     100 % is all logical CPUs, children count, and a program that can use less is never paused.
@@ -109,7 +109,7 @@ class Governor:
         self._origin = self._since
         self._schedule(self._since)
 
-    def __enter__(self) -> Governor:
+    def __enter__(self) -> CpuLimiter:
         self._begin()
         self._swapped = memory().swapped_out
         if self.signals:

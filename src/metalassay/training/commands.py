@@ -17,7 +17,7 @@ from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
-from metalassay.supervise.cpu_limiter import Governor
+from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 from metalassay.training import status_line
 from metalassay.training.divergence import lower, require_finite
@@ -171,7 +171,7 @@ def _train(
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
-    with _watched(options, task, recipe) as (display, governor):
+    with _watched(options, task, recipe) as (display, limiter):
         parameters = sum(each.numel() for each in task.model.parameters())
         if options["progress"] != "quiet":
             display.say(
@@ -193,7 +193,7 @@ def _train(
             report_every=options["report_every"],
             report=report,
             say=display.say,
-            pace=governor.pace if governor else lambda: 0.0,
+            pace=limiter.pace if limiter else lambda: 0.0,
         )
     if outcome.stopped_by:
         again = [*options["argv"], *([] if options["resume"] else ["--resume"])]
@@ -226,30 +226,30 @@ def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[s
 @contextlib.contextmanager
 def _watched(
     options: Options, task: Task, recipe: Recipe
-) -> Iterator[tuple[Display, Governor | None]]:
+) -> Iterator[tuple[Display, CpuLimiter | None]]:
     """Show progress, write the monitor's log, and hold the program back, as the options say."""
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(options["progress"], recipe.steps, task.unit))
-        governor = None
+        limiter = None
         if options["max_cpu"] or options["max_memory"]:
             # The loop calls pace() itself: no signal has to break into a step.
-            governor = Governor(
+            limiter = CpuLimiter(
                 (options["max_cpu"] or 100) / 100,
                 (options["max_memory"] or 100) / 100,
                 say=display.say,
                 signals=False,
             )
-            stack.enter_context(governor)
+            stack.enter_context(limiter)
         if options["monitor"]:
             watching = Monitor(
                 Path(options["monitor"]),
                 options["every"],
-                paused=lambda: governor.state().paused if governor else 0.0,
+                paused=lambda: limiter.state().paused if limiter else 0.0,
                 go_on=options["resume"],
                 say=display.say,
             )
             stack.enter_context(watching)
-        yield display, governor
+        yield display, limiter
 
 
 COMMANDS: Mapping[str, Callable[[Options], int]] = {

@@ -183,8 +183,8 @@ def test_an_operator_is_shown_over_all_versions(capsys: pytest.CaptureFixture[st
     assert main.main(["ops", "aten::linalg_qr"]) == 0
     out = capsys.readouterr().out
     assert "aten::linalg_qr: first kernel in torch 2.12 (missing in 2.0 to 2.11, kernel in" in out
-    marks = next(line for line in out.splitlines() if line.startswith("linalg_qr "))
-    assert marks.split()[1:] == ["x"] * 12 + ["K"] * 4
+    flags = next(line for line in out.splitlines() if line.startswith("linalg_qr "))
+    assert flags.split()[1:] == ["x"] * 12 + ["K"] * 4
     assert "linalg_qr.out" in out
 
 

@@ -124,8 +124,8 @@ def test_bandwidth_and_power_stand_once_where_a_workload_is_fastest_on_most_mach
 
 
 def test_an_unknown_chip_has_a_share_of_its_own_triad_where_it_was_run() -> None:
-    probed = measurement(machine=LINUX, device="cpu", roof=(90.0, 25.0))
-    other = measurement(machine=replace(LINUX, chip="AMD Ryzen"), device="cpu", roof=None)
+    probed = measurement(machine=LINUX, device="cpu", measured_peak=(90.0, 25.0))
+    other = measurement(machine=replace(LINUX, chip="AMD Ryzen"), device="cpu", measured_peak=None)
     found = table([probed, other])
     label = "memory bandwidth utilisation, transit-cnn training, batch 64 (float32, cpu)"
     assert row(found, label) == (

@@ -131,9 +131,9 @@ def test_doubtful_marks_are_listed_by_kind_with_how_often() -> None:
     hot = "throttled: before it the processor ran at 80% of its speed"
     hotter = "throttled: before it the processor ran at 62.5% of its speed"
     ones = [
-        measurement(marks=(hot, "on battery: the system saves power")),
-        measurement(mode="infer", marks=(hotter,)),
-        on_pro(marks=(hot,)),
+        measurement(flags=(hot, "on battery: the system saves power")),
+        measurement(mode="infer", flags=(hotter,)),
+        on_pro(flags=(hot,)),
     ]
     assert [note for note in table(ones).notes if note.startswith("Doubtful")] == [
         f"Doubtful on Apple M4 (10-core GPU, 16 GB): transit-cnn training, batch 64: {hot}; "
@@ -145,7 +145,7 @@ def test_doubtful_marks_are_listed_by_kind_with_how_often() -> None:
 
 
 def test_marks_and_rows_have_an_end() -> None:
-    strange = [measurement(marks=(f"mark {'x' * n}",)) for n in range(conditions.MOST_DOUBTS + 5)]
+    strange = [measurement(flags=(f"mark {'x' * n}",)) for n in range(conditions.MOST_DOUBTS + 5)]
     notes = table(strange).notes
     assert len(notes) == conditions.MOST_DOUBTS + 1
     assert notes[-1] == "5 further kinds of doubt are not listed."

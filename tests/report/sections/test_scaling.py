@@ -30,7 +30,9 @@ def test_the_roof_is_arithmetic_to_the_right_of_its_ridge_and_memory_to_the_left
 def test_a_row_says_what_the_machine_could_do_and_what_bounds_it() -> None:
     # 4 GFLOP in 64 ms are 62.5 GFLOP/s; 10 MB make 400 FLOP/byte, 400 MB make 10.
     memory = measurement(mode="infer", compulsory_bytes=400_000_000)
-    (table,) = section([replace(BASE, roof=ROOF), replace(memory, roof=ROOF)]).tables
+    (table,) = section(
+        [replace(BASE, measured_peak=ROOF), replace(memory, measured_peak=ROOF)]
+    ).tables
     assert table.rows == (
         (
             "transit-cnn training, batch 64 (float32, mps)",
@@ -47,18 +49,18 @@ def test_a_row_says_what_the_machine_could_do_and_what_bounds_it() -> None:
 def test_without_a_probe_or_with_a_refused_one_there_is_no_share() -> None:
     (table,) = section([BASE]).tables
     assert table.rows[0][3:] == ("no probe", NO_VALUE, NO_VALUE)
-    (table,) = section([replace(BASE, roof=(2000.0, 130.0))]).tables
+    (table,) = section([replace(BASE, measured_peak=(2000.0, 130.0))]).tables
     assert table.rows[0][3:] == ("refused", NO_VALUE, NO_VALUE)
 
 
 def test_more_than_the_measured_roof_is_said() -> None:
-    (table,) = section([replace(BASE, roof=(50.0, 100.0))]).tables
+    (table,) = section([replace(BASE, measured_peak=(50.0, 100.0))]).tables
     assert table.rows[0][4] == "125%"
     assert "the probe did not reach what the machine can do" in table.notes[0]
 
 
 def test_the_plot_has_the_measured_roof_and_the_published_one_by_name() -> None:
-    (plot,) = section([replace(BASE, roof=ROOF), measurement(mode="infer")]).plots
+    (plot,) = section([replace(BASE, measured_peak=ROOF), measurement(mode="infer")]).plots
     assert plot.title == "How near to its roof does Apple M4 come on mps?"
     assert plot.x_log
     assert plot.y_log
@@ -75,11 +77,15 @@ def test_the_plot_has_the_measured_roof_and_the_published_one_by_name() -> None:
 
 def test_a_cpu_has_a_roof_for_each_number_of_threads_and_none_of_the_gpu() -> None:
     ones = [
-        measurement(device="cpu", threads=1, roof=(90.0, 20.0)),
+        measurement(device="cpu", threads=1, measured_peak=(90.0, 20.0)),
         measurement(
-            device="cpu", threads=1, roof=(95.0, 21.0), batch_size=8, when=BASE.when + timedelta(1)
+            device="cpu",
+            threads=1,
+            measured_peak=(95.0, 21.0),
+            batch_size=8,
+            when=BASE.when + timedelta(1),
         ),
-        measurement(device="cpu", threads=2, roof=(180.0, 30.0)),
+        measurement(device="cpu", threads=2, measured_peak=(180.0, 30.0)),
     ]
     (plot,) = section(ones).plots
     assert sorted(plot.roofs) == [
@@ -104,15 +110,16 @@ def test_a_refused_time_is_on_no_roofline() -> None:
 
 
 def test_two_machines_are_held_against_the_ratio_of_their_own_roofs() -> None:
-    pro = on_pro(roof=(5000.0, 240.0))
-    first, second, ratios = section([replace(BASE, roof=ROOF), pro]).tables
+    pro = on_pro(measured_peak=(5000.0, 240.0))
+    first, second, ratios = section([replace(BASE, measured_peak=ROOF), pro]).tables
     assert "Apple M4 (10-core" in first.caption
     assert "Apple M4 Pro" in second.caption
     # Both bound by arithmetic: 5000 over 2000.
     label = "transit-cnn training, batch 64 (float32, mps)"
     assert ratios.rows == ((label, "2.00x", "2.50x"),)
     slow, quick = (
-        replace(each, compulsory_bytes=400_000_000) for each in (replace(BASE, roof=ROOF), pro)
+        replace(each, compulsory_bytes=400_000_000)
+        for each in (replace(BASE, measured_peak=ROOF), pro)
     )
     # 10 FLOP/byte: 2400 over 1000
     assert section([slow, quick]).tables[-1].rows == ((label, "2.00x", "2.40x"),)
@@ -120,12 +127,12 @@ def test_two_machines_are_held_against_the_ratio_of_their_own_roofs() -> None:
 
 @pytest.mark.parametrize("roof", [None, (5000.0, 300.0)])
 def test_without_both_roofs_there_is_no_ratio_of_roofs(roof: tuple[float, float] | None) -> None:
-    tables = section([replace(BASE, roof=ROOF), on_pro(roof=roof)]).tables
+    tables = section([replace(BASE, measured_peak=ROOF), on_pro(measured_peak=roof)]).tables
     assert len(tables) == 2
 
 
 def test_an_unknown_machine_has_its_measured_roof_alone() -> None:
-    (plot,) = section([measurement(machine=LINUX, device="cpu", roof=ROOF)]).plots
+    (plot,) = section([measurement(machine=LINUX, device="cpu", measured_peak=ROOF)]).plots
     assert len(plot.roofs) == 1
 
 

@@ -232,9 +232,9 @@ def _marks(shown: Sequence[Measurement]) -> Iterable[str]:
     """Yield what makes times doubtful, each with the workloads that it was seen at."""
     names: dict[str, list[str]] = {}
     for one in shown:
-        for mark in one.marks:
+        for mark in one.flags:
             names.setdefault(mark, []).append(f"{one.workload} {MODES[one.mode]} {one.batch_size}")
-    if any(one.roof for one in shown):
+    if any(one.measured_peak for one in shown):
         yield (
             "Of the roof: the time that a matrix product and a triad, run just before, would take for "
             "the same arithmetic and the least traffic, over the time it took."

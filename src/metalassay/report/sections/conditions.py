@@ -195,13 +195,13 @@ def _doubtful(measured: Iterable[Measurement], called: dict[Hardware, str]) -> I
     """Yield what makes times doubtful: each kind once a machine, with how often and an example."""
     found: dict[tuple[str, str], list[str]] = {}
     for one in measured:
-        for mark in one.marks:
+        for mark in one.flags:
             # "drifted: by +12 %" and "drifted: by +30 %" are of one kind
             kind = re.sub(r"\d[\d.,]*", "N", mark)
             name = f"{one.workload} {MODES[one.mode]}, batch {one.batch_size}: {mark}"
             found.setdefault((kind, called[identity(one.machine)]), []).append(name)
-    for (_, machine), marks in list(found.items())[:MOST_DOUBTS]:
-        first = f"Doubtful on {machine}: {marks[0]}"
-        yield f"{first}; {len(marks) - 1} more of the kind." if len(marks) > 1 else f"{first}."
+    for (_, machine), flags in list(found.items())[:MOST_DOUBTS]:
+        first = f"Doubtful on {machine}: {flags[0]}"
+        yield f"{first}; {len(flags) - 1} more of the kind." if len(flags) > 1 else f"{first}."
     if len(found) > MOST_DOUBTS:
         yield f"{len(found) - MOST_DOUBTS} further kinds of doubt are not listed."

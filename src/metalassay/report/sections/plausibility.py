@@ -36,8 +36,8 @@ def doubts(one: Measurement, chip: Chip | None) -> list[Doubt]:
         return []
     figures = [each for each in published.of(chip) if each.on == _ON.get(one.device)]
     found: list[Doubt | None] = []
-    if one.roof:
-        gflop_s, gb_s = one.roof
+    if one.measured_peak:
+        gflop_s, gb_s = one.measured_peak
         found.append(_bandwidth(gb_s, chip, figures))
         found.append(_arithmetic(gflop_s, one.device, chip, figures))
     if one.watts is not None:
@@ -50,16 +50,16 @@ def roof(one: Measurement, chip: Chip | None) -> tuple[float, float] | None:
 
     That is without a probe, on an emulated device, and where either figure is refused.
     """
-    if one.roof is None or one.emulated or min(one.roof) <= 0:
+    if one.measured_peak is None or one.emulated or min(one.measured_peak) <= 0:
         return None
-    return None if any(doubt.refused for doubt in _of_roof(one, chip)) else one.roof
+    return None if any(doubt.refused for doubt in _of_roof(one, chip)) else one.measured_peak
 
 
 def _of_roof(one: Measurement, chip: Chip | None) -> Iterator[Doubt]:
-    if chip is not None and one.roof is not None:
+    if chip is not None and one.measured_peak is not None:
         for doubt in (
-            _bandwidth(one.roof[1], chip, ()),
-            _arithmetic(one.roof[0], one.device, chip, ()),
+            _bandwidth(one.measured_peak[1], chip, ()),
+            _arithmetic(one.measured_peak[0], one.device, chip, ()),
         ):
             if doubt:
                 yield doubt

@@ -48,7 +48,7 @@ class Placed:
     one: Measurement
     intensity: float
     gflop_s: float
-    roof: tuple[float, float] | None
+    measured_peak: tuple[float, float] | None
 
     @property
     def label(self) -> str:
@@ -127,17 +127,21 @@ def _tables(compared: Compared, of_machine: dict[int, list[Placed]]) -> Iterator
 
 
 def _row(placed: Placed) -> tuple[str, ...]:
-    nothing = "no probe" if placed.one.roof is None else "refused"
+    nothing = "no probe" if placed.one.measured_peak is None else "refused"
     rest: tuple[str, ...] = (nothing, NO_VALUE, NO_VALUE)
-    if placed.roof is not None:
-        roof = attainable(placed.intensity, placed.roof)
-        bound = "arithmetic" if roof == placed.roof[0] else "memory"
+    if placed.measured_peak is not None:
+        roof = attainable(placed.intensity, placed.measured_peak)
+        bound = "arithmetic" if roof == placed.measured_peak[0] else "memory"
         rest = (significant(roof), f"{placed.gflop_s / roof:.0%}", bound)
     return (placed.label, significant(placed.intensity), significant(placed.gflop_s), *rest)
 
 
 def _above(placed: Iterable[Placed]) -> Iterator[str]:
-    over = [p for p in placed if p.roof and p.gflop_s > attainable(p.intensity, p.roof)]
+    over = [
+        p
+        for p in placed
+        if p.measured_peak and p.gflop_s > attainable(p.intensity, p.measured_peak)
+    ]
     if over:
         yield (
             f"Above the measured roof, so the probe did not reach what the machine can do: "
@@ -175,8 +179,8 @@ def _series(placed: Iterable[Placed]) -> Iterator[Series]:
 
 def _point(placed: Placed) -> Point:
     share = ""
-    if placed.roof is not None:
-        share = f", {placed.gflop_s / attainable(placed.intensity, placed.roof):.0%} of its roof"
+    if placed.measured_peak is not None:
+        share = f", {placed.gflop_s / attainable(placed.intensity, placed.measured_peak):.0%} of its roof"
     text = f"{placed.label}: {significant(placed.gflop_s)} GFLOP/s{share}"
     return Point(placed.intensity, placed.gflop_s, label=text)
 
@@ -187,9 +191,9 @@ def _roofs(
     """Yield the newest measured roof of each number of threads, and the published one of a GPU."""
     measured: dict[str, tuple[float, float]] = {}
     for each in sorted(placed, key=lambda p: p.one.when):
-        if each.roof is not None:
+        if each.measured_peak is not None:
             threads = f", {counted(each.one.threads, 'thread')}" if each.one.device == "cpu" else ""
-            measured[f"measured: product and triad{threads}"] = each.roof
+            measured[f"measured: product and triad{threads}"] = each.measured_peak
     for name, (gflop_s, gb_s) in measured.items():
         yield name, gflop_s, gb_s
     if device == "mps" and chip and chip.fp32_tflops and chip.memory_bandwidth:
