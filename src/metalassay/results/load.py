@@ -14,7 +14,7 @@ from pathlib import Path
 from metalassay.fields import FieldError
 from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
-from metalassay.results.newest import FileGroup, Gathering
+from metalassay.results.latest import FileGroup, Gathering
 from metalassay.results.parse import (
     BugResult,
     BugTest,

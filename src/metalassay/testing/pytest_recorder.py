@@ -17,7 +17,7 @@ import pytest
 from metalassay.bugs import verdict
 from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
 from metalassay.machine import hardware
-from metalassay.results import verdict_writer
+from metalassay.results import verdict_file
 
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
 
@@ -47,7 +47,7 @@ class Recorder:
         self.target = target
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
-        self.tests: dict[str, tuple[Bug, list[verdict_writer.RecordedTest]]] = {}
+        self.tests: dict[str, tuple[Bug, list[verdict_file.RecordedTest]]] = {}
         self.written = False
 
     @pytest.hookimpl(wrapper=True)
@@ -60,7 +60,7 @@ class Recorder:
         if marked is not None and (report.when == "call" or not report.passed):
             bug, symptom = marked
             self.tests.setdefault(bug.id, (bug, []))[1].append(
-                verdict_writer.RecordedTest(
+                verdict_file.RecordedTest(
                     test=item.nodeid,
                     symptom=symptom,
                     upstream=_upstream(item),
@@ -77,18 +77,18 @@ class Recorder:
             return report.longrepr[2].removeprefix("Skipped: ")
         if call.excinfo is None:
             return "" if report.passed else str(report.longrepr)
-        return verdict_writer.evidence(report.longreprtext, Path.home(), self.config.rootpath)
+        return verdict_file.evidence(report.longreprtext, Path.home(), self.config.rootpath)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Write the file, unless the run was cut off: a part would read like the whole."""
         whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.target is not None and self.tests and whole:
-            verdict_writer.write(self.target, self.record())
+            verdict_file.write(self.target, self.record())
             self.written = True
 
     def record(self) -> dict[str, Any]:
         """Lay out the verdict file."""
-        return verdict_writer.set_record(
+        return verdict_file.set_record(
             self.version_set,
             command=shlex.join(["pytest", *self.config.invocation_params.args]),
             started=self.started.isoformat(timespec="seconds"),
@@ -96,7 +96,7 @@ class Recorder:
             versions=self.versions,
             hardware=hardware.probe(),
             bugs=[
-                verdict_writer.bug_record(bug, self.versions, tests)
+                verdict_file.bug_record(bug, self.versions, tests)
                 for bug, tests in self.tests.values()
             ],
         )
@@ -106,7 +106,7 @@ class Recorder:
         if self.tests:
             terminalreporter.section("known bugs")
         for bug, tests in self.tests.values():
-            row = verdict_writer.bug_record(bug, self.versions, tests)
+            row = verdict_file.bug_record(bug, self.versions, tests)
             red = row["verdict"] in verdict.RED
             terminalreporter.write_line(
                 f"{'RED' if red else '   '} {row['verdict']:<16} {bug.id}: {bug.title}"

@@ -13,7 +13,7 @@ from metalassay.report.machines import identity, names, natural
 from metalassay.report.model import NO_VALUE, Table, counted
 from metalassay.report.sections.benchmarks import MODES
 from metalassay.report.sections.side_by_side import Compared
-from metalassay.results.newest import (
+from metalassay.results.latest import (
     MEASUREMENTS,
     NOT_INSTALLED,
     PACKAGES,

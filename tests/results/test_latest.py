@@ -11,7 +11,7 @@ from hand_made import largest
 
 from metalassay.report.sections.benchmarks import latest
 from metalassay.results import load
-from metalassay.results.newest import SEARCHES, Gathering
+from metalassay.results.latest import SEARCHES, Gathering
 from metalassay.results.parse import Measurement
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
