@@ -77,7 +77,7 @@ def readme(text: str) -> str:
     loaded = load.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
-    tags = {row_id: row["tags"] for row_id, row in matrix.load(ROOT).items()}
+    tags = {row_id: row.tags for row_id, row in matrix.load(ROOT).rows.items()}
     famous = [
         replace(each, bugs=tuple(bug for bug in each.bugs if bug.id == FAMOUS))
         for each in loaded.compat

@@ -29,13 +29,13 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import matrix, resolver
 
-    rows = matrix.load(Path())
+    rows = matrix.load(Path()).rows
     wanted = [matrix.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
     found = []
     for row in wanted:
         for platform in resolver.PLATFORMS:
             found.append(resolver.resolve(row, platform))
-            print(f"{row['id']}: {platform}: {found[-1].why or 'ok'}", file=sys.stderr, flush=True)
+            print(f"{row.id}: {platform}: {found[-1].why or 'ok'}", file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=1))
     failed = sum(bool(each.why) for each in found)

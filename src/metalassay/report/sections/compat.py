@@ -11,7 +11,7 @@ from metalassay.bugs import verdict
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.model import NO_VALUE, BugRow, Cell, Column, CompatTable, Evidence, counted
-from metalassay.results.parse import BugResult, BugTest, VersionSet, same_set
+from metalassay.results.verdict_file import BugResult, BugTest, VersionSet, same_set
 
 _STACK = ("accelerate", "torch", "transformers", "python")
 
