@@ -56,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--threads",
-        type=option_types.whole(1, thread_limit.most()),
+        type=option_types.whole(1, thread_limit.maximum()),
         metavar="N",
         help="CPU threads (default: torch's choice)",
     )

@@ -148,11 +148,11 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
 
 def _train(command: str, options: argparse.Namespace) -> int:
     """Hand the training over, after a look at what no option can say alone."""
-    most = thread_limit.most()
+    most = thread_limit.maximum()
     if (options.threads or 0) > most:
         raise UserError(
-            f"--threads {options.threads}: at most {most}, {thread_limit.A_CORE} times the cores here",
-            f"metalassay {command} --threads {most // thread_limit.A_CORE}",
+            f"--threads {options.threads}: at most {most}, {thread_limit.PER_CORE} times the cores here",
+            f"metalassay {command} --threads {most // thread_limit.PER_CORE}",
         )
     batch, parts = options.batch_size, options.accumulate
     if batch % parts:
