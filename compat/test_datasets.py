@@ -1,4 +1,4 @@
-"""Streams of datasets, stopped and resumed: they must go on where they stopped."""
+"""Streams of datasets that are stopped and resumed: they must continue where they stopped."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def stream(**options: Any) -> Any:
     """Return a stream of rows {"i": 0}, {"i": 1}, … of 50 rows."""
     from datasets import Dataset
 
-    made = Dataset.from_dict({"i": list(range(50))}).to_iterable_dataset(**options)
-    if not hasattr(made, "state_dict"):
-        pytest.skip("the streams of these datasets cannot be resumed")
-    return made
+    rows = Dataset.from_dict({"i": list(range(50))}).to_iterable_dataset(**options)
+    if not hasattr(rows, "state_dict"):
+        pytest.skip("the streams of this datasets release cannot be resumed")
+    return rows
 
 
 def read(rows: Any, count: int) -> list[int]:
@@ -30,7 +30,7 @@ def read(rows: Any, count: int) -> list[int]:
 
 
 def resumed(before: Any, after: Any) -> Any:
-    """Return the stream ``after``, gone to where ``before`` stopped."""
+    """Return the stream ``after``, set to the position at which ``before`` stopped."""
     after.load_state_dict(before.state_dict())
     return after
 

@@ -1,6 +1,6 @@
-"""Claims of guides about torch, decided on any machine unless the test's name says otherwise.
+"""Claims of guides about torch, checked on any machine unless the test's name says otherwise.
 
-Each row of claims/ names its test. The guides' settings are taken over, their code is not.
+The claims of claims/data/ refer to these tests, which use the guides' settings but not their code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,15 +32,9 @@ with torch.autocast(d, dtype=dtype): x = branch(x)
 SAME_TYPE = "must have the same dtype|[Ee]xpected.*dtype|scalar type"
 
 
-def test_uv_reads_which_python_to_prefer() -> None:
-    # What stands in the path may be a script that starts the program.
-    places = [shutil.which("uv"), Path(sys.base_prefix, "bin", "uv")]
-    found = [Path(place).read_bytes() for place in places if place and Path(place).is_file()]
-    programs = [each for each in found if b"UV_CONCURRENT_DOWNLOADS" in each]
-    if not programs:
-        pytest.skip("no uv here that is a program")
+def test_uv_reads_which_python_to_prefer(uv_programs: list[bytes]) -> None:
     for variable in (b"UV_PYTHON_PREFERENCE", b"only-managed"):
-        assert all(variable in each for each in programs)
+        assert all(variable in program for program in uv_programs)
 
 
 def test_tokenizers_read_whether_to_run_in_parallel() -> None:
@@ -59,11 +52,11 @@ def test_tokenizers_read_whether_to_run_in_parallel() -> None:
 
 def test_the_guides_monitor_reads_what_macos_prints() -> None:
     if sys.platform != "darwin":
-        pytest.skip(f"asks macOS's top and memory_pressure; this is {platform.system()}")
+        pytest.skip(f"runs macOS's top and memory_pressure; this is {platform.system()}")
 
     def line(words: str, *command: str) -> list[str]:
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return next(each for each in said.splitlines() if words in each).split()
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(line for line in printed.splitlines() if words in line).split()
 
     usage = line("CPU usage", "/usr/bin/top", "-l", "1", "-s", "0")
     assert usage[2].endswith("%")
@@ -90,20 +83,20 @@ def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
     from metalassay.claims import arithmetic
     from metalassay.workloads import flop_counter, registry
 
-    of = {
+    per_sample = {
         "train": (arithmetic.TRAIN_FLOP, arithmetic.TRAIN_BYTES),
         "infer": (arithmetic.INFER_FLOP, arithmetic.INFER_BYTES),
     }
-    for mode, (flop, (least, most)) in of.items():
+    for mode, (flop, (least, most)) in per_sample.items():
         work = registry.make(registry.get("transit-cnn"), mode, torch.device("cpu"), "float32", 64)
         counted = flop_counter.count(work.step)
         assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
-        # Versions of torch cut the work into operators differently.
+        # Releases of torch divide the work into operators differently.
         assert 0.9 * least < counted.bytes / 64 < 1.1 * most
 
 
 def half_of_a_model(device: str, dtype: str, around: str = "") -> str:
-    """Return a program that runs a layer under autocast and the next one, unless told, without."""
+    """Return a program that runs one layer under autocast and the next one within ``around``."""
     code = HALF_OF_A_MODEL.replace("{around}", around)
     return f"d = {device!r}\n" + code.replace("dtype=dtype", f"dtype=torch.{dtype}")
 
@@ -123,7 +116,7 @@ def test_half_of_the_model_in_float16_on_mps() -> None:
 
 
 def one_cycle() -> tuple[list[float], list[float]]:
-    """Return learning rates and first betas of 500 steps with guide 002's settings."""
+    """Return the learning rates and the first betas of 500 steps with guide 002's settings."""
     import torch
 
     weight = torch.nn.Parameter(torch.zeros(1))
@@ -234,5 +227,5 @@ def test_torch_has_no_extra_for_cuda() -> None:
 @pytest.mark.slow
 def test_importing_torch_takes_more_than_100_megabytes() -> None:
     code = "import torch, psutil; print(psutil.Process().memory_info().rss)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 100 * 2**20
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(child.stdout) > 100 * 2**20

@@ -1,4 +1,4 @@
-"""A training of zero steps ends as a success; metalassay.guard makes it an error with its cause."""
+"""A training of zero steps ends as a success; metalassay.guard raises an error with the cause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def yields_nothing(folder: Path, **arguments: Any) -> Any:
 
 
 def steps(training: Any) -> int:
-    with accelerate_empty_shard.patch():  # the crash before accelerate 1.9.0 is a bug of its own
+    with accelerate_empty_shard.patch():  # the crash before accelerate 1.9.0 is another bug
         reached: int = training.train().global_step
     return reached
 

@@ -72,7 +72,7 @@ def test_variables_are_set_and_taken_away(processes: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("platform", "state", "reason"),
     [
-        ("linux", "usable", "needs MPS, which is Apple's"),
+        ("linux", "usable", "needs MPS, which only macOS has"),
         ("darwin", "dead", "MPS is not usable here: out of memory"),
         ("darwin", "wrong", "MPS is not usable here: out of memory"),
         ("darwin", "usable", None),

@@ -12,16 +12,10 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
+from metalassay.testing import accelerate_state
+
 NO_DISPATCH = {"accelerator_config": {"dispatch_batches": False}}
 """Lets each process read an iterable dataset itself: DataLoaderShard, not the dispatcher."""
-
-
-def forget_accelerate() -> None:
-    """Forget what an earlier Accelerator left in accelerate's process-wide state."""
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
 
 
 def gpt2(**config: Any) -> Any:
@@ -79,7 +73,7 @@ def trainer(
     """
     from transformers import Trainer, TrainingArguments
 
-    forget_accelerate()
+    accelerate_state.reset()
     defaults: dict[str, Any] = {
         "use_cpu": True,
         "report_to": [],
