@@ -40,6 +40,27 @@ x = torch.rand(4, 4) - 0.5
 """
 ON_MPS = "d = 'mps'; x = x.to(d)\n"
 
+# Evaluates the expressions on both devices and prints the largest difference and the warnings.
+COMPARE = (
+    PREPARE
+    + """
+import json, warnings
+d = "cpu"
+expected = [{expressions}]
+"""
+    + ON_MPS
+    + """
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    results = [{expressions}]
+assert all(result.device.type == "mps" for result in results)
+print(json.dumps({{
+    "difference": max((a - b.cpu()).abs().max().item() for a, b in zip(expected, results)),
+    "warnings": [str(warning.message) for warning in caught],
+}}))
+"""
+)
+
 
 def operators() -> oracle.Operators:
     """Return the oracle's record of the installed torch, or skip the test if it has none."""

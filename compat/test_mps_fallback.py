@@ -12,6 +12,7 @@ import re
 import mps_processes
 import pytest
 from mps_fallback_probes import (  # type: ignore[import-not-found]
+    COMPARE,
     ON_MPS,
     PREPARE,
     PROBES,
@@ -31,27 +32,6 @@ VARIABLE = "PYTORCH_ENABLE_MPS_FALLBACK"
 ABORTS = "mps-fallback-value-aborts"
 FALSE = "mps-fallback-false-is-true"
 FALLS_BACK = "will fall back to run on the CPU"
-
-# Evaluates the expressions on both devices and prints the largest difference and the warnings.
-COMPARE = (
-    PREPARE
-    + """
-import json, warnings
-d = "cpu"
-expected = [{expressions}]
-"""
-    + ON_MPS
-    + """
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    results = [{expressions}]
-assert all(result.device.type == "mps" for result in results)
-print(json.dumps({{
-    "difference": max((a - b.cpu()).abs().max().item() for a, b in zip(expected, results)),
-    "warnings": [str(warning.message) for warning in caught],
-}}))
-"""
-)
 
 # Guide 002's workaround, rewritten: catch RuntimeError, move positional tensors, try again.
 SAFE_OPERATION = """

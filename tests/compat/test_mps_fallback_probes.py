@@ -19,7 +19,7 @@ COMPAT = Path(__file__).parents[2] / "compat"
 CHILD = """
 import json, torch, torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-import mps_fallback_probes, test_mps_fallback
+import mps_fallback_probes
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.fallback_census import census
 
@@ -36,7 +36,7 @@ for name, expression in mps_fallback_probes.PROBES.items():
     with Seen():
         eval(expression)
 expressions = ", ".join(mps_fallback_probes.PROBES.values())
-code = test_mps_fallback.COMPARE.format(expressions=expressions)
+code = mps_fallback_probes.COMPARE.format(expressions=expressions)
 exec(code.replace("'mps'", "'cpu'").replace('"mps"', '"cpu"'))
 with census(oracle.load(torch.__version__)) as counts:
     torch.mode(x)
