@@ -1,4 +1,4 @@
-"""The README's tables are what the report makes of the result files that are kept beside it."""
+"""The README's tables are generated from the result files in docs/evidence/."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def tables() -> ModuleType:
     return module
 
 
-def test_the_tables_are_made_from_the_evidence(tables: ModuleType) -> None:
+def test_the_tables_are_generated_from_the_evidence(tables: ModuleType) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert tables.readme(text) == text, "python tools/readme_tables.py"
 
 
-def test_a_table_that_somebody_touched_up_is_made_anew(tables: ModuleType) -> None:
+def test_a_table_that_was_edited_is_generated_again(tables: ModuleType) -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    touched = text.replace("| patched", "| fine   ", 1)
-    assert touched != text
-    assert tables.readme(touched) == text
+    edited = text.replace("| patched", "| fine   ", 1)
+    assert edited != text
+    assert tables.readme(edited) == text
 
 
-def test_the_evidence_names_no_place_of_the_machine_it_is_from(tables: ModuleType) -> None:
+def test_the_evidence_contains_no_path_of_the_machine_that_recorded_it(tables: ModuleType) -> None:
     for path in tables.EVIDENCE.rglob("*.json"):
         text = path.read_text("utf-8")
         assert "/home/" not in text, path
