@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from metalassay.workloads.registry import Workload
 
 MAX_ROUNDS = 500  # the raw times of a 10 microsecond function would take 7 MB
-# The values of pytest-benchmark's options that were not given, to tell whether they were.
+# pytest-benchmark's defaults: an option with another value was given on the command line.
 NO_STORAGE = "file://./.benchmarks"
 NO_MIN_TIME = "0.000005"
 SAVED = "mode dtype batch_size unit items_per_call parameters threads identity"

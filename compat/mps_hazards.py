@@ -256,7 +256,7 @@ def huge_batched_products_are_right_to_the_last(device: str) -> None:
             batch = chosen
         left = left.to(device).transpose(1, 2)  # (batches, 256, 2)
         product = torch.bmm(left, right.to(device).expand(len(left), 2, 256))
-        return torch.stack([product[each].cpu() for each in batch])
+        return torch.stack([product[index].cpu() for index in batch])
 
     agree(compute, device, "a huge batched product is wrong")
 

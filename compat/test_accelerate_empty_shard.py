@@ -113,7 +113,7 @@ def test_iterating_an_empty_loader_ends(upstream: str, empty: Callable[[], Any])
 
 
 @pytest.mark.bug("accelerate-empty-shard-0-12", symptom="attribute")
-def test_iterating_an_empty_loader_does_not_miss_an_attribute(upstream: str) -> None:
+def test_iterating_an_empty_loader_raises_no_attribute_error(upstream: str) -> None:
     # The crash of other releases has its own test; for those releases this test passes.
     with suppress(UnboundLocalError):
         deque(sharded([]), maxlen=0)

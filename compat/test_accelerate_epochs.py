@@ -46,7 +46,7 @@ def sharded(rows: Any, **options: Any) -> Any:
 
 
 @pytest.mark.bug(EMPTY_EPOCH, symptom="epoch-stuck")
-def test_the_epoch_after_an_empty_one_is_the_next(upstream: str) -> None:
+def test_an_empty_epoch_is_counted(upstream: str) -> None:
     rows = FillsLater()
     loader = sharded(rows)
     for _ in range(3):

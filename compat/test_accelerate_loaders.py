@@ -57,7 +57,7 @@ def test_a_loader_skipped_past_its_end_has_length_zero(upstream: str) -> None:
     assert len(data_loader.skip_first_batches(prepared([1, 2, 3, 4], batch_size=2), 3)) == 0
 
 
-def broken_off() -> Any:
+def left_by_a_break() -> Any:
     """Return a loader whose loop was left by a break, and to which only the caller has a reference."""
     rows: Any = [1, 2, 3, 4]
     accelerator = accelerate.Accelerator(cpu=True)
@@ -69,15 +69,15 @@ def broken_off() -> Any:
 
 
 @pytest.mark.bug(BREAK, symptom="kept")
-def test_a_loader_that_was_broken_off_is_freed(upstream: str) -> None:
-    loader = weakref.ref(broken_off())
+def test_a_loader_left_by_a_break_is_freed(upstream: str) -> None:
+    loader = weakref.ref(left_by_a_break())
     gc.collect()
     assert loader() is None, "the loader is still alive"
 
 
 @pytest.mark.bug(BREAK, symptom="inside")
-def test_the_gradient_state_leaves_a_loader_that_was_broken_off(upstream: str) -> None:
-    state = gradient_state(broken_off())
+def test_the_gradient_state_releases_a_loader_left_by_a_break(upstream: str) -> None:
+    state = gradient_state(left_by_a_break())
     gc.collect()
     assert not state.in_dataloader, "GradientState is still inside the loader"
 

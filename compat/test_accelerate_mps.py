@@ -51,7 +51,7 @@ def test_fp16_is_accepted(upstream: str, simulated_mps: None) -> None:
 
 
 @pytest.mark.bug("accelerate-mps-fp16-refused", symptom="unscaled")
-def test_fp16_gets_a_gradient_scaler_that_is_on(upstream: str, simulated_mps: None) -> None:
+def test_fp16_gets_an_enabled_gradient_scaler(upstream: str, simulated_mps: None) -> None:
     try:
         accelerator = on_mps(mixed_precision="fp16")
     except ValueError as error:

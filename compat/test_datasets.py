@@ -36,7 +36,7 @@ def resumed(before: Any, after: Any) -> Any:
 
 
 @pytest.mark.bug("datasets-second-resume-restarts", symptom="restarts")
-def test_a_second_resume_goes_on_where_the_first_stopped(upstream: str) -> None:
+def test_a_second_resume_continues_where_the_first_stopped(upstream: str) -> None:
     first = stream(num_shards=3)
     assert read(first, 2) == [0, 1]
     second = resumed(first, stream(num_shards=3))
@@ -52,12 +52,12 @@ def rows_after_a_resume(make: Any) -> list[int]:
 
 
 @pytest.mark.bug("datasets-map-resume-skips", symptom="skips")
-def test_a_mapped_stream_goes_on_where_it_stopped(upstream: str) -> None:
+def test_a_mapped_stream_continues_where_it_stopped(upstream: str) -> None:
     got = rows_after_a_resume(lambda: stream().map(lambda row: {"j": row["i"]}))
     assert got == [3, 4], f"after a resume the mapped stream gave rows {got}, not [3, 4]"
 
 
 @pytest.mark.bug("datasets-filter-resume-skips", symptom="skips")
-def test_a_filtered_stream_goes_on_where_it_stopped(upstream: str) -> None:
+def test_a_filtered_stream_continues_where_it_stopped(upstream: str) -> None:
     got = rows_after_a_resume(lambda: stream().filter(lambda row: row["i"] >= 0))
     assert got == [3, 4], f"after a resume the filtered stream gave rows {got}, not [3, 4]"

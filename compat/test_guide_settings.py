@@ -32,12 +32,12 @@ with torch.autocast(d, dtype=dtype): x = branch(x)
 SAME_TYPE = "must have the same dtype|[Ee]xpected.*dtype|scalar type"
 
 
-def test_uv_reads_which_python_to_prefer(uv_programs: list[bytes]) -> None:
+def test_uv_reads_its_python_preference(uv_programs: list[bytes]) -> None:
     for variable in (b"UV_PYTHON_PREFERENCE", b"only-managed"):
         assert all(variable in program for program in uv_programs)
 
 
-def test_tokenizers_read_whether_to_run_in_parallel() -> None:
+def test_tokenizers_read_their_parallelism_variable() -> None:
     spec = importlib.util.find_spec("tokenizers")
     if spec is None or spec.origin is None:
         pytest.skip("tokenizers is not installed")
@@ -66,7 +66,7 @@ def test_the_guides_monitor_reads_what_macos_prints() -> None:
     assert 0 <= int(free[4].rstrip("%")) <= 100
 
 
-def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
+def test_a_model_of_two_inputs_refuses_one_input_with_a_type_error() -> None:
     import torch
 
     from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
@@ -77,7 +77,7 @@ def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
 
 
 @pytest.mark.slow
-def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
+def test_the_two_branch_cnn_has_the_flop_and_bytes_that_the_arithmetic_assumes() -> None:
     import torch
 
     from metalassay.claims import arithmetic
@@ -101,7 +101,7 @@ def half_of_a_model(device: str, dtype: str, around: str = "") -> str:
     return f"d = {device!r}\n" + code.replace("dtype=dtype", f"dtype=torch.{dtype}")
 
 
-def test_what_leaves_autocast_does_not_fit_the_layer_after_it() -> None:
+def test_the_output_of_autocast_does_not_fit_a_layer_outside_it() -> None:
     with pytest.raises(RuntimeError, match=SAME_TYPE):
         exec(half_of_a_model("cpu", "bfloat16"), {})  # noqa: S102 - the program is above
     around = "with torch.autocast(d, dtype=dtype): "
@@ -109,7 +109,7 @@ def test_what_leaves_autocast_does_not_fit_the_layer_after_it() -> None:
 
 
 @pytest.mark.slow
-def test_half_of_the_model_in_float16_on_mps() -> None:
+def test_half_a_model_under_float16_autocast_fails_on_mps() -> None:
     mps_processes.require_mps()
     with pytest.raises(RuntimeError, match=SAME_TYPE):
         mps_processes.run("-c", half_of_a_model("mps", "float16"))
@@ -141,7 +141,7 @@ def one_cycle() -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.slow
-def test_the_betas_are_the_default_and_do_not_last() -> None:
+def test_the_betas_are_the_defaults_and_one_cycle_overrides_them() -> None:
     import torch
 
     default = inspect.signature(torch.optim.AdamW).parameters["betas"].default
@@ -152,7 +152,7 @@ def test_the_betas_are_the_default_and_do_not_last() -> None:
 
 
 @pytest.mark.slow
-def test_one_cycle_starts_where_it_wants_and_warms_up_for_a_tenth() -> None:
+def test_one_cycle_sets_its_own_initial_rate_and_warms_up_for_a_tenth() -> None:
     rates, _ = one_cycle()
     assert rates[0] == pytest.approx(2e-4)
     assert max(rates) == pytest.approx(5e-3)
@@ -170,7 +170,7 @@ def test_gradients_are_set_to_none_by_default() -> None:
 
 
 @pytest.mark.slow
-def test_persistent_workers_are_the_same_in_the_next_pass_and_need_workers() -> None:
+def test_persistent_workers_need_workers_and_survive_a_pass() -> None:
     from torch.utils.data import DataLoader
 
     with pytest.raises(ValueError, match="persistent_workers option needs num_workers > 0"):
@@ -187,7 +187,7 @@ def test_workers_prefetch_two_batches_by_default() -> None:
     assert DataLoader([1], num_workers=1).prefetch_factor == 2  # type: ignore[arg-type]
 
 
-def test_drop_last_can_leave_nothing() -> None:
+def test_drop_last_can_leave_no_batch() -> None:
     from torch.utils.data import DataLoader
 
     assert len(DataLoader(range(5), batch_size=4, drop_last=True)) == 1  # type: ignore[arg-type]

@@ -70,19 +70,19 @@ def test_watermarks_are_read_at_the_first_tensor() -> None:
 
 @pytest.mark.slow
 @pytest.mark.bug(WATERMARK, symptom="refused")
-def test_a_lower_limit_for_memory_is_enough(upstream: str) -> None:
+def test_a_lower_memory_limit_alone_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7"}) == "4.0"
 
 
 @pytest.mark.slow
 @pytest.mark.bug(WATERMARK)
-def test_a_lower_limit_with_a_lower_mark_below_works(upstream: str) -> None:
+def test_a_lower_memory_limit_with_a_low_watermark_below_it_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7", LOW: "0.5"}) == "4.0"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_nonsense_for_the_cuda_allocator_goes_unnoticed(device: str) -> None:
+def test_invalid_settings_of_the_cuda_allocator_are_ignored(device: str) -> None:
     if device == "mps":
         mps_processes.require_mps()
     code = USE.replace("mps", device)
@@ -129,7 +129,7 @@ def test_uv_reads_no_worker_count(uv_programs: list[bytes]) -> None:
     assert not any(b"UV_WORKER_COUNT" in program for program in uv_programs)
 
 
-def test_mps_has_get_name_and_no_get_device_name() -> None:
+def test_mps_has_get_name_but_no_get_device_name() -> None:
     import torch
 
     assert not hasattr(torch.backends.mps, "get_device_name")
@@ -196,7 +196,7 @@ print(weight.sum().item(), end="")
 
 
 @pytest.mark.slow
-def test_a_profile_with_the_activity_cuda_is_one_of_the_cpu() -> None:
+def test_a_profile_with_the_cuda_activity_records_only_the_cpu() -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -237,7 +237,7 @@ def test_a_loader_pins_no_memory_for_mps(
         warnings.simplefilter("always")
         (batch,) = DataLoader([1.0], pin_memory=True)  # type: ignore[arg-type]
     assert not batch.is_pinned()
-    messages = [str(each.message) for each in caught if "pin_memory" in str(each.message)]
+    messages = [str(warning.message) for warning in caught if "pin_memory" in str(warning.message)]
     assert bool(messages) is bool(words)
     assert all(words in text for text in messages if words)
 

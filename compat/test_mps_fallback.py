@@ -109,7 +109,7 @@ def test_the_variable_does_nothing_once_torch_is_imported() -> None:
 
 
 @pytest.mark.slow
-def test_one_turns_it_on_and_zero_does_not() -> None:
+def test_one_turns_the_fallback_on_and_zero_does_not() -> None:
     assert is_on("1")
     assert not is_on("0")
     assert not is_on(None)
@@ -118,7 +118,7 @@ def test_one_turns_it_on_and_zero_does_not() -> None:
 @pytest.mark.slow
 @pytest.mark.bug(ABORTS, symptom="aborted")
 @pytest.mark.parametrize("value", ["true", ""])
-def test_a_value_that_is_no_number_lets_torch_be_imported(upstream: str, value: str) -> None:
+def test_torch_can_be_imported_with_a_value_that_is_not_a_number(upstream: str, value: str) -> None:
     assert run("import torch; print('here')", value).strip() == "here"
 
 
@@ -193,7 +193,7 @@ def test_safe_operation_misses_float64() -> None:
         run(SAFE_OPERATION + PREPARE + ON_MPS + "safe_operation(lambda x: x.double(), x)", None)
 
 
-def test_safe_operation_moves_no_keyword_and_no_nested_tensor() -> None:
+def test_safe_operation_moves_neither_keyword_nor_nested_tensors() -> None:
     import torch
 
     class Elsewhere(torch.Tensor):
@@ -226,7 +226,7 @@ with census(oracle.load(torch.__version__)) as counts:
         for _ in range(calls):
             {PROBES[name]}
         counts.step()
-print([[(each.operator, each.calls, each.seconds > 0) for each in step.fallbacks] for step in counts.steps])
+print([[(one.operator, one.calls, one.seconds > 0) for one in step.fallbacks] for step in counts.steps])
 """
     operator = operators().asks(name)
     assert run(PREPARE + ON_MPS + code, "1").strip() == str([[(operator, 2, True)], []])

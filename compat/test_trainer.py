@@ -39,7 +39,7 @@ def test_an_error_about_a_loader_of_length_zero_names_the_data(
 
 
 @pytest.mark.bug("trainer-best-model-empty-eval", symptom="metric-not-found")
-def test_the_best_model_of_an_empty_evaluation_is_no_key_error(
+def test_the_best_model_of_an_empty_evaluation_raises_no_key_error(
     upstream: str, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps"}

@@ -43,14 +43,12 @@ def train_on_nothing(folder: Path, **arguments: int) -> None:
 
 
 @pytest.mark.bug(EMPTY, symptom="trainer-accumulating")
-def test_a_trainer_that_accumulates_survives_data_that_yield_nothing(
-    upstream: str, tmp_path: Path
-) -> None:
+def test_a_trainer_that_accumulates_survives_an_empty_stream(upstream: str, tmp_path: Path) -> None:
     train_on_nothing(tmp_path, gradient_accumulation_steps=2)
 
 
 @pytest.mark.bug(EMPTY, symptom="trainer-one-batch")
-def test_a_trainer_survives_data_that_yield_nothing(upstream: str, tmp_path: Path) -> None:
+def test_a_trainer_survives_an_empty_stream(upstream: str, tmp_path: Path) -> None:
     train_on_nothing(tmp_path, gradient_accumulation_steps=1)
 
 

@@ -38,7 +38,7 @@ def steps(training: Any) -> int:
 
 @pytest.mark.bug(ZERO, symptom="drop-last")
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_training_whose_rows_are_all_dropped_is_no_success(
+def test_a_training_whose_rows_are_all_dropped_is_not_a_success(
     upstream: str, tmp_path: Path, accumulation: int
 ) -> None:
     reached = steps(drops_all(tmp_path, gradient_accumulation_steps=accumulation))
@@ -47,7 +47,7 @@ def test_a_training_whose_rows_are_all_dropped_is_no_success(
 
 @pytest.mark.bug(ZERO, symptom="iterable")
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_training_on_a_stream_that_yields_nothing_is_no_success(
+def test_a_training_on_a_stream_that_yields_nothing_is_not_a_success(
     upstream: str, tmp_path: Path, accumulation: int
 ) -> None:
     reached = steps(yields_nothing(tmp_path, gradient_accumulation_steps=accumulation))

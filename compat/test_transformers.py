@@ -47,7 +47,7 @@ def test_peft_imports_with_this_transformers(upstream: str) -> None:
 
 
 @pytest.mark.bug("transformers-torch-extra-caps-torch", symptom="capped")
-def test_the_torch_extra_admits_the_torch_that_is_installed(upstream: str) -> None:
+def test_the_torch_extra_allows_the_installed_torch(upstream: str) -> None:
     from packaging.requirements import Requirement
 
     if "torch" not in versions.installed():

@@ -97,7 +97,7 @@ def test_grpo_on_too_few_prompts_does_not_crash_in_the_loader(
 
 
 @pytest.mark.bug(ZERO, symptom="silent")
-def test_grpo_on_too_few_prompts_is_no_success(upstream: str, tmp_path: Path) -> None:
+def test_grpo_on_too_few_prompts_is_not_a_success(upstream: str, tmp_path: Path) -> None:
     with accelerate_empty_shard.patch():  # the crash has its own test
         steps = grpo(tmp_path, 2, max_steps=2).train().global_step
     assert steps > 0, "GRPO ended as a success with 0 steps"

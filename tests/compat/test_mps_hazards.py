@@ -59,9 +59,8 @@ def test_every_function_is_run_by_a_test(
 
 
 def test_every_function_passes_on_the_cpu(outcomes: dict[str, Any]) -> None:
-    assert {name: each["right"] for name, each in outcomes.items()} == dict.fromkeys(
-        outcomes, "passed"
-    )
+    right = {name: outcome["right"] for name, outcome in outcomes.items()}
+    assert right == dict.fromkeys(outcomes, "passed")
 
 
 def test_a_faulty_device_fails_with_the_symptom_of_the_bug(

@@ -44,9 +44,9 @@ def value(figure: chips.Figure | None) -> float | None:
 
 @pytest.mark.parametrize("row", DATA["chip"], ids=lambda row: row["name"])
 def test_a_row_has_the_name_that_sysctl_gives_the_chip(row: dict[str, Any]) -> None:
-    found = re.fullmatch(r"Apple M([1-9])(?: (Pro|Max|Ultra))?", row["name"])
-    assert found
-    assert row["generation"] == int(found[1])
+    name = re.fullmatch(r"Apple M([1-9])(?: (Pro|Max|Ultra))?", row["name"])
+    assert name
+    assert row["generation"] == int(name[1])
 
 
 def test_rows_are_unique_and_ordered_by_generation_and_size() -> None:

@@ -29,30 +29,30 @@ source = "here"
 def test_every_figure_belongs_to_a_known_chip_and_has_a_source() -> None:
     known = {(chip.name, chip.gpu_cores) for chip in chips.load()}
     names = {chip.name for chip in chips.load()}
-    found = published.load()
-    assert len({each.id for each in found}) == len(found)
-    for each in found:
-        assert each.chip in names
-        assert each.gpu_cores is None or (each.chip, each.gpu_cores) in known
-        assert re.fullmatch(r"https://[^\s]+", each.source)
-        assert each.says
-        assert each.how
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.id)
+    figures = published.load()
+    assert len({figure.id for figure in figures}) == len(figures)
+    for figure in figures:
+        assert figure.chip in names
+        assert figure.gpu_cores is None or (figure.chip, figure.gpu_cores) in known
+        assert re.fullmatch(r"https://[^\s]+", figure.source)
+        assert figure.says
+        assert figure.how
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", figure.id)
 
 
 def test_no_figure_exceeds_the_limit_of_its_chip() -> None:
     for chip in chips.load():
-        for each in published.of(chip):
-            if each.what == "bandwidth" and chip.memory_bandwidth:
-                assert each.high <= chip.memory_bandwidth.value
-            if each.dtype == "float32" and chip.fp32_tflops:
-                assert each.high <= chip.fp32_tflops.value
+        for figure in published.of(chip):
+            if figure.what == "bandwidth" and chip.memory_bandwidth:
+                assert figure.high <= chip.memory_bandwidth.value
+            if figure.dtype == "float32" and chip.fp32_tflops:
+                assert figure.high <= chip.fp32_tflops.value
 
 
 def test_a_row_becomes_a_figure_with_its_source() -> None:
-    (found,) = published.parse(ROW)
-    assert (found.low, found.high, found.text()) == (100.0, 100.0, "100 GB/s")
-    assert (found.source, found.says) == ("https://example.org/x", "a table")
+    (figure,) = published.parse(ROW)
+    assert (figure.low, figure.high, figure.text()) == (100.0, 100.0, "100 GB/s")
+    assert (figure.source, figure.says) == ("https://example.org/x", "a table")
     (span,) = published.parse(ROW.replace("100", "[90, 110]"))
     assert span.text() == "90 to 110 GB/s"
 
@@ -85,7 +85,7 @@ def test_a_time_that_agrees_with_its_value_is_accepted() -> None:
 
 def test_a_machine_gets_the_figures_for_its_chip_and_gpu_cores() -> None:
     def ids(machine: Hardware) -> set[str]:
-        return {each.id for each in published.of(machine)}
+        return {figure.id for figure in published.of(machine)}
 
     assert {"m4-softmax", "m4-stream-gpu"} <= ids(M4)
     assert "m4-pro-20-softmax" in ids(M4_PRO)
@@ -102,9 +102,9 @@ def test_ratios_compare_the_same_work_and_invert_times() -> None:
     one, other = find_chip(M4), find_chip(M4_PRO)
     assert one is not None
     assert other is not None
-    found = published.ratios(published.of(one), published.of(other))
-    assert found["bandwidth-mlx"] == pytest.approx(243.7 / 101)
-    assert found["small-conv1d"] == pytest.approx(0.54 / 0.18)
-    assert "conv1d-cpu" not in found
-    assert min(found.values()) == pytest.approx(4.25 / 2.14)
-    assert max(found.values()) == pytest.approx(3.0)
+    ratios = published.ratios(published.of(one), published.of(other))
+    assert ratios["bandwidth-mlx"] == pytest.approx(243.7 / 101)
+    assert ratios["small-conv1d"] == pytest.approx(0.54 / 0.18)
+    assert "conv1d-cpu" not in ratios
+    assert min(ratios.values()) == pytest.approx(4.25 / 2.14)
+    assert max(ratios.values()) == pytest.approx(3.0)
