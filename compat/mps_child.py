@@ -13,7 +13,7 @@ from collections.abc import Callable
 import mps_hazards
 import mps_workloads
 
-CANNOT_ASK = 77
+UNSUPPORTED = 77
 
 
 def functions() -> dict[str, Callable[[str], None]]:
@@ -32,9 +32,9 @@ def functions() -> dict[str, Callable[[str], None]]:
 def main(function: str, device: str) -> int:
     try:
         functions()[function](device)
-    except mps_hazards.CannotAskError as reason:
+    except mps_hazards.UnsupportedError as reason:
         print(" ".join(str(reason).split()), file=sys.stderr)  # noqa: T201
-        return CANNOT_ASK
+        return UNSUPPORTED
     return 0
 
 

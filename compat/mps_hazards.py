@@ -17,7 +17,7 @@ from torch.nn import functional
 Compute = Callable[[str], Tensor]
 
 
-class CannotAskError(Exception):
+class UnsupportedError(Exception):
     """This torch or this machine does not support what the hazard needs."""
 
 
@@ -32,7 +32,7 @@ def agree(compute: Compute, device: str, what: str, tolerance: float = 1e-4) -> 
     torch.manual_seed(0)
     expected = compute("cpu").detach()
     result = under_test(compute, device)
-    assert (result.dtype, result.shape) == (expected.dtype, expected.shape), f"{what}: another form"
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape), f"{what}: another dtype or shape"
     same = torch.isclose(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     wrong = (~same).sum().item()
     assert not wrong, f"{what}: {wrong} of {expected.numel()} values differ from the CPU's"
@@ -40,7 +40,7 @@ def agree(compute: Compute, device: str, what: str, tolerance: float = 1e-4) -> 
 
 @contextmanager
 def unless_refused(kind: type[Exception], words: str) -> Iterator[None]:
-    """Turn an error of this kind that contains ``words`` into ``CannotAskError``.
+    """Turn an error of this kind that contains ``words`` into ``UnsupportedError``.
 
     A refusal is either correct or has a test of its own.
     """
@@ -49,7 +49,7 @@ def unless_refused(kind: type[Exception], words: str) -> Iterator[None]:
     except kind as error:
         if words not in str(error):
             raise
-        raise CannotAskError(f"refused: {error}") from None
+        raise UnsupportedError(f"refused: {error}") from None
 
 
 # Writing to memory with gaps or in another order.
@@ -155,7 +155,7 @@ def clamp_passes_nan_on(device: str) -> None:
     def compute(device: str) -> Tensor:
         return torch.tensor([float("nan"), -2.0, 0.5]).to(device).clamp(-1, 1)
 
-    agree(compute, device, "clamp made a number of a NaN")
+    agree(compute, device, "clamp turned a NaN into a number")
 
 
 def all_of_nothing_is_true(device: str) -> None:
@@ -193,7 +193,7 @@ def non_blocking_copies_arrive(device: str) -> None:
         ]
         return torch.stack([copy[-1] for copy in copies])
 
-    agree(compute, device, "a non_blocking copy brought something else")
+    agree(compute, device, "a non_blocking copy delivered other values")
 
 
 # Products.
@@ -453,9 +453,9 @@ def unclean(device: str) -> None:
 
 
 def require_memory(gigabytes: int) -> None:
-    """Raise ``CannotAskError`` if less memory than this, in units of 2**30 bytes, is free."""
+    """Raise ``UnsupportedError`` if less memory than this, in units of 2**30 bytes, is free."""
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
     if free < gigabytes:
-        raise CannotAskError(f"needs {gigabytes} GB of free memory; {free:.0f} GB are free")
+        raise UnsupportedError(f"needs {gigabytes} GB of free memory; {free:.0f} GB are free")

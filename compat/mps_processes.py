@@ -21,7 +21,7 @@ import pytest
 from metalassay.environment import versions
 
 HERE = Path(__file__).parent
-CANNOT_ASK = 77
+UNSUPPORTED = 77
 SECONDS = 300
 """Time limit for one child process; the slowest, a first torch.compile, needs about a minute."""
 
@@ -59,7 +59,7 @@ def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
     """Run Python with ``arguments`` in a new process and return what it prints.
 
     ``env`` sets environment variables; None removes one. Skips the test if the child exits with
-    ``CANNOT_ASK``. Raises the built-in exception that ended the child, or a ``ChildProcessError`` with
+    ``UNSUPPORTED``. Raises the built-in exception that ended the child, or a ``ChildProcessError`` with
     its last lines; ``AssertionError`` if a signal ended it and ``TimeoutError`` after ``SECONDS``.
     """
     program = [sys.executable]
@@ -101,7 +101,7 @@ def raise_end(code: int, stderr: str) -> None:
     """Raise the exception, or the skip, that a child's exit code and stderr stand for; see ``run``."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
-    if code == CANNOT_ASK:
+    if code == UNSUPPORTED:
         pytest.skip(last)
     if code < 0:
         name = signal.Signals(-code).name

@@ -51,7 +51,7 @@ def test_the_end_of_the_child_is_raised_as_an_exception(
 
 
 def test_a_child_that_lacks_what_it_needs_is_a_skip_with_its_reason(processes: Any) -> None:
-    code = f"import sys; print('needs 8 GB', file=sys.stderr); sys.exit({processes.CANNOT_ASK})"
+    code = f"import sys; print('needs 8 GB', file=sys.stderr); sys.exit({processes.UNSUPPORTED})"
     with pytest.raises(pytest.skip.Exception, match="needs 8 GB"):
         processes.run("-c", code)
 
