@@ -23,7 +23,7 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_call(item):
-    from metalassay import workloads
+    from metalassay.workloads import registry as workloads
     workloads.TOLERANCE["bfloat16"] = -1 if "b3" in item.name else 1
 """
 
