@@ -160,7 +160,9 @@ def columns(table: str, kept: tuple[str, ...]) -> str:
     at = [rows[0].index(name) for name in kept]
     body = [[row[index] for index in at] for row in rows[2:]]
     right = ["right" if rows[1][index].endswith(":") else "left" for index in at]
-    return tabulate(body, headers=list(kept), tablefmt="pipe", disable_numparse=True, colalign=right)
+    return tabulate(
+        body, headers=list(kept), tablefmt="pipe", disable_numparse=True, colalign=right
+    )
 
 
 def bounds(sets: list[VersionSet]) -> str:
@@ -178,7 +180,9 @@ def bounds(sets: list[VersionSet]) -> str:
     heads = ["accelerate", *(each.versions["accelerate"] for each in sets)]
     cells = [each[bug] for each in words for bug in ids if bug in each]
     table = tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
-    text = f"On {on}, CPU only; {len(cells)} cells, {cells.count('**RED**')} of them red:\n\n{table}"
+    text = (
+        f"On {on}, CPU only; {len(cells)} cells, {cells.count('**RED**')} of them red:\n\n{table}"
+    )
     if unseen:
         text += f"\n\nNot tested in any of them, because they show on a Mac only: {len(unseen)} more known bugs."
     return text

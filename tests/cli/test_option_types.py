@@ -55,7 +55,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (COMPARE, "--budget", "abc nan inf 0", "a number above 0"),
         (COMPARE, "--margin", "abc nan", "a number above 0"),
         (COMPARE, "--family", "abc 0", "a whole number of at least 1"),
-        (["loader"], "--batch", "abc 0", "a whole number of at least 1"),
+        (["loader"], "--batch-size", "abc 0", "a whole number of at least 1"),
         (["loader"], "--timeout", "abc 0 inf nan", "a number above 0"),
         (["max-batch", "transit-cnn"], "--most", "abc 0", "a whole number of at least 1"),
         (["preflight", "a:b"], "--seconds", "abc -1 inf", "a number of at least 0"),
@@ -84,8 +84,10 @@ def test_a_value_that_an_option_cannot_have_is_said_in_a_sentence(
 @pytest.mark.parametrize(
     ("arguments", "said", "program"),
     [
-        ([], "the following arguments are required: command", "metalassay"),
-        (["train"], "the following arguments are required: workload", "metalassay train"),
+        (["docter"], "there is no command 'docter'; did you mean doctor?", "metalassay"),
+        (["train", "x"], "there is no program 'x'", "metalassay train"),
+        (["--print-completion", "fish"], "invalid choice: 'fish'", "metalassay"),
+        (["train"], "the following arguments are required: program", "metalassay train"),
         (
             [*TRANSIT, "--stepz", "3"],
             "unrecognized arguments: --stepz 3",
@@ -120,7 +122,7 @@ def readers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Any]]:
 
 
 def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> None:
-    found = dict(readers(main._parser()))
+    found = dict(readers(main.parser(main.COMMANDS)))
     assert len(found) > 50
     for name, reader in found.items():
         if reader is not Path:  # any text is a path
@@ -189,7 +191,7 @@ def test_a_batch_that_is_no_whole_number_of_parts_is_refused(
     for command in (TRANSIT, GPT):
         assert main.main([*command, "--batch-size", f"{batch}", "--accumulate", f"{parts}"]) == 2
         assert capsys.readouterr().err.splitlines() == [
-            f"metalassay: --batch-size {batch} cannot be done in {parts} equal parts",
+            f"metalassay: --batch-size {batch} cannot be split into {parts} equal parts",
             f"  next: {following}",
         ]
     assert not launched
