@@ -32,7 +32,9 @@ def agree(compute: Compute, device: str, what: str, tolerance: float = 1e-4) -> 
     torch.manual_seed(0)
     expected = compute("cpu").detach()
     result = under_test(compute, device)
-    assert (result.dtype, result.shape) == (expected.dtype, expected.shape), f"{what}: another dtype or shape"
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape), (
+        f"{what}: another dtype or shape"
+    )
     same = torch.isclose(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     wrong = (~same).sum().item()
     assert not wrong, f"{what}: {wrong} of {expected.numel()} values differ from the CPU's"

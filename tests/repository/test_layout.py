@@ -18,7 +18,7 @@ WITHOUT_A_ROOM = {"compat", "repository", "support", "data", "tools", "rehearsal
 WITHOUT_TESTS = {
     "bugs": "matching tracebacks",
     "claims": "evidence text",
-    "cli": "bisect compare dataloader handover limit_options main max_batch ops parser report resolve run selftest submit train",
+    "cli": "ops run",
     "compare": "arms saved_run",
     "diagnosis": "doctor_text findings mps_findings",
     "environment": "interpreters resolver",
