@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from metalassay import guard
+from metalassay.testing import accelerate_state
 
 
 def test_importing_the_guard_imports_neither_torch_nor_transformers() -> None:
@@ -107,14 +108,9 @@ def test_prompts_enough_for_a_batch_are_not_the_cause() -> None:
 
 @pytest.fixture
 def accelerate() -> Any:
-    found = pytest.importorskip("accelerate")
-    for state in (
-        found.state.AcceleratorState,
-        found.state.PartialState,
-        found.state.GradientState,
-    ):
-        state._reset_state()
-    return found
+    module = pytest.importorskip("accelerate")
+    accelerate_state.reset()
+    return module
 
 
 def test_an_empty_prepared_loader_yields_no_none_and_the_patch_does_not_stay(

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from metalassay.testing import accelerate_state
+
 transformers = pytest.importorskip("transformers")
 SMALL = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
 CLOSE: Any = {"atol": 1e-5, "rtol": 1e-5}
@@ -98,7 +100,7 @@ def test_the_trainer_trains_on_mps_as_on_the_cpu(tmp_path: Path) -> None:
 
 def test_accelerate_picks_mps_and_steps() -> None:
     accelerate = pytest.importorskip("accelerate")
-    accelerate.state.AcceleratorState._reset_state(True)
+    accelerate_state.reset()
     accelerator = accelerate.Accelerator()
     assert accelerator.device.type == "mps"
     net = torch.nn.Linear(4, 2)
@@ -110,7 +112,7 @@ def test_accelerate_picks_mps_and_steps() -> None:
         accelerator.backward(net(batch).square().sum())
         accelerator.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-    accelerate.state.AcceleratorState._reset_state(True)
+    accelerate_state.reset()
 
 
 def words() -> Any:

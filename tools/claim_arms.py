@@ -215,7 +215,7 @@ CHILD = """
 import json, resource, sys, time
 sys.path.insert(0, {source!r})
 import torch
-from metalassay import workloads
+from metalassay.workloads import registry as workloads
 device = torch.device({device!r})
 if {zero}:
     torch.zeros(1, device=device)

@@ -81,7 +81,7 @@ def test_the_probe_says_on_stderr_that_it_runs_and_can_be_left_out(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     main.main(["doctor", "--timeout", "7"])
-    assert "at most 7 s; --no-probe leaves it out" in capsys.readouterr().err
+    assert "at most 7 s; --no-probe skips it" in capsys.readouterr().err
     main.main(["doctor", "--no-probe"])
     said = capsys.readouterr()
     assert said.err == ""

@@ -1,14 +1,17 @@
-"""The README's tables are what the report makes of the result files that are kept beside it."""
+"""README.md and docs/compatibility.md show what the kept evidence says, and their links lead somewhere."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -21,21 +24,64 @@ def tables() -> ModuleType:
     return module
 
 
-def test_the_tables_are_made_from_the_evidence(tables: ModuleType) -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert tables.readme(text) == text, "python tools/readme_tables.py"
+def test_the_readme_shows_the_evidence_and_the_output_of_commands(tables: ModuleType) -> None:
+    text = tables.README.read_text("utf-8")
+    assert tables.readme(text) == text, "run: python tools/readme_tables.py"
 
 
-def test_a_table_that_somebody_touched_up_is_made_anew(tables: ModuleType) -> None:
-    text = (ROOT / "README.md").read_text("utf-8")
-    touched = text.replace("| patched", "| fine   ", 1)
-    assert touched != text
-    assert tables.readme(touched) == text
+def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleType) -> None:
+    text = tables.PAGE.read_text("utf-8")
+    assert tables.page(text) == text, "run: python tools/readme_tables.py"
 
 
-def test_the_evidence_names_no_place_of_the_machine_it_is_from(tables: ModuleType) -> None:
+def test_a_cell_that_somebody_edited_is_written_again(tables: ModuleType) -> None:
+    text = tables.PAGE.read_text("utf-8")
+    edited = text.replace("| patched", "| fine   ", 1)
+    assert edited != text
+    assert tables.page(edited) == text
+
+
+def test_the_readme_is_short_and_no_line_of_its_code_is_wide() -> None:
+    lines = (ROOT / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 250
+    blocks = "\n".join(lines).split("```")[1::2]
+    assert [line for block in blocks for line in block.splitlines() if len(line) > 110] == []
+
+
+def test_the_evidence_contains_no_path_of_the_machine_that_recorded_it(tables: ModuleType) -> None:
     for path in tables.EVIDENCE.rglob("*.json"):
         text = path.read_text("utf-8")
         assert "/home/" not in text, path
         assert "/Users/" not in text, path
         assert "pytest-of-" not in text, path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    dead = [target for target in targets if "://" not in target and not leads(page, target)]
+    assert dead == []
+
+
+def leads(page: Path, target: str) -> bool:
+    """Return whether a relative link, with or without an anchor, has something at its end."""
+    name, _, anchor = target.partition("#")
+    file = (page.parent / name).resolve() if name else page
+    if not file.exists():
+        return False
+    return not anchor or f'id="{anchor}"' in file.read_text("utf-8") or anchor in anchors(file)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a site makes of the headings of a page."""
+    headings = HEADING.findall(page.read_text("utf-8"))
+    return {re.sub(r"[^\w\- ]", "", each.lower()).strip().replace(" ", "-") for each in headings}
+
+
+def test_a_dead_link_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n")
+    assert leads(page, "#a-title")
+    assert not leads(page, "#another")
+    assert not leads(page, "missing.md")

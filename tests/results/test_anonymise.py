@@ -189,7 +189,7 @@ def test_the_command_writes_copies_and_says_what_it_took_out_and_where_they_go(
     assert path.read_bytes() == before
     # a submitted copy has nothing left to take out
     assert main(["submit", "run.submit.json", "-o", "again.json"]) == 0
-    assert "nothing had to be taken out" in capsys.readouterr().out
+    assert "nothing to remove" in capsys.readouterr().out
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "run.submit.json").read_bytes()
 
 

@@ -69,12 +69,11 @@ def stopped(governed: subprocess.Popen[str]) -> psutil.Process:
 
 
 @posix
-@pytest.mark.parametrize("name", ["run", "govern"])
 @pytest.mark.parametrize(
     ("code", "expected"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)]
 )
-def test_the_exit_code_is_the_programs(name: str, code: str, expected: int) -> None:
-    command = [sys.executable, "-m", "metalassay", name, "--max-cpu", "50", "--"]
+def test_the_exit_code_is_the_programs(code: str, expected: int) -> None:
+    command = [sys.executable, "-m", "metalassay", "run", "--max-cpu", "50", "--"]
     done = subprocess.run([*command, sys.executable, "-c", code], check=False)
     assert done.returncode == expected
 
@@ -245,7 +244,7 @@ def test_background_quality_of_service_is_macos_alone() -> None:
     ("arguments", "said"),
     [
         (["--max-cpu", "70"], "no program to run"),
-        (["--", "python", "train.py"], "say what to hold it to"),
+        (["--", "python", "train.py"], "no limit and no device to emulate"),
     ],
 )
 def test_half_a_command_line_is_an_error_with_a_next_step(

@@ -15,6 +15,8 @@ from accelerate.state import GradientState, PartialState
 from loader_cases import Case
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from metalassay.testing import accelerate_state
+
 CPU = torch.device("cpu")
 SEED = torch.Generator().manual_seed(1).get_state()
 # What the stock library raises on some of these loaders, and the patched one must raise alike.
@@ -167,7 +169,7 @@ def run(case: Case, loader: Any, log: Log, inner: Any = None) -> Iterator[Any]:
 
 def trace(case: Case) -> list[Any]:
     """Return all that two epochs over the case's loader show."""
-    GradientState._reset_state()
+    accelerate_state.reset("GradientState")
     torch.set_rng_state(SEED)
     # A dispatcher asks the state how many processes there are; the first one needs no other.
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""The command ``claims``: its arguments, and what it prints."""
+"""The command `metalassay claims`: list the claims of the guides, or show one."""
 
 from __future__ import annotations
 
@@ -14,42 +14,35 @@ from metalassay.errors import UserError
 if TYPE_CHECKING:
     from metalassay.claims.catalogue import Claim
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 EXPERIMENT = "python tools/claim_experiments.py "
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "claims",
-        help="what guides claim about PyTorch on a Mac, and what is true",
-        description=(
-            "List what five guides claim about PyTorch on a Mac, each with a verdict and what is"
-            " true instead; or show one claim, what decides it, and the command to run."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay claims                                all of them\n"
-            "  metalassay claims --guide 002 --verdict refuted  what guide 002 gets wrong\n"
-            '  metalassay claims --verdict "needs a Mac"        what a Mac could decide\n'
-            "  metalassay claims bandwidth-utilisation          one claim, and how to see it\n"
-            "\n"
-            "verdicts: confirmed, refuted, misleading, depends on version; needs a Mac (the test or\n"
-            "command is there and was not run on one), not testable (it says why)\n"
-            "\n"
-            "exit code: 0 answered, 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "List what five guides claim about PyTorch on a Mac, each with a verdict and the truth; or"
+        " show one claim, what decides it, and the command that checks it."
     )
+    parser.epilog = """\
+examples:
+  metalassay claims                                every claim
+  metalassay claims --guide 002 --verdict refuted  what guide 002 gets wrong
+  metalassay claims --verdict "needs a Mac"        what a Mac could decide
+  metalassay claims bandwidth-utilisation          one claim, and how to check it
+
+verdicts: confirmed, refuted, misleading, depends on version; needs a Mac (the test or command exists
+and was not run on one), not testable (with the reason)
+
+exit code: 0 answered, 2 bad input"""
     parser.add_argument("claim", nargs="?", metavar="ID", help="show this claim with its evidence")
-    parser.add_argument("--guide", metavar="000-004", help="those of one guide")
-    parser.add_argument("--verdict", metavar="WORD", help="those with this verdict")
+    parser.add_argument("--guide", metavar="000-004", help="list the claims of this guide only")
+    parser.add_argument("--verdict", metavar="WORD", help="list the claims with this verdict only")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.set_defaults(command=_claims)
 
 
-def _claims(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.claims import catalogue as claims
     from metalassay.claims import text as claims_text
 

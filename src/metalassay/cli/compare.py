@@ -1,4 +1,4 @@
-"""The command ``compare``: its arguments, and what it prints."""
+"""The command `metalassay compare`: measure whether B is slower than A."""
 
 from __future__ import annotations
 
@@ -13,77 +13,84 @@ from metalassay.cli import option_types
 if TYPE_CHECKING:
     from metalassay.compare.sampling import Progress
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _CODES = {"same": 0, "faster": 0, "slower": 1, "inconclusive": 3}
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "compare",
-        help="whether B is slower than A, live, with an interval",
-        description=(
-            "Run A and B in turns, in processes side by side with a second A as control, until it is"
-            " known whether B is slower, faster or the same, or the budget is spent."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay compare transit-cnn:train transit-cnn:train:malloc=tuned\n"
-            "  metalassay compare bench.py::old bench.py::new\n"
-            "  metalassay compare .venv-a .venv-b --of gpt-tiny:train\n"
-            "  metalassay compare v1.2 HEAD --of bench.py::step\n"
-            "\n"
-            "A function either does the work itself or returns a function that does.\n"
-            "Ratios are times of B over times of A: +3 % is slower.\n"
-            "\n"
-            "exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrupted"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Run A and B interleaved, in processes side by side with a second A as control, until it is"
+        " known whether B is slower, faster or the same, or until the time is up."
     )
-    parser.add_argument("a", metavar="A", help="a workload, a function; or see --of")
-    parser.add_argument("b", metavar="B", help="what is compared with it")
+    parser.epilog = """\
+examples:
+  metalassay compare transit-cnn:train transit-cnn:train:malloc=tuned
+  metalassay compare bench.py::old bench.py::new
+  metalassay compare .venv-a .venv-b --of gpt-tiny:train
+  metalassay compare v1.2 HEAD --of bench.py::step
+
+A function either does the work itself or returns a function that does. Ratios are times of B over times
+of A: +3 % means that B is slower.
+
+exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrupted"""
+    parser.add_argument("a", metavar="A", help="a workload or a function; or see --of")
+    parser.add_argument("b", metavar="B", help="what to compare with A")
     parser.add_argument(
-        "--of", metavar="WHAT", help="what to run, where A and B are environments or git revisions"
+        "--of", metavar="WHAT", help="run this, where A and B are environments or git revisions"
     )
     parser.add_argument(
         "--budget",
         type=option_types.positive,
         default=60,
-        metavar="S",
-        help="seconds (default: 60)",
+        metavar="SECONDS",
+        help="stop after this time, whatever is known",
     )
     parser.add_argument(
         "--margin",
         type=option_types.positive,
         default=1,
-        metavar="PCT",
-        help="what counts as the same (1 %%)",
+        metavar="PERCENT",
+        help="count a smaller difference as the same",
     )
     parser.add_argument(
         "--family",
         type=option_types.count,
         default=1,
         metavar="N",
-        help="comparisons asked for together",
+        help="correct the error rate for this many comparisons made together",
     )
-    parser.add_argument("--clock", choices=("auto", "cpu", "wall"), default="auto")
-    parser.add_argument("--fresh", action="store_true", help="start every process, fork none")
     parser.add_argument(
-        "--seed", type=option_types.seed, default=0, help="of the order of the arms"
+        "--clock",
+        choices=("auto", "cpu", "wall"),
+        default="auto",
+        help="measure CPU time or wall time; auto chooses by device and threads",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the run, or continue it")
+    parser.add_argument(
+        "--fresh", action="store_true", help="start every process anew instead of forking it"
+    )
+    parser.add_argument(
+        "--seed", type=option_types.seed, default=0, help="seed for the order of A, A and B"
+    )
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="save the run, or continue a saved one"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print the answer only, without progress"
+    )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.set_defaults(command=_compare)
 
 
-def _compare(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay import compare
     from metalassay.compare import text
 
     live = sys.stderr.isatty()
 
     def progress(step: Progress) -> None:
+        if options.quiet:
+            return
         end = "\x1b[K\r" if live else "\n"
         print(text.line(step), end=end, file=sys.stderr, flush=True)
 

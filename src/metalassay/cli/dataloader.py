@@ -1,4 +1,4 @@
-"""The command ``loader``: its arguments, and what it prints."""
+"""The command `metalassay loader`: find the best number of DataLoader workers."""
 
 from __future__ import annotations
 
@@ -13,48 +13,64 @@ from metalassay.cli import option_types
 if TYPE_CHECKING:
     from metalassay.workers.dataloader import Setting
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Time a DataLoader without workers, with one worker and with more, and with tensors loaded"
+        " beforehand, on light curves in memory. The time to start the workers counts. Workers are"
+        " spawned, as on macOS."
+    )
+    parser.epilog = """\
+examples:
+  metalassay loader                              64 samples per batch, 10 passes
+  metalassay loader --batch-size 8 --epochs 1    a short run, where start-up counts most
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "loader",
-        help="how many workers a DataLoader should have here, measured",
-        description=(
-            "Time a DataLoader with no, one and more workers, and tensors loaded beforehand, on light"
-            " curves in memory; start-up counts. Workers are spawned, as on macOS."
-        ),
-        epilog="exit code: 0 a setting is recommended, 1 none worked, 2 bad input",
+exit code: 0 a setting is recommended, 1 none worked, 2 bad input"""
+    parser.add_argument(
+        "--batch-size", type=option_types.count, default=64, metavar="N", help="samples per batch"
     )
     parser.add_argument(
-        "--batch", type=option_types.count, default=64, metavar="N", help="default: 64"
+        "--samples",
+        type=option_types.count,
+        default=5000,
+        metavar="N",
+        help="samples per pass over the data",
     )
     parser.add_argument(
-        "--samples", type=option_types.count, default=5000, metavar="N", help="a pass over the data"
+        "--epochs",
+        type=option_types.count,
+        default=10,
+        metavar="N",
+        help="passes of the training that the recommendation is for",
     )
     parser.add_argument(
-        "--epochs", type=option_types.count, default=10, metavar="N", help="passes of the real run"
+        "--timeout",
+        type=option_types.positive,
+        default=60,
+        metavar="SECONDS",
+        help="give up on a setting after this time",
     )
     parser.add_argument(
-        "--timeout", type=option_types.positive, default=60, metavar="S", help="for each setting"
+        "--quiet", action="store_true", help="print the answer only, without progress"
     )
-    parser.add_argument("--json", action="store_true", help="print all settings as JSON")
-    parser.set_defaults(command=_loader)
+    parser.add_argument("--json", action="store_true", help="print every setting as JSON")
 
 
-def _loader(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.workers import dataloader
 
     def each(workers: int) -> Setting:
         found = dataloader.measure(
-            workers, batch=options.batch, samples=options.samples, timeout=options.timeout
+            workers, batch=options.batch_size, samples=options.samples, timeout=options.timeout
         )
         said = found.why or f"{found.per_second:,.0f} samples/s after {found.start_up:.2f} s"
-        print(f"{found.name}: {said}", file=sys.stderr, flush=True)
+        if not options.quiet:
+            print(f"{found.name}: {said}", file=sys.stderr, flush=True)
         return found
 
-    settings, best = dataloader.tune(options.batch, options.samples, options.epochs, each=each)
+    settings, best = dataloader.tune(options.batch_size, options.samples, options.epochs, each=each)
     total = options.samples * options.epochs
     if options.json:
         document = {

@@ -1,4 +1,4 @@
-"""The command `metalassay doctor`: its arguments, and what it prints."""
+"""The command `metalassay doctor`: find what is wrong with an environment."""
 
 from __future__ import annotations
 
@@ -22,58 +22,56 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   metalassay doctor                            this environment
-  metalassay doctor --env .venv                another one: a folder or an interpreter
-  metalassay doctor --env .venv --fix          the command that fixes what an upgrade fixes
+  metalassay doctor --env .venv                a folder or an interpreter
+  metalassay doctor --env .venv --fix          print the upgrade that fixes it
   metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
 
-severities: error breaks what everybody does, warning can be fixed and is worth it, info is worth
+severities: error: breaks what everybody does; warning: worth fixing, and a fix exists; info: worth
 knowing (a bug that no release fixes, a variable that does nothing)
 
 exit code: 0 no error and no warning, 1 at least one, 2 bad input or an environment that does not
-answer; after --apply, that of the environment as it is then"""
+answer; after --apply, the state after the installation"""
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of the command line."""
-    doctor = commands.add_parser(
-        "doctor",
-        help="what is wrong with an environment, and what fixes it",
-        description=(
-            "Hold what is installed, the environment variables and what MPS really does against"
-            " what is known. Imports nothing of it: torch is asked in a process of its own."
-        ),
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Check the installed versions, the environment variables, and what MPS really does, against"
+        " the known bugs. Imports none of the packages: torch runs in a process of its own."
     )
-    doctor.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
-    doctor.add_argument("-v", "--verbose", action="store_true", help="show every fix")
-    doctor.add_argument(
+    parser.epilog = EPILOG
+    parser.add_argument("--json", action="store_true", help="print the diagnosis as JSON")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show every finding and every fix"
+    )
+    parser.add_argument(
         "--env",
         "--python",
         dest="env",
         metavar="DIR|PYTHON",
         help="examine another environment: its folder or its interpreter",
     )
-    doctor.add_argument(
+    parser.add_argument(
         "--ignore",
         action="append",
         default=[],
         metavar="ID",
-        help="a finding you know and live with; may be given again",
+        help="leave out a finding that you know and accept; repeatable",
     )
-    doctor.add_argument("--no-probe", action="store_true", help="do not start torch")
-    doctor.add_argument(
+    parser.add_argument("--no-probe", action="store_true", help="do not start torch")
+    parser.add_argument(
         "--timeout",
         type=option_types.number(least=0),
         default=60,
         metavar="SECONDS",
-        help="how long the probe may take (default: %(default)s)",
+        help="give up on torch after this time",
     )
-    fix = doctor.add_mutually_exclusive_group()
-    fix.add_argument("--fix", action="store_true", help="print the command that fixes, no more")
-    fix.add_argument("--apply", action="store_true", help="run it, after asking")
-    doctor.add_argument("--yes", action="store_true", help="with --apply: do not ask")
-    doctor.set_defaults(command=run)
+    fix = parser.add_mutually_exclusive_group()
+    fix.add_argument(
+        "--fix", action="store_true", help="print the command that fixes, nothing else"
+    )
+    fix.add_argument("--apply", action="store_true", help="run that command, after asking")
+    parser.add_argument("--yes", action="store_true", help="with --apply: do not ask")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -137,7 +135,7 @@ def _probe(python: str, timeout: float) -> Probe:
     from metalassay.mps.probe import probe
 
     print(
-        f"asking torch what MPS does (at most {timeout:g} s; --no-probe leaves it out) ...",
+        f"testing MPS with torch (at most {timeout:g} s; --no-probe skips it) ...",
         file=sys.stderr,
         flush=True,
     )
@@ -166,7 +164,7 @@ def _apply(
     python: str | None,
     width: int,
 ) -> int:
-    """Run the command that fixes, if it is wanted, and look again."""
+    """Run the command that fixes, if the user agrees, and examine the environment again."""
     from metalassay.diagnosis import doctor_text, fix_plan
 
     print(doctor_text.plan_text(diagnosis, command, width))

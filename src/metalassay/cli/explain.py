@@ -1,4 +1,4 @@
-"""The command `metalassay explain`: what an error message, a traceback or a log means."""
+"""The command `metalassay explain`: explain an error message, a traceback or a log."""
 
 from __future__ import annotations
 
@@ -11,36 +11,34 @@ from dataclasses import asdict
 from metalassay.errors import UserError
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of the command line."""
-    parser = commands.add_parser(
-        "explain",
-        help="name the known bug behind an error message, a traceback or a log",
-        description="Name the known bug behind an error message, with its cause and its fixes.",
-        epilog=(
-            "examples:\n"
-            "  metalassay explain \"local variable 'current_batch' referenced before assignment\"\n"
-            "  python train.py 2>&1 | metalassay explain\n"
-            "  metalassay explain --versions accelerate=1.8.0,torch=2.5.1 < log.txt\n"
-            "\n"
-            "exit code: 0 explained, 1 no known bug fits, 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Name the known bug behind an error message, with its cause and its fixes for the installed"
+        " versions."
     )
+    parser.epilog = """\
+examples:
+  metalassay explain "local variable 'current_batch' referenced before assignment"
+  python train.py 2>&1 | metalassay explain
+  metalassay explain --versions accelerate=1.8.0,torch=2.5.1 < log.txt
+
+exit code: 0 explained, 1 no known bug fits, 2 bad input"""
     parser.add_argument(
         "text", nargs="*", metavar="TEXT", help="the message or traceback (default: standard input)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--python", metavar="EXE", help="the environment that the text comes from")
     where.add_argument(
-        "--versions", metavar="P=V,...", help="the versions that the text comes from"
+        "--python", metavar="EXE", help="use the versions of this Python's environment"
     )
-    parser.add_argument("--all", action="store_true", help="show every bug that fits, not three")
+    where.add_argument("--versions", metavar="P=V,...", help="use these versions")
     parser.add_argument(
-        "--list", action="store_true", help="list the known bugs, and what they say"
+        "--all", action="store_true", help="show every bug that fits, not the first three"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="list the known bugs and their messages"
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:

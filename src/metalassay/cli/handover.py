@@ -1,4 +1,4 @@
-"""Hand a command over to the measuring side: this process becomes the one that does the work."""
+"""Hand a command over to a program that imports torch: this process becomes that program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that ``run`` and ``train`` have in common: the governor's limits, and the monitor's log."""
+"""Options that ``run`` and ``train`` share: limits of CPU time and memory, and the monitor."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from metalassay.cli import option_types
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add ``--max-cpu``, ``--max-memory``, in percent of the whole machine, and ``--monitor``."""
-    group = parser.add_argument_group("limits, in percent of the whole machine, and a log")
+    group = parser.add_argument_group("limits and monitoring")
     group.add_argument(
         "--max-cpu",
         type=option_types.percent,
         metavar="PERCENT",
-        help="of all cores' time, children included; 100 is all cores",
+        help="pause the program when it uses more of all cores' time, children included",
     )
     group.add_argument(
         "--max-memory",
         type=option_types.percent,
         metavar="PERCENT",
-        help="wait up to 30 s while more is in use, memory is under pressure, or swap is written",
+        help="pause up to 30 s while more of the memory is in use, or the system is swapping",
     )
     group.add_argument(
-        "--monitor", type=Path, metavar="FILE", help="log CPU and free memory, as JSON lines"
+        "--monitor",
+        type=Path,
+        metavar="FILE",
+        help="log CPU use and free memory to this file, as JSON lines",
     )
     group.add_argument(
         "--every",
         type=option_types.positive,
         default=5.0,
         metavar="SECONDS",
-        help="between the lines of --monitor (default: 5)",
+        help="time between two lines of the log",
     )

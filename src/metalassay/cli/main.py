@@ -1,38 +1,80 @@
-"""The command line: parse, call, print. Heavy imports stand inside the commands."""
+"""The command line: the table of commands, and what is done with a command's result.
+
+A command's module is imported only when that command is asked for; it has ``configure(parser)``, which
+adds its description and options, and ``run(options)``, which returns the exit code.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from metalassay import __version__
-from metalassay.cli import (
-    bisect,
-    claims,
-    compare,
-    dataloader,
-    doctor,
-    explain,
-    max_batch,
-    ops,
-    preflight,
-    report,
-    resolve,
-    run,
-    selftest,
-    submit,
-    train,
-)
-from metalassay.cli.parser import Parser
+from metalassay.cli.parser import Parser, columns
 from metalassay.errors import UserError
+
+SHELLS = ("bash", "zsh", "tcsh")
+
+
+class Command(NamedTuple):
+    """One command: its name, its module in this room, and a summary in at most nine words."""
+
+    name: str
+    module: str
+    summary: str
+
+
+GROUPS = {
+    "diagnose": (
+        Command("doctor", "doctor", "find what is wrong with an environment"),
+        Command("explain", "explain", "explain an error message, a traceback or a log"),
+        Command("ops", "ops", "show which operators run on MPS, by torch version"),
+        Command("preflight", "preflight", "predict on the CPU what would fail on MPS"),
+        Command("claims", "claims", "check what guides claim about PyTorch on a Mac"),
+    ),
+    "measure": (
+        Command("compare", "compare", "measure whether B is slower than A"),
+        Command("max-batch", "max_batch", "find the largest batch that fits into memory"),
+        Command("loader", "dataloader", "find the best number of DataLoader workers"),
+        Command("selftest", "selftest", "check the clocks, and measure the device's peak"),
+        Command("report", "report", "make tables and plots from result files"),
+        Command("submit", "submit", "make an anonymous copy of a result file"),
+    ),
+    "train": (
+        Command("run", "run", "run a program with CPU and memory limits, or emulated mps"),
+        Command("train", "train", "train the guides' transit CNN or mini GPT"),
+        Command("generate", "generate", "let a trained mini GPT answer a prompt"),
+        Command("evaluate", "evaluate", "measure the quality of a trained mini GPT"),
+    ),
+    "maintain": (
+        Command("resolve", "resolve", "check which rows of matrix.toml can be installed"),
+        Command("bisect", "bisect", "find the releases between which a bug appears or goes"),
+    ),
+}
+"""Every command, in the groups and the order of ``metalassay --help``."""
+
+COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
+
+EXAMPLES = """\
+examples:
+  metalassay doctor                     what is wrong here, and what fixes it
+  metalassay explain < log.txt          what an error message or a log means
+  metalassay ops linalg_qr              which torch has this operator on MPS
+  metalassay report                     tables from everything under reports/
+  nox                                   quick matrix, benchmark and report
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 found something, 2 bad input."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
+        options = parser(_named(arguments)).parse_args(arguments)
         code: int = options.command(options)
         sys.stdout.flush()
     except UserError as error:
@@ -49,38 +91,87 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = Parser(
+def parser(wanted: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the parser, with the options of the ``wanted`` commands; of the others only the names."""
+    top = Parser(
         prog="metalassay",
+        usage="metalassay COMMAND [options]",
         description="What PyTorch, accelerate and transformers really do on Apple silicon.",
-        epilog=(
-            "examples:\n"
-            "  metalassay doctor                    what is wrong here, and what fixes it\n"
-            "  metalassay doctor --env .venv        the same of another environment\n"
-            "  metalassay explain < log.txt         what an error message or a log means\n"
-            "  metalassay ops linalg_qr             which torch has this operator on MPS\n"
-            "  metalassay report                    tables from everything under reports/\n"
-            "  nox                                  the quick matrix, a benchmark, and the report"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_commands() + "\n" + EXAMPLES + "\nOptions of a command: metalassay COMMAND --help",
     )
-    parser.add_argument("--version", action="version", version=f"metalassay {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    top.add_argument("--version", action="version", version=f"metalassay {__version__}")
+    top.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print completion for a shell: {', '.join(SHELLS)}",
+    )
+    top.set_defaults(command=_no_command)
+    commands = top.add_subparsers(
+        prog="metalassay", metavar="command", help=argparse.SUPPRESS, dest="_command"
+    )
+    wanted = set(wanted)
+    for command in COMMANDS.values():
+        sub = commands.add_parser(command.name, help=command.summary)
+        if command.name in wanted:
+            module: Any = importlib.import_module(f"metalassay.cli.{command.module}")
+            sub.set_defaults(command=module.run)
+            module.configure(sub)
+    return top
 
-    doctor.add(commands)
 
-    resolve.add(commands)
-    bisect.add(commands)
-    explain.add(commands)
-    compare.add(commands)
-    dataloader.add(commands)
-    max_batch.add(commands)
-    ops.add(commands)
-    preflight.add(commands)
-    run.add(commands)
-    selftest.add(commands)
-    claims.add(commands)
-    train.add(commands)
-    report.add(commands)
-    submit.add(commands)
-    return parser
+def subcommands(
+    top: argparse.ArgumentParser, prefix: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield the name and the parser of every command below ``top``, such as "train gpt"."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                yield prefix + name, command
+                yield from subcommands(command, f"{prefix}{name} ")
+
+
+def _named(arguments: Sequence[str]) -> list[str]:
+    """Return the command that the arguments name, if it is one of ours."""
+    return [each for each in arguments if not each.startswith("-")][:1]
+
+
+def _commands() -> str:
+    """Return the commands by group, for the help of the program."""
+    lines = []
+    for group, commands in GROUPS.items():
+        lines.append(f"{group}:")
+        for command in commands:
+            text = f"  {command.name:<11} {command.summary}"
+            lines += textwrap.wrap(text, columns(), subsequent_indent=" " * 14)
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _no_command(options: argparse.Namespace) -> int:
+    if options.print_completion:
+        print(completion(options.print_completion))
+        return 0
+    parser(()).print_help(sys.stderr)
+    return 2
+
+
+def completion(shell: str) -> str:
+    """Return the script that completes our commands and options in ``shell``.
+
+    Raises ``UserError`` where shtab, which writes it, is not installed.
+    """
+    try:
+        import shtab
+    except ImportError:
+        raise UserError(
+            "completion needs shtab, which is not installed",
+            "pip install 'metalassay[completion]'",
+        ) from None
+    top = parser(COMMANDS)
+    for _, each in [("", top), *subcommands(top)]:
+        for action in each._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                action.help = None  # shtab leaves out what help does not list
+    script: str = shtab.complete(top, shell)
+    return script

@@ -1,4 +1,4 @@
-"""The command ``max-batch``: its arguments, and what it prints."""
+"""The command `metalassay max-batch`: find the largest batch that fits into memory."""
 
 from __future__ import annotations
 
@@ -18,48 +18,49 @@ if TYPE_CHECKING:
     from metalassay.workers.max_batch import Found, Try
     from metalassay.workers.specs import Spec
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "max-batch",
-        help="the largest batch that fits into this machine's memory",
-        description=(
-            "Double the batch until it no longer fits, then bisect; each try is a process of its own."
-            " A try ends before less than a tenth of the memory is left."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay max-batch transit-cnn:train\n"
-            "  metalassay max-batch gpt-original:infer:device=mps --most 4096\n"
-            "  metalassay max-batch transit-cnn:train:device=mps --save    for the report\n"
-            "\n"
-            "exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Double the batch until it no longer fits, then bisect. Each try runs in a process of its own"
+        " and ends before less than a tenth of the memory is left."
     )
-    parser.add_argument("workload", metavar="WORKLOAD", help="as for compare, without batch=")
+    parser.epilog = """\
+examples:
+  metalassay max-batch transit-cnn:train
+  metalassay max-batch gpt-original:infer:device=mps --most 4096
+  metalassay max-batch transit-cnn:train:device=mps --save    for the report
+
+exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
     parser.add_argument(
-        "--most", type=option_types.count, default=2**20, metavar="N", help="where to stop"
+        "workload", metavar="WORKLOAD", help="a workload as in compare, without batch="
+    )
+    parser.add_argument(
+        "--most",
+        type=option_types.count,
+        default=2**20,
+        metavar="N",
+        help="stop at a batch of this size, even if it fits",
     )
     parser.add_argument(
         "--start", type=option_types.count, default=1, metavar="N", help="the first batch to try"
     )
-    parser.add_argument("--json", action="store_true", help="print all tries as JSON")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print the answer only, without progress"
+    )
+    parser.add_argument("--json", action="store_true", help="print every try as JSON")
     parser.add_argument(
         "--save",
         nargs="?",
         type=Path,
         const=Path("reports"),
         metavar="DIR",
-        help="leave a file for `metalassay report` in DIR/maxbatch (DIR: reports)",
+        help="write a file for `metalassay report` to DIR/maxbatch (reports if DIR is left out)",
     )
-    parser.set_defaults(command=_max_batch)
 
 
-def _max_batch(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.errors import UserError
     from metalassay.workers import max_batch, specs
 
@@ -67,13 +68,17 @@ def _max_batch(options: argparse.Namespace) -> int:
     if spec.kind != "workload":
         raise UserError("max-batch needs one of our workloads", "metalassay max-batch transit-cnn")
     if options.most < options.start:
-        raise UserError("--start and --most are out of order", "leave them as they are")
+        raise UserError(
+            f"--start {options.start} is above --most {options.most}",
+            f"metalassay max-batch {options.workload} --most {options.start}",
+        )
 
     def attempt(batch: int) -> Try:
         tried = max_batch.attempt(spec, batch)
         peak = f", peak {tried.peak_rss / 2**20:,.0f} MB" if tried.peak_rss else ""
         said = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
-        print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
+        if not options.quiet:
+            print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
         return tried
 
     started, clock = datetime.now(UTC), time.monotonic()
@@ -83,7 +88,7 @@ def _max_batch(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(dataclasses.asdict(found), indent=1))
     elif found.limit is None:
-        print(f"largest batch: {found.largest} or more (as many as were asked for)")
+        print(f"largest batch: {found.largest} or more (--most stops there)")
     else:
         print(f"largest batch: {found.largest}; {found.limit} does not fit")
     return 0 if found.largest else 1

@@ -1,4 +1,4 @@
-"""The command ``ops``: its arguments, and what it prints."""
+"""The command `metalassay ops`: show which operators run on MPS, by torch version."""
 
 from __future__ import annotations
 
@@ -7,49 +7,46 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metalassay.errors import UserError
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "ops",
-        help="which operators have a kernel on MPS, by torch version",
-        description=(
-            "Say which aten operators the MPS backend of a torch version has a kernel for, read from"
-            " PyTorch's macOS wheels. Needs no torch and no Mac."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay ops aten::linalg_qr              since which torch, and what was before\n"
-            "  metalassay ops --diff 2.5 2.13              what an upgrade changes\n"
-            "  metalassay ops --list cpu-only --torch 2.13 what fails there, one a line\n"
-            "\n"
-            "exit code: 0 answered, 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Show which aten operators have a kernel in the MPS backend of a torch version. The answers"
+        " are read from PyTorch's macOS wheels; needs no torch and no Mac."
     )
+    parser.epilog = """\
+examples:
+  metalassay ops aten::linalg_qr              since which torch, and what was before
+  metalassay ops --diff 2.5 2.13              what an upgrade changes
+  metalassay ops --list cpu-only --torch 2.13 what fails there, one per line
+
+exit code: 0 answered, 2 bad input"""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("operator", nargs="?", metavar="OP", help="an operator, or one overload")
+    what.add_argument(
+        "operator", nargs="?", metavar="OP", help="show an operator, or one overload of it"
+    )
     what.add_argument("--diff", nargs=2, metavar=("A", "B"), help="compare two torch versions")
     what.add_argument(
         "--list",
         choices=("kernel", "composite", "fallback", "missing", "cpu-only", "sparse"),
-        help="list one state; cpu-only: missing, but the CPU has a kernel",
+        metavar="STATE",
+        help="list every operator in a state: kernel, composite, fallback, missing, cpu-only (missing,"
+        " but the CPU has a kernel) or sparse",
     )
     parser.add_argument(
-        "--torch", metavar="VERSION", help="for --list (default: what is installed, or the newest)"
+        "--torch",
+        metavar="VERSION",
+        help="the torch for --list (default: the installed one, or the newest)",
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.set_defaults(command=_ops)
 
 
-def _ops(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.environment import versions
     from metalassay.mps.operators import history_text, oracle
 

@@ -1,4 +1,4 @@
-"""What a user may type after an option: each reader takes the text or says what it wants instead.
+"""Types of option values: each function reads the text, or raises an error that names what it accepts.
 
 argparse names the function in its message where one fails with anything but ``ArgumentTypeError``.
 """
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 LARGEST = 2**63 - 1  # what torch and numpy hold in a whole number
-SHOWN = 40  # characters of what was typed
+SHOWN = 40  # characters of the user's text in an error
+DEVICES = ("auto", "cpu", "mps", "cuda")
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
@@ -21,7 +23,7 @@ def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:
     def read(text: str) -> int:
         try:
             value = int(text)
-        except ValueError:  # no number, or one of more than 4,300 digits
+        except ValueError:  # not a number, or one of more than 4,300 digits
             value = None
         if value is None or value < least:
             raise _refused(wanted, text)
@@ -57,12 +59,12 @@ def number(
 
 
 def words(text: str) -> str:
-    """Read words of a language; Python takes other bytes in as surrogates, which no text has."""
+    """Read text; Python represents bytes that are not UTF-8 as surrogates, which text never has."""
     return _utf8("text in UTF-8", text)
 
 
 def folder(text: str) -> Path:
-    """Read a folder's name; safetensors and tokenizers take none that is not UTF-8."""
+    """Read the name of a folder; safetensors and tokenizers accept only UTF-8."""
     if not text:  # as a Path it would be the current folder
         raise _refused("the name of a folder", text)
     return Path(_utf8("a path in UTF-8", text))
@@ -83,7 +85,7 @@ def _refused(wanted: str, text: str) -> argparse.ArgumentTypeError:
 
 count = whole(1)
 count_or_none = whole(0)
-# All that torch and numpy take: negative ones as well, which torch reads as 2**64 more.
+# Every seed that torch and numpy accept; torch reads a negative one as 2**64 more.
 seed = whole(-LARGEST - 1)
 positive = number(above=0)
 percent = number(above=0, most=100)

@@ -1,4 +1,4 @@
-"""The command ``preflight``: its arguments, and what it prints."""
+"""The command `metalassay preflight`: predict on the CPU what would fail on MPS."""
 
 from __future__ import annotations
 
@@ -7,40 +7,30 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from metalassay.cli import option_types
 from metalassay.errors import UserError
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "preflight",
-        help="run your program on the CPU, and say what it would meet on MPS",
-        usage="metalassay preflight [options] -- python train.py ARGS | module:function",
-        description=(
-            "Run your own program here, on the CPU, record the operators of its forward and backward"
-            " passes and of its optimizer, and say for every torch version which of them would fail"
-            " on MPS or fall back to the CPU, from which line, and which upgrade fixes it. Needs no"
-            " Mac; the program needs this Python's, or its own Python's, torch."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay preflight -- python train.py --epochs 1\n"
-            "  metalassay preflight --seconds 60 --torch 2.5 -- python -m package.train\n"
-            "  metalassay preflight package.train:main\n"
-            "  pytest --mps-preflight                       what your tests run\n"
-            "\n"
-            "exit code: 0 every operator has a kernel, 1 some have none, 2 bad input, or the\n"
-            "program failed (what it ran until then is shown)"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.usage = "metalassay preflight [options] -- python train.py ARGS | module:function"
+    parser.description = (
+        "Run your own program here, on the CPU, and record the operators of its forward and backward"
+        " passes and of its optimizer. Then list, for every torch version, which of them would fail"
+        " on MPS or fall back to the CPU, from which line, and which upgrade fixes it. Needs no Mac;"
+        " the program needs torch in its own Python."
     )
-    parser.add_argument("program", nargs="*", metavar="PROGRAM", help="what to run")
+    parser.epilog = """\
+examples:
+  metalassay preflight -- python train.py --epochs 1
+  metalassay preflight --seconds 60 --torch 2.5 -- python -m package.train
+  metalassay preflight package.train:main
+  pytest --mps-preflight                       the same for your tests
+
+exit code: 0 every operator has a kernel, 1 some have none, 2 bad input, or the program failed (what it
+ran until then is shown)"""
+    parser.add_argument("program", nargs="*", metavar="PROGRAM", help="the program to run")
     parser.add_argument(
         "--torch", metavar="VERSION", help="judge for this torch (default: the one that ran)"
     )
@@ -48,30 +38,35 @@ def add(commands: Commands) -> None:
         "--seconds",
         type=option_types.number(least=0),
         default=0,
-        metavar="S",
-        help="stop the program after S seconds",
+        metavar="SECONDS",
+        help="stop the program after this time (default: let it end)",
     )
     parser.add_argument(
         "--places",
         type=option_types.count,
         default=3,
         metavar="N",
-        help="lines to show an operator (default: 3)",
+        help="lines of your program to show per operator",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="keep the trace")
-    parser.add_argument("--trace", type=Path, metavar="FILE", help="judge a kept trace again")
+    parser.add_argument(
+        "--save", type=Path, metavar="FILE", help="save the recorded operators to a file"
+    )
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="judge a saved recording instead of running"
+    )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
-    parser.set_defaults(command=_preflight)
 
 
-def _preflight(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.files import write_atomically
     from metalassay.mps.operators import oracle
     from metalassay.mps.preflight import predict, run, text
 
     if bool(options.trace) == bool(options.program):
         raise UserError(
-            "give a program to run, or a kept trace", "metalassay preflight -- python train.py"
+            "name a program to run, or a saved recording with --trace",
+            "metalassay preflight -- python train.py",
         )
     if options.torch:
         oracle.load(options.torch)  # a bad version is said before a long run, not after it

@@ -1,4 +1,4 @@
-"""The command ``report``: its arguments, and what it prints."""
+"""The command `metalassay report`: make tables and plots from result files."""
 
 from __future__ import annotations
 
@@ -15,75 +15,80 @@ if TYPE_CHECKING:
     from metalassay.report import Report
     from metalassay.report.sections import training_log
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _DEFAULT = "reports"
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "report",
-        help="make the tables from verdict files and benchmark runs",
-        description=(
-            "Make report.md and report.html from verdict files and benchmark runs, of any number of"
-            " machines. A folder stands for all *.json in and below it; a pattern in quotes is"
-            " expanded here; s3:// and gs:// need: pip install 'metalassay[fleet]'."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay report                              everything under reports/\n"
-            "  metalassay report m4/*.json m4pro/*.json       two machines side by side\n"
-            "  metalassay report 'runs/**/*.json'             more files than a shell hands over\n"
-            "  metalassay report s3://BUCKET/runs             from an object store\n"
-            "  metalassay report fleet --machine 'Apple M4' --machine 'Apple M4 Pro'\n"
-            "  metalassay report --project 'Apple M4 Pro 20c' what a chip might do, labelled so\n"
-            "  metalassay report --csv rows.csv               a row a measurement, older ones too\n"
-            "  metalassay report --json - | jq .compat        the rows as JSON, and the verdicts\n"
-            "  metalassay report --log RUN/log.jsonl          how a training went, and all else here\n"
-            "  metalassay report --summary --card card.svg    for a CI job and for a link\n"
-            "\n"
-            "In the rows, times that are refused have a reason and no throughput, and verdicts of a\n"
-            "file that contradicts itself are unreadable. In CSV, a text that a spreadsheet would\n"
-            "run as a formula begins with an apostrophe. A .png of the card: open the .svg in a\n"
-            "browser, or rsvg-convert card.svg -o card.png.\n"
-            "\n"
-            "exit code: 0 all files read, 1 some files were left out or contradict themselves (each\n"
-            "named on stderr; the rest stands), 2 bad input"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Make report.md and report.html from verdict files and benchmark runs of any number of"
+        " machines. A folder means every *.json in and below it; a pattern in quotes is expanded"
+        " here; s3:// and gs:// need: pip install 'metalassay[fleet]'."
+    )
+    parser.epilog = """\
+examples:
+  metalassay report                              everything under reports/
+  metalassay report m4/*.json m4pro/*.json       two machines side by side
+  metalassay report 'runs/**/*.json'             more than a shell passes on
+  metalassay report s3://BUCKET/runs             from an object store
+  metalassay report fleet --machine 'Apple M4' --machine 'Apple M4 Pro'
+  metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
+  metalassay report --csv rows.csv               one row per measurement
+  metalassay report --json - | jq .compat        rows and verdicts as JSON
+  metalassay report --log RUN/log.jsonl          how a training went
+  metalassay report --summary --card card.svg    for a CI job and for a link
+
+In the rows, refused times have a reason and no throughput, and verdicts of a file that contradicts
+itself are unreadable. In CSV, text that a spreadsheet would run as a formula begins with an apostrophe.
+For a .png of the card, open the .svg in a browser, or: rsvg-convert card.svg -o card.png
+
+exit code: 0 all files read, 1 some files were left out or contradict themselves (each is named on
+stderr, the rest is in the report), 2 bad input"""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help=f"result files, folders or patterns (default: {_DEFAULT})",
     )
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help=f"files, folders, patterns (default: {_DEFAULT})"
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", default=Path(_DEFAULT), help="where to write"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        default=Path(_DEFAULT),
+        help="write the pages to this folder",
     )
     for option, what in (
-        ("--csv", "write a row a measurement"),
-        ("--csv-compat", "write a row a bug and version set"),
-        ("--csv-max-batch", "write a row a search for the largest batch"),
+        ("--csv", "write one row per measurement"),
+        ("--csv-compat", "write one row per bug and version set"),
+        ("--csv-max-batch", "write one row per search for the largest batch"),
         ("--json", "write all three as JSON"),
     ):
         parser.add_argument(option, metavar="FILE", help=f"{what}; - is standard output")
     parser.add_argument(
         "--summary",
         action="store_true",
-        help="add a summary to the page of the CI job ($GITHUB_STEP_SUMMARY), else print it",
+        help="add a summary to the page of the CI job ($GITHUB_STEP_SUMMARY), or print it",
     )
     for option, name, what in (
-        ("--machine", "NAME", "compare this machine, by chip or name (default: measured most)"),
-        ("--project", "CHIP", "project onto this chip, in a section of its own"),
-        ("--log", "FILE", "show a training run's log.jsonl, or a monitor's"),
+        ("--machine", "NAME", "compare this machine, by chip or name (default: the most measured)"),
+        ("--project", "CHIP", "add a section that projects the results onto this chip"),
+        ("--log", "FILE", "plot the log.jsonl of a training run, or a monitor's log"),
     ):
         parser.add_argument(
             option, action="append", default=[], metavar=name, help=f"{what}; repeatable"
         )
-    parser.add_argument("--card", type=Path, metavar="FILE", help="draw the headline as an SVG")
-    parser.set_defaults(command=_report)
+    parser.add_argument(
+        "--card", type=Path, metavar="FILE", help="draw the headline as an SVG image"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print only the names of the files written"
+    )
 
 
-def _report(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay import report
     from metalassay.report import export
     from metalassay.report.sections import projection
@@ -126,7 +131,7 @@ def _report(options: argparse.Namespace) -> int:
     pages += [Path(target) for target in targets if target not in (None, "-")]
     if options.summary:
         _summarise(made, sys.stderr if "-" in targets else sys.stdout)
-    if "-" not in targets:
+    if "-" not in targets and not options.quiet:
         print(report.terminal_text(made))
     # A table on standard output is for a program, and for nothing else.
     print("\n".join(map(str, pages)), file=sys.stderr if "-" in targets else sys.stdout)

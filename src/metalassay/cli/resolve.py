@@ -1,4 +1,4 @@
-"""The command `metalassay resolve`: which rows of matrix.toml can be installed."""
+"""The command `metalassay resolve`: check which rows of matrix.toml can be installed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from dataclasses import asdict
 from pathlib import Path
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of the command line."""
-    parser = commands.add_parser(
-        "resolve",
-        help="which rows of matrix.toml can be installed, on Linux and on macOS",
-        description=(
-            "Ask uv's resolver which rows of matrix.toml can be installed on Linux x86_64 and on"
-            " macOS 14 arm64, from whatever machine this is. Downloads no package."
-        ),
-        epilog="exit code: 0 all rows resolve, 1 some do not (said in a sentence), 2 bad input",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Ask uv's resolver which rows of matrix.toml can be installed on Linux x86_64 and on macOS 14"
+        " arm64, from whatever machine this is. Downloads no package."
     )
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="ids of rows (default: all)")
-    parser.add_argument("--json", action="store_true", help="print what was resolved as JSON")
-    parser.set_defaults(command=run)
+    parser.epilog = """\
+examples:
+  metalassay resolve                     every row, on both systems
+  metalassay resolve accelerate-1.8.0    one row
+  metalassay resolve --json > rows.json
+
+exit code: 0 all rows resolve, 1 some do not (with the reason), 2 bad input"""
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="ids of rows (default: every row)")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print the answer only, without progress"
+    )
+    parser.add_argument("--json", action="store_true", help="print the chosen versions as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
     for row in wanted:
         for platform in resolver.PLATFORMS:
             found.append(resolver.resolve(row, platform))
-            print(f"{row.id}: {platform}: {found[-1].why or 'ok'}", file=sys.stderr, flush=True)
+            if not options.quiet:
+                line = f"{row.id}: {platform}: {found[-1].why or 'ok'}"
+                print(line, file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=1))
     failed = sum(bool(each.why) for each in found)

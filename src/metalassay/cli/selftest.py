@@ -1,4 +1,4 @@
-"""The command ``selftest``: its arguments, and what it prints."""
+"""The command `metalassay selftest`: check the clocks, and measure the peak of the device."""
 
 from __future__ import annotations
 
@@ -6,44 +6,48 @@ import argparse
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "selftest",
-        help="whether the clocks here can be believed, and what this device reaches",
-        description=(
-            "Time work of a known length, a device that answers too early and results that no chip"
-            " can have; then measure the roof: a matrix product and a triad, in under two seconds."
-        ),
-        epilog="exit code: 0 all checks pass, 1 one does not, 2 bad input",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Check that the timing here can be trusted: time work of a known length, a device that"
+        " answers too early, and results that no chip can reach. Then measure the peak of the device"
+        " with a matrix product and a triad. Takes a few seconds."
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "mps", "cuda"), default="auto")
+    parser.epilog = """\
+examples:
+  metalassay selftest
+  metalassay selftest --device mps --json
+
+exit code: 0 all checks pass, 1 one fails, 2 bad input"""
+    parser.add_argument(
+        "--device",
+        choices=option_types.DEVICES,
+        default="auto",
+        help="the device to measure; auto is the first that works of mps, cuda and cpu",
+    )
     parser.add_argument("--json", action="store_true", help="print the checks as JSON")
-    parser.set_defaults(command=_selftest)
 
 
-def _selftest(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     command = [sys.executable, "-m", "metalassay.measure.selftest", options.device]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise UserError("the self-test did not end; its error is above", "metalassay doctor")
+        raise UserError("the self-test failed to run; its error is above", "metalassay doctor")
     found = json.loads(done.stdout.splitlines()[-1])
     if options.json:
         print(json.dumps(found, indent=1))
     else:
         for check in found["checks"]:
             print(f"{'ok  ' if check['passed'] else 'FAIL'} {check['name']}: {check['saw']}")
-        roof = found["roof"]
+        peak = found["roof"]
         print(
-            f"roof of {roof['device']}, {roof['threads']} thread(s), float32:"
-            f" {roof['gflop_s']:,.0f} GFLOP/s, {roof['gb_s']:.1f} GB/s ({roof['seconds']:.1f} s)"
+            f"measured peak of {peak['device']}, {peak['threads']} thread(s), float32:"
+            f" {peak['gflop_s']:,.0f} GFLOP/s, {peak['gb_s']:.1f} GB/s ({peak['seconds']:.1f} s)"
         )
     return 0 if all(check["passed"] for check in found["checks"]) else 1

@@ -1,4 +1,4 @@
-"""The command ``submit``: its arguments, and what it prints."""
+"""The command `metalassay submit`: make an anonymous copy of a result file."""
 
 from __future__ import annotations
 
@@ -12,48 +12,41 @@ from metalassay.errors import UserError
 if TYPE_CHECKING:
     from metalassay.results.anonymise import Stripped
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _ISSUES = ("issues", "issue tracker", "bug tracker", "tracker", "bugs")
 
 
-def add(commands: Commands) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "submit",
-        help="make a copy of a result file to send to the project; sends nothing",
-        description=(
-            "Check that files are results, and write copies without what names a person or a device:"
-            " serial numbers, host, user and full names, absolute paths, e-mail and network"
-            " addresses. Says what was taken out. Sends nothing: you attach the copy."
-        ),
-        epilog=(
-            "examples:\n"
-            "  metalassay submit reports/benchmarks/*/0001*.json   writes 0001....submit.json here\n"
-            "  metalassay submit run.json --output to-send.json\n"
-            "\n"
-            "exit code: 0 all copies are written, 2 bad input, and then none is"
-        ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Check that files are results, and write copies without what identifies a person or a"
+        " device: serial numbers, host, user and full names, absolute paths, e-mail and network"
+        " addresses. Prints what was removed. Sends nothing: you attach the copy to an issue."
     )
+    parser.epilog = """\
+examples:
+  metalassay submit reports/benchmarks/*/0001*.json   writes 0001....submit.json here
+  metalassay submit run.json --output to-send.json
+
+exit code: 0 all copies are written, 2 bad input, and then none is written"""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="PATH",
-        help="the copy of a single FILE, or a folder that is there (default: NAME.submit.json here)",
+        help="the copy of a single FILE, or an existing folder (default: NAME.submit.json here)",
     )
-    parser.set_defaults(command=_submit)
 
 
-def _submit(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
     from metalassay.files import write_atomically
     from metalassay.results import anonymise
 
     targets = _targets(options.files, options.output)
     names = anonymise.of_this_machine()
-    # All are made before the first is written: half a submission is none.
+    # All copies are made before the first is written: half a submission is of no use.
     made = {target: _strip(path, names) for target, path in targets.items()}
     for target, stripped in made.items():
         try:
@@ -64,12 +57,12 @@ def _submit(options: argparse.Namespace) -> int:
             ) from None
         print(f"{targets[target]} -> {target}")
         for (place, kind), times in stripped.removed.items():
-            print(f"  taken out: {place}: {kind}{f', {times} times' if times > 1 else ''}")
+            print(f"  removed: {place}: {kind}{f', {times} times' if times > 1 else ''}")
         if not stripped.removed:
-            print("  nothing had to be taken out")
+            print("  nothing to remove")
     url = issue_url(metadata.metadata("metalassay").get_all("Project-URL") or [])
     where = f"attach it to an issue at {url}" if url else "attach it to an issue of the project"
-    print(f"Nothing was sent. Read it through, then {where}.")
+    print(f"Nothing was sent. Read the copy, then {where}.")
     return 0
 
 
@@ -80,7 +73,7 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
     folder = output if output is not None and output.is_dir() else None
     if output is not None and folder is None and len(files) > 1:
         raise UserError(
-            f"{shown(output)} is no folder, and {len(files)} copies need one",
+            f"{shown(output)} is not a folder, and {len(files)} copies need one",
             "make the folder, or name one FILE",
         )
     targets: dict[Path, Path] = {}

@@ -111,9 +111,9 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
                 raise UserError(
                     f"{text!r}: {key}={value}", f"a whole number of at least {_NUMBERS[key]}"
                 )
-            if key == "threads" and int(value) > thread_limit.most():
+            if key == "threads" and int(value) > thread_limit.maximum():
                 raise UserError(
-                    f"{text!r}: {key}={value}", f"at most threads={thread_limit.most()} here"
+                    f"{text!r}: {key}={value}", f"at most threads={thread_limit.maximum()} here"
                 )
             changes[key] = int(value)
         elif value not in _WORDS[key]:

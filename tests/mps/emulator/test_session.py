@@ -127,7 +127,7 @@ def test_importing_the_package_imports_no_torch() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["run", "--", "python", "x.py"], "or what to emulate"),
+        (["run", "--", "python", "x.py"], "no limit and no device to emulate"),
         (["run", "--emulate-mps=9", "--", "python", "x.py"], "torch 9 are not known"),
         (["run", "--emulate-mps", "--", "ls"], "'ls' is no Python"),
         (["run", "--emulate-mps"], "no program to run"),

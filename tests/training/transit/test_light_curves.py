@@ -71,7 +71,7 @@ def test_curves_for_which_there_is_no_memory_are_refused_before_any_is_made(
 @pytest.mark.slow
 def test_the_estimate_of_memory_is_near_what_curves_take() -> None:
     code = (
-        "import sys; from metalassay.machine.process_memory import peak_rss; from metalassay.training import transit;"
+        "import sys; from metalassay.machine.process_memory import peak_rss; from metalassay.training.transit import task as transit;"
         "before = peak_rss(); transit.make(0, int(sys.argv[1])); print(peak_rss() - before)"
     )
     taken = [

@@ -1,7 +1,8 @@
-"""Operators to look at, and how to call each: what MPS does with them is asked of the oracle.
+"""Calls that probe the CPU fallback of MPS, one per operator.
 
-An expression gives one real tensor. In it, ``d`` is the device, ``x`` a matrix of 4 x 4, ``F`` is
-torch.nn.functional. Which of them are missing, or always fall back, depends on the torch.
+Each expression returns one real tensor. In it, ``d`` is the device, ``x`` a 4 x 4 matrix and ``F``
+torch.nn.functional. The oracle knows which of the operators the installed torch lacks on MPS, and
+which always fall back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.mps.operators import oracle
 
-SENTINELS = {
+PROBES = {
     "mode": "torch.mode(x).values",
     "_pdist_forward": "F.pdist(x)",
     "_adaptive_avg_pool3d": "F.adaptive_avg_pool3d(x.view(1, 1, 2, 2, 4), 2)",
@@ -30,7 +31,7 @@ SENTINELS = {
     "embedding_renorm_": "F.embedding(torch.tensor([1, 2], device=d), x, max_norm=1.0)",
     "upsample_nearest3d.vec": "F.interpolate(x.view(1, 1, 2, 2, 4), scale_factor=2.0)",
 }
-"""The first ones are missing in every torch from 2.0 to 2.15, and stand first for that."""
+"""Every torch from 2.0 to 2.15 lacks the first ones, which is why they come first."""
 
 PREPARE = """
 import torch, torch.nn.functional as F
@@ -39,9 +40,30 @@ x = torch.rand(4, 4) - 0.5
 """
 ON_MPS = "d = 'mps'; x = x.to(d)\n"
 
+# Evaluates the expressions on both devices and prints the largest difference and the warnings.
+COMPARE = (
+    PREPARE
+    + """
+import json, warnings
+d = "cpu"
+expected = [{expressions}]
+"""
+    + ON_MPS
+    + """
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    results = [{expressions}]
+assert all(result.device.type == "mps" for result in results)
+print(json.dumps({{
+    "difference": max((a - b.cpu()).abs().max().item() for a, b in zip(expected, results)),
+    "warnings": [str(warning.message) for warning in caught],
+}}))
+"""
+)
+
 
 def operators() -> oracle.Operators:
-    """Return what the oracle knows of the installed torch, or skip the test."""
+    """Return the oracle's record of the installed torch, or skip the test if it has none."""
     try:
         return oracle.load(versions.installed()["torch"])
     except UserError as error:
@@ -49,14 +71,14 @@ def operators() -> oracle.Operators:
 
 
 def missing() -> list[str]:
-    """Return the sentinels without a kernel, at least two; those missing everywhere come first."""
+    """Return the probed operators without an MPS kernel, at least two; see ``PROBES`` for the order."""
     known = operators()
-    found = [name for name in SENTINELS if known.asks(name) in known.cpu_only]
-    assert len(found) > 1, "no sentinel is missing any more: find others for this torch"
-    return found
+    names = [name for name in PROBES if known.asks(name) in known.cpu_only]
+    assert len(names) > 1, "this torch lacks none of the probed operators: add others to PROBES"
+    return names
 
 
 def always_on_the_cpu() -> list[str]:
-    """Return the sentinels that fall back whatever the variable says."""
+    """Return the probed operators that fall back regardless of the environment variable."""
     fallbacks = operators().fallbacks
-    return [name for name in SENTINELS if name in fallbacks]
+    return [name for name in PROBES if name in fallbacks]

@@ -1,4 +1,4 @@
-"""The calls by which compat/ looks at fallbacks: run on the CPU, and seen to ask for what they name."""
+"""The calls with which compat/ probes fallbacks call the operators that they are named after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMPAT = Path(__file__).parents[2] / "compat"
 CHILD = """
 import json, torch, torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
-import mps_sentinels, test_mps_fallback
+import mps_fallback_probes
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.fallback_census import census
 
@@ -29,19 +29,19 @@ class Seen(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 seen = {}
-exec(mps_sentinels.PREPARE)
+exec(mps_fallback_probes.PREPARE)
 d = "cpu"
-for name, expression in mps_sentinels.SENTINELS.items():
+for name, expression in mps_fallback_probes.PROBES.items():
     names = seen[name] = []
     with Seen():
         eval(expression)
-expressions = ", ".join(mps_sentinels.SENTINELS.values())
-code = test_mps_fallback.COMPARE.format(expressions=expressions)
+expressions = ", ".join(mps_fallback_probes.PROBES.values())
+code = mps_fallback_probes.COMPARE.format(expressions=expressions)
 exec(code.replace("'mps'", "'cpu'").replace('"mps"', '"cpu"'))
-with census(oracle.load(torch.__version__)) as found:
+with census(oracle.load(torch.__version__)) as counts:
     torch.mode(x)
-    timed = dict(found._spent)
-    step = found.step()
+    timed = dict(counts._spent)
+    step = counts.step()
 print(json.dumps({"seen": seen, "timed": sorted(timed), "fallbacks": step.fallbacks}))
 """
 
@@ -60,25 +60,25 @@ def known() -> oracle.Operators:
 
 @pytest.fixture(scope="module")
 def outcome(known: oracle.Operators) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Call every sentinel on the CPU, and run the comparison with the CPU in the device's place."""
-    done = subprocess.run(
+    """Call every probe on the CPU, and compare the CPU with itself in place of MPS."""
+    child = subprocess.run(
         [sys.executable, "-c", CHILD],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(COMPAT), *sys.path])},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    compared, seen = done.stdout.splitlines()
+    assert child.returncode == 0, child.stderr
+    compared, seen = child.stdout.splitlines()
     return json.loads(compared), json.loads(seen)
 
 
 @pytest.mark.slow
-def test_each_call_asks_for_the_operator_that_it_is_named_after(
+def test_each_probe_calls_the_operator_that_it_is_named_after(
     known: oracle.Operators, outcome: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     for name, seen in outcome[1]["seen"].items():
-        # On the CPU those that always fall back on MPS are made of other operators.
+        # Operators that always fall back on MPS are composed of other operators on the CPU.
         if known.state(name) not in ("fallback", "composite"):
             assert {name, known.asks(name)} & set(seen), name
 
@@ -98,13 +98,13 @@ def test_the_census_times_what_would_fall_back_with_the_real_torch(
     assert outcome[1]["fallbacks"] == []
 
 
-def test_two_sentinels_are_missing_in_every_torch_that_is_known() -> None:
-    child = "import mps_sentinels, json; print(json.dumps(list(mps_sentinels.SENTINELS)))"
-    done = subprocess.run(
+def test_every_known_torch_lacks_at_least_two_of_the_probed_operators() -> None:
+    child = "import mps_fallback_probes, json; print(json.dumps(list(mps_fallback_probes.PROBES)))"
+    process = subprocess.run(
         [sys.executable, "-c", child], cwd=COMPAT, capture_output=True, text=True, check=True
     )
-    sentinels = json.loads(done.stdout)
+    probes = json.loads(process.stdout)
     for version in oracle.versions():
         known = oracle.load(version)
-        assert len([name for name in sentinels if known.asks(name) in known.cpu_only]) > 1, version
-        assert {name for name in sentinels if known.state(name) == "fallback"}, version
+        assert len([name for name in probes if known.asks(name) in known.cpu_only]) > 1, version
+        assert {name for name in probes if known.state(name) == "fallback"}, version
