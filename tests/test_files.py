@@ -1,4 +1,4 @@
-"""A file is written whole or not at all."""
+"""A file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from metalassay import files
 
 
-def test_missing_folders_are_made_and_the_text_is_there(tmp_path: Path) -> None:
+def test_missing_folders_are_created_and_the_text_is_written(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b.json"
     files.write_atomically(target, "größer\n")
     assert target.read_text("utf-8") == "größer\n"
 
 
-def test_a_crash_before_the_rename_leaves_the_old_file_and_no_litter(
+def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "report.md"

@@ -126,7 +126,7 @@ def test_a_module_in_the_working_directory_is_not_taken_for_pythons(
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda folder: folder / "missing", "not a Python interpreter that answers"),
+        (lambda folder: folder / "missing", "does not run as a Python interpreter"),
         (lambda folder: folder, "not a virtual environment: it has no bin/python"),
     ],
 )
@@ -142,11 +142,11 @@ def test_what_is_no_environment_gives_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("script", "why"),
     [
-        ("exit 3", "it ended with code 3"),
+        ("exit 3", "exit code 3"),
         ("echo Traceback >&2; echo 'ImportError: no' >&2; exit 1", "ImportError: no"),
-        ("echo []", "it answered something else"),
-        ("echo garbage", "it answered something else"),
-        ("echo '{}'", "it answered something else"),
+        ("echo []", "it printed something else than its packages"),
+        ("echo garbage", "it printed something else than its packages"),
+        ("echo '{}'", "it printed something else than its packages"),
     ],
 )
 def test_a_broken_python_gives_one_line_and_exit_code_2(
@@ -157,7 +157,7 @@ def test_a_broken_python_gives_one_line_and_exit_code_2(
     python.chmod(0o755)
     assert main.main(["doctor", "--env", str(python)]) == 2
     first = capsys.readouterr().err.splitlines()[0]
-    assert first.endswith(f"{python}: not a Python interpreter that answers: {why}")
+    assert first.endswith(f"{python}: does not run as a Python interpreter: {why}")
 
 
 def test_a_finding_to_ignore_that_does_not_exist_is_named(

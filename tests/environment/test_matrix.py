@@ -35,7 +35,7 @@ def test_a_row_names_known_bugs_only(row: Row) -> None:
     assert set(row.bugs) <= {bug.id for bug in bugs.load()}
 
 
-def test_the_guides_environment_is_exactly_the_guides() -> None:
+def test_the_row_guide_is_exactly_the_environment_of_the_guide() -> None:
     guide = ROWS["guide"]
     assert guide.python == "3.11"
     assert guide.requires == ("accelerate==1.8.0", "torch==2.5.1", "transformers==4.52.4")

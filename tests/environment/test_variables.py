@@ -26,7 +26,7 @@ CASES = [
 
 
 def applies(rule: str, example: dict[str, Any]) -> bool:
-    """Whether a rule applies in an example."""
+    """Return whether a rule applies in an example."""
     found = variables.check(
         example["set"],
         example.get("with", {}),
@@ -49,7 +49,7 @@ def test_every_rule_has_an_example_of_both() -> None:
 
 
 @pytest.mark.parametrize("rule", variables.load(), ids=lambda rule: rule.id)
-def test_a_rule_says_what_why_and_from_where(rule: variables.Rule) -> None:
+def test_a_rule_has_a_verdict_a_fix_and_a_link(rule: variables.Rule) -> None:
     assert rule.verdict in variables.VERDICTS
     assert rule.severity in variables.SEVERITIES
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.id)
@@ -68,7 +68,7 @@ def test_a_number_is_read_as_c_reads_it(text: str, number: float | None) -> None
     assert variables.number(text) == number
 
 
-def test_on_linux_nothing_is_said_of_variables_of_mps_that_exist() -> None:
+def test_on_linux_no_rule_applies_to_variables_that_mps_has() -> None:
     real = {
         "PYTORCH_ENABLE_MPS_FALLBACK": "true",
         "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.7",
@@ -82,14 +82,14 @@ def test_a_value_is_shown_short_and_printable() -> None:
     assert match.observed == f"PYTORCH_MPS_DISABLE={'1' * 60}…"
 
 
-def test_an_unreadable_version_is_no_match() -> None:
+def test_an_unreadable_version_never_matches() -> None:
     odd = {"PYTORCH_ENABLE_MPS_FALLBACK": "true"}
     assert variables.check(odd, {"torch": "None"}, "Darwin") == ()
 
 
 @pytest.mark.skipif("huggingface-hub" not in versions.installed(), reason="not installed")
 @pytest.mark.parametrize("name", ["HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"])
-def test_a_timeout_that_is_no_integer_does_break_the_hub(name: str) -> None:
+def test_a_timeout_that_is_not_an_integer_really_breaks_the_hub(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import huggingface_hub.constants"],
         env={**os.environ, name: ""},

@@ -1,4 +1,4 @@
-"""What is installed, and what the machine adds to it."""
+"""Installed versions, and the facts about the machine that are added to them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-def test_a_mac_says_its_macos_and_the_generation_of_its_chip(mac: pytest.MonkeyPatch) -> None:
+def test_a_mac_has_its_macos_and_the_generation_of_its_chip(mac: pytest.MonkeyPatch) -> None:
     found = versions.installed(())
     assert found == {
         "python": platform.python_version(),
@@ -45,7 +45,7 @@ def test_a_mac_says_its_macos_and_the_generation_of_its_chip(mac: pytest.MonkeyP
     }
 
 
-def test_a_mac_whose_chip_is_unknown_or_virtual_names_no_generation(
+def test_an_unknown_or_virtual_chip_has_no_generation(
     mac: pytest.MonkeyPatch,
 ) -> None:
     for chip, virtual in (("Apple M1 (Virtual)", True), (None, None), ("Intel Core i7", False)):
@@ -54,7 +54,7 @@ def test_a_mac_whose_chip_is_unknown_or_virtual_names_no_generation(
         assert versions.machine() == {"macos": "15.5"}
 
 
-def test_another_machine_has_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_system_has_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "mac_ver", lambda: ("15.5", ("", "", ""), "arm64"))
     assert versions.machine() == {}
@@ -80,7 +80,7 @@ def test_the_generation_is_the_number_after_the_m(chip: str, generation: int | N
         ({"torch": "2.14.0", "macos": "15.5", "apple-silicon": "1"}, False),
     ],
 )
-def test_a_row_that_names_the_machine_applies_nowhere_else(
+def test_a_bug_that_names_a_machine_applies_to_no_other(
     installed: dict[str, str], hit: bool
 ) -> None:
     assert HAZARD.hits(installed) is hit

@@ -1,4 +1,4 @@
-"""A copy to send: nothing in it names a person or a device, and it says what the file says."""
+"""A copy to send: nothing in it identifies a person or a device, and its results are the same."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def stripped_evidence(text: str) -> str:
         ('"serial": "C02XL0GYJGH5"', '"[serial number]"'),
         ("en0 a4:83:e7:01:02:03", "en0 [network address]"),
         ("4C4C4544-0047-4A10-8034-B7C04F4D3832", "[identifier]"),
-        # what is nobody's
+        # what identifies nobody
         ("https://github.com/a/b/pull/1 says 3 samples/s", None),
         ("compat/test_x.py:12: AssertionError", None),
         ("<b>and/or</b> 1 / 2, 2026-11-21T13:00:00+00:00", None),
@@ -67,11 +67,11 @@ def stripped_evidence(text: str) -> str:
         ("torch 2.13.0+cpu in site-packages/torch/x.py", None),
     ],
 )
-def test_what_names_somebody_is_taken_out_of_any_text(text: str, copy: str | None) -> None:
+def test_what_identifies_somebody_is_removed_from_any_text(text: str, copy: str | None) -> None:
     assert stripped_evidence(text) == (text if copy is None else copy)
 
 
-def test_what_the_file_calls_its_user_and_host_is_taken_out_everywhere() -> None:
+def test_the_names_of_user_and_host_in_the_file_are_removed_everywhere() -> None:
     def personal(document: Any) -> None:
         document["machine_info"]["node"] = "studio-of-eve"
         document["machine_info"]["serial_number"] = "C02XL0GYJGH5"
@@ -84,11 +84,11 @@ def test_what_the_file_calls_its_user_and_host_is_taken_out_everywhere() -> None
         assert secret not in stripped.text.lower()
     places = {place for place, _ in stripped.removed}
     assert {"machine_info.node", "machine_info.serial_number", "commit_info.branch"} <= places
-    # what is printed must not give away what was taken out
+    # what is printed must not contain what was removed
     assert "evelyn" not in str(stripped.removed)
 
 
-def test_the_copy_is_a_result_that_says_the_same() -> None:
+def test_the_copy_has_the_same_results() -> None:
     before, after = (
         parse(content, "x.json")
         for content in (
@@ -105,7 +105,7 @@ def test_the_copy_is_a_result_that_says_the_same() -> None:
 
 
 @pytest.mark.parametrize("document", [BENCHMARKS, COMPAT], ids=["benchmarks", "compat"])
-def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
+def test_a_name_is_removed_wherever_it_is(document: Any) -> None:
     written = 0
     texts = [path for path, value in places(document) if isinstance(value, str)]
     for *path, last in texts:
@@ -117,7 +117,7 @@ def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
         try:
             stripped = anonymise.strip(json.dumps(copy).encode(), NAMES)
         except FieldError:
-            continue  # a word that is held against a list, a time, or what makes the machine
+            continue  # a word from a fixed list, a time, or part of the hardware
         written += 1
         assert not {"evelyn", "jdoe", "janes-mini"} & set(
             re.split(r"[^\w-]+", stripped.text.lower())
@@ -125,13 +125,15 @@ def test_there_is_no_place_in_which_a_name_survives(document: Any) -> None:
     assert written >= 10
 
 
-def test_a_copy_that_would_say_another_thing_is_refused() -> None:
-    with pytest.raises(FieldError, match=r"another thing \(machine_info.hardware.chip: host name"):
+def test_a_copy_with_other_results_is_refused() -> None:
+    with pytest.raises(
+        FieldError, match=r"change its results \(machine_info.hardware.chip: host name"
+    ):
         anonymise.strip(json.dumps(BENCHMARKS).encode(), [("host name", "Apple M4")])
 
 
 @pytest.mark.parametrize("name", ["mps", "train", "root", "runner", "m4", "2026", ""])
-def test_a_name_that_is_a_word_of_ours_or_of_everybody_takes_nothing_out(name: str) -> None:
+def test_a_name_that_is_an_ordinary_word_is_not_removed(name: str) -> None:
     stripped = anonymise.strip(json.dumps(BENCHMARKS).encode(), [("user name", name)])
     assert not [kind for _, kind in stripped.removed if kind == "user name"]
 
@@ -141,8 +143,8 @@ def test_a_name_that_is_a_word_of_ours_or_of_everybody_takes_nothing_out(name: s
     [
         (b"", "empty"),
         (b"{}", "neither a metalassay verdict file nor a benchmark run"),
-        (b'{"schema": "metalassay.upstream/1"}', "holds no measurement and no verdict"),
-        (edited(BENCHMARKS, lambda d: d.update(benchmarks=[])), "holds no measurement"),
+        (b'{"schema": "metalassay.upstream/1"}', "contains no measurement and no verdict"),
+        (edited(BENCHMARKS, lambda d: d.update(benchmarks=[])), "contains no measurement"),
         (edited(COMPAT, lambda d: d["bugs"][0].update(verdict="fine")), "contradicts itself"),
         (
             json.dumps(BENCHMARKS).encode()[:-1] + b', "x": ' + b"[" * 90 + b"]" * 90 + b"}",
@@ -150,7 +152,7 @@ def test_a_name_that_is_a_word_of_ours_or_of_everybody_takes_nothing_out(name: s
         ),
     ],
 )
-def test_what_is_no_result_is_refused_and_nothing_is_written(
+def test_a_file_that_is_not_a_result_is_refused_and_nothing_is_written(
     content: bytes,
     why: str,
     tmp_path: Path,
@@ -165,12 +167,12 @@ def test_what_is_no_result_is_refused_and_nothing_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.json", "good.json"]
 
 
-def test_not_a_number_in_a_foreign_place_does_not_spoil_the_copy() -> None:
+def test_nan_outside_the_results_becomes_null() -> None:
     stripped = anonymise.strip(json.dumps(BENCHMARKS).encode()[:-1] + b', "x": [NaN, 1e999]}')
     assert json.loads(stripped.text)["x"] == [None, None]
 
 
-def test_the_command_writes_copies_and_says_what_it_took_out_and_where_they_go(
+def test_the_command_writes_copies_and_reports_what_it_removed_and_where_to_send_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -187,7 +189,7 @@ def test_the_command_writes_copies_and_says_what_it_took_out_and_where_they_go(
     assert "attach it to an issue" in printed
     assert "eve" not in (tmp_path / "run.submit.json").read_text("utf-8").replace("evence", "")
     assert path.read_bytes() == before
-    # a submitted copy has nothing left to take out
+    # nothing is left to remove in a submitted copy
     assert main(["submit", "run.submit.json", "-o", "again.json"]) == 0
     assert "nothing to remove" in capsys.readouterr().out
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "run.submit.json").read_bytes()
@@ -203,7 +205,7 @@ def test_the_command_writes_copies_and_says_what_it_took_out_and_where_they_go(
         ["nowhere.json"],
     ],
 )
-def test_a_copy_replaces_no_file_that_was_named_and_no_other_copy(
+def test_a_copy_never_replaces_a_named_file_or_another_copy(
     arguments: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -219,14 +221,14 @@ def test_a_copy_replaces_no_file_that_was_named_and_no_other_copy(
     assert (tmp_path / "a" / "x.json").read_text("utf-8") == json.dumps(BENCHMARKS)
 
 
-def test_the_place_for_issues_comes_from_the_packages_metadata() -> None:
+def test_the_address_for_issues_comes_from_the_package_metadata() -> None:
     assert issue_url(["Homepage, https://a.example", "Issues, https://b.example/issues"]) == (
         "https://b.example/issues"
     )
     assert issue_url(["Homepage, https://a.example"]) is None
 
 
-def test_a_search_for_the_largest_batch_is_stripped_and_still_says_what_it_found() -> None:
+def test_a_search_for_the_largest_batch_is_stripped_and_keeps_its_result() -> None:
     tries = [{"batch": 1, "fits": False, "peak_rss": None, "why": "killed by /Users/jane/x"}]
     document = {
         "schema": "metalassay.maxbatch/1",

@@ -1,4 +1,4 @@
-"""Where result files are: patterns, loops of links, object stores."""
+"""Finding result files: patterns and loops of links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINUX = (DATA / "constructed_benchmarks_linux.json").read_bytes()
 
 
 def tree(folder: Path) -> Path:
-    """Write two results, two levels deep, and a file that is none."""
+    """Write two results, two levels deep, and a file that is not a result."""
     for name, content in (("a/x.json", M4), ("a/b/y.json", LINUX), ("a/b/notes.txt", b"no")):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def tree(folder: Path) -> Path:
 
 
 def named(pattern: object) -> list[str]:
-    return [Path(each.shown).name for each in find_files.find([str(pattern)])]
+    return [Path(source.shown).name for source in find_files.find([str(pattern)])]
 
 
 @pytest.mark.parametrize(
@@ -35,19 +35,22 @@ def named(pattern: object) -> list[str]:
         ("a/*.json", ["x.json"]),
         ("*/*/y.jso?", ["y.json"]),
         ("a/**/[xy].json", ["x.json", "y.json"]),
-        ("**/notes.txt", ["notes.txt"]),  # what a pattern names is read whatever its suffix
+        (
+            "**/notes.txt",
+            ["notes.txt"],
+        ),  # a file that a pattern matches is read whatever its suffix
     ],
 )
-def test_a_pattern_in_quotes_is_expanded(tmp_path: Path, pattern: str, found: list[str]) -> None:
+def test_a_quoted_pattern_is_expanded(tmp_path: Path, pattern: str, found: list[str]) -> None:
     assert named(tree(tmp_path) / pattern) == found
 
 
-def test_a_pattern_that_nothing_matches_is_the_users_error(tmp_path: Path) -> None:
+def test_a_pattern_without_a_match_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing matches"):
         named(tree(tmp_path) / "a" / "*.jsonl")
 
 
-def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+def test_a_file_whose_name_looks_like_a_pattern_is_found(tmp_path: Path) -> None:
     (tmp_path / "x[1].json").write_bytes(M4)
     assert named(tmp_path / "x[1].json") == ["x[1].json"]
 
@@ -58,7 +61,7 @@ def test_a_pattern_walks_a_loop_of_links_once(tmp_path: Path) -> None:
         (folder / "a" / "again").symlink_to(folder)
         (folder / "a" / "once-more").symlink_to(folder)
         (folder / "self.json").symlink_to(folder / "self.json")
-    except OSError as error:  # Windows asks for a privilege
+    except OSError as error:  # Windows requires a privilege
         pytest.skip(f"cannot make a symbolic link here: {error}")
     loaded = load.load([str(folder / "**" / "*.json")])
     assert loaded.measured == 5
@@ -78,7 +81,7 @@ def test_a_pattern_walks_a_loop_of_links_once(tmp_path: Path) -> None:
         ("A", "a", False),
     ],
 )
-def test_two_stars_are_any_number_of_folders(path: str, pattern: str, found: bool) -> None:
+def test_two_stars_match_any_number_of_folders(path: str, pattern: str, found: bool) -> None:
     assert find_files.matches(path.split("/"), pattern.split("/")) is found
 
 

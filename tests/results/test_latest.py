@@ -1,4 +1,4 @@
-"""What is kept of many files: what the report shows, whatever the order they are read in."""
+"""The latest results of many files are those that the report shows, in whatever order they are read."""
 
 from __future__ import annotations
 
@@ -44,50 +44,50 @@ def fleet() -> list[tuple[Measurement, ...]]:
     return files
 
 
-def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
+def test_the_latest_results_are_those_that_the_report_would_pick_from_everything() -> None:
     files = fleet()
     everything = [one for found in files for one in found]
     expected = latest(everything)
     assert len(expected) == 6
     for seed in range(5):
         random.Random(seed).shuffle(files)  # noqa: S311
-        gathering = LatestResults()
+        results = LatestResults()
         for found in files:
-            gathering.add_measurements(found)
-        kept = gathering.measurements()
+            results.add_measurements(found)
+        kept = results.measurements()
         assert len(kept) == 6
         picked = latest(kept)
-        # the processes of a series come in the order of reading, which says nothing
+        # the processes of a series come in the order of reading, which does not matter
         assert [replace(one, seconds=(), flags=()) for one in picked] == [
             replace(one, seconds=(), flags=()) for one in expected
         ]
         assert [sorted(one.seconds) for one in picked] == [sorted(one.seconds) for one in expected]
         assert [sorted(one.flags) for one in picked] == [sorted(one.flags) for one in expected]
-        assert gathering.measured == len(everything)
+        assert results.measured == len(everything)
 
 
-def test_a_series_that_wins_has_a_value_a_process() -> None:
+def test_the_newest_series_has_one_value_per_process() -> None:
     one = measured()[0]
-    gathering = LatestResults()
+    results = LatestResults()
     for number in (0, 2, 1):
-        gathering.add_measurements(
+        results.add_measurements(
             [replace(one, series="s", when=one.when + timedelta(hours=number), seconds=(0.1, 0.3))]
         )
-    gathering.add_measurements([replace(one, when=one.when - timedelta(hours=1))])
-    (kept,) = gathering.measurements()
+    results.add_measurements([replace(one, when=one.when - timedelta(hours=1))])
+    (kept,) = results.measurements()
     assert (kept.processes, kept.seconds) == (3, (0.2, 0.2, 0.2))
     assert kept.when == one.when + timedelta(hours=2)
-    assert gathering.measured == 4
-    assert sum(gathering.older.values()) == 1  # a series counts once
+    assert results.measured == 4
+    assert sum(results.older.values()) == 1  # a series counts once
 
 
-def test_files_of_one_machine_and_versions_are_one_group_with_the_newest_name() -> None:
-    gathering = LatestResults()
+def test_files_of_one_machine_and_versions_are_one_group_named_after_the_newest() -> None:
+    results = LatestResults()
     one = measured()[0]
     for number in (1, 3, 2):
         when = one.when + timedelta(hours=number)
-        gathering.add_measurements([replace(one, file=f"{number}.json", when=when)])
-    (group,) = gathering.groups()
+        results.add_measurements([replace(one, file=f"{number}.json", when=when)])
+    (group,) = results.groups()
     assert (group.file, group.files, group.measurements) == ("3.json", 3, 3)
     assert (group.first, group.last) == (
         one.when + timedelta(hours=1),
@@ -95,28 +95,26 @@ def test_files_of_one_machine_and_versions_are_one_group_with_the_newest_name() 
     )
 
 
-def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
+def test_the_newest_verdict_file_of_a_set_is_kept_in_any_order() -> None:
     (fine,) = load.load([DATA / "constructed_compat_fine.json"]).compat
     newer = replace(fine, started=fine.started + timedelta(days=1), file="new.json")
     for order in ((fine, newer), (newer, fine)):
-        gathering = LatestResults()
+        results = LatestResults()
         for each in order:
-            gathering.add_set(each)
-        assert gathering.sets() == (newer,)
-        assert gathering.older_sets == 1
+            results.add_set(each)
+        assert results.sets() == (newer,)
+        assert results.older_sets == 1
 
 
-def test_settings_are_groups_of_their_own_and_threads_count_on_the_cpu_alone() -> None:
+def test_each_setting_is_a_group_and_threads_matter_on_the_cpu_only() -> None:
     one = measured()[0]
     on_cpu = replace(one, device="cpu")
-    gathering = LatestResults()
-    gathering.add_measurements([one, replace(one, threads=9, mode="infer")])
-    gathering.add_measurements(
-        [on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")]
-    )
-    gathering.add_measurements([replace(one, power_mode="low power")])
+    results = LatestResults()
+    results.add_measurements([one, replace(one, threads=9, mode="infer")])
+    results.add_measurements([on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")])
+    results.add_measurements([replace(one, power_mode="low power")])
     found = {
-        (g.device, g.power_mode, g.threads, g.malloc): g.measurements for g in gathering.groups()
+        (g.device, g.power_mode, g.threads, g.malloc): g.measurements for g in results.groups()
     }
     assert found == {
         ("mps", None, None, None): 2,
@@ -127,13 +125,13 @@ def test_settings_are_groups_of_their_own_and_threads_count_on_the_cpu_alone() -
     }
 
 
-def test_of_searches_for_the_largest_batch_the_newest_is_kept_in_any_order() -> None:
+def test_the_newest_search_for_the_largest_batch_is_kept_in_any_order() -> None:
     newer = largest(largest=9000, when=largest().when + timedelta(days=1), file="new.json")
     other = largest(mode="infer")
     for order in ((largest(), newer, other), (newer, other, largest())):
-        gathering = LatestResults()
+        results = LatestResults()
         for each in order:
-            gathering.add_batch(each)
-        assert set(gathering.batches()) == {newer, other}
-        (group,) = gathering.groups()
+            results.add_batch(each)
+        assert set(results.batches()) == {newer, other}
+        (group,) = results.groups()
         assert (group.kind, group.files, group.measurements) == (SEARCHES, 3, 0)

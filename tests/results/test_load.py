@@ -1,4 +1,4 @@
-"""Reading result files: what is good is read, what is bad costs one warning, nothing ever raises."""
+"""Loading result files: good ones are read, a bad one costs one warning, and none raises."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"
 BENCHMARKS = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
 
 
-def test_a_folder_is_read_in_the_order_of_its_file_names() -> None:
+def test_the_files_of_a_folder_are_read_in_the_order_of_their_names() -> None:
     loaded = load.load([DATA])
     assert loaded.warnings == ()
-    assert [each.id for each in loaded.compat] == [
+    assert [version_set.id for version_set in loaded.compat] == [
         "accelerate-1.10.0",
         "guide",
         "accelerate-1.8.0",
@@ -38,7 +38,7 @@ def test_a_folder_is_read_in_the_order_of_its_file_names() -> None:
     ]
 
 
-def test_a_measurement_has_its_machine_conditions_and_raw_times() -> None:
+def test_a_measurement_has_its_machine_its_conditions_and_raw_times() -> None:
     one = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
     assert one.machine.chip == "Apple M4"
     assert one.versions == {"python": "3.11.7", "torch": "2.13.0"}
@@ -49,12 +49,14 @@ def test_a_measurement_has_its_machine_conditions_and_raw_times() -> None:
     assert one.file.endswith("constructed_benchmarks_m4.json")
 
 
-def test_a_file_from_before_the_identity_of_workloads_is_told_apart(tmp_path: Path) -> None:
+def test_an_identity_of_the_whole_source_is_told_apart_from_that_of_a_workload(
+    tmp_path: Path,
+) -> None:
     old = DATA / "constructed_benchmarks_m4.json"
     document = json.loads(old.read_text())
-    for each in document["benchmarks"]:
-        del each["extra_info"]["source_hash"]
-        each["extra_info"]["identity"] = "ast1-c0ffee000000"
+    for benchmark in document["benchmarks"]:
+        del benchmark["extra_info"]["source_hash"]
+        benchmark["extra_info"]["identity"] = "ast1-c0ffee000000"
     new = tmp_path / "new.json"
     new.write_text(json.dumps(document))
     read = [load.load([path]).measurements for path in (old, new)]
@@ -111,7 +113,7 @@ def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
         (b'{"schema": "metalassay.compat/1"}', "set is missing"),
     ],
 )
-def test_a_file_that_is_no_result_costs_one_warning(
+def test_a_file_that_is_not_a_result_costs_one_warning(
     content: bytes, warning: str, tmp_path: Path
 ) -> None:
     bad = tmp_path / "a.json"
@@ -122,7 +124,7 @@ def test_a_file_that_is_no_result_costs_one_warning(
     assert len(loaded.measurements) == 3
 
 
-def test_the_files_of_a_training_are_passed_over_and_garbage_beside_them_is_not(
+def test_the_files_of_a_training_are_skipped_without_a_warning(
     tmp_path: Path,
 ) -> None:
     tokenizer = {"version": "1.0", "added_tokens": [], "model": {"type": "BPE", "vocab": {}}}
@@ -141,19 +143,19 @@ def test_the_files_of_a_training_are_passed_over_and_garbage_beside_them_is_not(
     }.items():
         (tmp_path / "one" / f"{name}.json").write_text(text)
     loaded = load.load([tmp_path])
-    assert [Path(each.split(": ")[0]).name for each in loaded.warnings] == [
+    assert [Path(warning.split(": ")[0]).name for warning in loaded.warnings] == [
         "a.json",
         "b.json",
         "c.json",
     ]
 
 
-def test_what_a_training_writes_is_known_for_it() -> None:
+def test_the_checkpoints_of_a_training_have_the_schema_that_is_skipped() -> None:
     checkpoint = pytest.importorskip("metalassay.training.checkpoint")
     assert checkpoint.SCHEMA.startswith(f"{parse.CHECKPOINT}/")
 
 
-def test_a_file_that_contradicts_itself_is_kept_and_warned_of(tmp_path: Path) -> None:
+def test_a_file_that_contradicts_itself_is_kept_with_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({**COMPAT, "versions": {"torch": "2.12.0"}}), "utf-8")
     loaded = load.load([path])
@@ -162,7 +164,7 @@ def test_a_file_that_contradicts_itself_is_kept_and_warned_of(tmp_path: Path) ->
     assert loaded.warnings == (f"{path}: contradicts itself: {doubt}",)
 
 
-def test_the_same_content_is_counted_once_and_said(tmp_path: Path) -> None:
+def test_the_same_content_is_counted_once_with_a_warning(tmp_path: Path) -> None:
     for name in ("a.json", "b.json"):
         (tmp_path / name).write_text(json.dumps(BENCHMARKS), "utf-8")
     loaded = load.load([tmp_path])
@@ -172,14 +174,14 @@ def test_the_same_content_is_counted_once_and_said(tmp_path: Path) -> None:
     )
 
 
-def test_a_file_named_twice_is_read_once_in_silence() -> None:
+def test_a_file_named_twice_is_read_once_without_a_warning() -> None:
     path = DATA / "constructed_benchmarks_m4.json"
     loaded = load.load([path, DATA / ".." / "runs" / path.name])
     assert len(loaded.measurements) == 3
     assert loaded.warnings == ()
 
 
-def test_a_path_that_is_not_there_is_the_users_error(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*nowhere: .+ \(name a result file"):
         load.load([DATA, tmp_path / "nowhere"])
     with pytest.raises(UserError, match="cannot read"):
@@ -193,13 +195,13 @@ def test_a_file_named_by_the_user_is_read_whatever_its_suffix(tmp_path: Path) ->
     assert load.load([tmp_path]) == load.Loaded()
 
 
-def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps(BENCHMARKS), "utf-8-sig")
     assert len(load.load([path]).measurements) == 3
 
 
-def test_hidden_files_are_passed_over_and_hidden_folders_are_not(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped_and_hidden_folders_are_not(tmp_path: Path) -> None:
     (tmp_path / "._x.json").write_bytes(b"\0\5\x16\7")
     inside = tmp_path / ".benchmarks"
     inside.mkdir()
@@ -213,7 +215,7 @@ def link() -> Callable[[Path, Path], None]:
     def make(path: Path, target: Path) -> None:
         try:
             path.symlink_to(target)
-        except OSError as error:  # Windows asks for a privilege
+        except OSError as error:  # Windows requires a privilege
             pytest.skip(f"cannot make a symbolic link here: {error}")
 
     return make
@@ -224,13 +226,13 @@ def test_a_loop_of_links_is_walked_once(tmp_path: Path, link: Callable[[Path, Pa
     folder.mkdir()
     (folder / "x.json").write_text(json.dumps(BENCHMARKS), "utf-8")
     link(folder / "again", tmp_path)
-    link(folder / "once-more", tmp_path)  # with two, to follow each afresh would take for ever
+    link(folder / "once-more", tmp_path)  # with two, following each again would take for ever
     link(tmp_path / "alias.json", folder / "x.json")
     loaded = load.load([tmp_path])
     assert (len(loaded.measurements), loaded.warnings) == (3, ())
 
 
-def test_a_link_to_nothing_is_a_warning(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+def test_a_dead_link_costs_a_warning(tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     link(tmp_path / "x.json", tmp_path / "gone")
     (warning,) = load.load([tmp_path]).warnings
     assert warning.startswith(f"{tmp_path / 'x.json'}: cannot be read: ")

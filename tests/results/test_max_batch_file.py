@@ -50,13 +50,13 @@ def read(made: dict[str, Any]) -> LargestBatch:
     return found
 
 
-def test_the_answer_follows_from_the_tries() -> None:
+def test_the_result_is_derived_from_the_tries() -> None:
     found = read(document())
     assert (found.largest, found.limit, found.why) == (3, 4, "out of memory")
     assert (found.peak_bytes, found.machine, found.file) == (300, M4, "x.json")
 
 
-def test_nothing_that_failed_is_no_limit_and_nothing_that_fitted_is_none() -> None:
+def test_without_a_failure_there_is_no_limit_and_without_a_success_the_largest_is_0() -> None:
     fits = [{"batch": 8, "fits": True, "peak_rss": None, "why": ""}]
     assert read(document(tries=fits)).limit is None
     fails = [{"batch": 1, "fits": False, "peak_rss": None, "why": "its process was killed"}]
@@ -65,7 +65,7 @@ def test_nothing_that_failed_is_no_limit_and_nothing_that_fitted_is_none() -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"tries": []}, "at least one try"),
         ({"tries": [{"batch": 1, "fits": False, "peak_rss": None, "why": " "}]}, "the reason"),
@@ -87,8 +87,8 @@ def test_nothing_that_failed_is_no_limit_and_nothing_that_fitted_is_none() -> No
         ({"emulated": "no"}, "true or false"),
     ],
 )
-def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(FieldError, match=said):
+def test_a_file_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(FieldError, match=message):
         read(document(**changes))
 
 
@@ -98,7 +98,7 @@ def test_mps_on_linux_is_refused_unless_it_was_emulated() -> None:
     assert read(document(LINUX, emulated=True)).emulated
 
 
-def test_the_command_saves_what_the_report_reads(
+def test_the_command_saves_a_file_that_the_report_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def attempt(spec: Spec, batch: int) -> Try:
@@ -116,7 +116,7 @@ def test_the_command_saves_what_the_report_reads(
     assert not found.emulated
 
 
-def test_a_place_that_cannot_be_written_is_a_sentence(
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(max_batch, "attempt", lambda spec, batch: Try(batch, batch < 2, None, "x"))

@@ -49,7 +49,7 @@ def warning_of(document: object) -> str:
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"1" * 100_000, b'{"a":' * 100_000])
-def test_nesting_and_digits_without_end_are_refused(content: bytes) -> None:
+def test_very_deep_nesting_and_very_long_numbers_are_refused(content: bytes) -> None:
     with pytest.raises(FieldError):
         parse(content, "x.json")
 
@@ -126,13 +126,13 @@ def test_a_benchmark_run_with_a_wrong_value_is_refused(
     assert f"benchmarks[0].{warning}" in text
 
 
-def test_a_run_without_raw_times_is_told_how_to_save_them() -> None:
+def test_a_run_without_raw_times_is_refused_with_the_option_that_saves_them() -> None:
     assert warning_of(without(BENCHMARKS, "benchmarks.0.stats.data")) == (
         "benchmarks[0].stats: no times of the rounds (record them with --benchmark-save-data)"
     )
 
 
-def test_mps_on_a_machine_that_is_no_mac_is_refused_unless_it_was_emulated() -> None:
+def test_mps_on_a_machine_other_than_a_mac_is_refused_unless_it_was_emulated() -> None:
     linux = changed(BENCHMARKS, "machine_info.hardware.system", "Linux")
     assert warning_of(linux) == "benchmarks[0]: device mps, but the machine runs Linux"
     for index in range(3):
@@ -161,14 +161,14 @@ READ = [
 
 
 @pytest.mark.parametrize(("document", "place"), READ, ids=[place for _, place in READ])
-def test_every_field_is_needed_and_named_when_it_is_missing(
+def test_every_field_is_required_and_named_when_it_is_missing(
     document: dict[str, Any], place: str
 ) -> None:
     warning = warning_of(without(document, place))
     assert warning.endswith(f"{place.rpartition('.')[2]} is missing")
 
 
-def test_a_word_that_its_own_tests_deny_makes_the_set_distrusted() -> None:
+def test_a_verdict_that_its_own_tests_contradict_makes_the_set_distrusted() -> None:
     denied = parse(json.dumps(changed(COMPAT, "bugs.0.verdict", "fine")).encode(), "x.json")
     assert isinstance(denied, VersionSet)
     assert denied.distrusted == (
@@ -176,7 +176,7 @@ def test_a_word_that_its_own_tests_deny_makes_the_set_distrusted() -> None:
     )
 
 
-def test_versions_that_are_not_those_asked_for_make_the_set_distrusted() -> None:
+def test_other_versions_than_required_make_the_set_distrusted() -> None:
     other = parse(json.dumps(changed(COMPAT, "versions.accelerate", "1.9.0")).encode(), "x.json")
     assert isinstance(other, VersionSet)
     assert other.distrusted == "it asks for accelerate==1.8.0, but accelerate 1.9.0 was installed"
@@ -185,18 +185,18 @@ def test_versions_that_are_not_those_asked_for_make_the_set_distrusted() -> None
 @pytest.mark.parametrize(
     "requires", ["torch==2.13.0", "torch", "./a/path", "trl==0.1", "torch>=2.13.dev0"]
 )
-def test_a_local_version_a_bare_name_and_a_path_are_as_asked_for(requires: str) -> None:
+def test_a_local_version_a_bare_name_and_a_path_meet_their_requirement(requires: str) -> None:
     parsed = parse(json.dumps(changed(COMPAT, "set.requires", [requires])).encode(), "x.json")
     assert isinstance(parsed, VersionSet)
     assert parsed.distrusted is None
 
 
-def test_a_key_in_a_warning_is_as_printable_as_any_text() -> None:
+def test_a_key_in_a_warning_is_made_printable() -> None:
     odd = changed(COMPAT, "versions", {"\x1b[31mtor\ud800ch": 2})
     assert warning_of(odd) == "versions.tor\ufffdch: expected text, found 2"
 
 
-def test_a_nightly_build_is_as_asked_for() -> None:
+def test_a_nightly_build_meets_the_requirement_of_its_release() -> None:
     nightly = changed(COMPAT, "versions.torch", "2.14.0.dev20261120")
     nightly = changed(nightly, "set.requires", ["torch>=2.13"])
     parsed = parse(json.dumps(nightly).encode(), "x.json")
@@ -204,7 +204,7 @@ def test_a_nightly_build_is_as_asked_for() -> None:
     assert parsed.distrusted is None
 
 
-def test_colours_and_marks_that_reorder_text_are_taken_out() -> None:
+def test_colours_and_characters_that_reorder_text_are_removed() -> None:
     dirty = changed(
         COMPAT, "bugs.0.tests.0.evidence", "\x1b[31mE  x\x1b[0m\r\n\a\u202etxt.exe\ud800"
     )
@@ -214,13 +214,13 @@ def test_colours_and_marks_that_reorder_text_are_taken_out() -> None:
 
 
 def loads_without_raising(content: bytes) -> None:
-    with contextlib.suppress(FieldError):  # the one error that `load` turns into a warning
+    with contextlib.suppress(FieldError):  # the only error that `load` turns into a warning
         parse(content, "x.json")
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(content: bytes) -> None:
+def test_no_bytes_raise_another_error(content: bytes) -> None:
     loads_without_raising(content)
 
 
@@ -256,7 +256,7 @@ def places(value: object, at: str = "") -> list[str]:
 
 @settings(deadline=None, max_examples=300)
 @given(st.data())
-def test_no_valid_file_with_one_value_replaced_raises(data: st.DataObject) -> None:
+def test_no_valid_file_with_one_value_replaced_raises_another_error(data: st.DataObject) -> None:
     document = data.draw(st.sampled_from([COMPAT, BENCHMARKS]))
     place = data.draw(st.sampled_from(places(document)))
     loads_without_raising(json.dumps(changed(document, place, data.draw(JSON))).encode())
@@ -264,12 +264,12 @@ def test_no_valid_file_with_one_value_replaced_raises(data: st.DataObject) -> No
 
 @settings(deadline=None, max_examples=200)
 @given(st.data())
-def test_no_valid_file_with_bytes_replaced_raises(data: st.DataObject) -> None:
+def test_no_valid_file_with_bytes_replaced_raises_another_error(data: st.DataObject) -> None:
     content = json.dumps(data.draw(st.sampled_from([COMPAT, BENCHMARKS]))).encode()
     start = data.draw(st.integers(0, len(content)))
     end = data.draw(st.integers(start, min(len(content), start + 50)))
     loads_without_raising(content[:start] + data.draw(st.binary(max_size=20)) + content[end:])
 
 
-def test_results_of_upstreams_own_tests_are_ours_and_no_table() -> None:
+def test_the_results_of_upstream_tests_are_skipped() -> None:
     assert parse(b'{"schema": "metalassay.upstream/1"}', "x.json") == ()

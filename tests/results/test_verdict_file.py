@@ -129,9 +129,17 @@ def test_a_newer_file_of_the_same_set_and_machine_replaces_an_older_one(
     one: dict[str, Any], other: dict[str, Any], same: bool
 ) -> None:
     base: dict[str, Any] = {
-        "id": "x", "requires": (), "reason": "", "command": "", "seconds": 1.0,
-        "started": datetime(2026, 11, 21, tzinfo=UTC), "versions": {"lib": "1.0"},
-        "hardware": MACHINE, "not_installable": None, "distrusted": None, "bugs": (),
+        "id": "x",
+        "requires": (),
+        "reason": "",
+        "command": "",
+        "seconds": 1.0,
+        "started": datetime(2026, 11, 21, tzinfo=UTC),
+        "versions": {"lib": "1.0"},
+        "hardware": MACHINE,
+        "not_installable": None,
+        "distrusted": None,
+        "bugs": (),
         "file": "a.json",
     }
     keys = [

@@ -92,7 +92,7 @@ def test_green_exactly_when_the_data_tells_the_truth(
     assert ("RED" in output) is not green
 
 
-def test_the_file_tells_what_ran_and_what_it_showed(assay: Any) -> None:
+def test_the_file_has_every_run_and_its_outcome(assay: Any) -> None:
     _, record, _ = assay(STOCK_CRASHES, "1.0")
     assert record["schema"] == "metalassay.compat/1"
     assert record["versions"] == {"python": "3.11.7", "lib": "1.0"}
@@ -104,7 +104,7 @@ def test_the_file_tells_what_ran_and_what_it_showed(assay: Any) -> None:
     assert record["bugs"][0]["affected"] is True
 
 
-def test_a_skip_gives_its_reason(assay: Any) -> None:
+def test_a_skipped_bug_has_the_reason(assay: Any) -> None:
     _, record, output = assay("pytest.skip('no Mac here')", "1.0")
     assert record["bugs"][0]["why"] == "no Mac here"
     assert "not tested       lib-crash: It crashes (no Mac here)" in output
@@ -117,7 +117,7 @@ def test_an_interrupted_run_writes_no_file(assay: Any) -> None:
     assert "no verdicts written: the run was interrupted or tested no bug" in output
 
 
-def test_a_mark_that_the_data_does_not_know_is_a_usage_error(
+def test_a_marker_with_an_unknown_symptom_is_a_usage_error(
     assay: Any, pytester: pytest.Pytester
 ) -> None:
     pytester.makepyfile(

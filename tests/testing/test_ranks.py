@@ -42,8 +42,8 @@ def test_every_rank_answers() -> None:
         ("hang", r"rank 1: hung: did not answer within \d"),
     ],
 )
-def test_a_rank_that_fails_is_told_with_what_the_others_said(how: str, words: str) -> None:
-    # Long enough to start two processes on a busy machine, where only one of them will answer.
+def test_a_failed_rank_is_reported_with_the_answers_of_the_others(how: str, words: str) -> None:
+    # Long enough to start two processes on a busy machine; only one of them will answer.
     outcomes = ranks.run(behave, how, limit=8.0 if how == "hang" else 120.0)
     with pytest.raises(ranks.RankFailedError, match=f"rank 0: returned 'rank 0 of 2'\n{words}"):
         ranks.values(outcomes)

@@ -1,1 +1,1 @@
-"""What is installed, here or in another environment, and what could be installed."""
+"""Installed packages here and in other environments, and the version sets of the matrix."""

@@ -1,4 +1,4 @@
-"""What is installed beside another Python: found, and asked for package metadata only."""
+"""Finds the interpreter of another environment and asks it for its package metadata."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from metalassay.errors import UserError
 from metalassay.fields import printable
 
 _NEXT = "name one, as in: metalassay doctor --env .venv"
+_OTHER_OUTPUT = "it printed something else than its packages"
 
-# The working directory goes first: a json.py of the user's is not json.
+# The working directory is removed from sys.path: the user's json.py there is not the module json.
 _ASK = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
@@ -29,10 +30,10 @@ print(json.dumps(found))
 
 
 def find(place: str) -> str:
-    """Return the interpreter of a virtual environment's folder; anything else is taken for one.
+    """Return the interpreter in the folder of a virtual environment; return a file or command unchanged.
 
-    The path is not resolved: a virtual environment's Python is a link, and known by its place.
-    Raises ``UserError`` for a folder without a Python.
+    The path is not resolved: the Python of a virtual environment is a link, and finds its packages by
+    the place of that link. Raises ``UserError`` for a folder without a Python.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -44,10 +45,10 @@ def find(place: str) -> str:
 
 
 def versions_of(python: str, packages: tuple[str, ...] = versions.STACK) -> dict[str, str]:
-    """Return what of ``packages`` is installed beside an interpreter, a command or a path.
+    """Return the versions of those ``packages`` that an interpreter (a command or a path) has.
 
-    What describes the machine ("macos", …) is this machine's. Raises ``UserError`` when ``python``
-    is no Python that answers.
+    What describes the machine ("macos", …) is that of this machine. Raises ``UserError`` when
+    ``python`` does not run as a Python interpreter.
     """
     try:
         answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
@@ -61,24 +62,24 @@ def versions_of(python: str, packages: tuple[str, ...] = versions.STACK) -> dict
         )
         found = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
-        raise _no_python(python, _why(error)) from None
+        raise _not_python(python, _why(error)) from None
     if not isinstance(found, dict) or "python" not in found:
-        raise _no_python(python, "it answered something else")
-    asked = {str(name): str(version) for name, version in found.items()}
-    return {**versions.installed(()), **asked}
+        raise _not_python(python, _OTHER_OUTPUT)
+    there = {str(name): str(version) for name, version in found.items()}
+    return {**versions.installed(()), **there}
 
 
-def _no_python(python: str, why: str) -> UserError:
-    return UserError(f"{python}: not a Python interpreter that answers: {why}", _NEXT)
+def _not_python(python: str, why: str) -> UserError:
+    return UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT)
 
 
 def _why(error: OSError | subprocess.SubprocessError | json.JSONDecodeError) -> str:
-    """Return a reason on one line; the errors themselves would quote the whole command."""
+    """Return the reason on one line; the messages of the errors would quote the whole command."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"it did not end within {error.timeout:g} s"
     if isinstance(error, subprocess.CalledProcessError):
-        said = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-        return printable(said[-1]) if said else f"it ended with code {error.returncode}"
+        lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+        return printable(lines[-1]) if lines else f"exit code {error.returncode}"
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "it answered something else"
+    return _OTHER_OUTPUT

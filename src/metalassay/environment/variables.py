@@ -1,4 +1,4 @@
-"""Environment variables that do not do what they are set for. Reads variables.toml."""
+"""Environment variables that do not have the effect that people set them for. Reads variables.toml."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Match:
-    """A rule that applies, and the value that made it so; None where the variable is not set."""
+    """A rule that applies, and the value of its variable; None where that is not set."""
 
     rule: Rule
     value: str | None
@@ -76,10 +76,10 @@ def check(
     *,
     usable: bool = False,
 ) -> tuple[Match, ...]:
-    """Hold an environment against every rule.
+    """Return a match for every rule that applies to an environment.
 
-    ``versions`` maps package names to versions, ``system`` is what ``platform.system()`` says, and
-    ``usable`` says whether MPS was found to be.
+    ``versions`` maps package names to versions, ``system`` is what ``platform.system()`` returns, and
+    ``usable`` is whether MPS was found to be usable.
     """
     return tuple(
         Match(rule, environ.get(rule.variable))
@@ -92,15 +92,15 @@ def check(
 
 
 def number(text: str) -> float | None:
-    """Return the number that a text begins with, as C's strtod reads it; None where there is none."""
-    found = _NUMBER.match(text)
-    return float(found[1]) if found else None
+    """Return the number at the beginning of a text, as C's strtod reads it; None without a number."""
+    start = _NUMBER.match(text)
+    return float(start[1]) if start else None
 
 
 def _versions_fit(rule: Rule, versions: Mapping[str, str]) -> bool:
     for package, specifier in (rule.where or {}).items():
         try:
-            # A nightly of 2.8 is built from the code of 2.8, though PEP 440 sorts it below.
+            # A nightly of 2.8 is built from the code of 2.8, although PEP 440 sorts it below.
             release = Version(versions[package]).base_version
         except (KeyError, InvalidVersion):
             return False
@@ -123,8 +123,8 @@ def _value_fits(rule: Rule, environ: Mapping[str, str]) -> bool:
 
 
 def _compares(wanted: Mapping[str, Any], value: str, environ: Mapping[str, str]) -> bool:
-    read = number(value)
-    if read is None:
+    left = number(value)
+    if left is None:
         return False
     tests: Mapping[str, Callable[[float, Any], bool]] = {
         "at_least": lambda x, y: x >= y,
@@ -133,13 +133,13 @@ def _compares(wanted: Mapping[str, Any], value: str, environ: Mapping[str, str])
         "below": lambda x, y: x < y,
         "outside": lambda x, y: not y[0] <= x <= y[1],
     }
-    return all(tests[word](read, _bound(bound, environ)) for word, bound in wanted.items())
+    return all(tests[word](left, _bound(bound, environ)) for word, bound in wanted.items())
 
 
 def _bound(bound: Any, environ: Mapping[str, str]) -> Any:
-    """Return a bound as it stands, or the value of the variable that it names."""
+    """Return a bound unchanged, or the value of the variable that it names."""
     if not isinstance(bound, Mapping):
         return bound
     text = environ.get(bound["variable"])
-    # What is no number counts as 0.0, as it does in torch.
+    # Text that is not a number counts as 0.0, as it does in torch.
     return bound["default"] if text is None else number(text) or 0.0

@@ -1,6 +1,6 @@
-"""What is installed, read from package metadata: nothing is imported, so nothing can break.
+"""Installed versions, read from package metadata: no package is imported, so none can break this.
 
-Beside packages stand the facts about the machine that decide where a bug applies (``MACHINE``).
+To the packages are added the facts about the machine that decide where a bug applies (``MACHINE``).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ STACK = (
     "setuptools",
     "metalassay",
 )
-"""The packages whose versions decide what we measure, named as on the package index."""
+"""The packages whose versions affect what is measured, named as on the package index."""
 
 PYTHON, MACOS, APPLE_SILICON = "python", "macos", "apple-silicon"
 MACHINE = frozenset({PYTHON, MACOS, APPLE_SILICON})
-"""Pseudo-packages: they have a version, and no package index has them."""
+"""Pseudo-packages: they have a version, but are on no package index."""
 
 
 def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
-    """Return the versions of Python, of the Mac and of those of ``packages`` that are installed.
+    """Return the versions of Python, of macOS and of those ``packages`` that are installed.
 
-    "macos" is there on a Mac only, and "apple-silicon" (4 for an M4 Pro) only where the chip is
-    known: a virtual machine names the chip of its host, or one that it is not.
+    "macos" is present on a Mac only, and "apple-silicon" (4 for an M4 Pro) only where the chip is
+    known: a virtual machine may report the chip of its host, or another one.
     """
     found = {PYTHON: platform.python_version(), **machine()}
     for package in packages:
@@ -49,7 +49,7 @@ def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
 
 
 def machine() -> dict[str, str]:
-    """Return what can be told of "macos" and "apple-silicon"; nothing outside a Mac."""
+    """Return "macos" and, where it is known, "apple-silicon"; nothing on other systems."""
     release = platform.mac_ver()[0] if sys.platform == "darwin" else ""
     if not release:
         return {}

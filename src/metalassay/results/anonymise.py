@@ -1,8 +1,8 @@
-"""A result file without what names a person or a device: what `metalassay submit` hands over.
+"""Removes what identifies a person or a device from a result file, for `metalassay submit`.
 
-Taken out: serial numbers and the like, host, user and full names, home folders and every other
-absolute path, e-mail and network addresses. They are looked for wherever text stands, also in
-tracebacks and in keys, by their form and by what this machine and the file itself call them.
+Removed are serial numbers and other identifiers, host, user and full names, home folders and all
+other absolute paths, e-mail and network addresses. They are searched for in all text, also in
+tracebacks and in keys: by their form, and by the names that this machine and the file itself contain.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from metalassay.results import parse
 from metalassay.results.parse import LargestBatch, Measurement, VersionSet
 
 _FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
-_DEEPEST = 60  # levels; a result has 8
+_DEEPEST = 60  # levels of nesting; a result has 8
 
-# Members of pytest-benchmark's files and of others' that hold such a thing and nothing we read.
+# Members of pytest-benchmark's and similar files that identify somebody and that we never read.
 _PRIVATE_KEYS = re.compile(
     r"node|host(_?name)?|fqdn|user(_?name)?|login|owner|author|e?_?mail|serial(_?number)?"
     r"|(platform_|hardware_|machine_|device_)?uu?id|provisioning_udid|udid|mac(_?address)?"
     r"|ip(_?address)?|home|cwd|work(ing)?_?dir(ectory)?|project|branch",
     re.IGNORECASE,
 )
-# Names so common that they tell of nobody, and would take ordinary words out of the text.
+# Names so common that they identify nobody; removing them would remove ordinary words.
 _NOBODY = frozenset(
     """
     admin administrator apple build builder ci circleci default docker github gitlab home local
@@ -41,9 +41,9 @@ _NOBODY = frozenset(
     users vagrant work
     train infer cpu mps cuda float32 bfloat16 float16 samples tokens darwin linux stock patched passed
     failed skipped fine broken torch accelerate transformers python arm64 aarch64
-    """.split()  # noqa: SIM905  (in the last lines: words that the reader holds against a list)
+    """.split()  # noqa: SIM905  (the last lines: words that the reader compares with a list)
 )
-# The name may have spaces where a separator ends it.
+# The name may contain spaces if a path separator follows it.
 _NAME = r"(?:[^/\\\n\"':,;()<>|]+(?=[/\\])|[^/\\\s\"':,;()<>|]+)"
 _HOME = re.compile(rf"(?:/(?:Users|home)/|[A-Za-z]:\\+Users\\+)({_NAME})")
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -69,22 +69,22 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 @dataclass
 class Stripped:
-    """The copy of a result file, and how often what was taken out of it where."""
+    """The copy of a result file, and what was removed: how often by (place, kind)."""
 
     text: str = ""
-    removed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (place, kind) -> times
+    removed: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
-    """Return a copy of a result file without what names a person or a device.
+    """Return a copy of a result file without what identifies a person or a device.
 
     ``names`` are pairs of a kind and a name, as ``of_this_machine`` returns them; the file's own
-    home folders and host name are added. Raises ``FieldError`` for what is no result, what
-    contradicts itself, and where the copy would say another thing than the file.
+    home folders and host name are added. Raises ``FieldError`` for a file that is not a result or
+    contradicts itself, and if the results in the copy would differ.
     """
     before = parse.parse(content, "")
     if not before:
-        raise FieldError("it holds no measurement and no verdict")
+        raise FieldError("it contains no measurement and no verdict")
     if isinstance(before, VersionSet) and before.distrusted:
         raise FieldError(f"it contradicts itself: {before.distrusted}")
     document = json.loads(content.decode("utf-8-sig"))
@@ -94,28 +94,28 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     stripped.text = json.dumps(copy, indent=1, allow_nan=False) + "\n"
     if _facts(parse.parse(stripped.text.encode(), "")) != _facts(before):
         places = ", ".join(f"{place}: {kind}" for place, kind in list(stripped.removed)[:3])
-        raise FieldError(f"without what is private it would say another thing ({places})")
+        raise FieldError(f"removing what is private would change its results ({places})")
     return stripped
 
 
 def of_this_machine() -> list[tuple[str, str]]:
-    """Return what this machine and who works on it are called."""
-    found = [("host name", socket.gethostname()), ("host name", platform.node())]
-    # Windows has no pwd; a container may run as a number without a name or a home.
+    """Return the names of this machine and of its user, as pairs of a kind and a name."""
+    names = [("host name", socket.gethostname()), ("host name", platform.node())]
+    # Windows has no pwd; in a container the user may be a number without a name or a home.
     with contextlib.suppress(ImportError, KeyError, OSError):
         user = getpass.getuser()
-        found.append(("user name", user))
+        names.append(("user name", user))
         import pwd
 
         # On a Mac this is the full name.
-        found.append(("full name", pwd.getpwnam(user).pw_gecos.partition(",")[0]))
+        names.append(("full name", pwd.getpwnam(user).pw_gecos.partition(",")[0]))
     with contextlib.suppress(RuntimeError):
-        found.append(("user name", Path.home().name))
-    return found
+        names.append(("user name", Path.home().name))
+    return names
 
 
 def _in_the_file(value: object, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield what the file itself calls its machine and its user: host name, home folders."""
+    """Yield the names of machine and user that the file contains: host name, home folders."""
     if depth > _DEEPEST:
         raise FieldError("nested too deeply for a result")
     if isinstance(value, dict):
@@ -135,9 +135,9 @@ def _in_the_file(value: object, depth: int, key: str = "") -> Iterator[tuple[str
 def _patterns(names: Iterable[tuple[str, str]]) -> list[tuple[str, re.Pattern[str]]]:
     words: dict[str, str] = {}
     for kind, name in names:
-        # A host is called "jane-mini", "jane-mini.local" and "jane-mini.fritz.box".
-        for each in (name, name.partition(".")[0] if kind == "host name" else name):
-            word = each.strip().lower()
+        # One host may be called "jane-mini", "jane-mini.local" and "jane-mini.fritz.box".
+        for form in (name, name.partition(".")[0] if kind == "host name" else name):
+            word = form.strip().lower()
             if len(word) > 2 and word not in _NOBODY and not word.isdecimal():
                 words.setdefault(word, kind)
     return [
@@ -172,7 +172,7 @@ def _walk(
     if isinstance(value, str):
         return _clean(value, place, names, stripped)
     if isinstance(value, float) and not math.isfinite(value):
-        return None  # no JSON; in nothing that the reader reads, or it would have refused the file
+        return None  # not JSON; where the reader looks, it would have refused the file
     return value
 
 
@@ -186,14 +186,14 @@ def _clean(
     return text
 
 
-def _facts(found: object) -> object:
-    """Return what must be the same before and after: all but the free text."""
-    if isinstance(found, VersionSet):
-        facts = {name: value for name, value in vars(found).items() if name not in _FREE}
-        bugs = [(bug.id, bug.verdict, len(bug.tests)) for bug in found.bugs]
-        return {**facts, "bugs": bugs, "not_installable": found.not_installable is None}
-    if isinstance(found, tuple):
-        return [_facts(one) for one in found]
-    if isinstance(found, (Measurement, LargestBatch)):
-        return {name: value for name, value in vars(found).items() if name not in _FREE}
-    return found
+def _facts(result: object) -> object:
+    """Return what must be the same before and after: everything but the free text."""
+    if isinstance(result, VersionSet):
+        facts = {name: value for name, value in vars(result).items() if name not in _FREE}
+        bugs = [(bug.id, bug.verdict, len(bug.tests)) for bug in result.bugs]
+        return {**facts, "bugs": bugs, "not_installable": result.not_installable is None}
+    if isinstance(result, tuple):
+        return [_facts(one) for one in result]
+    if isinstance(result, (Measurement, LargestBatch)):
+        return {name: value for name, value in vars(result).items() if name not in _FREE}
+    return result

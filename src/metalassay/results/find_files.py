@@ -1,8 +1,8 @@
-"""Where result files are: files, folders, patterns and object stores, each file once.
+"""Finds result files in files, folders, patterns and object stores; each file is found once.
 
-A pattern in quotes, as in ``'runs/**/*.json'``, is expanded here and not by the shell, which would
-hand over more names than a command line holds. Folders and patterns follow links, and walk a loop of
-them once.
+A quoted pattern, as in ``'runs/**/*.json'``, is expanded here and not by the shell, whose expansion
+may exceed the length of a command line. Folders and patterns follow links, and a loop of links is
+walked once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _MAGIC = frozenset("*?[")
 
 
 def find(paths: Iterable[str | Path]) -> Iterator[Source]:
-    """Yield each file once, folders and patterns in the order of names.
+    """Yield each file once; the files of a folder or a pattern are sorted by name.
 
-    Raises ``UserError`` for a path that is not there and a pattern that nothing matches. What cannot
-    be listed is a source that cannot be read.
+    Raises ``UserError`` for a path that does not exist and a pattern without a match. A folder that
+    cannot be listed is a source that cannot be read.
     """
     seen: set[str] = set()
 
-    def new(path: Path) -> bool:
+    def is_new(path: Path) -> bool:
         real = os.path.realpath(path)
         known = real in seen
         seen.add(real)
@@ -39,48 +39,48 @@ def find(paths: Iterable[str | Path]) -> Iterator[Source]:
         if "://" in str(path):
             yield from object_stores.find(str(path), seen)
             continue
-        yield from _local(Path(path), new)
+        yield from _local(Path(path), is_new)
 
 
-def _local(path: Path, new: Callable[[Path], bool]) -> Iterator[Source]:
+def _local(path: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:
         if any(_MAGIC.intersection(part) for part in path.parts):
-            yield from _matching(path, new)
+            yield from _matching(path, is_new)
             return
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"cannot read {shown(path)}: {reason}", "name a result file or a folder of them"
         ) from None
     if is_folder:
-        yield from _below(path, new, lambda found: found.suffix == ".json")
-    elif new(path):
+        yield from _below(path, is_new, lambda file: file.suffix == ".json")
+    elif is_new(path):
         yield _file(path)
 
 
-def _matching(pattern: Path, new: Callable[[Path], bool]) -> Iterator[Source]:
-    """Yield the files that a pattern names; ``**`` stands for folders, none or many."""
+def _matching(pattern: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
+    """Yield the files that match a pattern; ``**`` stands for any number of folders, also none."""
     fixed = 0
     while not _MAGIC.intersection(pattern.parts[fixed]):
         fixed += 1
     base, wanted = Path(*pattern.parts[:fixed]), pattern.parts[fixed:]
-    found = False
-    # Without `**` nothing deeper than the pattern can match, and to walk a whole disk takes long.
+    matched = False
+    # Without `**` nothing deeper than the pattern can match, and walking a whole disk takes long.
     deepest = None if "**" in wanted else len(wanted)
     for source in _below(
-        base, new, lambda path: matches(path.relative_to(base).parts, wanted), deepest
+        base, is_new, lambda path: matches(path.relative_to(base).parts, wanted), deepest
     ):
-        found = True
+        matched = True
         yield source
-    if not found:
+    if not matched:
         raise UserError(
             f"nothing matches {shown(pattern)}", "name a result file or a folder of them"
         )
 
 
 def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Return whether the parts of a path are those of the pattern; ``**`` is any number of them."""
+    """Return whether the parts of a path match those of a pattern; ``**`` matches any number of them."""
     if not pattern:
         return not parts
     first, rest = pattern[0], pattern[1:]
@@ -91,7 +91,7 @@ def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 def _below(
     folder: Path,
-    new: Callable[[Path], bool],
+    is_new: Callable[[Path], bool],
     wanted: Callable[[Path], bool],
     deepest: int | None = None,
 ) -> Iterator[Source]:
@@ -101,11 +101,11 @@ def _below(
         yield from _unlistable(failed)
         here = Path(at)
         enter = deepest is None or len(here.parts) - start + 1 < deepest
-        folders[:] = [name for name in sorted(folders) if new(here / name)] if enter else []
+        folders[:] = [name for name in sorted(folders) if is_new(here / name)] if enter else []
         for name in sorted(names):
-            # Hidden files are no results: macOS leaves a "._x.json" beside x.json on some disks.
+            # Hidden files are not results: macOS leaves a "._x.json" beside x.json on some disks.
             path = here / name
-            if name[0] != "." and wanted(path) and new(path):
+            if name[0] != "." and wanted(path) and is_new(path):
                 yield _file(path)
     yield from _unlistable(failed)
 
@@ -126,10 +126,10 @@ def _file(path: Path) -> Source:
 
 def _content(path: Path) -> bytes:
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for ever
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise FieldError("not a regular file")
-        check_size(about.st_size)
+        check_size(status.st_size)
         return path.read_bytes()
     except OSError as error:
         raise FieldError(f"cannot be read: {error.strerror}") from None

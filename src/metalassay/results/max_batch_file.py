@@ -1,4 +1,4 @@
-"""The largest batch that fitted, as a file: what `metalassay max-batch --save` writes and a report reads."""
+"""The file of a search for the largest batch: `metalassay max-batch` writes it, the report reads it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, one_line
 from metalassay.machine.hardware import Hardware, as_dict, from_dict
 
 NAME = "metalassay.maxbatch"
@@ -16,11 +16,11 @@ SCHEMA = f"{NAME}/1"
 
 @dataclass(frozen=True)
 class LargestBatch:
-    """What a search found on a machine; batches are counted in samples.
+    """The result of a search on one machine; batch sizes are in samples.
 
-    ``largest`` fitted, 0 if not even a batch of 1 did; ``limit`` is the smallest that did not, for
-    the reason ``why``, and None where nothing failed up to the most that was asked for.
-    ``peak_bytes`` is the resident memory of the process with the largest, None where unknown.
+    ``largest`` is the largest batch that fitted, 0 if none did. ``limit`` is the smallest that did not
+    fit, for the reason ``why``; None if every batch that was tried fitted. ``peak_bytes`` is the peak
+    resident memory of the process with the largest batch, None where unknown.
     """
 
     machine: Hardware
@@ -55,7 +55,7 @@ def document(
     versions: Mapping[str, str],
     machine: Hardware,
 ) -> dict[str, Any]:
-    """Lay out a file. ``tries`` have ``batch``, ``fits``, ``peak_rss`` in bytes or None, and ``why``."""
+    """Lay out a file. Each try has ``batch``, ``fits``, ``peak_rss`` in bytes or None, and ``why``."""
     return {
         "schema": SCHEMA,
         "workload": workload,
@@ -65,7 +65,7 @@ def document(
         "threads": threads,
         "malloc": malloc,
         "emulated": emulated,
-        "tries": [dict(each) for each in tries],
+        "tries": [dict(attempt) for attempt in tries],
         "started": started,
         "seconds": round(seconds, 3),
         "versions": dict(versions),
@@ -76,14 +76,15 @@ def document(
 def read(top: Field, file: str) -> LargestBatch:
     """Read a parsed file; ``file`` is its name as the report shows it.
 
-    The answer is worked out from the tries, so it cannot contradict them. Raises ``FieldError``.
+    The result is derived from the tries, so it cannot contradict them. Raises ``FieldError`` for
+    tries that contradict each other, and for a missing or wrong field.
     """
     device = top.get("device").one_of(("cpu", "mps", "cuda"))
     emulated = top.get("emulated").flag()
     machine = from_dict(top.get("hardware").value)
     if device == "mps" and machine.system != "Darwin" and not emulated:
         raise FieldError(f"device mps, but the machine runs {machine.system}")
-    tries = [_try(each) for each in top.get("tries").each()]
+    tries = [_try(attempt) for attempt in top.get("tries").each()]
     if not tries:
         raise top.get("tries").wrong("at least one try")
     fitted = {batch: peak for batch, fits, peak, _ in tries if fits}
@@ -104,7 +105,7 @@ def read(top: Field, file: str) -> LargestBatch:
         emulated=emulated,
         largest=largest,
         limit=limit,
-        why=" ".join(failed[limit].split()) if limit is not None else "",
+        why=one_line(failed[limit]) if limit is not None else "",
         peak_bytes=fitted.get(largest),
         file=file,
         when=top.get("started").moment(),
@@ -120,5 +121,5 @@ def _try(one: Field) -> tuple[int, bool, int | None, str]:
 
 
 def as_tries(tries: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return tries (``maxbatch.Try``) as ``document`` takes them."""
-    return [asdict(each) for each in tries]
+    """Return tries (``workers.max_batch.Try``) as ``document`` expects them."""
+    return [asdict(attempt) for attempt in tries]
