@@ -138,7 +138,7 @@ def test_watermarks_that_the_program_sets_before_its_first_tensor_count_and_late
 
 @pytest.mark.parametrize(("options", "state"), [("", "usable"), ("dead=True", "dead")])
 def test_the_probe_sees_through_the_device(options: str, state: str) -> None:
-    from metalassay.mps.probe import probe
+    from metalassay.mps.probe import parent as probe
 
     script = Path(probe.__file__).with_name("child.py").read_text("utf-8")
     code = (

@@ -27,11 +27,12 @@ from metalassay.errors import UserError
 from metalassay.files import write_atomically
 
 MPS = Path(__file__).parents[1] / "src" / "metalassay" / "mps"
+VERSIONS = Path(__file__).with_name("torch_versions.toml")
 
 
 def download(version: str, folder: Path) -> Path:
     """Return the wheel of a torch version in ``folder``, fetched there if it is not."""
-    wanted = tomllib.loads((MPS / "torch_versions.toml").read_text("utf-8"))
+    wanted = tomllib.loads(VERSIONS.read_text("utf-8"))
     tag = "cp" + wanted["python"].replace(".", "")
     pattern = f"torch-{version}-*{tag}-*-macosx_*_arm64.whl"
     if not any(folder.glob(pattern)):
@@ -68,10 +69,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None, data: Path = MPS) -> int:
+def main(
+    arguments: Sequence[str] | None = None, data: Path = MPS, versions: Path = VERSIONS
+) -> int:
     """Read the wheels, write or compare the files, print the audit; return the exit code."""
     options = parse(arguments)
-    known = tomllib.loads((data / "torch_versions.toml").read_text("utf-8"))["versions"]
+    known = tomllib.loads(versions.read_text("utf-8"))["versions"]
     unknown = set(options.versions) - set(known)
     if unknown:
         print(f"not in torch_versions.toml: {', '.join(sorted(unknown))}", file=sys.stderr)

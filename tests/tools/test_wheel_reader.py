@@ -186,15 +186,15 @@ def test_the_tool_writes_a_file_once_and_then_finds_it_the_same(
 ) -> None:
     wheel(tmp_path)
     arguments = ["--wheels", str(tmp_path)]
-    assert tool.main(["--check", *arguments], tmp_path) == 1
+    assert tool.main(["--check", *arguments], tmp_path, tmp_path / "torch_versions.toml") == 1
     assert not (tmp_path / "operators").exists()
-    assert tool.main(arguments, tmp_path) == 0
+    assert tool.main(arguments, tmp_path, tmp_path / "torch_versions.toml") == 0
     assert "9.9.0: written" in capsys.readouterr().out
-    assert tool.main(["--check", *arguments], tmp_path) == 0
+    assert tool.main(["--check", *arguments], tmp_path, tmp_path / "torch_versions.toml") == 0
     (tmp_path / "operators" / "9.9.0.json").write_text("{}")
-    assert tool.main(["--check", *arguments], tmp_path) == 1
+    assert tool.main(["--check", *arguments], tmp_path, tmp_path / "torch_versions.toml") == 1
     assert (tmp_path / "operators" / "9.9.0.json").read_text() == "{}"
-    assert tool.main(["--missing", *arguments], tmp_path) == 0
+    assert tool.main(["--missing", *arguments], tmp_path, tmp_path / "torch_versions.toml") == 0
     assert (tmp_path / "operators" / "9.9.0.json").read_text() == "{}"
 
 
@@ -203,7 +203,7 @@ def test_the_tool_writes_nothing_where_the_sources_disagree(
 ) -> None:
     more = {"torchgen/packaged/ATen/native/native_functions.yaml": YAML + "erfc.out: CPU MPS\n"}
     wheel(tmp_path, more)
-    assert tool.main(["--wheels", str(tmp_path)], tmp_path) == 1
+    assert tool.main(["--wheels", str(tmp_path)], tmp_path, tmp_path / "torch_versions.toml") == 1
     assert not (tmp_path / "operators").exists()
     assert "only one source has erfc.out" in capsys.readouterr().err
 
@@ -211,4 +211,4 @@ def test_the_tool_writes_nothing_where_the_sources_disagree(
 def test_the_tool_knows_only_versions_that_the_data_names(
     tool: types.ModuleType, tmp_path: Path
 ) -> None:
-    assert tool.main(["1.13.0"], tmp_path) == 2
+    assert tool.main(["1.13.0"], tmp_path, tmp_path / "torch_versions.toml") == 2

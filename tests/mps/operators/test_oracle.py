@@ -13,9 +13,10 @@ import pytest
 
 from metalassay.cli import main
 from metalassay.errors import UserError
-from metalassay.mps.operators import history_text, oracle
+from metalassay.mps.operators import history, oracle
 
 MPS = Path(oracle.__file__).parents[1]
+TOOLS = Path(__file__).parents[3] / "tools"
 
 # Version: kernels that torchgen generates, SparseMPS kernels, registered fallbacks.
 COUNTS = {
@@ -81,7 +82,7 @@ def test_a_file_is_sorted_and_says_what_it_was_read_from(version: str) -> None:
 
 
 def test_there_is_a_file_for_every_version_that_the_data_names_and_no_other() -> None:
-    wanted = tomllib.loads((MPS / "torch_versions.toml").read_text("utf-8"))["versions"]
+    wanted = tomllib.loads((TOOLS / "torch_versions.toml").read_text("utf-8"))["versions"]
     assert list(oracle.versions()) == wanted == list(COUNTS)
 
 
@@ -103,10 +104,10 @@ def test_there_is_a_file_for_every_version_that_the_data_names_and_no_other() ->
     ],
 )
 def test_the_first_version_with_a_kernel_is_known(overload: str, first: str) -> None:
-    history = {each.overload: each for each in history_text.histories(overload)}[overload]
-    assert history.first_kernel == first
+    found = {each.overload: each for each in history.histories(overload)}[overload]
+    assert found.first_kernel == first
     later = list(COUNTS)[list(COUNTS).index(first) :]
-    assert {history.states[version] for version in later} <= {"kernel", "absent"}
+    assert {found.states[version] for version in later} <= {"kernel", "absent"}
 
 
 @EVERY_VERSION
@@ -189,9 +190,9 @@ def test_an_operator_is_shown_over_all_versions(capsys: pytest.CaptureFixture[st
 
 
 def test_one_overload_may_be_asked_for_alone() -> None:
-    assert [each.overload for each in history_text.histories("mode.default")] == ["mode"]
-    assert len(history_text.histories("mode")) > 1
-    assert [each.overload for each in history_text.histories("linalg_qr.out")] == ["linalg_qr.out"]
+    assert [each.overload for each in history.histories("mode.default")] == ["mode"]
+    assert len(history.histories("mode")) > 1
+    assert [each.overload for each in history.histories("linalg_qr.out")] == ["linalg_qr.out"]
 
 
 def test_the_difference_of_two_versions_names_what_gained_and_what_lost(
@@ -219,10 +220,10 @@ def test_one_state_of_one_version_is_listed_a_line_each(capsys: pytest.CaptureFi
     assert "mode" in answer["overloads"]
 
 
-@pytest.mark.parametrize("kind", history_text.LISTS)
+@pytest.mark.parametrize("kind", history.LISTS)
 def test_every_list_can_be_asked_for(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["ops", "--list", kind, "--torch", "2.13"]) == 0
-    assert capsys.readouterr().out.splitlines() == list(history_text.listed(kind, "2.13")) != []
+    assert capsys.readouterr().out.splitlines() == list(history.listed(kind, "2.13")) != []
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,28 @@
-"""Whether MPS works here, found out by working on it in a process of its own."""
+"""Find out whether MPS works on this machine, by computing on it in a child process.
+
+``probe()`` returns a ``Probe``. Neither importing this package nor asking imports torch here.
+"""
+
+from metalassay.mps.probe.parent import (
+    DEAD,
+    NO_TORCH,
+    NOT_ADVERTISED,
+    NOT_BUILT,
+    STATES,
+    USABLE,
+    WRONG,
+    Probe,
+    probe,
+)
+
+__all__ = [
+    "DEAD",
+    "NOT_ADVERTISED",
+    "NOT_BUILT",
+    "NO_TORCH",
+    "STATES",
+    "USABLE",
+    "WRONG",
+    "Probe",
+    "probe",
+]

@@ -14,7 +14,8 @@ import pytest
 
 from metalassay.errors import UserError
 from metalassay.measure import device
-from metalassay.mps.probe import os_floors, probe
+from metalassay.mps.probe import os_floors
+from metalassay.mps.probe import parent as probe
 
 DATA = Path(__file__).parents[2] / "data" / "probe"
 POSIX = pytest.mark.skipif(os.name != "posix", reason="starts a shell script")
