@@ -1,4 +1,4 @@
-"""The oracle's answers for people: one operator over all versions, two versions, one version."""
+"""Operators across torch releases: one operator's history, an upgrade's changes, one release's lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metalassay.errors import UserError
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.oracle import State
 
-MARKS: Mapping[State, str] = {
+SYMBOLS: Mapping[State, str] = {
     "kernel": "K",
     "composite": "c",
     "fallback": "f",
@@ -20,20 +20,20 @@ MARKS: Mapping[State, str] = {
     "absent": ".",
 }
 LEGEND = """\
-K kernel     the MPS backend has one; it may still refuse a dtype or a shape
+K kernel     MPS has a kernel, which may still reject a dtype or a shape
 c composite  made of other operators, which decide
 f fallback   always runs on the CPU, with a warning
-x missing    NotImplementedError, or on the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1
-. absent     this torch has no such operator"""
+x missing    raises NotImplementedError; runs on the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1
+. absent     this torch does not have the operator"""
 LISTS = ("kernel", "composite", "fallback", "missing", "cpu-only", "sparse")
 
 
 @dataclass(frozen=True)
 class History:
-    """One overload: its state by torch version, the oldest first.
+    """The state of one overload by torch version, oldest first.
 
-    ``first_kernel`` is the first version with an MPS kernel, None where there is none. ``asks``
-    names, by version, the overload that errors will name where that is another one.
+    ``first_kernel`` is the first version with an MPS kernel, or None. ``asks`` maps a version to the
+    overload that its errors name, where that is a different one.
     """
 
     overload: str
@@ -54,43 +54,46 @@ class Change:
 def histories(name: str) -> tuple[History, ...]:
     """Return the history of an overload, or of all overloads of an operator (``linalg_qr``).
 
-    A name that is both, like ``mode``, gives all; ``mode.default`` gives the one. Raises
-    ``UserError``, with names that are close, for one that no torch has.
+    A name that is both, like ``mode``, returns all overloads; ``mode.default`` returns one. Raises
+    ``UserError`` with similar names if no known torch has the operator.
     """
-    known = {version: oracle.load(version) for version in oracle.versions()}
-    everything = frozenset().union(*(each.overloads for each in known.values()))
+    by_version = {version: oracle.load(version) for version in oracle.versions()}
+    all_overloads = frozenset().union(*(known.overloads for known in by_version.values()))
     wanted = oracle.plain(name)
-    whole = not name.endswith(".default")
-    found = sorted(
-        each for each in everything if each == wanted or (whole and base(each) == wanted)
+    every_overload = not name.endswith(".default")
+    matches = sorted(
+        overload
+        for overload in all_overloads
+        if overload == wanted or (every_overload and base(overload) == wanted)
     )
-    if not found:
-        close = _close(wanted, everything)
+    if not matches:
+        similar = _similar(wanted, all_overloads)
         raise UserError(
             f"no torch from {oracle.versions()[0]} to {oracle.versions()[-1]} has an operator"
             f" aten::{wanted}",
-            f"close: {', '.join(close)}" if close else "metalassay ops --list kernel",
+            f"similar: {', '.join(similar)}" if similar else "metalassay ops --list kernel",
         )
-    return tuple(_history(overload, known) for overload in found)
+    return tuple(_history(overload, by_version) for overload in matches)
 
 
-def _history(overload: str, known: Mapping[str, oracle.Operators]) -> History:
-    states = {version: operators.state(overload) for version, operators in known.items()}
-    asks = {version: operators.asks(overload) for version, operators in known.items()}
+def _history(overload: str, by_version: Mapping[str, oracle.Operators]) -> History:
+    states = {version: operators.state(overload) for version, operators in by_version.items()}
+    asks = {version: operators.asks(overload) for version, operators in by_version.items()}
+    with_kernel = (version for version, state in states.items() if state == "kernel")
     return History(
         overload=overload,
-        first_kernel=next((each for each, state in states.items() if state == "kernel"), None),
+        first_kernel=next(with_kernel, None),
         states=states,
         asks={version: asked for version, asked in asks.items() if asked != overload},
     )
 
 
-def _close(wanted: str, everything: frozenset[str]) -> list[str]:
-    """Return up to five operators that may have been meant: alike, or with the name in theirs."""
-    bases = sorted({base(each) for each in everything})
-    alike = difflib.get_close_matches(base(wanted), bases, n=3)
-    within = [each for each in bases if base(wanted) in each.split("_", 1)[-1:]]
-    return list(dict.fromkeys([*within, *alike]))[:5]
+def _similar(wanted: str, overloads: frozenset[str]) -> list[str]:
+    """Return up to five operators that are spelt similarly, or are ``linalg_qr`` for ``qr``."""
+    names = sorted({base(overload) for overload in overloads})
+    with_prefix = [name for name in names if base(wanted) in name.split("_", 1)[-1:]]
+    alike = difflib.get_close_matches(base(wanted), names, n=3)
+    return list(dict.fromkeys([*with_prefix, *alike]))[:5]
 
 
 def base(overload: str) -> str:
@@ -98,68 +101,71 @@ def base(overload: str) -> str:
     return overload.partition(".")[0]
 
 
-def history_text(found: tuple[History, ...]) -> str:
-    """Return a line of marks for each overload, the legend, and a sentence for each."""
-    versions = [minor(version) for version in found[0].states]
-    width = max(len(each.overload) for each in found)
+def history_text(histories: tuple[History, ...]) -> str:
+    """Return a table with one row of symbols per overload, the legend, and one sentence each."""
+    versions = [minor(version) for version in histories[0].states]
+    width = max(len(history.overload) for history in histories)
     lines = [" " * width + "".join(version.rjust(5) for version in versions)]
-    for each in found:
-        marks = "".join(MARKS[state].rjust(5) for state in each.states.values())
-        lines.append(each.overload.ljust(width) + marks)
-    return "\n".join([*lines, "", LEGEND, "", *(sentence(each) for each in found)])
+    for history in histories:
+        symbols = "".join(SYMBOLS[state].rjust(5) for state in history.states.values())
+        lines.append(history.overload.ljust(width) + symbols)
+    return "\n".join([*lines, "", LEGEND, "", *(sentence(history) for history in histories)])
 
 
 def sentence(history: History) -> str:
-    """Return the same in words, as in ``missing in 2.0 to 2.11, kernel in 2.12 to 2.15``."""
+    """Return a history in words, such as ``missing in 2.0 to 2.11, kernel in 2.12 to 2.15``."""
     first = (
         f"first kernel in torch {minor(history.first_kernel)}"
         if history.first_kernel
         else "no kernel of its own in any torch"
     )
-    runs = ", ".join(
+    periods = ", ".join(
         f"{state} in {minor(versions[0])}"
         + (f" to {minor(versions[-1])}" if len(versions) > 1 else "")
-        for state, versions in _runs(history.states)
+        for state, versions in _periods(history.states)
     )
     asked = sorted(set(history.asks.values()))
-    note = f"; without one of its own it asks for aten::{asked[0]}" if asked else ""
-    return f"aten::{history.overload}: {first} ({runs}){note}"
+    note = f"; without a kernel of its own it uses that of aten::{asked[0]}" if asked else ""
+    return f"aten::{history.overload}: {first} ({periods}){note}"
 
 
-def _runs(states: Mapping[str, State]) -> Iterator[tuple[State, list[str]]]:
+def _periods(states: Mapping[str, State]) -> Iterator[tuple[State, list[str]]]:
+    """Yield each run of consecutive versions with the same state."""
     for state, items in groupby(states.items(), key=lambda item: item[1]):
         yield state, [version for version, _ in items]
 
 
 def minor(version: str) -> str:
-    """Return ``2.13`` for ``2.13.0``: what holds for a patch release holds for its minor."""
+    """Return ``2.13`` for ``2.13.0``: all patch releases of a minor version have one answer."""
     return ".".join(version.split(".")[:2])
 
 
 def changes(before: str, after: str) -> tuple[Change, ...]:
     """Return the overloads whose state differs between two torch versions, sorted by name.
 
-    Raises ``UserError`` for a version that the oracle does not know.
+    Raises ``UserError`` for a version that is not known.
     """
     old, new = oracle.load(before), oracle.load(after)
-    found = (
+    both = (
         Change(overload, old.state(overload), new.state(overload))
         for overload in sorted(old.overloads | new.overloads)
     )
-    return tuple(each for each in found if each.before != each.after)
+    return tuple(change for change in both if change.before != change.after)
 
 
-def changes_text(before: str, after: str, found: tuple[Change, ...], width: int) -> str:
-    """Return the changes by kind, what gained a kernel first; ``width`` in characters."""
+def changes_text(before: str, after: str, changes: tuple[Change, ...], width: int) -> str:
+    """Return the changes grouped by kind, new kernels first; ``width`` is in characters."""
     old, new = oracle.load(before), oracle.load(after)
-    lines = [f"torch {old.torch} -> {new.torch}: {len(found)} overloads differ"]
-    order = list(MARKS)
+    lines = [f"torch {old.torch} -> {new.torch}: {len(changes)} overloads differ"]
+    order = list(SYMBOLS)
     kinds = sorted(
-        {(each.after, each.before) for each in found},
+        {(change.after, change.before) for change in changes},
         key=lambda kind: (order.index(kind[0]), -order.index(kind[1])),
     )
     for state, was in kinds:
-        names = [each.overload for each in found if (each.after, each.before) == (state, was)]
+        names = [
+            change.overload for change in changes if (change.after, change.before) == (state, was)
+        ]
         lines += ["", f"{was} -> {state} ({len(names)})"]
         lines += textwrap.wrap(
             " ".join(names),
@@ -173,9 +179,9 @@ def changes_text(before: str, after: str, found: tuple[Change, ...], width: int)
 
 
 def listed(kind: str, torch: str) -> tuple[str, ...]:
-    """Return the overloads of one of ``LISTS`` in a torch version, sorted.
+    """Return the overloads in one of ``LISTS`` for a torch version, sorted.
 
-    Raises ``UserError`` for a version that the oracle does not know.
+    Raises ``UserError`` for a version that is not known.
     """
     operators = oracle.load(torch)
     groups = {

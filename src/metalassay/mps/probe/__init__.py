@@ -1,6 +1,7 @@
 """Find out whether MPS works on this machine, by computing on it in a child process.
 
-``probe()`` returns a ``Probe``. Neither importing this package nor asking imports torch here.
+``probe()`` returns a ``Probe``. Neither this package nor ``probe()`` imports torch into the process
+that calls it.
 """
 
 from metalassay.mps.probe.parent import (
