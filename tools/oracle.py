@@ -6,8 +6,8 @@
     nox -s oracle -- --check           write nothing; exit with code 1 if a file would change
     nox -s oracle -- --wheels DIR      keep the wheels in DIR, and use those already there
 
-pip downloads one wheel at a time and runs none of its code; the wheel is deleted again unless
---wheels is given. A file is written only if both sources in the wheel name the same kernels. The
+pip downloads one wheel at a time without installing it; the wheel is deleted again unless --wheels
+is given. A file is written only if both sources in the wheel name the same kernels. The
 table printed at the end shows the counts of each source.
 """
 

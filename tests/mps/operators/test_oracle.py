@@ -4,7 +4,6 @@ by another program, before ours was written."""
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ import pytest
 from metalassay.errors import UserError
 from metalassay.mps.operators import oracle
 
-MPS = Path(oracle.__file__).parents[1]
-TOOLS = Path(__file__).parents[3] / "tools"
+OPERATORS = Path(oracle.__file__).parent
 
 # By version: kernels that torchgen generates, SparseMPS kernels, registered fallbacks.
 COUNTS = {
@@ -67,7 +65,7 @@ def test_the_overload_that_a_variant_asks_for_decides_its_state(version: str) ->
 
 @EVERY_VERSION
 def test_a_file_is_sorted_and_names_its_source(version: str) -> None:
-    text = (MPS / "operators" / f"{version}.json").read_text("utf-8")
+    text = (OPERATORS / f"{version}.json").read_text("utf-8")
     record = json.loads(text)
     assert text == json.dumps(record, indent=1) + "\n"
     for group in (value for value in record.values() if isinstance(value, dict)):
@@ -78,9 +76,8 @@ def test_a_file_is_sorted_and_names_its_source(version: str) -> None:
     assert (len(record["sha256"]), len(record["git"])) == (64, 40)
 
 
-def test_each_listed_version_has_a_file_and_no_other_does() -> None:
-    listed = tomllib.loads((TOOLS / "torch_versions.toml").read_text("utf-8"))["versions"]
-    assert list(oracle.versions()) == listed == list(COUNTS)
+def test_every_shipped_version_is_tested_here() -> None:
+    assert list(oracle.versions()) == list(COUNTS)
 
 
 @EVERY_VERSION
