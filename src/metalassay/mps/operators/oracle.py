@@ -33,11 +33,13 @@ class Operators:
     ``fallbacks`` always run on the CPU, with a warning. ``missing`` raise ``NotImplementedError``,
     or run on the CPU with ``PYTORCH_ENABLE_MPS_FALLBACK=1``; ``cpu_only`` is the subset with a CPU
     kernel, the only ones that users of dense tensors meet. ``sparse_kernels`` belong to the separate
-    backend SparseMPS. ``wheel`` and ``git`` name the wheel that was read and its commit.
+    backend SparseMPS. ``git`` is the commit that the release was built from.
+
+    One kernel, ``_slow_conv2d_forward``, only raises an error: input and weight are on different
+    devices.
     """
 
     torch: str
-    wheel: str
     git: str
     kernels: frozenset[str]
     composites: frozenset[str]
@@ -45,9 +47,6 @@ class Operators:
     missing: frozenset[str]
     cpu_only: frozenset[str]
     sparse_kernels: frozenset[str]
-    by_hand: frozenset[str]
-    """The kernels that ``native_functions.yaml`` does not list. One of them,
-    ``_slow_conv2d_forward``, only raises an error: input and weight are on different devices."""
     _asks: Mapping[str, str]
 
     def state(self, overload: str) -> State:
@@ -114,19 +113,17 @@ def load(version: str) -> Operators:
 @functools.cache
 def _read(version: str) -> Operators:
     record: dict[str, Any] = json.loads((_folder() / f"{version}.json").read_text("utf-8"))
-    by_hand = _names(record["kernels_by_hand"]) | _names(record["kernels_in_python"])
+    kernel_groups = ("kernels", "kernels_by_hand", "kernels_in_python")
     cpu_only = _names(record["cpu_only"])
     return Operators(
         torch=record["torch"],
-        wheel=record["wheel"],
         git=record["git"],
-        kernels=_names(record["kernels"]) | by_hand,
+        kernels=frozenset().union(*(_names(record[group]) for group in kernel_groups)),
         composites=_names(record["composites"]),
         fallbacks=_names(record["fallbacks"]),
         missing=cpu_only | _names(record["elsewhere"]),
         cpu_only=cpu_only,
         sparse_kernels=_names(record["sparse_kernels"]),
-        by_hand=by_hand,
         _asks=record["asks"],
     )
 
