@@ -121,7 +121,7 @@ def test_a_number_is_held_against_the_roof_of_its_own_run() -> None:
 
 def test_traffic_that_no_memory_has_is_refused() -> None:
     one = replace(M4, seconds=(0.004,), compulsory_bytes=2**31)
-    assert "refused: 537 GB/s at least" in " ".join(table_of(one).split())
+    assert "refused: needs at least 537 GB/s" in " ".join(table_of(one).split())
 
 
 def test_a_file_of_before_reads_as_not_knowing() -> None:
