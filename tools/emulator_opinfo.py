@@ -225,6 +225,7 @@ def judge(
     if table["torch"] != torch.__version__.partition("+")[0]:
         print(f"the explanations are for torch {table['torch']}")
     explained = {(row["op"], row["what"]) for row in table["row"]}
+    required = {(row["op"], row["what"]) for row in table["row"] if not row.get("varies")}
     found = differences(results)
     new = {key: details for key, details in found.items() if key not in explained}
     for (op, what), details in sorted(new.items()):
@@ -232,7 +233,7 @@ def judge(
             print(f'[[row]]\nop = "{op}"\nwhat = "{what}"\nclass = ""\nwhy = {json.dumps(details)}')
         else:
             print(red(f"unexplained: {op}: {what}: {'; '.join(details) or 'nothing fails'}"))
-    gone = sorted(explained - found.keys()) if whole else []
+    gone = sorted(required - found.keys()) if whole else []
     for op, what in gone:
         print(red(f"explained, but no longer a difference: {op}: {what}"))
     print(f"{len(found)} differences, {len(found) - len(new)} explained, {len(new)} unexplained")
