@@ -94,7 +94,7 @@ def test_a_search_for_the_largest_batch_is_a_row_in_both(here: Path) -> None:
     assert main(["report", "--csv-max-batch", "b.csv", "--json", "r.json"]) == 0
     rows = table(here / "b.csv")
     columns = ("largest", "limit", "why", "peak_bytes", "refused")
-    emulated = "the device was emulated, and its memory is another's"
+    emulated = "the device was emulated, so its memory is that of another device"
     assert [tuple(row[name] for name in columns) for row in rows] == [
         ("96", "128", "'=out of memory", "96000", ""),
         ("256", "", "", "256000", ""),

@@ -119,7 +119,7 @@ def check(contents: list[bytes]) -> load.Loaded:
     assert page.open == []
     assert page.names <= ELEMENTS, page.names - ELEMENTS
     assert not page.handlers
-    markdown.render(made).encode()  # in its blocks of code a tag is text, see test_report_markup
+    markdown.render(made).encode()  # in its blocks of code a tag is text, see test_markdown
     for text in (ci_summary.render(made), card.render(made)):
         text.encode()
         assert "<script" not in text

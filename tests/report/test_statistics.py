@@ -59,7 +59,7 @@ def test_a_ratio_says_how_many_times_the_first_the_second_is() -> None:
 
 
 def test_two_machines_that_ran_the_same_are_comparable() -> None:
-    assert statistics.comparable(M4, M4_PRO) == []
+    assert statistics.differences(M4, M4_PRO) == []
 
 
 CPU = replace(M4, device="cpu")
@@ -76,9 +76,9 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
         (M4, replace(M4, items_per_call=32), ["items per call 64 samples and 32 samples"]),
         (M4, replace(M4, unit="tokens"), ["items per call 64 samples and 64 tokens"]),
         (M4, replace(M4, parameters=1), ["parameters 42113 and 1"]),
-        (NEW, replace(M4, identity="ast1-c0ffee000001"), ["the code of the workload"]),
+        (NEW, replace(M4, identity="ast1-c0ffee000001"), ["different code of the workload"]),
         (NEW, M4, ["one file is older than the identity of workloads"]),
-        (M4, replace(M4, identity="source-0123"), ["the code of the workload"]),
+        (M4, replace(M4, identity="source-0123"), ["different code of the workload"]),
         (M4, replace(M4, versions={"torch": "2.12.0"}), ["torch 2.13.0 and 2.12.0"]),
         (M4, replace(M4, versions={"torch": "2.13.0+cpu"}), []),
         (M4, replace(M4, threads=8), []),
@@ -99,5 +99,5 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
 def test_what_ran_differently_is_not_comparable(
     one: Measurement, other: Measurement, reasons: list[str]
 ) -> None:
-    assert statistics.comparable(one, other) == reasons
-    assert len(statistics.comparable(other, one)) == len(reasons)
+    assert statistics.differences(one, other) == reasons
+    assert len(statistics.differences(other, one)) == len(reasons)

@@ -14,6 +14,7 @@ from metalassay.report.model import (
     Plot,
     Point,
     Report,
+    Roofline,
     Section,
     Series,
     Table,
@@ -200,7 +201,7 @@ def throughput(add: str = "") -> Plot:
             for machine, rate in zip(_MACHINES, (100, 190), strict=True)
         ),
         x_log=True,
-        note=f"Bars: the quartiles of the rounds.{add}",
+        note=f"Bars: quartiles of the rounds.{add}",
     )
 
 
@@ -221,10 +222,10 @@ def _many_lines(add: str) -> Plot:
 
 
 def roofline(add: str = "") -> Plot:
-    """Return a roofline plot with two roofs and three workloads."""
+    """Return a roofline plot with two rooflines and three workloads."""
     return Plot(
-        title=f"How near to its roof does the M4 come on cpu?{add}",
-        x_label="arithmetic over least traffic, FLOP/byte",
+        title=f"How close does the M4 come to its roofline on cpu?{add}",
+        x_label="arithmetic intensity, FLOP/byte",
         y_label="GFLOP/s",
         series=tuple(
             Series(
@@ -245,11 +246,11 @@ def roofline(add: str = "") -> Plot:
         ),
         x_log=True,
         y_log=True,
-        roofs=(
-            (f"measured: product and triad{add}", 900.0, 60.0),
-            (f"published{add}", 4000.0, 120.0),
+        rooflines=(
+            Roofline(f"measured peaks{add}", 900.0, 60.0),
+            Roofline(f"published{add}", 4000.0, 120.0),
         ),
-        note=f"Points by their newest run.{add}",
+        note=f"Points are those of the newest run.{add}",
     )
 
 

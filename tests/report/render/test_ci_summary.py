@@ -31,7 +31,7 @@ def test_what_is_red_comes_first_with_its_reason() -> None:
     red, counts = text.index("**RED: unexplained**"), text.index("| verdict | cells |")
     assert red < counts < text.index("### Benchmarks")
     assert "it failed where our data calls it healthy" in text.lower()
-    assert "It said: E" in text
+    assert "Error: E" in text
     assert "accelerate-empty-shard" in text[red:counts]
     assert "| RED: unexplained | 1 |" in text
     assert "| fine | 1 |" in text

@@ -129,8 +129,8 @@ def test_markdown_has_every_part_in_order_and_a_plot_as_a_table() -> None:
     rows = [re.split(r" *\| *", line)[1:-1] for line in table.splitlines() if line[:1] == "|"]
     assert rows[0] == ["series", "batch size, samples", "samples/s", "interval"]
     assert rows[5] == ["Apple M4 (10-core GPU), invented", "512", "7,880", "7,090 – 8,510"]  # noqa: RUF001
-    assert "- Bars: the quartiles of the rounds." in table
-    assert "No log. To make one: `train`" in text
+    assert "- Bars: quartiles of the rounds." in table
+    assert "No log. To make one, run `train`" in text
 
 
 def test_markdown_says_projected_at_each_plot_and_row_of_a_projection() -> None:
@@ -144,7 +144,7 @@ def test_a_marked_cell_is_bold_in_markdown_and_the_page_says_why() -> None:
     text = markdown.render(everything())
     row = next(line for line in text.splitlines() if line.startswith("| power mode"))
     assert [cell.strip() for cell in row.split("|")[2:4]] == ["**low power**", "**automatic**"]
-    assert "- Bold: it differs where it should not." in text
+    assert "- Bold: values that differ and should not." in text
 
 
 def test_the_headline_comes_first_in_both_pages() -> None:

@@ -76,7 +76,7 @@ def test_what_is_refused_is_not_drawn_and_that_is_said() -> None:
     impossible = measurement(batch_size=128, seconds=(1e-5,))
     (plot,) = section([BASE, measurement(batch_size=8), impossible]).plots
     assert [point.x for point in plot.series[0].points] == [8, 64]
-    assert "1 refused measurement not drawn." in plot.note
+    assert "1 refused measurement is not drawn." in plot.note
 
 
 def test_of_many_lines_those_with_most_batches_are_drawn() -> None:
@@ -88,7 +88,7 @@ def test_of_many_lines_those_with_most_batches_are_drawn() -> None:
     (plot,) = section([*many, *long]).plots
     assert len(plot.series) == batch_plots.MOST_SERIES
     assert "99 threads" in plot.series[-1].name
-    assert "3 further settings not drawn." in plot.note
+    assert "3 further settings are not drawn." in plot.note
 
 
 def test_only_chosen_machines_are_drawn() -> None:

@@ -79,7 +79,7 @@ def test_a_count_above_the_bandwidth_bounds_nothing() -> None:
     assert made.benchmarks[0].rows[0][-1] == "1,000"
     assert isinstance(made.comparison, Table)
     label = "memory bandwidth utilisation, transit-cnn training, batch 64 (float32, mps)"
-    assert row(made.comparison, label)[0] == "not known: the count is above 120 GB/s"
+    assert row(made.comparison, label)[0] == "not known: the count exceeds 120 GB/s"
 
 
 def test_a_machine_we_know_nothing_of_gets_no_share_and_no_guess() -> None:
@@ -87,7 +87,7 @@ def test_a_machine_we_know_nothing_of_gets_no_share_and_no_guess() -> None:
     assert isinstance(made.benchmarks, tuple)
     (table,) = made.benchmarks
     assert [each[-1] for each in table.rows] == ["2.44", "3.99"]
-    assert "not known, so no figure is held against them" in table.notes[1]
+    assert "not known, so no figure is checked against them" in table.notes[1]
 
 
 def test_fewer_than_four_rounds_have_no_quartiles() -> None:
@@ -106,8 +106,8 @@ def test_a_machine_is_its_hardware_not_its_file_nor_its_system() -> None:
         "Apple M4 (10-core GPU, 16 GB), macOS 15.1 and macOS 15.2"
     ]
     assert made.comparison == Hint(
-        "A comparison needs benchmark runs of two machines. Run the benchmarks on the other one, "
-        "copy its reports folder here as OTHER, and name both.",
+        "A comparison needs benchmark runs of two machines. Run the benchmarks on the other "
+        "machine, copy its reports folder here as OTHER, and name both folders.",
         "metalassay report reports OTHER",
     )
 
@@ -119,7 +119,7 @@ def test_an_older_run_of_the_same_is_left_out_and_said() -> None:
     assert isinstance(made.benchmarks, tuple)
     (table,) = made.benchmarks
     assert [each[7] for each in table.rows] == ["2,000 samples/s"]
-    assert table.notes[-1] == "1 older measurement(s) under the same conditions are left out."
+    assert table.notes[-1] == "1 older measurement under the same conditions is not shown."
 
     (fine,) = loaded("compat_fine").compat
     rerun = replace(fine, started=fine.started + timedelta(days=1), file="new.json")
@@ -127,7 +127,7 @@ def test_an_older_run_of_the_same_is_left_out_and_said() -> None:
     assert not isinstance(made.compat, Hint)
     assert [column.file for column in made.compat.columns] == ["new.json"]
     assert made.compat.notes == (
-        "1 older run(s) of the same versions on the same machine are left out.",
+        "1 older run of the same versions on the same machine is not shown.",
     )
 
 
@@ -139,10 +139,12 @@ def test_the_page_has_a_size_and_what_is_not_shown_is_counted(
     many = [replace(one, batch_size=n) for n in range(1, 11)]
     (table,) = benchmarks.tables(many, find_chip)
     assert [row[2] for row in table.rows] == [str(n) for n in range(1, 9)]
-    assert "2 further measurement(s) are not shown. Name fewer files." in table.notes
+    assert "2 further measurements are not shown. To see more, name fewer files." in table.notes
     # Two rows and a frame of three leave three of the eight; a second machine takes them.
     machines = [replace(one.machine, memory_bytes=n * 2**30) for n in (8, 16, 24, 32)]
     fleet = [replace(each, machine=machine) for machine in machines for each in many[:2]]
     tables = benchmarks.tables(fleet, find_chip)
     assert [len(each.rows) for each in tables] == [2, 2]
-    assert tables[-1].notes[-1] == "2 further machine(s) are not shown. Name fewer files."
+    assert (
+        tables[-1].notes[-1] == "2 further machines are not shown. To see more, name fewer files."
+    )

@@ -68,7 +68,9 @@ def test_of_a_fleet_those_measured_most_are_shown_and_the_rest_is_counted() -> N
     assert len(found.machines) == MOST_MACHINES
     assert many[-1].machine.memory_bytes in {each.memory_bytes for each in found.machines}
     notes = table([*many, *often]).notes
-    assert "3 further machines not shown here: those with the most measurements are." in notes[-1]
+    assert (
+        "3 further machines are not shown. Shown are those with the most measurements;" in notes[-1]
+    )
 
 
 def test_largest_batches_stand_beside_what_did_not_fit() -> None:
@@ -77,7 +79,7 @@ def test_largest_batches_stand_beside_what_did_not_fit() -> None:
     label = "maximum batch size, transit-cnn training (float32, mps)"
     assert row(found, label) == (
         "7,000 (7,300: memory pressure: less than 10% of the memory was left)",
-        "4,096 or more (as many as were asked for)",
+        "4,096 or more (the largest that was tried)",
         NO_VALUE,
     )
 
@@ -119,7 +121,7 @@ def test_bandwidth_and_power_stand_once_where_a_workload_is_fastest_on_most_mach
         f"power, W, {setting}",
         f"samples/s per watt, {setting}",
     ]
-    assert any(note.startswith("Bandwidth and power stand at") for note in found.notes)
+    assert any(note.startswith("Bandwidth and power are those at") for note in found.notes)
     assert not any(note.startswith("Bandwidth") for note in table(both).notes)
 
 
@@ -130,7 +132,7 @@ def test_an_unknown_chip_has_a_share_of_its_own_triad_where_it_was_run() -> None
     label = "memory bandwidth utilisation, transit-cnn training, batch 64 (float32, cpu)"
     assert row(found, label) == (
         "at most 30% of 25.0 GB/s of its triad",
-        "not known: the machine's bandwidth",
+        "bandwidth of this machine not known",
         NO_VALUE,
     )
 
@@ -157,14 +159,14 @@ def test_watts_of_a_refused_time_are_refused_too() -> None:
 
 
 def test_a_ratio_that_others_never_saw_is_pointed_out() -> None:
-    far = on_pro(seconds=(0.016,) * 5)  # 4x; others' figures of these chips span 1.99x to 3.00x
-    (note,) = [note for note in table([BASE, far]).notes if "others' figures" in note]
-    assert note.startswith("transit-cnn training, batch 64 (float32, mps): 4.00x lies outside the ")
-    assert "1.99x to 3.00x that Apple M4 Pro has over Apple M4 in others' figures" in note
-    assert not [note for note in table([BASE, on_pro()]).notes if "others' figures" in note]
+    far = on_pro(seconds=(0.016,) * 5)  # 4x; published figures of these chips span 1.99x to 3.00x
+    (note,) = [note for note in table([BASE, far]).notes if "published figures" in note]
+    assert note.startswith("transit-cnn training, batch 64 (float32, mps): 4.00x is outside the ")
+    assert "published figures for Apple M4 Pro over Apple M4, 1.99x to 3.00x" in note
+    assert not [note for note in table([BASE, on_pro()]).notes if "published figures" in note]
     # 64 samples in 0.05 s on the Pro's CPU: figures of GPUs say nothing about that
     on_cpu = [replace(each, device="cpu") for each in (BASE, far)]
-    assert not [note for note in table(on_cpu).notes if "others' figures" in note]
+    assert not [note for note in table(on_cpu).notes if "published figures" in note]
 
 
 def test_one_machine_is_no_comparison() -> None:

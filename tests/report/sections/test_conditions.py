@@ -47,7 +47,7 @@ def test_one_row_holds_all_files_of_the_same_conditions() -> None:
         for mode in ("train", "infer")
     ]
     found = table(ones)
-    assert found.head[-3:] == ("files", "hold", "when (UTC)")
+    assert found.head[-3:] == ("files", "contents", "when (UTC)")
     (row,) = found.rows
     assert row[-3:] == ("3", "6 measurements", "2026-11-21 13:00 to 2026-11-21 15:00")
     assert row[:3] == ("Apple M4 (10-core GPU, 16 GB)", "macOS 15.1", "3.11.7")
@@ -137,7 +137,7 @@ def test_doubtful_marks_are_listed_by_kind_with_how_often() -> None:
     ]
     assert [note for note in table(ones).notes if note.startswith("Doubtful")] == [
         f"Doubtful on Apple M4 (10-core GPU, 16 GB): transit-cnn training, batch 64: {hot}; "
-        "1 more of the kind.",
+        "1 more of this kind.",
         "Doubtful on Apple M4 (10-core GPU, 16 GB): transit-cnn training, batch 64: "
         "on battery: the system saves power.",
         f"Doubtful on Apple M4 Pro (20-core GPU, 24 GB): transit-cnn training, batch 64: {hot}.",
@@ -155,7 +155,7 @@ def test_marks_and_rows_have_an_end() -> None:
     ]
     found = table(many)
     assert len(found.rows) == conditions.MOST_ROWS
-    assert found.notes == ("4 further conditions, in 4 files, are not shown.",)
+    assert found.notes == ("4 further rows (in 4 files) are not shown.",)
     assert found.rows[2][3] == "2.2.0"  # by number: 2.10.0 comes later
 
 

@@ -47,7 +47,7 @@ def test_it_says_what_was_run_where() -> None:
         "What was run: 3 measurements of gpt-tiny and transit-cnn on Apple M4 (10-core GPU, 16 GB), "
         "Apple M4 Pro (20-core GPU, 24 GB) and AMD EPYC (8 GB, virtual machine); "
         "the known bugs in 1 version set on AMD EPYC 9B14 (8 GB, virtual machine); "
-        "1 set that could not be installed; 1 search for the largest batch."
+        "1 version set that could not be installed; 1 search for the largest batch."
     )
 
 
@@ -65,7 +65,7 @@ def test_many_machines_are_counted_and_not_all_named() -> None:
 def test_red_comes_first_and_names_bug_and_set() -> None:
     _, second, _ = headline(compat=sets("fine", "red", "patched"))
     assert second.startswith(
-        "Compatibility is RED in 1 of 4 tests of a bug: accelerate-empty-shard with "
+        "Compatibility: 1 of 4 tested cells RED: accelerate-empty-shard with "
         "accelerate-1.9.0 (unexplained); the others: 1 fine, "
     )
 
@@ -73,7 +73,7 @@ def test_red_comes_first_and_names_bug_and_set() -> None:
 def test_without_red_it_says_what_is_fine_and_what_is_broken_as_known() -> None:
     _, second, _ = headline(compat=sets("fine", "patched"))
     assert second == (
-        "Compatibility is as the data says in all 3 tests of a bug: 1 fine, "
+        "Compatibility: as our data predicts in all 3 tested cells: 1 fine, "
         "2 broken as known (a patch fixes 1), 1 not tested."
     )
 
@@ -89,7 +89,7 @@ def test_one_machine_has_a_speed_and_no_ratio() -> None:
     _, _, third = headline([slower, BASE])
     assert third == (
         "transit-cnn training, batch 64 (float32, mps): 1,000 samples/s, the best of 2 batch sizes, "
-        "quartiles 952 \N{EN DASH} 1,050; no ratio, as only Apple M4 (10-core GPU, 16 GB) was measured."
+        "quartiles 952 \N{EN DASH} 1,050; no ratio, because only Apple M4 (10-core GPU, 16 GB) was measured."
     )
 
 
@@ -112,7 +112,7 @@ def test_single_runs_have_a_ratio_without_an_interval() -> None:
     _, _, third = headline([BASE, on_pro(), measurement(**infer), on_pro(**quick)])
     assert third == (
         "Apple M4 Pro over Apple M4: 2.00x in transit-cnn training, batch 64 (float32, mps) "
-        "(two single runs, so without an interval), 1.60x to 2.00x over all 2 rows that have one."
+        "(of two single runs, so without an interval), 1.60x to 2.00x in all 2 rows that have one."
     )
 
 
@@ -120,7 +120,7 @@ def test_the_ratio_told_is_at_the_batch_at_which_the_first_machine_is_fastest() 
     slow = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slow, on_pro(batch_size=8, seconds=(0.005,) * 5), BASE, on_pro()])
     assert "2.00x in transit-cnn training, batch 64 (float32, mps)" in third
-    assert "2.00x over all 2 rows that have one." in third
+    assert "2.00x in all 2 rows that have one." in third
 
 
 def test_a_ratio_of_several_processes_has_its_interval() -> None:
@@ -128,7 +128,7 @@ def test_a_ratio_of_several_processes_has_its_interval() -> None:
     others = [on_pro(series="b", seconds=(0.032,)) for _ in range(5)]
     _, _, third = headline([*ones, *others])
     assert "2.00x [2.00, 2.00] in transit-cnn training" in third
-    assert "(95 % over processes in brackets)" in third
+    assert "(in brackets: 95 % bootstrap interval over processes)" in third
 
 
 def test_why_there_is_no_ratio_is_said() -> None:
@@ -156,4 +156,4 @@ def test_wrong_numbers_come_before_their_speed(machine: Any) -> None:
 
 def test_superseded_measurements_are_counted_too() -> None:
     first, _, _ = headline([BASE], measured=12_000)
-    assert first.startswith("What was run: 12000 measurements of transit-cnn on Apple M4")
+    assert first.startswith("What was run: 12,000 measurements of transit-cnn on Apple M4")

@@ -27,9 +27,7 @@ MADE = (
 
 def test_counts_are_by_verdict_and_guide_and_a_claim_of_two_counts_for_each() -> None:
     made = ledger.section(MADE)
-    assert (
-        made.sentences[0] == "6 claims: 3 decided, 2 waiting for a Mac, 1 that nothing can decide."
-    )
+    assert made.sentences[0] == "6 claims: 3 decided, 2 waiting for a Mac, 1 not testable."
     counts = made.tables[0]
     assert counts.head == ("verdict", "guide 000", "guide 002", "guide 004", "all")
     assert {row[0]: row[1:] for row in counts.rows} == {
@@ -52,7 +50,7 @@ def test_a_claim_stands_once_in_the_table_of_its_first_guide_with_its_command() 
     assert evidence == {
         "tested": "python -m pytest tests/test_x.py::test_y",
         "computed": "python -m pytest tests/claims/test_arithmetic.py -k third_word",
-        "read": "documents and earlier runs: see metalassay claims",
+        "read": "documents and earlier runs: metalassay claims read",
         "waiting": "on a Mac: python -m pytest compat/test_x.py::test_z",
         "timed": "on a Mac: python tools/x.py",
         "empty": NO_VALUE,

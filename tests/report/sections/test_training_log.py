@@ -192,7 +192,7 @@ def test_logs_alone_are_a_report(
     assert main(["report", "-o", "out"]) == 2  # nothing was asked for by name, and nothing is there
     assert main(["report", "--log", "log.jsonl", "-o", "out"]) == 0
     said = capsys.readouterr()
-    assert "no result file was read; 1 log of training or of a monitor." in said.out
+    assert "no result file was read; 1 log of a training run or a monitor." in said.out
     assert "How did the loss fall?" in Path("out/report.html").read_text("utf-8")
     assert main(["report", "missing", "--log", "log.jsonl", "-o", "out"]) == 2
     assert "cannot read missing" in capsys.readouterr().err
