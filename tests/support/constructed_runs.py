@@ -20,6 +20,10 @@ DATA = Path(__file__).parents[1] / "data" / "runs"
 FILES = sorted(DATA.glob("constructed_*.json"))
 ATTACK = "<script>alert('x')</script>|a`b``c```*_\"&amp;[x](javascript:y)\n# x\n|y"
 
+# Fields that the reader compares with a list or reads as a time; anything else is free text.
+FIXED = {"schema", "verdict", "outcome", "upstream", "mode", "device", "dtype", "unit", "system"}
+FIXED |= {"started", "datetime"}
+
 
 def loaded(*names: str) -> Loaded:
     """Read constructed files, each under its bare name."""
@@ -80,3 +84,12 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
     for key, member in members:
         yield (*path, key), member
         yield from places(member, (*path, key))
+
+
+def with_everywhere(value: Any, attack: str = ATTACK, key: str = "") -> Any:
+    """Return a document with ``attack`` at the end of every free text."""
+    if isinstance(value, dict):
+        return {name: with_everywhere(member, attack, name) for name, member in value.items()}
+    if isinstance(value, list):
+        return [with_everywhere(member, attack, key) for member in value]
+    return value + attack if isinstance(value, str) and key not in FIXED else value

@@ -9,7 +9,7 @@ from html import unescape
 import constructed_report
 import pytest
 
-from metalassay.report.model import Cell, CompatTable, Evidence, Report, Table
+from metalassay.report.model import Cell, CompatTable, Evidence, Report
 from metalassay.report.render import compat_matrix, html
 
 
@@ -205,22 +205,3 @@ def test_texts_beyond_what_a_page_bears_are_counted_but_never_those_of_a_red_cel
     for row, column in laid_out.reds:
         for each in report.compat.rows[row].cells[column].evidence:
             assert not each.text or each.text in unescape(markup)
-
-
-def test_numbers_of_a_column_are_padded_to_the_same_digits_before_the_point() -> None:
-    cells = ("2,850 samples/s", "12.3 tokens/s", "-5", "refused: 12", "1,234,567.5")
-    table = Table("c", ("a", "b"), tuple((cell, cell) for cell in cells), (False, True))
-    assert [row[1] for row in html.pads(table)] == ["0,00", "0,000,0", "0,000,0", "", ""]
-    assert {row[0] for row in html.pads(table)} == {""}
-
-
-def test_a_cell_that_differs_where_it_should_not_has_a_sign_and_a_legend() -> None:
-    markup = page(constructed_report.everything())
-    assert "≠ low power" in prose(markup)
-    assert "≠ marks values that differ and should not." in markup
-
-
-def test_a_projected_part_says_so_in_its_title_and_a_measured_one_does_not() -> None:
-    markup = page(constructed_report.everything())
-    tagged = re.findall(r"<h2[^>]*>([^<]*) <span class=\"tag\">([^<]*)</span>", markup)
-    assert tagged == [("Projected: Apple M4 Max", "projected, not measured")]

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hand_made import BASE, LINUX, M4, M4_PRO, find_chip, largest, measurement, on_pro
 
-from metalassay.errors import UserError
 from metalassay.report.model import NO_VALUE, Table
 from metalassay.report.sections import comparison, side_by_side
 from metalassay.report.sections.side_by_side import MOST_MACHINES, Compared
@@ -31,34 +29,6 @@ def row(table: Table, label: str) -> tuple[str, ...]:
 
 def fleet(number: int) -> list[Measurement]:
     return [measurement(machine=replace(M4, memory_bytes=n * 2**30)) for n in range(1, number + 1)]
-
-
-def test_machines_are_in_the_order_of_their_chips() -> None:
-    found = side_by_side.of([measurement(machine=LINUX), on_pro(), BASE], find_chip)
-    assert found.short == ("Apple M4", "Apple M4 Pro", "AMD EPYC")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "short"),
-    [
-        (["apple m4"], ("Apple M4",)),  # and not the Pro, of whose name it is a part
-        (["M4"], ("Apple M4", "Apple M4 Pro")),
-        (["epyc", "Apple  M4 Pro"], ("Apple M4 Pro", "AMD EPYC")),
-        (["20-core"], ("Apple M4 Pro",)),
-    ],
-)
-def test_machines_are_chosen_by_chip_or_by_a_part_of_their_name(
-    wanted: list[str], short: tuple[str, ...]
-) -> None:
-    everyone = [measurement(machine=LINUX), on_pro(), BASE]
-    assert side_by_side.of(everyone, find_chip, wanted=wanted).short == short
-
-
-@pytest.mark.parametrize("wanted", ["M5", "", "  "])
-def test_a_machine_that_was_not_measured_cannot_be_chosen(wanted: str) -> None:
-    with pytest.raises(UserError, match="no machine is called") as caught:
-        side_by_side.of([BASE], find_chip, wanted=[wanted])
-    assert "Apple M4 (10-core GPU, 16 GB)" in caught.value.next_step
 
 
 def test_of_a_fleet_those_measured_most_are_shown_and_the_rest_is_counted() -> None:

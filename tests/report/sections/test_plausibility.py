@@ -1,4 +1,4 @@
-"""A probe's figures against the chip's limits and against what others published."""
+"""Measured peaks and watts against the limits of the chip and against published figures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from hand_made import LINUX, M4, M4_PRO, find_chip, measurement
 
 from metalassay import report
+from metalassay.report.model import Roofline
 from metalassay.report.render import markdown
 from metalassay.report.sections import plausibility
 from metalassay.results.load import Loaded
@@ -19,33 +20,33 @@ def doubts(machine: Any = M4, **changes: Any) -> list[tuple[bool, str]]:
 
 
 @pytest.mark.parametrize(
-    "roof",
+    "peaks",
     [
         (2900.0, 100.0),
         (1440.0, 34.5),  # just within half of the least: 2.88 TFLOP/s and 68.8 GB/s
         (4590.0, 123.0),  # just within the limits: 4 TFLOP/s + 15 %, 120 GB/s + 3 %
     ],
 )
-def test_a_roof_like_those_of_others_raises_no_doubt(roof: tuple[float, float]) -> None:
-    assert doubts(measured_peak=roof) == []
+def test_peaks_like_the_published_ones_raise_no_doubt(peaks: tuple[float, float]) -> None:
+    assert doubts(measured_peak=peaks) == []
 
 
-def test_more_than_the_chip_has_is_refused_and_nothing_is_held_against_it() -> None:
+def test_a_peak_above_the_limits_of_the_chip_is_refused_and_not_used() -> None:
     assert doubts(measured_peak=(2900.0, 130.0)) == [
         (True, "refused: a triad at 130 GB/s, but the memory has 120 GB/s (published)")
     ]
     ((refused, sentence),) = doubts(measured_peak=(4700.0, 100.0))
     assert refused
     assert "4.70 TFLOP/s, but the chip has 4 TFLOP/s in float32 (estimate)" in sentence
-    for roof in ((2900.0, 130.0), (4700.0, 100.0), (0.0, 100.0), None):
-        one = measurement(measured_peak=roof, compulsory_bytes=10_000_000)
+    for peaks in ((2900.0, 130.0), (4700.0, 100.0), (0.0, 100.0), None):
+        one = measurement(measured_peak=peaks, compulsory_bytes=10_000_000)
         assert plausibility.roofline(one, find_chip(M4)) is None
         text = markdown.render(report.build(Loaded(measurements=(one,)), find_chip))
-        assert "of the roof)" not in text
+        assert "of the roofline)" not in text
         assert "1,000 samples/s" in text  # the workload's own time stands
 
 
-def test_far_below_what_others_reached_is_marked_with_their_figure_and_source() -> None:
+def test_a_peak_far_below_the_published_ones_is_noted_with_their_source() -> None:
     ((refused, sentence),) = doubts(measured_peak=(2900.0, 30.0))
     assert not refused
     assert sentence.startswith(
@@ -55,10 +56,8 @@ def test_far_below_what_others_reached_is_marked_with_their_figure_and_source() 
     ((refused, sentence),) = doubts(measured_peak=(1400.0, 100.0))
     assert not refused
     assert "the published figure 2.88 TFLOP/s" in sentence
-    assert plausibility.roofline(measurement(measured_peak=(1400.0, 100.0)), find_chip(M4)) == (
-        1400.0,
-        100.0,
-    )
+    one = measurement(measured_peak=(1400.0, 100.0))
+    assert plausibility.roofline(one, find_chip(M4)) == Roofline("measured", 1400.0, 100.0)
 
 
 def test_the_processor_is_held_against_figures_of_processors() -> None:
