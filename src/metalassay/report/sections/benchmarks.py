@@ -209,7 +209,7 @@ def _of_roofline(one: Measurement, found: Figures, roofline: Roofline | None) ->
     shortest = roofline_model.least_seconds(
         one.flop_per_call, one.compulsory_bytes, gflop_s=roofline.gflop_s, gb_s=roofline.gb_s
     )
-    return f" ({shortest * found.rate.median / one.items_per_call:.0%} of the roofline)"
+    return f" ({shortest * found.rate.median / one.items_per_call:.0%} of roofline)"
 
 
 def _notes(older: int, chip: Chip | None) -> Iterable[str]:

@@ -106,7 +106,7 @@ def summary(compat: CompatTable) -> str:
     if broken := tones["broken"] + tones["patched"]:
         parts.append(f"{broken} broken as known (a patch fixes {tones['patched']})")
     if tones["untested"]:
-        parts.append(f"{tones['untested']} not tested")
+        parts.append(f"{tones['untested']:,} not tested")
     for state in ("not installable", "unreadable"):
         if states[state]:
             parts.append(f"{counted(states[state], 'set')} {state}")

@@ -93,8 +93,8 @@ def _compatibility(compat: CompatTable | None) -> str:
             if cell.tone == "red"
         ]
         others = f"; the others: {rest}" if rest else ""
-        return f"Compatibility: {tones['red']} of {ran} tested cells RED: {_listed(reds)}{others}."
-    return f"Compatibility: as our data predicts in all {ran} tested cells: {rest}."
+        return f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}."
+    return f"Compatibility: as our data predicts in all {ran:,} tested cells: {rest}."
 
 
 def _tones(tones: Counter[str]) -> str:
@@ -106,7 +106,7 @@ def _tones(tones: Counter[str]) -> str:
         (tones["absent"], "not installable"),
         (tones["unreadable"], "unreadable"),
     ]
-    return ", ".join(f"{number} {word}" for number, word in parts if number)
+    return ", ".join(f"{number:,} {word}" for number, word in parts if number)
 
 
 def _speed(compared: Compared) -> str:

@@ -96,7 +96,7 @@ def of(
     the most measurements are shown. Raises ``UserError`` for a name that no machine has.
     """
     batches = list(batches)
-    all_machines = [one.machine for one in (*measurements, *batches)]
+    all_machines = [one.machine for one in measurements] + [one.machine for one in batches]
     name_of = names(all_machines)
     shown = _chosen(name_of, wanted, all_machines)
     short = [machine.chip or name_of[machine] for machine in shown]
