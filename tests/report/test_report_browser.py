@@ -137,7 +137,9 @@ def test_a_cell_opens_and_closes_with_the_keyboard_alone(opened: Any) -> None:
     assert not evidence.is_visible()
 
 
-def test_the_list_of_red_cells_links_to_the_cell_and_one_tab_further_is_its_switch(opened: Any) -> None:
+def test_the_list_of_red_cells_links_to_the_cell_and_one_tab_further_is_its_switch(
+    opened: Any,
+) -> None:
     page = opened("many")
     page.locator(".reds a").nth(1).focus()
     page.keyboard.press("Enter")
@@ -248,7 +250,9 @@ def test_a_wide_table_scrolls_with_the_keyboard_alone(opened: Any) -> None:
     region = page.locator(".scroll:has(.compat)").first
     region.focus()
     page.keyboard.press("ArrowRight")
-    for _ in range(100):  # scrolling may be smooth; wait_for_function would need eval, which the page forbids
+    for _ in range(
+        100
+    ):  # scrolling may be smooth; wait_for_function would need eval, which the page forbids
         page.wait_for_timeout(20)
         if region.evaluate("each => each.scrollLeft") > 10:
             break

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from metalassay.cli import handover, limit_options, option_types
 from metalassay.errors import UserError
-from metalassay.machine import thread_limit
+from metalassay.machine import dtypes, thread_limit
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -130,7 +130,7 @@ def _common(parser: argparse.ArgumentParser, output: Path, command: str) -> None
     parser.add_argument("--steps", type=option_types.count, help="updates of the weights")
     parser.add_argument("--seed", type=option_types.seed, default=0)
     parser.add_argument("--device", choices=("auto", "cpu", "mps", "cuda"), default="auto")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--dtype", choices=dtypes.NAMES, default="float32")
     parser.add_argument(
         "--threads", type=option_types.count, help="of torch (default: as many as cores)"
     )

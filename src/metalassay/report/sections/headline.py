@@ -93,7 +93,9 @@ def _compatibility(compat: CompatTable | None) -> str:
             if cell.tone == "red"
         ]
         others = f"; the others: {rest}" if rest else ""
-        return f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}."
+        return (
+            f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}."
+        )
     return f"Compatibility: as our data predicts in all {ran:,} tested cells: {rest}."
 
 
