@@ -1,4 +1,4 @@
-"""How a report names machines and writes numbers."""
+"""Names and order of machines in a report."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ M4 = replace(
         (replace(UNKNOWN, chip="AMD EPYC", virtual=True), "AMD EPYC (virtual machine)"),
     ],
 )
-def test_a_machine_is_called_by_what_is_known_of_it(machine: Hardware, name: str) -> None:
+def test_a_machine_is_named_by_what_is_known_about_it(machine: Hardware, name: str) -> None:
     assert short_name(machine) == name
 
 
-def test_machines_of_one_name_get_their_model_and_then_a_number() -> None:
+def test_machines_of_the_same_name_get_their_model_and_then_a_number() -> None:
     laptop = replace(M4, model="Mac16,1")
     other, third = (replace(M4, performance_cores=n) for n in (3, 2))
     name = "Apple M4 (10-core GPU, 16 GB)"

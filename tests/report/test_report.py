@@ -1,4 +1,4 @@
-"""What a report says: whole tables, against the constructed runs in data/runs."""
+"""Complete tables of a report, from the constructed runs in data/runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from metalassay import report
 from metalassay.report.render import markdown
 
 
-def test_the_benchmark_table_names_its_machine_and_labels_what_is_a_bound() -> None:
-    made = build(measurements=measured("m4"))
+def test_the_benchmark_table_names_its_machine_and_labels_upper_bounds() -> None:
+    built = build(measurements=measured("m4"))
     assert (
-        markdown.benchmark_table(made)
+        markdown.benchmark_table(built)
         == """\
 Apple M4 (10-core GPU, 16 GB), macOS 15.1
 
@@ -21,12 +21,12 @@ Apple M4 (10-core GPU, 16 GB), macOS 15.1
 | transit-cnn | inference |      64 | float32 | mps      |         4 | 2.13.0  |  4,000 samples/s |   3,810 \N{EN DASH} 4,210 |        5 |      90.8 |     12.5 (10%) |
 | gpt-tiny    | training  |       8 | float32 | mps      |         4 | 2.13.0  |  51,200 tokens/s | 48,800 \N{EN DASH} 53,900 |        5 |      12.0 |      9.00 (8%) |"""
     )
-    assert made.summary_line == "3 measurements of 1 machine."
+    assert built.summary_line == "3 measurements of 1 machine."
 
 
-def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> None:
-    made = build(measurements=[*measured("m4_pro"), *measured("m4")])
-    page = markdown.render(made)
+def test_two_machines_are_compared_in_the_usual_rows_with_the_m4_first() -> None:
+    built = build(measurements=[*measured("m4_pro"), *measured("m4")])
+    page = markdown.render(built)
     table = page.partition("## Apple M4 vs Apple M4 Pro\n\n")[2].partition("\n\n")[0]
     assert (
         table
@@ -52,10 +52,10 @@ def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> Non
 
 
 def test_without_a_file_the_report_says_so_and_how_to_make_one() -> None:
-    made = build()
-    assert made.summary_line == "Nothing has been measured yet: no result file was read."
+    built = build()
+    assert built.summary_line == "Nothing has been measured yet: no result file was read."
     assert (
-        report.terminal_text(made, 80)
+        report.terminal_text(built, 80)
         == """\
 No verdict file was read. To make one, run `nox -s compat`
 
@@ -65,7 +65,7 @@ Nothing has been measured yet: no result file was read."""
     )
 
 
-def test_the_terminal_says_once_what_all_rows_share() -> None:
+def test_values_that_all_rows_share_are_printed_once() -> None:
     text = report.terminal_text(build(measurements=measured("m4_pro")), 100)
     assert (
         "macOS 15.1: batch 64, dtype float32, device mps, threads 10, torch 2.13.0, rounds 5"

@@ -19,7 +19,7 @@ def everything() -> Report:
     return report.build(load.load([DATA]))
 
 
-def test_what_is_red_comes_first_with_its_reason() -> None:
+def test_red_cells_come_first_with_their_reasons() -> None:
     text = ci_summary.render(everything())
     red, counts = text.index("**RED: unexplained**"), text.index("| verdict | cells |")
     assert red < counts < text.index("### Benchmarks")
@@ -39,20 +39,20 @@ def test_a_summary_of_nothing_says_so() -> None:
     assert "RED" not in text
 
 
-def test_a_summary_is_cut_at_a_line_and_says_so() -> None:
+def test_a_summary_that_is_too_long_is_cut_at_a_line_and_says_so() -> None:
     long = replace(everything(), headline=tuple(f"line {n} " + "ö" * 60 for n in range(500)))
     whole = ci_summary.render(long)
     for room in (400, 10_000, len(whole.encode()) - 1):
         text = ci_summary.render(long, room)
         assert len(text.encode()) <= room
         assert text.endswith("report.html.\n")
-        kept = text[: text.index("\n\n**Cut here:**")]
-        assert whole.startswith(f"{kept}\n")
+        shown = text[: text.index("\n\n**Cut here:**")]
+        assert whole.startswith(f"{shown}\n")
     assert ci_summary.render(long, len(whole.encode())) == whole
     assert ci_summary.render(long, 10) == ""
 
 
-def test_the_page_of_the_job_gets_it_after_what_is_there(
+def test_the_summary_is_appended_to_the_page_of_the_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "summary.md"

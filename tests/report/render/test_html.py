@@ -19,7 +19,7 @@ from metalassay.report.render import html, markdown
 from metalassay.results import load
 
 
-def test_the_page_fetches_nothing_and_says_what_it_is() -> None:
+def test_the_page_fetches_nothing_and_has_a_title() -> None:
     page = html.render(report_of(lambda document: document))
     assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert "<title>metalassay report</title>" in page
@@ -37,25 +37,25 @@ def test_the_page_fetches_nothing_and_says_what_it_is() -> None:
 
 
 def test_every_cell_opens_and_red_shows_its_evidence_in_both_pages() -> None:
-    made = report_of(lambda document: document)
-    page = html.render(made)
+    built = report_of(lambda document: document)
+    page = html.render(built)
     tags = [tag for tag, _ in elements(page)]
     cells = list(itertools.pairwise(tags)).count(("td", "details"))
     # Two bugs, four sets; one, not installable, has one cell for both, one was not asked for a bug.
     assert cells == 6
     evidence = "UnboundLocalError: cannot access local variable"
     assert evidence in page
-    text = markdown.render(made)
+    text = markdown.render(built)
     red = text.partition("### RED: unexplained: accelerate-empty-shard with accelerate-1.9.0")[2]
     assert evidence in red.partition("### ")[0]
     assert "`pytest compat --verdicts reports/compat/accelerate-1.9.0.json`" in red
 
 
-def test_the_results_of_a_cpu_never_speak_of_mps() -> None:
-    made = report.build(load.load([DATA / "constructed_benchmarks_linux.json"]))
+def test_the_results_of_a_cpu_never_mention_mps() -> None:
+    built = report.build(load.load([DATA / "constructed_benchmarks_linux.json"]))
     # What guides claim of a Mac is no result of this machine.
-    made = replace(made, sections=tuple(each for each in made.sections if each.id != "ledger"))
-    for text in (markdown.render(made), html.render(made), report.terminal_text(made, 100)):
+    built = replace(built, sections=tuple(each for each in built.sections if each.id != "ledger"))
+    for text in (markdown.render(built), html.render(built), report.terminal_text(built, 100)):
         assert "transit-cnn" in text
         assert "mps" not in text.lower()
 
@@ -83,13 +83,13 @@ def test_numbers_of_a_column_are_padded_to_the_same_digits_before_the_point() ->
     assert {row[0] for row in html.pads(table)} == {""}
 
 
-def test_a_cell_that_differs_where_it_should_not_has_a_sign_and_a_legend() -> None:
+def test_a_cell_that_differs_and_should_not_has_a_sign_and_a_legend() -> None:
     markup = html.render(everything())
     assert "≠ low power" in markup
     assert "≠ marks values that differ and should not." in markup
 
 
-def test_a_projected_part_says_so_in_its_title_and_a_measured_one_does_not() -> None:
+def test_only_a_projected_section_has_a_tag_in_its_title() -> None:
     markup = html.render(everything())
     tagged = re.findall(r"<h2[^>]*>([^<]*) <span class=\"tag\">([^<]*)</span>", markup)
     assert tagged == [("Projected: Apple M4 Max", "projected, not measured")]
@@ -106,19 +106,19 @@ def test_no_text_becomes_markup_in_html() -> None:
     assert attributes == {name for _, attributes in elements(calm) for name in attributes}
 
 
-def test_a_link_leads_to_the_web_or_is_none() -> None:
+def test_only_web_addresses_become_links() -> None:
     def linked(document: Any) -> Any:
         for bug in document.get("bugs", []):
             bug["link"] = "javascript:evil()"
         return document
 
-    made = report_of(linked)
+    built = report_of(linked)
     hrefs = [
-        attributes.get("href") for tag, attributes in elements(html.render(made)) if tag == "a"
+        attributes.get("href") for tag, attributes in elements(html.render(built)) if tag == "a"
     ]
     assert hrefs
     assert all(href is not None and href.startswith("#") for href in hrefs)
-    assert "javascript:evil" not in markdown.render(made)
+    assert "javascript:evil" not in markdown.render(built)
 
 
 def test_no_text_of_any_part_becomes_markup() -> None:

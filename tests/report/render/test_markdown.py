@@ -78,8 +78,8 @@ def test_escaped_text_is_one_line_without_a_bare_pipe_or_tag(text: str) -> None:
 def test_evidence_cannot_leave_its_fence(text: str) -> None:
     (red,) = load.load([DATA / "constructed_compat_red.json"]).compat
     test = replace(red.bugs[0].tests[0], evidence=f"x{text}x")
-    made = report.build(load.Loaded((replace(red, bugs=(replace(red.bugs[0], tests=(test,)),)),)))
-    assert "<" not in outside_code(markdown.render(made))
+    built = report.build(load.Loaded((replace(red, bugs=(replace(red.bugs[0], tests=(test,)),)),)))
+    assert "<" not in outside_code(markdown.render(built))
 
 
 TEXT = st.text(st.characters(codec=None), min_size=1)
@@ -102,12 +102,12 @@ def test_whatever_can_be_loaded_can_be_rendered_and_encoded(
             return next((v for v in values.values() if isinstance(v, int)), value)
         return text if isinstance(value, str) and key not in {*FIXED, "id"} else value
 
-    made = report_of(edited)
-    for page in (markdown.render(made), html.render(made), report.terminal_text(made, 60)):
+    built = report_of(edited)
+    for page in (markdown.render(built), html.render(built), report.terminal_text(built, 60)):
         page.encode()
 
 
-def test_a_long_reason_is_cut_in_the_table_and_stands_in_full_below() -> None:
+def test_a_long_reason_is_cut_in_the_table_and_complete_below() -> None:
     reason = "this needs a Mac with Metal and at least sixteen gigabytes of memory to spare"
 
     def talkative(document: Any) -> Any:
@@ -121,7 +121,7 @@ def test_a_long_reason_is_cut_in_the_table_and_stands_in_full_below() -> None:
     assert f"- not tested: {reason}" in text
 
 
-def test_markdown_has_every_part_in_order_and_a_plot_as_a_table() -> None:
+def test_markdown_has_every_section_in_order_and_plots_as_tables() -> None:
     text = markdown.render(everything())
     assert re.findall("^## (.+)$", text, re.MULTILINE) == [
         "Compatibility",
@@ -143,14 +143,14 @@ def test_markdown_has_every_part_in_order_and_a_plot_as_a_table() -> None:
     assert "No log. To make one, run `train`" in text
 
 
-def test_markdown_says_projected_at_each_plot_and_row_of_a_projection() -> None:
+def test_every_plot_and_row_of_a_projection_is_labelled_in_markdown() -> None:
     text = markdown.render(everything()).partition("## Projected: ")[2].partition("\n## ")[0]
     assert "### How fast would it be? (projected, not measured)" in text
     assert text.count("| M4 Max (projected) ") == 3
     assert text.count("| M4, invented ") == 3
 
 
-def test_a_marked_cell_is_bold_in_markdown_and_the_page_says_why() -> None:
+def test_a_marked_cell_is_bold_in_markdown_with_an_explanation() -> None:
     text = markdown.render(everything())
     row = next(line for line in text.splitlines() if line.startswith("| power mode"))
     assert [cell.strip() for cell in row.split("|")[2:4]] == ["**low power**", "**automatic**"]

@@ -1,4 +1,4 @@
-"""Plots as SVG: every value has its place, nothing covers a name, and nothing odd breaks a drawing."""
+"""Plots as SVG: positions, axes, the legend, and any value without an error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plot(*series: Series, x_log: bool = False, y_log: bool = False) -> Plot:
 
 
 def drawn(of: Plot) -> ElementTree.Element:
-    return ElementTree.fromstring(svg.draw(of, "p1").svg)  # noqa: S314  (made here)
+    return ElementTree.fromstring(svg.draw(of, "p1").svg)  # noqa: S314  (our own, not from a file)
 
 
 def texts(drawing: ElementTree.Element, kind: str) -> list[ElementTree.Element]:
@@ -37,7 +37,7 @@ def paths(drawing: ElementTree.Element, kind: str) -> list[str]:
     ]
 
 
-def said(elements: list[ElementTree.Element]) -> list[str]:
+def contents(elements: list[ElementTree.Element]) -> list[str]:
     return [each.text or "" for each in elements]
 
 
@@ -54,24 +54,24 @@ def test_a_linear_axis_starts_at_zero_and_ends_at_a_tick() -> None:
     assert (regular.at(0), regular.at(2000), regular.at(1000)) == (0, 1, 0.5)
 
 
-def test_a_logarithmic_axis_has_powers_of_ten_and_steps_between_where_they_are_few() -> None:
+def test_a_logarithmic_axis_has_powers_of_ten_and_1_2_5_steps_where_they_are_few() -> None:
     assert axis([1, 1e6], log=True).ticks == (1, 10, 100, 1000, 1e4, 1e5, 1e6)
     assert axis([3, 90], log=True).ticks == (5, 10, 20, 50, 100)
     assert axis([1, 1e32], log=True).ticks == (1, 1e5, 1e10, 1e15, 1e20, 1e25, 1e30)
 
 
-def test_batch_sizes_are_the_ticks_unless_they_are_too_near() -> None:
+def test_batch_sizes_are_the_ticks_unless_they_are_too_close() -> None:
     drawing = drawn(plot(Series("m", tuple(Point(x, 1.0) for x in (1, 8, 64, 512))), x_log=True))
-    assert said(texts(drawing, "middle"))[:4] == ["1", "8", "64", "512"]
+    assert contents(texts(drawing, "middle"))[:4] == ["1", "8", "64", "512"]
     near = drawn(plot(Series("m", tuple(Point(x, 1.0) for x in (1, 2, 3, 500)))))
-    assert said(texts(near, "middle"))[:3] == ["0", "100", "200"]
+    assert contents(texts(near, "middle"))[:3] == ["0", "100", "200"]
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (20_000, "20,000"), (0.005, "0.005"), (2e6, "2×10⁶"), (1e-7, "10⁻⁷"), (-5, "−5")],  # noqa: RUF001
 )
-def test_a_tick_is_written_without_zeros_to_count(value: float, text: str) -> None:
+def test_a_tick_has_few_zeros(value: float, text: str) -> None:
     assert tick_text(value) == text
 
 
@@ -85,7 +85,7 @@ def test_an_interval_reaches_from_its_low_to_its_high_end() -> None:
     found = re.match(r"M[\d.]+ ([\d.]+)V([\d.]+)M", bar)
     assert found
     assert [float(each) for each in found.groups()] == [grid[0], grid[-1]]
-    assert said(texts(drawing, "end")) == ["0", "5", "10", "15", "20"]
+    assert contents(texts(drawing, "end")) == ["0", "5", "10", "15", "20"]
 
 
 def test_series_differ_in_shape_as_well_as_in_colour_and_the_legend_names_them() -> None:
@@ -95,7 +95,7 @@ def test_series_differ_in_shape_as_well_as_in_colour_and_the_legend_names_them()
     assert len(shapes) == 6
     groups = {each.get("class") for each in drawing.iter("g")}
     assert groups == {"legend", *(f"s{n}" for n in range(6))}
-    assert said(texts(drawing, "label")) == [each.name for each in series]
+    assert contents(texts(drawing, "label")) == [each.name for each in series]
     # Each entry of the legend shows the line and the marker of its series.
     legend = next(each for each in drawing.iter("g") if each.get("class") == "legend")
     swatches = [each.get("class") for each in legend.iter("path")]
@@ -132,19 +132,19 @@ def test_a_point_has_a_tooltip_with_its_series_and_its_numbers() -> None:
     assert tooltips == ["M4: 12.0 (11.0 – 13.0) at 8", "M4 at nine: 5"]  # noqa: RUF001
 
 
-def test_what_is_projected_is_hatched_hollow_dashed_and_says_so() -> None:
+def test_a_projected_series_is_hatched_hollow_dashed_and_labelled() -> None:
     points = (Point(1, 3, 2, 4), Point(2, 6, 5, 7))
     both = drawn(plot(Series("Max", points, projected=True), Series("M4", points)))
     only = drawn(plot(Series("M4", points)))
     # The legend has one line and one marker per series.
     assert [len(paths(both, kind)) for kind in ("hatch", "bar", "dashed")] == [2, 2, 2]
     assert len(paths(both, "hollow")) == 3
-    assert said(texts(both, "label")) == ["Max (projected)", "M4"]
+    assert contents(texts(both, "label")) == ["Max (projected)", "M4"]
     assert not [d for kind in ("hatch", "hollow", "dashed") for d in paths(only, kind)]
     assert "projected" not in ElementTree.tostring(only, encoding="unicode")
 
 
-def test_a_hatched_box_has_strokes_that_stay_inside() -> None:
+def test_the_strokes_of_a_hatched_box_stay_inside() -> None:
     drawing = drawn(plot(Series("Max", (Point(1, 3, 2, 4), Point(2, 6)), projected=True)))
     (hatch,) = paths(drawing, "hatch")
     left, top, right, bottom = map(
@@ -159,7 +159,7 @@ def test_a_hatched_box_has_strokes_that_stay_inside() -> None:
         assert y <= bottom + 0.1
 
 
-def test_a_zero_on_a_logarithmic_axis_is_left_out_and_said_and_stays_in_the_numbers() -> None:
+def test_a_zero_on_a_logarithmic_axis_is_noted_and_only_in_the_table() -> None:
     of = plot(
         Series("m", (Point(0, 1), Point(1, 0), Point(1, 1), Point(2, 2))), x_log=True, y_log=True
     )
@@ -170,7 +170,9 @@ def test_a_zero_on_a_logarithmic_axis_is_left_out_and_said_and_stays_in_the_numb
 
 
 @pytest.mark.parametrize("points", [(), (Point(math.nan, 1),), (Point(1, math.inf),)])
-def test_without_a_point_there_is_no_drawing_and_a_sentence(points: tuple[Point, ...]) -> None:
+def test_without_a_point_there_is_a_sentence_instead_of_a_drawing(
+    points: tuple[Point, ...],
+) -> None:
     drawing = svg.draw(plot(Series("m", points)), "p1")
     assert drawing.svg == ""
     assert drawing.notes[-1] == "There is no point to draw."
@@ -186,7 +188,7 @@ ROOFLINES = st.lists(st.builds(Roofline, st.text(max_size=9), ANY, ANY), max_siz
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(SERIES, max_size=4).map(tuple), st.booleans(), st.booleans(), ROOFLINES)
-def test_whatever_the_values_a_drawing_stays_inside_its_box(
+def test_any_drawing_stays_inside_its_box(
     series: tuple[Series, ...],
     x_log: bool,
     y_log: bool,
@@ -194,17 +196,17 @@ def test_whatever_the_values_a_drawing_stays_inside_its_box(
 ) -> None:
     of = replace(plot(*series, x_log=x_log, y_log=y_log), rooflines=rooflines)
     plot_tables.data_table(of)
-    made = svg.draw(of, "p1").svg
-    for coordinates in re.findall(r' (?:d|x|y)="([^"]*)"', made):
+    markup = svg.draw(of, "p1").svg
+    for coordinates in re.findall(r' (?:d|x|y)="([^"]*)"', markup):
         assert not re.search("nan|inf|e", coordinates)
-    if made:
-        height = float(re.findall(r'viewBox="0 0 520 ([\d.]+)"', made)[0])
-        for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", made):
+    if markup:
+        height = float(re.findall(r'viewBox="0 0 520 ([\d.]+)"', markup)[0])
+        for x, y in re.findall(r"[ML](-?[\d.]+) (-?[\d.]+)", markup):
             assert -20 <= float(x) <= 540
             assert -20 <= float(y) <= height
 
 
-def test_a_roof_rises_with_the_bandwidth_and_is_flat_from_the_ridge_on() -> None:
+def test_a_roofline_rises_with_the_bandwidth_and_is_flat_beyond_the_ridge() -> None:
     drawing = drawn(constructed_report.roofline())
     measured, published = (
         [tuple(map(float, pair.split())) for pair in d[1:].split("L")]
@@ -216,7 +218,7 @@ def test_a_roof_rises_with_the_bandwidth_and_is_flat_from_the_ridge_on() -> None
     # On logarithmic axes both rise at the same angle: a power of ten up, a power of ten along.
     slopes = [(a[1] - b[1]) / (b[0] - a[0]) for a, b, _ in (measured, published)]
     assert slopes[0] == pytest.approx(slopes[1], rel=0.02)
-    assert {"measured peaks", "published"} <= set(said(texts(drawing, "label")))
+    assert {"measured peaks", "published"} <= set(contents(texts(drawing, "label")))
 
 
 def test_the_description_has_the_numbers_of_the_plot() -> None:

@@ -8,7 +8,7 @@ from metalassay.report.render import text_width
 
 
 @pytest.mark.parametrize("length", range(0, 60, 7))
-def test_wrapped_text_loses_no_word_but_says_where_it_ends(length: int) -> None:
+def test_wrapped_text_loses_no_word_without_an_ellipsis(length: int) -> None:
     text = " ".join(f"word{n}" for n in range(length))
     lines = text_width.wrapped(text, 20, 300, 4)
     assert len(lines) <= 4

@@ -1,4 +1,4 @@
-"""The three sentences on top: what was run where, what broke (reds first), and how fast it was."""
+"""The headline: what was run where, what broke (red cells first), and how fast it was."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def headline(
     return report.build(Loaded(tuple(compat), tuple(ones), **more), find_chip).headline
 
 
-def test_without_a_file_it_says_that_nothing_was_run() -> None:
+def test_without_a_file_the_headline_says_that_nothing_was_run() -> None:
     assert headline() == (
         "Nothing was run: no result file was read.",
         "Compatibility was not tested: no verdict file was read.",
@@ -37,7 +37,7 @@ def test_without_a_file_it_says_that_nothing_was_run() -> None:
     )
 
 
-def test_it_says_what_was_run_where() -> None:
+def test_the_first_sentence_names_what_was_run_where() -> None:
     first, _, _ = headline(
         [BASE, on_pro(), measurement(machine=LINUX, device="cpu", workload="gpt-tiny")],
         sets("fine", "not_installable"),
@@ -51,7 +51,7 @@ def test_it_says_what_was_run_where() -> None:
     )
 
 
-def test_many_machines_are_counted_and_not_all_named() -> None:
+def test_many_machines_are_counted_instead_of_all_named() -> None:
     machines = [replace(M4, memory_bytes=n * 2**30) for n in (8, 16, 24, 32, 48)]
     first, _, _ = headline([measurement(machine=machine) for machine in machines])
     assert "24 GB) and 2 more." in first
@@ -70,7 +70,7 @@ def test_red_comes_first_and_names_bug_and_set() -> None:
     )
 
 
-def test_without_red_it_says_what_is_fine_and_what_is_broken_as_known() -> None:
+def test_without_a_red_cell_the_cells_are_counted_by_verdict() -> None:
     _, second, _ = headline(compat=sets("fine", "patched"))
     assert second == (
         "Compatibility: as our data predicts in all 3 tested cells: 1 fine, "
@@ -78,13 +78,13 @@ def test_without_red_it_says_what_is_fine_and_what_is_broken_as_known() -> None:
     )
 
 
-def test_what_could_not_run_is_no_success() -> None:
+def test_cells_that_did_not_run_do_not_count_as_tested() -> None:
     _, second, _ = headline(compat=sets("not_installable"))
     assert second.startswith("Compatibility: nothing was tested")
     assert "as the data says" not in second
 
 
-def test_one_machine_has_a_speed_and_no_ratio() -> None:
+def test_a_single_machine_has_a_speed_but_no_ratio() -> None:
     slower = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slower, BASE])
     assert third == (
@@ -93,7 +93,7 @@ def test_one_machine_has_a_speed_and_no_ratio() -> None:
     )
 
 
-def test_on_a_cpu_the_run_with_the_most_threads_is_told_and_how_many_they_are() -> None:
+def test_on_a_cpu_the_run_with_the_most_threads_is_reported_with_their_number() -> None:
     def on_cpu(threads: int, seconds: float, day: int) -> Measurement:
         when = BASE.when.replace(day=day)
         one: Measurement = measurement(
@@ -116,7 +116,7 @@ def test_single_runs_have_a_ratio_without_an_interval() -> None:
     )
 
 
-def test_the_ratio_told_is_at_the_batch_at_which_the_first_machine_is_fastest() -> None:
+def test_the_ratio_is_that_at_the_batch_size_at_which_the_first_machine_is_fastest() -> None:
     slow = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slow, on_pro(batch_size=8, seconds=(0.005,) * 5), BASE, on_pro()])
     assert "2.00x in transit-cnn training, batch 64 (float32, mps)" in third
@@ -131,7 +131,7 @@ def test_a_ratio_of_several_processes_has_its_interval() -> None:
     assert "(in brackets: 95 % bootstrap interval over processes)" in third
 
 
-def test_why_there_is_no_ratio_is_said() -> None:
+def test_the_headline_says_why_there_is_no_ratio() -> None:
     other = on_pro(versions={"torch": "2.12.0"})
     assert headline([BASE, other])[2] == (
         "Apple M4 Pro over Apple M4: no ratio, not comparable: torch 2.13.0 and 2.12.0."
@@ -140,7 +140,7 @@ def test_why_there_is_no_ratio_is_said() -> None:
     assert "no workload was measured on both" in headline([BASE, apart])[2]
 
 
-def test_a_refused_speed_is_not_told() -> None:
+def test_a_refused_speed_is_not_reported() -> None:
     _, _, third = headline([measurement(seconds=(1e-4,) * 5)])  # 40 TFLOP/s
     assert third == (
         "No speed can be given for Apple M4 (10-core GPU, 16 GB); 1 of 1 measurement refused."

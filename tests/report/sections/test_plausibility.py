@@ -60,14 +60,14 @@ def test_a_peak_far_below_the_published_ones_is_noted_with_their_source() -> Non
     assert plausibility.roofline(one, find_chip(M4)) == Roofline("measured", 1400.0, 100.0)
 
 
-def test_the_processor_is_held_against_figures_of_processors() -> None:
+def test_a_cpu_is_compared_with_figures_of_cpus() -> None:
     # STREAM on the CPU of an M4: 103 GB/s. Of its matrix products there is no figure.
     assert doubts(device="cpu", measured_peak=(1.0, 60.0)) == []
     ((_, sentence),) = doubts(device="cpu", measured_peak=(1.0, 50.0))
     assert "103 GB/s" in sentence
 
 
-def test_watts_are_doubtful_above_what_others_saw_and_not_below() -> None:
+def test_watts_are_doubtful_above_the_published_ones_and_not_below() -> None:
     gpu = {"watts_from": "GPU, modelled, zeus-apple-silicon"}
     assert doubts(M4_PRO, watts=39.0, **gpu) == []  # others: 20 W at most
     assert doubts(M4_PRO, watts=1.0, **gpu) == []
@@ -81,13 +81,13 @@ def test_watts_are_doubtful_above_what_others_saw_and_not_below() -> None:
     assert len(doubts(watts=63.0, **cores)) == 1
 
 
-def test_of_an_unknown_chip_or_an_emulated_device_nothing_is_said() -> None:
+def test_an_unknown_chip_or_an_emulated_device_is_not_checked() -> None:
     assert doubts(LINUX, device="cpu", measured_peak=(1e9, 1e9), watts=1e5, watts_from="x") == []
     assert doubts(emulated=True, measured_peak=(1e9, 1e9)) == []
     assert plausibility.roofline(measurement(emulated=True, measured_peak=(1.0, 1.0)), None) is None
 
 
-def test_doubts_stand_below_the_benchmarks_once() -> None:
+def test_a_doubt_is_noted_once_below_the_benchmarks() -> None:
     ones = tuple(measurement(batch_size=n, measured_peak=(2900.0, 30.0)) for n in (32, 64))
     text = markdown.render(report.build(Loaded(measurements=ones), find_chip))
     assert text.count("is far from the published figure 68.8 GB/s") == 1

@@ -14,19 +14,19 @@ def m4_pro() -> Chip:
 
 
 def test_every_figure_of_a_chip_is_a_row_with_its_source() -> None:
-    found = section([m4_pro(), None, m4_pro()])
-    assert found is not None
-    assert "None of these figures was measured by us" in found.sentences[0]
-    (table,) = found.tables
+    result = section([m4_pro(), None, m4_pro()])
+    assert result is not None
+    assert "None of these figures was measured by us" in result.sentences[0]
+    (table,) = result.tables
     figures = published.of(m4_pro())
     assert sorted(row[-1] for row in table.rows) == sorted(figure.source for figure in figures)
     assert all(row[0].startswith("Apple M4 Pro") for row in table.rows)
 
 
-def test_a_bandwidth_stands_beside_the_limit_of_the_memory_and_power_beside_none() -> None:
-    found = section([m4_pro()])
-    assert found is not None
-    limits = {row[1].partition(",")[0]: row[3] for row in found.tables[0].rows}
+def test_a_bandwidth_has_the_limit_of_the_memory_beside_it_and_power_has_none() -> None:
+    result = section([m4_pro()])
+    assert result is not None
+    limits = {row[1].partition(",")[0]: row[3] for row in result.tables[0].rows}
     assert limits["memory bandwidth"] == "273 GB/s"
     assert limits["power"] == "\N{EN DASH}"
 

@@ -90,10 +90,11 @@ def test_a_cpu_has_one_roofline_per_number_of_threads_and_none_of_the_gpu() -> N
 
 def test_files_without_a_count_of_compulsory_traffic_are_counted_only() -> None:
     older = measurement(mode="infer", compulsory_bytes=None)
-    found = section([BASE, older])
-    assert len(found.tables[0].rows) == 1
+    result = section([BASE, older])
+    assert len(result.tables[0].rows) == 1
     assert (
-        "1 older measurement without a count of compulsory traffic is not shown." in found.sentences
+        "1 older measurement without a count of compulsory traffic is not shown."
+        in result.sentences
     )
     nothing = section([older])
     assert nothing.hint is not None

@@ -21,8 +21,8 @@ def only_row(measured: Sequence[Measurement]) -> Row:
 
 
 def test_machines_are_in_the_order_of_their_chips() -> None:
-    found = side_by_side.of([measurement(machine=LINUX), on_pro(), BASE], find_chip)
-    assert found.short == ("Apple M4", "Apple M4 Pro", "AMD EPYC")
+    result = side_by_side.of([measurement(machine=LINUX), on_pro(), BASE], find_chip)
+    assert result.short == ("Apple M4", "Apple M4 Pro", "AMD EPYC")
 
 
 @pytest.mark.parametrize(
