@@ -1,4 +1,4 @@
-"""The constructed result files in data/runs: read, edited, and reports made of them."""
+"""The constructed result files in data/runs: reading and editing them, and reports of them."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def build(
     measurements: Iterable[Measurement] = (),
     warnings: Iterable[str] = (),
 ) -> report.Report:
-    """Return the report of some of them, with figures of chips that do not change."""
+    """Return the report of version sets and measurements, with limits of chips that do not change."""
     return report.build(Loaded(tuple(sets), tuple(measurements), tuple(warnings)), find_chip)
 
 
 def report_of(edit: Callable[[Any], Any]) -> report.Report:
-    """Return the report of all the files, each edited; names and a warning hold ``ATTACK``."""
+    """Return the report of all files, each edited; file names and a warning contain ``ATTACK``."""
     sets: list[VersionSet] = []
     measurements: list[Measurement] = []
     batches: list[LargestBatch] = []
@@ -75,7 +75,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
-    """Yield the path to every value within a document, and the value."""
+    """Yield every value within a document with the path to it."""
     members: Any = ()
     if isinstance(value, dict):
         members = value.items()

@@ -50,7 +50,7 @@ def test_without_measured_peaks_or_with_refused_ones_there_is_no_share() -> None
 def test_a_note_lists_measurements_above_their_roofline() -> None:
     (table,) = section([replace(BASE, measured_peak=(50.0, 100.0))]).tables
     assert table.rows[0][4] == "125%"
-    assert "the measured peaks are not what the machine can do at most" in table.notes[0]
+    assert "the measured peaks are below what the machine can do" in table.notes[0]
 
 
 def test_the_plot_has_the_measured_and_the_published_roofline() -> None:

@@ -35,12 +35,12 @@ from metalassay.results.parse import Measurement
 MOST_ROWS = 200
 """Of the tables together, to limit the size of the page."""
 _SENTENCES = (
-    "A roofline is the performance that a machine cannot exceed: the lower of its peak arithmetic and of what "
-    "its memory bandwidth allows at the arithmetic intensity of the workload. Measured peaks: a matrix product "
+    "A roofline is the performance that a machine cannot exceed: the lower of its peak arithmetic and what its "
+    "memory bandwidth allows at the arithmetic intensity of the workload. Measured peaks: a matrix product "
     "and a triad, run just before the workload on the same device with the same number of threads. Published "
     "peaks: the limits of the chip as its maker or others state them.",
-    "The arithmetic intensity is arithmetic over compulsory traffic, which is what even perfect caches, empty at "
-    "the start, cannot avoid. Traffic beyond that shows as distance from the roofline.",
+    "The arithmetic intensity is FLOP over compulsory traffic, the bytes that even perfect caches, empty at the "
+    "start, have to move. Any further traffic shows as distance from the roofline.",
 )
 
 
@@ -144,7 +144,7 @@ def _above(placed: Iterable[Placed]) -> Iterator[str]:
     above = [each for each in placed if each.attainable and each.gflop_s > each.attainable]
     if above:
         yield (
-            "Above the roofline, so the measured peaks are not what the machine can do at most: "
+            "Above the roofline, so the measured peaks are below what the machine can do: "
             f"{', '.join(each.label for each in above[:3])}{' and others' if len(above) > 3 else ''}."
         )
 
