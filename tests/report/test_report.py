@@ -57,9 +57,9 @@ def test_without_a_file_the_report_says_so_and_how_to_make_one() -> None:
     assert (
         report.terminal_text(built, 80)
         == """\
-No verdict file was read. To make one, run `nox -s compat`
+No verdict file was read. Next: run `nox -s compat`
 
-No benchmark run was read. To make one, run `nox -s bench`
+No benchmark run was read. Next: run `nox -s bench`
 
 Nothing has been measured yet: no result file was read."""
     )

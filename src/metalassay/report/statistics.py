@@ -83,6 +83,11 @@ def differences(a: Measurement, b: Measurement) -> list[str]:
     return list(_differences(a, b))
 
 
+def public(version: str) -> str:
+    """Return the version without its local part: 2.13.0+cpu is 2.13.0 built without CUDA."""
+    return version.partition("+")[0]
+
+
 def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     pairs: list[tuple[str, object, object]] = [
         ("workload", a.workload, b.workload),
@@ -92,7 +97,7 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         ("batch", a.batch_size, b.batch_size),
         ("items per call", f"{a.items_per_call} {a.unit}", f"{b.items_per_call} {b.unit}"),
         ("parameters", a.parameters, b.parameters),
-        ("torch", _public(a.versions["torch"]), _public(b.versions["torch"])),
+        ("torch", public(a.versions["torch"]), public(b.versions["torch"])),
     ]
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
@@ -117,11 +122,6 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "an emulated device"
     if a.parity or b.parity:
         yield "wrong numbers"
-
-
-def _public(version: str) -> str:
-    """Return the version without its local part: 2.13.0+cpu is 2.13.0 built without CUDA."""
-    return version.partition("+")[0]
 
 
 def _major(release: str) -> str:

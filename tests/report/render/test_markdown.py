@@ -140,7 +140,7 @@ def test_markdown_has_every_section_in_order_and_plots_as_tables() -> None:
     assert rows[0] == ["series", "batch size, samples", "samples/s", "interval"]
     assert rows[5] == ["Apple M4 (10-core GPU), invented", "512", "7,880", "7,090 – 8,510"]  # noqa: RUF001
     assert "- Bars: quartiles of the rounds." in table
-    assert "No log. To make one, run `train`" in text
+    assert "No log. Next: run `train`" in text
 
 
 def test_every_plot_and_row_of_a_projection_is_labelled_in_markdown() -> None:

@@ -94,6 +94,11 @@ def test_a_value_that_every_machine_has_is_not_marked_even_if_one_has_others_too
     assert marked(table([BASE, on_pro(), again])) == {("torch", "2.12.0")}
 
 
+def test_the_local_part_of_a_version_does_not_count_as_a_difference() -> None:
+    built_for_cpu = on_pro(versions={"python": "3.11.7", "torch": "2.13.0+cpu"})
+    assert table([BASE, built_for_cpu]).marked == frozenset()
+
+
 def test_an_unknown_value_does_not_count_as_a_difference() -> None:
     assert table([BASE, on_pro(power_mode="normal")]).marked == frozenset()
     both = [measurement(power_mode="low power"), on_pro(power_mode="normal")]

@@ -112,7 +112,7 @@ def test_single_runs_have_a_ratio_without_an_interval() -> None:
     _, _, third = headline([BASE, on_pro(), measurement(**infer), on_pro(**quick)])
     assert third == (
         "Apple M4 Pro over Apple M4: 2.00x in transit-cnn training, batch 64 (float32, mps) "
-        "(of two single runs, so without an interval), 1.60x to 2.00x in all 2 rows that have one."
+        "(of two single runs, so without an interval), 1.60x to 2.00x in the 2 rows with a ratio."
     )
 
 
@@ -120,7 +120,7 @@ def test_the_ratio_is_that_at_the_batch_size_at_which_the_first_machine_is_faste
     slow = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slow, on_pro(batch_size=8, seconds=(0.005,) * 5), BASE, on_pro()])
     assert "2.00x in transit-cnn training, batch 64 (float32, mps)" in third
-    assert "2.00x in all 2 rows that have one." in third
+    assert "2.00x in the 2 rows with a ratio." in third
 
 
 def test_a_ratio_of_several_processes_has_its_interval() -> None:

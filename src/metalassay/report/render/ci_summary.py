@@ -42,7 +42,7 @@ def _parts(report: Report) -> Iterator[str]:
     compat = report.compat
     yield "### Compatibility"
     if isinstance(compat, Hint):
-        yield f"{escape(compat.sentence)} To make one, run: {escape(compat.command)}"
+        yield f"{escape(compat.sentence)} Next: run {escape(compat.command)}"
     else:
         reds = [
             _red(row, column, cell)

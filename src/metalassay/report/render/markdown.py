@@ -238,7 +238,7 @@ def _list(lines: Iterable[str]) -> str:
 
 
 def _hint(hint: Hint) -> str:
-    return f"{escape(hint.sentence)} To make one, run {_code(hint.command)}"
+    return f"{escape(hint.sentence)} Next: run {_code(hint.command)}"
 
 
 def _short(text: str) -> str:

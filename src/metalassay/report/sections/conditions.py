@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from metalassay.machine.hardware import Hardware
+from metalassay.report import statistics
 from metalassay.report.machines import identity, names, natural, system_name
 from metalassay.report.model import NO_VALUE, Table, counted, not_shown
 from metalassay.report.sections.benchmarks import row_label
@@ -158,9 +159,9 @@ def _differing(
             and (name != "system" or key[_HEAD.index("device")].startswith("mps"))
         ]
         for _, value, machine in counting:
-            values.setdefault(machine, set()).add(value)
+            values.setdefault(machine, set()).add(statistics.public(value))
         for number, value, _ in counting:
-            if any(value not in own for own in values.values()):
+            if any(statistics.public(value) not in own for own in values.values()):
                 yield number, column
 
 

@@ -184,7 +184,7 @@ def _of_several(compared: Compared) -> str:
         values = [row.ratios[0].value or 0.0 for row in rows]
         low, high = f"{min(values):.2f}x", f"{max(values):.2f}x"
         text += (
-            f", {low if low == high else f'{low} to {high}'} in all {len(rows)} rows that have one"
+            f", {low if low == high else f'{low} to {high}'} in the {len(rows)} rows with a ratio"
         )
     incomparable = sum(row.ratios[0].why.startswith("not comparable") for row in compared.rows)
     return text + (f"; {counted(incomparable, 'row')} not comparable" if incomparable else "")

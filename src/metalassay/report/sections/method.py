@@ -12,8 +12,8 @@ SENTENCES = (
     "Ratios are ratios of medians. Those of single runs have no interval; those of several processes per side have "
     "a bootstrap interval over processes. Measurements that ran under different conditions get the "
     "reason instead of a ratio.",
-    "Plausibility: a measured peak above the published limits of the chip is refused; one that is more than twice "
-    "outside the range of figures published by others is noted. Published figures and projections are "
+    "Plausibility: a measured peak above the published limits of the chip is refused; one that is more than a factor of "
+    "two outside the range of figures published by others is noted. Published figures and projections are "
     "labelled and kept apart from measurements.",
     "Machines are identified by their hardware, not by folder or file name.",
 )

@@ -1,7 +1,7 @@
 """Whether measured peaks and watts are plausible, given the chip's limits and published figures.
 
-A figure above the limits of the chip is refused and used for nothing. One that is more than twice outside
-the range of what others published for that chip is kept and noted: a machine may be unusual, or busy.
+A figure above the limits of the chip is refused and used for nothing. One that is more than a factor of two
+outside the range of what others published for that chip is kept and noted: a machine may be unusual, or busy.
 """
 
 from __future__ import annotations
