@@ -20,7 +20,7 @@ import pytest
 from metalassay.cli import option_types
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.machine import conditions, hardware, power, thread_limit
+from metalassay.machine import conditions, dtypes, hardware, power, thread_limit
 from metalassay.measure.steady_state import drift
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     )
     group.addoption(
         "--dtype",
-        choices=("float32", "bfloat16", "float16"),
+        choices=dtypes.NAMES,
         action="append",
         help="number format, the 16-bit ones by autocast; repeatable (default: float32)",
     )

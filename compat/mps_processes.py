@@ -42,7 +42,7 @@ def why_not_mps() -> str | None:
         return "torch is not installed"
     if sys.platform != "darwin":
         return f"needs MPS, which only macOS has; this is {platform.system()}"
-    from metalassay.mps.probe.probe import probe
+    from metalassay.mps.probe import probe
 
     result = probe()
     return None if result.state == "usable" else f"MPS is not usable here: {result.reason}"

@@ -87,12 +87,12 @@ def test_the_reason_why_mps_cannot_be_used_is_given(
     state: str,
     reason: str | None,
 ) -> None:
-    probe = types.ModuleType("metalassay.mps.probe.probe")
+    probe = types.ModuleType("metalassay.mps.probe")
     probe.probe = lambda: types.SimpleNamespace(  # type: ignore[attr-defined]
         state=state, reason="out of memory"
     )
     monkeypatch.setitem(sys.modules, "metalassay.mps", types.ModuleType("metalassay.mps"))
-    monkeypatch.setitem(sys.modules, "metalassay.mps.probe.probe", probe)
+    monkeypatch.setitem(sys.modules, "metalassay.mps.probe", probe)
     monkeypatch.setattr(versions, "installed", lambda: {"torch": "2.13.0"})
     monkeypatch.setattr(sys, "platform", platform)
     given = processes.why_not_mps()

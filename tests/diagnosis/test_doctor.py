@@ -11,7 +11,7 @@ from metalassay.bugs import catalogue as bugs
 from metalassay.diagnosis import doctor, doctor_text, findings, mps_findings
 from metalassay.environment import variables
 from metalassay.errors import UserError
-from metalassay.mps.probe import probe
+from metalassay.mps.probe import parent as probe
 
 DATA = Path(__file__).parents[1] / "data" / "probe"
 GUIDE = {"python": "3.11.7", "accelerate": "1.8.0", "torch": "2.5.1", "transformers": "4.52.4"}

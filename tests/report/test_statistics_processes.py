@@ -16,18 +16,18 @@ M4 = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
 
 
 def test_the_interval_of_equal_processes_has_no_width() -> None:
-    assert statistics.ratio_over_processes([2.0] * 5, [3.0] * 5) == (1.5, 1.5)
+    assert statistics.bootstrap_ratio([2.0] * 5, [3.0] * 5) == (1.5, 1.5)
 
 
 def test_the_interval_of_different_processes_contains_the_ratio() -> None:
-    found = statistics.ratio_over_processes([1.0, 1.1, 0.9, 1.0, 1.05], [2.0, 2.2, 1.8, 2.0, 2.1])
+    found = statistics.bootstrap_ratio([1.0, 1.1, 0.9, 1.0, 1.05], [2.0, 2.2, 1.8, 2.0, 2.1])
     assert found is not None
     low, high = found
     assert 1.6 < low < 2.0 < high < 2.5
 
 
 def test_few_processes_have_no_interval() -> None:
-    assert statistics.ratio_over_processes([1.0] * 4, [1.0] * 9) is None
+    assert statistics.bootstrap_ratio([1.0] * 4, [1.0] * 9) is None
 
 
 @pytest.mark.parametrize(
@@ -46,5 +46,5 @@ def test_runs_under_different_conditions_have_no_ratio(
 ) -> None:
     other = replace(M4, power_mode="normal", device=changes.get("device", M4.device))
     one = replace(other, **changes)
-    assert statistics.comparable(one, other) == [reason]
-    assert statistics.comparable(other, other) == []
+    assert statistics.differences(one, other) == [reason]
+    assert statistics.differences(other, other) == []

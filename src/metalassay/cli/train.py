@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metalassay.cli import handover, limit_options, option_types
 from metalassay.errors import UserError
-from metalassay.machine import thread_limit
+from metalassay.machine import dtypes, thread_limit
 
 MOST_PARTS = 4096  # numbers that are searched for a better --accumulate
 
@@ -175,7 +175,7 @@ def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=option_types.DTYPES,
+        choices=dtypes.NAMES,
         default="float32",
         help="precision of the computation; other than float32 runs under autocast",
     )

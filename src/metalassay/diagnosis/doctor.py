@@ -16,8 +16,8 @@ from metalassay.diagnosis import fix_plan, mps_findings
 from metalassay.diagnosis.findings import BUG, METADATA, SEVERITIES, VARIABLE, Finding
 from metalassay.environment import variables
 from metalassay.errors import UserError
-from metalassay.mps.probe import probe as mps
-from metalassay.mps.probe.probe import Probe
+from metalassay.mps import probe as mps
+from metalassay.mps.probe import Probe
 
 SCHEMA = {"name": "metalassay.diagnosis.doctor", "version": 1}
 

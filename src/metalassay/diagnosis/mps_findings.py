@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.findings import MPS, Finding
-from metalassay.mps.probe import os_floors, probe
-from metalassay.mps.probe.probe import Probe
+from metalassay.mps import probe
+from metalassay.mps.probe import Probe, os_floors
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from metalassay.fields import Field, FieldError
+from metalassay.machine import dtypes
 from metalassay.machine.hardware import Hardware, from_dict
 
 WHOLE_SOURCE = "source-"
@@ -166,7 +167,7 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             workload=extra.get("workload").name(),
             mode=extra.get("mode").one_of(("train", "infer")),
             device=device,
-            dtype=extra.get("dtype").one_of(("float32", "bfloat16", "float16")),
+            dtype=extra.get("dtype").one_of(dtypes.NAMES),
             batch_size=extra.get("batch_size").whole(),
             unit=extra.get("unit").one_of(("samples", "tokens")),
             items_per_call=extra.get("items_per_call").whole(),

@@ -1,9 +1,9 @@
-"""What MPS of a given Python's torch really does on this machine, asked in a process of its own.
+"""Find out what the MPS backend of a given Python's torch really does on this machine.
 
-`torch.backends.mps.is_available()` is not believed: on some virtual machines it is true and no
-allocation works, on others small work is done and real work hangs or comes out wrong
-(https://github.com/actions/runner-images/issues/9918, .../14380). Work that hangs or aborts must
-not take the asker along, so a child process does it (probe_child.py), and is ended in time.
+`torch.backends.mps.is_available()` is not enough: on some virtual machines it is true but no
+allocation works; on others small computations work but larger ones hang or return wrong results
+(https://github.com/actions/runner-images/issues/9918, .../14380). Because a computation may hang or
+abort, it runs in a child process (child.py), which is killed after a timeout.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from metalassay.mps.probe import os_floors
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
 DEAD, WRONG, USABLE = "dead", "wrong", "usable"
 STATES = {
-    NO_TORCH: "There is no torch that can be imported.",
+    NO_TORCH: "No torch can be imported.",
     NOT_BUILT: "This torch is built without MPS.",
-    NOT_ADVERTISED: "torch has MPS and finds no Metal GPU that it supports.",
-    DEAD: "torch offers MPS, and not even 256 bytes can be allocated on it.",
-    WRONG: "MPS can allocate, and work on it hangs, aborts or comes out wrong.",
-    USABLE: "MPS works: what was computed on it agrees with the CPU.",
+    NOT_ADVERTISED: "torch has MPS but finds no Metal GPU that it supports.",
+    DEAD: "torch offers MPS, but not even 256 bytes can be allocated on it.",
+    WRONG: "MPS can allocate memory, but computations hang, abort or return wrong results.",
+    USABLE: "MPS works: its results agree with the CPU.",
 }
-"""What a probe can find, each in a sentence."""
+"""The states that a probe can find, each described in a sentence."""
 
-_NAMES = {
+_STAGES = {
     "import": "import torch",
     "built": "torch.backends.mps.is_built()",
     "available": "torch.backends.mps.is_available()",
     "allocate": "allocating 256 bytes",
-    "product": "a product of two 8 x 8 matrices",
-    "name": "asking for the name of the GPU",
+    "product": "multiplying two 8 x 8 matrices",
+    "name": "reading the name of the GPU",
     "conv2d": "a convolution",
-    "matmul": "a product of two 512 x 512 matrices",
+    "matmul": "multiplying two 512 x 512 matrices",
     "softmax": "a layer norm and a softmax",
-    "backward": "a backward pass and a step of SGD",
+    "backward": "a backward pass with an SGD step",
 }
 _MOST_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What was found: ``state`` is a key of ``STATES``, ``reason`` says why in words.
+    """The result of a probe: ``state`` is a key of ``STATES``, ``reason`` explains it in words.
 
-    ``os_floor`` is the oldest macOS with which that torch can use MPS. None means unknown.
+    ``os_floor`` is the oldest macOS on which this torch can use MPS. None means unknown.
     """
 
     state: str
@@ -68,7 +68,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child said, line by line, and how it ended: ``seconds`` is set if it ran too long."""
+    """The lines that the child printed and how it ended; ``seconds`` is set if it timed out."""
 
     lines: tuple[Mapping[str, Any], ...]
     returncode: int | None = 0
@@ -77,19 +77,18 @@ class Answer:
 
 
 def probe(python: str = sys.executable, timeout: float = 60) -> Probe:
-    """Ask the torch beside the interpreter ``python``; takes its import and about a second.
+    """Probe the torch of the interpreter ``python``; takes as long as its import, plus a second.
 
-    After ``timeout`` seconds the child and its children are ended, which is an answer too. Raises
-    ``UserError`` when ``python`` is no interpreter that answers.
+    After ``timeout`` seconds the child and its children are killed, which is a result as well.
+    Raises ``UserError`` if ``python`` is not an interpreter that answers.
     """
     return classify(ask(python, timeout))
 
 
 def ask(python: str, timeout: float, device: str = "mps") -> Answer:
-    """Run the child and return what it said. Raises ``UserError`` when it cannot be started."""
+    """Run the child and return its answer. Raises ``UserError`` if it cannot be started."""
     source = resources.files(__package__).joinpath("child.py").read_text("utf-8")
-    # Files, not pipes: a pipe stays open for as long as any grandchild lives. And without
-    # SYSTEM_VERSION_COMPAT=0 a Python built for an old macOS is told that it runs on 10.16.
+    # Files, not pipes: a pipe stays open for as long as any grandchild lives.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
@@ -97,13 +96,14 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
+                # SYSTEM_VERSION_COMPAT: otherwise a Python built for an old macOS sees version 10.16.
                 env={**os.environ, "SYSTEM_VERSION_COMPAT": "0", "PYTHONIOENCODING": "utf-8"},
                 start_new_session=True,
             )
         except OSError as error:
             raise UserError(
-                f"{python}: cannot be started: {error.strerror or error}",
-                "name a Python interpreter or the folder of a virtual environment",
+                f"cannot start {python}: {error.strerror or error}",
+                "give a Python interpreter or the folder of a virtual environment",
             ) from None
         seconds = None
         try:
@@ -111,20 +111,20 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
         except subprocess.TimeoutExpired:
             seconds = timeout
         finally:
-            _end(child)
+            _kill(child)
         return Answer(_lines(_read(out)), child.returncode, seconds, _read(err)[-4000:])
 
 
 def classify(answer: Answer) -> Probe:
-    """Say what an answer means. Pure. Raises ``UserError`` for one that is none."""
+    """Return what an answer means. Raises ``UserError`` if the child did not answer at all."""
     begun, ended = _stages(answer.lines)
     machine = ended.get("python")
     if machine is None:
-        late = f"within {answer.seconds:g} s" if answer.seconds is not None else ""
-        said = _last_line(answer.stderr) or late
+        timed_out = f"timed out after {answer.seconds:g} s" if answer.seconds is not None else ""
+        detail = _last_line(answer.stderr) or timed_out
         raise UserError(
-            f"the Python to examine gave no answer{f': {said}' if said else ''}",
-            "name a Python interpreter or the folder of a virtual environment",
+            f"the Python to examine did not answer{f': {detail}' if detail else ''}",
+            "give a Python interpreter or the folder of a virtual environment",
         )
     torch = _text(ended.get("import", {}).get("torch")) or _text(machine.get("installed"))
     macos = _text(machine.get("macos"))
@@ -137,7 +137,7 @@ def classify(answer: Answer) -> Probe:
         if floor and os_floors.below(macos, floor):
             notes.append(f"macOS {macos} is older than {floor.needs}, which torch {torch} needs")
         elif floor and floor.gpu_family and state == NOT_ADVERTISED:
-            notes.append(f"torch {torch} asks for a GPU of Metal family {floor.gpu_family}")
+            notes.append(f"torch {torch} requires a GPU of Metal family {floor.gpu_family}")
         if virtual:
             notes.append("this is a virtual machine")
         elif state == NOT_ADVERTISED and not notes:
@@ -156,7 +156,7 @@ def classify(answer: Answer) -> Probe:
 def _verdict(
     answer: Answer, begun: str | None, ended: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, str]:
-    """Return the state and the reason, without what is known of the machine."""
+    """Return the state and the reason, without the notes about the machine."""
     if "import" not in ended:
         error = _find(answer, "import", "error")
         if error.get("missing") == "torch":
@@ -169,20 +169,20 @@ def _verdict(
     if "available" not in ended:
         return DEAD, _how(answer, "available")
     if ended["available"].get("value") is not True:
-        said = _find(answer, "why", "error").get("message")
-        found = "torch finds no Metal GPU that it supports"
-        return NOT_ADVERTISED, f"{found}: {_one_line(said)}" if said else found
+        message = _find(answer, "why", "error").get("message")
+        reason = "torch finds no Metal GPU that it supports"
+        return NOT_ADVERTISED, f"{reason}: {_one_line(message)}" if message else reason
     if "allocate" not in ended:
         return DEAD, _how(answer, "allocate")
     if "done" not in ended:
         return WRONG, _how(answer, begun or "product")
-    return USABLE, "what was computed there agrees with the CPU"
+    return USABLE, "its results agree with the CPU"
 
 
 def _stages(
     lines: tuple[Mapping[str, Any], ...],
 ) -> tuple[str | None, dict[str, Mapping[str, Any]]]:
-    """Return the stage that was begun last, and what each stage said that came to its end."""
+    """Return the last stage that began, and the final line of every stage that ended."""
     begun, ended = None, {}
     for line in lines:
         if line["state"] == "begin":
@@ -193,21 +193,21 @@ def _stages(
 
 
 def _how(answer: Answer, stage: str) -> str:
-    """Say in words how a stage failed that did not come to its end."""
-    name = _NAMES.get(stage, stage)
+    """Return in words how a stage failed."""
+    name = _STAGES.get(stage, stage)
     wrong = _find(answer, stage, "wrong")
     if wrong:
-        return f"{name} differs from the CPU's by {wrong.get('difference')} of its largest value"
+        return f"{name} differs from the CPU by {wrong.get('difference')} of the largest value"
     error = _find(answer, stage, "error")
     if error:
         return f"{name} failed: {error.get('error')}: {_one_line(error.get('message'))}"
     if answer.seconds is not None:
-        return f"{name} did not end: {answer.seconds:g} s for the whole probe were over"
-    code, said = answer.returncode, _last_line(answer.stderr)
+        return f"{name} did not finish: the probe timed out after {answer.seconds:g} s"
+    code, last = answer.returncode, _last_line(answer.stderr)
     words = f"{name} ended the process with code {code}"
     if code is not None and code < 0:
-        words = f"{name} ended the process by signal {-code} ({_signal_name(-code)})"
-    return f"{words}: {said}" if said else words
+        words = f"{name} killed the process with signal {-code} ({_signal_name(-code)})"
+    return f"{words}: {last}" if last else words
 
 
 def _find(answer: Answer, stage: str, state: str) -> Mapping[str, Any]:
@@ -224,18 +224,18 @@ def _virtual(machine: Mapping[str, Any], gpu: str | None) -> bool | None:
 
 
 def _lines(text: str) -> tuple[Mapping[str, Any], ...]:
-    """Read the child's lines; what torch or a site hook prints in between is passed over."""
-    found = []
+    """Parse the child's lines, ignoring what torch or a site hook prints in between."""
+    lines = []
     for line in text.splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(line)
             if isinstance(value, dict) and all(_text(value.get(k)) for k in ("stage", "state")):
-                found.append(value)
-    return tuple(found)
+                lines.append(value)
+    return tuple(lines)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End the child and its children if it still runs, also after an interruption."""
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child and its children if it still runs, also after Ctrl+C."""
     if child.poll() is not None:
         return
     if hasattr(os, "killpg"):
@@ -243,7 +243,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             os.killpg(child.pid, signal.SIGKILL)
     else:
         child.kill()
-    # A process that hangs in a driver does not end even so; it must not hold us up.
+    # A process that hangs in a driver survives even that; do not wait for it.
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(5)
 

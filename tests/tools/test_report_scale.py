@@ -1,4 +1,4 @@
-"""The tool that measures a report over many files makes files that are read, and measures a report."""
+"""The tool that measures reports over many files writes readable files and measures one report."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def tool() -> ModuleType:
     return module
 
 
-def test_its_files_are_all_read_and_what_is_kept_does_not_grow_with_them(
+def test_all_its_files_are_read_and_memory_does_not_grow_with_them(
     tool: ModuleType, tmp_path: Path
 ) -> None:
-    kept = []
+    in_memory = []
     for number in (700, 1400):
         tool.write_files(tmp_path / str(number), number)
         loaded = load.load([tmp_path / str(number)])
         assert loaded.warnings == ()
         assert loaded.measured == number  # seven files hold seven measurements
         assert sum(group.files for group in loaded.groups) == number
-        kept.append(len(loaded.measurements) + len(loaded.compat) + len(loaded.groups))
+        in_memory.append(len(loaded.measurements) + len(loaded.compat) + len(loaded.groups))
     # Four machines' memories, four torch, two sources, seven measurements; and the verdict files.
-    assert kept[1] <= 7 * 32 + 3 * 16 + 4 * 4 + 16
-    assert kept[1] < 1.3 * kept[0]
+    assert in_memory[1] <= 7 * 32 + 3 * 16 + 4 * 4 + 16
+    assert in_memory[1] < 1.3 * in_memory[0]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How a report names machines and writes numbers."""
+"""Names and order of machines in a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import in_order, names, natural, short_name
-from metalassay.report.model import significant
 
 UNKNOWN = Hardware("Linux", "6.1", "aarch64", *[None] * 10)
 GB = 2**30
@@ -42,11 +41,11 @@ M4 = replace(
         (replace(UNKNOWN, chip="AMD EPYC", virtual=True), "AMD EPYC (virtual machine)"),
     ],
 )
-def test_a_machine_is_called_by_what_is_known_of_it(machine: Hardware, name: str) -> None:
+def test_a_machine_is_named_by_what_is_known_about_it(machine: Hardware, name: str) -> None:
     assert short_name(machine) == name
 
 
-def test_machines_of_one_name_get_their_model_and_then_a_number() -> None:
+def test_machines_of_the_same_name_get_their_model_and_then_a_number() -> None:
     laptop = replace(M4, model="Mac16,1")
     other, third = (replace(M4, performance_cores=n) for n in (3, 2))
     name = "Apple M4 (10-core GPU, 16 GB)"
@@ -79,23 +78,3 @@ def test_versions_sort_by_their_numbers() -> None:
     long = "9" * 5000  # more digits than int() reads
     ids = ["guide", "a-1.10.0", long, "a-1.9.0", "a-1.9", "4"]
     assert sorted(ids, key=natural) == ["4", long, "a-1.9", "a-1.9.0", "a-1.10.0", "guide"]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (1234.0, "1,230"),
-        (1235.1, "1,240"),
-        (999.6, "1,000"),
-        (99.96, "100"),
-        (12.345, "12.3"),
-        (1.0, "1.00"),
-        (0.012345, "0.0123"),
-        (123456789.0, "123,000,000"),
-        (1e-9, "1.00e-09"),
-        (1.5e300, "1.50e+300"),
-    ],
-)
-def test_numbers_have_three_digits(value: float, text: str) -> None:
-    assert significant(value) == text
