@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.fields import Field, printable
+from metalassay.fields import Field, one_line, printable
 from metalassay.machine import system_tools
 
 # sysctl may stop at the first name that it does not know, so the names that some Macs lack come
@@ -292,7 +292,7 @@ def _named(text: str) -> dict[str, str]:
 
 def _text(value: object) -> str | None:
     """Return ``value`` on one line, as ``from_dict`` accepts it, or None if it is blank or not text."""
-    return (" ".join(printable(value).split()) or None) if isinstance(value, str) else None
+    return (one_line(printable(value)) or None) if isinstance(value, str) else None
 
 
 def _whole(value: object) -> int | None:

@@ -12,6 +12,7 @@ import sys
 import torch
 
 from metalassay.errors import UserError
+from metalassay.fields import first_line
 from metalassay.machine.process_memory import peak_rss
 from metalassay.mps import probe as mps_probe
 
@@ -57,7 +58,7 @@ def unusable(kind: str) -> str | None:
         synchronize(ones.device)
         result = total.item()
     except RuntimeError as error:  # how torch reports a lack of memory, kernels or drivers
-        reason = str(error).partition("\n")[0]
+        reason = first_line(error)
         return f"a product of two 8 x 8 matrices failed: {reason}"
     return None if result == 512 else f"a product of two 8 x 8 matrices gave {result}, not 512"
 

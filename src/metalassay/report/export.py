@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from typing import TextIO
 
 from metalassay import __version__
+from metalassay.fields import one_line
 from metalassay.machine import chips
 from metalassay.machine.hardware import Hardware
 from metalassay.report.sections.benchmarks import Figures, figures
@@ -233,7 +234,7 @@ def _table(stream: TextIO, columns: tuple[str, ...]) -> Callable[[Row], object]:
 def _flat(value: Value) -> Value:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return " ".join(value.split()) if isinstance(value, str) else value
+    return one_line(value) if isinstance(value, str) else value
 
 
 def _about(

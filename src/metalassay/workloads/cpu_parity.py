@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from metalassay.fields import first_line
 from metalassay.workloads.registry import Recipe
 
 SAMPLES = 4
@@ -29,7 +30,7 @@ def disagreement(recipe: Recipe, device: str) -> str:
         try:
             found = compute(recipe, device).to("cpu")
         except (RuntimeError, TypeError) as error:  # what torch raises for what a device cannot do
-            return f"{what} stops: " + str(error).partition("\n")[0]
+            return f"{what} stops: {first_line(error)}"
         close = torch.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
         wrong = int((~close).sum())
         if wrong:

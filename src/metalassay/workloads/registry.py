@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
+from metalassay.fields import first_line
 from metalassay.measure.device import synchronize
 from metalassay.workloads.identity import identity
 from metalassay.workloads.models import tiny_gpt
@@ -257,7 +258,7 @@ def require_grad_scaler(device: torch.device) -> None:
     except (RuntimeError, TypeError) as error:  # no kernel; no float64, which the scaler wants
         raise UserError(
             f"torch {torch.__version__} cannot scale gradients on {device.type}: "
-            + str(error).partition("\n")[0],
+            + first_line(error),
             "train in --dtype bfloat16 or float32, or with a newer torch",
         ) from error
 

@@ -21,6 +21,7 @@ from importlib import resources
 from typing import IO, Any
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line
 from metalassay.mps.probe import os_floors
 
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
@@ -171,7 +172,7 @@ def _verdict(
     if ended["available"].get("value") is not True:
         message = _find(answer, "why", "error").get("message")
         reason = "torch finds no Metal GPU that it supports"
-        return NOT_ADVERTISED, f"{reason}: {_one_line(message)}" if message else reason
+        return NOT_ADVERTISED, f"{reason}: {one_line(message)}" if message else reason
     if "allocate" not in ended:
         return DEAD, _how(answer, "allocate")
     if "done" not in ended:
@@ -200,7 +201,7 @@ def _how(answer: Answer, stage: str) -> str:
         return f"{name} differs from the CPU by {wrong.get('difference')} of the largest value"
     error = _find(answer, stage, "error")
     if error:
-        return f"{name} failed: {error.get('error')}: {_one_line(error.get('message'))}"
+        return f"{name} failed: {error.get('error')}: {one_line(error.get('message'))}"
     if answer.seconds is not None:
         return f"{name} did not finish: the probe timed out after {answer.seconds:g} s"
     code, last = answer.returncode, _last_line(answer.stderr)
@@ -257,12 +258,8 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _one_line(value: object) -> str:
-    return " ".join(str(value).split())
-
-
 def _last_line(text: str) -> str:
-    return next((_one_line(line) for line in reversed(text.splitlines()) if line.strip()), "")
+    return next((one_line(line) for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def _signal_name(number: int) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
+from metalassay.fields import one_line
 from metalassay.report.model import CompatTable, Hint, Report, Table, counted
 from metalassay.report.render.text_width import MARGIN, is_foreign, shortened, width, wrapped
 
@@ -45,7 +46,7 @@ def render(report: Report) -> str:
         _rule(470),
         *_speeds(report.benchmarks),
     ]
-    label = escape(" ".join(" ".join(text).split()), {'"': "&quot;"})
+    label = escape(one_line(" ".join(text)), {'"': "&quot;"})
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
@@ -62,7 +63,7 @@ def _headline(text: str) -> Iterator[str]:
     # The largest font size at which all of it fits.
     for size, most in ((38, 4), (30, 5), (25, 7)):
         lines = wrapped(text, size, _ROOM - 2, most)
-        if " ".join(lines) == " ".join(text.split()):
+        if " ".join(lines) == one_line(text):
             break
     for number, line in enumerate(lines):
         yield _line(line, _LEFT, 108 + round((number + 1) * size * 1.22), size)
@@ -149,9 +150,7 @@ def _line(
     room: float | None = None,
 ) -> str:
     # Bold letters are some 6 % wider.
-    shown = shortened(
-        " ".join(text.split()), size * (1.06 if bold else 1), (room or _RIGHT - x) - 1
-    )
+    shown = shortened(one_line(text), size * (1.06 if bold else 1), (room or _RIGHT - x) - 1)
     weight = ' font-weight="bold"' if bold else ""
     # The width of other scripts cannot be estimated, so the text is fitted to one.
     foreign = any(map(is_foreign, shown))

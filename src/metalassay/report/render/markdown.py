@@ -9,6 +9,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line
 from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report, Section, Table
 from metalassay.report.render import plot_tables
 
@@ -19,7 +20,7 @@ _URL = ":/?#@!$&'*+,;=%~"  # needs no quoting; a space or a parenthesis would en
 
 def escape(text: str) -> str:
     """Escape ``text`` so that Markdown shows it literally, on one line, in a table or outside."""
-    line = " ".join(text.split())
+    line = one_line(text)
     line = re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;")
     line = re.sub(r"([\\`*\[\]|~$])", r"\\\1", line)
     line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # between letters it is not markup
@@ -247,7 +248,7 @@ def _short(text: str) -> str:
 
 def _code(text: str) -> str:
     """Return a code span, its fence longer than any run of backticks inside."""
-    line = " ".join(text.split())
+    line = one_line(text)
     if not line:
         return "(none)"
     fence = "`" * (_longest_run(line) + 1)

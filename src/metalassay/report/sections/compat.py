@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from packaging.requirements import Requirement
 
 from metalassay.bugs import verdict
+from metalassay.fields import one_line
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import identity, names, natural
 from metalassay.report.model import (
@@ -167,7 +168,7 @@ def _cell(one: VersionSet, bug: BugResult | None) -> Cell:
     if one.distrusted:
         return Cell("unreadable", "unreadable", "The file contradicts itself.", one.distrusted)
     word = bug.verdict if bug else verdict.NOT_TESTED
-    why = " ".join(bug.why.split()) if bug else "not in this run"
+    why = one_line(bug.why) if bug else "not in this run"
     text, tone = _WORDS.get(word, (f"RED: {word}", "red"))
     if word == verdict.NOT_TESTED:
         text = f"{text}: {why or 'no reason recorded'}"

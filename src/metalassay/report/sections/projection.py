@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line
 from metalassay.machine import chips, published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.report.model import (
@@ -79,7 +80,7 @@ def chip(text: str) -> Chip:
     Raises ``UserError`` for a chip that is not in chips.toml, or whose limits are not published.
     """
     possible = [one for one in chips.load() if one.memory_bandwidth and one.fp32_tflops]
-    plain = " ".join(text.split()).lower().removeprefix("apple ")
+    plain = one_line(text).lower().removeprefix("apple ")
     match = re.fullmatch(r"(.*?)(?: (\d+)(?: ?c| ?cores?|-core(?: gpu)?)?)?", plain)
     assert match is not None  # noqa: S101  (every part is optional)
     named = [one for one in chips.load() if one.name.lower() == f"apple {match[1]}"]

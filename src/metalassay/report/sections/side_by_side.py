@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
 from metalassay.report import statistics
@@ -125,7 +126,7 @@ def _chosen(
     """Return the machines to show, in the order of ``name_of``."""
     chosen: set[Hardware] = set()
     for text in wanted:
-        plain = " ".join(text.split()).lower()
+        plain = one_line(text).lower()
         # "Apple M4" is the chip itself, though it is part of the name of every M4 Pro as well.
         exact = {
             m for m, name in name_of.items() if plain in ((m.chip or "").lower(), name.lower())
