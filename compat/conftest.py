@@ -62,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
         marked=marked_bug,
         expected=expected_to_fail,
         versions=VERSIONS,
-        version_set=version_set,
+        version_set=version_set.record(),
         target=config.getoption("--verdicts"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")

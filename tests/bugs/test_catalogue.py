@@ -6,7 +6,7 @@ import pytest
 
 from metalassay.bugs import catalogue as bugs
 from metalassay.diagnosis import explain
-from metalassay.results import verdict_writer
+from metalassay.results import verdict_file
 
 TEXT = """
 [[bug]]
@@ -96,7 +96,7 @@ def test_what_was_only_reported_says_so_wherever_it_is_read(
         assert [each.reported_only for each in answer.explanations] == [only]
         said = "reported upstream, not run by us"
         assert (said in explain.as_text(answer, width=200)) is only
-        record = verdict_writer.bug_record(known[0], {"liba": "1.7"}, [])
+        record = verdict_file.bug_record(known[0], {"liba": "1.7"}, [])
         assert record["provenance"] == (said if only else "run by us")
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from metalassay.cli.main import main
 from metalassay.environment import resolver
+from metalassay.environment.matrix import Row
 from metalassay.environment.resolver import Resolution
 
 MATRIX = """
@@ -33,9 +32,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
     monkeypatch.chdir(tmp_path)
 
-    def resolve(row: Mapping[str, Any], platform: str) -> Resolution:
-        why = "there is no accelerate 99" if row["id"] == "bad" else ""
-        return Resolution(row["id"], platform, {} if why else {"accelerate": "1.9.0"}, why)
+    def resolve(row: Row, platform: str) -> Resolution:
+        why = "there is no accelerate 99" if row.id == "bad" else ""
+        return Resolution(row.id, platform, {} if why else {"accelerate": "1.9.0"}, why)
 
     monkeypatch.setattr(resolver, "resolve", resolve)
 

@@ -18,8 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from metalassay.fields import Field, printable
 from metalassay.machine import system_tools
 
@@ -208,6 +206,8 @@ def _probe_other(gpu_too: bool) -> tuple[Processor, Gpu]:
     with contextlib.suppress(OSError), _CPUINFO.open(encoding="utf-8", errors="replace") as file:
         # The first processors suffice; on a large server the whole file is slow to read.
         processor = parse_cpuinfo(file.read(16_384))
+    import psutil  # here, so that this module can be imported where psutil is not installed
+
     processor = dataclasses.replace(
         processor,
         physical_cores=psutil.cpu_count(logical=False) or None,

@@ -26,8 +26,8 @@ from metalassay.report.sections import (
 )
 from metalassay.report.sections.training_log import Log
 from metalassay.report.sections.training_log import section as training_section
+from metalassay.results.latest import groups_of
 from metalassay.results.load import Loaded
-from metalassay.results.newest import groups_of
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 

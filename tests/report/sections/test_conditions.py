@@ -15,8 +15,8 @@ from metalassay.report.model import NO_VALUE, Table
 from metalassay.report.sections import conditions
 from metalassay.report.sections import side_by_side as compared
 from metalassay.results import load
+from metalassay.results.latest import groups_of
 from metalassay.results.measurement import Measurement
-from metalassay.results.newest import groups_of
 from metalassay.results.parse import LargestBatch, VersionSet
 
 DATA = Path(__file__).parents[2] / "data" / "runs"

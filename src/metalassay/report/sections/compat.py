@@ -20,7 +20,7 @@ from metalassay.report.model import (
     counted,
     not_shown,
 )
-from metalassay.results.parse import BugResult, BugTest, VersionSet, same_set
+from metalassay.results.verdict_file import BugResult, BugTest, VersionSet, same_set
 
 _STACK = ("accelerate", "torch", "transformers", "python")
 

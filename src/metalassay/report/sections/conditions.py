@@ -14,7 +14,7 @@ from metalassay.report.machines import identity, names, natural, system_name
 from metalassay.report.model import NO_VALUE, Table, counted, not_shown
 from metalassay.report.sections.benchmarks import row_label
 from metalassay.report.sections.side_by_side import Compared
-from metalassay.results.newest import (
+from metalassay.results.latest import (
     MEASUREMENTS,
     NOT_INSTALLED,
     PACKAGES,

@@ -11,7 +11,7 @@ from hand_made import largest
 
 from metalassay.report.sections.benchmarks import latest
 from metalassay.results import load
-from metalassay.results.newest import SEARCHES, Gathering
+from metalassay.results.latest import SEARCHES, LatestResults
 from metalassay.results.parse import Measurement
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
@@ -51,7 +51,7 @@ def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
     assert len(expected) == 6
     for seed in range(5):
         random.Random(seed).shuffle(files)  # noqa: S311
-        gathering = Gathering()
+        gathering = LatestResults()
         for found in files:
             gathering.add_measurements(found)
         kept = gathering.measurements()
@@ -68,7 +68,7 @@ def test_what_is_kept_is_what_the_report_would_pick_from_everything() -> None:
 
 def test_a_series_that_wins_has_a_value_a_process() -> None:
     one = measured()[0]
-    gathering = Gathering()
+    gathering = LatestResults()
     for number in (0, 2, 1):
         gathering.add_measurements(
             [replace(one, series="s", when=one.when + timedelta(hours=number), seconds=(0.1, 0.3))]
@@ -82,7 +82,7 @@ def test_a_series_that_wins_has_a_value_a_process() -> None:
 
 
 def test_files_of_one_machine_and_versions_are_one_group_with_the_newest_name() -> None:
-    gathering = Gathering()
+    gathering = LatestResults()
     one = measured()[0]
     for number in (1, 3, 2):
         when = one.when + timedelta(hours=number)
@@ -99,7 +99,7 @@ def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
     (fine,) = load.load([DATA / "constructed_compat_fine.json"]).compat
     newer = replace(fine, started=fine.started + timedelta(days=1), file="new.json")
     for order in ((fine, newer), (newer, fine)):
-        gathering = Gathering()
+        gathering = LatestResults()
         for each in order:
             gathering.add_set(each)
         assert gathering.sets() == (newer,)
@@ -109,7 +109,7 @@ def test_of_verdict_files_the_newest_of_a_set_is_kept_in_any_order() -> None:
 def test_settings_are_groups_of_their_own_and_threads_count_on_the_cpu_alone() -> None:
     one = measured()[0]
     on_cpu = replace(one, device="cpu")
-    gathering = Gathering()
+    gathering = LatestResults()
     gathering.add_measurements([one, replace(one, threads=9, mode="infer")])
     gathering.add_measurements(
         [on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")]
@@ -131,7 +131,7 @@ def test_of_searches_for_the_largest_batch_the_newest_is_kept_in_any_order() -> 
     newer = largest(largest=9000, when=largest().when + timedelta(days=1), file="new.json")
     other = largest(mode="infer")
     for order in ((largest(), newer, other), (newer, other, largest())):
-        gathering = Gathering()
+        gathering = LatestResults()
         for each in order:
             gathering.add_batch(each)
         assert set(gathering.batches()) == {newer, other}
