@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import explain
 from metalassay.results import verdict_writer
 
@@ -76,7 +76,7 @@ def test_a_mask_that_does_not_exist_is_an_error() -> None:
 
 
 def test_a_broken_pattern_is_an_error_that_names_the_row() -> None:
-    with pytest.raises(ValueError, match=r"one, symptom crash: .* is no pattern"):
+    with pytest.raises(ValueError, match=r"one, symptom crash: .* is not a valid pattern"):
         bugs.parse(TEXT.replace('match = "no"', 'match = "("'))
 
 

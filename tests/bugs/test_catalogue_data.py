@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 
 ROOT = Path(__file__).parents[2]
 ALL = bugs.load()

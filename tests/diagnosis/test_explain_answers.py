@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from explain_examples import CUT, EIGHT, EXAMPLES, FAMOUS, GRPO, found
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.bugs import matching, tracebacks
 from metalassay.diagnosis import explain
 
@@ -66,9 +66,7 @@ def test_versions_that_are_not_affected_are_told_apart_from_unknown_ones() -> No
     assert healthy.applies == "no"
     assert "accelerate 1.15.0: not affected by this; the text comes from another" in healthy.note
     [unknown, *_] = explain.explain(FAMOUS, {"torch": "2.13.0"}).explanations
-    assert healthy.fixes == tuple(
-        each for each in bugs.get("accelerate-empty-shard").fixes if not each.startswith("not a")
-    )
+    assert healthy.fixes == tuple(map(str, bugs.get("accelerate-empty-shard").fixes))
     assert unknown.applies == "unknown"
     assert unknown.note.startswith("accelerate not found, so it is unknown")
 
@@ -81,8 +79,8 @@ def test_a_bug_that_would_show_otherwise_here_says_so() -> None:
 def test_everyday_words_are_said_to_have_other_causes_and_need_affected_versions() -> None:
     text = "TypeError: 'NoneType' object is not subscriptable"
     answer = explain.explain(text, EIGHT)
-    assert answer.explanations[0].evidence.everyday
-    assert "other mistakes give these words too" in explain.as_text(answer)
+    assert answer.explanations[0].evidence.generic
+    assert "other mistakes cause this message too" in explain.as_text(answer)
     assert found(text, {"accelerate": "1.15.0"}) == {}
     full, certain = (
         "RuntimeError: MPS backend out of memory",

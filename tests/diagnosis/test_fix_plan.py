@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 
 GUIDE = {
@@ -26,8 +26,8 @@ class Put(Protocol):
     def __call__(self, *rows: str) -> None: ...
 
 
-def row(bug_id: str, where: str, fix: str = "none") -> str:
-    """Write a bug as TOML."""
+def row(bug_id: str, where: str, fix: str = '"none"') -> str:
+    """Return a bug as TOML."""
     return f"""
 [[bug]]
 id = "{bug_id}"
@@ -35,7 +35,7 @@ title = "{bug_id}"
 link = "https://example.org"
 where = {where}
 cause = "so"
-fixes = ["{fix}"]
+fixes = [{fix}]
 [[bug.symptom]]
 id = "s"
 raises = "E"
@@ -111,13 +111,13 @@ def test_an_upgrade_inside_the_major_version_is_preferred(known: Put) -> None:
 
 
 def test_a_major_version_is_not_crossed_where_the_data_know_a_downgrade(known: Put) -> None:
-    known(row("a", '[{p = "<5", hub = ">=1"}]', "pip install 'hub<1'"))
+    known(row("a", '[{p = "<5", hub = ">=1"}]', '{ install = ["hub<1"] }'))
     plan = fix_plan.plan({"p": "4.0", "hub": "1.3"})
     assert (plan.requirements, plan.fixes) == (("hub<1",), ("a",))
 
 
 def test_minimums_that_a_fix_asks_of_other_packages_come_along(known: Put) -> None:
-    fix = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
+    fix = '{ install = ["p>=1.5", "torch>=2.8"] }'
     known(row("a", '[{p = "<1.5"}]', fix), row("b", '[{p = "<1.9"}]'))
     assert set(fix_plan.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
         "p~=1.9.0",

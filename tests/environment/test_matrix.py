@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay.bugs import catalogue as bugs
-from metalassay.bugs.catalogue import Bug
+from metalassay import bugs
+from metalassay.bugs import Bug
 from metalassay.environment import versions
 from metalassay.errors import UserError
 

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import ModuleType
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 
 
 def names() -> tuple[str, ...]:

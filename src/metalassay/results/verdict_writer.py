@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.bugs import verdict
-from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
+from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.files import write_atomically
 from metalassay.machine.hardware import Hardware, as_dict
 
@@ -54,7 +53,7 @@ def bug_record(
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
         "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
-        "fixes": list(bug.fixes),
+        "fixes": list(bug.advice()),
         "tests": [asdict(test) for test in tests],
     }
 
