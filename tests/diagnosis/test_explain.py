@@ -100,10 +100,10 @@ def test_words_that_are_cut_off_are_said_to_be() -> None:
 def test_a_fix_that_is_installed_comes_last_and_what_is_none_is_kept_apart() -> None:
     text = "TypeError: Can only concatenate tensors but got <class 'str'>"
     [first] = explain.explain(f"[rank0]: {text}", {"accelerate": "1.15.0"}).explanations
-    assert first.fixes[0].startswith("several: ")
+    assert first.fixes[0].startswith("with several processes: ")
     assert first.fixes[-1].endswith("'accelerate>=1.13.0' [installed already]")
     [first] = explain.explain(text, {"accelerate": "1.8.0"}).explanations
-    assert first.fixes[0] == "one process: pip install 'accelerate>=1.13.0'"
+    assert first.fixes[0] == "with one process: pip install 'accelerate>=1.13.0'"
     [first] = explain.explain(FAMOUS, EIGHT).explanations
     assert not any("1.1.1" in fix for fix in first.fixes)
     assert any("1.1.1" in fix for fix in first.not_fixes)
