@@ -66,10 +66,10 @@ def test_what_ran_is_held_against_the_data() -> None:
     (bug,) = bugs.parse(TEXT)  # liba >=1.0,<2.0, or liba >=2.0 with libb <1.0
     states = {"1.9": "broken", "2.0": "broken", "2.1": "not tested", "3.0": "healthy"}
     assert bisect.contradictions(bug, "liba", {}, states) == (
-        "liba 2.0: known_bugs says healthy, but it ran broken",
+        "liba 2.0: expected healthy by the catalogue, but it was broken",
     )
     assert bisect.contradictions(bug, "liba", {"libb": "0.9"}, states) == (
-        "liba 3.0: known_bugs says broken, but it ran healthy",
+        "liba 3.0: expected broken by the catalogue, but it was healthy",
     )
 
 

@@ -162,7 +162,7 @@ def _hit(
         how = "seen"
     elif raised == raises:
         how = "raised"
-    elif raised is not None and tracebacks.are_strangers(raised, raises):
+    elif raised is not None and tracebacks.are_unrelated(raised, raises):
         return None
     else:
         how = "message"
