@@ -1,4 +1,4 @@
-"""Which known bug a text shows: messages, tracebacks and logs, with whatever stands around them."""
+"""Which known bugs a message, a traceback or a log shows, and their order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metalassay import bugs
-from metalassay.bugs import matching
+from metalassay.bugs import matching, tracebacks
 from metalassay.diagnosis import explain
 
 PATTERNS = [
@@ -24,7 +24,7 @@ PATTERNS = [
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each["bug"])
-def test_what_users_see_is_explained_by_its_bug(example: dict[str, Any]) -> None:
+def test_every_example_is_explained_by_its_bug(example: dict[str, Any]) -> None:
     assert found(example["text"], example["versions"])[example["bug"]] == "yes"
 
 
@@ -32,7 +32,7 @@ def test_what_users_see_is_explained_by_its_bug(example: dict[str, Any]) -> None
 def test_every_pattern_has_an_example_in_its_range(
     bug: bugs.Bug, symptom: bugs.Symptom, pattern: str
 ) -> None:
-    """Where a pattern was added to bugs/data/, add what users see to data/explain_examples.toml."""
+    """After adding a pattern to bugs/data/, add a text that users see to explain_examples.toml."""
     assert [
         each
         for each in EXAMPLES
@@ -41,12 +41,12 @@ def test_every_pattern_has_an_example_in_its_range(
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each["bug"])
-def test_an_example_is_of_a_known_bug_and_says_where_it_comes_from(example: dict[str, Any]) -> None:
+def test_every_example_has_affected_versions_and_a_source(example: dict[str, Any]) -> None:
     assert bugs.get(example["bug"]).hits(example["versions"])
     assert example["ran"]
 
 
-def test_this_python_says_it_in_words_that_are_known() -> None:
+def test_the_message_of_this_python_is_recognised() -> None:
     def iterate(batches: list[int]) -> int:
         for each in batches:
             current_batch = each
@@ -55,8 +55,8 @@ def test_this_python_says_it_in_words_that_are_known() -> None:
     try:
         iterate([])
     except UnboundLocalError:
-        said = traceback.format_exc()
-    assert found(said, EIGHT) == {"accelerate-empty-shard": "yes"}
+        text = traceback.format_exc()
+    assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each["bug"])
@@ -90,7 +90,7 @@ def test_a_message_without_its_type_is_enough(example: dict[str, Any]) -> None:
     ],
     ids=lambda text: re.sub(r"\W+", "-", text[:50]),
 )
-def test_terminals_loggers_and_copying_do_not_hide_it(text: str) -> None:
+def test_a_message_is_recognised_whatever_terminals_and_loggers_add(text: str) -> None:
     assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}
 
 
@@ -104,7 +104,7 @@ def test_terminals_loggers_and_copying_do_not_hide_it(text: str) -> None:
     ],
     ids=["link", "progress", "box", "json"],
 )
-def test_what_was_found_is_quoted_without_what_stood_around_it(text: str) -> None:
+def test_the_message_is_quoted_without_what_terminals_and_loggers_add(text: str) -> None:
     [first] = explain.explain(text, EIGHT).explanations
     assert (first.evidence.how, first.evidence.words) == ("raised", FAMOUS)
 
@@ -124,7 +124,7 @@ def test_what_was_found_is_quoted_without_what_stood_around_it(text: str) -> Non
         "{'train_loss': 0.0312, 'epoch': 3.0}",
         "stopping training at step 5",
         "TypeError: train() got an unexpected keyword argument 'tokenizer'",
-        # What the source line says was not raised.
+        # The text in a source line was not raised.
         '    raise ValueError("Batch does not contain any data")\nKeyError: 1',
         '  531 │   │   raise ValueError("Batch does not contain any data")\nKeyError: 1',
         "...",
@@ -133,8 +133,60 @@ def test_what_was_found_is_quoted_without_what_stood_around_it(text: str) -> Non
     ],
 )
 @pytest.mark.parametrize("installed", [{}, EIGHT, GRPO["versions"]], ids=["none", "1.8.0", "grpo"])
-def test_what_is_no_known_bug_is_not_explained(text: str, installed: dict[str, str]) -> None:
+def test_other_messages_are_not_explained(text: str, installed: dict[str, str]) -> None:
     assert found(text, installed) == {}
+
+
+def test_the_bug_of_a_named_class_comes_before_the_crash_that_it_causes() -> None:
+    assert list(found(GRPO["text"], GRPO["versions"])) == [
+        "grpo-zero-steps",
+        "accelerate-empty-shard",
+    ]
+    assert next(iter(found(f"GRPOTrainer\n{FAMOUS}", GRPO["versions"]))) == "grpo-zero-steps"
+    plain = GRPO["text"].replace("GRPOTrainer", "Trainer").replace("grpo", "")
+    assert list(found(plain, GRPO["versions"])) == ["accelerate-empty-shard", "grpo-zero-steps"]
+
+
+def test_a_bug_of_a_package_that_is_neither_installed_nor_named_is_not_offered() -> None:
+    assert found(FAMOUS, {"accelerate": "1.8.0"}) == {"accelerate-empty-shard": "yes"}
+    assert found(f"GRPO\n{FAMOUS}", {"accelerate": "1.8.0"}) == {
+        "accelerate-empty-shard": "yes",
+        "grpo-zero-steps": "unknown",
+    }
+
+
+def test_a_symptom_comes_before_seen_patterns_and_installed_packages_before_both() -> None:
+    text = "ValueError: args.max_steps must be set to a positive value if dataloader does not have a length, was -1"
+    both = {"transformers": "5.23.0", "trl": "1.16.0"}
+    assert list(found(text, both)) == [
+        "grpo-zero-steps",
+        "trainer-drop-last-misleading-max-steps",
+    ]
+    without = {"transformers": "5.23.0"}
+    assert list(found(text, without)) == ["trainer-drop-last-misleading-max-steps"]
+
+
+def test_the_last_of_two_exceptions_comes_first() -> None:
+    one, two = (
+        "ValueError: Batch does not contain any data (`None`).",
+        "AttributeError: 'IterableDataset' object has no attribute 'n_shard'",
+    )
+    ids = ["accelerate-empty-dispatcher", "accelerate-n-shard-typo"]
+    assert list(found(f"{two}\n\nDuring handling:\n\n{one}", EIGHT)) == ids
+    assert list(found(f"{one}\n\nDuring handling:\n\n{two}", EIGHT)) == ids[::-1]
+    assert list(found(f"{one}\n{two}\n{one}", EIGHT)) == ids
+    source = "    raise TypeError('no')\n"
+    answer = explain.explain(f"{one}\n\nDuring handling:\n\n{source}{two}", EIGHT)
+    assert answer.exceptions == (two, one)
+
+
+def test_bugs_with_the_same_message_have_a_defined_order() -> None:
+    """Ties between hits are broken by the order of the data."""
+    for example in EXAMPLES:
+        hits = matching.recognise(tracebacks.clean(example["text"]), example["versions"])
+        order = [bug.id for bug in bugs.load()]
+        keys = [(hit.rank, order.index(hit.bug.id)) for hit in hits]
+        assert keys == sorted(keys)
 
 
 WORDS = st.sampled_from(
@@ -149,7 +201,9 @@ WORDS = st.sampled_from(
     st.lists(st.one_of(WORDS, st.text(max_size=30)), max_size=8).map("".join),
     st.sampled_from([{}, EIGHT, GRPO["versions"]]),
 )
-def test_every_text_has_an_answer_that_prints(text: str, installed: dict[str, str]) -> None:
+def test_every_text_gets_an_answer_that_can_be_printed(
+    text: str, installed: dict[str, str]
+) -> None:
     answer = explain.explain(text, installed)
     explain.as_text(answer, most=None).encode("utf-8")
     ids = [each.bug for each in answer.explanations]
