@@ -17,13 +17,10 @@ WITHOUT_A_ROOM = {"compat", "repository", "support", "data", "tools", "rehearsal
 # has its tests, or that is gone, must leave the list.
 WITHOUT_TESTS = {
     ".": "errors fields",
-    "bugs": "matching tracebacks",
     "claims": "evidence text",
     "compare": "arms saved_run",
-    "diagnosis": "doctor_text findings mps_findings",
     "environment": "interpreters",
     "measure": "roofline timing warm_up",
-    "patches": "accelerate_empty_dispatcher accelerate_empty_epoch accelerate_empty_shard accelerate_n_shard_typo",
     "results": "object_stores source",
     "supervise": "watchdog",
     "testing": "tiny_trainer",

@@ -134,7 +134,7 @@ def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) 
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
         "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
-        "fixes": list(bug.fixes),
+        "fixes": list(bug.advice()),
         "tests": [asdict(test) for test in tests],
     }
 
