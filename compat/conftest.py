@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
 from metalassay.testing import accelerate_state

@@ -11,7 +11,7 @@ import re
 
 import mps_processes
 import pytest
-from mps_fallback_probes import (  # type: ignore[import-not-found]
+from mps_fallback_probes import (
     COMPARE,
     ON_MPS,
     PREPARE,

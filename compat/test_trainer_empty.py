@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import versions
 
 if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():

@@ -101,7 +101,7 @@ def test_a_state_dict_can_be_loaded_on_either_device() -> None:
             == expected
         )
     tensor = torch.ones(3, device="mps")
-    assert pickle.loads(pickle.dumps(tensor)).device.type == "mps"  # noqa: S301  (ours)
+    assert pickle.loads(pickle.dumps(tensor)).device.type == "mps"  # noqa: S301  (created here)
     assert copy.deepcopy(tensor).device.type == "mps"
 
 

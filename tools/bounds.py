@@ -18,7 +18,7 @@ from packaging.specifiers import Specifier
 from packaging.version import Version
 from tabulate import tabulate
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import bisect
 from metalassay.results import load
 from metalassay.results.verdict_file import VersionSet

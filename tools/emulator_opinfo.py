@@ -136,19 +136,19 @@ def compare(info: Any, sample: Any, result: Any, failures: dict[str, set[str]]) 
 def differences(results: dict[str, dict[str, list[str]]]) -> dict[tuple[str, str], list[str]]:
     """Return the details of everything that needs an explanation, by (OpInfo, what)."""
     listed = mps_opinfo.expected_failures()
-    found: dict[tuple[str, str], list[str]] = {}
+    by_case: dict[tuple[str, str], list[str]] = {}
     for key, result in results.items():
         missing = result.get("forward missing", [])
         if key in listed and not missing:
-            found[key, "listed, not missing here"] = [
+            by_case[key, "listed, not missing here"] = [
                 f"{kind}: {detail}" for kind, details in result.items() for detail in details
             ]
         if missing and key not in listed:
-            found[key, "missing here, not listed"] = missing
+            by_case[key, "missing here, not listed"] = missing
         for kind, details in result.items():
             if kind != "forward missing" and not (key in listed and kind != "differs"):
-                found[key, kind] = details
-    return found
+                by_case[key, kind] = details
+    return by_case
 
 
 def main() -> int:
@@ -226,17 +226,19 @@ def judge(
         print(f"the explanations are for torch {table['torch']}")
     explained = {(row["op"], row["what"]) for row in table["row"]}
     required = {(row["op"], row["what"]) for row in table["row"] if not row.get("varies")}
-    found = differences(results)
-    new = {key: details for key, details in found.items() if key not in explained}
+    by_case = differences(results)
+    new = {key: details for key, details in by_case.items() if key not in explained}
     for (op, what), details in sorted(new.items()):
         if draft:
             print(f'[[row]]\nop = "{op}"\nwhat = "{what}"\nclass = ""\nwhy = {json.dumps(details)}')
         else:
             print(red(f"unexplained: {op}: {what}: {'; '.join(details) or 'nothing fails'}"))
-    gone = sorted(required - found.keys()) if whole else []
+    gone = sorted(required - by_case.keys()) if whole else []
     for op, what in gone:
         print(red(f"explained, but no longer a difference: {op}: {what}"))
-    print(f"{len(found)} differences, {len(found) - len(new)} explained, {len(new)} unexplained")
+    print(
+        f"{len(by_case)} differences, {len(by_case) - len(new)} explained, {len(new)} unexplained"
+    )
     return 1 if new or gone else 0
 
 

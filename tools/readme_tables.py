@@ -20,8 +20,7 @@ from unittest import mock
 
 from tabulate import tabulate
 
-from metalassay import report
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs, report
 from metalassay.bugs import verdict
 from metalassay.cli.main import main as metalassay
 from metalassay.environment import matrix

@@ -1,8 +1,8 @@
-"""Turns a training of zero steps into an error that names the cause.
+"""Turn a training of zero steps into an error that names the cause.
 
-Since accelerate 1.9.0 an empty loader no longer crashes: transformers' Trainer, and GRPO with it,
-ends as a success with ``global_step == 0`` and saves the model it started from. Three ways to be
-told instead::
+Since accelerate 1.9.0 an empty loader no longer crashes: transformers' Trainer, and with it GRPO,
+ends as a success with ``global_step == 0`` and saves the model it started from. There are three ways
+to get an error instead::
 
     from metalassay import guard
 
@@ -11,7 +11,7 @@ told instead::
 
     Trainer(..., callbacks=[guard.callback()])  # this Trainer
 
-    for batch in guard.no_empty(loader):  # a loop of one's own, with or without accelerate
+    for batch in guard.no_empty(loader):  # your own loop, with or without accelerate
         ...
 
 Each raises ``ZeroStepsError``, as in "the training took no step: 2 unique prompts, one generation
@@ -34,18 +34,17 @@ _MISSING = object()
 
 
 class ZeroStepsError(UserError):
-    """A training took no step, or a pass over a loader gave no batch."""
+    """A training took no step, or a pass over a loader yielded no batch."""
 
 
 @contextmanager
 def no_zero_steps() -> Iterator[None]:
     """Raise ``ZeroStepsError`` from every ``Trainer.train`` in the block that takes no step.
 
-    Holds for the whole process while the block runs, subclasses included as long as they call
-    ``Trainer.train``; afterwards transformers is as it was. Where accelerate is older than 1.9.0 and
-    would crash on an empty loader, that crash is turned into the same error. A resume that finds
-    nothing left to do is no step either. Raises ``ModuleNotFoundError`` without transformers
-    or accelerate.
+    Applies to the whole process while the block runs, including subclasses that call
+    ``Trainer.train``; afterwards transformers is unchanged. Where accelerate is older than 1.9.0 and
+    would crash on an empty loader, the same error is raised instead. A resume with nothing left to
+    do takes no step either. Raises ``ModuleNotFoundError`` without transformers or accelerate.
     """
     from transformers import Trainer
 
@@ -58,35 +57,35 @@ def no_zero_steps() -> Iterator[None]:
 def callback() -> Any:
     """Return a ``TrainerCallback`` that raises ``ZeroStepsError`` when a training took no step.
 
-    It sees what the Trainer survives: before accelerate 1.9.0 an empty loader crashes first.
+    It does not run if the Trainer crashes: before accelerate 1.9.0 an empty loader crashes first.
     Raises ``ModuleNotFoundError`` without transformers.
     """
     return _callback_class()()
 
 
 class _NoEmpty:
-    """A loader that must yield something; everything else it leaves to the loader it wraps."""
+    """A wrapper around a loader that must yield a batch; all else is left to that loader."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader
 
     def __iter__(self) -> Iterator[Any]:
-        # The generator of accelerate < 1.9.0 is chosen when iter() is called, so that is as long as
-        # the patch must hold; it ends an empty pass instead of yielding a None that is no batch.
+        # accelerate < 1.9.0 chooses its generator when iter() is called, so the patch need not be
+        # active any longer; with it an empty pass ends instead of yielding a spurious None.
         with accelerate_empty_shard.patch() if "accelerate" in sys.modules else nullcontext():
             batches = iter(self._loader)
         first = next(batches, _MISSING)
         if first is _MISSING:
             raise _error("the loader yielded no batch", *why_empty(self._loader))
         yield first
-        del first  # a batch may be large: it belongs to the loop now
+        del first  # a batch may be large; only the loop should keep it
         yield from batches
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "_loader":  # not there yet: being copied or unpickled
+        if name == "_loader":  # not set yet, while being copied or unpickled
             raise AttributeError(name)
         return getattr(self._loader, name)
 
@@ -94,8 +93,8 @@ class _NoEmpty:
 def no_empty(loader: Any) -> Any:
     """Wrap an iterable so that a pass over it that yields nothing raises ``ZeroStepsError``.
 
-    Wrap what ``Accelerator.prepare`` returns, not what goes into it. Batches, their order, the
-    length and all attributes are those of ``loader``::
+    Wrap the result of ``Accelerator.prepare``, not its argument. Batches, their order, the length
+    and all attributes are those of ``loader``::
 
         loader = guard.no_empty(accelerator.prepare(loader))
         for epoch in range(3):
@@ -106,22 +105,22 @@ def no_empty(loader: Any) -> Any:
 
 
 def why_empty(loader: Any) -> tuple[str, str]:
-    """Return why ``loader`` yields nothing, and what to do; found by looking, nothing is iterated.
+    """Return why ``loader`` yields nothing, and what to do, without iterating over it.
 
-    ``loader`` is a torch DataLoader, what accelerate made of one, or any iterable.
+    ``loader`` is a torch DataLoader, the loader that accelerate makes of one, or any iterable.
     """
     dataset = getattr(loader, "dataset", loader)
     rows = _length(dataset)
     if rows == 0:
         return (
             "the dataset has 0 rows",
-            "print len() of the dataset after each filter, split and select that made it",
+            "print len() of the dataset after each filter, split and select",
         )
     if rows is None:
         return (
             "the dataset is an iterable, and it yielded nothing",
-            "look at next(iter(dataset)): a filter that keeps nothing, a generator that was read"
-            " before, a resume past the end, or a shard without files",
+            "check next(iter(dataset)): a filter may keep nothing, a generator may already be exhausted,"
+            " a resume may start past the end, or a shard may have no files",
         )
     samplers = _samplers(loader)
     return (
@@ -129,23 +128,23 @@ def why_empty(loader: Any) -> tuple[str, str]:
         or _skipped(loader, samplers)
         or _dropped(loader, samplers, rows)
         or (
-            f"the dataset has {_count(rows, 'row')}, the loader says its length is"
-            f" {_length(loader)}, and it yielded nothing",
-            "look at what the sampler gives: list(loader.batch_sampler)",
+            f"the dataset has {_count(rows, 'row')}, the loader reports length {_length(loader)}, and it"
+            " yielded nothing",
+            "check what the sampler yields: list(loader.batch_sampler)",
         )
     )
 
 
 def _too_few_prompts(samplers: list[Any]) -> tuple[str, str] | None:
-    """Recognise TRL's RepeatSampler: it drops the chunk of prompts that fills no whole batch."""
-    for each in samplers:
-        if not hasattr(each, "mini_repeat_count"):
+    """Recognise TRL's RepeatSampler, which drops a chunk of prompts that does not fill a batch."""
+    for sampler in samplers:
+        if not hasattr(sampler, "mini_repeat_count"):
             continue
-        prompts, needed = each.num_samples, each.batch_size
+        prompts, needed = sampler.num_samples, sampler.batch_size
         if prompts < needed:
             return (
                 f"{_count(prompts, 'unique prompt')}, one generation batch needs {needed}, and the"
-                " sampler throws an incomplete one away",
+                " sampler drops an incomplete one",
                 "add prompts, or lower gradient_accumulation_steps, steps_per_generation or"
                 " generation_batch_size",
             )
@@ -153,46 +152,46 @@ def _too_few_prompts(samplers: list[Any]) -> tuple[str, str] | None:
 
 
 def _skipped(loader: Any, samplers: list[Any]) -> tuple[str, str] | None:
-    for each in (loader, *samplers):
-        skipped, inner = getattr(each, "skip_batches", 0), getattr(each, "batch_sampler", None)
-        there = _length(inner)
-        if skipped and there is not None and there <= skipped:
+    for part in (loader, *samplers):
+        skipped, inner = getattr(part, "skip_batches", 0), getattr(part, "batch_sampler", None)
+        available = _length(inner)
+        if skipped and available is not None and available <= skipped:
             return (
-                f"{_count(skipped, 'batch', 'batches')} were to be skipped and there are {there}",
-                "skip at most len(loader) - 1 batches: skip_first_batches counts within one epoch",
+                f"{_count(skipped, 'batch', 'batches')} to skip, but there are only {available}",
+                "skip at most len(loader) - 1 batches; skip_first_batches counts within one epoch",
             )
     return None
 
 
 def _dropped(loader: Any, samplers: list[Any], rows: int) -> tuple[str, str] | None:
     batch_size, processes = None, 1
-    for each in samplers:
-        batch_size = getattr(each, "batch_size", None) or batch_size
-        if not getattr(each, "split_batches", False):
-            processes = max(processes, getattr(each, "num_processes", 1))
-    drops = any(getattr(each, "drop_last", False) for each in (loader, *samplers))
+    for sampler in samplers:
+        batch_size = getattr(sampler, "batch_size", None) or batch_size
+        if not getattr(sampler, "split_batches", False):
+            processes = max(processes, getattr(sampler, "num_processes", 1))
+    drops = any(getattr(part, "drop_last", False) for part in (loader, *samplers))
     if not drops or not batch_size or rows >= batch_size * processes:
         return None
     each_process = f" on each of {processes} processes" if processes > 1 else ""
     return (
-        f"{_count(rows, 'row')}, one batch needs {batch_size}{each_process}, and drop_last throws"
-        " the incomplete batch away",
+        f"{_count(rows, 'row')}, one batch needs {batch_size}{each_process}, and drop_last drops"
+        " the incomplete batch",
         "use a smaller batch, more rows, or drop_last=False (dataloader_drop_last=False)",
     )
 
 
 def _samplers(loader: Any) -> list[Any]:
-    """Return the batch sampler and what it is wrapped around, outermost first."""
-    found: list[Any] = []
-    here = getattr(loader, "batch_sampler", None)
-    while here is not None and not any(here is each for each in found):
-        found.append(here)
-        here = getattr(here, "batch_sampler", None) or getattr(here, "sampler", None)
-    return found
+    """Return the batch sampler and the samplers that it wraps, the outermost first."""
+    samplers: list[Any] = []
+    sampler = getattr(loader, "batch_sampler", None)
+    while sampler is not None and not any(sampler is known for known in samplers):
+        samplers.append(sampler)
+        sampler = getattr(sampler, "batch_sampler", None) or getattr(sampler, "sampler", None)
+    return samplers
 
 
 def _length(sized: Any) -> int | None:
-    """Return ``len(sized)``, or None where it has none, or a wrong one."""
+    """Return ``len(sized)``, or None where it has no length or a negative one."""
     try:
         return len(sized)
     except (TypeError, ValueError, NotImplementedError):
@@ -212,15 +211,18 @@ def _why_no_step(args: Any, state: Any, seen: Any, loader: Any) -> tuple[str, st
     """Return why a Trainer took no step, and what to do; ``seen`` is our callback."""
     if seen.began and seen.began >= state.max_steps:
         return (
-            f"it was resumed at step {seen.began} of {state.max_steps}, nothing was left to do",
+            f"it was resumed at step {seen.began} of {state.max_steps}, so nothing was left to do",
             "raise max_steps or num_train_epochs, or train without resume_from_checkpoint",
         )
     if args.max_steps <= 0 and args.num_train_epochs <= 0:
-        return f"num_train_epochs is {args.num_train_epochs:g}", "ask for an epoch or for max_steps"
+        return (
+            f"num_train_epochs is {args.num_train_epochs:g}",
+            "set num_train_epochs or max_steps to at least 1",
+        )
     if seen.saw_batch:
         return (
-            "there were batches, and none ended in an optimizer step",
-            "look for a callback that ends the training, or for a loop that skips the step",
+            "there were batches, but no optimizer step",
+            "check for a callback that stops the training, or a loop that skips the step",
         )
     return why_empty(loader)
 

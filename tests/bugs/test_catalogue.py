@@ -1,10 +1,12 @@
-"""Which versions a bug applies to."""
+"""Reading the catalogue of bugs, and the versions to which a bug applies."""
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import explain
 from metalassay.results import verdict_file
 
@@ -14,7 +16,7 @@ id = "one"
 title = "One"
 link = "https://example.org/1"
 where = [{ liba = ">=1.0,<2.0" }, { liba = ">=2.0", libb = "<1.0" }]
-cause = "it was written so"
+cause = "a comparison is wrong"
 fixes = ["upgrade"]
 [[bug.symptom]]
 id = "crash"
@@ -44,13 +46,13 @@ ONE = bugs.parse(TEXT)[0]
         ({}, False),
     ],
 )
-def test_a_bug_hits_when_every_package_of_one_alternative_matches(
+def test_a_bug_applies_if_every_package_of_one_alternative_matches(
     versions: dict[str, str], hit: bool
 ) -> None:
     assert ONE.hits(versions) is hit
 
 
-def test_a_symptom_may_have_a_smaller_range_or_share_its_bugs() -> None:
+def test_a_symptom_has_its_own_range_or_that_of_its_bug() -> None:
     assert not ONE.hits({"liba": "1.2"}, "crash")
     assert ONE.hits({"liba": "1.2"}, "hang")
 
@@ -60,7 +62,7 @@ def test_an_unknown_symptom_is_an_error() -> None:
         ONE.hits({}, "smell")
 
 
-def test_the_range_in_words() -> None:
+def test_the_range_as_text() -> None:
     assert ONE.where_text() == "liba >=1.0,<2.0 or liba >=2.0 with libb <1.0"
 
 
@@ -76,7 +78,7 @@ def test_a_mask_that_does_not_exist_is_an_error() -> None:
 
 
 def test_a_broken_pattern_is_an_error_that_names_the_row() -> None:
-    with pytest.raises(ValueError, match=r"one, symptom crash: .* is no pattern"):
+    with pytest.raises(ValueError, match=r"one, symptom crash: .* is not a valid pattern"):
         bugs.parse(TEXT.replace('match = "no"', 'match = "("'))
 
 
@@ -85,7 +87,7 @@ REPORTED = bugs.parse(
 )
 
 
-def test_what_was_only_reported_says_so_wherever_it_is_read(
+def test_explain_and_the_verdict_file_mark_a_bug_that_was_only_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = bugs.parse(TEXT)
@@ -94,12 +96,72 @@ def test_what_was_only_reported_says_so_wherever_it_is_read(
         monkeypatch.setattr(bugs, "load", lambda known=known: known)
         answer = explain.explain("ValueError: no", {"liba": "1.7"})
         assert [each.reported_only for each in answer.explanations] == [only]
-        said = "reported upstream, not run by us"
-        assert (said in explain.as_text(answer, width=200)) is only
+        note = bugs.REPORTED_ONLY
+        assert (note in explain.as_text(answer, width=200)) is only
         record = verdict_file.bug_record(known[0], {"liba": "1.7"}, [])
-        assert record["provenance"] == (said if only else "run by us")
+        assert record["provenance"] == (note if only else "run by us")
 
 
-def test_a_flag_that_is_no_flag_is_an_error() -> None:
+def test_a_flag_that_is_not_a_boolean_is_an_error() -> None:
     with pytest.raises(ValueError, match="reported_only = 'yes' is neither true nor false"):
         bugs.parse(TEXT.replace('fixes = ["upgrade"]', 'fixes = []\nreported_only = "yes"'))
+
+
+def fixes(text: str) -> tuple[bugs.Fix, ...]:
+    """Parse the example with other fixes."""
+    return bugs.parse(TEXT.replace('"upgrade"', text))[0].fixes
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('"restart"', "restart"),
+        ('{ install = ["p>=1"] }', "upgrade: pip install 'p>=1'"),
+        (
+            '{ text = "{install} (no more)", install = ["p>=1", "q"] }',
+            "pip install 'p>=1' q (no more)",
+        ),
+    ],
+)
+def test_a_fix_is_a_sentence_with_the_command_in_its_place(text: str, sentence: str) -> None:
+    [fix] = fixes(text)
+    assert str(fix) == sentence
+
+
+def test_only_a_fix_that_changes_versions_has_requirements() -> None:
+    keep, change = fixes('"restart", { install = ["p>=1", "q[x]<2"] }')
+    assert keep.requirements() == ()
+    assert [(each.name, str(each.specifier)) for each in change.requirements()] == [
+        ("p", ">=1"),
+        ("q", "<2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{ text = "install it", install = ["p>=1"] }', "needs both {install} and `install`"),
+        ('"{install}"', "needs both {install} and `install`"),
+        ("{ install = [] }", "needs both {install} and `install`"),
+        ('{ install = ["p=1"] }', "invalid requirement in a fix"),
+        ('{ text = "restart", upgrade = true }', "a fix has no field 'upgrade'"),
+    ],
+)
+def test_a_malformed_fix_is_an_error_that_names_the_bug(text: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fault)) as error:
+        fixes(text)
+    assert "known_bugs: one: " in str(error.value)
+
+
+def test_advice_lists_the_fixes_and_then_what_does_not_help() -> None:
+    text = TEXT.replace('fixes = ["upgrade"]', 'fixes = ["upgrade"]\nnot_fixes = ["a retry"]')
+    assert bugs.parse(text)[0].advice() == ("upgrade", "not a fix: a retry")
+
+
+def test_a_symptom_is_generic_only_if_it_is_marked_so() -> None:
+    marked = bugs.parse(TEXT.replace('match = "late"', 'match = "late"\ngeneric = true'))[0]
+    assert [symptom.generic for symptom in marked.symptoms] == [False, True]
+    with pytest.raises(
+        ValueError, match="one, symptom hang: generic = 1 is neither true nor false"
+    ):
+        bugs.parse(TEXT.replace('match = "late"', 'match = "late"\ngeneric = 1'))

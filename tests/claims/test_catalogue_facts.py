@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.machine import chips
 from metalassay.mps.operators import oracle
 

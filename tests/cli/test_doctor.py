@@ -45,7 +45,9 @@ def test_findings_are_exit_code_1_and_none_that_counts_is_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main(["doctor"]) == 1
-    assert re.search(r"^1\d findings; accelerate~=", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(
+        r"^1\d findings; installing accelerate~=", capsys.readouterr().out, re.MULTILINE
+    )
     healthy = {"accelerate": "1.15.0", "torch": "2.13.0", "transformers": "5.23.0"}
     monkeypatch.setattr(versions, "installed", lambda packages=(): healthy)
     assert main.main(["doctor"]) == 0
@@ -63,6 +65,7 @@ def test_the_document_names_its_schema_and_every_field(capsys: pytest.CaptureFix
     for finding in made["findings"]:
         assert set(finding) == {
             "id", "kind", "severity", "title", "observed", "expected", "fix", "link", "fixes",
+            "workaround", "not_fixes",
         }  # fmt: skip
         assert finding["severity"] in ("error", "warning", "info")
         assert finding["link"].startswith("https://")
@@ -85,7 +88,7 @@ def test_the_probe_says_on_stderr_that_it_runs_and_can_be_left_out(
     main.main(["doctor", "--no-probe"])
     said = capsys.readouterr()
     assert said.err == ""
-    assert "not asked (--no-probe)" in said.out
+    assert "not tested (--no-probe)" in said.out
 
 
 @pytest.mark.parametrize("option", ["--env", "--python"])
@@ -165,7 +168,7 @@ def test_a_finding_to_ignore_that_does_not_exist_is_named(
 ) -> None:
     assert main.main(["doctor", "--ignore", "nonsense"]) == 2
     said = capsys.readouterr().err
-    assert "no finding is called 'nonsense'" in said
+    assert "no finding has the id 'nonsense'" in said
     assert "asking torch" not in said
 
 

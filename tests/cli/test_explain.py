@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.cli import main
 from metalassay.environment import versions
 
@@ -62,7 +62,7 @@ def test_a_log_is_read_from_standard_input(
 def test_no_match_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["explain", "KeyError:", "'labels'"]) == 1
     first, second, *rest = capsys.readouterr().out.splitlines()
-    assert first == "No known bug explains this text; it ends in KeyError: 'labels'"
+    assert first == "no known bug explains this text; its last exception is KeyError: 'labels'"
     assert second.startswith("  next: metalassay doctor")
     assert rest == []
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import versions
 
 pytestmark = pytest.mark.slow

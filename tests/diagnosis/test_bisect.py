@@ -1,4 +1,4 @@
-"""Finding the releases at which a bug changes, with as few runs as that takes."""
+"""Finding the releases at which a bug appears or disappears, with few runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import bisect
 
 TEXT = """
@@ -15,7 +15,7 @@ id = "one"
 title = "One"
 link = "https://example.org/1"
 where = [{ liba = ">=1.0,<2.0" }, { liba = ">=2.0", libb = "<1.0" }]
-cause = "it was written so"
+cause = "x"
 fixes = ["upgrade"]
 [[bug.symptom]]
 id = "crash"
@@ -29,7 +29,7 @@ RELEASES = [f"1.{minor}.0" for minor in range(16)]
 def found(
     broken: set[str], untestable: Collection[str] = (), probes: Sequence[str] = ()
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Search with a stand-in for running a release; return the boundaries and what was run."""
+    """Search with a substitute for running a release; return the boundaries and the releases run."""
     asked: list[str] = []
 
     def state(release: str) -> str:
@@ -53,23 +53,23 @@ def test_a_bug_with_two_ends_is_found_when_a_probe_lies_inside() -> None:
     assert found({"1.8.0"})[0] == [], "without a probe nothing points there"
 
 
-def test_releases_that_cannot_be_tested_are_passed_over() -> None:
+def test_releases_that_cannot_be_tested_are_skipped() -> None:
     pairs, _ = found(set(RELEASES[:9]), untestable={"1.0.0", "1.7.0", "1.9.0", "1.10.0"})
     assert pairs == [("1.8.0", "1.11.0")]
 
 
-def test_no_change_is_no_boundary() -> None:
+def test_releases_in_the_same_state_have_no_boundary() -> None:
     assert found(set()) == ([], [RELEASES[0], RELEASES[-1]])
 
 
-def test_what_ran_is_held_against_the_data() -> None:
+def test_states_that_contradict_the_catalogue_are_reported() -> None:
     (bug,) = bugs.parse(TEXT)  # liba >=1.0,<2.0, or liba >=2.0 with libb <1.0
     states = {"1.9": "broken", "2.0": "broken", "2.1": "not tested", "3.0": "healthy"}
     assert bisect.contradictions(bug, "liba", {}, states) == (
-        "liba 2.0: known_bugs says healthy, but it ran broken",
+        "liba 2.0: expected healthy by the catalogue, but it was broken",
     )
     assert bisect.contradictions(bug, "liba", {"libb": "0.9"}, states) == (
-        "liba 3.0: known_bugs says broken, but it ran healthy",
+        "liba 3.0: expected broken by the catalogue, but it was healthy",
     )
 
 
@@ -85,7 +85,7 @@ def test_what_ran_is_held_against_the_data() -> None:
         ([], "not tested"),
     ],
 )
-def test_only_the_stock_symptoms_say_whether_it_is_broken(
+def test_only_stock_tests_of_symptoms_decide_the_state(
     outcomes: list[tuple[str, str | None, str]], state: str
 ) -> None:
     tests = [

@@ -1,4 +1,4 @@
-"""Which upgrades fix, computed from the data about bugs."""
+"""Which upgrades fix the known bugs, computed from their version ranges."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 
 GUIDE = {
@@ -21,21 +21,21 @@ GUIDE = {
 
 
 class Put(Protocol):
-    """Put bugs in the place of the known ones."""
+    """Replace the known bugs."""
 
     def __call__(self, *rows: str) -> None: ...
 
 
-def row(bug_id: str, where: str, fix: str = "none") -> str:
-    """Write a bug as TOML."""
+def row(bug_id: str, where: str, fix: str = '"none"') -> str:
+    """Return a bug as TOML."""
     return f"""
 [[bug]]
 id = "{bug_id}"
 title = "{bug_id}"
 link = "https://example.org"
 where = {where}
-cause = "so"
-fixes = ["{fix}"]
+cause = "x"
+fixes = [{fix}]
 [[bug.symptom]]
 id = "s"
 raises = "E"
@@ -45,7 +45,7 @@ match = "m"
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Put]:
-    """Return a function that puts other bugs in the place of the known ones."""
+    """Return a function that replaces the known bugs."""
 
     def put(*rows: str) -> None:
         parsed = bugs.parse("".join(rows))
@@ -63,11 +63,11 @@ def test_the_guides_environment_is_fixed_together() -> None:
     assert "accelerate~=1.15.0" in plan.requirements
     assert {"accelerate-empty-shard", "accelerate-n-shard-typo"} <= set(plan.fixes)
     assert plan.remains == ()
-    # What no release fixes comes along, and is said.
+    # A bug that no release fixes is listed as one that the plan brings.
     assert "accelerate-empty-epoch" in plan.brings
 
 
-def test_every_fix_of_the_plan_is_one_by_the_data() -> None:
+def test_the_plan_agrees_with_the_version_ranges() -> None:
     plan = fix_plan.plan(GUIDE)
     after = dict(GUIDE)
     for requirement in plan.requirements:
@@ -83,18 +83,18 @@ def test_the_nearest_version_above_every_affected_bound_is_taken(known: Put) -> 
     assert fix_plan.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
 
 
-def test_what_an_upgrade_breaks_the_next_one_mends(known: Put) -> None:
+def test_a_bug_that_an_upgrade_brings_is_fixed_by_the_next(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5,<1.7"}]'))
     plan = fix_plan.plan({"p": "1.0"})
     assert (plan.requirements, plan.fixes, plan.brings) == (("p~=1.7.0",), ("a",), ())
 
 
-def test_what_an_upgrade_breaks_for_good_is_said(known: Put) -> None:
+def test_a_bug_that_an_upgrade_brings_and_no_release_fixes_is_listed(known: Put) -> None:
     known(row("a", '[{p = "<1.5"}]'), row("b", '[{p = ">=1.5"}]'))
     assert fix_plan.plan({"p": "1.0"}) == fix_plan.Plan(("p~=1.5.0",), ("a",), ("b",), ())
 
 
-def test_where_no_release_is_healthy_nothing_is_proposed(known: Put) -> None:
+def test_nothing_is_proposed_if_no_release_is_healthy(known: Put) -> None:
     known(row("a", '[{p = ">=0.5"}]'), row("b", '[{p = "==2.0"}]'))
     assert fix_plan.plan({"p": "2.0"}) == fix_plan.Plan((), (), (), ())
 
@@ -110,14 +110,14 @@ def test_an_upgrade_inside_the_major_version_is_preferred(known: Put) -> None:
     assert fix_plan.plan({"p": "4.0", "q": "1.0"}).requirements == ("p~=5.0.0",)
 
 
-def test_a_major_version_is_not_crossed_where_the_data_know_a_downgrade(known: Put) -> None:
-    known(row("a", '[{p = "<5", hub = ">=1"}]', "pip install 'hub<1'"))
+def test_a_downgrade_in_the_data_is_preferred_to_a_new_major_version(known: Put) -> None:
+    known(row("a", '[{p = "<5", hub = ">=1"}]', '{ install = ["hub<1"] }'))
     plan = fix_plan.plan({"p": "4.0", "hub": "1.3"})
     assert (plan.requirements, plan.fixes) == (("hub<1",), ("a",))
 
 
-def test_minimums_that_a_fix_asks_of_other_packages_come_along(known: Put) -> None:
-    fix = "upgrade: pip install 'p>=1.5' 'torch>=2.8'"
+def test_minimum_versions_of_other_packages_in_a_fix_are_added(known: Put) -> None:
+    fix = '{ install = ["p>=1.5", "torch>=2.8"] }'
     known(row("a", '[{p = "<1.5"}]', fix), row("b", '[{p = "<1.9"}]'))
     assert set(fix_plan.plan({"p": "1.0", "torch": "2.5.1"}).requirements) == {
         "p~=1.9.0",
@@ -127,13 +127,13 @@ def test_minimums_that_a_fix_asks_of_other_packages_come_along(known: Put) -> No
     assert fix_plan.plan({"p": "1.0"}).requirements == ("p~=1.9.0",)
 
 
-def test_what_is_built_for_a_torch_moves_with_it(known: Put) -> None:
+def test_packages_built_for_a_torch_are_upgraded_with_it(known: Put) -> None:
     known(row("a", '[{torch = "<2.6"}]'))
     installed = {"torch": "2.5.1", "torchvision": "0.20.1"}
     assert fix_plan.plan(installed).requirements == ("torch~=2.6.0", "torchvision")
 
 
-def test_an_operating_system_is_nothing_to_install(known: Put) -> None:
+def test_an_operating_system_is_not_a_requirement(known: Put) -> None:
     known(row("a", '[{macos = "<15", python = "<3.12"}]'))
     assert fix_plan.plan({"macos": "14.1", "python": "3.11"}).requirements == ()
 
@@ -148,14 +148,14 @@ def test_an_operating_system_is_nothing_to_install(known: Put) -> None:
         ({}, ("torch~=2.15.0",)),
     ],
 )
-def test_no_torch_is_proposed_that_this_machine_cannot_run(
+def test_a_torch_that_this_machine_cannot_run_is_not_proposed(
     machine: dict[str, str], requirements: tuple[str, ...], known: Put
 ) -> None:
     known(row("a", '[{torch = "<2.15"}]'))
     assert fix_plan.plan({"torch": "2.13.0", **machine}).requirements == requirements
 
 
-def test_what_is_ignored_is_not_fixed() -> None:
+def test_ignored_bugs_are_not_in_the_plan() -> None:
     all_but = [bug.id for bug in bugs.load() if bug.id != "accelerate-n-shard-typo"]
     assert fix_plan.plan(GUIDE, all_but).requirements == ("accelerate~=1.9.0",)
 
@@ -167,7 +167,7 @@ def test_what_is_ignored_is_not_fixed() -> None:
         (None, ["py", "-m", "pip", "install"]),
     ],
 )
-def test_the_command_is_uvs_where_there_is_one(
+def test_the_command_uses_uv_if_it_is_available(
     monkeypatch: pytest.MonkeyPatch, uv: str | None, begin: list[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: uv)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import matrix, versions
 from metalassay.environment.matrix import Row
 from metalassay.errors import UserError

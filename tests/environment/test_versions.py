@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment import versions
 from metalassay.machine import hardware
 

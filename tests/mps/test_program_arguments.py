@@ -42,13 +42,13 @@ def test_a_program_that_cannot_be_run_is_an_error(program: list[str], message: s
 def test_options_of_the_interpreter_are_told_from_those_of_the_program(
     arguments: list[str], options: list[str], rest: list[str]
 ) -> None:
-    found = program_arguments.split([sys.executable, *arguments], "an example")
-    assert found == (sys.executable, options, rest)
+    parts = program_arguments.split([sys.executable, *arguments], "an example")
+    assert parts == (sys.executable, options, rest)
 
 
 def test_a_function_runs_in_this_python() -> None:
-    found = program_arguments.split(["package.train:main"], "an example")
-    assert found == (sys.executable, [], ["package.train:main"])
+    parts = program_arguments.split(["package.train:main"], "an example")
+    assert parts == (sys.executable, [], ["package.train:main"])
 
 
 def test_the_next_step_for_a_console_script_keeps_the_command() -> None:

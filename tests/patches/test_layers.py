@@ -87,7 +87,7 @@ def test_somebody_elses_patch_on_top_of_ours_is_not_thrown_away(owner: Any) -> N
     owner.method = theirs
     with pytest.raises(RuntimeError, match="enter our patches after theirs"):
         layer(owner, "method", more, level=1).__enter__()
-    with pytest.warns(RuntimeWarning, match="replaced by somebody else"):
+    with pytest.warns(RuntimeWarning, match="replaced by other code"):
         held.__exit__(None, None, None)
     assert owner().method() == "theirs"
     with layer(owner, "method", ours, level=0):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 
 FOLDER = Path(__file__).parents[2] / "docs" / "upstream"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.bugs import catalogue as bugs
+from metalassay.bugs import catalogue
 from metalassay.environment import versions
 
 CONFTEST = Path(__file__).parents[2] / "compat" / "conftest.py"
@@ -51,8 +51,8 @@ def assay(
     module = types.ModuleType("metalassay.patches.invented")
     module.patch = patch  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "metalassay.patches.invented", module)
-    known = bugs.parse(DATA)
-    monkeypatch.setattr(bugs, "load", lambda: known)
+    known = catalogue.parse(DATA)
+    monkeypatch.setattr(catalogue, "load", lambda: known)
     pytester.makeconftest(CONFTEST.read_text("utf-8"))
     pytester.makeini("[pytest]\nmarkers = bug(id, symptom): x\n")
 

@@ -1,1 +1,25 @@
 """The catalogue of known bugs, matching a traceback against it, and the verdict on its tests."""
+
+from metalassay.bugs.catalogue import (
+    REPORTED_ONLY,
+    Bug,
+    Fix,
+    Symptom,
+    Where,
+    get,
+    load,
+    parse,
+    unique,
+)
+
+__all__ = [
+    "REPORTED_ONLY",
+    "Bug",
+    "Fix",
+    "Symptom",
+    "Where",
+    "get",
+    "load",
+    "parse",
+    "unique",
+]

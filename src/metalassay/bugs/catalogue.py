@@ -1,4 +1,7 @@
-"""Which known bugs apply to which versions. Reads bugs/data/; knows no library by name."""
+"""The known bugs and the versions that each applies to, read from ``data/``.
+
+Knows no library by name. Other rooms use it through the package: ``bugs.load()``, ``bugs.get(id)``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
 Where = tuple[Mapping[str, SpecifierSet], ...]
@@ -18,21 +22,48 @@ Where = tuple[Mapping[str, SpecifierSet], ...]
 
 REPORTED_ONLY = "reported upstream, not run by us"
 
+_INSTALL = "{install}"
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One thing to try against a bug.
+
+    ``install`` lists the requirements (PEP 508) of a fix that changes versions; it is empty for one
+    that keeps them. In ``text``, ``{install}`` stands where the command for them goes.
+    """
+
+    text: str
+    install: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the fix as a sentence, with the command for pip."""
+        quoted = (each if each.isalnum() else f"'{each}'" for each in self.install)
+        return self.text.replace(_INSTALL, f"pip install {' '.join(quoted)}")
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Return ``install``, parsed."""
+        return tuple(Requirement(each) for each in self.install)
+
 
 @dataclass(frozen=True)
 class Symptom:
-    """One way in which a bug shows: the exception's type name and a pattern for its message."""
+    """One way in which a bug shows: the exception's type name and a pattern for its message.
+
+    ``generic``: other mistakes produce the same message, so it is no proof of this bug.
+    """
 
     id: str
     raises: str
     match: str
     seen: tuple[str, ...]
     where: Where
+    generic: bool = False
 
 
 @dataclass(frozen=True)
 class Bug:
-    """One row of bugs/data/; the README there explains the fields.
+    """One row of ``data/``; the README there explains the fields.
 
     ``reported_only``: range and symptom come from upstream's reports; we never saw the bug.
     """
@@ -43,14 +74,15 @@ class Bug:
     reported: str | None
     where: Where
     cause: str
-    fixes: tuple[str, ...]
+    fixes: tuple[Fix, ...]
+    not_fixes: tuple[str, ...]
     patch: str | None
     masked_by: tuple[str, ...]
     symptoms: tuple[Symptom, ...]
     reported_only: bool = False
 
     def hits(self, versions: Mapping[str, str], symptom: str | None = None) -> bool:
-        """Say whether the bug, or one symptom of it, is expected with these versions installed.
+        """Return whether the bug, or one symptom of it, is expected with these versions installed.
 
         ``versions`` maps package names to version strings. A package that is not installed is not
         affected. Raises ``KeyError`` for a symptom that the data does not have.
@@ -77,7 +109,7 @@ class Bug:
         return frozenset(package for alternative in self.where for package in alternative)
 
     def where_text(self) -> str:
-        """Return the affected versions in words, as in ``accelerate >=0.11.0,<1.9.0``."""
+        """Return the affected versions as text, such as ``accelerate >=0.11.0,<1.9.0``."""
         # SpecifierSet forgets the order it was written in; lower bounds read better first.
         return " or ".join(
             " with ".join(
@@ -85,6 +117,13 @@ class Bug:
                 for package, specifiers in alternative.items()
             )
             for alternative in self.where
+        )
+
+    def advice(self) -> tuple[str, ...]:
+        """Return all fixes as sentences, then what does not help, each marked as not a fix."""
+        return (
+            *(str(fix) for fix in self.fixes),
+            *(f"not a fix: {each}" for each in self.not_fixes),
         )
 
 
@@ -105,19 +144,19 @@ def load() -> tuple[Bug, ...]:
 
 
 def unique(bugs: Iterable[Bug]) -> tuple[Bug, ...]:
-    """Return the bugs, or raise ``ValueError`` when an id is used twice or nowhere defined."""
-    found = {}
+    """Return the bugs; raise ``ValueError`` if an id is used twice, or a mask is not defined."""
+    by_id = {}
     for bug in bugs:
-        if bug.id in found:
+        if bug.id in by_id:
             raise ValueError(f"known_bugs: the id {bug.id} is used twice")
-        found[bug.id] = bug
-    for bug in found.values():
-        unknown = [each for each in bug.masked_by if each not in found]
+        by_id[bug.id] = bug
+    for bug in by_id.values():
+        unknown = [mask for mask in bug.masked_by if mask not in by_id]
         if unknown:
             raise ValueError(
                 f"known_bugs: {bug.id} is masked by {unknown[0]}, which does not exist"
             )
-    return tuple(found.values())
+    return tuple(by_id.values())
 
 
 def get(bug_id: str) -> Bug:
@@ -137,28 +176,49 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         reported=row.get("reported"),
         where=where,
         cause=row["cause"].strip(),
-        fixes=tuple(row["fixes"]),
+        fixes=tuple(_fix(entry, row["id"]) for entry in row["fixes"]),
+        not_fixes=tuple(row.get("not_fixes", ())),
         patch=row.get("patch"),
         masked_by=tuple(row.get("masked_by", ())),
-        symptoms=tuple(_symptom(each, row["id"], where) for each in row["symptom"]),
-        reported_only=_flag(row, "reported_only"),
+        symptoms=tuple(_symptom(symptom, row["id"], where) for symptom in row["symptom"]),
+        reported_only=_flag(row, "reported_only", row["id"]),
     )
 
 
-def _flag(row: Mapping[str, Any], key: str) -> bool:
+def _fix(entry: str | Mapping[str, Any], bug_id: str) -> Fix:
+    """Read a fix: a sentence, or a table with ``install`` and, unless it is an upgrade, ``text``."""
+    if isinstance(entry, str):
+        entry = {"text": entry}
+    fix = Fix(entry.get("text", f"upgrade: {_INSTALL}"), tuple(entry.get("install", ())))
+    unknown = sorted(entry.keys() - {"text", "install"})
+    if unknown:
+        raise ValueError(f"known_bugs: {bug_id}: a fix has no field {unknown[0]!r}")
+    if (_INSTALL in fix.text) is not bool(fix.install):
+        raise ValueError(
+            f"known_bugs: {bug_id}: fix {fix.text!r} needs both {_INSTALL} and `install`, or neither"
+        )
+    try:
+        fix.requirements()
+    except InvalidRequirement as error:
+        raise ValueError(f"known_bugs: {bug_id}: invalid requirement in a fix: {error}") from error
+    return fix
+
+
+def _flag(row: Mapping[str, Any], key: str, place: str) -> bool:
     value = row.get(key, False)
     if not isinstance(value, bool):
-        raise ValueError(f"known_bugs: {row['id']}: {key} = {value!r} is neither true nor false")
+        raise ValueError(f"known_bugs: {place}: {key} = {value!r} is neither true nor false")
     return value
 
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
+    place = f"{bug_id}, symptom {row['id']}"
     for pattern in (row["match"], *row.get("seen", ())):
         try:
             re.compile(pattern)
         except re.error as error:
             raise ValueError(
-                f"known_bugs: {bug_id}, symptom {row['id']}: {pattern!r} is no pattern: {error}"
+                f"known_bugs: {place}: {pattern!r} is not a valid pattern: {error}"
             ) from error
     return Symptom(
         id=row["id"],
@@ -166,6 +226,7 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         match=row["match"],
         seen=tuple(row.get("seen", ())),
         where=_where(row["where"]) if "where" in row else where,
+        generic=_flag(row, "generic", place),
     )
 
 

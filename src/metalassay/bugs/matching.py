@@ -1,10 +1,16 @@
-"""Known bugs by the words that they leave in a text, and which of several fits best.
+"""Find the known bugs whose symptoms appear in a text, and rank them.
 
-Where several fit, these go first, in this order: (1) what the installed versions show so, then what
-they have and show otherwise, then unknown, then not affected; (2) words that only this bug says;
-(3) a bug whose class is named near by (``grpo``, ``trainer``: the first part of the id), then one
-whose package is; (4) type and message of a symptom, then its message alone, then ``seen``; (5) whole
-words before words that are cut off; (6) the last in the text; (7) the order of the data.
+Hits are ordered by these criteria, the first one counting most:
+
+1. the installed versions have the bug with this symptom, have it with another symptom, it is
+   unknown, they do not have it;
+2. the message is specific to the bug, not ``generic``;
+3. the bug's class is named nearby (the first part of its id: ``grpo``, ``trainer``), one of its
+   packages is, neither is;
+4. exception type and message match, the message alone, one of the ``seen`` patterns;
+5. the message is complete, or cut off;
+6. it comes later in the text;
+7. the order of the data.
 """
 
 from __future__ import annotations
@@ -14,51 +20,34 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.bugs import tracebacks
 
 APPLIES = ("yes", "otherwise", "unknown", "no")
-HOW = ("raised", "said", "seen")
+HOW = ("raised", "message", "seen")
 
 _NEAR = 16_000  # characters before the words in which their traceback names files
-# Words that have other causes as well: Python's about any None and any length, gloo's about any peer
-# that left, torch's about any full memory, any view and any float64, and refusals that other devices and data earn rightly.
-EVERYDAY = (
-    r"'NoneType' object is not",
-    r"'NoneType' object has no",
-    r"argument of type 'NoneType'",
-    r"must be a mapping, not NoneType",
-    r"__len__\(\) should return",
-    r"Timed out waiting",
-    r"MPS backend out of memory",
-    r"view size is not compatible",
-    r"Cannot convert a MPS Tensor to float64",
-    r"mixed precision requires",
-    r"setup doesn't support bf16",
-    r"max_steps must be set",
-    r"set to 'eval_loss'",
-)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The words of the text that a symptom's pattern found, and how they were found.
+    """The lines in which a symptom's pattern was found, and how it matched.
 
-    ``how``: ``raised`` (exception type and message), ``said`` (the message without a type, or with
-    one that may wrap it) or ``seen`` (other words of the same bug). ``everyday`` words have other
-    causes as well; ``cut`` ones end before the pattern does.
+    ``how`` is ``raised`` (exception type and message), ``message`` (the message without a type, or
+    with one that may wrap it) or ``seen`` (another message of the same bug). ``generic``: other
+    mistakes produce the same message. ``cut``: the text ends before the pattern does.
     """
 
     symptom: str
     how: str
     words: str
-    everyday: bool
+    generic: bool
     cut: bool
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A bug whose words stand in the text at ``position``; ``applies`` is a word of ``APPLIES``."""
+    """A bug with a symptom in the text at ``position``; ``applies`` is one of ``APPLIES``."""
 
     bug: bugs.Bug
     evidence: Evidence
@@ -68,10 +57,10 @@ class Hit:
 
     @property
     def rank(self) -> tuple[int, bool, int, int, bool, int]:
-        """Sort key; the module's docstring says it in words."""
+        """Sort key; the module's docstring explains the order."""
         return (
             APPLIES.index(self.applies),
-            self.evidence.everyday,
+            self.evidence.generic,
             -self.named,
             HOW.index(self.evidence.how),
             self.evidence.cut,
@@ -80,20 +69,22 @@ class Hit:
 
 
 def recognise(text: str, installed: Mapping[str, str]) -> tuple[Hit, ...]:
-    """Return one hit for each known bug that fits a text which ``traces.clean`` made, best first.
+    """Return one hit for each known bug with a symptom in the text, the best first.
 
-    ``installed`` maps package names to versions; of a package that it lacks nothing is known.
+    ``text`` comes from ``tracebacks.clean``. ``installed`` maps package names to versions; nothing
+    is assumed about a package that it lacks.
     """
     hits = [*_hits(text, installed)] or [*_cut_hits(text, installed)]
     best: dict[str, Hit] = {}
     for hit in sorted(hits, key=lambda hit: hit.rank):
         best.setdefault(hit.bug.id, hit)
-    settled = {hit.evidence.words for hit in best.values() if hit.applies == "yes"}
+    explained = {hit.evidence.words for hit in best.values() if hit.applies == "yes"}
     return tuple(
         hit
         for hit in best.values()
-        # A package that is neither installed nor named deserves no second opinion.
-        if hit.applies != "unknown" or hit.named or hit.evidence.words not in settled
+        # Where a bug that applies explains a message, drop those of packages that are neither
+        # installed nor named.
+        if hit.applies != "unknown" or hit.named or hit.evidence.words not in explained
     )
 
 
@@ -101,8 +92,8 @@ def _hits(text: str, installed: Mapping[str, str]) -> Iterator[Hit]:
     for bug in bugs.load():
         for symptom in bug.symptoms:
             for pattern, raises in patterns(symptom):
-                for found in reversed([*_compiled(pattern).finditer(text)]):
-                    hit = _hit(bug, symptom, raises, text, found.span(), installed)
+                for match in reversed([*_compiled(pattern).finditer(text)]):
+                    hit = _hit(bug, symptom, raises, text, match.span(), installed)
                     if hit:
                         yield hit
                         break
@@ -113,18 +104,18 @@ def _cut_hits(text: str, installed: Mapping[str, str]) -> Iterator[Hit]:
         for bug in bugs.load():
             for symptom in bug.symptoms:
                 for pattern, raises in patterns(symptom):
-                    if found := _beginning(pattern, line):
-                        span = (start + found.start(), start + found.end())
+                    if match := _beginning(pattern, line):
+                        span = (start + match.start(), start + match.end())
                         hit = _hit(bug, symptom, raises, text, span, installed, cut=True)
                         if hit:
                             yield hit
 
 
 def patterns(symptom: bugs.Symptom) -> Iterator[tuple[str, str | None]]:
-    """Yield each pattern to look for with the exception type it belongs to; None for ``seen``.
+    """Yield each pattern to look for with its exception type; None for those of ``seen``.
 
-    The message of an AssertionError is our tests' own: no user ever saw it. Of a rank that failed
-    our tests see ``Type: message`` in an exception of ours, and users the exception itself.
+    An AssertionError is raised by our own tests, so no user has seen its message. When a rank fails,
+    our tests see ``Type: message`` inside an exception of ours, and users see the exception itself.
     """
     if symptom.raises.startswith("metalassay."):
         raises, _, match = symptom.match.partition(": ")
@@ -142,14 +133,14 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _beginning(pattern: str, line: str) -> re.Match[str] | None:
-    """Look at the line's end for a pattern of which at most the last sixth is missing."""
+    """Match a pattern at the end of a line; up to the last sixth of the pattern may be missing."""
     for length in range(len(pattern) - 1, len(pattern) * 5 // 6, -1):
         try:
-            found = _compiled(rf"(?:{pattern[:length]})\Z").search(line)
-        except re.error:  # cut inside a group or an escape
+            match = _compiled(rf"(?:{pattern[:length]})\Z").search(line)
+        except re.error:  # the pattern was cut inside a group or an escape
             continue
-        if found:
-            return found
+        if match:
+            return match
     return None
 
 
@@ -162,7 +153,7 @@ def _hit(
     installed: Mapping[str, str],
     cut: bool = False,
 ) -> Hit | None:
-    """Weigh words that a pattern found; None where they say something else."""
+    """Return the hit for a match at ``span``, or None where the match is not this symptom."""
     start, end = span
     if tracebacks.is_source(text, start):
         return None
@@ -171,26 +162,24 @@ def _hit(
         how = "seen"
     elif raised == raises:
         how = "raised"
-    elif raised is not None and tracebacks.are_strangers(raised, raises):
+    elif raised is not None and tracebacks.are_unrelated(raised, raises):
         return None
     else:
-        how = "said"
-    everyday = bool(re.search("|".join(EVERYDAY), " ".join(text[start:end].split())))
+        how = "message"
     applies = _applies(bug, symptom, installed)
-    if everyday and applies == "no":
-        return None  # nothing speaks for it
+    if symptom.generic and applies == "no":
+        return None  # neither the message nor the versions point to this bug
     words = tracebacks.shorten(tracebacks.line_at(text, start, end))
     near = text[max(0, start - _NEAR) : end + 500]
-    return Hit(
-        bug, Evidence(symptom.id, how, words, everyday, cut), applies, _named(bug, near), start
-    )
+    evidence = Evidence(symptom.id, how, words, symptom.generic, cut)
+    return Hit(bug, evidence, applies, _named(bug, near), start)
 
 
 def _named(bug: bugs.Bug, near: str) -> int:
     first = bug.id.partition("-")[0]
     if first not in bug.packages and first in near.lower():
         return 2
-    return int(any(re.search(rf"\b{re.escape(each)}\b", near) for each in bug.packages))
+    return int(any(re.search(rf"\b{re.escape(package)}\b", near) for package in bug.packages))
 
 
 def _applies(bug: bugs.Bug, symptom: bugs.Symptom, installed: Mapping[str, str]) -> str:
@@ -202,7 +191,10 @@ def _applies(bug: bugs.Bug, symptom: bugs.Symptom, installed: Mapping[str, str])
 
 
 def missing(where: bugs.Where, installed: Mapping[str, str]) -> list[str]:
-    """Return the packages that are not installed, of alternatives that nothing installed denies."""
+    """Return the packages that are not installed and whose versions would decide.
+
+    Alternatives that an installed package rules out are left aside.
+    """
     possible = [
         alternative
         for alternative in where

@@ -1,6 +1,6 @@
-"""The text of tracebacks and logs: read its end, take off what terminals and loggers add, find errors.
+"""Read tracebacks and logs: remove what terminals and loggers add, and find the exceptions.
 
-Knows Python's ways to print an exception, and no bug.
+Knows the ways in which Python prints an exception, and no bug.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import BinaryIO
 from metalassay.fields import printable
 
 MOST_BYTES = 8 * 2**20
-"""How much of a log is read: its end, where tracebacks stand."""
+"""How much of the end of a log is read, where tracebacks are."""
 
 _LONGEST_LINE = 4_000  # a longer one is split, so that no pattern scans megabytes
 _LINK = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # terminal links, which rich writes
 _BOX = re.compile(r"^[ \t]*[│┃╭╰╮╯┏┗]+[─━]*|[ \t]*[│┃╭╰╮╯┓┛]+[ \t]*$", re.MULTILINE)
 _QUOTES = str.maketrans("‘’“”", "''\"\"")  # noqa: RUF001  (what web pages make of quotes)
 _ERROR = r"[A-Za-z_][\w.]{0,99}?(?:Error|Exception|Warning|Interrupt|Iteration|Exit|Failure)"
-# Anywhere in a line: rank, time stamp, logger and bars of exception groups come before it.
+# Anywhere in a line: a rank, a time stamp, a logger or the bars of an exception group may precede it.
 _TYPE = re.compile(rf"(?<![\w.])({_ERROR})(?::[ \t]+|\((?=[\"']))")
-# The beginning of a string in a line of source, which tracebacks print: nobody said it yet.
+# The beginning of a string in a source line of a traceback, which is not a message that was raised.
 _SOURCE = re.compile(
     r"(?:[\s❱│>-]*\d+|\s{2,})?[\s❱│]*(?:raise\s+[\w.]+\(|(?<=\s))[bfru]{0,2}[\"'][^\"']*$"
 )
@@ -32,9 +32,10 @@ _ELLIPSIS = re.compile(r"(?:…|\.\.\.)[ \t\"')]*$")
 
 
 def read_tail(stream: BinaryIO, most: int) -> tuple[str, int]:
-    """Read a stream to its end; return its last ``most`` bytes as text and how many came before.
+    """Read a stream to its end; return its last ``most`` bytes as text and the number left out.
 
-    Bytes that are no UTF-8 become marks. NUL goes, so UTF-16 logs (PowerShell) read as well.
+    Bytes that are not UTF-8 become replacement characters. NUL is removed, so that UTF-16 logs
+    (PowerShell) can be read too.
     """
     blocks: deque[bytes] = deque()
     kept = seen = 0
@@ -49,7 +50,7 @@ def read_tail(stream: BinaryIO, most: int) -> tuple[str, int]:
 
 
 def clean(text: str) -> str:
-    """Take off colours, boxes, carriage returns and typographic quotes; split endless lines."""
+    """Remove colours, boxes, carriage returns and typographic quotes, and split very long lines."""
     text = _LINK.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     text = _BOX.sub("", printable(text).translate(_QUOTES))
     if "Traceback (most recent call last):\\n" in text:  # a log of JSON objects
@@ -58,12 +59,12 @@ def clean(text: str) -> str:
 
 
 def exceptions(text: str, most: int = 20) -> tuple[str, ...]:
-    """Return the exceptions of a text as ``Type: message``, the last first."""
+    """Return the last ``most`` exceptions in a text as ``Type: message``, the last one first."""
     lines = deque(
         (
-            text[found.start() : _line_end(text, found.end())]
-            for found in _TYPE.finditer(text)
-            if not text.endswith("raise ", 0, found.start())
+            text[match.start() : _line_end(text, match.end())]
+            for match in _TYPE.finditer(text)
+            if not text.endswith("raise ", 0, match.start())
         ),
         maxlen=most,
     )
@@ -71,20 +72,20 @@ def exceptions(text: str, most: int = 20) -> tuple[str, ...]:
 
 
 def exception_before(text: str, position: int) -> str | None:
-    """Return the name of the last exception type on the line before ``position``, if there is one."""
+    """Return the last exception type on the line before ``position``, or None."""
     types = _TYPE.findall(_before(text, position))
     return types[-1].rpartition(".")[2] if types else None
 
 
 def is_source(text: str, position: int) -> bool:
-    """Say whether ``position`` lies in a string of a line of source, not in something printed."""
+    """Return whether ``position`` is inside a string in a source line of a traceback."""
     return bool(_SOURCE.match(_before(text, position)))
 
 
-def are_strangers(one: str, other: str) -> bool:
-    """Say whether two exceptions are builtin and neither is a kind of the other.
+def are_unrelated(one: str, other: str) -> bool:
+    """Return whether two exceptions are built in and neither is a subclass of the other.
 
-    Of a library's own type nothing is known: it may well wrap the other.
+    A library's own type may wrap any other, so it is not counted as unrelated.
     """
     first, second = getattr(builtins, one, None), getattr(builtins, other, None)
     if not isinstance(first, type) or not isinstance(second, type):
@@ -93,22 +94,25 @@ def are_strangers(one: str, other: str) -> bool:
 
 
 def cut_lines(text: str, most: int = 20) -> Iterator[tuple[int, str]]:
-    """Yield offset and text, without the dots, of the last lines that end in dots, and the last."""
-    start, found = 0, deque[tuple[int, str]](maxlen=most)
+    """Yield the offset and the text of lines that may be cut off.
+
+    These are the last ``most`` lines that end in dots, without the dots, and the last line.
+    """
+    start, dotted = 0, deque[tuple[int, str]](maxlen=most)
     last = (0, "")
     for line in text.splitlines(keepends=True):
         bare = line.rstrip()
         if dots := _ELLIPSIS.search(bare):
-            found.append((start, bare[: dots.start()]))
+            dotted.append((start, bare[: dots.start()]))
         elif bare:
             last = (start, bare)
         start += len(line)
-    yield from reversed(found)
+    yield from reversed(dotted)
     yield last
 
 
 def line_at(text: str, start: int, end: int) -> str:
-    """Return the line or lines that ``start`` to ``end`` lie in."""
+    """Return the line or lines that contain ``start`` to ``end``."""
     return text[text.rfind("\n", 0, start) + 1 : _line_end(text, end)]
 
 

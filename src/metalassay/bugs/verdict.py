@@ -1,4 +1,4 @@
-"""From what the tests of one bug did, stock and patched, to one word. Pure; imports nothing of ours."""
+"""Reduce the outcomes of a bug's tests, stock and patched, to one word. Imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNEXPLAINED = "unexplained"
 NOT_TESTED = "not tested"
 
 RED = frozenset({PATCH_FAILS, FIXED, UNEXPLAINED})
-"""The verdicts in which data and reality differ."""
+"""The verdicts for which the data and the outcomes differ."""
 
 MEANING = {
     FINE: "our data calls this version healthy, and the test of correct behaviour passed",
@@ -29,16 +29,16 @@ MEANING = {
 
 @dataclass(frozen=True)
 class TestRun:
-    """One test of one bug, run once.
+    """One run of one test of a bug.
 
-    ``upstream`` is "stock" or "patched". ``affected`` is what bugs/data/ says of this symptom
-    for the versions installed. ``outcome`` is pytest's: "passed", "failed" (an error in set-up
-    counts as one), "skipped", "xfailed" (failed with the expected exception and message) or
-    "xpassed" (was expected to fail and passed). A ``control`` has no symptom to show: it passes
-    everywhere, and speaks only when it does not.
+    ``upstream`` is "stock" or "patched". ``affected`` is whether bugs/data/ expects this symptom
+    with the installed versions. ``outcome`` is pytest's: "passed", "failed" (or an error in set-up),
+    "skipped", "xfailed" (failed with the expected exception and message) or "xpassed" (was expected
+    to fail and passed). A ``control`` has no symptom: it should pass everywhere, and counts only if
+    it does not.
     """
 
-    __test__ = False  # not a test class, whatever its name says to pytest
+    __test__ = False  # pytest must not collect it as a test class
 
     upstream: str
     affected: bool
@@ -47,7 +47,7 @@ class TestRun:
 
 
 def one(run: TestRun) -> str:
-    """Judge a single run; ``patched`` here means that the patch did its work."""
+    """Return the verdict on a single run; ``patched`` here means that the patch worked."""
     if run.outcome == "skipped":
         return NOT_TESTED
     if run.upstream == "patched":
@@ -60,10 +60,10 @@ def one(run: TestRun) -> str:
 
 
 def decide(runs: Iterable[TestRun]) -> str:
-    """Judge a bug by all runs of its tests: the worst word wins.
+    """Return the verdict on a bug from all runs of its tests: the worst word wins.
 
-    ``patched`` needs both halves: the stock run broken as known and the patched run healthy. A
-    patched run without a stock run beside it proves nothing and counts as not tested.
+    ``patched`` needs both: a stock run that is broken as known and a healthy patched run. A patched
+    run without a stock run proves nothing and counts as not tested.
     """
     judged = [(one(run), run.control) for run in runs]
     words = [word for word, control in judged if word in RED or not control]

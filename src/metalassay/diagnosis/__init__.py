@@ -1,1 +1,1 @@
-"""What a user in trouble asks for: doctor, explain, fixes and bisect."""
+"""Diagnosis of an environment or an error: doctor, explain, the plan of fixes, and bisect."""

@@ -1,8 +1,8 @@
-"""Finds the releases between which a bug appears or goes, by running its tests on them.
+"""Find the releases between which a bug appears or disappears, by running its tests on them.
 
-Only one package changes: each release is put, without its dependencies, in front of an environment
-that has everything else, and the bug's tests in compat/ run there. What the data says plays no part
-in the search; it is held against the result afterwards.
+Only one package changes: each release is installed without its dependencies and put in front of an
+environment that has everything else; the bug's tests in compat/ run there. The catalogue only chooses
+releases to start with, and is compared with the result afterwards.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from metalassay.bugs import catalogue as bugs
-from metalassay.bugs.catalogue import Bug
+from metalassay import bugs
+from metalassay.bugs import Bug
 from metalassay.environment import versions
 from metalassay.errors import UserError
 
@@ -31,7 +31,7 @@ BROKEN, HEALTHY, UNKNOWN = "broken", "healthy", "not tested"
 
 @dataclass(frozen=True)
 class Boundary:
-    """Two neighbouring releases of which one is broken and the other healthy, in order."""
+    """Two neighbouring releases, in order, of which one is broken and the other healthy."""
 
     before: str
     after: str
@@ -41,7 +41,7 @@ class Boundary:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was run, release by release, the boundaries found, and where the data says otherwise."""
+    """The state of each release that was run, the boundaries, and contradictions to the catalogue."""
 
     bug: str
     package: str
@@ -53,38 +53,38 @@ class Finding:
 def search(
     releases: Sequence[str], state: Callable[[str], str], probes: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Run ``state`` on as few releases as it takes to place every change between the probes.
+    """Return the state of as few releases as are needed to locate every change between the probes.
 
-    Starts with the first, the last and every release named in ``probes``, then halves each stretch
-    whose ends differ; one that cannot be tested is passed over. A bug that comes and goes between two probes
-    that agree is not seen; that is what probes are for.
+    Starts with the first, the last and every release in ``probes``, then bisects each interval whose
+    ends differ. Releases that cannot be tested are skipped. A bug that appears and disappears between
+    two probes in the same state is not found; add a probe inside it.
     """
     known: dict[str, str] = {}
 
-    def ask(index: int) -> str:
+    def state_at(index: int) -> str:
         release = releases[index]
         if release not in known:
             known[release] = state(release)
         return known[release]
 
-    def halve(low: int, high: int) -> None:
-        if ask(low) == ask(high):
+    def bisect_between(low: int, high: int) -> None:
+        if state_at(low) == state_at(high):
             return
-        # Nearest to the middle; one that cannot be tested says nothing about its neighbours.
+        # The release nearest to the middle that can be tested.
         inside = sorted(range(low + 1, high), key=lambda i: abs(2 * i - low - high))
-        middle = next((i for i in inside if ask(i) != UNKNOWN), None)
+        middle = next((i for i in inside if state_at(i) != UNKNOWN), None)
         if middle is not None:
-            halve(low, middle)
-            halve(middle, high)
+            bisect_between(low, middle)
+            bisect_between(middle, high)
 
     ends = sorted({0, len(releases) - 1, *(releases.index(p) for p in probes if p in releases)})
     for low, high in itertools.pairwise(ends):
-        halve(low, high)
+        bisect_between(low, high)
     return {release: known[release] for release in releases if release in known}
 
 
 def boundaries(releases: Sequence[str], states: dict[str, str]) -> tuple[Boundary, ...]:
-    """Return the changes between neighbours among the releases that could be tested."""
+    """Return the changes between neighbouring releases, those that could not be tested left out."""
     tested = [release for release in releases if states.get(release) in (BROKEN, HEALTHY)]
     return tuple(
         Boundary(before, after, states[before], states[after])
@@ -96,15 +96,18 @@ def boundaries(releases: Sequence[str], states: dict[str, str]) -> tuple[Boundar
 def contradictions(
     bug: Bug, package: str, installed: dict[str, str], states: dict[str, str]
 ) -> tuple[str, ...]:
-    """Hold what was run against what bugs/data/ says, beside the other versions installed."""
-    said = {
+    """Return one line per release whose state differs from the catalogue's.
+
+    ``installed`` has the versions of the other packages.
+    """
+    expected = {
         release: BROKEN if bug.hits({**installed, package: release}) else HEALTHY
         for release in states
     }
     return tuple(
-        f"{package} {release}: known_bugs says {said[release]}, but it ran {found}"
-        for release, found in states.items()
-        if found != UNKNOWN and found != said[release]
+        f"{package} {release}: expected {expected[release]} by the catalogue, but it was {state}"
+        for release, state in states.items()
+        if state not in (UNKNOWN, expected[release])
     )
 
 
@@ -118,12 +121,14 @@ def bisect(
 ) -> Finding:
     """Search the releases of ``package`` from ``first`` to ``last`` (default: all on the index).
 
-    ``progress`` is told each release as it has been run. The bounds that the data names are probed
-    on both sides, so that a bug with two ends is found whole. Raises ``UserError`` for an unknown
+    ``progress`` is called with each release and its state. The bounds in the catalogue are probed on
+    both sides, so that a bug with two ends is found completely. Raises ``UserError`` for an unknown
     bug or package, or outside a checkout.
     """
     if not (root / "compat" / "conftest.py").exists():
-        raise UserError("there is no compat/ here", "run from a checkout of metalassay")
+        raise UserError(
+            "this folder has no compat/conftest.py", "run the command in a checkout of metalassay"
+        )
     try:
         bug = bugs.get(bug_id)
     except KeyError as error:
@@ -140,13 +145,13 @@ def bisect(
     ]
     if len(releases) < 2:
         raise UserError(
-            f"there are not two releases of {package} to search", "widen --from and --to"
+            f"there are fewer than two releases of {package} to search", "widen --from and --to"
         )
 
     def state(release: str) -> str:
-        found = run_release(root, bug, package, release)
-        progress(release, found)
-        return found
+        result = run_release(root, bug, package, release)
+        progress(release, result)
+        return result
 
     states = search(releases, state, probes(bug, package, releases))
     installed = versions.installed()
@@ -160,27 +165,28 @@ def bisect(
 
 
 def probes(bug: Bug, package: str, releases: Sequence[str]) -> list[str]:
-    """Return the releases at which the data says that something changes, and their neighbours."""
-    inside = [bug.hits({**versions.installed(), package: release}) for release in releases]
-    changes = [i for i in range(1, len(releases)) if inside[i] != inside[i - 1]]
+    """Return the releases at which the catalogue has a bound, and the release before each."""
+    affected = [bug.hits({**versions.installed(), package: release}) for release in releases]
+    changes = [i for i in range(1, len(releases)) if affected[i] != affected[i - 1]]
     return [releases[j] for i in changes for j in (i - 1, i)]
 
 
 def as_text(finding: Finding) -> str:
-    """Lay a finding out for a terminal."""
+    """Format a finding for a terminal."""
     lines = [f"{release:>12}  {state}" for release, state in finding.states.items()]
     lines += [
-        f"{finding.package} {each.before} is {each.before_state}, {each.after} is {each.after_state}"
-        for each in finding.boundaries
-    ] or [f"no change between the releases of {finding.package} that were run"]
-    lines += finding.contradictions or ["known_bugs says the same."]
+        f"{finding.package} {boundary.before} is {boundary.before_state},"
+        f" {boundary.after} is {boundary.after_state}"
+        for boundary in finding.boundaries
+    ] or [f"no change between the releases of {finding.package} that were tested"]
+    lines += finding.contradictions or ["the catalogue of known bugs agrees"]
     return "\n".join(lines)
 
 
 def releases_of(package: str) -> list[str]:
     """Return all final releases of a package on the configured index, oldest first.
 
-    Raises ``UserError`` when pip cannot tell.
+    Raises ``UserError`` if pip cannot list them.
     """
     command = ["pip", "index", "versions", package]
     for pip in ([sys.executable, "-m", *command], command):
@@ -196,20 +202,20 @@ def releases_of(package: str) -> list[str]:
             f"pip could not list the releases of {package}",
             "python3 -m pip index versions " + package,
         )
-    found = re.search(r"^Available versions: (.+)$", text, re.MULTILINE)
-    versions = []
-    for word in (found[1] if found else "").split(", "):
+    line = re.search(r"^Available versions: (.+)$", text, re.MULTILINE)
+    releases = []
+    for word in (line[1] if line else "").split(", "):
         try:
-            versions.append(Version(word))
+            releases.append(Version(word))
         except InvalidVersion:
             continue
-    return [str(v) for v in sorted(versions) if not v.is_prerelease]
+    return [str(release) for release in sorted(releases) if not release.is_prerelease]
 
 
 def run_release(root: Path, bug: Bug, package: str, release: str) -> str:
-    """Run the bug's tests with one release of ``package`` in front; return broken, healthy or not tested.
+    """Run the bug's tests with one release of ``package``; return broken, healthy or not tested.
 
-    Uses this interpreter's environment for everything else.
+    Everything else comes from this interpreter's environment.
     """
     with tempfile.TemporaryDirectory(prefix="metalassay-bisect-") as folder:
         overlay, verdicts = Path(folder, "overlay"), Path(folder, "verdicts.json")
@@ -243,7 +249,10 @@ def run_release(root: Path, bug: Bug, package: str, release: str) -> str:
 
 
 def state_of(records: Sequence[dict[str, Any]]) -> str:
-    """Read from a verdict file whether the bug's stock tests failed, whatever the data expected."""
+    """Return whether the bug's stock tests failed, from a verdict file's records.
+
+    What the catalogue expected plays no part.
+    """
     outcomes = {
         test["outcome"]
         for record in records

@@ -1,18 +1,17 @@
-"""A diagnosis laid out for a terminal: one screen, or with everything."""
+"""Format a diagnosis for a terminal: a summary of one screen, or everything."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.doctor import Diagnosis
 from metalassay.diagnosis.findings import BUG, Finding
 from metalassay.environment import versions
 
-_NOT_A_FIX, _UPGRADE = "not a fix: ", "upgrade: "
-_BEGIN = " " * 9
+_INDENT = " " * 9
 
 
 def as_text(
@@ -23,10 +22,10 @@ def as_text(
     width: int = 100,
     everything: bool = False,
 ) -> str:
-    """Lay a diagnosis out in lines of at most ``width`` columns, but for commands and addresses.
+    """Format a diagnosis in lines of at most ``width`` columns; commands and links are not broken.
 
-    ``machine`` and ``python`` are said at the top. With ``everything`` each finding is shown with all
-    its fixes; without, what is only worth knowing is a line.
+    ``machine`` and ``python`` are shown at the top. With ``everything`` each finding is shown with
+    all its fixes; without, bugs that no version fixes share one line.
     """
     lines = _field("Machine", machine, width)
     if python:
@@ -35,8 +34,8 @@ def as_text(
     lines += _field("Versions", listed, width)
     lines += _field("MPS", _mps(diagnosis), width)
     lines.append("")
-    counted = [each for each in diagnosis.findings if each.severity != "info"]
-    noted = [each for each in diagnosis.findings if each.severity == "info"]
+    counted = [finding for finding in diagnosis.findings if finding.severity != "info"]
+    noted = [finding for finding in diagnosis.findings if finding.severity == "info"]
     for finding in counted:
         lines += _finding(finding, width, everything)
     if counted:
@@ -48,64 +47,59 @@ def as_text(
 
 
 def plan_text(diagnosis: Diagnosis, command: Sequence[str], width: int = 100) -> str:
-    """Say which command fixes what, and what it does not fix or brings along."""
+    """Return the command of the plan, what it fixes, what it leaves and what it newly brings."""
     plan = diagnosis.plan
     if not plan.requirements:
-        return "No change of version fixes anything here."
+        return "no change of version fixes anything here"
     lines = [fix_plan.as_shell(command), ""]
-    for words, ids in (
+    for heading, ids in (
         (f"fixes {len(plan.fixes)}", plan.fixes),
-        (f"brings {len(plan.brings)} that did not apply", plan.brings),
-        (
-            f"leaves {len(plan.remains)} that a version fixes only at the cost of another",
-            plan.remains,
-        ),
+        (f"brings {len(plan.brings)} that did not apply before", plan.brings),
+        (f"leaves {len(plan.remains)} that cannot be fixed together with these", plan.remains),
     ):
         if ids:
-            lines += _wrap(f"{words}: {', '.join(ids)}", width, "  ", "    ")
+            lines += _wrap(f"{heading}: {', '.join(ids)}", width, "  ", "    ")
     if plan.brings or plan.remains:
-        lines += _wrap("What each of them is: metalassay explain --list", width, "  ", "    ")
+        lines += _wrap("metalassay explain --list describes each of them", width, "  ", "    ")
     return "\n".join(lines)
 
 
 def _finding(finding: Finding, width: int, everything: bool) -> list[str]:
-    lines = _wrap(finding.title, width, f"{finding.severity:<9}", _BEGIN)
+    lines = _wrap(finding.title, width, f"{finding.severity:<9}", _INDENT)
     if everything or finding.kind != BUG:
-        lines += _wrap(f"{finding.observed} -> {finding.expected}", width, _BEGIN, _BEGIN)
-        lines += [f"{_BEGIN}fix: {finding.fix}"] if finding.fix else []
+        lines += _wrap(f"{finding.observed} -> {finding.expected}", width, _INDENT, _INDENT)
+        lines += [f"{_INDENT}fix: {finding.fix}"] if finding.fix else []
     else:
-        lines.append(f"{_BEGIN}{finding.observed}: {finding.fix}")
-    for fix in finding.fixes if everything else _best(finding):
-        lines += _wrap(fix, width, f"{_BEGIN}or:  ", f"{_BEGIN}     ")
-    lines.append(f"{_BEGIN}{finding.link} [{finding.id}]")
+        lines.append(f"{_INDENT}{finding.observed}: {finding.fix}")
+    if everything:
+        alternatives = [*finding.fixes, *(f"not a fix: {text}" for text in finding.not_fixes)]
+    else:
+        # Whoever meets an error may need to go on with the versions that are installed.
+        alternatives = [finding.workaround] if finding.severity == "error" else []
+    for text in filter(None, alternatives):
+        begin = _INDENT if text.startswith("not a fix") else f"{_INDENT}or:  "
+        lines += _wrap(text, width, begin, f"{_INDENT}     ")
+    lines.append(f"{_INDENT}{finding.link} [{finding.id}]")
     return lines
 
 
-def _best(finding: Finding) -> list[str]:
-    """Return, for what breaks most, the first fix that keeps the versions: a patch, a way around."""
-    if finding.severity != "error":
-        return []
-    keep = (each for each in finding.fixes if not each.startswith((_UPGRADE, _NOT_A_FIX)))
-    return list(keep)[:1]
-
-
 def _noted(noted: Sequence[Finding], width: int, everything: bool) -> list[str]:
-    """Lay out what is not counted: variables and MPS in full, the bugs that stay by their ids."""
+    """Format the findings that are not counted: variables and MPS in full, bugs by their ids."""
     lines = []
     for finding in noted:
         if everything or finding.kind != BUG:
             lines += _finding(finding, width, everything)
-    stay = [finding.id for finding in noted if finding.kind == BUG]
-    if stay and not everything:
-        said = "known bugs apply that no other version fixes; not counted (-v shows them)"
-        lines += _wrap(f"{len(stay)} {said}: {', '.join(stay)}", width, f"{'info':<9}", _BEGIN)
+    ids = [finding.id for finding in noted if finding.kind == BUG]
+    if ids and not everything:
+        heading = "known bugs apply that no other version fixes; not counted (-v shows them)"
+        lines += _wrap(f"{len(ids)} {heading}: {', '.join(ids)}", width, f"{'info':<9}", _INDENT)
     return [*lines, ""]
 
 
 def _mps(diagnosis: Diagnosis) -> str:
     probe = diagnosis.probe
     if probe is None:
-        return "not asked (--no-probe)"
+        return "not tested (--no-probe)"
     gpu = f" ({probe.gpu})" if probe.gpu else ""
     floor = f"; torch {probe.torch} needs macOS {probe.os_floor}" if probe.os_floor else ""
     return f"{probe.state}{gpu}: {probe.reason}{floor}"
@@ -114,17 +108,19 @@ def _mps(diagnosis: Diagnosis) -> str:
 def _summary(diagnosis: Diagnosis, counted: int, width: int) -> list[str]:
     about = {package for bug in bugs.load() for package in bug.packages} - versions.MACHINE
     if not counted and not about & diagnosis.versions.keys():
-        return ["Nothing that the known bugs are about is installed here."]
+        return ["None of the packages that the known bugs concern is installed here."]
     if not counted:
-        return [f"Healthy: of {len(bugs.load())} known bugs none applies that a version fixes."]
+        return _wrap(
+            f"Healthy: of {len(bugs.load())} known bugs, none applies that can be fixed by changing"
+            " a version.", width, "", "",
+        )  # fmt: skip
     plan = diagnosis.plan
-    words = "1 finding" if counted == 1 else f"{counted} findings"
+    total = "1 finding" if counted == 1 else f"{counted} findings"
     if not plan.requirements:
-        return [f"{words}."]
-    listed = " ".join(plan.requirements)
+        return [f"{total}."]
     return _wrap(
-        f"{words}; {listed} together fix {len(plan.fixes)}: metalassay doctor --fix shows the"
-        " command, --apply runs it.",
+        f"{total}; installing {' '.join(plan.requirements)} fixes {len(plan.fixes)}:"
+        " metalassay doctor --fix shows the command, --apply runs it.",
         width, "", "",
     )  # fmt: skip
 

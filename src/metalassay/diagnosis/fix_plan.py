@@ -1,35 +1,33 @@
-"""Which upgrades would fix the known bugs that apply, computed from the bugs' own ranges.
+"""Compute which upgrades would fix the known bugs that apply, from the bugs' own version ranges.
 
-Nothing is asked of a package index, so a fix is a range of versions that the data call healthy. What
-an installer makes of it, with everything else that is installed, the installer decides.
+No package index is queried, so a fix is a range of versions that the data call healthy. Whether it
+can be installed beside everything else is left to the installer.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 from metalassay.environment.versions import MACHINE
 from metalassay.mps.probe import os_floors
 
 COMPANIONS = ("torchvision", "torchaudio")
 """Packages that are built for one torch and must move with it."""
 
-_DOWNGRADE = re.compile(r"pip install '([A-Za-z0-9_.-]+)(<[^']+)'")
-_MINIMUM = re.compile(r"'([A-Za-z0-9_.-]+)>=([0-9.]+)'")
 _MOST_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Change:
-    """One package to change, to what, and the version it is then taken to have (None: unknown)."""
+    """A change of one package: its requirement, and the version assumed afterwards (None: unknown)."""
 
     package: str
     requirement: str
@@ -38,10 +36,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """The requirements to install together, and what that does to the known bugs, by id.
+    """The requirements to install together, and the ids of the known bugs that this affects.
 
-    ``fixes`` go; ``brings`` apply afterwards and did not before; ``remains`` could be fixed each by
-    itself, and not together with the others.
+    ``fixes`` no longer apply afterwards; ``brings`` apply afterwards and did not before; ``remains``
+    can be fixed individually, but not together with the others.
     """
 
     requirements: tuple[str, ...]
@@ -51,13 +49,13 @@ class Plan:
 
 
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
-    """Return the nearest change that takes a bug away, or nothing where none does.
+    """Return the smallest change that fixes a bug, or nothing where no change of version does.
 
-    An upgrade inside the major version is preferred, then the downgrade that the bug's first fix
-    names, then any upgrade. With it come the minimums that its first fix asks of other packages.
+    An upgrade within the major version is preferred, then a downgrade if it is the bug's first fix,
+    then any upgrade. The minimum versions of other packages in the first fix are added.
     """
     upgrades = []
-    for package in dict.fromkeys(each for where in bug.where for each in where):
+    for package in dict.fromkeys(name for where in bug.where for name in where):
         current = _version(installed.get(package))
         if current is None or package in MACHINE | {"metalassay"}:
             continue
@@ -72,33 +70,34 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
         if nearest is not None:
             upgrades.append((nearest.major != current.major, package, nearest))
     upgrades.sort(key=lambda upgrade: upgrade[0])  # stable: the order of the row decides a tie
-    named = _DOWNGRADE.match(bug.fixes[0])
-    if named and (not upgrades or upgrades[0][0]):
-        return (Change(named[1], f"{named[1]}{named[2]}", None),)
+    first_fix = bug.fixes[0].requirements()
+    downgrade = next((each for each in first_fix if _is_downgrade(each)), None)
+    if downgrade and (not upgrades or upgrades[0][0]):
+        return (Change(downgrade.name, str(downgrade), None),)
     if not upgrades:
         return ()
     _, package, version = upgrades[0]
     others = [
-        _raised(other, Version(least))
-        for other, least in _MINIMUM.findall(bug.fixes[0])
+        _raised(other, least)
+        for other, least in _minimums(first_fix)
         if other != package
-        and _older(installed.get(other), Version(least))
-        and _runs(other, Version(least), installed)
+        and _older(installed.get(other), least)
+        and _runs(other, least, installed)
     ]
     return (_raised(package, version), *others)
 
 
 def plan(installed: Mapping[str, str], ignored: Sequence[str] = ()) -> Plan:
-    """Return the changes that together fix what can be fixed; each is the nearest that does.
+    """Return the smallest changes that together fix what can be fixed, ``ignored`` ids aside.
 
-    A package is only ever raised, so what one step brings the next ones may fix. Takes the bugs as
-    ``bugs.load`` has them, without the ``ignored`` ids.
+    Apart from downgrades, a package is only ever raised; bugs that one step brings are fixed by the
+    next steps where that is possible.
     """
     known = [bug for bug in bugs.load() if bug.id not in ignored]
     now, changes = dict(installed), dict[str, Change]()
     before = {bug.id for bug in known if bug.hits(now)}
     wanted = [change for bug in known if bug.hits(now) for change in changes_for(bug, now)]
-    curable = {bug.id for bug in known if bug.hits(now) and changes_for(bug, now)}
+    fixable = {bug.id for bug in known if bug.hits(now) and changes_for(bug, now)}
     for _ in range(_MOST_STEPS):
         moved = [change for change in wanted if _moves(change, now, changes)]
         for change in moved:
@@ -109,24 +108,24 @@ def plan(installed: Mapping[str, str], ignored: Sequence[str] = ()) -> Plan:
             break
         wanted = [change for bug in known if bug.hits(now) for change in changes_for(bug, now)]
     after = {bug.id for bug in known if bug.hits(now)}
-    companions = [each for each in COMPANIONS if each in installed and "torch" in changes]
+    companions = [name for name in COMPANIONS if name in installed and "torch" in changes]
     return Plan(
         requirements=(*(change.requirement for change in changes.values()), *companions),
         fixes=_ordered(before - after),
         brings=_ordered(after - before),
-        remains=_ordered(curable & after),
+        remains=_ordered(fixable & after),
     )
 
 
 def command(requirements: Sequence[str], python: str) -> list[str]:
-    """Return the words of the command that installs, with uv where there is one, else pip."""
+    """Return the install command as a list of words, using uv if it is available, otherwise pip."""
     if shutil.which("uv"):
         return ["uv", "pip", "install", "--python", python, *requirements]
     return [python, "-m", "pip", "install", *requirements]
 
 
 def as_shell(words: Sequence[str]) -> str:
-    """Return a command as a shell reads it."""
+    """Return a command quoted for a shell."""
     return shlex.join(words)
 
 
@@ -135,8 +134,23 @@ def _raised(package: str, version: Version) -> Change:
     return Change(package, f"{package}~={padded}", padded)
 
 
+def _is_downgrade(requirement: Requirement) -> bool:
+    operators = {specifier.operator for specifier in requirement.specifier}
+    return bool(operators) and operators <= {"<", "<="}
+
+
+def _minimums(requirements: Sequence[Requirement]) -> list[tuple[str, Version]]:
+    """Return the name and the lower bound of each requirement that has one."""
+    return [
+        (requirement.name, Version(specifier.version))
+        for requirement in requirements
+        for specifier in requirement.specifier
+        if specifier.operator == ">="
+    ]
+
+
 def _moves(change: Change, now: Mapping[str, str], changes: Mapping[str, Change]) -> bool:
-    """Whether a change goes further than what is decided: upwards, and a downgrade once."""
+    """Return whether a change goes beyond those already chosen: upwards, or a first downgrade."""
     decided = changes.get(change.package)
     if decided is not None and decided.version is None:
         return False
@@ -145,7 +159,7 @@ def _moves(change: Change, now: Mapping[str, str], changes: Mapping[str, Change]
 
 def _take(change: Change, now: dict[str, str]) -> None:
     if change.version is None:
-        # Somewhere below a bound: no row is known to apply there.
+        # The version is unknown below the bound, so no bug is assumed to apply.
         now.pop(change.package, None)
     else:
         now[change.package] = change.version
@@ -161,22 +175,22 @@ def _hits(bug: bugs.Bug, installed: Mapping[str, str], package: str, version: Ve
 
 
 def _runs(package: str, version: Version, installed: Mapping[str, str]) -> bool:
-    """Whether this machine and this Python can run it, as far as the data know: they do of torch."""
+    """Return whether this machine and this Python can run it; the data know that for torch only."""
     python, macos = installed.get("python"), installed.get("macos")
     return package != "torch" or os_floors.runs(str(version), macos, python)
 
 
 @functools.cache
 def _bounds(package: str) -> tuple[Version, ...]:
-    """Return every version of a package that some row names, ascending: there things change."""
-    named = {
+    """Return every version of a package that is a bound of some bug, in ascending order."""
+    bounds = {
         Version(Version(specifier.version).base_version)
         for bug in bugs.load()
         for where in bug.where
         for specifier in where.get(package, ())
         if not specifier.version.endswith(".*")
     }
-    return tuple(sorted(named))
+    return tuple(sorted(bounds))
 
 
 def _ordered(ids: set[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Environment variables that do not have the effect that people set them for. Reads variables.toml."""
+"""Find environment variables that do not do what they are set for, by the rules in variables.toml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 
 @dataclass(frozen=True)
 class Rule:
-    """One row of variables.toml, where the fields are explained."""
+    """One row of variables.toml, which explains the fields."""
 
     id: str
     variable: str
@@ -45,14 +45,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Match:
-    """A rule that applies, and the value of its variable; None where that is not set."""
+    """A rule that applies, and the value of its variable (None: not set)."""
 
     rule: Rule
     value: str | None
 
     @property
     def observed(self) -> str:
-        """Return the variable as a shell would write it, cut short and printable."""
+        """Return the assignment in shell syntax, shortened and printable."""
         if self.value is None:
             return f"{self.rule.variable} is not set"
         shown = printable(self.value).replace("\n", " ")
@@ -76,10 +76,10 @@ def check(
     *,
     usable: bool = False,
 ) -> tuple[Match, ...]:
-    """Return a match for every rule that applies to an environment.
+    """Return the rules that apply to an environment.
 
-    ``versions`` maps package names to versions, ``system`` is what ``platform.system()`` returns, and
-    ``usable`` is whether MPS was found to be usable.
+    ``versions`` maps package names to versions, ``system`` is the value of ``platform.system()``,
+    and ``usable`` is whether the probe found MPS usable.
     """
     return tuple(
         Match(rule, environ.get(rule.variable))
@@ -92,15 +92,15 @@ def check(
 
 
 def number(text: str) -> float | None:
-    """Return the number at the beginning of a text, as C's strtod reads it; None without a number."""
-    start = _NUMBER.match(text)
-    return float(start[1]) if start else None
+    """Return the number with which a text begins, as C's strtod parses it, or None."""
+    match = _NUMBER.match(text)
+    return float(match[1]) if match else None
 
 
 def _versions_fit(rule: Rule, versions: Mapping[str, str]) -> bool:
     for package, specifier in (rule.where or {}).items():
         try:
-            # A nightly of 2.8 is built from the code of 2.8, although PEP 440 sorts it below.
+            # A nightly of 2.8 has the code of 2.8, although PEP 440 sorts it below.
             release = Version(versions[package]).base_version
         except (KeyError, InvalidVersion):
             return False
@@ -123,23 +123,25 @@ def _value_fits(rule: Rule, environ: Mapping[str, str]) -> bool:
 
 
 def _compares(wanted: Mapping[str, Any], value: str, environ: Mapping[str, str]) -> bool:
-    left = number(value)
-    if left is None:
+    value_number = number(value)
+    if value_number is None:
         return False
-    tests: Mapping[str, Callable[[float, Any], bool]] = {
+    comparisons: Mapping[str, Callable[[float, Any], bool]] = {
         "at_least": lambda x, y: x >= y,
         "at_most": lambda x, y: x <= y,
         "above": lambda x, y: x > y,
         "below": lambda x, y: x < y,
         "outside": lambda x, y: not y[0] <= x <= y[1],
     }
-    return all(tests[word](left, _bound(bound, environ)) for word, bound in wanted.items())
+    return all(
+        comparisons[name](value_number, _bound(bound, environ)) for name, bound in wanted.items()
+    )
 
 
 def _bound(bound: Any, environ: Mapping[str, str]) -> Any:
-    """Return a bound unchanged, or the value of the variable that it names."""
+    """Return a bound, or the value of the variable that it names."""
     if not isinstance(bound, Mapping):
         return bound
     text = environ.get(bound["variable"])
-    # Text that is not a number counts as 0.0, as it does in torch.
+    # A value that is not a number counts as 0.0, as in torch.
     return bound["default"] if text is None else number(text) or 0.0

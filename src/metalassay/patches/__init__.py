@@ -1,17 +1,17 @@
-"""Run-time repairs of upstream bugs, one module a bug, named in bugs/data/ by its row.
+"""Run-time fixes of upstream bugs, one module per bug; the row in bugs/data/ names the module.
 
-Each module has ``TARGET``, the module it repairs, and ``patch()``, a context manager::
+Each module has ``TARGET``, the module that it patches, and ``patch()``, a context manager::
 
     from metalassay.patches import accelerate_empty_shard
 
     with accelerate_empty_shard.patch():
         trainer.train()
 
-A patch decides by the installed code, not by its version string, whether it is needed; on healthy
-code it does nothing. It may be entered again while active, holds for the whole process (classes are
-shared between threads), and puts the stock code back when the last user leaves.
+A patch inspects the installed code, not its version, to decide whether it is needed; on healthy code
+it does nothing. It may be entered again while active, applies to the whole process (classes are
+shared between threads), and restores the stock code when the last user leaves.
 
-``install()`` switches patches on for good, before or after the library is imported::
+``install()`` activates patches permanently, before or after the library is imported::
 
     import metalassay.patches
 
@@ -29,23 +29,25 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from types import ModuleType
 
-from metalassay.bugs import catalogue as bugs
+from metalassay import bugs
 
 
 def names() -> tuple[str, ...]:
-    """Return the patches there are, in the order of the bugs they repair."""
+    """Return the names of all patches, in the order of the bugs that they fix."""
     return tuple(dict.fromkeys(bug.patch for bug in bugs.load() if bug.patch is not None))
 
 
 def install(*wanted: str) -> None:
-    """Switch patches on until ``uninstall`` or the end of the process; without names, all of them.
+    """Activate patches until ``uninstall`` or the end of the process; without names, all of them.
 
-    A patch whose library is not imported yet waits for it: nothing is imported here. Installing
-    twice is the same as once. Raises ``ValueError`` for a name that is no patch.
+    Imports no library: a patch is applied once its library has been imported. Installing a patch
+    twice has no further effect. Raises ``ValueError`` for a name that is not a patch.
     """
     unknown = [name for name in wanted if name not in names()]
     if unknown:
-        raise ValueError(f"no patch is called {unknown[0]!r}; there are: {', '.join(names())}")
+        raise ValueError(
+            f"no patch is called {unknown[0]!r}; the patches are: {', '.join(names())}"
+        )
     with _lock:
         for name in wanted or names():
             if name not in _installed:
@@ -60,7 +62,7 @@ def install(*wanted: str) -> None:
 
 
 def uninstall() -> None:
-    """Switch off what ``install`` switched on, and put the stock code back."""
+    """Deactivate all installed patches and restore the stock code."""
     with _lock:
         _waiting.clear()
         if _FINDER in sys.meta_path:
@@ -79,7 +81,7 @@ def _enter(name: str) -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Stands first in line, lets the others find the module, and patches it once it has run."""
+    """A finder that comes first, lets the others find the module, and has it patched after loading."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -95,13 +97,13 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 class _PatchingLoader(importlib.abc.Loader):
-    """The loader of a module that patches wait for; everything but the last step is its own."""
+    """A wrapper around a module's loader that applies the waiting patches after execution."""
 
     def __init__(self, loader: importlib.abc.Loader) -> None:
         self._loader = loader
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._loader, name)  # get_source, get_filename, … of the real loader
+        return getattr(self._loader, name)  # get_source, get_filename and others
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)

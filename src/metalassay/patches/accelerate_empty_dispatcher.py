@@ -1,10 +1,10 @@
-"""Ends what https://github.com/huggingface/accelerate/pull/1531 turned into an error: no data.
+"""Let an empty dispatcher end, where https://github.com/huggingface/accelerate/pull/1531 raises.
 
-``DataLoaderDispatcher`` is what accelerate makes of every iterable dataset by default. When the
-first fetch finds nothing, it goes on to hand out a batch that is None: a ``ValueError`` in one
-process (#1531 made it, on purpose), a ``TypeError`` about NoneType in several, and in both the
-loader stays behind in ``GradientState``. With this patch the loop ends after zero batches, as over
-any empty iterable. The first fetch has told every process that there is nothing, so all of them end.
+accelerate wraps every iterable dataset in ``DataLoaderDispatcher`` by default. When the first fetch
+finds nothing, it returns a batch that is None: a ``ValueError`` in one process (deliberately, since
+#1531), a ``TypeError`` about NoneType in several, and in both cases the loader remains registered in
+``GradientState``. With this patch the loop ends after zero batches, as over any empty iterable. The
+first fetch informs every process that there is no data, so all of them end.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ TARGET = "accelerate.data_loader"
 
 
 class _NothingToDispatchError(Exception):
-    """Leaves the stock generator from inside its first fetch; never seen outside this module."""
+    """Raised inside the first fetch to leave the stock generator; never escapes this module."""
 
 
 def is_affected(function: FunctionType) -> bool:
-    """Say whether the generator function still raises that ``ValueError``: its text is a constant."""
+    """Return whether the generator function has the message of that ``ValueError`` as a constant."""
     return any(
-        isinstance(each, str) and each.startswith("Batch does not contain any data")
-        for each in function.__code__.co_consts
+        isinstance(constant, str) and constant.startswith("Batch does not contain any data")
+        for constant in function.__code__.co_consts
     )
 
 
 @contextmanager
 def patch() -> Iterator[bool]:
-    """Let empty dispatchers end inside the ``with`` block; yields whether there was need to.
+    """Let empty dispatchers end inside the ``with`` block; yields whether the patch was needed.
 
-    Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    Raises ``ModuleNotFoundError`` if accelerate is not installed.
     """
     from accelerate.data_loader import DataLoaderDispatcher
 
     if not is_affected(stock(DataLoaderDispatcher, "__iter__")):
         yield False
         return
-    with layer(DataLoaderDispatcher, "__iter__", _ending_when_told, level=0):
+    with layer(DataLoaderDispatcher, "__iter__", _ending_when_empty, level=0):
         yield True
 
 
-def _ending_when_told(
+def _ending_when_empty(
     below: Callable[[Any], Generator[Any, None, None]],
 ) -> Callable[[Any], Generator[Any, None, None]]:
     @functools.wraps(below)
-    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
+    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (replaces that method)
         def first_fetch(iterator: Any) -> tuple[Any, Any]:
-            # Stands before the method on this one loader, and only for the first fetch.
+            # Shadows the method on this loader only, for the first fetch only.
             del self.__dict__["_fetch_batches"]
             batch, info = self._fetch_batches(iterator)
-            # [None, True] is how process 0 tells the others that there is nothing (more); a batch
-            # that the user's collate_fn made None comes as [None, False].
+            # Process 0 sends [None, True] when there is no (more) data; a batch for which the user's
+            # collate_fn returned None arrives as [None, False].
             if info[0] is None and info[1]:
                 raise _NothingToDispatchError
             return batch, info
@@ -75,7 +75,7 @@ def _ending_when_told(
         finally:
             self.__dict__.pop("_fetch_batches", None)
         yield first
-        del first  # let go of it when the next one is asked for, as upstream does
+        del first  # release it when the next batch is requested, as upstream does
         yield from generator
 
     return __iter__

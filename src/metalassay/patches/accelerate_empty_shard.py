@@ -1,9 +1,9 @@
-"""Repairs https://github.com/huggingface/accelerate/pull/3659 in accelerate 0.11.0 to 1.8.1.
+"""Fix https://github.com/huggingface/accelerate/pull/3659 in accelerate 0.11.0 to 1.8.1.
 
 ``DataLoaderShard.__iter__`` reads one batch ahead. When the first read finds nothing, it executes a
 bare ``yield``: the user's loop runs once with None, and the next step reads the local variable
-``current_batch``, which was never assigned. Upstream's repair ends the loop there instead, and so
-does this one; every batch of a non-empty loader still comes from upstream's own generator.
+``current_batch``, which was never assigned. Like upstream's fix, this one ends the loop there; every
+batch of a non-empty loader still comes from upstream's own generator.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ TARGET = "accelerate.data_loader"
 
 
 def is_affected(function: FunctionType) -> bool:
-    """Say whether the generator function contains a bare ``yield``.
+    """Return whether the generator function contains a bare ``yield``.
 
-    Decided by byte-code: an instruction that loads the constant None directly before a YIELD_VALUE.
-    ``DataLoaderShard.__iter__`` has one exactly in the affected versions (checked on CPython 3.10
+    In bytecode, that is an instruction that loads the constant None directly before a YIELD_VALUE.
+    ``DataLoaderShard.__iter__`` has one in exactly the affected versions (checked on CPython 3.10
     to 3.13).
     """
-    code = [each for each in dis.get_instructions(function) if each.opname not in {"NOP", "CACHE"}]
+    code = [step for step in dis.get_instructions(function) if step.opname not in {"NOP", "CACHE"}]
     return any(
         here.opname == "LOAD_CONST" and here.argval is None and following.opname == "YIELD_VALUE"
         for here, following in itertools.pairwise(code)
@@ -37,39 +37,39 @@ def is_affected(function: FunctionType) -> bool:
 
 @contextmanager
 def patch() -> Iterator[bool]:
-    """Repair empty loaders inside the ``with`` block; yields whether there was anything to repair.
+    """Fix empty loaders inside the ``with`` block; yields whether the patch was needed.
 
-    Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    Raises ``ModuleNotFoundError`` if accelerate is not installed.
     """
     from accelerate.data_loader import DataLoaderShard
 
     if not is_affected(stock(DataLoaderShard, "__iter__")):
         yield False
         return
-    # Level 0: it looks into the stock generator's frame, so it lies directly on it.
+    # Level 0: it inspects the stock generator's frame, so it must wrap it directly.
     with layer(DataLoaderShard, "__iter__", _ending_when_empty, level=0):
         yield True
 
 
 def leave(loader: Any) -> None:
-    """Take a loader out of accelerate's GradientState, as its own loop does after the last batch."""
-    # Asked of the class: loaders hand unknown attributes on to the DataLoader they wrap.
+    """Remove a loader from accelerate's GradientState, as its own loop does after the last batch."""
+    # Looked up on the class: loaders forward unknown attributes to the DataLoader they wrap.
     if hasattr(type(loader), "end"):
         loader.end()
     elif hasattr(loader.gradient_state, "_remove_dataloader"):  # 0.17 to 0.20
         loader.gradient_state._remove_dataloader(loader)
-    # Before 0.17 GradientState knew no loaders.
+    # Before 0.17 GradientState had no references to loaders.
 
 
 def _at_bare_yield(generator: GeneratorType[Any, None, None]) -> bool:
-    """Say whether the stock loop stands where it found nothing: before it has bound its variable."""
+    """Return whether the stock loop is suspended before its first batch: its variable is unbound."""
     frame = generator.gi_frame
     if frame is None:
         return False
     variables = frame.f_locals
     unbound = "current_batch" not in variables
     if isinstance(variables, dict):
-        # Before Python 3.13 this is a copy that the frame keeps, with the batches in it.
+        # Before Python 3.13 this is a copy that the frame keeps, and with it the batches.
         variables.clear()
     return unbound
 
@@ -78,16 +78,16 @@ def _ending_when_empty(
     below: Callable[[Any], GeneratorType[Any, None, None]],
 ) -> Callable[[Any], Generator[Any, None, None]]:
     @functools.wraps(below)
-    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (takes that one's place)
+    def __iter__(self: Any) -> Generator[Any, None, None]:  # noqa: N807  (replaces that method)
         generator = below(self)
         for first in generator:
-            # A None that the user's own collate_fn made is data; this is asked only for a None.
+            # A None that the user's collate_fn returned is data.
             if first is None and _at_bare_yield(generator):
                 generator.close()
                 leave(self)
                 return
             yield first
-            # Upstream lets go of a batch as soon as the next one is asked for; so do we.
+            # Release the batch when the next one is requested, as upstream does.
             del first
             yield from generator
             return

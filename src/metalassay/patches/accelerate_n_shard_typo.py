@@ -1,4 +1,4 @@
-"""Corrects the typo of accelerate 1.8.0, https://github.com/huggingface/accelerate/pull/3645.
+"""Correct the typo in accelerate 1.8.0, https://github.com/huggingface/accelerate/pull/3645.
 
 ``prepare_data_loader`` reads ``new_dataset.n_shard``; the attribute is called ``n_shards``.
 """
@@ -23,21 +23,21 @@ def _renew_lock() -> None:
     _lock = threading.Lock()
 
 
-# A fork while another thread holds the lock would leave the child one that nobody opens.
+# After a fork while another thread holds the lock, nothing would release it in the child.
 os.register_at_fork(after_in_child=_renew_lock)
 
 
 def is_affected(code: CodeType) -> bool:
-    """Say whether the function's code reads an attribute of the misspelt name."""
+    """Return whether the function's code reads an attribute with the misspelt name."""
     return "n_shard" in code.co_names
 
 
 @contextmanager
 def patch() -> Iterator[bool]:
-    """Spell the attribute correctly inside the ``with`` block; yields whether it was misspelt.
+    """Correct the attribute's name inside the ``with`` block; yields whether it was misspelt.
 
-    The function object stays the same one, since other modules have imported it by name; only the
-    name in its code changes. Raises ``ModuleNotFoundError`` when accelerate is not installed.
+    Only the name in the function's code changes; the function object stays the same, because other
+    modules have imported it. Raises ``ModuleNotFoundError`` if accelerate is not installed.
     """
     from accelerate.data_loader import prepare_data_loader
 

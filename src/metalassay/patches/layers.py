@@ -1,8 +1,8 @@
-"""Layers around one attribute of one class: put on and taken off in any order, by any thread.
+"""Wrap an attribute of a class in layers that can be added and removed in any order, by any thread.
 
-Several patches may want the same method. Each is a layer, a function from the method below to the
-method above; they always lie in the order of their levels, whoever came first, over the code that
-was found there. When the last layer goes, that code is back.
+Several patches may wrap the same method. Each is a layer: a function that takes the method below and
+returns the method above. Layers are always applied in the order of their levels, whichever was added
+first, on top of the stock code. When the last layer is removed, the stock code is restored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Layer = Callable[[Any], Any]
 
 
 class _Stack:
-    """The layers around one attribute, each with its level and the number of its users."""
+    """The layers around one attribute, each with its level and its number of users."""
 
     def __init__(self, owner: type, name: str) -> None:
         self.owner = owner
@@ -28,7 +28,7 @@ class _Stack:
         self.top: Any = None
 
     def enter(self, layer: Layer, level: int) -> None:
-        """Add a user of ``layer``; the first one lays it."""
+        """Add a user of ``layer``; the first one applies it."""
         if not self.users:
             self.stock = self.top = self.owner.__dict__[self.name]
         elif self.owner.__dict__[self.name] is not self.top:
@@ -36,31 +36,33 @@ class _Stack:
         level, users = self.users.get(layer, (level, 0))
         self.users[layer] = (level, users + 1)
         if users == 0:
-            self._lay()
+            self._apply()
 
     def leave(self, layer: Layer) -> None:
-        """Take a user of ``layer`` away; the last one lifts it."""
+        """Remove a user of ``layer``; the last one removes the layer."""
         level, users = self.users[layer]
         if users > 1:
             self.users[layer] = (level, users - 1)
             return
         del self.users[layer]
         if self.owner.__dict__[self.name] is self.top:
-            self._lay()
+            self._apply()
         else:
-            # Restoring would undo their work, and theirs may still call ours.
-            warnings.warn(f"{self._replaced()}; it stays underneath", RuntimeWarning, stacklevel=4)
+            # Restoring would undo the other replacement, which may still call ours.
+            warnings.warn(
+                f"{self._replaced()}; the patch stays underneath", RuntimeWarning, stacklevel=4
+            )
 
-    def _lay(self) -> None:
+    def _apply(self) -> None:
         self.top = self.stock
-        for each, _ in sorted(self.users.items(), key=lambda item: item[1][0]):
-            self.top = each(self.top)
+        for layer, _ in sorted(self.users.items(), key=lambda item: item[1][0]):
+            self.top = layer(self.top)
         setattr(self.owner, self.name, self.top)
 
     def _replaced(self) -> str:
         return (
-            f"{self.owner.__qualname__}.{self.name} was replaced by somebody else while a"
-            " metalassay patch was active"
+            f"{self.owner.__qualname__}.{self.name} was replaced by other code while a metalassay"
+            " patch was active"
         )
 
 
@@ -73,23 +75,23 @@ def _renew_lock() -> None:
     _lock = threading.Lock()
 
 
-# A fork while another thread holds the lock would leave the child one that nobody opens.
+# After a fork while another thread holds the lock, nothing would release it in the child.
 os.register_at_fork(after_in_child=_renew_lock)
 
 
 def stock(owner: type, name: str) -> Any:
-    """Return what ``owner.name`` is beneath all layers."""
+    """Return the value of ``owner.name`` beneath all layers."""
     stack = _stacks.get((owner, name))
     return stack.stock if stack is not None and stack.users else owner.__dict__[name]
 
 
 @contextmanager
 def layer(owner: type, name: str, make: Layer, level: int) -> Iterator[None]:
-    """Keep ``make`` around ``owner.name`` inside the ``with`` block.
+    """Wrap ``owner.name`` in ``make`` inside the ``with`` block.
 
-    ``make`` takes the method below and returns the one to put in its place; used twice, it lies
-    there once. Layers of a higher level lie further out. When somebody else has replaced the
-    attribute on top of ours, entering raises ``RuntimeError`` and leaving warns; neither touches it.
+    ``make`` takes the method below and returns its replacement; entered twice, it is applied once.
+    Layers with a higher level are further out. If other code has replaced the attribute meanwhile,
+    entering raises ``RuntimeError`` and leaving warns; neither changes it.
     """
     with _lock:
         _stacks.setdefault((owner, name), _Stack(owner, name)).enter(make, level)

@@ -20,8 +20,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
-from metalassay.bugs import verdict
-from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
+from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
 from metalassay.machine.hardware import Hardware, from_dict, identity
@@ -134,7 +133,7 @@ def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) 
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
         "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
-        "fixes": list(bug.fixes),
+        "fixes": list(bug.advice()),
         "tests": [asdict(test) for test in tests],
     }
 

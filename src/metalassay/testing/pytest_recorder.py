@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.bugs import verdict
-from metalassay.bugs.catalogue import REPORTED_ONLY, Bug
+from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.machine import hardware
 from metalassay.results import verdict_file
 

@@ -26,16 +26,16 @@ from metalassay.mps.operators import history, oracle
     ],
 )
 def test_the_first_version_with_a_kernel_is_known(overload: str, first: str) -> None:
-    found = {each.overload: each for each in history.histories(overload)}[overload]
-    assert found.first_kernel == first
+    (one,) = (one for one in history.histories(overload) if one.overload == overload)
+    assert one.first_kernel == first
     later = oracle.versions()[oracle.versions().index(first) :]
-    assert {found.states[version] for version in later} <= {"kernel", "absent"}
+    assert {one.states[version] for version in later} <= {"kernel", "absent"}
 
 
 def test_a_full_name_returns_one_overload_and_an_operator_all() -> None:
-    assert [found.overload for found in history.histories("mode.default")] == ["mode"]
+    assert [one.overload for one in history.histories("mode.default")] == ["mode"]
     assert len(history.histories("mode")) > 1
-    assert [found.overload for found in history.histories("linalg_qr.out")] == ["linalg_qr.out"]
+    assert [one.overload for one in history.histories("linalg_qr.out")] == ["linalg_qr.out"]
 
 
 def test_an_unknown_operator_is_an_error_that_names_similar_ones() -> None:

@@ -10,11 +10,11 @@ from metalassay.mps.operators import oracle
 from metalassay.mps.preflight import predict
 
 
-def states(found: predict.Preflight, version: str) -> dict[str, str]:
+def states(preflight: predict.Preflight, version: str) -> dict[str, str]:
     """Return the state of each operator that has a problem in a version."""
     return {
         finding.operator: finding.states[version]
-        for finding in found.findings
+        for finding in preflight.findings
         if version in finding.states
     }
 
@@ -50,21 +50,21 @@ def test_an_operator_with_a_kernel_hides_its_parts() -> None:
 
 def test_an_operator_that_always_runs_on_the_cpu_has_a_state_of_its_own() -> None:
     whole = "linalg_svd|linalg_svd.U"
-    found = judged(call(whole), call(whole, "_linalg_svd"))
-    assert states(found, "2.13.0") == {"linalg_svd": "fallback"}
-    assert states(found, "2.14.1") == {}
+    preflight = judged(call(whole), call(whole, "_linalg_svd"))
+    assert states(preflight, "2.13.0") == {"linalg_svd": "fallback"}
+    assert states(preflight, "2.14.1") == {}
 
 
 def test_a_choice_among_overloads_is_a_composite_if_one_of_them_is() -> None:
     # max.dim has a kernel, max.other is made of maximum.
-    found = judged(call("max.other|max.names_dim"), call("max.other|max.names_dim", "mode"))
-    assert states(found, "2.13.0") == {"mode": "missing"}
+    preflight = judged(call("max.other|max.names_dim"), call("max.other|max.names_dim", "mode"))
+    assert states(preflight, "2.13.0") == {"mode": "missing"}
 
 
 def test_a_choice_among_overloads_decides_nothing_if_only_some_have_a_kernel() -> None:
     # linear has a kernel, add.names has none, and which one was called is not known.
-    found = judged(call("linear|add.names"), call("linear|add.names", "mode"))
-    assert states(found, "2.13.0") == {"mode": "missing"}
+    preflight = judged(call("linear|add.names"), call("linear|add.names", "mode"))
+    assert states(preflight, "2.13.0") == {"mode": "missing"}
 
 
 def test_an_operator_chosen_only_on_the_cpu_is_replaced() -> None:
@@ -80,30 +80,30 @@ def test_every_replacement_is_an_operator_of_the_newest_torch() -> None:
 
 
 def test_a_finding_names_the_operators_that_called_it() -> None:
-    found = judged(call("put"), call("put", "put_"), call("mode"), call("stack", "mode"))
-    assert {finding.operator: finding.inside for finding in found.findings} == {
+    preflight = judged(call("put"), call("put", "put_"), call("mode"), call("stack", "mode"))
+    assert {finding.operator: finding.inside for finding in preflight.findings} == {
         "put_": ("put",),
         "mode": (),
     }
 
 
 def test_float64_counts_only_as_the_result_of_a_call_by_the_program() -> None:
-    found = judged(
+    preflight = judged(
         call("ones", wide=True, line=7, count=2), call("linalg_pinv", "full", wide=True, line=8)
     )
-    assert [(place.line, place.count) for place in found.wide] == [(7, 2)]
+    assert [(place.line, place.count) for place in preflight.wide] == [(7, 2)]
 
 
 def test_custom_operators_and_those_of_the_profiler_are_not_judged() -> None:
-    found = judged(call("torchvision::nms"), call("profiler::_record_function_enter_new"))
-    assert found.custom == ("torchvision::nms",)
-    assert (found.calls, found.findings) == (0, ())
+    preflight = judged(call("torchvision::nms"), call("profiler::_record_function_enter_new"))
+    assert preflight.custom == ("torchvision::nms",)
+    assert (preflight.calls, preflight.findings) == (0, ())
 
 
 def test_an_operator_that_an_older_torch_lacks_is_listed_as_unknown() -> None:
-    found = judged(call("_fused_rms_norm"))
-    assert "_fused_rms_norm" in found.unknown["2.0.1"]
-    assert "2.13.0" not in found.unknown
+    preflight = judged(call("_fused_rms_norm"))
+    assert "_fused_rms_norm" in preflight.unknown["2.0.1"]
+    assert "2.13.0" not in preflight.unknown
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ _STAGES = {
     "softmax": "a layer norm and a softmax",
     "backward": "a backward pass with an SGD step",
 }
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 def _read(stream: IO[bytes]) -> str:
     stream.seek(0)
-    return stream.read(_MOST_BYTES).decode("utf-8", "replace")
+    return stream.read(_MAX_BYTES).decode("utf-8", "replace")
 
 
 def _text(value: object) -> str | None:

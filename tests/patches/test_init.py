@@ -68,5 +68,5 @@ def test_an_installed_patch_works_beside_the_context_manager() -> None:
 
 
 def test_a_name_that_is_no_patch_is_an_error_that_lists_them() -> None:
-    with pytest.raises(ValueError, match="no patch is called 'x'; there are: accelerate_"):
+    with pytest.raises(ValueError, match="no patch is called 'x'; the patches are: accelerate_"):
         patches.install("x")
