@@ -20,6 +20,7 @@ from tabulate import tabulate
 
 from metalassay import bugs
 from metalassay.diagnosis import bisect
+from metalassay.errors import UserError
 from metalassay.results import load
 from metalassay.results.verdict_file import VersionSet
 
@@ -100,7 +101,10 @@ def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
 
 def main() -> None:
     """Print the table, and how many bounds are pinned on both sides."""
-    loaded = load.load([ROOT / "reports" / "compat"])
+    try:
+        loaded = load.load([ROOT / "reports" / "compat"])
+    except UserError as error:
+        sys.exit(f"{error.message}; first run: nox -t full")
     if loaded.warnings or not loaded.compat:
         sys.exit("\n".join(loaded.warnings) or "there are no verdict files; first run: nox -t full")
     bounds = list(rows(loaded.compat))
