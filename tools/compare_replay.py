@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision, Sample, Trio
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision, Sample, Trio
 
 
 @dataclass(frozen=True)

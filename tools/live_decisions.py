@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import compare, decision, student_t
+from metalassay.compare import compare
+from metalassay.statistics import decision, student_t
 from metalassay.workers import specs
 
 

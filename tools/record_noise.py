@@ -20,10 +20,11 @@ from typing import Any
 
 import compare_replay
 
-from metalassay.compare import decision, sampling
+from metalassay.compare import sampling
 from metalassay.environment import versions
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
+from metalassay.statistics import decision
 from metalassay.workers import specs
 from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm

@@ -20,9 +20,9 @@ from xml.sax.saxutils import escape
 
 import compare_replay
 
-from metalassay.compare import decision as rule
-from metalassay.compare import student_t
 from metalassay.files import write_atomically
+from metalassay.statistics import decision as rule
+from metalassay.statistics import student_t
 
 N = 30
 Times = Sequence[float]

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalassay.compare import decision
+from metalassay.statistics import decision
 from metalassay.training.gpt import task
 from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW

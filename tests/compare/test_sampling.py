@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from metalassay.compare import decision, sampling, saved_run, text
+from metalassay.compare import sampling, saved_run, text
 from metalassay.compare.sampling import Plan, State
 from metalassay.errors import UserError
+from metalassay.statistics import decision
 from metalassay.workers import specs
 from metalassay.workers.specs import Arm
 

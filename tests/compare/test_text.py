@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from metalassay.compare import Comparison, text
-from metalassay.compare.decision import Decision
 from metalassay.compare.sampling import Progress
+from metalassay.statistics.decision import Decision
 
 FOUND = Decision(
     verdict="slower",

@@ -14,7 +14,7 @@ from pathlib import Path
 import compare_replay
 import pytest
 
-from metalassay.compare import decision
+from metalassay.statistics import decision
 
 NOISE = sorted((Path(__file__).parents[1] / "data" / "noise").glob("*.json"))
 COMPARISONS = 1000

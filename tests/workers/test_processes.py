@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from metalassay.cli.main import main
-from metalassay.compare import compare, decision, sampling
+from metalassay.compare import compare, sampling
 from metalassay.errors import UserError
+from metalassay.statistics import decision
 from metalassay.workers import cpu_pinning, specs
 from metalassay.workers.processes import CHILD, Processes
 from metalassay.workers.specs import Arm, parse

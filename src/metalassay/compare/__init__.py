@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.compare import arms, sampling, saved_run, text
-from metalassay.compare import decision as rule
-from metalassay.compare.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.compare.sampling import Plan, Progress, State
 from metalassay.errors import UserError
 from metalassay.machine import conditions
+from metalassay.statistics import decision as rule
+from metalassay.statistics.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.workers import cpu_pinning
 from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm

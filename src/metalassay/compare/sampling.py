@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision, Sample
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision, Sample
 from metalassay.workers.processes import Worker
 from metalassay.workers.specs import Arm
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare.decision import ARMS, Sample
 from metalassay.compare.sampling import State, TrioRecord
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
+from metalassay.statistics.decision import ARMS, Sample
 
 SCHEMA = "metalassay.compare/1"
 

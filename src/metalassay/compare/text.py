@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision
 
 if TYPE_CHECKING:
     from metalassay.compare import Comparison

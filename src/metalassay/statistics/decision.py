@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from metalassay.compare.student_t import normal_quantile, t_quantile, t_two_sided
+from metalassay.statistics.student_t import normal_quantile, t_quantile, t_two_sided
 
 FIRST, NULL, SECOND = "A", "a", "B"
 ARMS = (FIRST, NULL, SECOND)

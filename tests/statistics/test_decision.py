@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Interval, Sample
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Interval, Sample
 
 
 def effects(samples: list[Sample], clock: str) -> tuple[float, float]:
