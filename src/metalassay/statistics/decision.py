@@ -1,11 +1,12 @@
-"""The decision of a comparison, pure: from timed blocks to an interval and one of three verdicts.
+"""The decision of a comparison, as pure functions: from timings to an interval and one of three verdicts.
 
-Three processes live side by side: A, a second A (the null arm) and B. They take turns in palindromes
-(say A B a a B A), so that whatever drifts in a straight line cancels, and so that a machine that is
-busy is busy for all; six palindromes, one for every order of the three, or a multiple of six, make a block. Blocks of one such trio share what the processes
-were born with (where their memory lies), so the trio is the replicate: its palindromes give one
-number, their midmean, and the interval is Student's over the trios. Looking several times spends the error rate in parts that add
-up to it, so the interval holds at all looks together, whenever the run stops.
+Three processes run side by side: A, a second A (the A/A control) and B. They take turns in ABBA blocks
+(such as A B a a B A), so that a linear drift cancels and a busy machine delays all three alike. Six
+ABBA blocks, one for every order of the three, or a multiple of six, make a round. The timings of one
+set of three processes share the conditions under which these started (such as where their memory
+lies), so the three processes are the replicate: their ABBA blocks give one number, the midmean, and
+the interval is Student's over the replicates. The interim analyses spend parts of the error rate that
+add up to less than it, so the interval holds for all analyses together, whenever the run stops.
 """
 
 from __future__ import annotations
@@ -14,51 +15,51 @@ import itertools
 import math
 import random
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from metalassay.statistics.student_t import normal_quantile, t_quantile, t_two_sided
 
-FIRST, NULL, SECOND = "A", "a", "B"
-ARMS = (FIRST, NULL, SECOND)
+FIRST, CONTROL, SECOND = "A", "a", "B"
+ARMS = (FIRST, CONTROL, SECOND)
 ALPHA = 0.01
-"""Error rate of a comparison: how often the interval may miss the truth, at any of the looks."""
+"""Error rate of a comparison: how often the interval may miss the truth, at any of the analyses."""
 MARGIN = 0.01
-"""What counts as the same unless said otherwise: 1 % of the time."""
-BLOCKS, PALINDROMES = 4, 6
-"""Blocks of a trio, and palindromes of a block at least: one for every order of the arms."""
-LOOKS = ((6, 0.06), (10, 0.25), (16, 0.09), (24, 0.05), (36, 0.05))
-"""After how many trios to look, and which part of the error rate that look spends.
+"""A smaller difference counts as the same by default: 1 % of the time."""
+ROUNDS, ABBA_BLOCKS = 4, 6
+"""Rounds per replicate, and the fewest ABBA blocks per round: one for every order of the arms."""
+ANALYSES = ((6, 0.06), (10, 0.25), (16, 0.09), (24, 0.05), (36, 0.05))
+"""The interim analyses: after how many replicates, and which part of the error rate each spends.
 
-Half is kept back: on recorded noise of an overloaded machine, whose trios are not all alike, rates of
-error came out up to 1.4 times what was spent.
+Half is held in reserve: on recorded noise of an overloaded machine, whose replicates are not
+identically distributed, error rates came out up to 1.4 times what was spent.
 """
 POWER = 0.95
-"""How surely a difference of the size of the minimal detectable effect would have been seen."""
-FEWEST = 3  # trios without which there is no interval worth printing
+"""The probability of detecting a difference of the size of the minimal detectable effect."""
+FEWEST = 3  # replicates; an interval over fewer is not worth printing
 
 SLOWER, FASTER, SAME, INCONCLUSIVE = "slower", "faster", "same", "inconclusive"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One timing: of which arm, and its seconds a step by the wall's clock and of the CPU's time."""
+    """One timing of an arm, in seconds per step: wall time and CPU time."""
 
     arm: str
     wall: float
     cpu: float
 
 
-Block = Sequence[Sample]
-Trio = Sequence[Block]
+Round = Sequence[Sample]
+Replicate = Sequence[Round]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean log-ratio with its interval; ``replicates`` trios stand behind it.
+    """A mean log-ratio with its interval, from ``replicates`` replicates.
 
-    ``detectable`` is the size of a log-ratio that would have been told from 0 in 95 % of such runs.
-    ``p`` is the chance of a mean this far from 0 where there is none, valid at all looks together.
+    ``detectable`` is the size of a log-ratio that would have been distinguished from 0 in 95 % of
+    such runs. ``p`` is the p-value of "no difference", valid for all analyses together.
     """
 
     mean: float
@@ -71,11 +72,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a comparison says of B: ``verdict`` is a word of this module.
+    """The result of a comparison: ``verdict`` is one of the four words of this module.
 
     The ratios are times of B over times of A, minus 1: 0.03 is 3 % more time. ``null`` is the same
-    of A over A. ``distrusted`` is a sentence when the null arm failed, and then there is no verdict
-    to rely on: it is "inconclusive".
+    for the A/A control over A. ``distrusted`` is a sentence if the control failed; the verdict is
+    then "inconclusive".
     """
 
     verdict: str
@@ -93,11 +94,11 @@ class Decision:
 
 
 def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterator[tuple[str, ...]]:
-    """Yield the order of the arms in one palindrome after the other.
+    """Yield the order of the arms in one ABBA block after the other.
 
-    Every order of the arms comes up once in a round; the rounds are shuffled.
+    Every order of the arms comes up once per cycle; each cycle is shuffled.
     """
-    chance = random.Random(seed)  # noqa: S311  (an order, no secret)
+    chance = random.Random(seed)  # noqa: S311  (an order, not a secret)
     every = list(itertools.permutations(arms))
     while True:
         chance.shuffle(every)
@@ -105,12 +106,12 @@ def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterator[tuple[str, ...]]:
             yield order + order[::-1]
 
 
-def palindrome_logs(samples: Sequence[Sample], clock: str) -> dict[str, float]:
-    """Return the log of the time that each arm took in one palindrome.
+def block_logs(samples: Sequence[Sample], clock: str) -> dict[str, float]:
+    """Return the log of the time that each arm took in one ABBA block.
 
-    Of an arm's two timings the mean counts, of CPU time the smaller one: what a neighbour on the same
-    core or cache does only ever adds to it. On recorded noise that took 18 % off the deviation of
-    CPU time, and would have added 9 % to that of wall time.
+    Wall time is the mean of an arm's two timings; CPU time is the smaller one, because a neighbour
+    on the same core or cache can only add to it. On recorded noise the minimum reduced the standard
+    deviation of CPU time by 18 %, and would have increased that of wall time by 9 %.
     """
     logs: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for sample in samples:
@@ -119,37 +120,37 @@ def palindrome_logs(samples: Sequence[Sample], clock: str) -> dict[str, float]:
     return {arm: pick(values) for arm, values in logs.items()}
 
 
-def trio_effects(trio: Trio, clock: str) -> tuple[float, float]:
-    """Return the log-ratios of a trio: (B over A, null arm over A).
+def replicate_effects(replicate: Replicate, clock: str) -> tuple[float, float]:
+    """Return the log-ratios of a replicate: (B over A, A/A control over A).
 
-    Midmeans over its palindromes of the difference of two arms, never of one arm and the mean of two:
-    times have a long tail on one side, and only a difference that turns its sign when the two change
-    places has none, so that what the midmean cuts off cancels. B is held against each A, and the mean
-    of both counts.
+    Each is a midmean, over the ABBA blocks, of the difference between two arms, never between one
+    arm and the mean of two: times have a long tail on one side, and only the difference of two
+    exchangeable arms is symmetric, so that what the midmean trims at both ends cancels. B is
+    compared with each A, and the mean of both is returned.
     """
     long = 2 * len(ARMS)
     logs = [
-        palindrome_logs(block[start : start + long], clock)
-        for block in trio
-        for start in range(0, len(block), long)
+        block_logs(timings[start : start + long], clock)
+        for timings in replicate
+        for start in range(0, len(timings), long)
     ]
 
     def over(arm: str, base: str) -> float:
-        return midmean([each[arm] - each[base] for each in logs])
+        return midmean([block[arm] - block[base] for block in logs])
 
-    return (over(SECOND, FIRST) + over(SECOND, NULL)) / 2, over(NULL, FIRST)
+    return (over(SECOND, FIRST) + over(SECOND, CONTROL)) / 2, over(CONTROL, FIRST)
 
 
 def midmean(values: Sequence[float]) -> float:
-    """Return the mean of the middle half: a quarter of the values, rounded down, goes at each end."""
+    """Return the mean of the middle half: a quarter of the values, rounded down, is cut at each end."""
     cut = len(values) // 4
     return statistics.fmean(sorted(values)[cut : len(values) - cut])
 
 
 def interval(values: Sequence[float], alpha: float, spent: float | None = None) -> Interval:
-    """Return Student's interval over replicates; at least two. ``alpha`` counts both tails.
+    """Return Student's interval over at least two replicates; ``alpha`` covers both tails.
 
-    ``spent`` is the part of ``alpha`` that this look spends (all of it when there is only one).
+    ``spent`` is the part of ``alpha`` that this analysis spends (by default all of it).
     """
     spent = alpha if spent is None else spent
     mean, df = statistics.fmean(values), len(values) - 1
@@ -167,23 +168,29 @@ def interval(values: Sequence[float], alpha: float, spent: float | None = None) 
 
 
 def decide(
-    trios: Sequence[tuple[float, float]], *, look: int, alpha: float = ALPHA, margin: float = MARGIN
+    replicates: Sequence[tuple[float, float]],
+    *,
+    analysis: int | None,
+    alpha: float = ALPHA,
+    margin: float = MARGIN,
 ) -> Decision:
-    """Judge the effects of ``trio_effects`` at look number ``look``, an index of ``LOOKS``.
+    """Judge the log-ratios of ``replicate_effects`` at analysis number ``analysis`` of ``ANALYSES``.
 
-    How many trios there are is free (a budget may end early), so long as it was not chosen by
-    looking at them. Raises ``ValueError`` for fewer than ``FEWEST``.
+    None stands for the only analysis of a run, which spends what the interim analyses spend
+    together. The number of replicates is free (a budget may end a run early), provided that it was
+    not chosen by looking at them. Raises ``ValueError`` for fewer than ``FEWEST``.
     """
-    if len(trios) < FEWEST:
-        raise ValueError(f"{len(trios)} trios are too few for an interval")
-    spent = alpha * LOOKS[look][1]
-    effect = interval([each[0] for each in trios], alpha, spent)
-    null = interval([each[1] for each in trios], alpha, spent)
+    if len(replicates) < FEWEST:
+        raise ValueError(f"{len(replicates)} replicates are too few for an interval")
+    shares = [share for _, share in ANALYSES]
+    spent = alpha * (math.fsum(shares) if analysis is None else shares[analysis])
+    effect = interval([of_second for of_second, _ in replicates], alpha, spent)
+    null = interval([of_control for _, of_control in replicates], alpha, spent)
     distrusted = None
     if word(null, margin) in (SLOWER, FASTER):
         distrusted = (
-            f"the null arm, the same code against itself, came out {percent(null.mean)} "
-            f"[{percent(null.low)}, {percent(null.high)}]: this machine was not fair to all"
+            f"the A/A control, the same code against itself, differed by {percent(null.mean)} "
+            f"[{percent(null.low)}, {percent(null.high)}]: the machine did not treat the processes alike"
         )
     return Decision(
         verdict=INCONCLUSIVE if distrusted else word(effect, margin),
@@ -192,7 +199,7 @@ def decide(
         high=math.expm1(effect.high),
         detectable=math.expm1(max(effect.detectable, math.log1p(margin))),
         p=effect.p,
-        replicates=len(trios),
+        replicates=len(replicates),
         margin=margin,
         null=math.expm1(null.mean),
         null_low=math.expm1(null.low),
@@ -202,10 +209,10 @@ def decide(
 
 
 def word(effect: Interval, margin: float) -> str:
-    """Return the verdict for an interval of log-ratios, of times of B over times of A.
+    """Return the verdict for an interval of log-ratios of times of B over times of A.
 
-    Slower or faster: the interval leaves out 0 and its middle lies beyond the margin. Same: the whole
-    interval lies within the margin. Anything else has not been found out.
+    Slower or faster: the interval excludes 0 and its centre lies beyond the margin. Same: the whole
+    interval lies within the margin. Anything else is inconclusive.
     """
     inside = math.log1p(margin)
     if effect.low > 0 and effect.mean > inside:
@@ -217,20 +224,6 @@ def word(effect: Interval, margin: float) -> str:
     return INCONCLUSIVE
 
 
-def holm(p: Mapping[str, float], alpha: float = ALPHA) -> set[str]:
-    """Return which of a family of comparisons still differ when all are asked for together.
-
-    S. Holm, Scandinavian Journal of Statistics 6 (1979) 65: the chance of one false name in the
-    whole family stays below ``alpha``.
-    """
-    rejected: set[str] = set()
-    for rank, name in enumerate(sorted(p, key=p.__getitem__)):
-        if p[name] > alpha / (len(p) - rank):
-            break
-        rejected.add(name)
-    return rejected
-
-
 def percent(log_ratio: float) -> str:
-    """Write a log-ratio as a signed percentage."""
+    """Return a log-ratio as a signed percentage."""
     return f"{math.expm1(log_ratio):+.1%}"
