@@ -190,7 +190,7 @@ def decide(
     if word(null, margin) in (SLOWER, FASTER):
         distrusted = (
             f"the A/A control, the same code against itself, differed by {percent(null.mean)} "
-            f"[{percent(null.low)}, {percent(null.high)}]: the machine did not treat the processes alike"
+            f"[{percent(null.low)}, {percent(null.high)}]: the machine did not treat both alike"
         )
     return Decision(
         verdict=INCONCLUSIVE if distrusted else word(effect, margin),
