@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.measure import device
 from metalassay.mps.probe import os_floors, probe
 
 DATA = Path(__file__).parents[2] / "data" / "probe"
@@ -124,14 +123,9 @@ def test_this_machine_is_asked_for_real_and_no_file_of_the_working_directory(
     (tmp_path / "torch.py").write_text("print('not torch')")
     (tmp_path / "json.py").write_text("raise SystemExit('not json')")
     monkeypatch.chdir(tmp_path)
-    found = device.probe("mps")
+    found = probe.probe()
     assert found.state == ("usable" if sys.platform == "darwin" else "not built"), found.reason
     assert found.torch
-
-
-def test_only_mps_is_probed() -> None:
-    with pytest.raises(ValueError, match="not 'cuda'"):
-        device.probe("cuda")
 
 
 @pytest.mark.slow
