@@ -102,7 +102,7 @@ def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callabl
 
 def shuffled(found: task.Curves) -> Iterator[Batch]:
     """Yield batches as ours draws them."""
-    source = task.Shuffled(found, BATCH, 0)
+    source = task.ShuffledBatches(found, BATCH, 0)
     while True:
         yield source.next()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_training import CPU, Numbers, task
 
-from metalassay.training import train_state
+from metalassay.environment import versions
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.training.train_state import TrainState, differences, with_prefix
 
@@ -45,7 +45,7 @@ def test_another_torch_or_number_of_threads_is_reported(monkeypatch: pytest.Monk
     assert not list(differences(captured))
     threads = torch.get_num_threads()
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
-    monkeypatch.setattr(train_state.versions, "installed", lambda names: {"torch": "9.9"})
+    monkeypatch.setattr(versions, "installed", lambda names: {"torch": "9.9"})
     was = captured.state["versions"]["torch"]
     assert list(differences(captured)) == [
         f"torch was {was}, is 9.9",

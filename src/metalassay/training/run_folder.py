@@ -19,7 +19,7 @@ from metalassay.training import checkpoint
 from metalassay.training.checkpoint import Checkpoint
 
 LOCK = ".lock"
-# The pid has a file of its own: filelock before 3.21 empties the lock file when it opens it.
+# The pid has a file of its own, since some releases of filelock empty the lock file on opening it.
 HOLDER = ".lock.pid"
 # Seconds. Long enough to try again if the holder removes the lock file as we open it.
 _LOCK_TIMEOUT = 0.2
