@@ -101,7 +101,7 @@ def our_step(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Calla
 
 def our_batches(data: task.Curves) -> Iterator[Batch]:
     """Yield batches as our training draws them, without end."""
-    source = task.Shuffled(data, BATCH, 0)
+    source = task.ShuffledBatches(data, BATCH, 0)
     while True:
         yield source.next()
 

@@ -18,13 +18,8 @@ WITHOUT_A_ROOM = {"compat", "repository", "support", "data", "tools", "rehearsal
 WITHOUT_TESTS = {
     ".": "errors fields",
     "environment": "interpreters",
-    "measure": "roofline timing warm_up",
     "results": "object_stores source",
-    "supervise": "watchdog",
     "testing": "tiny_trainer",
-    "training": "checkpoint config_check folder_lock interrupt run_log train_state",
-    "training/gpt": "decoding dialogues generation",
-    "training/transit": "eclipse views",
     "workers": "child dataloader_child",
     "workloads/models": "astronet tiny_gpt two_branch_cnn",
 }
