@@ -1,10 +1,12 @@
-"""What the experiments behind some claims compare: each arm is run once a round and gives figures.
+"""The experiments behind some claims: each has arms, and running an arm once returns its figures.
 
-The first arm of an experiment is its base. tools/claim_experiments.py runs them.
+An experiment returns a builder per arm, since tools/claim_experiments.py builds every arm again for
+each round. The first arm is the base with which the others are compared.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -24,6 +26,7 @@ from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCN
 
 Figures = dict[str, float]
 Arm = Callable[[], Figures]
+Builders = dict[str, Callable[[], Arm]]
 GUIDE_000 = {
     "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.0",
     **dict.fromkeys(
@@ -36,12 +39,12 @@ GUIDE_000 = {
     "PYTHONHASHSEED": "0",
     "TOKENIZERS_PARALLELISM": "true",
 }
-"""What guide 000 exports on a Mac with 16 GB or more, as far as it is there while training."""
+"""What guide 000 exports on a Mac with 16 GB or more, as far as it applies while training."""
 BATCH = 64
 
 
 def timed(step: Callable[[], object], calls: int = 3) -> Arm:
-    """Make an arm of a step that ends in a synchronize; two calls before the clock starts."""
+    """Return an arm that times a step which ends in a synchronize, after two calls to warm up."""
     step()
     step()
 
@@ -69,31 +72,31 @@ def with_batch_norm() -> nn.Module:
     return model
 
 
-def layer_norm(device: torch.device) -> dict[str, Arm]:
+def layer_norm(device: torch.device) -> Builders:
     """Is LayerNorm faster than BatchNorm?"""
     return {
-        "BatchNorm": timed(training(device, with_batch_norm)),
-        "LayerNorm": timed(training(device)),
+        "BatchNorm": lambda: timed(training(device, with_batch_norm)),
+        "LayerNorm": lambda: timed(training(device)),
     }
 
 
-def mixed_precision(device: torch.device) -> dict[str, Arm]:
+def mixed_precision(device: torch.device) -> Builders:
     """Is autocast faster than float32?"""
     half = "bfloat16" if device.type == "cpu" else "float16"
     return {
-        "float32": timed(training(device)),
-        half: timed(training(device, dtype=half)),
+        "float32": lambda: timed(training(device)),
+        half: lambda: timed(training(device, dtype=half)),
     }
 
 
-def kernels(device: torch.device) -> dict[str, Arm]:
+def kernels(device: torch.device) -> Builders:
     """Are the guide's kernel sizes faster than others?"""
 
     def variant(wide: tuple[int, int, int], narrow: tuple[int, int, int]) -> Arm:
         def build() -> nn.Module:
             return TwoBranchCNN(TwoBranchCNNConfig(global_kernels=wide, local_kernels=narrow))
 
-        # Larger kernels do more work: what compares is the work done in a second.
+        # Larger kernels do more work: the comparable figure is the work done per second.
         flop = flop_counter.count(training(torch.device("cpu"), build)).flop
         arm = timed(training(device, build))
 
@@ -103,37 +106,41 @@ def kernels(device: torch.device) -> dict[str, Arm]:
 
         return rated
 
-    own = {"7,5,5 and 5,3,3": variant((7, 5, 5), (5, 3, 3))}
-    return own | {f"all {k}": variant((k, k, k), (k, k, k)) for k in (3, 5, 7, 9)}
+    own: Builders = {"7,5,5 and 5,3,3": functools.partial(variant, (7, 5, 5), (5, 3, 3))}
+    others: Builders = {
+        f"all {k}": functools.partial(variant, (k, k, k), (k, k, k)) for k in (3, 5, 7, 9)
+    }
+    return own | others
 
 
-def empty_cache(device: torch.device) -> dict[str, Arm]:
+def empty_cache(device: torch.device) -> Builders:
     """What does clearing the cache cost?"""
     empty = {"mps": torch.mps.empty_cache, "cuda": torch.cuda.empty_cache}.get(device.type)
     if empty is None:
-        raise UserError("the CPU has no cache of memory to clear", "run it where MPS is usable")
-    step = training(device)
+        raise UserError("the CPU has no memory cache to clear", "run it where MPS is usable")
 
-    def every(batches: int) -> Callable[[], None]:
+    def every(batches: int) -> Arm:
+        step = training(device)
+
         def steps() -> None:
             for batch in range(20):
                 step()
                 if batches and (batch + 1) % batches == 0:
                     empty()
 
-        return steps
+        return timed(steps, 1)
 
     return {
-        "never": timed(every(0), 1),
-        "every 10 batches": timed(every(10), 1),
-        "after each batch": timed(every(1), 1),
+        "never": lambda: every(0),
+        "every 10 batches": lambda: every(10),
+        "after each batch": lambda: every(1),
     }
 
 
-def synchronize(device: torch.device) -> dict[str, Arm]:
+def synchronize(device: torch.device) -> Builders:
     """How much memory is held without synchronizing?"""
     if device.type != "mps":
-        raise UserError("it asks how far MPS memory grows", "run it where MPS is usable")
+        raise UserError("this measures how far MPS memory grows", "run it where MPS is usable")
     model = TwoBranchCNN().to(device)
     views = [torch.randn(BATCH, 1, bins, device=device) for bins in (2001, 201)]
     optimizer = torch.optim.AdamW(model.parameters())
@@ -155,7 +162,7 @@ def synchronize(device: torch.device) -> dict[str, Arm]:
 
         return arm
 
-    return {"never": every(0), "every 50 batches": every(50)}
+    return {"never": lambda: every(0), "every 50 batches": lambda: every(50)}
 
 
 class LightCurves(torch.utils.data.Dataset[tuple[torch.Tensor, ...]]):
@@ -171,7 +178,7 @@ class LightCurves(torch.utils.data.Dataset[tuple[torch.Tensor, ...]]):
         return tuple(view[index] for view in self.views)
 
 
-def workers(device: torch.device) -> dict[str, Arm]:
+def workers(device: torch.device) -> Builders:
     """Do workers load faster? On the CPU, whatever the device."""
 
     def loading(number: int) -> Arm:
@@ -192,15 +199,16 @@ def workers(device: torch.device) -> dict[str, Arm]:
         arm()
         return arm
 
-    return {f"num_workers={number}": loading(number) for number in (0, 4)}
+    return {f"num_workers={number}": functools.partial(loading, number) for number in (0, 4)}
 
 
-def threads(device: torch.device) -> dict[str, Arm]:
+def threads(device: torch.device) -> Builders:
     """How many CPU threads train fastest? On the CPU, whatever the device."""
     default = torch.get_num_threads()
-    step = training(torch.device("cpu"))
 
     def of(number: int) -> Arm:
+        step = training(torch.device("cpu"))
+
         def arm() -> Figures:
             torch.set_num_threads(number)
             return timed(step)()
@@ -208,7 +216,7 @@ def threads(device: torch.device) -> dict[str, Arm]:
         return arm
 
     wanted = dict.fromkeys((default, 1, 4, os.cpu_count() or 1))
-    return {f"{number} threads": of(number) for number in wanted}
+    return {f"{number} threads": functools.partial(of, number) for number in wanted}
 
 
 CHILD = """
@@ -234,7 +242,7 @@ print(json.dumps([ready, first, cpu, wall, peak]))
 
 
 def child(device: torch.device, environment: dict[str, str], zero: bool = False) -> Arm:
-    """Make an arm that trains in a process of its own, in this environment."""
+    """Return an arm that trains in a process of its own with these environment variables."""
     clean = {name: value for name, value in os.environ.items() if name not in GUIDE_000}
     source = str(Path(registry.__file__).parents[2])
     code = CHILD.format(source=source, device=device.type, zero=zero, batch=BATCH)
@@ -251,7 +259,7 @@ def child(device: torch.device, environment: dict[str, str], zero: bool = False)
         ready, first, cpu, wall, peak = json.loads(done.stdout)
         return {
             "seconds to the end of the first step": ready - started,
-            "first step, in later ones": first / (wall / 10),
+            "first step / later step": first / (wall / 10),
             "milliseconds a step": wall / 10 * 1e3,
             "CPU %, of all cores": 100 * cpu / wall / (psutil.cpu_count() or 1),
             "MB at most": peak / 1e6,
@@ -260,16 +268,19 @@ def child(device: torch.device, environment: dict[str, str], zero: bool = False)
     return arm
 
 
-def environment(device: torch.device) -> dict[str, Arm]:
+def environment(device: torch.device) -> Builders:
     """What do guide 000's variables change?"""
-    return {"none": child(device, {}), "guide 000": child(device, GUIDE_000)}
+    return {"none": lambda: child(device, {}), "guide 000": lambda: child(device, GUIDE_000)}
 
 
-def warm_up(device: torch.device) -> dict[str, Arm]:
+def warm_up(device: torch.device) -> Builders:
     """Does one zero on the device warm it up?"""
     if device.type == "cpu":
-        raise UserError("the CPU needs no warming of this kind", "run it where MPS is usable")
-    return {"as it is": child(device, {}), "one zero before": child(device, {}, zero=True)}
+        raise UserError("the CPU needs no such warm-up", "run it where MPS is usable")
+    return {
+        "unchanged": lambda: child(device, {}),
+        "one zero before": lambda: child(device, {}, zero=True),
+    }
 
 
 EXPERIMENTS = {

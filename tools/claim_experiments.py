@@ -1,12 +1,14 @@
-"""Measures what some claims of the guides are about; each such row of claims/ names its experiment.
+"""Measure what some claims of the guides are about; each such row of claims/data/ names its experiment.
 
     python tools/claim_experiments.py layer-norm
     python tools/claim_experiments.py workers --rounds 20
 
-Two or more arms take turns in shuffled order, once a round. The first arm is the base: the others are
-given as ratios to it within a round, so that a slow minute slows both. "more" and "less" are said
-when all rounds but one agree, of 11 or more, and by 2 % at least. What was measured is saved under
-evidence/, where `metalassay claims ID` finds it. It says something about this machine, and no other.
+In each round all arms are built again: the base, the base once more as A/A control, and the others. They
+take turns in an ABBA block, that is, in random order and then in reverse. Each round is a replicate of
+the rule by which `metalassay compare` decides: the answer is "more" or "less", "same" or "inconclusive",
+and inconclusive if the control differs. Compare starts a process per arm and replicate, this tool does
+not: what all arms of one process share is not randomised. The figures are saved under evidence/, where
+`metalassay claims ID` reads them. They apply to this machine only.
 """
 
 from __future__ import annotations
@@ -14,38 +16,54 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
+import claim_arms
 import torch
-from claim_arms import BATCH, EXPERIMENTS, Figures
+from claim_arms import BATCH, EXPERIMENTS, Builders
 
-from metalassay.claims.evidence import FOLDER, Comparison, compare
+from metalassay.claims import evidence
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
 from metalassay.measure import device as devices
+from metalassay.statistics import decision
+
+CONTROL = "the base again"
 
 
-def measure(experiment: str, device: torch.device, rounds: int) -> list[Comparison]:
-    """Run the arms in turns, and compare each with the first."""
-    arms = EXPERIMENTS[experiment](device)
-    seen: dict[str, list[Figures]] = {name: [] for name in arms}
-    order = list(arms)
+def measure(
+    builders: Builders, rounds: int, progress: Callable[[int], None] = lambda _: None
+) -> list[evidence.Figures]:
+    """Run all arms in turns; return the figures of each arm with those of the base and its control."""
+    base, *others = builders
+    builders = {**builders, CONTROL: builders[base]}
+    seen: dict[str, list[claim_arms.Figures]] = {name: [] for name in builders}
+    order = list(builders)
     shuffle = random.Random(0).shuffle  # noqa: S311 - an order, not a secret
     for number in range(rounds):
         shuffle(order)
-        for name in order:
-            seen[name].append(arms[name]())
-        print(f"round {number + 1} of {rounds}", end="\r", file=sys.stderr, flush=True)
-    print(" " * 40, end="\r", file=sys.stderr)
-    base, *others = arms
+        arms = {name: builders[name]() for name in order}
+        turns: dict[str, list[claim_arms.Figures]] = {name: [] for name in order}
+        for name in (*order, *reversed(order)):
+            turns[name].append(arms[name]())
+        for name, (first, second) in turns.items():
+            seen[name].append(
+                {what: statistics.geometric_mean((first[what], second[what])) for what in first}
+            )
+        progress(number + 1)
     return [
-        compare(base, other, what, *([each[what] for each in seen[arm]] for arm in (base, other)))
+        evidence.Figures(
+            base, arm, what, *([f[what] for f in seen[n]] for n in (base, CONTROL, arm))
+        )
         for what in seen[base][0]
-        for other in others
+        for arm in others
     ]
 
 
@@ -54,40 +72,59 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="Measure what a claim of the guides is about, on this machine.",
         epilog="experiments: "
-        + "; ".join(f"{name}: {each.__doc__}" for name, each in EXPERIMENTS.items()),
+        + "; ".join(f"{name}: {experiment.__doc__}" for name, experiment in EXPERIMENTS.items()),
     )
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "mps", "cuda"))
-    parser.add_argument("--rounds", type=int, default=12, help="at least 3 (default: 12)")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=16,
+        help=f"at least {decision.FEWEST} (default: 16)",
+    )
+    options = parser.parse_args()
     try:
-        device = devices.resolve(given.device)
+        device = devices.resolve(options.device)
         if devices.emulated(device):
             raise UserError("this MPS is emulated", "time it on a Mac, or with --device cpu")
-        if given.rounds < 3:
-            raise UserError(f"{given.rounds} rounds show no spread", "--rounds 12")
-        found = measure(given.experiment, device, given.rounds)
+        if options.rounds < decision.FEWEST:
+            raise UserError(f"{options.rounds} rounds are too few for an interval", "--rounds 16")
+        builders = EXPERIMENTS[options.experiment](device)
     except UserError as error:
         print(f"{error.message}\n  next: {error.next_step}", file=sys.stderr)
         return 2
+
+    def progress(number: int) -> None:
+        print(f"round {number} of {options.rounds}", end="\r", file=sys.stderr, flush=True)
+
+    figures = measure(builders, options.rounds, progress)
+    print(" " * 40, end="\r", file=sys.stderr)
     machine = hardware.describe(hardware.probe())
-    for each in found:
-        print(each.sentence())
-    path = FOLDER / f"{given.experiment}-{device.type}-{int(time.time())}.json"
-    path.parent.mkdir(exist_ok=True)
+    for comparison in figures:
+        print(comparison.judge(family=len(figures)).sentence())
+    path = evidence.FOLDER / f"{options.experiment}-{device.type}-{int(time.time())}.json"
+    on = devices.name(device) if device.type != "cpu" else "cpu"
+    save(path, options.experiment, machine, on, figures)
+    print(f"{machine}, on {on}: {path}")
+    return 0
+
+
+def save(
+    path: Path, experiment: str, machine: str, device: str, figures: list[evidence.Figures]
+) -> None:
+    """Write a run as ``evidence.load`` reads it."""
     record = {
-        "schema": 1,
-        "experiment": given.experiment,
+        "schema": evidence.SCHEMA,
+        "experiment": experiment,
         "machine": machine,
-        "device": devices.name(device) if device.type != "cpu" else "cpu",
+        "device": device,
         "versions": versions.installed(("torch", "metalassay")),
         "threads": torch.get_num_threads(),
         "batch": BATCH,
-        "comparisons": [asdict(each) for each in found],
+        "comparisons": [asdict(comparison) for comparison in figures],
     }
+    path.parent.mkdir(exist_ok=True)
     write_atomically(path, json.dumps(record, indent=1) + "\n")
-    print(f"{machine}, on {record['device']}: {path}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""The transit CNN's step at batch 64 as guide 002's loop has it, and as ours is; and whether they agree.
+"""Compare the transit CNN's training step at batch 64, ours and that of guide 002: speed and losses.
 
-    python tools/cnn_loops.py --rounds 6     CPU time of a step, processes in turns
-    python tools/cnn_loops.py                the largest difference of their losses, over 100 steps
+    python tools/cnn_loops.py --rounds 6     CPU time per step, with processes in turns
+    python tools/cnn_loops.py                the largest difference of their losses over 100 steps
 
-Each is timed in processes of its own, started as a user starts a program: ours keeps freed memory,
-and where the guide's does not, memory comes and goes each step; ours has relu and pooling in one.
-(`metalassay compare` lays memory about at random, which often stops that: it answers another
-question here.) The guide's loop is run in float32 on the CPU, without its half precision and
-without worker processes (whose work would not count as the loop's own): batches from a shuffling
-DataLoader, AdamW, OneCycleLR, clipping.
+Each is timed in separate processes, started as a user starts a program. Ours keeps freed memory, while
+in the guide's loop memory is returned and requested in each step; ours also fuses relu and pooling.
+(`metalassay compare` randomises the heap, which often prevents this effect, so it would answer another
+question.) The guide's loop runs in float32 on the CPU, without its half precision and without worker
+processes (whose CPU time would not be counted): a shuffling DataLoader, AdamW, OneCycleLR, clipping.
 """
 
 from __future__ import annotations
@@ -34,26 +33,26 @@ from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 from metalassay.workloads.registry import Batch
 
 BATCH, CURVES, STEPS, PEAK, DECAY = 64, 1024, 100, 5e-3, 1e-4
-LONG = 1_000_000  # steps of the schedule where it is only timed
+LONG = 1_000_000  # steps of the schedule when the step is only timed
 
 
 def curves() -> task.Curves:
-    """Return random curves; what is in them does not matter for speed."""
+    """Return random curves; their content does not matter for speed."""
     generator = torch.Generator().manual_seed(0)
     whole, near = (torch.randn(CURVES, 1, bins, generator=generator) for bins in (2001, 201))
     return task.Curves(whole, near, (torch.arange(CURVES) % 2).float())
 
 
-def forever(found: task.Curves) -> Iterator[tuple[Tensor, ...]]:
-    """Yield batches as the guide draws them."""
+def guide_batches(data: task.Curves) -> Iterator[tuple[Tensor, ...]]:
+    """Yield batches as the guide's loop draws them, without end."""
     from torch.utils.data import DataLoader, TensorDataset
 
-    data = TensorDataset(found.whole, found.near, found.planet)
+    dataset = TensorDataset(data.whole, data.near, data.planet)
     while True:
-        yield from DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
+        yield from DataLoader(dataset, batch_size=BATCH, shuffle=True, drop_last=True)
 
 
-def literal(
+def guide_step(
     model: TwoBranchCNN, batches: Iterator[tuple[Tensor, ...]], steps: int
 ) -> Callable[[], float]:
     """Return the guide's step."""
@@ -80,8 +79,8 @@ def literal(
     return step
 
 
-def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callable[[], float]:
-    """Return our step; as `metalassay train` does, it fuses relu and pooling."""
+def our_step(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callable[[], float]:
+    """Return our step, which fuses relu and pooling as `metalassay train` does."""
     fuse(model)
     optimizer, schedule = FlatAdamW(model, DECAY), OneCycle(PEAK, steps, momenta=(0.85, 0.95))
     numbers = itertools.count()
@@ -100,25 +99,25 @@ def mended(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callabl
     return step
 
 
-def shuffled(found: task.Curves) -> Iterator[Batch]:
-    """Yield batches as ours draws them."""
-    source = task.Shuffled(found, BATCH, 0)
+def our_batches(data: task.Curves) -> Iterator[Batch]:
+    """Yield batches as our training draws them, without end."""
+    source = task.ShuffledBatches(data, BATCH, 0)
     while True:
         yield source.next()
 
 
 def guide() -> Callable[[], float]:
-    """Make the guide's step."""
-    return literal(TwoBranchCNN(), forever(curves()), LONG)
+    """Build the guide's step."""
+    return guide_step(TwoBranchCNN(), guide_batches(curves()), LONG)
 
 
 def ours() -> Callable[[], float]:
-    """Make our step."""
-    return mended(TwoBranchCNN(), shuffled(curves()), LONG)
+    """Build our step."""
+    return our_step(TwoBranchCNN(), our_batches(curves()), LONG)
 
 
 def timed(name: str) -> float:
-    """Return the CPU seconds of a step, the median of 12 after 4, in this process."""
+    """Return the CPU seconds per step in this process: the median of 12 steps after 4 warm-up steps."""
     torch.set_num_threads(1)
     if name == "ours":
         keep_freed_memory()
@@ -131,7 +130,7 @@ def timed(name: str) -> float:
 
 
 def in_turns(rounds: int) -> None:
-    """Start processes in palindromes; print the ratio of each and their median."""
+    """Time processes in ABBA blocks; print the ratio of each block and their median."""
     ratios = []
     for number in range(rounds):
         seconds: dict[str, list[float]] = {"guide": [], "ours": []}
@@ -145,7 +144,7 @@ def in_turns(rounds: int) -> None:
 
 
 def main() -> None:
-    """Time, or compare the losses."""
+    """Time the steps, or compare the losses."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--time", choices=("guide", "ours"), help=argparse.SUPPRESS)
@@ -159,20 +158,20 @@ def main() -> None:
 
 
 def losses() -> None:
-    """Train both from the same weights on the same batches; print how far the losses are apart."""
+    """Train both from the same weights on the same batches; print how far their losses differ."""
     torch.manual_seed(0)
-    found = curves()
+    data = curves()
     first = TwoBranchCNN()
-    first.dropout.p = 0.0  # two models draw other random numbers
+    first.dropout.p = 0.0  # the two models would draw different random numbers
     second = copy.deepcopy(first)
-    batches = [next(batch) for batch in [shuffled(found)] for _ in range(STEPS)]
-    theirs = literal(first, iter([(*each.inputs, each.target) for each in batches]), STEPS)
-    mine = mended(second, iter(batches), STEPS)
+    batches = [next(batch) for batch in [our_batches(data)] for _ in range(STEPS)]
+    theirs = guide_step(first, iter([(*each.inputs, each.target) for each in batches]), STEPS)
+    mine = our_step(second, iter(batches), STEPS)
     apart, last = 0.0, 0.0
     for _ in range(STEPS):
         last, other = mine(), theirs()
         apart = max(apart, abs(last - other))
-    print(f"{STEPS} steps: losses at most {apart:.1e} apart, the last {last:.6f}")
+    print(f"{STEPS} steps: losses differ by at most {apart:.1e}, the last is {last:.6f}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Comparisons replayed from recorded noise: how often the rule is wrong, and how much it sees.
+"""Replay comparisons from recorded noise, to estimate the error rate and the power of the rule.
 
-A recording is a list of trios of real processes (`tools/record_noise.py`). A replayed comparison
-draws trios with replacement and, of each, a stretch of blocks in a row, and looks when a live one
-would. What the rule never saw when it was tuned can be told by the recording it is run on.
+A recording has groups of real processes that ran side by side (`tools/record_noise.py`). A replayed
+comparison draws groups with replacement and consecutive rounds of each, as its replicates, and makes
+interim analyses when a live one would. Recordings that the rule was not tuned on show how it generalises.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision, Sample, Trio
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision, Replicate, Sample
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Trios of blocks of timings in microseconds; ``what`` is a sentence on their origin."""
+    """Timings in microseconds, by group of processes and round; ``what`` describes their origin."""
 
     what: str
-    trios: tuple[tuple[tuple[Sample, ...], ...], ...]
+    replicates: tuple[tuple[tuple[Sample, ...], ...], ...]
 
     @property
     def third(self) -> bool:
         """Whether a third process ran the same code as A."""
-        return any(sample.arm == SAME_CODE for sample in self.trios[0][0])
+        return any(sample.arm == SAME_CODE for sample in self.replicates[0][0])
 
 
 def load(path: Path) -> Recording:
-    """Read what ``tools/record_noise.py`` wrote. Raises ``ValueError`` where it is not that."""
+    """Read a file of ``tools/record_noise.py``. Raises ``ValueError`` for any other file."""
     document = json.loads(path.read_text("utf-8"))
     if document.get("schema") != "metalassay.noise/1":
         raise ValueError(f"{path.name}: not a recording of noise")
-    return Recording(document["what"], tuple(_trio(line) for line in document["groups"]))
+    return Recording(document["what"], tuple(_replicate(line) for line in document["groups"]))
 
 
-def _trio(line: str) -> tuple[tuple[Sample, ...], ...]:
+def _replicate(line: str) -> tuple[tuple[Sample, ...], ...]:
     return tuple(tuple(map(_sample, block.split(" "))) for block in line.split(";"))
 
 
@@ -50,37 +50,41 @@ def _sample(text: str) -> Sample:
 
 @dataclass(frozen=True)
 class Tally:
-    """Of ``comparisons``: how many ended in each word, and how many trios they took on average."""
+    """The outcome of ``comparisons``: how many had each verdict, and their mean number of replicates."""
 
     comparisons: int
     words: dict[str, int]
     distrusted: int
-    trios: float
+    replicates: float
 
 
 SAME_CODE, MORE_WORK = "b", "B"
-"""What plays B: the same code in another process, or that with 3 % more work."""
+"""The recorded arm in the role of B: the same code in another process, or code with 3 % more work."""
 
 
 def cast(second: str, chance: random.Random, *, third: bool = True) -> dict[str, str]:
-    """Say which recorded arm plays which parts; what is the same code, chance deals out.
+    """Return the roles of each recorded arm; arms of the same code get theirs at random.
 
-    Without a third process of the same code, A plays itself and the null arm, which then never fails.
+    Without a third process of the same code, A is also its own control, which then never fails.
     """
     if not third and second == SAME_CODE:
         one, other = chance.sample("Aa", 2)
-        return {one: decision.FIRST + decision.NULL, other: decision.SECOND}
+        return {one: decision.FIRST + decision.CONTROL, other: decision.SECOND}
     same = chance.sample("Aab" if third else "Aa", 3 if third else 2)
-    return {same[0]: decision.FIRST, same[1]: decision.NULL} | {
+    return {same[0]: decision.FIRST, same[1]: decision.CONTROL} | {
         same[2] if second == SAME_CODE else second: decision.SECOND
     }
 
 
-def of_arms(trio: Trio, parts: Mapping[str, str]) -> list[list[Sample]]:
-    """Return the blocks with each timing in the parts of its arm; what plays no part is left out."""
+def of_arms(replicate: Replicate, roles: Mapping[str, str]) -> list[list[Sample]]:
+    """Return the rounds with each timing in the roles of its arm; arms without a role are omitted."""
     return [
-        [dataclasses.replace(each, arm=part) for each in block for part in parts.get(each.arm, "")]
-        for block in trio
+        [
+            dataclasses.replace(timing, arm=role)
+            for timing in timings
+            for role in roles.get(timing.arm, "")
+        ]
+        for timings in replicate
     ]
 
 
@@ -90,36 +94,36 @@ def compare(
     clock: str,
     chance: random.Random,
     *,
-    blocks: int = decision.BLOCKS,
+    rounds: int = decision.ROUNDS,
     most: int | None = None,
     memo: dict[object, tuple[float, float]] | None = None,
 ) -> Decision:
-    """Replay one comparison; ``most`` is the number of trios that the budget allows.
+    """Replay one comparison; ``most`` is the number of replicates that the budget allows.
 
-    ``memo`` keeps what was worked out for the next comparison on the same recording.
+    ``memo`` caches effects for the next comparison on the same recording.
     """
     memo = {} if memo is None else memo
     drawn: list[tuple[float, float]] = []
-    limit = most or decision.LOOKS[-1][0]
-    for look, (trios, _) in enumerate(decision.LOOKS):
-        count = min(trios, limit)
+    limit = most or decision.ANALYSES[-1][0]
+    for analysis, (replicates, _) in enumerate(decision.ANALYSES):
+        count = min(replicates, limit)
         while len(drawn) < count:
-            group = chance.randrange(len(recording.trios))
-            start = chance.randrange(len(recording.trios[group]) - blocks + 1)
-            parts = cast(second, chance, third=recording.third)
-            key = (group, start, tuple(parts.items()), clock)
+            group = chance.randrange(len(recording.replicates))
+            start = chance.randrange(len(recording.replicates[group]) - rounds + 1)
+            roles = cast(second, chance, third=recording.third)
+            key = (group, start, tuple(roles.items()), clock)
             if key not in memo:
-                trio = of_arms(recording.trios[group][start : start + blocks], parts)
-                memo[key] = decision.trio_effects(trio, clock)
+                replicate = of_arms(recording.replicates[group][start : start + rounds], roles)
+                memo[key] = decision.replicate_effects(replicate, clock)
             drawn.append(memo[key])
-        found = decision.decide(drawn, look=look)
-        if found.distrusted or found.verdict != decision.INCONCLUSIVE or count == limit:
+        answer = decision.decide(drawn, analysis=analysis)
+        if answer.distrusted or answer.verdict != decision.INCONCLUSIVE or count == limit:
             break
-    return found
+    return answer
 
 
 def tally(decisions: Sequence[Decision]) -> Tally:
-    """Count the words."""
+    """Count the verdicts."""
     words = dict.fromkeys(
         (decision.SLOWER, decision.FASTER, decision.SAME, decision.INCONCLUSIVE), 0
     )

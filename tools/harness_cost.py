@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from metalassay.compare import decision
+from metalassay.statistics import decision
 
 CALLS = 20
 

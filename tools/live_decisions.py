@@ -1,12 +1,12 @@
-"""Live decisions in numbers: the same code against itself, and against itself with more work.
+"""Count live decisions: the same code against itself, and against itself with more work.
 
     python tools/live_decisions.py transit-cnn:train --extra 44 --decisions 60 --budget 30
     python tools/live_decisions.py gpt-tiny:train --extra 12 --decisions 20 --budget 120
 
-Every decision is a whole `metalassay compare` with a seed of its own. A/A and more work take turns.
-Each is a line of the file as soon as it is there, so that a run can be stopped and continued; then
-the rates, with the 95 % interval of Clopper and Pearson. `--extra` is in products of two 64 x 64
-matrices a step; `tools/record_noise.py` measures how many take 3 %.
+Every decision is a whole `metalassay compare` with its own seed. A/A and more work take turns. Each
+is written as a line of the file at once, so that a run can be stopped and continued; at the end the
+rates are printed with their 95 % Clopper-Pearson interval. `--extra` is the number of products of two
+64 x 64 matrices per step; `tools/record_noise.py` measures how many take 3 %.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import compare, decision, student_t
+from metalassay.compare import compare
+from metalassay.statistics import decision, student_t
 from metalassay.workers import specs
 
 
 def main() -> None:
-    """Decide, keep, count."""
+    """Make the decisions, save them and print the rates."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("spec")
-    parser.add_argument("--extra", type=int, required=True, help="products that B does more")
+    parser.add_argument("--extra", type=int, required=True, help="products that B does in addition")
     parser.add_argument("--decisions", type=int, default=60, help="of each kind")
-    parser.add_argument("--only", choices=("same", "more"), help="one kind of the two")
+    parser.add_argument("--only", choices=("same", "more"), help="only one of the two kinds")
     parser.add_argument("--budget", type=float, default=30, help="seconds for each")
     parser.add_argument("--file", type=Path, help="default: reports/live/SPEC.jsonl")
     options = parser.parse_args()
@@ -39,7 +40,7 @@ def main() -> None:
     file = options.file or Path(
         "reports", "live", spec.replace(":", "-").replace(",", "-") + ".jsonl"
     )
-    runs = file.with_suffix("")  # a folder of them, to look at afterwards
+    runs = file.with_suffix("")  # the folder of the saved runs
     runs.mkdir(parents=True, exist_ok=True)
     done = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     try:
@@ -59,7 +60,7 @@ def main() -> None:
                     "seed": seed,
                     "verdict": found.verdict,
                     "seconds": round(time.monotonic() - began, 1),
-                    "trios": found.trios,
+                    "trios": found.replicates,
                     "ratio": found.decision and found.decision.ratio,
                     "distrusted": bool(found.decision and found.decision.distrusted),
                     "notes": found.notes,
@@ -71,27 +72,27 @@ def main() -> None:
                     f"{len(done)}: {second}: {found.verdict}, {taken['seconds']} s", file=sys.stderr
                 )
     except KeyboardInterrupt:
-        print("interrupted: what is done is kept", file=sys.stderr)
+        print("interrupted: the decisions so far are saved", file=sys.stderr)
     for second, wrong, name in (
         (spec, (decision.SLOWER, decision.FASTER), "called different"),
-        (more, (decision.SLOWER,), "seen"),
+        (more, (decision.SLOWER,), "detected"),
     ):
         print(summary([each for each in done if each["b"] == second], wrong, f"{second}: {name}"))
 
 
 def summary(done: list[dict[str, Any]], words: tuple[str, ...], name: str) -> str:
-    """Return a line on the decisions of one kind."""
+    """Return a line about the decisions of one kind."""
     if not done:
         return f"{name}: no decision"
     hits = sum(each["verdict"] in words for each in done)
     low, high = student_t.clopper_pearson(hits, len(done))
     counts = collections.Counter(each["verdict"] for each in done)
     seconds = [each["seconds"] for each in done]
-    said = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+    verdicts = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     return (
-        f"{name} {hits} of {len(done)} = {hits / len(done):.1%} [{low:.1%}, {high:.1%}]; {said};"
+        f"{name} {hits} of {len(done)} = {hits / len(done):.1%} [{low:.1%}, {high:.1%}]; {verdicts};"
         f" distrusted {sum(each['distrusted'] for each in done)};"
-        f" {statistics.median(seconds):.0f} s in the middle, {max(seconds):.0f} s at most"
+        f" {statistics.median(seconds):.0f} s (median), {max(seconds):.0f} s at most"
     )
 
 

@@ -1,9 +1,9 @@
-"""Train the small mini GPT once, and keep what it said and how its loss fell, for the README.
+"""Train the small mini GPT once, and store its answers and its loss curve for the documentation.
 
     python tools/readme_training.py
 
-Writes docs/training/sample.txt and docs/training/loss.svg from that run alone, and prints the figures.
-Nothing is chosen by hand but the questions: two of the training dialogues, two that it has never seen.
+It writes docs/training/sample.txt and docs/training/loss.svg from one run, and prints the figures. Only
+the questions are chosen by hand: two from the training dialogues, two that the model has never seen.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def metalassay(*arguments: str) -> str:
 
 
 def curve(points: list[tuple[float, float]], across: float, up: float, colour: str) -> str:
-    """Return a line through ``points``, of which ``across`` and ``up`` are the largest values."""
+    """Return a line through ``points``; ``across`` and ``up`` are the ends of the axes."""
     shown = " ".join(
         f"{LEFT + x / across * (WIDTH - LEFT - RIGHT):.1f},"
         f"{HEIGHT - BOTTOM - y / up * (HEIGHT - TOP - BOTTOM):.1f}"
@@ -45,15 +45,15 @@ def curve(points: list[tuple[float, float]], across: float, up: float, colour: s
 
 
 def label(x: float, y: float, text: str, more: str = "") -> str:
-    """Return a text in a grey that shows on white and on black."""
+    """Return a text element."""
     return f'<text x="{x:.1f}" y="{y:.1f}" {more}>{text}</text>'
 
 
 def plot(log: list[dict[str, Any]], guess: float) -> str:
-    """Return the losses by step as SVG; ``guess`` is the loss of who knows nothing, in nats."""
-    training = [(each["step"], each["loss"]) for each in log]
+    """Return the losses by step as SVG; ``guess`` is the loss of a uniform guess, in nats."""
+    training = [(entry["step"], entry["loss"]) for entry in log]
     validation = [
-        (each["step"], each["figures"]["validation_loss"]) for each in log if each["figures"]
+        (entry["step"], entry["figures"]["validation_loss"]) for entry in log if entry["figures"]
     ]
     steps = log[-1]["step"]
     top = float(int(max(y for _, y in [*training, *validation, (0, guess)])) + 1)
@@ -83,7 +83,7 @@ def plot(log: list[dict[str, Any]], guess: float) -> str:
         )
     parts.append(label(middle, HEIGHT - 10, "step", 'text-anchor="middle"'))
     turned = f'text-anchor="middle" transform="rotate(-90 16 {HEIGHT / 2:.0f})"'
-    parts.append(label(16, HEIGHT / 2, "loss, nats a token", turned))
+    parts.append(label(16, HEIGHT / 2, "loss, nats per token", turned))
     for points, colour, name in (
         (training, TRAINING, "training"),
         (validation, VALIDATION, "other dialogues"),
@@ -103,7 +103,7 @@ def plot(log: list[dict[str, Any]], guess: float) -> str:
 def main() -> None:
     """Train, ask, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", help="(default: those of the command)")
+    parser.add_argument("--steps", help="training steps (default: as in the command)")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "training")
     options = parser.parse_args()
     more = ["--steps", options.steps] if options.steps else []
@@ -116,11 +116,14 @@ def main() -> None:
         seconds = time.monotonic() - began
         lines = Path(run, "log.jsonl").read_text("utf-8").splitlines()
         log = [json.loads(line) for line in lines]
-        evaluated = [each for each in log if each["figures"]]
-        best = min(evaluated, key=lambda each: float(each["figures"]["validation_loss"]))
+        evaluated = [entry for entry in log if entry["figures"]]
+        best = min(evaluated, key=lambda entry: float(entry["figures"]["validation_loss"]))
         last = evaluated[-1]
-        said = {each: metalassay("generate", run, each).strip() for each in (*KNOWN, *UNKNOWN)}
-        judged = json.loads(metalassay("evaluate", run, "--json"))
+        answers = {
+            question: metalassay("generate", run, question).strip()
+            for question in (*KNOWN, *UNKNOWN)
+        }
+        evaluation = json.loads(metalassay("evaluate", run, "--json"))
     text = [
         f"metalassay {' '.join([*command, *more])}",
         f"{last['step']:,} steps in {seconds:.0f} s with start-up and {len(evaluated)} evaluations;"
@@ -129,18 +132,18 @@ def main() -> None:
         f"training loss            {log[0]['loss']:.2f} (first {log[0]['step']} steps)"
         f" -> {log[-1]['loss']:.2f}; guessing is ln 2,000 = 7.60",
         *(
-            f"other dialogues, {name:8}perplexity {each['figures']['validation_perplexity']:,.0f},"
-            f" {each['figures']['validation_bits_per_byte']:.2f} bits a byte of text"
-            f" (step {each['step']:,})"
-            for name, each in (("best", best), ("last", last))
+            f"other dialogues, {name:8}perplexity {entry['figures']['validation_perplexity']:,.0f},"
+            f" {entry['figures']['validation_bits_per_byte']:.2f} bits per byte of text"
+            f" (step {entry['step']:,})"
+            for name, entry in (("best", best), ("last", last))
         ),
-        f"its answers              distinct-1 {judged['distinct_1']:.2f}, distinct-2"
-        f" {judged['distinct_2']:.2f}, repeated four-grams {judged['repetition_4']:.2f}",
+        f"its answers              distinct-1 {evaluation['distinct_1']:.2f}, distinct-2"
+        f" {evaluation['distinct_2']:.2f}, repeated four-grams {evaluation['repetition_4']:.2f}",
         "",
-        "asked what it was trained on:",
-        *(f"  {each}\n    {said[each]}" for each in KNOWN),
-        "asked what it never saw:",
-        *(f"  {each}\n    {said[each]}" for each in UNKNOWN),
+        "questions from the training dialogues:",
+        *(f"  {question}\n    {answers[question]}" for question in KNOWN),
+        "questions that it has never seen:",
+        *(f"  {question}\n    {answers[question]}" for question in UNKNOWN),
     ]
     write_atomically(options.output / "sample.txt", "\n".join(text) + "\n")
     write_atomically(options.output / "loss.svg", plot(log, 7.600902))

@@ -1,10 +1,10 @@
-"""Record the noise of real comparisons, to replay: the same three times, and once with 3 % more work.
+"""Record the noise of real comparisons for replay: the same code three times, and 3 % more work once.
 
-    python tools/record_noise.py cnn.json transit-cnn:train --trios 40
-    python tools/record_noise.py gpt.json gpt-tiny:train --trios 20 --wait 60
+    python tools/record_noise.py cnn.json transit-cnn:train --replicates 40
+    python tools/record_noise.py gpt.json gpt-tiny:train --replicates 20 --wait 60
 
-First the number of extra matrix products that take 3 % of a step is measured, by CPU time and as a
-median of many turns. Times are kept in whole microseconds a step; what is done is kept.
+First the number of extra matrix products that take 3 % of a step is measured, in CPU time and as a
+median of many turns. Times are stored in whole microseconds per step; an interrupted run keeps its file.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from typing import Any
 
 import compare_replay
 
-from metalassay.compare import decision, sampling
+from metalassay.compare import sampling
 from metalassay.environment import versions
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
+from metalassay.statistics import decision
 from metalassay.workers import specs
 from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm
 
 SHARE = 0.03
-TRIAL = 300  # products, to find out how long one takes
+TRIAL = 300  # products in the first measurement
 
 
 def share(processes: Processes, spec: specs.Spec, products: int, turns: int) -> float:
-    """Return the part of a step's CPU time that so many products add, as a median of many turns."""
+    """Return the share of a step's CPU time that ``products`` add, as a median of ``turns``."""
     plain = processes.start(Arm("A", spec, sys.executable))
     loaded = processes.start(Arm("B", dataclasses.replace(spec, extra=products), sys.executable))
-    processes.keep_on_one_core()
+    processes.pin_to_one_core()
     steps = max(1, round(sampling.SAMPLE_SECONDS["cpu"] / plain.facts["step"]))
     ratios = []
     for _ in range(turns):
@@ -54,13 +55,13 @@ def share(processes: Processes, spec: specs.Spec, products: int, turns: int) -> 
 def calibrate(processes: Processes, spec: specs.Spec) -> int:
     """Return how many products take 3 % of a step's CPU time.
 
-    Many are timed first and the number that comes of it is corrected twice, as the first products of a
-    step cost more than the rest. Luck in where memory lies is part of each pair, so several pairs count.
+    Many are timed first, and the resulting number is corrected twice, since the first products of a
+    step cost more than the others. Each pair of processes has its own heap layout, so several pairs count.
     """
     products = max(1, round(SHARE * TRIAL / share(processes, spec, TRIAL, 100)))
     for _ in range(2):
-        found = statistics.median(share(processes, spec, products, 150) for _ in range(7))
-        products = max(1, round(products * SHARE / max(found, SHARE / 10)))
+        measured = statistics.median(share(processes, spec, products, 150) for _ in range(7))
+        products = max(1, round(products * SHARE / max(measured, SHARE / 10)))
     return products
 
 
@@ -69,10 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("spec", help="as in: metalassay compare SPEC SPEC")
-    parser.add_argument("--trios", type=int, default=40)
-    parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--extra", type=int, help="products to add (default: measure 3 %%)")
-    parser.add_argument("--wait", type=float, default=0, help="seconds between trios")
+    parser.add_argument("--replicates", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument(
+        "--extra", type=int, help="products to add (default: measured, to take 3 %%)"
+    )
+    parser.add_argument("--wait", type=float, default=0, help="seconds between replicates")
     options = parser.parse_args()
     spec = specs.parse(options.spec)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -81,49 +84,53 @@ def main() -> None:
         print(f"{extra} products are {SHARE:.0%} of a step", file=sys.stderr)
         first = Arm("A", spec, sys.executable)
         more = Arm("B", dataclasses.replace(spec, extra=extra), sys.executable)
-        plan = sampling.Plan(clock="cpu", blocks=options.blocks, seed=int(time.time()))
+        plan = sampling.Plan(clock="cpu", rounds=options.rounds, seed=int(time.time()))
         state = sampling.State()
         arms = {"A": first, "a": first, "b": first, "B": more}
         try:
-            for number in range(options.trios):
-                state.trios.append(
-                    sampling.trio(arms, processes.start, plan, state, processes.keep_on_one_core)
+            for number in range(options.replicates):
+                state.replicates.append(
+                    sampling.run_replicate(
+                        arms, processes.start, plan, state, processes.pin_to_one_core
+                    )
                 )
                 text = json.dumps(document(state, spec, extra, started), indent=0)
                 write_atomically(options.file, text + "\n")
-                print(f"\r{number + 1} of {options.trios}", end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r{number + 1} of {options.replicates}", end="", file=sys.stderr, flush=True
+                )
                 time.sleep(options.wait)
         except KeyboardInterrupt:
-            print("\ninterrupted: what there is is kept", file=sys.stderr)
-    for clock in ("cpu", "wall") if len(state.trios) > 1 else ():
+            print("\ninterrupted: the replicates so far are saved", file=sys.stderr)
+    for clock in ("cpu", "wall") if len(state.replicates) > 1 else ():
         for name in ("b", "B"):
-            parts = {"A": decision.FIRST, "a": decision.NULL, name: decision.SECOND}
-            trios = [compare_replay.of_arms(each.blocks, parts) for each in state.trios]
-            values = [decision.trio_effects(each, clock)[0] for each in trios]
+            roles = {"A": decision.FIRST, "a": decision.CONTROL, name: decision.SECOND}
+            replicates = [compare_replay.of_arms(each.rounds, roles) for each in state.replicates]
+            values = [decision.replicate_effects(each, clock)[0] for each in replicates]
             sd = statistics.stdev(values)
             print(
-                f"{clock}: {name} over A {decision.percent(statistics.fmean(values))}, sd of trios {sd:.2%}"
+                f"{clock}: {name} over A {decision.percent(statistics.fmean(values))}, standard deviation {sd:.2%}"
             )
 
 
 def document(state: sampling.State, spec: specs.Spec, extra: int, started: str) -> dict[str, Any]:
-    """Lay the recording out: per trio a text of blocks, per block six timings as arm,wall,cpu."""
+    """Return the recording: a line per replicate, with rounds of timings as arm, wall and CPU time."""
 
-    def line(trio: sampling.TrioRecord) -> str:
+    def line(replicate: sampling.Replicate) -> str:
         return ";".join(
-            " ".join(f"{s.arm}{s.wall * 1e6:.0f},{s.cpu * 1e6:.0f}" for s in block)
-            for block in trio.blocks
+            " ".join(f"{s.arm}{s.wall * 1e6:.0f},{s.cpu * 1e6:.0f}" for s in timings)
+            for timings in replicate.rounds
         )
 
     return {
         "schema": "metalassay.noise/1",
         "what": f"{spec.text()}; arms A, a and b (the same) and B (with extra={extra}); microseconds "
-        "a step by the wall's clock and of CPU time; a line is four processes side by side",
+        "per step of wall time and CPU time; a line is four processes side by side",
         "recorded": started,
         "machine": hardware.describe(hardware.probe(gpu_too=False)),
         "versions": versions.installed(("torch", "metalassay")),
         "steps": state.steps,
-        "groups": [line(each) for each in state.trios],
+        "groups": [line(replicate) for replicate in state.replicates],
     }
 
 

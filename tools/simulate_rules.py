@@ -1,10 +1,10 @@
-"""How often rules are wrong on recorded noise, and what they see: ours beside those people use.
+"""Error rates and power of decision rules on recorded noise: ours beside those in common use.
 
     python tools/simulate_rules.py tests/data/noise/*.json --comparisons 2000 --plot docs/compare
 
-Ours replays whole comparisons: trios drawn with replacement, looks as live. The others get what they
-get in practice: two runs one after the other, 30 timings each, of processes of their own. Prints a
-table; writes it, and a plot, with --plot.
+Ours replays whole comparisons: replicates drawn with replacement, with the interim analyses of a live
+run. The others get what they get in practice: two consecutive runs in separate processes, with 30
+timings each. Prints a table; with --plot also writes it, and a plot.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from xml.sax.saxutils import escape
 
 import compare_replay
 
-from metalassay.compare import decision as rule
-from metalassay.compare import student_t
 from metalassay.files import write_atomically
+from metalassay.statistics import decision as rule
+from metalassay.statistics import student_t
 
 N = 30
 Times = Sequence[float]
@@ -35,12 +35,12 @@ def mean_over(limit: float) -> Rival:
 
 
 def least_over(limit: float) -> Rival:
-    """The same with min, which many hold to be robust."""
+    """The same with min, which is often considered robust."""
     return lambda a, b, _: min(b) > (1 + limit) * min(a)
 
 
 def median_off(limit: float) -> Rival:
-    """TorchBench's rule: the median has moved by more than 7 %, either way."""
+    """TorchBench's rule: the median has changed by more than 7 % in either direction."""
     return lambda a, b, _: abs(statistics.median(b) / statistics.median(a) - 1) > limit
 
 
@@ -89,7 +89,7 @@ RIVALS: dict[str, Rival] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One rule on one recording: how many of ``trials`` were called different, without and with 3 %."""
+    """One rule on one recording: how many of ``trials`` it called different, for A/A and for 3 % more."""
 
     rule: str
     clock: str
@@ -107,18 +107,18 @@ def ours(
     most: int | None,
     name: str,
 ) -> Row:
-    """Run our rule on the recording; a distrusted run calls nothing different."""
-    found: dict[str, compare_replay.Tally] = {}
+    """Run our rule on the recording; a run with a failed control calls nothing different."""
+    tallies: dict[str, compare_replay.Tally] = {}
     memo: dict[object, tuple[float, float]] = {}
     for second in (compare_replay.SAME_CODE, compare_replay.MORE_WORK):
         chance = random.Random(seed)  # noqa: S311
-        found[second] = compare_replay.tally(
+        tallies[second] = compare_replay.tally(
             [
                 compare_replay.compare(recording, second, clock, chance, most=most, memo=memo)
                 for _ in range(trials)
             ]
         )
-    same, more = found[compare_replay.SAME_CODE], found[compare_replay.MORE_WORK]
+    same, more = tallies[compare_replay.SAME_CODE], tallies[compare_replay.MORE_WORK]
     return Row(
         name,
         clock,
@@ -126,27 +126,28 @@ def ours(
         same.words[rule.SLOWER] + same.words[rule.FASTER],
         more.words[rule.SLOWER],
         f"A/A: same {same.words[rule.SAME] / trials:.0%}, distrusted {same.distrusted / trials:.1%},"
-        f" {same.trios:.0f} trios; +3 %: faster {more.words[rule.FASTER]}, {more.trios:.0f} trios",
+        f" {same.replicates:.0f} replicates; +3 %: faster {more.words[rule.FASTER]},"
+        f" {more.replicates:.0f} replicates",
     )
 
 
 def rivals(recording: compare_replay.Recording, clock: str, trials: int, seed: int) -> list[Row]:
-    """Run the others on the same recording, two neighbouring groups of processes a comparison."""
+    """Run the other rules on the same recording: each comparison is of two consecutive groups."""
     chance = random.Random(seed)  # noqa: S311
     counts = {name: [0, 0] for name in RIVALS}
 
     def times(group: int, arm: str) -> Times:
         of_arm = [
             getattr(sample, clock)
-            for block in recording.trios[group]
-            for sample in block
+            for timings in recording.replicates[group]
+            for sample in timings
             if sample.arm == arm
         ]
         start = chance.randrange(len(of_arm) - N + 1)
         return of_arm[start : start + N]
 
     for _ in range(trials):
-        group = chance.randrange(len(recording.trios) - 1)
+        group = chance.randrange(len(recording.replicates) - 1)
         same = "Aab" if recording.third else "Aa"
         before = times(group, chance.choice(same))
         afters = times(group + 1, chance.choice(same)), times(group + 1, "B")
@@ -157,22 +158,23 @@ def rivals(recording: compare_replay.Recording, clock: str, trials: int, seed: i
 
 
 def truth(recording: compare_replay.Recording, clock: str) -> str:
-    """Say how much more B took over the whole recording: what "+3 %" is in it, and how surely."""
-    parts = {"A": rule.FIRST, "a": rule.NULL, "B": rule.SECOND}
+    """Return how much more time B took in the whole recording, with its standard error."""
+    roles = {"A": rule.FIRST, "a": rule.CONTROL, "B": rule.SECOND}
     effects = [
-        rule.trio_effects(compare_replay.of_arms(each, parts), clock)[0] for each in recording.trios
+        rule.replicate_effects(compare_replay.of_arms(replicate, roles), clock)[0]
+        for replicate in recording.replicates
     ]
     error = statistics.stdev(effects) / math.sqrt(len(effects))
     return (
-        f"{clock}: B took {rule.percent(statistics.fmean(effects))} more, give or take {error:.1%};"
-        f" standard deviation of trios {statistics.stdev(effects):.1%}"
+        f"{clock}: B took {rule.percent(statistics.fmean(effects))} more time, standard error {error:.1%};"
+        f" standard deviation between replicates {statistics.stdev(effects):.1%}"
     )
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Write rows as Markdown; rates with the 95 % interval of Clopper and Pearson."""
+    """Return the rows as Markdown; rates have their 95 % Clopper-Pearson interval."""
     lines = [
-        "| rule | clock | false alarms, A against A | sees +3 % | |",
+        "| rule | clock | false positives, A/A | detects +3 % | |",
         "|:--|:--|--:|--:|:--|",
     ]
     for row in rows:
@@ -186,15 +188,15 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def plot(title: str, rows: Sequence[Row]) -> str:
-    """Draw, rule by rule, the rate of false alarms and the rate at which +3 % is seen, as SVG."""
+    """Return an SVG of the rate of false positives and the rate of detecting +3 %, rule by rule."""
     left, width, step = 250, 420, 34
     height = 70 + step * len(rows)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {height}" '
         'font-family="sans-serif" font-size="12">',
         f'<rect width="100%" height="100%" fill="white"/><text x="10" y="20">{escape(title)}</text>',
-        f'<text x="{left}" y="40" fill="#b2182b">false alarms, A against A</text>',
-        f'<text x="{left + 200}" y="40" fill="#2166ac">sees a real +3 %</text>',
+        f'<text x="{left}" y="40" fill="#b2182b">false positives, A/A</text>',
+        f'<text x="{left + 200}" y="40" fill="#2166ac">detects a real +3 %</text>',
     ]
     for number, row in enumerate(rows):
         y = 54 + step * number
@@ -212,27 +214,27 @@ def plot(title: str, rows: Sequence[Row]) -> str:
 
 
 def main() -> None:
-    """Simulate, print, and write where asked to."""
+    """Simulate and print; write the tables and plots with --plot."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--comparisons", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="write table and plots there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="write tables and plots to this folder"
+    )
     options = parser.parse_args()
     for file in options.files:
         recording = compare_replay.load(file)
         rows = []
         for clock in ("cpu", "wall"):
-            many, few = rule.LOOKS[-1][0], -(-40 // rule.BLOCKS)
+            many, few = rule.ANALYSES[-1][0], -(-40 // rule.ROUNDS)
             for most, name in (
-                (few, f"ours, {few * rule.BLOCKS} blocks"),
+                (few, f"ours, {few * rule.ROUNDS} rounds"),
                 (many, "ours, no budget"),
             ):
                 rows.append(ours(recording, clock, options.comparisons, options.seed, most, name))
             rows += rivals(recording, clock, options.comparisons, options.seed)
-        title = (
-            f"{file.stem}: {options.comparisons} comparisons each, {len(recording.trios)} groups"
-        )
+        title = f"{file.stem}: {options.comparisons} comparisons each, {len(recording.replicates)} groups"
         facts = "\n".join(truth(recording, clock) for clock in ("cpu", "wall"))
         page = f"{title}\n\n{recording.what}\n\n{facts}\n\n{table(rows)}\n"
         print(f"\n{page}", flush=True)

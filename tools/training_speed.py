@@ -1,15 +1,14 @@
-"""Our training and generation against their rivals of equal shape, interleaved, in CPU time.
+"""Compare our training and generation with other implementations of equal shape, in CPU time.
 
     python tools/training_speed.py --nanogpt FOLDER/model.py
 
-Mini GPT against transformers' GPT2LMHeadModel and against nanoGPT (its model.py, from wherever you have
-it), each with the optimiser that its own users take: a step of a batch of 4, and tokens drawn from
-the 40 likeliest with what each has for a cache. Every pair is built several times anew, as luck in where
-memory lies is part of a build; each build takes turns in palindromes (A B B A). A ratio is the
-median over builds, in brackets the least and the greatest: above 1 ours is faster. One thread, kept on
-one core.
+The mini GPT is compared with transformers' GPT2LMHeadModel and with nanoGPT (your copy of its model.py),
+each with the optimiser that its own users take: a training step of a batch of 4, and tokens drawn from
+the 40 likeliest with whatever cache each has. Every pair is built several times, since each build has
+its own heap layout; each build runs in ABBA blocks. A ratio is the median over builds, with the least
+and the greatest in brackets; above 1 ours is faster. One thread, pinned to one core.
 
-The transit CNN against guide 002's loop, which wants processes of its own: `tools/cnn_loops.py`.
+`tools/cnn_loops.py` compares the transit CNN with guide 002's loop, which needs separate processes.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metalassay.compare import decision
+from metalassay.statistics import decision
 from metalassay.training.gpt import task
 from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.optimizer import FlatAdamW
@@ -52,7 +51,7 @@ def tokens_of(config: TinyGPTConfig) -> tuple[Tensor, Tensor]:
 
 
 def our_training(config: TinyGPTConfig) -> Work:
-    """Return a step of ours."""
+    """Return our training step."""
     from metalassay.workloads.registry import Batch
 
     inputs, target = tokens_of(config)
@@ -112,7 +111,7 @@ def nano(module: ModuleType, config: TinyGPTConfig) -> Any:
         dropout=0.0,
         bias=True,
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # it tells how many parameters it has
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its number of parameters
         return module.GPT(shape)
 
 
@@ -134,13 +133,13 @@ def nano_training(module: ModuleType, config: TinyGPTConfig) -> Work:
 
 
 def our_generation(config: TinyGPTConfig) -> Work:
-    """Return what draws ``NEW`` tokens with our cache."""
+    """Return a function that generates ``NEW`` tokens with our cache."""
     model = TinyGPT(config).eval()
     return lambda: list(generate(model, list(range(2, 2 + PROMPT)), NEW, Sampling(0.8, 40)))
 
 
 def gpt2_generation(config: TinyGPTConfig) -> Work:
-    """Return what draws as many with transformers' `generate` and its cache."""
+    """Return a function that generates as many with transformers' `generate` and its cache."""
     model = gpt2(config).eval()
     prompt = torch.arange(2, 2 + PROMPT).unsqueeze(0)
 
@@ -160,17 +159,17 @@ def gpt2_generation(config: TinyGPTConfig) -> Work:
 
 
 def nano_generation(module: ModuleType, config: TinyGPTConfig) -> Work:
-    """Return what draws as many with nanoGPT, which reads everything again for each token."""
+    """Return a function that generates as many with nanoGPT, which has no cache."""
     model = nano(module, config).eval()
     prompt = torch.arange(2, 2 + PROMPT).unsqueeze(0)
     return lambda: model.generate(prompt, NEW, temperature=0.8, top_k=40)
 
 
 def build(ours: Callable[[], Work], theirs: Callable[[], Work], rounds: int) -> float:
-    """Build both, warm them, let them take turns; return the log of theirs over ours."""
+    """Build both, warm them up and time them in turns; return the log of theirs over ours."""
     pair = (ours(), theirs())
-    for each in pair * 3:
-        each()
+    for work in pair * 3:
+        work()
 
     def seconds(which: int, times: int) -> float:
         began = time.process_time()
@@ -202,9 +201,11 @@ def build(ours: Callable[[], Work], theirs: Callable[[], Work], rounds: int) -> 
 def compare(
     name: str, ours: Callable[[], Work], theirs: Callable[[], Work], builds: int, rounds: int
 ) -> None:
-    """Print the ratio."""
-    found = sorted(math.exp(build(ours, theirs, rounds)) for _ in range(builds))
-    print(f"{name}: {statistics.median(found):.2f} x [{found[0]:.2f}, {found[-1]:.2f}]", flush=True)
+    """Print the median ratio over builds."""
+    ratios = sorted(math.exp(build(ours, theirs, rounds)) for _ in range(builds))
+    print(
+        f"{name}: {statistics.median(ratios):.2f} x [{ratios[0]:.2f}, {ratios[-1]:.2f}]", flush=True
+    )
 
 
 def load(path: Path) -> ModuleType:
@@ -213,48 +214,48 @@ def load(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SystemExit(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up
+    sys.modules[spec.name] = module  # its dataclass looks itself up there
     spec.loader.exec_module(module)
     return module
 
 
 def main() -> None:
-    """Print a line a comparison."""
+    """Print one line per comparison."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nanogpt", type=Path, metavar="FILE", help="nanoGPT's model.py")
     parser.add_argument("--builds", type=int, default=7)
-    parser.add_argument("--rounds", type=int, default=12, help="palindromes a build")
+    parser.add_argument("--rounds", type=int, default=12, help="ABBA blocks per build")
     parser.add_argument("--sizes", nargs="+", default=list(task.SIZES))
     options = parser.parse_args()
     torch.set_num_threads(1)
     if len(cores := cpu_pinning.allowed()) > 1:
         os.sched_setaffinity(0, {cpu_pinning.choose(cores)})
-    rivals: dict[str, tuple[Callable[[TinyGPTConfig], Work], Callable[[TinyGPTConfig], Work]]] = {}
+    others: dict[str, tuple[Callable[[TinyGPTConfig], Work], Callable[[TinyGPTConfig], Work]]] = {}
     try:
         import transformers
 
-        rivals[f"GPT2LMHeadModel, transformers {transformers.__version__}"] = (
+        others[f"GPT2LMHeadModel, transformers {transformers.__version__}"] = (
             *(gpt2_training, gpt2_generation),
         )
     except ImportError as error:
         print(f"not compared with GPT2LMHeadModel: {error}")
     if options.nanogpt:
         module = load(options.nanogpt)
-        rivals["nanoGPT"] = (
+        others["nanoGPT"] = (
             lambda config: nano_training(module, config),
             lambda config: nano_generation(module, config),
         )
     print(
-        f"torch {torch.__version__}, one thread, {options.builds} builds of {options.rounds} turns"
+        f"torch {torch.__version__}, one thread, {options.builds} builds of {options.rounds} ABBA blocks"
     )
     for size in options.sizes:
         config = task.SIZES[size]
-        for rival, makers in rivals.items():
+        for other, makers in others.items():
             for what, ours, theirs in zip(
                 ("training", "generation"), (our_training, our_generation), makers, strict=True
             ):
                 compare(
-                    f"GPT {size}, {what}, against {rival}",
+                    f"GPT {size}, {what}, against {other}",
                     functools.partial(ours, config),
                     functools.partial(theirs, config),
                     options.builds,

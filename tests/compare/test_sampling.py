@@ -1,21 +1,19 @@
-"""How a comparison runs, with workers and a clock that are made up: no process, no waiting."""
+"""A run of a comparison with simulated workers and a simulated clock: no process, no waiting."""
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metalassay.compare import decision, sampling, saved_run, text
+from metalassay.compare import sampling, text
 from metalassay.compare.sampling import Plan, State
-from metalassay.errors import UserError
+from metalassay.statistics import decision
 from metalassay.workers import specs
 from metalassay.workers.specs import Arm
 
@@ -25,7 +23,7 @@ B = Arm("B", specs.parse("transit-cnn:train:extra=8"), sys.executable)
 
 @dataclass
 class World:
-    """Steps of 10 ms with noise, slower by ``slower`` for B; every process has a bias of its own."""
+    """Steps of 10 ms with noise, slower by ``slower`` for B; every process has its own bias."""
 
     slower: float = 0.0
     noise: float = 0.005
@@ -83,72 +81,71 @@ def go(world: World, state: State | None = None, **plan: Any) -> decision.Decisi
     return sampling.run(A, B, world.start, Plan(clock="cpu", **plan), state, now=world.now)
 
 
-def test_a_clear_difference_ends_the_run_at_the_first_look() -> None:
+def test_a_clear_difference_ends_the_run_at_the_first_analysis() -> None:
     world, state = World(slower=0.10), State()
     found = go(world, state)
     assert found is not None
     assert found.verdict == "slower"
     assert found.low < 0.10 < found.high
-    assert state.looks == [decision.LOOKS[0][0]] == [len(state.trios)]
+    assert state.analyses == [decision.ANALYSES[0][0]] == [len(state.replicates)]
 
 
-def test_less_time_is_faster() -> None:
+def test_less_time_is_called_faster() -> None:
     found = go(World(slower=-0.10))
     assert found is not None
     assert found.verdict == "faster"
 
 
-def test_the_same_code_is_the_same() -> None:
+def test_the_same_code_is_called_the_same() -> None:
     found = go(World())
     assert found is not None
     assert found.verdict == "same"
 
 
-def test_a_machine_that_gets_slower_all_the_time_makes_no_difference() -> None:
-    """In turns nobody is the late one."""
+def test_a_machine_that_slows_down_steadily_makes_no_difference() -> None:
     found = go(World(drift=0.05, noise=0.001))
     assert found is not None
     assert (found.verdict, found.distrusted) == ("same", None)
 
 
-def test_every_trio_is_three_new_processes_whose_results_are_checked_and_which_are_ended() -> None:
+def test_every_replicate_is_three_new_processes_that_are_checked_and_ended() -> None:
     world, state = World(slower=0.1), State()
     go(world, state)
-    trios = len(state.trios)
-    assert sorted(world.started) == ["A"] * 2 * trios + ["B"] * trios
-    assert world.checks == 3 * trios
+    replicates = len(state.replicates)
+    assert sorted(world.started) == ["A"] * 2 * replicates + ["B"] * replicates
+    assert world.checks == 3 * replicates
     assert world.alive == 0
 
 
-def test_the_arms_take_turns_in_palindromes() -> None:
+def test_the_arms_take_turns_in_abba_blocks() -> None:
     world, state = World(slower=0.1), State()
     go(world, state)
-    for trio in state.trios:
-        for block in trio.blocks:
-            arms = [sample.arm for sample in block]
-            assert len(arms) == 6 * decision.PALINDROMES
+    for replicate in state.replicates:
+        for timings in replicate.rounds:
+            arms = [timing.arm for timing in timings]
+            assert len(arms) == 6 * decision.ABBA_BLOCKS
             for start in range(0, len(arms), 6):
                 order = arms[start : start + 6]
                 assert order == order[::-1]
                 assert sorted(order) == ["A", "A", "B", "B", "a", "a"]
 
 
-def test_nobody_is_always_born_first() -> None:
+def test_no_arm_always_starts_first() -> None:
     world = World(noise=0.5)
     go(world)
     first = [world.started[i] for i in range(0, len(world.started), 3)]
     assert {"A", "B"} <= set(first)
 
 
-def test_the_budget_ends_it_with_one_look_and_an_honest_word() -> None:
+def test_the_end_of_the_budget_gives_one_analysis_and_the_detectable_difference() -> None:
     world, state = World(noise=0.5), State()
     found = go(world, state, budget=18)
     assert found is not None
     assert found.verdict == "inconclusive"
     assert world.time < 22
-    assert state.looks == [len(state.trios)]
+    assert state.analyses == [len(state.replicates)]
     assert text.verdict(found).startswith(
-        "inconclusive: could have seen \N{GREATER-THAN OR EQUAL TO}"
+        "inconclusive: could have detected \N{GREATER-THAN OR EQUAL TO}"
     )
 
 
@@ -156,31 +153,31 @@ def test_a_budget_too_small_for_an_interval_decides_nothing() -> None:
     assert go(World(), budget=0.1) is None
 
 
-def test_no_more_looks_are_taken_than_were_paid_for() -> None:
+def test_there_are_no_more_analyses_than_planned() -> None:
     state = State()
     found = go(World(noise=0.3), state, budget=1e9)
     assert found is not None
-    assert state.looks == [count for count, _ in decision.LOOKS]
+    assert state.analyses == [count for count, _ in decision.ANALYSES]
 
 
-def test_looks_that_were_spent_stay_spent_when_a_run_is_continued() -> None:
+def test_a_continued_run_does_not_repeat_its_earlier_analyses() -> None:
     state = State()
     go(World(noise=0.3), state, budget=16)
-    first = len(state.trios)
+    first = len(state.replicates)
     go(World(noise=0.3), state, budget=16)
-    assert len(state.trios) > first
-    assert state.looks == [first, len(state.trios)]
+    assert len(state.replicates) > first
+    assert state.analyses == [first, len(state.replicates)]
 
 
-def test_looking_again_at_the_same_costs_nothing() -> None:
+def test_an_analysis_of_the_same_replicates_spends_nothing() -> None:
     state, plan = State(), Plan(clock="cpu")
     go(World(noise=0.3), state, budget=16)
-    spent = list(state.looks)
-    assert sampling.last_look(state, plan) is not None
-    assert state.looks == spent
+    spent = list(state.analyses)
+    assert sampling.analyse(state, plan) is not None
+    assert state.analyses == spent
 
 
-def test_a_run_that_was_decided_stays_decided() -> None:
+def test_a_decided_run_is_not_continued() -> None:
     world, state = World(slower=0.1), State()
     found = go(world, state)
     started = len(world.started)
@@ -188,33 +185,31 @@ def test_a_run_that_was_decided_stays_decided() -> None:
     assert len(world.started) == started
 
 
-def test_ctrl_c_leaves_no_process_and_keeps_the_trios_that_were_done() -> None:
+def test_ctrl_c_leaves_no_process_and_keeps_the_finished_replicates() -> None:
     world, state = World(noise=0.3, break_after=100), State()
     with pytest.raises(KeyboardInterrupt):
         go(world, state)
     assert world.alive == 0
-    assert len(state.trios) == 100 // (6 * decision.BLOCKS * decision.PALINDROMES)
-    assert state.looks == []
+    assert len(state.replicates) == 100 // (6 * decision.ROUNDS * decision.ABBA_BLOCKS)
+    assert state.analyses == []
 
 
-def test_a_timing_holds_as_many_steps_as_fill_it() -> None:
-    """Of 10 ms: one by CPU time, which is to take 5 ms, and two by the wall's clock, 20 ms."""
+def test_a_timing_has_as_many_steps_as_fill_its_duration() -> None:
+    """Steps take 10 ms; a timing takes at least 5 ms of CPU time, or 20 ms of wall time."""
     for clock, steps in (("cpu", 1), ("wall", 2)):
         state = State()
         sampling.run(A, B, World().start, Plan(clock=clock), state, now=World().now)
         assert state.steps == steps
 
 
-@pytest.mark.parametrize(
-    ("seconds", "palindromes"), [(0.01, 6), (0.004, 18), (0.001, 84), (1.0, 6)]
-)
-def test_short_timings_make_longer_blocks_of_whole_rounds_of_orders(
-    seconds: float, palindromes: int
+@pytest.mark.parametrize(("seconds", "blocks"), [(0.01, 6), (0.004, 18), (0.001, 84), (1.0, 6)])
+def test_shorter_timings_make_more_abba_blocks_in_multiples_of_six(
+    seconds: float, blocks: int
 ) -> None:
-    assert sampling.palindromes(seconds) == palindromes
+    assert sampling.blocks_per_round(seconds) == blocks
 
 
-def test_a_core_is_chosen_anew_before_each_trio() -> None:
+def test_a_core_is_chosen_for_each_replicate() -> None:
     places: list[int] = []
     world, state = World(slower=0.1), State()
     sampling.run(
@@ -222,61 +217,14 @@ def test_a_core_is_chosen_anew_before_each_trio() -> None:
         place=lambda: places.append(len(world.started)),
         now=world.now,
     )
-    assert places == [3 * (number + 1) for number in range(len(state.trios))]
+    assert places == [3 * (number + 1) for number in range(len(state.replicates))]
 
 
-def test_a_core_is_chosen_again_when_somebody_else_wants_it() -> None:
+def test_a_core_is_chosen_again_after_a_round_in_which_it_was_shared() -> None:
     places: list[int] = []
     world = World(slower=0.1, waits=2.0)
-    sampling.trio(
+    sampling.run_replicate(
         *({"A": A, "a": A, "B": B}, world.start, Plan(clock="cpu"), State()),
         place=lambda: places.append(len(world.events)),
     )
     assert places == [0, 36, 72, 108, 144]
-
-
-ABOUT = {"a": ["A", "A"], "margin": 0.01}
-
-
-def test_a_saved_run_comes_back_as_it_was(tmp_path: Path) -> None:
-    state = State()
-    go(World(noise=0.3), state, budget=16)
-    saved_run.write(tmp_path / "run.jsonl", ABOUT, state)
-    assert saved_run.read(tmp_path / "run.jsonl", ABOUT) == state
-
-
-def test_a_run_that_was_never_saved_has_not_begun(tmp_path: Path) -> None:
-    assert saved_run.read(tmp_path / "none.jsonl", ABOUT) == State()
-
-
-def test_a_last_line_cut_off_in_the_middle_is_left_out(tmp_path: Path) -> None:
-    state, path = State(), tmp_path / "run.jsonl"
-    go(World(noise=0.3), state, budget=16)
-    saved_run.write(path, ABOUT, state)
-    path.write_text(path.read_text()[:-20])
-    assert saved_run.read(path, ABOUT).trios == state.trios
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{}", "[]", "nonsense\nnonsense\n", '{"schema": "metalassay.compat/1"}']
-)
-def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "run.jsonl"
-    path.write_text(content)
-    with pytest.raises(UserError, match="not a saved comparison"):
-        saved_run.read(path, ABOUT)
-
-
-def test_a_block_without_its_null_arm_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    trio = {"trio": [[["A", 1, 1], ["B", 1, 1], ["B", 1, 1], ["A", 1, 1]]], "steady": True}
-    path.write_text(f"{json.dumps({'schema': saved_run.SCHEMA, **ABOUT})}\n{json.dumps(trio)}\n")
-    with pytest.raises(UserError, match="not a saved comparison"):
-        saved_run.read(path, ABOUT)
-
-
-def test_a_run_with_another_margin_is_not_continued(tmp_path: Path) -> None:
-    path = tmp_path / "run.jsonl"
-    saved_run.write(path, ABOUT, State())
-    with pytest.raises(UserError, match=r"another margin: 0.01, not 0.02"):
-        saved_run.read(path, {**ABOUT, "margin": 0.02})

@@ -1,4 +1,4 @@
-"""How a comparison reads."""
+"""The text of a comparison."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from metalassay.compare import Comparison, text
-from metalassay.compare.decision import Decision
 from metalassay.compare.sampling import Progress
+from metalassay.statistics.decision import Decision
 
 FOUND = Decision(
     verdict="slower",
@@ -40,12 +40,12 @@ FOUND = Decision(
         ),
         (
             {"verdict": "inconclusive"},
-            "inconclusive: could have seen \N{GREATER-THAN OR EQUAL TO} 1.5%; "
+            "inconclusive: could have detected \N{GREATER-THAN OR EQUAL TO} 1.5%; "
             "so far +3.1% [+2.1%, +4.2%]",
         ),
         (
-            {"verdict": "inconclusive", "distrusted": "the null arm came out +5.0%"},
-            "inconclusive: the null arm came out +5.0%",
+            {"verdict": "inconclusive", "distrusted": "the A/A control differed by +5.0%"},
+            "inconclusive: the A/A control differed by +5.0%",
         ),
     ],
 )
@@ -61,7 +61,7 @@ COMPARISON = Comparison(
     decision=FOUND,
     other=replace(FOUND, ratio=0.05, low=-0.02, high=0.12),
     alpha=0.01,
-    trios=10,
+    replicates=10,
     steps=2,
     seconds=25.2,
     interrupted=False,
@@ -71,32 +71,36 @@ COMPARISON = Comparison(
 )
 
 
-def test_the_answer_names_arms_clocks_null_arm_and_doubts() -> None:
+def test_the_report_has_the_arms_both_clocks_the_control_and_the_notes() -> None:
     assert str(COMPARISON).splitlines() == [
         "A: gpt-tiny:train",
         "B: gpt-tiny:train:threads=2",
-        "B against A: slower by 3.1% [+2.1%, +4.2%] of CPU time a step",
+        "B against A: slower by 3.1% [+2.1%, +4.2%], CPU time per step",
         "  wall time: +5.0% [-2.0%, +12.0%]",
-        "  null arm (A against A): +0.2% [-0.5%, +0.9%]",
-        "  10 trios of processes, 2 step(s) a timing, 25 s; intervals of 99 %, which hold at all "
-        "looks together",
+        "  A/A control: +0.2% [-0.5%, +0.9%]",
+        "  10 replicates of three processes, 2 step(s) per timing, 25 s; 99 % intervals, valid for "
+        "all interim analyses together",
         "  note: on battery: the system saves power",
     ]
 
 
-def test_an_interrupted_run_claims_nothing() -> None:
+def test_an_interrupted_run_has_no_verdict() -> None:
     found = replace(COMPARISON, interrupted=True)
     assert found.verdict == "inconclusive"
     assert "B against A: undecided, interrupted at +3.1% [+2.1%, +4.2%]" in str(found)
     assert "slower" not in str(found)
 
 
-def test_too_few_trios_are_no_answer() -> None:
-    found = replace(COMPARISON, decision=None, other=None, trios=2)
+def test_too_few_replicates_are_inconclusive() -> None:
+    found = replace(COMPARISON, decision=None, other=None, replicates=2)
     assert found.verdict == "inconclusive"
-    assert "2 trios are too few for an interval" in str(found)
+    assert "2 replicates, too few for an interval" in str(found)
 
 
-def test_the_line_of_progress_shows_the_interval_once_there_is_one() -> None:
-    assert text.line(Progress(2, 8.4, None)) == "2 trios, 8 s"
-    assert text.line(Progress(4, 12.0, FOUND)) == "4 trios, 12 s: +3.1% [+2.1%, +4.2%]"
+def test_the_progress_line_has_the_interval_once_there_is_one() -> None:
+    assert text.line(Progress(2, 8.4, None)) == "2 replicates, 8 s"
+    assert text.line(Progress(4, 12.0, FOUND)) == "4 replicates, 12 s: +3.1% [+2.1%, +4.2%]"
+
+
+def test_one_replicate_is_written_in_the_singular() -> None:
+    assert text.line(Progress(1, 3.0, None)) == "1 replicate, 3 s"

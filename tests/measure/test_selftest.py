@@ -1,4 +1,4 @@
-"""The self-test catches a harness that lies; the clocks here are made up, but for one real look."""
+"""The self-test detects a faulty harness; the clocks here are simulated, except in one test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measuring(wall: float, cpu: float, left: float = 0.0) -> Callable[..., Timed
         (0.02, 0.02, True),
         (0.0203, 0.0195, True),
         (0.0205, 0.02, False),  # 2.5 % too long
-        (0.0199, 0.02, False),  # no work takes less than it takes
+        (0.0199, 0.02, False),  # shorter than the work
         (0.002, 0.02, False),
         (0.02, 0.002, False),  # CPU time that misses the work
         (0.02, 0.04, False),
@@ -37,11 +37,11 @@ def test_a_clock_that_is_wrong_about_known_work_fails(
 @pytest.mark.parametrize(
     ("wall", "cpu", "passed"), [(0.02, 0.0, True), (0.02, 0.02, False), (0.0, 0.0, False)]
 )
-def test_a_sleep_is_no_cpu_time(wall: float, cpu: float, *, passed: bool) -> None:
+def test_a_sleep_must_not_count_as_cpu_time(wall: float, cpu: float, *, passed: bool) -> None:
     assert selftest.sleeping(measuring(wall, cpu)).passed is passed
 
 
-def test_a_harness_that_never_looks_whether_the_device_is_done_fails() -> None:
+def test_a_harness_that_never_checks_whether_the_device_is_done_fails() -> None:
     def blind(step: Callable[[], object], wait: Callable[[], object]) -> Timed:
         found = timed(step, wait)
         return Timed(found.wall, found.cpu, left=0.0)
@@ -49,7 +49,7 @@ def test_a_harness_that_never_looks_whether_the_device_is_done_fails() -> None:
     assert not selftest.late_device(blind).passed
 
 
-def test_a_device_that_answers_too_early_is_caught_and_one_that_is_waited_for_is_not() -> None:
+def test_only_a_missing_wait_for_the_device_is_detected() -> None:
     device = selftest.LateDevice(seconds=0.05)
     assert not timed(device.launch, device.wait).waited
 
@@ -60,7 +60,7 @@ def test_a_device_that_answers_too_early_is_caught_and_one_that_is_waited_for_is
     assert timed(whole, device.wait).waited
 
 
-def test_impossible_results_are_refused_and_possible_ones_are_not(
+def test_accepting_impossible_results_fails_the_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert selftest.too_fast().passed
@@ -72,8 +72,8 @@ def test_impossible_results_are_refused_and_possible_ones_are_not(
     assert not selftest.too_fast().passed
 
 
-def test_every_real_machine_refuses_the_impossible_and_waits_for_a_device() -> None:
+def test_the_checks_that_need_no_quiet_machine_pass_here() -> None:
     checks: dict[str, Any] = {
-        each.name: each for each in (selftest.late_device(), selftest.too_fast())
+        check.name: check for check in (selftest.late_device(), selftest.too_fast())
     }
-    assert all(each.passed for each in checks.values()), checks
+    assert all(check.passed for check in checks.values()), checks

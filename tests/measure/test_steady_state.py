@@ -12,10 +12,10 @@ def test_ten_equal_steps_are_steady_and_nine_are_not() -> None:
     assert not steady([1.0] * 9)
 
 
-def test_first_steps_that_take_longer_are_waited_out() -> None:
+def test_slow_first_steps_are_not_steady() -> None:
     times = [7.0, 3.0, 2.8, 1.6, 1.4, 1.2, *[1.0] * 20]
     ends = next(n for n in range(len(times)) if steady(times[:n]))
-    # the early window may not hold a step of the descent in its middle
+    # the median of the early window must not be one of the slow steps
     assert times[ends - 10 + 2] == 1.0
 
 
@@ -28,10 +28,10 @@ def test_one_slow_step_is_noise() -> None:
     assert steady([1.0, 1.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 30.0])
 
 
-def test_on_a_noisy_machine_a_small_difference_does_not_stand_out() -> None:
+def test_a_difference_within_the_noise_is_steady() -> None:
     assert steady([1.0, 1.2, 0.8, 1.1, 0.9, 1.1, 1.3, 0.9, 1.2, 1.0])
 
 
-def test_drift_is_the_last_third_over_the_first() -> None:
+def test_drift_compares_the_last_third_with_the_first() -> None:
     assert drift([1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.5, 1.5, 1.5]) == 0.5
     assert drift([1.0, 2.0]) == 0.0

@@ -9,7 +9,7 @@ import pytest
 
 from metalassay.bugs import verdict
 from metalassay.claims import catalogue as claims
-from metalassay.compare import decision
+from metalassay.statistics import decision
 
 PAGE = Path(__file__).parents[2] / "docs" / "glossary.md"
 

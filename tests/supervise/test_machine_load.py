@@ -1,18 +1,20 @@
-"""What a program and its children have had of the CPU, and how short of memory Linux says it is."""
+"""CPU time of a program and its children, and memory pressure on Linux."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 from cpu_time import burn
 
+from metalassay.supervise import machine_load
 from metalassay.supervise.machine_load import CpuClock, linux_pressure
 
 
-def test_what_the_governor_uses_itself_is_not_for_the_children_to_pay() -> None:
-    both, children = CpuClock(), CpuClock(own=False)
+def test_the_time_of_this_process_can_be_left_out() -> None:
+    both, children = CpuClock(), CpuClock(include_self=False)
     before = both.seconds(), children.seconds()
     burn(0.3)
     assert both.seconds() - before[0] >= 0.3
@@ -20,11 +22,11 @@ def test_what_the_governor_uses_itself_is_not_for_the_children_to_pay() -> None:
 
 
 @pytest.mark.slow
-def test_children_count_living_and_ended() -> None:
-    clock = CpuClock(look=0)
+def test_running_and_ended_children_both_count() -> None:
+    clock = CpuClock(look_every=0)
     code = "import time\nwhile time.process_time() < 0.6: pass\nprint(flush=True); input()"
     before = clock.seconds()
-    for number in (1, 2):  # the first has ended, and counts, while the second lives
+    for number in (1, 2):  # the first has ended, and still counts, while the second runs
         with subprocess.Popen(
             [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as child:
@@ -34,11 +36,27 @@ def test_children_count_living_and_ended() -> None:
             child.communicate(b"\n")
 
 
+def test_the_share_is_cpu_time_over_all_cores_and_at_most_1(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, used = [10.0], [1.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(CpuClock, "seconds", lambda clock: used[0])
+    monkeypatch.setattr(machine_load, "cores", lambda: 4)
+    clock = CpuClock()
+    now[0], used[0] = 12.0, 5.0
+    assert clock.share() == pytest.approx(0.5)
+    now[0], used[0] = 12.5, 7.02  # more than all cores: the system counts in hundredths of a second
+    assert clock.share() == 1
+
+
 @pytest.mark.parametrize(
-    ("some", "full", "said"),
+    ("some", "full", "expected"),
     [("0.00", "0.00", "normal"), ("12.50", "3.00", "warning"), ("60.00", "10.00", "critical")],
 )
-def test_linuxs_stall_information_is_read(some: str, full: str, said: str) -> None:
+def test_linux_pressure_is_read_from_its_stall_information(
+    some: str, full: str, expected: str
+) -> None:
     text = f"some avg10={some} avg60=0 avg300=0 total=9\nfull avg10={full} avg60=0 total=9\n"
-    assert linux_pressure(text) == said
+    assert linux_pressure(text) == expected
     assert linux_pressure("") is None

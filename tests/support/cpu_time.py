@@ -1,4 +1,4 @@
-"""Use up CPU time."""
+"""Use CPU time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 def burn(seconds: float) -> None:
-    """Use up this much CPU time."""
+    """Use ``seconds`` of CPU time."""
     until = time.process_time() + seconds
     while time.process_time() < until:
         sum(i * i for i in range(1000))

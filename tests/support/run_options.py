@@ -1,4 +1,4 @@
-"""The options of `metalassay run`, as its parser leaves them."""
+"""The options of `metalassay run`, as its parser returns them."""
 
 from __future__ import annotations
 

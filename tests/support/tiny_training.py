@@ -1,9 +1,11 @@
-"""A training of a few steps on four numbers, for what the loop promises of any training."""
+"""A training of a few steps on four numbers, to test what the loop promises for any training."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,24 @@ from metalassay.training.loop import Outcome, Recipe, Task, train
 from metalassay.workloads.registry import Batch
 
 CPU = torch.device("cpu")
+# A run of 200 steps to kill from outside: it prints each step and then waits a moment.
+_PROGRAM = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {here!r})
+from tiny_training import CPU, task
+from metalassay.training.loop import Recipe, train
+def report(progress):
+    print(progress.step, flush=True)
+    time.sleep({pause})
+outcome = train(task(), Recipe(200, 1e-2, accumulate=2), Path({folder!r}), CPU,
+    resume={resume}, checkpoint_every=20, report_every=1, report=report)
+print(outcome.step, outcome.stopped_by)
+"""
 
 
 class Numbers:
-    """Batches that follow from a number."""
+    """Batches that depend on nothing but their number."""
 
     def __init__(self) -> None:
         self.index = 0
@@ -51,7 +67,24 @@ def run(folder: Path, steps: int = 20, **options: Any) -> Outcome:
 
 
 def digest(folder: Path) -> str:
-    """Return the hash of all that the newest checkpoint holds, tensors and state."""
+    """Return the hash of everything in the newest checkpoint, tensors and state."""
     newest = max(folder.glob("step-*"))
     state = json.loads((newest / "state.json").read_text("utf-8"))
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def start(folder: Path, resume: bool = False, pause: float = 0.0) -> subprocess.Popen[str]:
+    """Start a run of 200 steps in another process; it sleeps ``pause`` seconds after each step."""
+    here = str(Path(__file__).parent)
+    code = _PROGRAM.format(here=here, folder=str(folder), resume=resume, pause=pause)
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for_step(child: subprocess.Popen[str], step: int) -> None:
+    """Wait until the run that ``start`` returned has reported ``step``."""
+    assert child.stdout
+    for line in child.stdout:
+        if line.startswith(f"{step}"):
+            return
+    raise AssertionError(f"ended before step {step}")

@@ -1,4 +1,4 @@
-"""`metalassay train` in this process, and the files of dialogues that it reads."""
+"""Run `metalassay train` in this process, and write the files of dialogues that it reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalassay.training.gpt.dialogues import END, START
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line, and what it hands over in this process."""
+    """Run the command line in this process, including the part that usually has its own."""
 
     def launch(command: str, parsed: Any) -> int:
         values = {k: v for k, v in vars(parsed).items() if not callable(v)}
@@ -27,11 +27,11 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 
 def jsonl(path: Path, *texts: str) -> Path:
-    path.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts), "utf-8")
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
     return path
 
 
 def marked_jsonl(path: Path, *texts: str) -> Path:
-    marked = (json.dumps({"text": f"{START}{each}{END}"}) + "\n" for each in texts)
+    marked = (json.dumps({"text": f"{START}{text}{END}"}) + "\n" for text in texts)
     path.write_text("".join(marked), "utf-8")
     return path

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk, whatever happens to it: the commands themselves, no stand-ins."""
+"""The real commands: what a run leaves on the disk, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from metalassay.errors import UserError
+from metalassay.training import commands
+from metalassay.training.loop import Recipe
+from metalassay.training.run_folder import opened
 
 TRAIN = [sys.executable, "-m", "metalassay", "train", "gpt", "--steps", "60", "--device", "cpu"]
 TRAIN += ["--threads", "1", "--batch-size", "4", "--json", "--report-every", "1"]
 TRAIN += ["--checkpoint-every", "10", "--evaluate-every", "1000"]
 
-pytestmark = pytest.mark.slow
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 
 
@@ -24,7 +30,7 @@ def train(folder: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(child: subprocess.Popen[str], step: int) -> None:
+def wait_for_step(child: subprocess.Popen[str], step: int) -> None:
     assert child.stdout
     for line in child.stdout:
         if json.loads(line).get("step") == step:
@@ -39,6 +45,7 @@ def digest(folder: Path) -> str:
     return newest.name + hashlib.sha256(b"".join(found)).hexdigest()
 
 
+@pytest.mark.slow
 @posix
 def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_that_was_not(
     tmp_path: Path,
@@ -49,7 +56,7 @@ def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_t
     for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 130)):
         folder = tmp_path / number.name
         with train(folder) as child:
-            until(child, 25)
+            wait_for_step(child, 25)
             child.send_signal(number)
             _, said = child.communicate()
             assert child.returncode == code
@@ -65,6 +72,7 @@ def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_t
         assert digest(folder) == digest(whole), number.name
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("limit", "said", "kept"),
@@ -92,6 +100,7 @@ def test_a_full_disk_is_one_clear_error_of_the_command(
     assert not list(tmp_path.glob(".step*"))
 
 
+@pytest.mark.slow
 @posix
 def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path: Path) -> None:
     import resource
@@ -113,6 +122,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path: Path) -
     assert {path: path.read_bytes() for path in tmp_path.glob("step-*/*")} == before
 
 
+@pytest.mark.slow
 def test_malformed_lines_of_a_users_file_are_named_and_counted(tmp_path: Path) -> None:
     data = tmp_path / "mine.jsonl"
     line = json.dumps({"text": "<|im_start|>a question<|im_end|> <|im_start|>an answer<|im_end|>"})
@@ -121,10 +131,27 @@ def test_malformed_lines_of_a_users_file_are_named_and_counted(tmp_path: Path) -
         out, said = child.communicate()
         assert child.returncode == 0
     assert json.loads(out.splitlines()[-1])["malformed_lines"] == 2
-    assert f"passed over {data}, line 31: not JSON" in said
-    assert f'passed over {data}, line 32: no "text"' in said
+    assert f"skipped {data}, line 31: not JSON" in said
+    assert f'skipped {data}, line 32: no "text"' in said
     with train(tmp_path / "strict", "--data", str(data), "--strict") as child:
         out, said = child.communicate()
         assert child.returncode == 2
     assert out == ""
     assert f"{data}, line 31: not JSON" in said
+
+
+def test_the_monitor_log_may_be_in_the_folder_of_a_new_run(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "new"
+    options: dict[str, object] = {
+        "progress": "quiet",
+        "max_cpu": None,
+        "max_memory": None,
+        "resume": False,
+    }
+    options |= {"monitor": str(folder / "load.jsonl"), "every": 5.0}
+    task: Any = SimpleNamespace(unit="tokens")
+    with opened(folder, False, print), commands._supervised(options, task, Recipe(1, 1.0)):
+        assert (folder / "load.jsonl").exists()
+    options["monitor"] = str(tmp_path / "other" / "load.jsonl")
+    with pytest.raises(UserError, match="does not exist"):
+        commands._supervised(options, task, Recipe(1, 1.0)).__enter__()

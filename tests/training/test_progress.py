@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from metalassay.errors import UserError
-from metalassay.supervise import machine_load
-from metalassay.supervise.machine_load import CpuClock
-from metalassay.training import commands, progress
-from metalassay.training.loop import Progress, Recipe
-from metalassay.training.progress import Display, line_of
-from metalassay.training.run_folder import opened
+from metalassay.training import progress
+from metalassay.training.loop import Progress
+from metalassay.training.progress import Display, format_line
 
 AT = Progress(10, 40, 2.5, 1e-3, 1.0, 123.4, {"validation_loss": 2.25})
 
@@ -52,7 +45,7 @@ def test_the_bar_shows_loss_speed_cpu_memory_and_what_is_left(
     for part in (
         "20/40",
         "loss 2.0000",
-        "governed",
+        "paused",
         "CPU ",
         "memory ",
         "<",
@@ -62,10 +55,10 @@ def test_the_bar_shows_loss_speed_cpu_memory_and_what_is_left(
 
 
 def test_a_speed_held_back_is_not_called_one() -> None:
-    assert "123 curves/s" in line_of(AT, "curves", 0.5, 0.25, 0, 1, None)
-    assert line_of(Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25, 61, 3601, None) == (
-        "1/2 [1:01<1:00:01] loss 1.0000, governed, CPU 50%, memory 75%"
-    )
+    assert "123 curves/s" in format_line(AT, "curves", 0.5, 0.25, 0, 1, None)
+    assert format_line(
+        Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25, 61, 3601, None
+    ) == ("1/2 [1:01<1:00:01] loss 1.0000, paused, CPU 50%, memory 75%")
 
 
 LONG = Progress(12000, 12000, 10.5, 1e-3, 1.0, 123456.7)
@@ -89,7 +82,7 @@ def test_a_narrow_terminal_gets_shorter_words_and_then_fewer_figures(
     width: int, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_block", lambda: "#")
-    assert line_of(LONG, "tokens", 1.0, 0.29, 59, 0, width) == line
+    assert format_line(LONG, "tokens", 1.0, 0.29, 59, 0, width) == line
 
 
 @pytest.mark.parametrize("at", [AT, LONG])
@@ -98,7 +91,7 @@ def test_no_line_is_wider_than_its_terminal_and_80_columns_show_everything(
     at: Progress, left: float | None
 ) -> None:
     for width in range(1, 200):
-        line = line_of(at, "tokens", 1.0, 0.29, 86400, left, width)
+        line = format_line(at, "tokens", 1.0, 0.29, 86400, left, width)
         assert 0 < len(line) <= width
         if width >= 77:
             assert all(each in line for each in ("loss ", "/s", "CPU 100%", "mem", "71%"))
@@ -115,34 +108,3 @@ def test_json_says_how_long_the_rest_takes(
             now[0] += 4
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["seconds_left"] for line in lines] == [None, 8, 4]
-
-
-def test_the_share_of_the_machine_is_cpu_time_over_all_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now, used = [10.0], [1.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(CpuClock, "seconds", lambda clock: used[0])
-    monkeypatch.setattr(machine_load, "cores", lambda: 4)
-    clock = CpuClock()
-    now[0], used[0] = 12.0, 5.0
-    assert clock.share() == pytest.approx(0.5)
-    now[0], used[0] = 12.5, 7.02  # counted in hundredths of a second
-    assert clock.share() == 1
-
-
-def test_the_log_of_the_machine_may_lie_in_the_folder_of_a_new_run(tmp_path: Path) -> None:
-    folder = tmp_path / "runs" / "new"
-    options: dict[str, object] = {
-        "progress": "quiet",
-        "max_cpu": None,
-        "max_memory": None,
-        "resume": False,
-    }
-    options |= {"monitor": str(folder / "load.jsonl"), "every": 5.0}
-    task: Any = SimpleNamespace(unit="tokens")
-    with opened(folder, False, print), commands._watched(options, task, Recipe(1, 1.0)):
-        assert (folder / "load.jsonl").exists()
-    options["monitor"] = str(tmp_path / "other" / "load.jsonl")
-    with pytest.raises(UserError, match="no folder"):
-        commands._watched(options, task, Recipe(1, 1.0)).__enter__()

@@ -78,12 +78,12 @@ def test_what_is_printed_during_and_after_a_run_has_lines_of_its_own(
 ) -> None:
     with terminal(columns, monkeypatch) as screen:
         with Display("bar", 2000, "tokens") as display:
-            display.say("begun")
+            display.write("begun")
             for step in (1000, 2000):
                 display.show(Progress(step, 2000, 9.8765, 0.1, 1.0, 123456.0, {"loss": 1.5}))
                 display.sample(step, "Why?", "So.")
                 commands._warn("seen")  # which knows nothing of the display
-        status_line.say("steps: 2000")
+        status_line.write("steps: 2000")
         found = screen()
     assert found[0] == "begun"
     assert found[1:4] == ["step 1000: loss 1.5", "step 1000: Why? -> So.", "metalassay: seen"]
@@ -113,7 +113,7 @@ def test_the_width_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_gets_a_line_for_each_state(capsys: pytest.CaptureFixture[str]) -> None:
     with status_line.StatusLine() as line:
         line.draw(lambda width: f"1 of {width}")
-        line.say("between")
+        line.write("between")
         line.draw(lambda width: f"2 of {width}")
     assert capsys.readouterr().err == "1 of None\nbetween\n2 of None\n"
 

@@ -42,19 +42,19 @@ def test_contenders_include_both_guides_and_preloaded_tensors() -> None:
 def test_every_contender_is_tried_and_the_length_of_the_run_decides() -> None:
     tried: list[int] = []
 
-    def each(workers: int) -> Setting:
+    def measure_setting(workers: int) -> Setting:
         tried.append(workers)
         return {0: NONE, 2: TWO}[workers]
 
-    settings, best = dataloader.tune(8, 1000, 100, each=each, workers=(0, 2))
+    settings, best = dataloader.tune(8, 1000, 100, measure_setting=measure_setting, workers=(0, 2))
     assert (settings, best, tried) == ((NONE, TWO), TWO, [0, 2])
-    with pytest.raises(ValueError, match="start at 1"):
-        dataloader.tune(0, 1, 1, each=each)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        dataloader.tune(0, 1, 1, measure_setting=measure_setting)
 
 
 def test_a_setting_that_takes_too_long_is_ended_and_named() -> None:
     found = dataloader.measure(0, batch=2, samples=10, timeout=0.05)
-    assert (found.per_second, found.why) == (None, "no answer within 0.05 s")
+    assert (found.per_second, found.why) == (None, "no result within 0.05 s")
 
 
 @pytest.mark.slow

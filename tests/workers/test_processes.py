@@ -1,4 +1,4 @@
-"""Comparisons with real processes, of functions that need no torch. Nothing here asserts a time."""
+"""Comparisons of functions that need no torch, with real processes. No test asserts a time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from metalassay.cli.main import main
-from metalassay.compare import compare, decision, sampling
+from metalassay.compare import compare, sampling
 from metalassay.errors import UserError
-from metalassay.workers import cpu_pinning, specs
+from metalassay.statistics import decision
+from metalassay.workers import cpu_pinning
 from metalassay.workers.processes import CHILD, Processes
 from metalassay.workers.specs import Arm, parse
 
@@ -53,7 +54,7 @@ def dies():
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     Path("bench.py").write_text(BENCH)
-    monkeypatch.setattr(sampling, "BLOCK_SECONDS", 0.02)
+    monkeypatch.setattr(sampling, "ROUND_SECONDS", 0.02)
     monkeypatch.setattr(sampling, "SAMPLE_SECONDS", {"cpu": 0.001, "wall": 0.001})
     before = set(psutil.Process().children(recursive=True))
     yield
@@ -66,15 +67,15 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_three_times_the_work_is_slower() -> None:
     found = compare("bench.py::spin", "bench.py::maker", budget=40, save=Path("run.jsonl"))
     assert found.verdict == "slower", found
-    assert found.trios == decision.LOOKS[0][0]
+    assert found.replicates == decision.ANALYSES[0][0]
     assert set(found.facts) == {"A", "a", "B"}
     assert found.facts["B"]["peak_rss"] > 0
-    # The saved run is complete: asked again, it answers without a process.
+    # The saved run is complete: it answers again without a process.
     again = compare("bench.py::spin", "bench.py::maker", budget=40, save=Path("run.jsonl"))
-    assert (again.decision, again.trios) == (found.decision, found.trios)
+    assert (again.decision, again.replicates) == (found.decision, found.replicates)
 
 
-def test_the_command_prints_json_and_nothing_of_what_the_benchmark_prints(
+def test_the_command_prints_json_without_the_output_of_the_benchmark(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     code = main(["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1", "--json"])
@@ -84,7 +85,7 @@ def test_the_command_prints_json_and_nothing_of_what_the_benchmark_prints(
     assert found["verdict"] == "inconclusive"
     assert found["trios"] == 1
     assert found["conditions"]["before"]["cores"]
-    assert "1 trios" in err
+    assert "1 replicate," in err
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_the_command_prints_json_and_nothing_of_what_the_benchmark_prints(
         ("absent", "has no attribute 'absent'"),
     ],
 )
-def test_a_benchmark_that_fails_is_named(
+def test_a_failing_benchmark_is_named(
     function: str, says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "bench.py::spin", f"bench.py::{function}"]) == 2
@@ -104,16 +105,16 @@ def test_a_benchmark_that_fails_is_named(
     assert "Traceback" not in err
 
 
-def test_what_a_child_refuses_is_said_in_its_words_and_with_what_helps(
+def test_an_error_of_ours_in_a_child_is_reported_with_its_next_step(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["compare", "bench.py::spin", "bench.py::refuses"]) == 2
-    said, helps = capfd.readouterr().err.splitlines()[-2:]
-    assert said.endswith("bench.py::refuses: no such curves")
-    assert helps.strip() == "next: make some"
+    error, next_step = capfd.readouterr().err.splitlines()[-2:]
+    assert error.endswith("bench.py::refuses: no such curves")
+    assert next_step.strip() == "next: make some"
 
 
-def test_an_interpreter_that_is_none_is_named() -> None:
+def test_a_missing_interpreter_is_named() -> None:
     with (
         Processes() as processes,
         pytest.raises(UserError, match="cannot be started: No such file"),
@@ -134,7 +135,7 @@ def test_the_child_does_not_bring_our_packages_into_another_environment() -> Non
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks the arms")
-def test_only_our_own_work_on_the_cpu_is_forked() -> None:
+def test_only_workloads_in_this_interpreter_on_the_cpu_are_forked() -> None:
     processes = Processes()
     here = Arm("A", parse("transit-cnn"), sys.executable)
     assert processes.forks(here)
@@ -144,25 +145,8 @@ def test_only_our_own_work_on_the_cpu_is_forked() -> None:
     assert not Processes(fresh=True).forks(here)
 
 
-def test_the_idlest_core_is_taken_and_of_two_idle_ones_the_last() -> None:
-    before, now = {0: 100.0, 1: 50.0, 2: 7.0}, {0: 104.0, 1: 50.5, 2: 8.0}
-    assert cpu_pinning.idlest((0, 1, 2), before, now) == 0
-    assert cpu_pinning.idlest((1, 2), before, now) == 2
-    assert cpu_pinning.idlest((0, 1, 2), {}, {0: 3.0, 1: 3.0}) == 1
-
-
-def test_one_thread_of_the_cpu_can_be_kept_on_a_core_and_nothing_else() -> None:
-    one, two, mps = (
-        Arm("", specs.parse(f"transit-cnn:train:{options}"), sys.executable)
-        for options in ("threads=1", "threads=2", "device=mps")
-    )
-    assert cpu_pinning.may_be_kept(one, one)
-    assert not cpu_pinning.may_be_kept(one, two)
-    assert not cpu_pinning.may_be_kept(mps, one)
-
-
-@pytest.mark.skipif(len(cpu_pinning.allowed()) < 2, reason="needs Linux and two cores to choose of")
-def test_the_processes_of_a_trio_share_a_core() -> None:
+@pytest.mark.skipif(len(cpu_pinning.allowed()) < 2, reason="needs Linux and two cores")
+def test_the_processes_of_a_replicate_share_a_core() -> None:
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
     cores = {each["core"] for each in found.facts.values()}
     assert len(cores) == 1
@@ -171,28 +155,30 @@ def test_the_processes_of_a_trio_share_a_core() -> None:
     assert not any("core" in each for each in free.facts.values())
 
 
-def test_memory_that_comes_and_goes_by_luck_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With page faults made up: real ones hang on the C library's mood."""
-    real = sampling.trio
+def test_page_faults_that_differ_between_processes_are_noted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The page faults are invented, since real ones depend on the layout of the heap."""
+    real = sampling.run_replicate
 
-    def trio(*arguments: object) -> sampling.TrioRecord:
+    def run_replicate(*arguments: object) -> sampling.Replicate:
         return replace(real(*arguments), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sampling, "trio", trio)
+    monkeypatch.setattr(sampling, "run_replicate", run_replicate)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
-    assert any("find 2 to 1158 pages" in note for note in found.notes), found.notes
-    monkeypatch.setattr(sampling, "trio", real)
+    assert any("from 2 to 1158 between" in note for note in found.notes), found.notes
+    monkeypatch.setattr(sampling, "run_replicate", real)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
-    assert not any("pages" in note for note in found.notes)
+    assert not any("page faults" in note for note in found.notes)
 
 
-def test_real_processes_count_the_pages_they_find() -> None:
+def test_real_processes_count_their_page_faults() -> None:
     found = compare("bench.py::spin", "bench.py::hoard", budget=0.1).facts
-    # Four where the system hands out pages of 2 MiB, two thousand where they have 4 KiB.
+    # Four if the system's pages have 2 MiB, two thousand if they have 4 KiB.
     assert found["B"]["page_faults"] > found["A"]["page_faults"] + 3
 
 
-def test_a_worker_that_is_asked_at_once_answers_when_it_is_warm() -> None:
+def test_a_request_sent_at_once_is_answered_when_the_worker_is_warm() -> None:
     with Processes() as processes:
         worker = processes.start(Arm("A", parse("bench.py::spin"), sys.executable))
         wall, cpu = worker.sample(2)

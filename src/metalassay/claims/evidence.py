@@ -1,25 +1,32 @@
-"""What the experiments of tools/claim_experiments.py found, on which machine: compare, and read back."""
+"""Measurements of tools/claim_experiments.py: judge them by the rule of comparisons, and read them back."""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metalassay.statistics import decision
+
 FOLDER = Path("evidence")
-SMALLEST = 0.02  # a ratio nearer to 1 is not called a difference
-ENOUGH = 11  # rounds, all but one of which agree: by chance once in 85 times
+SCHEMA = 2
+UNCONTROLLED = 1
+"""The schema of earlier files: medians and extremes of ratios, without an A/A control."""
+MORE, LESS = "more", "less"
+_WORDS = {decision.SLOWER: MORE, decision.FASTER: LESS}  # a figure need not be a time
 
 
 @dataclass(frozen=True)
 class Comparison:
     """An arm of an experiment against its base, in one figure.
 
-    ``ratio`` is the median over rounds of arm / base, ``low`` and ``high`` the extremes. ``word`` is
-    "more", "less", "no difference seen" or "too few rounds to say", of the arm.
+    ``ratio`` is arm / base with its interval ``low`` to ``high``; ``rounds`` is the number of
+    replicates. ``word`` is "more", "less", "same" or "inconclusive", and ``reason`` says why it is
+    inconclusive.
     """
 
     base: str
@@ -32,13 +39,14 @@ class Comparison:
     high: float
     rounds: int
     word: str
+    reason: str = ""
 
     def sentence(self) -> str:
-        """Return the comparison in a line."""
+        """Return the comparison as one line."""
         return (
             f"{self.what}: {self.base} {self.base_median:.4g}, {self.arm} {self.arm_median:.4g};"
             f" ratio {self.ratio:.3f} [{self.low:.3f}, {self.high:.3f}] in {self.rounds} rounds:"
-            f" {self.word}"
+            f" {self.word}{f' ({self.reason})' if self.reason else ''}"
         )
 
 
@@ -54,54 +62,88 @@ class Evidence:
     file: str
 
 
-def compare(
-    base: str, arm: str, what: str, of_base: Sequence[float], of_arm: Sequence[float]
-) -> Comparison:
-    """Compare two arms round by round; the sequences belong together and hold no zero."""
-    ratios = [a / b for a, b in zip(of_arm, of_base, strict=True)]
-    ratio = statistics.median(ratios)
-    word = "no difference seen" if len(ratios) >= ENOUGH else "too few rounds to say"
-    for side, sign in (("more", 1), ("less", -1)):
-        agree = sum(sign * (each - 1) > 0 for each in ratios)
-        if len(ratios) >= ENOUGH and agree >= len(ratios) - 1 and sign * (ratio - 1) > SMALLEST:
-            word = side
-    return Comparison(
-        base=base,
-        arm=arm,
-        what=what,
-        base_median=statistics.median(of_base),
-        arm_median=statistics.median(of_arm),
-        ratio=ratio,
-        low=min(ratios),
-        high=max(ratios),
-        rounds=len(ratios),
-        word=word,
-    )
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one comparison, per round: of the base, its A/A control and an arm; none is 0."""
+
+    base: str
+    arm: str
+    what: str
+    of_base: Sequence[float]
+    of_control: Sequence[float]
+    of_arm: Sequence[float]
+
+    def judge(self, family: int = 1) -> Comparison:
+        """Compare the arm with the base as ``metalassay compare`` does; a round is a replicate.
+
+        ``family`` is the number of comparisons in the experiment, which share the error rate.
+        Raises ``ValueError`` for too few rounds, sequences of different lengths, and figures that
+        are not positive.
+        """
+        effects = []
+        for base, control, arm in zip(self.of_base, self.of_control, self.of_arm, strict=True):
+            if not all(map(math.isfinite, (base, control, arm))):
+                raise ValueError("a figure that is not finite")
+            a, same, b = math.log(base), math.log(control), math.log(arm)
+            effects.append((b - (a + same) / 2, same - a))
+        # The number of rounds is fixed beforehand, so this is the only analysis.
+        decided = decision.decide(effects, analysis=None, alpha=decision.ALPHA / family)
+        reason = decided.distrusted or ""
+        if decided.verdict == decision.INCONCLUSIVE and not reason:
+            reason = f"could have detected a difference of {decided.detectable:.1%}"
+        return Comparison(
+            base=self.base,
+            arm=self.arm,
+            what=self.what,
+            base_median=statistics.median(self.of_base),
+            arm_median=statistics.median(self.of_arm),
+            ratio=1 + decided.ratio,
+            low=1 + decided.low,
+            high=1 + decided.high,
+            rounds=len(effects),
+            word=_WORDS.get(decided.verdict, decided.verdict),
+            reason=reason,
+        )
 
 
 def load(experiment: str, folder: Path = FOLDER) -> tuple[list[Evidence], list[str]]:
-    """Read the runs of an experiment, oldest name first, and a line for each file that is none."""
-    found, warnings = [], []
+    """Return the runs of an experiment, ordered by name, and a warning for each unreadable file."""
+    runs, warnings = [], []
     for path in sorted(folder.glob(f"{experiment}-*.json")):
         try:
             record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            if record["schema"] != 1:
-                raise ValueError(f"schema {record['schema']!r}; this reads 1")
+            if record["schema"] not in (UNCONTROLLED, SCHEMA):
+                raise ValueError(f"schema {record['schema']!r}; this version reads 1 and 2")
             if record["experiment"] != experiment:
-                continue  # another one whose name begins alike
-            comparisons = tuple(Comparison(**each) for each in record["comparisons"])
-            for each in comparisons:
-                each.sentence()  # numbers where numbers belong
-            found.append(
+                continue  # an experiment whose name begins with this one
+            read = _uncontrolled if record["schema"] == UNCONTROLLED else _judged
+            runs.append(
                 Evidence(
                     experiment=experiment,
                     machine=str(record["machine"]),
                     device=str(record["device"]),
                     torch=str(record["versions"]["torch"]),
-                    comparisons=comparisons,
+                    comparisons=read(record["comparisons"]),
                     file=str(path),
                 )
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             warnings.append(f"{path}: {type(error).__name__}: {error}")
-    return found, warnings
+    return runs, warnings
+
+
+def _judged(rows: Sequence[Mapping[str, Any]]) -> tuple[Comparison, ...]:
+    """Judge stored figures again, so that a file always shows the verdict of the present rule."""
+    return tuple(Figures(**row).judge(family=len(rows)) for row in rows)
+
+
+def _uncontrolled(rows: Sequence[Mapping[str, Any]]) -> tuple[Comparison, ...]:
+    """Return the comparisons of an earlier file without their verdicts: it has no A/A control."""
+    without = {
+        "word": decision.INCONCLUSIVE,
+        "reason": "recorded without an A/A control; measure again",
+    }
+    comparisons = tuple(Comparison(**{**row, **without}) for row in rows)
+    for comparison in comparisons:
+        comparison.sentence()  # raises where a number is missing or is text
+    return comparisons

@@ -70,7 +70,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"{found.name}: {said}", file=sys.stderr, flush=True)
         return found
 
-    settings, best = dataloader.tune(options.batch_size, options.samples, options.epochs, each=each)
+    settings, best = dataloader.tune(
+        options.batch_size, options.samples, options.epochs, measure_setting=each
+    )
     total = options.samples * options.epochs
     if options.json:
         document = {

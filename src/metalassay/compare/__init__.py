@@ -1,10 +1,10 @@
-"""Compares two things live and answers in one of three ways: slower or faster, same, inconclusive.
+"""Compare two things live; the answer is slower or faster, same, or inconclusive.
 
 from metalassay.compare import compare
 
 def test_the_new_step_is_not_slower():
-    found = compare("bench.py::old", "bench.py::new", budget=60)
-    assert found.verdict in ("same", "faster"), found
+    comparison = compare("bench.py::old", "bench.py::new", budget=60)
+    assert comparison.verdict in ("same", "faster"), comparison
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.compare import arms, sampling, saved_run, text
-from metalassay.compare import decision as rule
-from metalassay.compare.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision, holm
 from metalassay.compare.sampling import Plan, Progress, State
 from metalassay.errors import UserError
 from metalassay.machine import conditions
+from metalassay.statistics import decision as rule
+from metalassay.statistics.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision
 from metalassay.workers import cpu_pinning
 from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm
@@ -35,24 +35,23 @@ __all__ = [
     "Comparison",
     "Decision",
     "compare",
-    "holm",
 ]
 
-_WAITS = (
-    0.7  # of the wall time is CPU time, in the quickest blocks: less, and it waits for something
-)
-
-_FAULTS = 50  # pages a step more in one process than in another: 1,000 were 15 % of 11 ms
+# If no timing has a larger share of CPU time in its wall time, the step waits for something.
+_WAITS = 0.7
+# Page faults per step more in one process than in another; 1,000 of them took 15 % of 11 ms.
+_FAULTS = 50
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out. ``clock`` is what was decided on; ``other`` is the same trios by the other clock.
+    """The result of a comparison.
 
-    ``decision`` is None when there were too few trios; ``interrupted`` when Ctrl+C ended it, and then
-    ``decision`` shows where it stood and decides nothing. ``steps`` is per timing, ``seconds`` the
-    wall time of all, ``facts`` what the processes of each arm said of themselves, and
-    ``conditions`` what the machine was like before and after.
+    ``decision`` is by ``clock``, and ``other`` judges the same replicates by ``other_clock``.
+    ``decision`` is None if there were too few replicates. If Ctrl+C ended the run, ``interrupted`` is
+    true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
+    ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
+    itself, and ``conditions`` the state of the machine before and after.
     """
 
     a: str
@@ -62,7 +61,7 @@ class Comparison:
     decision: Decision | None
     other: Decision | None
     alpha: float
-    trios: int
+    replicates: int
     steps: int
     seconds: float
     interrupted: bool
@@ -81,10 +80,10 @@ class Comparison:
         return text.report(self)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
-        return {"schema": "metalassay.comparison/1", "verdict": self.verdict} | dataclasses.asdict(
-            self
-        )
+        """Return the whole result for JSON; the format calls the replicates "trios"."""
+        fields = dataclasses.asdict(self)
+        head = {"schema": "metalassay.comparison/1", "verdict": self.verdict}
+        return head | {"trios": fields.pop("replicates")} | fields
 
 
 def compare(
@@ -96,7 +95,7 @@ def compare(
     margin: float = rule.MARGIN,
     family: int = 1,
     clock: str = "auto",
-    blocks: int = rule.BLOCKS,
+    rounds: int = rule.ROUNDS,
     fresh: bool = False,
     seed: int = 0,
     save: Path | None = None,
@@ -104,21 +103,25 @@ def compare(
 ) -> Comparison:
     """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name.
 
-    It ends when the answer is known, or after ``budget`` seconds of wall time and the trio that is
-    under way. ``margin`` is what counts as the same (0.01: 1 %). ``family`` is how many comparisons
-    are asked for together: the error rate of 1 % is divided among them. ``clock`` is "cpu", "wall" or
-    "auto": CPU time where both run on the CPU. ``save`` is a file to keep the run in, and to continue
-    it from. ``fresh`` starts every process anew instead of forking it. Raises ``UserError``.
+    The run ends when the answer is known, or with the replicate during which ``budget`` seconds of
+    wall time run out. A difference below ``margin`` counts as the same (0.01: 1 %). ``family`` is the
+    number of comparisons made together: they share the error rate of 1 %. ``clock`` is "cpu", "wall"
+    or "auto", which is CPU time if both run on the CPU. ``rounds`` is the number per replicate.
+    ``save`` is a file to save the run in and to continue it from. ``fresh`` starts every process
+    instead of forking it. Raises ``UserError``.
     """
-    if not (budget > 0 and 0 < margin < 1 and family >= 1 and blocks >= 1):
-        raise UserError("budget, margin, family or blocks out of range", "leave them as they are")
+    if not (budget > 0 and 0 < margin < 1 and family >= 1 and rounds >= 1):
+        raise UserError(
+            "budget, margin, family or rounds out of range",
+            "choose budget > 0, 0 < margin < 1, family >= 1 and rounds >= 1",
+        )
     with arms.resolve(a, b, of) as (first, second):
         plan = Plan(
             clock=_clock(clock, first, second),
             budget=budget,
             alpha=rule.ALPHA / family,
             margin=margin,
-            blocks=blocks,
+            rounds=rounds,
             seed=seed,
         )
         about = _about(first, second, plan)
@@ -129,7 +132,7 @@ def compare(
                 saved_run.write(save, about, now)
 
         interrupted = False
-        kept = plan.clock == "cpu" and cpu_pinning.may_be_kept(first, second)
+        pinned = plan.clock == "cpu" and cpu_pinning.possible(first, second)
         before, began = conditions.observe(), time.monotonic()
         with Processes(fresh=fresh) as processes:
             try:
@@ -141,7 +144,7 @@ def compare(
                     processes.start,
                     dataclasses.replace(plan, budget=max(left, 0.0)),
                     state,
-                    place=processes.keep_on_one_core if kept else _nowhere,
+                    place=processes.pin_to_one_core if pinned else _do_not_pin,
                     progress=progress,
                     keep=keep,
                 )
@@ -157,8 +160,8 @@ def compare(
         return _comparison(first, second, plan, state, decision, interrupted, notes, seen)
 
 
-def _nowhere() -> None:
-    """Leave it to the system where processes run."""
+def _do_not_pin() -> None:
+    """Leave it to the system on which core a process runs."""
 
 
 def _clock(wanted: str, first: Arm, second: Arm) -> str:
@@ -168,14 +171,14 @@ def _clock(wanted: str, first: Arm, second: Arm) -> str:
 
 
 def _about(first: Arm, second: Arm, plan: Plan) -> dict[str, Any]:
-    """Return what must agree for a saved run to be continued; the budget may differ."""
+    """Return what must be equal for a saved run to be continued; the budget may differ."""
     return {
         "a": [first.label, first.spec.text()],
         "b": [second.label, second.spec.text()],
         "clock": plan.clock,
         "alpha": plan.alpha,
         "margin": plan.margin,
-        "blocks": plan.blocks,
+        "blocks": plan.rounds,
         "seed": plan.seed,
         "python": sys.version.partition(" ")[0],
     }
@@ -192,8 +195,8 @@ def _comparison(
     seen: dict[str, Any],
 ) -> Comparison:
     other_clock = "wall" if plan.clock == "cpu" else "cpu"
-    look = max(len(state.looks) - 1, 0)
-    other = None if decision is None else sampling.judge(state, plan, look, other_clock)
+    analysis = max(len(state.analyses) - 1, 0)
+    other = None if decision is None else sampling.judge(state, plan, analysis, other_clock)
     return Comparison(
         a=first.label,
         b=second.label,
@@ -202,7 +205,7 @@ def _comparison(
         decision=decision,
         other=other,
         alpha=plan.alpha,
-        trios=len(state.trios),
+        replicates=len(state.replicates),
         steps=state.steps,
         seconds=state.seconds,
         interrupted=interrupted,
@@ -216,28 +219,32 @@ def _notes(
     first: Arm, second: Arm, plan: Plan, state: State, *, interrupted: bool
 ) -> Iterator[str]:
     if interrupted:
-        yield "interrupted: this is where it stood, and decides nothing"
-    unsteady = sum(not each.steady for each in state.trios)
+        yield "interrupted: the interval so far decides nothing"
+    unsteady = sum(not replicate.steady for replicate in state.replicates)
     if unsteady:
-        yield f"{unsteady} of {len(state.trios)} trios were not steady after their warm-up"
+        yield f"{unsteady} of {len(state.replicates)} replicates were not steady after warm-up"
     if plan.clock == "cpu" and max(first.spec.threads, second.spec.threads) > 1:
-        yield "CPU time adds up all threads: it says what the work costs, not how long it takes"
-    faults = [each for trio in state.trios for each in trio.page_faults]
+        yield "CPU time is the sum over all threads: the cost of the work, not its duration"
+    faults = [faults for replicate in state.replicates for faults in replicate.page_faults]
     if faults and max(faults) - min(faults) > _FAULTS:
         yield (
-            f"from process to process a step had to find {min(faults):.0f} to {max(faults):.0f} pages"
-            " of memory anew: the C library gives it back or keeps it by luck, and that takes time;"
-            " on Linux malloc=tuned ends it"
+            f"page faults per step varied from {min(faults):.0f} to {max(faults):.0f} between"
+            " processes: depending on the heap's layout the C library returns memory to the system"
+            " and requests it again, which takes time; on Linux malloc=tuned prevents it"
         )
-    if any(each.get("emulated") for each in state.facts.values()):
-        yield "the device was emulated: this says nothing about a real one"
-    if plan.clock == "cpu" and state.trios and _busiest(state) < _WAITS:
+    if any(facts.get("emulated") for facts in state.facts.values()):
+        yield "the device was emulated: this result does not apply to a real one"
+    if plan.clock == "cpu" and state.replicates and _busiest(state) < _WAITS:
         yield (
             f"at most {_busiest(state):.0%} of the wall time was CPU time: the step waits for"
-            " something, or the machine is busy; --clock wall counts waiting too"
+            " something, or the machine is busy; --clock wall includes waiting"
         )
 
 
 def _busiest(state: State) -> float:
-    samples = (sample for trio in state.trios for block in trio.blocks for sample in block)
-    return max(sample.cpu / sample.wall for sample in samples)
+    return max(
+        timing.cpu / timing.wall
+        for replicate in state.replicates
+        for timings in replicate.rounds
+        for timing in timings
+    )

@@ -1,4 +1,4 @@
-"""From what the user names to two arms: two workloads, two environments, or two git revisions."""
+"""Resolve what the user names to two arms: two workloads, two environments, or two git revisions."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
     """Yield the arms that ``a`` and ``b`` name.
 
     Without ``of`` both are workloads or functions. With it, ``of`` is what runs, and each is an
-    environment (a folder with a Python, or a Python) or a revision of the git repository around the
-    working directory, whose files are laid out in a temporary folder. Raises ``UserError``.
+    environment (a Python, or a folder with one) or a revision of the git repository around the
+    working directory, which is checked out into a temporary folder. Raises ``UserError``.
     """
     with contextlib.ExitStack() as stack:
         if of is None:
@@ -35,7 +35,7 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
         for place in (a, b):
             if Path(place).exists() or _is_python(place):
                 python = interpreters.find(place)
-                interpreters.versions_of(python, ())  # says what is wrong with it, if anything is
+                interpreters.versions_of(python, ())  # raises UserError if it does not run
                 arms.append(Arm(place, spec, python))
             else:
                 folder = stack.enter_context(_checkout(place, spec))
@@ -44,7 +44,7 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
 
 
 def _is_python(name: str) -> bool:
-    """Whether a program on the PATH is meant: some systems have one that is called HEAD."""
+    """Whether ``name`` is a Python on the PATH; other programs (HEAD is one) may be revisions."""
     return name.startswith(("python", "pypy")) and shutil.which(name) is not None
 
 
@@ -57,20 +57,20 @@ def _workload(text: str) -> Arm:
 
 @contextlib.contextmanager
 def _checkout(revision: str, spec: specs.Spec) -> Iterator[Path]:
-    """Lay a revision's files out; yield the folder that stands for the working directory there."""
+    """Check a revision out; yield the folder that corresponds to the working directory."""
     if spec.kind != "function":
         raise UserError(
-            f"{revision} is a revision, and {spec.name} does not come from your repository",
-            "say what runs there, as in: --of bench.py::step",
+            f"{revision} is a revision, but the workload {spec.name} is not in your repository",
+            "name a function of the repository, as in: --of bench.py::step",
         )
     top = Path(_git("rev-parse", "--show-toplevel").decode().strip())
-    # A name that starts with a dash would be an option.
+    # Without --end-of-options a name that starts with a dash would be an option.
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     archive = _git("archive", "--format=tar", commit.decode().strip(), cwd=top)
     with tempfile.TemporaryDirectory(prefix="metalassay-") as name:
         folder = Path(name)
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            if hasattr(tarfile, "data_filter"):  # Python 3.10.12 and later
+            if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
                 tar.extractall(folder, filter="data")
             else:
                 tar.extractall(folder)  # noqa: S202  (git wrote it from the user's own repository)
@@ -94,11 +94,11 @@ def _git(*arguments: str, cwd: Path | None = None) -> bytes:
             cwd=cwd,
         ).stdout
     except FileNotFoundError:
-        raise UserError("there is no git here", "name two environments instead") from None
+        raise UserError("git is not installed", "name two environments instead") from None
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode("utf-8", "replace").strip().splitlines()
+        lines = error.stderr.decode("utf-8", "replace").strip().splitlines()
         wanted = arguments[-1].removesuffix("^{commit}")
         raise UserError(
-            f"{wanted}: neither an environment nor a git revision{': ' + said[-1] if said else ''}",
+            f"{wanted}: neither an environment nor a git revision{': ' + lines[-1] if lines else ''}",
             "name two folders with a Python, or two revisions of this repository",
         ) from None

@@ -1,7 +1,8 @@
-"""Runs a comparison live: trio after trio of processes, looking now and then, until it is known.
+"""Run a comparison live: replicate after replicate, with interim analyses, until the answer is known.
 
-Everything that takes time or a process comes in from outside (how to start a worker, the clock), so
-that the order of events can be tested without either.
+A replicate is one set of three processes: A, the A/A control and B. Whatever takes time or starts a
+process is passed in (how to start a worker, the clock), so that the order of events can be tested
+without either.
 """
 
 from __future__ import annotations
@@ -14,75 +15,76 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision, Sample
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision, Sample
 from metalassay.workers.processes import Worker
 from metalassay.workers.specs import Arm
 
 START = Callable[[Arm], Worker]
 SAMPLE_SECONDS = {"cpu": 0.005, "wall": 0.02}
-"""Of work in one timing: thousands of times what reading the clocks costs, and no more.
+"""The work in one timing, by clock: thousands of times the cost of reading the clocks, but no more.
 
-What disturbs comes in bursts, so many short turns beat few long ones; a wait for a device has to be
-small beside the work.
+Disturbances come in bursts, so many short turns are better than few long ones; on a device the turns
+are longer, because the wait for the device must be short compared with the work.
 """
-ALONE = 0.8  # of the wall time is CPU time, where nobody else wants the core
-BLOCK_SECONDS = 0.5  # of work in a block, where six palindromes are shorter than that
+UNSHARED = 0.8  # the least share of CPU time in wall time on a core that nothing else uses
+ROUND_SECONDS = 0.5  # of work in a round, if six ABBA blocks take less than that
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to compare. ``budget`` is in seconds of wall time; one look is taken when it runs out.
+    """How to compare. ``budget`` is in seconds of wall time; when it runs out, a last analysis is made.
 
-    ``alpha`` is the error rate of this comparison, already divided where it is one of a family.
-    ``clock`` is "cpu" or "wall"; both are recorded.
+    ``alpha`` is the error rate of this comparison, already divided by the size of its family.
+    ``clock`` ("cpu" or "wall") is the one that decides; both are recorded.
     """
 
     clock: str
     budget: float = 60.0
     alpha: float = decision.ALPHA
     margin: float = decision.MARGIN
-    blocks: int = decision.BLOCKS
+    rounds: int = decision.ROUNDS
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class TrioRecord:
-    """The blocks of one trio of processes: all that is needed to judge them again.
+class Replicate:
+    """The timings of one set of three processes: all that is needed to judge them again.
 
-    ``page_faults`` are those of a step, one figure a process.
+    ``page_faults`` has the page faults per step of each process.
     """
 
-    blocks: tuple[tuple[Sample, ...], ...]
+    rounds: tuple[tuple[Sample, ...], ...]
     steady: bool = True
     page_faults: tuple[float, ...] = ()
 
     def effects(self, clock: str) -> tuple[float, float]:
-        """Return the midmeans of the log-ratios: (B over A, null arm over A)."""
-        return decision.trio_effects(self.blocks, clock)
+        """Return the midmeans of the log-ratios: (B over A, A/A control over A)."""
+        return decision.replicate_effects(self.rounds, clock)
 
 
 @dataclass
 class State:
-    """What has been found so far; it grows, and a saved one is continued.
+    """The results so far; it grows during a run, and a saved run is continued from it.
 
-    ``steps`` is the number of steps in a timing, ``palindromes`` that of a block. ``looks`` holds, look by look, how many trios there
-    were: they are spent, also in a run that is continued.
+    ``steps`` is the number of steps per timing, ``abba_blocks`` the number of ABBA blocks per round.
+    ``analyses`` has the number of replicates at each interim analysis: what these spent of the error
+    rate stays spent in a run that is continued.
     """
 
     steps: int = 0
-    palindromes: int = 0
-    trios: list[TrioRecord] = field(default_factory=list)
-    looks: list[int] = field(default_factory=list)
+    abba_blocks: int = 0
+    replicates: list[Replicate] = field(default_factory=list)
+    analyses: list[int] = field(default_factory=list)
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: the interval so far (None before there is one) at the next look's rate."""
+    """The progress of a run; ``so_far`` is the interval at the next analysis, None before there is one."""
 
-    trios: int
+    replicates: int
     seconds: float
     so_far: Decision | None
 
@@ -99,126 +101,127 @@ def run(
     keep: Callable[[State], None] = lambda _: None,
     now: Callable[[], float] = time.monotonic,
 ) -> Decision | None:
-    """Compare ``second`` with ``first`` until it is known or the budget is spent.
+    """Compare ``second`` with ``first`` until the answer is known or the budget is spent.
 
-    ``state`` is filled in place and handed to ``keep`` after every trio; ``place`` says where
-    they run, when they are warm and after a block in which they were not alone there. Returns the decision of the
-    last look, or None when there are too few trios for one. Raises what ``start`` raises.
+    ``state`` is filled in place and passed to ``keep`` after every replicate. ``place`` chooses the
+    core; it is called when the processes are warm, and after a round in which they had to share it.
+    Returns the decision of the last analysis, or None if there are too few replicates for one.
+    Raises what ``start`` raises.
     """
-    arms = {decision.FIRST: first, decision.NULL: first, decision.SECOND: second}
+    arms = {decision.FIRST: first, decision.CONTROL: first, decision.SECOND: second}
     began, before = now(), state.seconds
     took: list[float] = []
-    while (found := due(state, plan)) is None:
+    while (answer := due(state, plan)) is None:
         spent = now() - began
         typical = statistics.median(took[-3:]) if took else 0.0
-        if state.trios and spent + typical > plan.budget:
+        if state.replicates and spent + typical > plan.budget:
             break
-        record = trio(arms, start, plan, state, place)
+        replicate = run_replicate(arms, start, plan, state, place)
         took.append(now() - began - spent)
-        state.trios.append(record)
+        state.replicates.append(replicate)
         state.seconds = before + now() - began
         keep(state)
-        progress(Progress(len(state.trios), state.seconds, so_far(state, plan)))
-    if found is None:
-        found = last_look(state, plan)
+        progress(Progress(len(state.replicates), state.seconds, so_far(state, plan)))
+    if answer is None:
+        answer = analyse(state, plan)
     keep(state)
-    return found
+    return answer
 
 
 def due(state: State, plan: Plan) -> Decision | None:
-    """Take the look that is due, if one is; return its decision if that ends the comparison."""
-    trios, looks = len(state.trios), len(state.looks)
-    fresh = not state.looks or state.looks[-1] < trios
-    if fresh and looks < len(decision.LOOKS) and trios < decision.LOOKS[looks][0]:
+    """Make the interim analysis that is due, if any; return its decision if it ends the comparison."""
+    replicates, analyses = len(state.replicates), len(state.analyses)
+    fresh = not state.analyses or state.analyses[-1] < replicates
+    if fresh and analyses < len(decision.ANALYSES) and replicates < decision.ANALYSES[analyses][0]:
         return None
-    found = last_look(state, plan)
-    if found is None:
-        return judge(state, plan, len(decision.LOOKS) - 1, plan.clock) if looks else None
-    known = found.verdict != decision.INCONCLUSIVE or found.distrusted
-    return found if known or len(state.looks) >= len(decision.LOOKS) else None
+    answer = analyse(state, plan)
+    if answer is None:
+        return judge(state, plan, len(decision.ANALYSES) - 1, plan.clock) if analyses else None
+    known = answer.verdict != decision.INCONCLUSIVE or answer.distrusted
+    return answer if known or len(state.analyses) >= len(decision.ANALYSES) else None
 
 
-def last_look(state: State, plan: Plan) -> Decision | None:
-    """Spend the next look on what there is; where nothing is new, the last one stands."""
-    if state.looks and state.looks[-1] == len(state.trios):
-        return judge(state, plan, len(state.looks) - 1, plan.clock)
-    if len(state.trios) < decision.FEWEST or len(state.looks) >= len(decision.LOOKS):
+def analyse(state: State, plan: Plan) -> Decision | None:
+    """Spend the next analysis on all replicates so far; without new ones, repeat the last analysis."""
+    if state.analyses and state.analyses[-1] == len(state.replicates):
+        return judge(state, plan, len(state.analyses) - 1, plan.clock)
+    if len(state.replicates) < decision.FEWEST or len(state.analyses) >= len(decision.ANALYSES):
         return None
-    state.looks.append(len(state.trios))
-    return judge(state, plan, len(state.looks) - 1, plan.clock)
+    state.analyses.append(len(state.replicates))
+    return judge(state, plan, len(state.analyses) - 1, plan.clock)
 
 
 def so_far(state: State, plan: Plan) -> Decision | None:
-    """Return the interval as the next look would see it; nothing is decided by it."""
-    if len(state.trios) < decision.FEWEST:
+    """Return the interval as the next analysis would compute it; it decides nothing."""
+    if len(state.replicates) < decision.FEWEST:
         return None
-    return judge(state, plan, min(len(state.looks), len(decision.LOOKS) - 1), plan.clock)
+    return judge(state, plan, min(len(state.analyses), len(decision.ANALYSES) - 1), plan.clock)
 
 
-def judge(state: State, plan: Plan, look: int, clock: str) -> Decision:
-    """Judge all trios by ``clock`` as look number ``look``."""
-    effects = [each.effects(clock) for each in state.trios]
-    return decision.decide(effects, look=look, alpha=plan.alpha, margin=plan.margin)
+def judge(state: State, plan: Plan, analysis: int, clock: str) -> Decision:
+    """Judge all replicates by ``clock`` as interim analysis number ``analysis``, from 0."""
+    effects = [replicate.effects(clock) for replicate in state.replicates]
+    return decision.decide(effects, analysis=analysis, alpha=plan.alpha, margin=plan.margin)
 
 
-def trio(
+def run_replicate(
     arms: Mapping[str, Arm],
     start: START,
     plan: Plan,
     state: State,
     place: Callable[[], None] = lambda: None,
-) -> TrioRecord:
-    """Start a process an arm, let them take turns in blocks, check their results and end them."""
-    number = len(state.trios)
-    chance = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (an order, no secret)
+) -> Replicate:
+    """Start one process per arm, let them take turns, check their results and end them."""
+    number = len(state.replicates)
+    chance = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (an order, not a secret)
     workers: dict[str, Worker] = {}
     try:
-        for arm in chance.sample(sorted(arms), len(arms)):  # nobody is always born first
+        for arm in chance.sample(sorted(arms), len(arms)):  # no arm always starts first
             workers[arm] = start(arms[arm])
         for worker in workers.values():
-            _ = worker.facts  # warm
+            _ = worker.facts  # wait until it is warm
         place()
         if not state.steps:
             step = max(workers[decision.FIRST].facts["step"], 1e-7)
             state.steps = max(1, round(SAMPLE_SECONDS[plan.clock] / step))
-            state.palindromes = palindromes(state.steps * step)
+            state.abba_blocks = blocks_per_round(state.steps * step)
         orders = decision.orders(chance.randrange(2**32), tuple(arms))
-        blocks = []
-        for _ in range(plan.blocks):
-            blocks.append(_block(workers, orders, state))
-            if crowded(blocks[-1]):
+        rounds = []
+        for _ in range(plan.rounds):
+            rounds.append(_round(workers, orders, state))
+            if core_was_shared(rounds[-1]):
                 place()
         for arm, worker in workers.items():
             state.facts[arm] = {**worker.facts, **worker.finish()}
     finally:
         for worker in workers.values():
             worker.close()
-    return TrioRecord(
-        tuple(blocks),
+    return Replicate(
+        tuple(rounds),
         all(worker.facts.get("steady", True) for worker in workers.values()),
         tuple(round(state.facts[arm].get("page_faults", 0.0), 1) for arm in workers),
     )
 
 
-def _block(
+def _round(
     workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], state: State
 ) -> tuple[Sample, ...]:
     return tuple(
         Sample(arm, *workers[arm].sample(state.steps))
-        for order in itertools.islice(orders, state.palindromes)
+        for order in itertools.islice(orders, state.abba_blocks)
         for arm in order
     )
 
 
-def crowded(block: Sequence[Sample]) -> bool:
-    """Whether the processes had to wait for a core: half the timings had less than 80 % of it."""
-    return statistics.median(each.cpu / each.wall for each in block) < ALONE
+def core_was_shared(timings: Sequence[Sample]) -> bool:
+    """Whether the processes had to wait for their core: half the timings had less than 80 % of it."""
+    return statistics.median(timing.cpu / timing.wall for timing in timings) < UNSHARED
 
 
-def palindromes(seconds: float) -> int:
-    """Return how many palindromes make a block when a timing takes ``seconds``.
+def blocks_per_round(seconds: float) -> int:
+    """Return the number of ABBA blocks in a round if a timing takes ``seconds``.
 
-    A multiple of ``rule.PALINDROMES``, in which every order of the arms comes up as often.
+    It is a multiple of ``decision.ABBA_BLOCKS``, so that every order of the arms is equally frequent.
     """
-    least = decision.PALINDROMES * 2 * len(decision.ARMS) * seconds
-    return decision.PALINDROMES * max(1, round(BLOCK_SECONDS / least))
+    least = decision.ABBA_BLOCKS * 2 * len(decision.ARMS) * seconds
+    return decision.ABBA_BLOCKS * max(1, round(ROUND_SECONDS / least))

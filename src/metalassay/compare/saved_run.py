@@ -1,7 +1,7 @@
-"""A comparison on disk: one line of JSON an event, so that a run which ends anyhow can be continued.
+"""A comparison on disk, as JSON lines, so that a run can be continued however it ended.
 
-The first line says what is compared and how; each further one holds a trio of processes or a look.
-A last line that was cut off in the middle is left out.
+The first line states what is compared and how, the last one the totals, and each line between them
+has the timings of one replicate (key "trio"). A last line that was cut off is ignored.
 """
 
 from __future__ import annotations
@@ -12,33 +12,42 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare.decision import ARMS, Sample
-from metalassay.compare.sampling import State, TrioRecord
+from metalassay.compare.sampling import Replicate, State
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
+from metalassay.statistics.decision import ARMS, Sample
 
 SCHEMA = "metalassay.compare/1"
 
 
 def write(path: Path, about: Mapping[str, Any], state: State) -> None:
-    """Write all of it anew, whole or not at all."""
+    """Replace the file by the whole run, atomically."""
     events: list[dict[str, Any]] = [{"schema": SCHEMA, **about}]
     events += [
-        {"trio": _as_lists(each), "steady": each.steady, "page_faults": each.page_faults}
-        for each in state.trios
+        {
+            "trio": _as_lists(replicate),
+            "steady": replicate.steady,
+            "page_faults": replicate.page_faults,
+        }
+        for replicate in state.replicates
     ]
-    rest = {
-        key: getattr(state, key) for key in ("steps", "palindromes", "looks", "facts", "seconds")
-    }
-    events.append(rest)
+    events.append(
+        {
+            "steps": state.steps,
+            "palindromes": state.abba_blocks,
+            "looks": state.analyses,
+            "facts": state.facts,
+            "seconds": state.seconds,
+        }
+    )
     write_atomically(path, "".join(json.dumps(event) + "\n" for event in events))
 
 
 def read(path: Path, about: Mapping[str, Any]) -> State:
-    """Read a run to continue it; a file that is not there is a run that has not begun.
+    """Read a run to continue it; if the file does not exist, return the state of a new run.
 
-    Raises ``UserError`` when the file is of another comparison or none: what was measured otherwise
-    must not be mixed.
+    Raises ``UserError`` if the file is not a saved comparison, or is one of other things or made in
+    another way, since their timings must not be mixed.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
@@ -59,40 +68,40 @@ def read(path: Path, about: Mapping[str, Any]) -> State:
     for key, value in known.items():
         if events[0].get(key) != value:
             raise UserError(
-                f"{path}: a run with another {key}: {events[0].get(key)}, not {value}",
-                "name a new file, or compare as that run did",
+                f"{path}: a saved run with another {key}: {events[0].get(key)}, not {value}",
+                "name a new file, or repeat the options of that run",
             )
     state = State()
     try:
         for event in events[1:]:
             if "trio" in event:
-                state.trios.append(_from_lists(event))
+                state.replicates.append(_from_lists(event))
             else:
-                state.steps, state.palindromes = int(event["steps"]), int(event["palindromes"])
-                state.looks = list(event["looks"])
+                state.steps, state.abba_blocks = int(event["steps"]), int(event["palindromes"])
+                state.analyses = list(event["looks"])
                 state.facts, state.seconds = dict(event["facts"]), float(event["seconds"])
     except (KeyError, TypeError, ValueError):
         raise _not_ours(path) from None
     return state
 
 
-def _as_lists(trio: TrioRecord) -> list[list[list[Any]]]:
-    return [[list(dataclasses.astuple(sample)) for sample in block] for block in trio.blocks]
+def _as_lists(replicate: Replicate) -> list[list[list[Any]]]:
+    return [[list(dataclasses.astuple(timing)) for timing in round_] for round_ in replicate.rounds]
 
 
-def _from_lists(event: Mapping[str, Any]) -> TrioRecord:
-    blocks = tuple(
-        tuple(Sample(str(arm), float(wall), float(cpu)) for arm, wall, cpu in block)
-        for block in event["trio"]
+def _from_lists(event: Mapping[str, Any]) -> Replicate:
+    rounds = tuple(
+        tuple(Sample(str(arm), float(wall), float(cpu)) for arm, wall, cpu in timings)
+        for timings in event["trio"]
     )
-    for block in blocks:
-        long = 2 * len(ARMS)
-        parts = [block[start : start + long] for start in range(0, len(block), long)]
-        if any(sorted(each.arm for each in part) != sorted(ARMS * 2) for part in parts) or any(
-            not (each.wall > 0 and each.cpu > 0) for each in block
-        ):
-            raise ValueError("not a block")
-    return TrioRecord(blocks, bool(event["steady"]), tuple(map(float, event["page_faults"])))
+    long = 2 * len(ARMS)
+    for timings in rounds:
+        blocks = [timings[start : start + long] for start in range(0, len(timings), long)]
+        if any(sorted(timing.arm for timing in block) != sorted(ARMS * 2) for block in blocks):
+            raise ValueError("an ABBA block without two timings of each arm")
+        if not all(timing.wall > 0 and timing.cpu > 0 for timing in timings):
+            raise ValueError("a timing of no time")
+    return Replicate(rounds, bool(event["steady"]), tuple(map(float, event["page_faults"])))
 
 
 def _not_ours(path: Path) -> UserError:

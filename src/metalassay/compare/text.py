@@ -1,76 +1,75 @@
-"""A comparison in words: the verdict, what it rests on, and the line that shows it coming."""
+"""The text of a comparison: the verdict, its basis, and the line of progress while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from metalassay.compare import decision
-from metalassay.compare.decision import Decision
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision
 
 if TYPE_CHECKING:
     from metalassay.compare import Comparison
     from metalassay.compare.sampling import Progress
 
 
-def verdict(found: Decision) -> str:
+def verdict(decided: Decision) -> str:
     """Return the verdict as a sentence without a subject."""
-    if found.distrusted:
-        return f"inconclusive: {found.distrusted}"
-    span = f"[{found.low:+.1%}, {found.high:+.1%}]"
-    if found.verdict == decision.SLOWER:
-        return f"slower by {found.ratio:.1%} {span}"
-    if found.verdict == decision.FASTER:
-        return f"faster by {-found.ratio:.1%} {span}"
-    if found.verdict == decision.SAME:
-        return f"same within {found.margin * 100:g} % {span}"
-    return f"inconclusive: could have seen {_at_least(found.detectable)}; so far {found.ratio:+.1%} {span}"
-
-
-def _at_least(size: float) -> str:
-    return f"\N{GREATER-THAN OR EQUAL TO} {size:.1%}"
+    if decided.distrusted:
+        return f"inconclusive: {decided.distrusted}"
+    span = f"[{decided.low:+.1%}, {decided.high:+.1%}]"
+    if decided.verdict == decision.SLOWER:
+        return f"slower by {decided.ratio:.1%} {span}"
+    if decided.verdict == decision.FASTER:
+        return f"faster by {-decided.ratio:.1%} {span}"
+    if decided.verdict == decision.SAME:
+        return f"same within {decided.margin * 100:g} % {span}"
+    least = f"\N{GREATER-THAN OR EQUAL TO} {decided.detectable:.1%}"
+    return f"inconclusive: could have detected {least}; so far {decided.ratio:+.1%} {span}"
 
 
 def line(step: Progress) -> str:
-    """Return a line for the terminal while it runs."""
-    head = f"{step.trios} trios, {step.seconds:.0f} s"
-    if step.so_far is None:
-        return head
-    found = step.so_far
-    return f"{head}: {found.ratio:+.1%} [{found.low:+.1%}, {found.high:+.1%}]"
+    """Return the line of progress for the terminal."""
+    head = f"{_replicates(step.replicates)}, {step.seconds:.0f} s"
+    return head if step.so_far is None else f"{head}: {_ratio(step.so_far)}"
 
 
-def report(found: Comparison) -> str:
+def report(comparison: Comparison) -> str:
     """Return the answer in full, for a terminal."""
-    return "\n".join(_lines(found))
+    return "\n".join(_lines(comparison))
 
 
-def _lines(found: Comparison) -> Iterator[str]:
-    yield f"A: {found.a}"
-    yield f"B: {found.b}"
-    if found.decision is None:
-        yield f"B against A: inconclusive: {found.trios} trios are too few for an interval"
-    elif found.interrupted:
-        yield f"B against A: undecided, interrupted at {_ratio(found.decision)}"
+def _lines(comparison: Comparison) -> Iterator[str]:
+    decided = comparison.decision
+    yield f"A: {comparison.a}"
+    yield f"B: {comparison.b}"
+    if decided is None:
+        count = _replicates(comparison.replicates)
+        yield f"B against A: inconclusive: {count}, too few for an interval"
+    elif comparison.interrupted:
+        yield f"B against A: undecided, interrupted at {_ratio(decided)}"
     else:
-        yield f"B against A: {verdict(found.decision)} of {_CLOCKS[found.clock]} a step"
-        if found.other is not None:
-            yield f"  {_CLOCKS[found.other_clock]}: {_ratio(found.other)}"
-        null = found.decision
+        yield f"B against A: {verdict(decided)}, {_CLOCKS[comparison.clock]} per step"
+        if comparison.other is not None:
+            yield f"  {_CLOCKS[comparison.other_clock]}: {_ratio(comparison.other)}"
         yield (
-            f"  null arm (A against A): {null.null:+.1%} [{null.null_low:+.1%}, {null.null_high:+.1%}]"
+            f"  A/A control: {decided.null:+.1%} [{decided.null_low:+.1%}, {decided.null_high:+.1%}]"
         )
         yield (
-            f"  {found.trios} trios of processes, {found.steps} step(s) a timing,"
-            f" {found.seconds:.0f} s; intervals of {100 * (1 - found.alpha):.4g} %, which hold at"
-            " all looks together"
+            f"  {_replicates(comparison.replicates)} of three processes, {comparison.steps} step(s)"
+            f" per timing, {comparison.seconds:.0f} s; {100 * (1 - comparison.alpha):.4g} %"
+            " intervals, valid for all interim analyses together"
         )
-    for note in found.notes:
+    for note in comparison.notes:
         yield f"  note: {note}"
 
 
-def _ratio(found: Decision) -> str:
-    return f"{found.ratio:+.1%} [{found.low:+.1%}, {found.high:+.1%}]"
+def _replicates(count: int) -> str:
+    return f"{count} replicate{'' if count == 1 else 's'}"
+
+
+def _ratio(decided: Decision) -> str:
+    return f"{decided.ratio:+.1%} [{decided.low:+.1%}, {decided.high:+.1%}]"
 
 
 _CLOCKS = {"cpu": "CPU time", "wall": "wall time"}

@@ -1,1 +1,1 @@
-"""Measuring inside a process: devices, clocks, warm-up and the self-test. Imports torch."""
+"""Measure inside a process: devices, clocks, warm-up and the self-test. Imports torch."""

@@ -1,7 +1,7 @@
-"""Which device torch can really compute on, and waiting for it.
+"""Find the device on which torch can really compute, wait for it, and read its state.
 
-The one module that names a backend of torch. Every look-up happens when it is needed, so a backend
-that appears late (the emulated one) or is replaced in a test is the one that is used.
+This is the only module that names a backend of torch. Backends are looked up at each call, so that one
+that appears late (the emulated one) or is replaced in a test is used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 from metalassay.errors import UserError
 from metalassay.fields import first_line
 from metalassay.machine.process_memory import peak_rss
-from metalassay.mps import probe as mps_probe
 
 CHOICES = ("auto", "cpu", "mps", "cuda")
 
@@ -22,10 +21,10 @@ CHOICES = ("auto", "cpu", "mps", "cuda")
 def resolve(wanted: str) -> torch.device:
     """Return the device to run on: ``wanted``, or for "auto" the first usable of mps, cuda, cpu.
 
-    Usable means that a small product was computed there and came back right: on some virtual
-    machines torch reports a Metal device on which every allocation fails
+    Usable means that a small product was computed there correctly: on some virtual machines torch
+    reports a Metal device on which every allocation fails
     (https://github.com/actions/runner-images/issues/9918). Raises ``UserError`` with the reason
-    where the device asked for is not usable, or unknown.
+    if the requested device is unknown or not usable.
     """
     if wanted not in CHOICES:
         raise UserError(f"unknown device {wanted!r}", f"choose one of {', '.join(CHOICES)}")
@@ -41,7 +40,7 @@ def resolve(wanted: str) -> torch.device:
 
 
 def unusable(kind: str) -> str | None:
-    """Return why nothing can be computed on ``kind`` ("cpu", "mps" or "cuda"), None if it can."""
+    """Return why ``kind`` ("cpu", "mps" or "cuda") is not usable, None if it is."""
     if kind == "mps":
         if not torch.backends.mps.is_built():
             return f"torch {torch.__version__} is built without Metal"
@@ -63,35 +62,24 @@ def unusable(kind: str) -> str | None:
     return None if result == 512 else f"a product of two 8 x 8 matrices gave {result}, not 512"
 
 
-def probe(kind: str = "mps", timeout: float = 60) -> mps_probe.Probe:
-    """Return what MPS really does here, found out in a process of its own; see ``mps.probe``.
-
-    Slower than ``unusable`` and harder to fool: also real work is done, and what hangs or aborts is
-    survived. Raises ``ValueError`` for another kind of device.
-    """
-    if kind != "mps":
-        raise ValueError(f"only mps is probed in a process of its own, not {kind!r}")
-    return mps_probe.probe(timeout=timeout)
-
-
 def synchronize(device: torch.device) -> None:
-    """Wait until ``device`` has done all that was asked of it; without this a clock sees nothing.
+    """Wait until ``device`` has finished all queued work, so that a clock includes it.
 
-    The CPU needs no waiting. Raises ``ValueError`` for a device that we cannot wait for.
+    The CPU has no queue. Raises ``ValueError`` for an unsupported type of device.
     """
     if device.type == "mps":
         torch.mps.synchronize()
     elif device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type != "cpu":
-        raise ValueError(f"no way known to wait for a device of type {device.type!r}")
+        raise ValueError(f"cannot wait for a device of type {device.type!r}")
 
 
 def memory(device: torch.device) -> dict[str, int | None]:
-    """Return bytes: what tensors hold now ("live"), and what the driver has given ("driver").
+    """Return bytes: held by tensors now ("live"), and allocated by the driver ("driver").
 
-    On the CPU nobody keeps these two apart, so they are None; "peak_rss" is the largest resident
-    memory of this process so far, which earlier work in it may have needed.
+    On the CPU neither is known, so both are None. "peak_rss" is the largest resident memory of this
+    process so far, which may be due to earlier work.
     """
     live = driver = None
     if device.type == "mps":
@@ -102,7 +90,7 @@ def memory(device: torch.device) -> dict[str, int | None]:
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the state of torch's random numbers on the CPU and, if it is another, on ``device``."""
+    """Return the states of torch's random number generators of the CPU and of ``device``."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "mps":
         states["mps"] = torch.mps.get_rng_state()
@@ -114,7 +102,7 @@ def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
 def set_rng_state(
     device: torch.device, states: dict[str, torch.Tensor] | None, seed: int = 0
 ) -> None:
-    """Go back to what ``rng_state`` returned; from None, or what it lacks, start with ``seed``."""
+    """Restore what ``rng_state`` returned; generators without a stored state are seeded with ``seed``."""
     states = states or {}
     if "cpu" in states:
         torch.set_rng_state(states["cpu"])
@@ -134,7 +122,7 @@ def set_rng_state(
 
 
 def name(device: torch.device) -> str:
-    """Return what torch calls the hardware behind ``device``."""
+    """Return torch's name for the hardware behind ``device``."""
     if device.type == "mps":
         get_name = getattr(torch.backends.mps, "get_name", None)  # from torch 2.9
         return str(get_name()) if get_name else "Metal GPU"
@@ -144,5 +132,5 @@ def name(device: torch.device) -> str:
 
 
 def emulated(device: torch.device) -> bool:
-    """Whether ``device`` only poses as Metal: outside macOS there is none, so nothing is measured."""
+    """Whether ``device`` is the emulated MPS: outside macOS there is no Metal, so timing is refused."""
     return device.type == "mps" and sys.platform != "darwin"

@@ -1,7 +1,7 @@
-"""What this device reaches: the rate of a matrix product and of a triad, in under two seconds.
+"""Measure the peak of a device: the rate of a matrix product and of a triad, in under two seconds.
 
 Products of n x n float32 matrices for arithmetic, a = b + s * c for memory (STREAM's triad, 12 bytes
-an element). The best of many tries: a roof is what can be reached, not what usually is.
+per element). The best of many tries counts, since a peak is what can be reached, not the usual rate.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 
 from metalassay.measure.device import synchronize
 
-_SECONDS = 0.6  # for each of the two, after a first call that does not count
-# A GPU needs larger ones to be busy; 3 * 64 MB leaves the caches of all but the largest servers.
+_SECONDS = 0.6  # for each of the two, after an untimed first call
+# A GPU needs larger ones to be busy. Three arrays of 64 MB exceed the caches of most CPUs.
 _SIDE = {"cpu": 512}
 _ELEMENTS = {"cpu": 16 * 2**20}
 _SIDE_OF_GPU, _ELEMENTS_OF_GPU = 4096, 64 * 2**20
 
 
 @dataclass(frozen=True)
-class Roof:
-    """float32 GFLOP/s and GB/s (1e9) reached with ``threads``; ``seconds`` is what finding out took."""
+class MeasuredPeak:
+    """The float32 GFLOP/s and GB/s (1e9) reached with ``threads``; the probe took ``seconds``."""
 
     device: str
     threads: int
@@ -32,8 +32,8 @@ class Roof:
     seconds: float
 
 
-def probe(device: torch.device) -> Roof:
-    """Measure both on ``device`` with torch's present number of threads."""
+def probe(device: torch.device) -> MeasuredPeak:
+    """Measure both rates on ``device`` with torch's current number of threads."""
     began = time.perf_counter()
     side = _SIDE.get(device.type, _SIDE_OF_GPU)
     elements = _ELEMENTS.get(device.type, _ELEMENTS_OF_GPU)
@@ -44,7 +44,7 @@ def probe(device: torch.device) -> Roof:
         b, c = torch.rand(elements, device=device), torch.rand(elements, device=device)
         a = torch.empty_like(b)
         triad = _quickest(lambda: torch.add(b, c, alpha=3.0, out=a), device)
-    return Roof(
+    return MeasuredPeak(
         device=device.type,
         threads=torch.get_num_threads(),
         gflop_s=2 * side**3 / gemm / 1e9,

@@ -1,7 +1,7 @@
-"""The harness proves itself before it is believed: what it would get wrong, it is shown to catch.
+"""Checks of the timing harness itself, on work of a known length and on errors that it must detect.
 
-``python -m metalassay.measure.selftest`` prints the checks as JSON; ``metalassay selftest`` prints them for
-people. Each check returns what it saw, so that a failure says by how much.
+``python -m metalassay.measure.selftest`` prints the checks as JSON; ``metalassay selftest`` prints them
+as text. Each check returns what it saw, so that a failure shows by how much.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from metalassay.machine import roofline_model
 from metalassay.measure.timing import Timed, best, timed
 
-BUSY = 0.02  # seconds that the known work takes
+BUSY = 0.02  # seconds of known work
 _TRIES = 15
-_WALL_WITHIN, _CPU_WITHIN = 0.02, 0.05  # parts by which the best of the tries may be off
-_SLEEP_CPU = 0.2  # part of a sleep that may count as CPU time
+_WALL_WITHIN, _CPU_WITHIN = 0.02, 0.05  # largest relative error of the best try
+_SLEEP_CPU = 0.2  # largest share of a sleep that may count as CPU time
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check: ``saw`` is what happened, in a sentence."""
+    """One check: ``saw`` describes what happened."""
 
     name: str
     passed: bool
@@ -33,14 +33,14 @@ class Check:
 
 
 def spin(seconds: float = BUSY) -> None:
-    """Keep the processor busy for ``seconds`` by the monotonic clock."""
+    """Keep the CPU busy for ``seconds`` by the monotonic clock."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pass
 
 
 class LateDevice:
-    """A device that works behind the caller's back: ``launch`` returns at once, ``wait`` waits."""
+    """An asynchronous device: ``launch`` returns at once, ``wait`` waits for the work."""
 
     def __init__(self, seconds: float = BUSY) -> None:
         self._seconds = seconds
@@ -48,12 +48,12 @@ class LateDevice:
         self._done.set()
 
     def launch(self) -> None:
-        """Begin work that takes ``seconds``."""
+        """Start work that takes ``seconds``."""
         self._done.clear()
         threading.Timer(self._seconds, self._done.set).start()
 
     def wait(self) -> None:
-        """Return when the work is done."""
+        """Wait until the work is done."""
         self._done.wait()
 
 
@@ -61,30 +61,30 @@ Measure = Callable[[Callable[[], object], Callable[[], object], int], Timed]
 
 
 def busy_wait(measure: Measure = best) -> Check:
-    """Time known work: it must take what it takes, by both clocks."""
-    found = measure(spin, lambda: None, _TRIES)
-    wall, cpu = found.wall / BUSY - 1, found.cpu / BUSY - 1
+    """Time work of a known length: both clocks must measure it correctly."""
+    timing = measure(spin, lambda: None, _TRIES)
+    wall, cpu = timing.wall / BUSY - 1, timing.cpu / BUSY - 1
     passed = -0.001 <= wall <= _WALL_WITHIN and abs(cpu) <= _CPU_WITHIN
     return Check(
-        "a known busy-wait is timed right",
+        "a busy-wait of known length is timed correctly",
         passed,
-        f"{BUSY * 1e3:g} ms took {wall:+.2%} by the wall's clock and {cpu:+.2%} of CPU time",
+        f"{BUSY * 1e3:g} ms: {wall:+.2%} by wall time, {cpu:+.2%} by CPU time",
     )
 
 
 def sleeping(measure: Measure = best) -> Check:
-    """Time a sleep: the wall's clock must count it and CPU time must not."""
-    found = measure(lambda: time.sleep(BUSY), lambda: None, 3)
+    """Time a sleep: wall time must include it and CPU time must not."""
+    timing = measure(lambda: time.sleep(BUSY), lambda: None, 3)
     return Check(
-        "a sleep is wall time and no CPU time",
-        found.wall >= BUSY * 0.999 and found.cpu <= _SLEEP_CPU * BUSY,
-        f"{BUSY * 1e3:g} ms of sleep: {found.wall * 1e3:.2f} ms by the wall's clock, "
-        f"{found.cpu * 1e3:.2f} ms of CPU time",
+        "a sleep counts as wall time and not as CPU time",
+        timing.wall >= BUSY * 0.999 and timing.cpu <= _SLEEP_CPU * BUSY,
+        f"{BUSY * 1e3:g} ms of sleep: {timing.wall * 1e3:.2f} ms of wall time, "
+        f"{timing.cpu * 1e3:.2f} ms of CPU time",
     )
 
 
 def late_device(measure: Callable[..., Timed] = timed) -> Check:
-    """Time a device that answers too early: without its synchronize it must be caught."""
+    """Time an asynchronous device: a missing synchronize must be detected."""
     device = LateDevice()
     careless = measure(device.launch, device.wait)
 
@@ -94,15 +94,15 @@ def late_device(measure: Callable[..., Timed] = timed) -> Check:
 
     careful = measure(whole, device.wait)
     return Check(
-        "a device without synchronize is caught",
+        "a missing synchronize is detected",
         not careless.waited and careful.waited and careful.wall >= BUSY * 0.99,
-        f"without: {careless.wall * 1e3:.2f} ms and {careless.left * 1e3:.1f} ms still to do; "
+        f"without: {careless.wall * 1e3:.2f} ms, then busy for another {careless.left * 1e3:.1f} ms; "
         f"with: {careful.wall * 1e3:.1f} ms",
     )
 
 
 def too_fast() -> Check:
-    """Offer times that no machine can have: they must be refused, and possible ones not."""
+    """Check that rates no machine can reach are refused, and possible ones accepted."""
     peak, flop = 4.0, 4_000_000_000
     at = {share: flop / (peak * 1e12 * share) for share in (0.9, 2.0)}
     refused = {
@@ -121,7 +121,7 @@ def too_fast() -> Check:
     }
     passed = bool(refused[2.0] and moved[2.0] and not refused[0.9] and not moved[0.9])
     return Check(
-        "more than the chip can do is refused",
+        "rates beyond the chip's limits are refused",
         passed,
         f"twice the peak of a chip: {refused[2.0] or 'accepted'}; "
         f"twice its bandwidth: {moved[2.0] or 'accepted'}",
@@ -129,7 +129,7 @@ def too_fast() -> Check:
 
 
 def real_device(kind: str) -> Check:
-    """Do real work on a device with and without synchronize, as ``late_device`` does."""
+    """Time real work on a device with and without synchronize, as in ``late_device``."""
     import torch
 
     from metalassay.measure.device import synchronize
@@ -151,21 +151,21 @@ def real_device(kind: str) -> Check:
     whole()
     careless, careful = timed(work, wait), timed(whole, wait)
     return Check(
-        f"work on {kind} is waited for",
+        f"a missing synchronize on {kind} is detected",
         careful.waited and not careless.waited,
-        f"without synchronize: {careless.wall * 1e3:.2f} ms and {careless.left * 1e3:.1f} ms still "
-        f"to do; with: {careful.wall * 1e3:.1f} ms",
+        f"without: {careless.wall * 1e3:.2f} ms, then busy for another {careless.left * 1e3:.1f} ms; "
+        f"with: {careful.wall * 1e3:.1f} ms",
     )
 
 
 def run(device: str = "cpu") -> tuple[Check, ...]:
-    """Run all checks; the one on real work only where ``device`` works behind the caller's back."""
+    """Run all checks; the one on real work only if ``device`` is asynchronous."""
     checks = [busy_wait(), sleeping(), late_device(), too_fast()]
     return (*checks, *([] if device == "cpu" else [real_device(device)]))
 
 
 def main(device: str) -> None:
-    """Print checks and roof of ``device`` as JSON; "auto" takes the first that works."""
+    """Print the checks and the measured peak of ``device`` as JSON; "auto" is the first that works."""
     from metalassay.measure.device import resolve
     from metalassay.measure.roofline import probe
 

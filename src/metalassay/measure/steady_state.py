@@ -1,4 +1,4 @@
-"""When a warm-up may end, told from the times of its steps; pure, and used on both sides."""
+"""Decide from the times of its steps when a warm-up may end. Pure functions, without torch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ WINDOW = 5
 WITHIN = 0.05
 MOST_STEPS = 200
 PAUSE = 0.2
-"""Seconds of rest after which caches, clocks and a GPU's wired memory have to be woken again.
+"""Seconds of idleness after which caches, clocks and a GPU's wired memory must be warmed up again.
 
-On an M4 Pro a step after 1.2 s of rest took 5 times as long (llama.cpp pull request 10119).
+On an M4 Pro a step after 1.2 s of idleness took 5 times as long (llama.cpp pull request 10119).
 """
 
 
 def steady(seconds: Sequence[float], window: int = WINDOW, within: float = WITHIN) -> bool:
-    """Whether the last steps took as long as those before: medians of two windows in a row.
+    """Whether the medians of the last two windows of steps agree.
 
-    They may differ by ``within``, or by twice the median deviation inside the windows where the
-    machine is noisier than that: a busy machine never gets quiet, but a trend stands out of its noise.
-    A step that gets slower is not steady either.
+    They may differ by ``within``, or by twice the median deviation within the windows if that is
+    more: a busy machine never becomes quiet, but a trend stands out from its noise. Steps that get
+    slower are not steady either.
     """
     if len(seconds) < 2 * window:
         return False
@@ -33,7 +33,7 @@ def steady(seconds: Sequence[float], window: int = WINDOW, within: float = WITHI
 
 
 def drift(seconds: Sequence[float]) -> float:
-    """Return how much longer the last third took than the first third, by medians; 0.1 is 10 %."""
+    """Return by how much the median of the last third exceeds that of the first; 0.1 is 10 %."""
     third = len(seconds) // 3
     if not third:
         return 0.0

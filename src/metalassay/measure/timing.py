@@ -1,7 +1,7 @@
-"""Reading clocks around a step, and telling whether the step had ended by then.
+"""Time a step, and detect whether the device was still busy when the step returned.
 
-The clocks and the wait come from outside: the self-test proves these very functions on work of a
-known length and on a device that answers too early.
+The step and the wait are arguments, so that the self-test can check these functions on work of a
+known length and on an asynchronous device.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 STILL_BUSY = 0.2
-"""Part of a step's time that the device may take to fall silent after it; more, and it was not done."""
-_NOTHING = 2e-4  # seconds that asking an idle device takes, at most
+"""Largest share of a step's time for which the device may still be busy after a complete step."""
+_NOTHING = 2e-4  # seconds that waiting for an idle device takes at most
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of one step by the wall's clock and of the process's CPU time; and of waiting after.
+    """The wall time and CPU time of one step, in seconds.
 
-    ``left`` is how long the device still worked when the step said that it was done.
+    ``left`` is how long the device was still busy after the step returned.
     """
 
     wall: float
@@ -28,12 +28,12 @@ class Timed:
 
     @property
     def waited(self) -> bool:
-        """Whether the step had waited for the device, so that its time is one."""
+        """Whether the step waited for the device, so that its time is complete."""
         return self.left <= max(_NOTHING, STILL_BUSY * self.wall)
 
 
 def timed(step: Callable[[], object], wait: Callable[[], object]) -> Timed:
-    """Time ``step()``, then how long ``wait()``, the device's synchronize, still takes."""
+    """Time ``step()``, and then ``wait()``, the synchronize of the device."""
     wait()
     wall, cpu = time.perf_counter(), time.process_time()
     step()
@@ -44,5 +44,5 @@ def timed(step: Callable[[], object], wait: Callable[[], object]) -> Timed:
 
 
 def best(step: Callable[[], object], wait: Callable[[], object], tries: int) -> Timed:
-    """Return the quickest of several; what disturbs a step only ever makes it longer."""
-    return min((timed(step, wait) for _ in range(tries)), key=lambda each: each.wall)
+    """Return the fastest of ``tries`` timings; disturbances can only make a step longer."""
+    return min((timed(step, wait) for _ in range(tries)), key=lambda timing: timing.wall)

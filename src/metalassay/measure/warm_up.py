@@ -1,4 +1,4 @@
-"""What comes before a benchmark: the harness proves itself, and the workload gets warm."""
+"""Prepare a benchmark: check the harness, warm the workload up, and measure energy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metalassay.measure.steady_state import MOST_STEPS, steady
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How many steps it took, how long the first one, in seconds, and whether it got steady."""
+    """The number of steps, the seconds of the first one, and whether they became steady."""
 
     steps: int
     first_step: float
@@ -29,10 +29,10 @@ def warm_up(
     most_seconds: float = 30.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> WarmUp:
-    """Run ``step`` until its time no longer changes, at most ``most_seconds`` or 200 times.
+    """Run ``step`` until its time is steady, for at most ``most_seconds`` or ``MOST_STEPS`` steps.
 
     The first step takes 3 to 7 times as long as later ones, and on some devices the next few still
-    take double: how many it needs is found out and not assumed.
+    take twice as long, so the number of steps is not fixed.
     """
     seconds: list[float] = []
     began = now = clock()
@@ -48,9 +48,9 @@ def warm_up(
 def drain(
     step: Callable[[], object], items: int, reader: power.Reader | str, seconds: float = 2.0
 ) -> dict[str, Any]:
-    """Run ``step`` for ``seconds`` under a counter of energy; items a second and watts go together.
+    """Run ``step`` for ``seconds`` while energy is measured; return power and items per joule.
 
-    Where nothing counts energy, nothing is run, and the answer holds the reason.
+    If energy cannot be measured, nothing is run, and the result has the reason.
     """
     calls = 0
     began = time.perf_counter()
@@ -58,25 +58,25 @@ def drain(
         while not isinstance(reader, str) and time.perf_counter() - began < seconds:
             step()
             calls += 1
-    found = meter.power
-    rate = calls * items / found.seconds if calls else 0.0
-    return {**dataclasses.asdict(found), "per_watt": power.per_watt(rate, found)}
+    measured = meter.power
+    rate = calls * items / measured.seconds if calls else 0.0
+    return {**dataclasses.asdict(measured), "per_watt": power.per_watt(rate, measured)}
 
 
 def prove(device: torch.device) -> dict[str, Any]:
-    """Run the self-test and measure the roof of ``device``; some three seconds."""
+    """Run the self-test and measure the peak of ``device``; this takes some three seconds."""
     checks = [dataclasses.asdict(each) for each in selftest.run(device.type)]
     return {"checks": checks, "roof": dataclasses.asdict(roofline.probe(device))}
 
 
 def header(proof: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the header of a run says of ``prove``: what failed, in full, and the roof."""
+    """Yield the lines about ``prove`` in the header of a run: failed checks and the measured peak."""
     failed = [check for check in proof["checks"] if not check["passed"]]
     for check in failed:
         yield f"selftest FAILED: {check['name']}: {check['saw']}"
-    roof = proof["roof"]
+    peak = proof["roof"]
     yield (
-        f"selftest: {len(proof['checks']) - len(failed)} of {len(proof['checks'])} checks pass; roof "
-        f"of {roof['device']}, {roof['threads']} thread(s): {roof['gflop_s']:,.0f} GFLOP/s, "
-        f"{roof['gb_s']:.1f} GB/s"
+        f"selftest: {len(proof['checks']) - len(failed)} of {len(proof['checks'])} checks pass; measured "
+        f"peak of {peak['device']}, {peak['threads']} thread(s): {peak['gflop_s']:,.0f} GFLOP/s, "
+        f"{peak['gb_s']:.1f} GB/s"
     )

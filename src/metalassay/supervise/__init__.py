@@ -1,1 +1,1 @@
-"""What `metalassay run` does to a program: limits of CPU time and memory, and the monitor."""
+"""What `metalassay run` does to a program: it limits CPU time and memory, and logs the load."""

@@ -1,13 +1,13 @@
-"""Hold a program to a share of the whole machine's CPU time, and off a machine short of memory.
+"""Limit a program to a share of the whole machine's CPU time, and wait while memory is short.
 
 A debt controller: the CPU time that this process and its children have used, minus what they were
-allowed since, is paid back by pausing. What others use does not matter: a governor that looks at the
-load of the machine starves beside any busy neighbour. A pause stops the main thread, and the children
-with SIGSTOP; other threads of this process go on, and their time is paid for as well. Children are
-looked for once a second; one that detaches itself from its parents (a daemon) is not found.
+allowed, is paid back by pausing. The load of other programs does not matter: a limiter that watches
+the load of the machine starves the program beside any busy neighbour. A pause stops the main thread,
+and the children with SIGSTOP; other threads of this process continue, and their time counts too.
+Children are looked for once a second; one that detaches itself from its parents (a daemon) is missed.
 
-The children one by one, and not their process group: a group of its own would be in the terminal's
-background, without Ctrl+C and standard input, and would still miss those who leave it.
+Children are stopped one by one and not as a process group: a group of its own would run in the
+terminal's background, without Ctrl+C and standard input, and would still miss those that leave it.
 """
 
 from __future__ import annotations
@@ -25,47 +25,48 @@ import psutil
 
 from metalassay.errors import UserError
 from metalassay.supervise.machine_load import CpuClock, Memory, cores, memory
-from metalassay.supervise.watchdog import Sentinel
+from metalassay.supervise.watchdog import Watchdog
 
-TICK = 0.1  # seconds between looks at the debt, if it cannot be due before
-SOONEST = 0.02
+MAX_WAIT = 0.1  # seconds between two checks of the debt; fewer if a pause can be due before
+MIN_WAIT = 0.02
 PERIODS: tuple[float, ...] = (6.0, 5.0, 3.75, 3.0, 2.5, 2.0)
-"""Seconds from the end of one pause to that of the next: the longest whose pause is ``BEARABLE``.
+"""Seconds from the end of one pause to the end of the next; the first whose pause fits ``MAX_PAUSE``.
 
-Each divides 30, so that whatever 30 seconds are looked at have whole periods, and so the share itself.
-Long ones, as cores that slept do less for their CPU time for a few tenths of a second: at 70 % with
-periods of 2.4 seconds a CPU second did 96.6 +- 0.8 % of what it does ungoverned, with six 99.3 +- 0.7 %
-(two cores of a host that others share; `tools/cpu_limiter_accuracy.py --pairs 75 --period 2.4`).
+Each divides 30, so any window of 30 seconds has whole periods and exactly the share. Long periods are
+better because a core that slept does less work per CPU second for a few tenths of a second: at 70 %, a
+CPU second did 96.6 +- 0.8 % of its unlimited work with periods of 2.4 seconds, and 99.3 +- 0.7 % with
+6 (two cores of a shared host; `tools/cpu_limiter_accuracy.py --pairs 75 --period 2.4`).
 """
-BEARABLE = 2.0  # seconds of pause at most, for who watches
-LONGEST = 0.25  # seconds of one pause; the debt is looked at again after it
-STUCK = 5.0  # seconds of pause in which a debt has to shrink; if not, other threads run it up
-CREDIT = 1.0  # seconds of allowance that a program which waited may catch up on
-MEMORY_EVERY = 1.0  # seconds between looks at memory
-PATIENCE = 30.0  # seconds to wait for memory: pausing frees none of our own
-SWAPPING = 16 * 2**20  # bytes swapped out between two looks that count as pressure
-# Ignored by default, so one that comes late is harmless. 0 where there is none (Windows).
+MAX_PAUSE = 2.0  # seconds; a longer pause would annoy a person who watches
+MAX_SLEEP = 0.25  # seconds; within a pause, the debt is checked again after this
+STUCK = 5.0  # seconds of pause after which the debt must have shrunk, or other threads increase it
+CREDIT = 1.0  # seconds of unused allowance that a program may catch up on after it has waited
+MEMORY_EVERY = 1.0  # seconds between two checks of memory
+PATIENCE = 30.0  # seconds to wait for memory: a paused program frees none of its own
+SWAPPING = 16 * 2**20  # bytes swapped out between two checks that count as pressure
+# Ignored by default, so a late signal is harmless. 0 on Windows, which has none.
 _WAKE: int = getattr(signal, "SIGURG", 0)
 
 
 @dataclass(frozen=True)
 class State:
-    """Of a governor: seconds paused so far, and why it waits for memory, if it does."""
+    """What a limiter has done: seconds paused so far, and why it waits for memory, if it does."""
 
     paused: float
     memory: str | None
 
 
 class CpuLimiter:
-    """``with Governor(max_cpu=0.7): ...`` keeps the block to 70 % of the machine's CPU time.
+    """``with CpuLimiter(max_cpu=0.7): ...`` limits the block to 70 % of the machine's CPU time.
 
-    100 % is all logical CPUs, children count, and a program that can use less is never paused.
-    ``max_memory`` is the part of the machine's memory in use by everyone above which it waits, as it
-    does when the operating system reports pressure or swaps out; after ``PATIENCE`` seconds it goes
-    on and says so. With ``signals`` a watching thread breaks into the main thread's Python code with
-    SIGURG; without, call ``pace`` now and then. ``signals`` needs POSIX and the main thread. A pause
-    ends when ``over`` says that there is nothing left to hold back. ``own`` is false where the children
-    alone are to be held back, and what this process uses is not for them to pay.
+    100 % is all logical CPUs, children count, and a program that uses less is never paused.
+    ``max_memory`` is the share of the machine's memory, used by all programs together, above which the
+    limiter waits; it also waits while the operating system reports pressure or swaps out. After
+    ``PATIENCE`` seconds it reports that and continues. With ``signals``, a thread interrupts the main
+    thread's Python code with SIGURG, which needs POSIX and the main thread; without, call ``pace``
+    often. A pause ends when ``finished`` returns true: nothing is left to pause. With
+    ``include_self=False`` the limit applies to the children, and the time of this process is not
+    counted. ``notify`` receives messages for the user.
 
     Raises ``UserError`` for a share that is not above 0 and at most 1.
     """
@@ -75,48 +76,49 @@ class CpuLimiter:
         max_cpu: float = 1.0,
         max_memory: float = 1.0,
         *,
-        say: Callable[[str], None] = lambda text: None,
+        notify: Callable[[str], None] = lambda text: None,
         signals: bool = True,
-        over: Callable[[], bool] = lambda: False,
-        own: bool = True,
+        finished: Callable[[], bool] = lambda: False,
+        include_self: bool = True,
     ) -> None:
         for name, value in (("CPU", max_cpu), ("memory", max_memory)):
             if not 0 < value <= 1:
                 raise UserError(
-                    f"a limit of {100 * value:g} % of {name}", "ask for more than 0 and at most 100"
+                    f"a limit of {100 * value:g} % of {name}", "choose more than 0 and at most 100"
                 )
-        self.max_cpu, self.max_memory, self.say, self.over = max_cpu, max_memory, say, over
+        self.max_cpu, self.max_memory = max_cpu, max_memory
+        self.notify, self.finished = notify, finished
         self.signals = signals and _WAKE != 0
-        self._allowed = max_cpu * cores()  # CPU seconds a second
-        fitting = (each for each in PERIODS if each * (1 - max_cpu) <= BEARABLE)
+        self._allowed = max_cpu * cores()  # CPU seconds per second
+        fitting = (period for period in PERIODS if period * (1 - max_cpu) <= MAX_PAUSE)
         self._period = next(fitting, PERIODS[-1])
-        # Pauses begin with this much debt and end with as much credit, so that there is none between.
+        # A pause begins at this much debt and ends at the same amount of credit: 0 on average.
         self._band = self._period * (1 - max_cpu) / 2
-        self._clock = CpuClock(own=own)
-        self._lock = threading.RLock()  # the handler may break into the main thread's own call
+        self._clock = CpuClock(include_self=include_self)
+        self._lock = threading.RLock()  # the handler may interrupt a call in the main thread
         self._paused = 0.0
-        self._waits: str | None = None
-        self._looked, self._swapped = -float("inf"), 0
+        self._memory_reason: str | None = None
+        self._memory_checked, self._swapped = -float("inf"), 0
         self._patience = PATIENCE
-        self._in_pause = self._let_go = False
+        self._in_pause = self._end_requested = False
         self._stopped: list[psutil.Process] = []
-        self._sentinel = Sentinel()
+        self._watchdog = Watchdog()
         self._stop = threading.Event()
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._since, self._used = time.monotonic(), self._clock.seconds()
         self._origin = self._since
         self._schedule(self._since)
 
     def __enter__(self) -> CpuLimiter:
-        self._begin()
+        self._reset()
         self._swapped = memory().swapped_out
         if self.signals:
             if threading.current_thread() is not threading.main_thread():
-                raise RuntimeError("enter a Governor in the main thread, or with signals=False")
-            self._before = signal.signal(_WAKE, self._woken)
-            self._thread = threading.Thread(target=self._watch, name="governor", daemon=True)
+                raise RuntimeError("enter a CpuLimiter in the main thread, or with signals=False")
+            self._previous_handler = signal.signal(_WAKE, self._handle_wake)
+            self._thread = threading.Thread(target=self._watch, name="cpu-limiter", daemon=True)
             self._thread.start()
         return self
 
@@ -124,52 +126,52 @@ class CpuLimiter:
         self._stop.set()
         if self.signals:
             self._thread.join()
-            signal.signal(_WAKE, self._before)
-        self._set_going()  # again, should a second Ctrl+C have broken into the first time
-        self._sentinel.close()
+            signal.signal(_WAKE, self._previous_handler)
+        self._continue_children()  # again, in case a second Ctrl+C interrupted the first call
+        self._watchdog.close()
 
-    def let_go(self) -> None:
-        """End the pause under way and forgive the debt: the program has a signal to answer."""
-        # No more than this: the signal may have come while children are being stopped.
-        self._let_go = self._in_pause
+    def end_pause(self) -> None:
+        """End the current pause and forget the debt: the program has to handle a signal."""
+        # Only set a flag: the signal may arrive while children are being stopped.
+        self._end_requested = self._in_pause
 
     def state(self) -> State:
-        """Return what the governor has done so far."""
-        return State(self._paused, self._waits)
+        """Return what the limiter has done so far."""
+        return State(self._paused, self._memory_reason)
 
     def debt(self) -> float:
-        """Return how many seconds of pause would bring the program back to its share."""
+        """Return how many seconds of pause would bring the program back to its share; below 0: credit."""
         with self._lock:
             now, used = time.monotonic(), self._clock.seconds()
             debt = (used - self._used) / self._allowed - (now - self._since)
-            if debt < -CREDIT:  # what was not used long ago is gone
+            if debt < -CREDIT:  # an allowance that was not used in time is lost
                 self._since, self._used, debt = now - CREDIT, used, -CREDIT
             return debt
 
     def due_in(self) -> float:
-        """Return the seconds to the next look, below zero if a pause is due.
+        """Return the seconds until the next check; below 0 if a pause is due now.
 
-        It is when it would end with the period or later: sooner is no use, as pauses are to be few.
+        A pause is due when it would last to the end of the period or longer: that keeps pauses few.
         """
         if self.max_cpu == 1:
-            return TICK
+            return MAX_WAIT
         with self._lock:
             now, debt = time.monotonic(), self.debt()
             wait = debt + self._band
-            if debt <= 0 and now >= self._end:  # after a pause, or where none was needed
+            if debt <= 0 and now >= self._end:  # after a pause, or if none was needed
                 self._schedule(now)
-            left = (self._end - now - wait) * self.max_cpu  # at most so fast does a debt grow
-            return left if left < 0 < debt else min(max(left, SOONEST), TICK)
+            left = (self._end - now - wait) * self.max_cpu  # the debt cannot grow faster
+            return left if left < 0 < debt else min(max(left, MIN_WAIT), MAX_WAIT)
 
     def _schedule(self, now: float) -> None:
-        """Find the end of the period under way, or of the next if less than half a run is left of it."""
-        half = self._period * self.max_cpu / 2  # before the first one, too, there is half a run
+        """Set the end of the current period, or of the next if less than half of the run is left."""
+        half = self._period * self.max_cpu / 2  # half a run also comes before the first pause
         whole = math.ceil((now + 2 * half - self._origin) / self._period)
         self._end = self._origin + whole * self._period - half
 
     def pace(self) -> float:
-        """Pause until the debt is paid and memory is there; return the seconds paused so far."""
-        if self._in_pause:  # a signal came while paused
+        """Pause until the debt is paid and memory is available; return the seconds paused so far."""
+        if self._in_pause:  # a signal interrupted a pause
             return self._paused
         if self.due_in() < 0 or self._short_of_memory():
             self._pause()
@@ -177,100 +179,101 @@ class CpuLimiter:
 
     def _pause(self) -> None:
         self._in_pause = True
-        began = looked = time.monotonic()
-        owed = self.debt() + self._band
+        began = checked = time.monotonic()
+        debt_then = self.debt() + self._band
         try:
-            while not (self._stop.is_set() or self._let_go or self.over()):
+            while not (self._stop.is_set() or self._end_requested or self.finished()):
                 self._stop_children()
                 wait = self.debt() + self._band
                 if wait <= 0 and not self._short_of_memory():
                     break
-                if time.monotonic() - looked > STUCK:
-                    if wait > 0 and wait >= owed:
-                        self._forgive()
+                if time.monotonic() - checked > STUCK:
+                    if wait > 0 and wait >= debt_then:
+                        self._give_up()
                         break
-                    looked, owed = time.monotonic(), wait
-                time.sleep(min(max(wait, 0.001) if wait > 0 else LONGEST, LONGEST))
+                    checked, debt_then = time.monotonic(), wait
+                time.sleep(min(max(wait, 0.001) if wait > 0 else MAX_SLEEP, MAX_SLEEP))
         finally:
-            self._set_going()
+            self._continue_children()
             self._paused += time.monotonic() - began
-            if self._let_go:
+            if self._end_requested:
                 with self._lock:
-                    self._begin()
-            self._in_pause = self._let_go = False
+                    self._reset()
+            self._in_pause = self._end_requested = False
 
     def _stop_children(self) -> None:
-        """Stop the children that are not stopped: all of them, then those found meanwhile."""
-        known = {each.pid for each in self._stopped}
-        found = [each for each in self._clock.children() if each.pid not in known]
-        if not found:
+        """Stop the children that are not stopped yet, including those found during the pause."""
+        known = {child.pid for child in self._stopped}
+        new = [child for child in self._clock.children() if child.pid not in known]
+        if not new:
             return
-        self._stopped += found
-        self._sentinel.stopped(each.pid for each in self._stopped)
-        self._clock.ignored = self._sentinel.pid
-        for child in found:
+        self._stopped += new
+        self._watchdog.set_stopped(child.pid for child in self._stopped)
+        self._clock.ignored = self._watchdog.pid
+        for child in new:
             with contextlib.suppress(psutil.Error):  # it has ended
                 child.suspend()
 
-    def _set_going(self) -> None:
+    def _continue_children(self) -> None:
         for child in self._stopped:
             with contextlib.suppress(psutil.Error):
                 child.resume()
         if self._stopped:
-            self._sentinel.stopped(())
+            self._watchdog.set_stopped(())
         self._stopped = []
 
-    def _forgive(self) -> None:
-        """Let the main thread go on: what this process's other threads use, no pause pays back."""
-        self.say(
+    def _give_up(self) -> None:
+        """Continue and forget the debt: pausing cannot pay for the other threads of this process."""
+        self.notify(
             f"threads that cannot be paused use more than {self.max_cpu:.0%} of the machine;"
             " the limit does not hold"
         )
         with self._lock:
-            self._begin()
+            self._reset()
 
     def _short_of_memory(self) -> bool:
-        """Look at memory now and then; say why the program waits, and when it no longer does."""
+        """Return whether to wait for memory; report when the wait begins and when it is given up."""
         if self.max_memory == 1:
             return False
         now = time.monotonic()
-        if now - self._looked < MEMORY_EVERY:
-            return self._waits is not None
-        since, self._looked = min(now - self._looked, MEMORY_EVERY), now
-        found = memory()
-        reason = short(found, self.max_memory, found.swapped_out - self._swapped)
-        self._swapped = found.swapped_out
+        if now - self._memory_checked < MEMORY_EVERY:
+            return self._memory_reason is not None
+        since, self._memory_checked = min(now - self._memory_checked, MEMORY_EVERY), now
+        current = memory()
+        reason = memory_shortage(current, self.max_memory, current.swapped_out - self._swapped)
+        self._swapped = current.swapped_out
         if reason is None:
             self._patience = PATIENCE
         elif self._patience <= 0:
-            reason = None  # it has waited; memory is not coming back
+            reason = None  # it has waited long enough; no memory became free
         else:
             self._patience -= since
             if self._patience <= 0:
-                self.say(f"{reason}: waited {PATIENCE:g} s in vain, going on")
+                self.notify(f"{reason}: waited {PATIENCE:g} s in vain, continuing")
                 reason = None
-            elif self._waits is None:
-                self.say(f"{reason}: waiting up to {PATIENCE:g} s")
-        self._waits = reason
+            elif self._memory_reason is None:
+                self.notify(f"{reason}: waiting up to {PATIENCE:g} s")
+        self._memory_reason = reason
         return reason is not None
 
     def _watch(self) -> None:
         main = threading.main_thread().ident or 0
-        while not self._stop.wait(max(self.due_in(), SOONEST)):
-            look = self.max_memory < 1 and time.monotonic() - self._looked >= MEMORY_EVERY
-            if not self._in_pause and (look or self.due_in() < 0):
+        while not self._stop.wait(max(self.due_in(), MIN_WAIT)):
+            age = time.monotonic() - self._memory_checked
+            check_memory = self.max_memory < 1 and age >= MEMORY_EVERY
+            if not self._in_pause and (check_memory or self.due_in() < 0):
                 signal.pthread_kill(main, _WAKE)
 
-    def _woken(self, number: int, frame: FrameType | None) -> None:
+    def _handle_wake(self, number: int, frame: FrameType | None) -> None:
         self.pace()
 
 
-def short(found: Memory, most: float, swapped: int) -> str | None:
-    """Return why ``found`` is too little, None if it is not; ``swapped`` bytes since last asked."""
-    if 1 - found.free > most:
-        return f"{1 - found.free:.0%} of memory is in use, above {most:.0%}"
-    if found.pressure in ("warning", "critical"):
-        return f"memory pressure is {found.pressure}"
+def memory_shortage(current: Memory, limit: float, swapped: int) -> str | None:
+    """Return why memory is short, None if it is not; ``swapped`` bytes since the last check."""
+    if 1 - current.free > limit:
+        return f"{1 - current.free:.0%} of memory is in use, above {limit:.0%}"
+    if current.pressure in ("warning", "critical"):
+        return f"memory pressure is {current.pressure}"
     if swapped > SWAPPING:
         return f"{swapped / 2**20:.0f} MB were swapped out in the last second"
     return None

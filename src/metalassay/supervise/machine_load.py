@@ -1,4 +1,4 @@
-"""CPU time of this process and its children, and how short of memory the machine is."""
+"""Measure the CPU time of this process and its children, and the machine's free memory."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from pathlib import Path
 
 import psutil
 
-CHILDREN_EVERY = 1.0  # seconds between looking for new children, which reads the process table
+CHILDREN_EVERY = 1.0  # seconds between two searches for new children, which read the process table
 
 
 class CpuClock:
-    """Counts CPU seconds of this process, its threads, and its children, living and ended.
+    """Count the CPU seconds of this process, its threads, and its children, running and ended.
 
-    Of the children alone if not ``own``. New children are looked for every ``look`` seconds; a share
-    that is taken more often is charged with all that a child did before it was found.
+    With ``include_self=False`` only the children count. New children are looked for every
+    ``look_every`` seconds; what a child used before it was found counts in the share that is taken next.
     """
 
-    def __init__(self, *, own: bool = True, look: float = CHILDREN_EVERY) -> None:
-        self._me, self._own, self._look = psutil.Process(), own, look
-        self.ignored: int | None = None  # the number of a child that is none of the program's
+    def __init__(self, *, include_self: bool = True, look_every: float = CHILDREN_EVERY) -> None:
+        self._me, self._include_self, self._look_every = psutil.Process(), include_self, look_every
+        self.ignored: int | None = None  # the pid of a child that is not part of the program
         self._children: list[psutil.Process] = []
         self._looked = -float("inf")
         self._most = 0.0
         self._before = (time.monotonic(), self.seconds())
 
     def seconds(self) -> float:
-        """Return CPU seconds since the process began; never less than before."""
+        """Return the CPU seconds used since the process began; never less than before."""
         ended = os.times()
         total = ended.children_user + ended.children_system
-        total += time.process_time() if self._own else 0.0
+        total += time.process_time() if self._include_self else 0.0
         for child in self.children():
             try:
                 times = child.cpu_times()
-            except psutil.Error:  # it ended; whoever waits for it counts its time
+            except psutil.Error:  # it has ended; its time is in that of its parent
                 continue
             total += times.user + times.system
             total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
@@ -45,20 +45,20 @@ class CpuClock:
         return self._most
 
     def children(self) -> list[psutil.Process]:
-        """Return the descendants; the list is at most as old as seconds go between two looks."""
+        """Return all descendants, from a list that is at most ``look_every`` seconds old."""
         now = time.monotonic()
-        if now - self._looked >= self._look:
+        if now - self._looked >= self._look_every:
             self._looked = now
-            with contextlib.suppress(psutil.Error):  # one vanished; the list before it stays
-                found = self._me.children(recursive=True)
-                self._children = [each for each in found if each.pid != self.ignored]
+            with contextlib.suppress(psutil.Error):  # one has just ended; keep the previous list
+                descendants = self._me.children(recursive=True)
+                self._children = [child for child in descendants if child.pid != self.ignored]
         return self._children
 
     def share(self) -> float:
-        """Return the share of the whole machine's CPU time taken since the last call, 0 to 1.
+        """Return the share of the whole machine's CPU time used since the last call, 0 to 1.
 
-        The system counts in hundredths of a second, so that a little more than all can come out: that
-        is all.
+        The system counts in hundredths of a second, so the quotient may be slightly above 1; it is
+        clipped.
         """
         now = (time.monotonic(), self.seconds())
         wall, used = now[0] - self._before[0], now[1] - self._before[1]
@@ -67,15 +67,16 @@ class CpuClock:
 
 
 def cores() -> int:
-    """Return the number of logical CPUs of the machine: what 100 % means."""
+    """Return the number of logical CPUs of the machine, which is what 100 % means."""
     return psutil.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``free`` is the part that programs could still get, 0 to 1; ``swapped_out`` in bytes so far.
+    """The memory of the machine: ``free`` is the part available to programs, 0 to 1.
 
-    ``pressure`` is what the operating system says: "normal", "warning", "critical" or None.
+    ``swapped_out`` counts bytes since boot. ``pressure`` is the operating system's own assessment:
+    "normal", "warning", "critical", or None if it gives none.
     """
 
     free: float
@@ -87,13 +88,13 @@ def memory() -> Memory:
     """Return how short of memory the machine is."""
     virtual = psutil.virtual_memory()
     free = virtual.available / virtual.total
-    return Memory(free, psutil.swap_memory().sout, pressure())
+    return Memory(free, psutil.swap_memory().sout, _pressure())
 
 
-def pressure() -> str | None:
-    """Return the operating system's own word on memory, None where it says nothing."""
+def _pressure() -> str | None:
+    """Return the operating system's assessment of memory pressure, None if it gives none."""
     if sys.platform == "darwin":
-        return macos_pressure()
+        return _macos_pressure()
     try:
         return linux_pressure(Path("/proc/pressure/memory").read_text("ascii"))
     except OSError:  # a kernel without PSI, a container that hides it, or another system
@@ -101,10 +102,10 @@ def pressure() -> str | None:
 
 
 def linux_pressure(text: str) -> str | None:
-    """Read pressure-stall information: how long some, or all, tasks waited for memory.
+    """Parse pressure-stall information: the share of the last 10 s that tasks waited for memory.
 
-    Over 10 s: all tasks 10 % or more is "critical", some tasks 10 % "warning". Our thresholds;
-    the kernel gives none (docs.kernel.org/accounting/psi.html).
+    10 % or more for all tasks at once is "critical", for some of them "warning". The thresholds are
+    ours; the kernel defines none (docs.kernel.org/accounting/psi.html).
     """
     shares = {}
     for line in text.splitlines():
@@ -118,8 +119,8 @@ def linux_pressure(text: str) -> str | None:
     return "warning" if shares.get("some", 0) >= 10 else "normal"
 
 
-def macos_pressure() -> str | None:
-    """Ask sysctl kern.memorystatus_vm_pressure_level, the level that Activity Monitor colours by."""
+def _macos_pressure() -> str | None:
+    """Read sysctl kern.memorystatus_vm_pressure_level, which Activity Monitor colours its graph by."""
     import ctypes
 
     value, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))

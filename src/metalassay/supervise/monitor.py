@@ -1,6 +1,6 @@
-"""Writes the monitor's log: CPU and free memory every few seconds, as guide 000 has a script do.
+"""Write the monitor's log: CPU use and free memory every few seconds, like the script in guide 000.
 
-One JSON object a line; ``metalassay.supervise.monitor_log`` reads it and says what the fields mean.
+One JSON object per line; ``metalassay.supervise.monitor_log`` reads it and defines the fields.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
 from metalassay.supervise.machine_load import CpuClock, memory
+from metalassay.supervise.monitor_log import SCHEMA
 
-SCHEMA = "metalassay.monitor/1"
 LONGEST = 86400.0  # seconds between two rows
 
 
 class Monitor:
-    """While entered, adds a row to ``path`` every ``seconds``.
+    """A context manager that appends a row to ``path`` every ``seconds``.
 
-    ``paused`` returns the seconds that a governor has held the program back so far. ``own`` is false
-    where the program is a child, and this process no part of it. A file that is there already is an
-    error, unless ``go_on``: then it is continued. Raises ``UserError``, before anything is written,
-    where it cannot be.
+    ``paused`` returns for how many seconds a CPU limiter has paused the program so far. Pass
+    ``include_self=False`` if the program is a child, so that this process is not counted. A file that
+    exists is an error, unless ``append`` is set. Raises ``UserError``, before anything is written, if
+    the file cannot be written.
     """
 
     def __init__(
@@ -43,33 +43,33 @@ class Monitor:
         seconds: float,
         *,
         paused: Callable[[], float] = lambda: 0.0,
-        own: bool = True,
-        go_on: bool = False,
-        say: Callable[[str], None] = lambda text: None,
+        include_self: bool = True,
+        append: bool = False,
+        notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         if not 0 < seconds <= LONGEST:
             raise UserError(
-                f"a line every {seconds:g} s",
-                "ask with --every for more than 0 s and at most a day",
+                f"cannot log every {seconds:g} s",
+                "choose an --every of more than 0 s and at most one day",
             )
-        self.path, self.seconds, self.paused, self.go_on = path, seconds, paused, go_on
-        self.own, self.say = own, say
+        self.path, self.seconds, self.paused, self.append = path, seconds, paused, append
+        self.include_self, self.notify = include_self, notify
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
 
     def __enter__(self) -> Monitor:
         try:
-            found = self.path.exists()
+            existed = self.path.exists()
             self._stream = self._open()
             with contextlib.ExitStack() as undo:
-                if not found:
-                    undo.callback(self.path.unlink)  # no half of a first line stays behind
+                if not existed:
+                    undo.callback(self.path.unlink)  # leave no partial first line behind
                 undo.callback(self._stream.close)
                 self._begin()
                 undo.pop_all()
         except OSError as error:
             raise UserError(
-                f"cannot write {self.path}: {error.strerror}", "name another --monitor FILE"
+                f"cannot write {self.path}: {error.strerror}", "choose another --monitor FILE"
             ) from error
         self._thread.start()
         return self
@@ -83,17 +83,15 @@ class Monitor:
         folder = self.path.parent
         if not folder.exists():
             raise UserError(
-                f"cannot write {self.path}: there is no folder {folder}",
-                f"{shlex.join(['mkdir', '-p', str(folder)])}, or name another --monitor FILE",
+                f"cannot write {self.path}: the folder {folder} does not exist",
+                f"{shlex.join(['mkdir', '-p', str(folder)])}, or choose another --monitor FILE",
             )
         if not self.path.exists():
             return self.path.open("xb", buffering=0)
         if self.path.is_dir():
             raise UserError(f"{self.path} is a folder", f"--monitor {self.path / 'monitor.jsonl'}")
-        if not self.go_on:
-            raise UserError(
-                f"{self.path} is there already", "name another file with --monitor FILE"
-            )
+        if not self.append:
+            raise UserError(f"{self.path} already exists", "choose another --monitor FILE")
         _cut_torn_line(self.path)
         return self.path.open("ab", buffering=0)
 
@@ -110,13 +108,14 @@ class Monitor:
         )
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        """Write a line in one go: what reads meanwhile, or a kill, finds it whole or not at all."""
+        """Write a line in one call, so that a reader, or a kill, sees all of it or nothing."""
         self._stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
     def _watch(self) -> None:
-        # A child that is found late would be charged to one row with what it did in those before.
-        clock, paused = CpuClock(own=self.own, look=0), self.paused()
-        psutil.cpu_percent()  # the first answer counts from the start of the machine
+        # Look for children at every row: the time of one that is found late would count in one row.
+        clock = CpuClock(include_self=self.include_self, look_every=0)
+        paused = self.paused()
+        psutil.cpu_percent()  # the first call returns the average since boot
         try:
             while not self._stop.wait(self.seconds):
                 before, paused = paused, self.paused()
@@ -131,8 +130,8 @@ class Monitor:
                         "throttled": paused > before,
                     }
                 )
-        except OSError as error:  # a full disk ends the log, not the program that it watches
-            self.say(f"{self.path} ends here: {error.strerror}")
+        except OSError as error:  # a full disk ends the log, not the program
+            self.notify(f"{self.path} ends here: {error.strerror}")
 
 
 def _now() -> str:
@@ -140,12 +139,12 @@ def _now() -> str:
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Drop what stands behind the last newline: the line that a kill, or a full disk, cut off.
+    """Drop what follows the last newline: a line that a kill, or a full disk, cut off.
 
-    Raises ``UserError`` for a file that no monitor wrote, which is somebody's.
+    Raises ``UserError`` for a file that no monitor wrote: it belongs to somebody else.
     """
     content = path.read_bytes()
-    first = json.dumps({"schema": SCHEMA})[:-1].encode()  # as it stands at the start of a log
+    first = json.dumps({"schema": SCHEMA})[:-1].encode()  # how every log begins
     if not content.startswith(first[: len(content)]):
-        raise UserError(f"{path} is no monitor's log", "name another file with --monitor FILE")
+        raise UserError(f"{path} is not a monitor log", "choose another --monitor FILE")
     os.truncate(path, content.rfind(b"\n") + 1)

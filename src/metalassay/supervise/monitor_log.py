@@ -1,8 +1,8 @@
-"""Reads the monitor's log: how busy and how short of memory a machine was while something ran.
+"""Read the monitor's log: how busy and how short of memory a machine was while a program ran.
 
-``metalassay train --monitor FILE`` and ``metalassay run --monitor FILE`` write it, one JSON object a
-line: first what was watched, with the schema's name, then a row every N seconds. A run that was
-resumed begins with such a first line again.
+``metalassay train --monitor FILE`` and ``metalassay run --monitor FILE`` write it, one JSON object
+per line: first a header with the schema, the machine and the versions, then a row every N seconds. A
+run that was resumed appends another header.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from metalassay.fields import Field, FieldError, printable
 from metalassay.machine.hardware import Hardware, from_dict
 
 SCHEMA = "metalassay.monitor/1"
-_LARGEST_FILE = 64 * 2**20  # bytes; a row every 5 s for a month is 90 MB, and nobody plots that
+_LARGEST_FILE = 64 * 2**20  # bytes; a row every 5 s for a month is 90 MB, too much for a plot
 _LONGEST = 10 * 365 * 86400.0  # seconds
 _NEXT = "metalassay run --monitor FILE -- python train.py"
 
 
 @dataclass(frozen=True)
 class Row:
-    """The machine over the seconds before ``t``, which counts from the start of the log.
+    """The load in the interval that ends at ``t`` seconds after the start of the log.
 
-    ``cpu_percent`` is of everything that ran, ``own_cpu_percent`` of the program and its children;
-    100 is all cores. ``throttled``: the governor held the program back meanwhile.
+    ``cpu_percent`` is the CPU use of the whole machine, ``own_cpu_percent`` that of the program and
+    its children; 100 is all cores. ``throttled`` is true if the CPU limiter paused the program.
     """
 
     t: float
@@ -42,9 +42,9 @@ class Row:
 
 @dataclass(frozen=True)
 class MonitorLog:
-    """One log. ``every`` is the seconds between rows that were asked for.
+    """A log; ``every`` is the requested interval between rows in seconds.
 
-    ``torn`` is true where the last line was cut off, as by a kill; it is left out of ``rows``.
+    ``torn`` is true if the last line was cut off, for example by a kill; ``rows`` leaves it out.
     """
 
     machine: Hardware
@@ -60,47 +60,47 @@ def read(path: Path) -> MonitorLog:
     """Read the log at ``path``.
 
     Raises ``UserError`` for a file that cannot be read and ``FieldError``, which names the line, for
-    one that is no such log.
+    one that is not a monitor log.
     """
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise FieldError(
-                f"too large for a monitor's log ({path.stat().st_size / 2**20:.0f} MB)"
-            )
+            raise FieldError(f"too large for a monitor log ({path.stat().st_size / 2**20:.0f} MB)")
         return parse(path.read_bytes(), printable(str(path)))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", _NEXT) from error
 
 
 def parse(content: bytes, file: str) -> MonitorLog:
-    """Read the content of a log; ``file`` is its name for people. Raises ``FieldError`` alone."""
+    """Parse the content of a log; ``file`` is its name in messages. Raises only ``FieldError``."""
     lines = content.split(b"\n")
-    # What stands behind the last newline is a line that was cut off; a whole one ends in a newline.
+    # What follows the last newline is a line that was cut off: a complete one ends in a newline.
     torn = bool(lines.pop().strip())
     log: MonitorLog | None = None
     rows: list[Row] = []
-    offset = 0.0  # of a resumed run, from the start of the log
+    offset = 0.0  # seconds from the start of the log to the current header
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        found = Field(_json(line, number), f"line {number}")
-        if log is None or (isinstance(found.value, dict) and "schema" in found.value):
-            begun = _first_line(found, file)
+        entry = Field(_json(line, number), f"line {number}")
+        if log is None or (isinstance(entry.value, dict) and "schema" in entry.value):
+            header = _header(entry, file)
             if log is None:
-                log = begun
-            elif begun.machine != log.machine:
-                raise FieldError(f"line {number}: another machine than in line 1")
+                log = header
+            elif header.machine != log.machine:
+                raise FieldError(f"line {number}: a different machine from line 1")
             else:
-                apart = (begun.started - log.started).total_seconds()
-                offset = max(apart, rows[-1].t if rows else 0.0)  # a clock may have been set back
+                elapsed = (header.started - log.started).total_seconds()
+                offset = max(
+                    elapsed, rows[-1].t if rows else 0.0
+                )  # the clock may have been set back
             continue
-        row = _row(found)
+        row = _row(entry)
         row = replace(row, t=row.t + offset)
         if rows and row.t < rows[-1].t:
-            raise FieldError(f"line {number}: t is less than in the row before")
+            raise FieldError(f"line {number}: t is smaller than in the previous row")
         rows.append(row)
     if log is None:
-        raise FieldError(f"no monitor's log: the first line, with the schema {SCHEMA}, is missing")
+        raise FieldError(f"not a monitor log: the first line, with the schema {SCHEMA}, is missing")
     return replace(log, rows=tuple(rows), torn=torn)
 
 
@@ -111,7 +111,7 @@ def _json(line: bytes, number: int) -> object:
         raise FieldError(f"line {number}: not JSON ({error})") from None
 
 
-def _first_line(line: Field, file: str) -> MonitorLog:
+def _header(line: Field, file: str) -> MonitorLog:
     schema = line.get("schema").text()
     if schema != SCHEMA:
         newer = schema.startswith(SCHEMA.rpartition("/")[0] + "/")
@@ -136,7 +136,7 @@ def _row(line: Field) -> Row:
         t=line.get("t").number(0, _LONGEST),
         time=line.get("time").moment(),
         cpu_percent=line.get("cpu_percent").number(0, 101),
-        own_cpu_percent=own.or_none(lambda each: each.number(0, 1000)),  # CPU clocks are coarse
+        own_cpu_percent=own.or_none(lambda value: value.number(0, 1000)),  # CPU clocks are coarse
         memory_free_percent=line.get("memory_free_percent").number(0, 100),
         swap_bytes=line.get("swap_bytes").number(0, 2**63),
         throttled=line.get("throttled").flag(),

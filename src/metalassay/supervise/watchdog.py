@@ -1,7 +1,7 @@
-"""A second process that sets stopped children going again if the first one is killed outright.
+"""A second process that continues stopped children if the limiter's own process is killed.
 
-SIGKILL leaves no time to send SIGCONT, and a child that is stopped stays so for ever. So a small
-process holds the numbers of the stopped ones; the pipe between them closes however the first ends.
+SIGKILL leaves no time to send SIGCONT, and a child that is stopped would stay stopped for ever. So a
+small process keeps the pids of the stopped children; the pipe to it closes however the limiter ends.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-# Each line lists all that are stopped now. One that was cut off is not believed.
+# Each line lists all children that are stopped now. A line that was cut off is ignored.
 _PROGRAM = """
 import os, signal, sys
 stopped = []
@@ -25,24 +25,24 @@ for pid in stopped:
 """
 
 
-class Sentinel:
-    """Starts its process with the first child that is stopped; nothing before."""
+class Watchdog:
+    """Starts its process when the first child is stopped, not before."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The number of its process, None before it has one."""
+        """The pid of the watchdog's process; None before it is started."""
         return self._process.pid if self._process else None
 
-    def stopped(self, pids: Iterable[int]) -> None:
-        """Take note of all that are stopped, or are just about to be; none: nobody is."""
+    def set_stopped(self, pids: Iterable[int]) -> None:
+        """Replace the list of children that are stopped, or are about to be, with ``pids``."""
         text = " ".join(map(str, pids)) + "\n"
         if self._process is None:
             if not text.strip():
                 return
-            # A session of its own: Ctrl+C and a terminal that closes are not for it.
+            # In a session of its own it is not reached by Ctrl+C, nor by a terminal that closes.
             self._process = subprocess.Popen(  # noqa: S603  (our own lines above)
                 [sys.executable, "-I", "-S", "-c", _PROGRAM],
                 stdin=subprocess.PIPE,
@@ -52,10 +52,10 @@ class Sentinel:
                 start_new_session=True,
             )
         assert self._process.stdin  # noqa: S101  (a pipe was asked for)
-        with contextlib.suppress(BrokenPipeError):  # somebody killed it; then there is none
+        with contextlib.suppress(BrokenPipeError):  # somebody killed the watchdog
             self._process.stdin.write(text.encode())
 
     def close(self) -> None:
-        """End its process."""
+        """End the watchdog's process; it continues whatever is still listed as stopped."""
         if self._process:
             self._process.communicate()

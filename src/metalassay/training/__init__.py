@@ -1,4 +1,4 @@
-"""The workloads as a user runs them: data, the training loop, checkpoints and the governor.
+"""Train the workloads as a user would: data, the training loop, checkpoints and decoding.
 
-``python -m metalassay.training JSON`` is what the command line starts in a process of its own.
+The command line starts ``python -m metalassay.training JSON`` in a process of its own.
 """

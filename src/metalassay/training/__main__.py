@@ -1,4 +1,4 @@
-"""``python -m metalassay.training JSON``: one command of the command line, in its own process."""
+"""``python -m metalassay.training JSON``: run one command of the command line in its own process."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def main(text: str) -> int:
         print(f"  next: {error.next_step}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
-        # `| head` closed the pipe. Python would complain once more when it flushes at exit.
+        # `| head` closed the pipe. Python would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not options["command"].startswith("train"):
             return 0
-        print("metalassay: nobody reads the output any more; stopped", file=sys.stderr)
-        print("  next: the same with --resume", file=sys.stderr)
+        print("metalassay: the reader of the output is gone; stopped", file=sys.stderr)
+        print("  next: run the same command with --resume", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno in NO_ROOM:
             print(f"metalassay: no room to write: {error.strerror}", file=sys.stderr)
-            print("  next: free some space and go on with --resume", file=sys.stderr)
-        elif error.filename:  # of a rename, the second is the one that was wanted
+            print("  next: free some space and continue with --resume", file=sys.stderr)
+        elif error.filename:  # of a rename, the second is the intended name
             where = error.filename2 or error.filename
             print(f"metalassay: cannot use {where}: {error.strerror}", file=sys.stderr)
-            print("  next: mend that, and say the same again", file=sys.stderr)
+            print("  next: fix this and run the command again", file=sys.stderr)
         else:
             raise
         return 2
@@ -47,7 +47,7 @@ def main(text: str) -> int:
         print("  next: pip install 'metalassay[train]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("metalassay: stopped at once; nothing half-written", file=sys.stderr)
+        print("metalassay: stopped at once; no unfinished files are left", file=sys.stderr)
         return 130
 
 
@@ -56,7 +56,7 @@ def _run(options: dict[str, Any]) -> int:
         from metalassay.supervise import command
 
         return command.run(options)
-    with sigterm_as_ctrl_c():  # already while torch is loaded
+    with sigterm_as_ctrl_c():  # torch takes seconds to load
         from metalassay.training import commands
 
         return commands.COMMANDS[options["command"]](options)

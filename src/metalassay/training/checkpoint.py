@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or not there: tensors as safetensors, the rest as JSON, no pickle.
+"""Write and read checkpoints atomically: tensors as safetensors, the rest as JSON, no pickle.
 
 A checkpoint is a folder ``step-00000100`` with ``state.safetensors`` and ``state.json``. It is
-written under another name, reaches the disk, and is then renamed. The JSON holds digests of the
-tensors and of itself, so that a torn one is known for what it is and an older one is used.
+written under a temporary name, flushed to the disk, and then renamed. The JSON contains digests of
+the tensors and of itself, so that a damaged checkpoint is detected and an older one used instead.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from metalassay.files import NO_ROOM
 from metalassay.training.config_check import config_hash
 
 SCHEMA = "metalassay.checkpoint/1"
-KEEP = 2  # the newest, and one to fall back on
+KEEP = 2  # the newest, and one as a fallback
 _NAME = re.compile(r"step-(\d{8,})")
-# What ``state`` holds at least; asked of checkpoints from before there was a digest of it.
+# The keys of ``state`` that must exist; checked in older checkpoints, which have no digest of it.
 _STATE = ("position", "updates", "scaler", "threads", "versions")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """``state`` is what JSON can say; ``config`` the configuration that the run was started with."""
+    """A checkpoint; ``config`` is the configuration of its run, ``state`` the rest that fits JSON."""
 
     step: int
     config: Mapping[str, Any]
@@ -41,15 +41,15 @@ class Checkpoint:
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
-    """Write ``checkpoint`` below ``folder``, drop all but the newest ``keep``, return its folder.
+    """Write ``checkpoint`` into ``folder``, delete all but the newest ``keep``, return its path.
 
-    Raises ``UserError`` where the disk or the quota is full; older checkpoints then stand.
+    Raises ``UserError`` if the disk or the quota is full; older checkpoints are then unchanged.
     """
     from safetensors.torch import save as serialize
 
     final = folder / f"step-{checkpoint.step:08d}"
     part = folder / f".{final.name}.{os.getpid()}.part"
-    data = serialize({name: each.detach().cpu() for name, each in checkpoint.tensors.items()})
+    data = serialize({name: value.detach().cpu() for name, value in checkpoint.tensors.items()})
     document = {
         "schema": SCHEMA,
         "step": checkpoint.step,
@@ -61,12 +61,14 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
     document["state_sha256"] = _digest(document)
     try:
         part.mkdir(parents=True, exist_ok=True)
-        # Written here and not by the library, which maps the file: a full disk would be SIGBUS.
+        # Not written by the library, which maps the file: a full disk would raise SIGBUS.
         _write(part / "state.safetensors", data)
         _write(part / "state.json", json.dumps(document, indent=1).encode())
         _sync_folder(part)
         if final.is_dir() and not final.is_symlink():
-            shutil.rmtree(final)  # of a run that was resumed from an older one; the same step again
+            shutil.rmtree(
+                final
+            )  # the run was resumed from an older one and reached this step again
         else:
             final.unlink(missing_ok=True)
         part.rename(final)
@@ -77,25 +79,25 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         raise UserError(
             f"no room for the checkpoint of step {checkpoint.step} in {folder}"
             f" ({len(data) / 1e6:.1f} MB): {error.strerror}",
-            "free some space and go on with --resume; the checkpoints before it are whole",
+            "free some space and continue with --resume; earlier checkpoints are unchanged",
         ) from error
-    finally:  # also on Ctrl+C: leave nothing half-written
+    finally:  # also on Ctrl+C: leave no unfinished files
         shutil.rmtree(part, ignore_errors=True)
     for old in [name for name in _steps(folder) if (folder / name).is_dir()][keep:]:
         shutil.rmtree(folder / old, ignore_errors=True)
     return final
 
 
-def newest(folder: Path, say: Callable[[str], None] = print) -> Checkpoint | None:
-    """Return the newest whole checkpoint below ``folder``, None where there is none.
+def newest(folder: Path, notify: Callable[[str], None] = print) -> Checkpoint | None:
+    """Return the newest intact checkpoint in ``folder``, None if there is none.
 
-    Names to ``say`` each torn one that it passes over.
+    Each damaged one that is skipped is reported to ``notify``.
     """
     for name in _steps(folder):
         try:
             return _read(folder / name)
         except (OSError, ValueError, KeyError) as error:
-            say(f"passed over {folder / name}, which is not whole: {error}")
+            notify(f"skipped {folder / name}, which is incomplete or damaged: {error}")
     return None
 
 
@@ -104,31 +106,31 @@ def _read(folder: Path) -> Checkpoint:
 
     document = json.loads((folder / "state.json").read_text("utf-8"))
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ValueError(f"state.json is not of the schema {SCHEMA}")
+        raise ValueError(f"state.json does not have the schema {SCHEMA}")
     written = document.pop("state_sha256", None)
     if written is None and (missing := [key for key in _STATE if key not in document]):
         raise ValueError(f"state.json lacks {', '.join(missing)}")
     if written not in (None, _digest(document)):
-        raise ValueError("state.json is not what was written")
+        raise ValueError("state.json was altered")
     data = (folder / "state.safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != document.pop("tensors_sha256"):
-        raise ValueError("state.safetensors is not what was written")
+        raise ValueError("state.safetensors was altered or cut off")
     if config_hash(document["config"]) != document.pop("config_hash"):
-        raise ValueError("the configuration in state.json is not what was written")
+        raise ValueError("the configuration in state.json was altered")
     del document["schema"]
     return Checkpoint(document.pop("step"), document.pop("config"), load(data), document)
 
 
 def _digest(document: Mapping[str, Any]) -> str:
-    """Return the hash of ``document`` as it comes back from JSON."""
+    """Return the hash of ``document`` after a round trip through JSON."""
     text = json.dumps(json.loads(json.dumps(document)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _steps(folder: Path) -> list[str]:
-    """Return the names of checkpoints below ``folder``, newest first."""
-    found = [_NAME.fullmatch(path.name) for path in folder.glob("step-*")]
-    return [each.group() for each in sorted((e for e in found if e), key=lambda e: -int(e[1]))]
+    """Return the names of the checkpoints in ``folder``, newest first."""
+    names = [path.name for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(names, key=lambda name: -int(name.removeprefix("step-")))
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -139,7 +141,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Let the names in ``folder`` reach the disk; only POSIX lets a folder be opened for that."""
+    """Flush the names in ``folder`` to the disk; only POSIX can open a folder for that."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The commands ``train``, ``generate`` and ``evaluate``, with the options of the command line."""
+"""The commands ``train``, ``generate`` and ``evaluate``, which take the options of the command line."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 from metalassay.training import status_line
-from metalassay.training.divergence import lower, require_finite
-from metalassay.training.gpt import dialogues as text
+from metalassay.training.divergence import advise_lower_rate, require_finite
+from metalassay.training.gpt import dialogues
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
 from metalassay.training.gpt.generation import generate as stream
@@ -37,7 +37,7 @@ Options = Mapping[str, Any]
 
 
 def train_transit(options: Options) -> int:
-    """Train the transit classifier and judge it on stars that it has not seen."""
+    """Train the transit classifier and evaluate it on stars that it has not seen."""
     keep_freed_memory()
     with _opened(options) as run:
         return _train_transit(options, run)
@@ -46,7 +46,9 @@ def train_transit(options: Options) -> int:
 def _train_transit(options: Options, run: RunFolder) -> int:
     size, seed, batch = options["size"], options["seed"], options["batch_size"]
     accumulate = options["accumulate"]
-    sets = transit.make(seed, options["curves"], _shown if options["progress"] == "bar" else iter)
+    sets = transit.make(
+        seed, options["curves"], _with_bar if options["progress"] == "bar" else iter
+    )
     task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
     epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
     recipe = Recipe(
@@ -58,16 +60,15 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         seed=seed,
     )
 
-    def judge() -> Mapping[str, float]:
-        tested = sets["test"]
-        score = transit.scores(task.model, tested)
-        return {"test_auc": transit.auc(score, tested.planet.numpy())}
+    def test() -> Mapping[str, float]:
+        score = transit.scores(task.model, sets["test"])
+        return {"test_auc": transit.auc(score, sets["test"].planet.numpy())}
 
-    return _train(task, recipe, run, options, epoch, judge)
+    return _train(task, recipe, run, options, epoch, test)
 
 
 def train_gpt(options: Options) -> int:
-    """Train the mini GPT and judge it on the test dialogues."""
+    """Train the mini GPT and evaluate it on the test dialogues."""
     keep_freed_memory()
     with _opened(options) as run:
         return _train_gpt(options, run)
@@ -76,7 +77,10 @@ def train_gpt(options: Options) -> int:
 def _train_gpt(options: Options, run: RunFolder) -> int:
     size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
     batch = options["batch_size"] // accumulate
-    data, test = Path(options["data"] or text.TRAINING), Path(options["test"] or text.TEST)
+    data, test = (
+        Path(options["data"] or dialogues.TRAINING),
+        Path(options["test"] or dialogues.TEST),
+    )
     task, tokenizer, faults = gpt.task(size, run, data, test, batch, seed, options["strict"], _warn)
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
@@ -90,9 +94,9 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
 
     def sample() -> str:
         model = task.model.eval()
-        said = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
+        answer = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
         model.train()
-        return said
+        return answer
 
     def malformed() -> Mapping[str, float]:
         return {"malformed_lines": faults.count}
@@ -101,60 +105,63 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
 
 
 def generate(options: Options) -> int:
-    """Let a trained mini GPT answer."""
+    """Print the answer of a trained mini GPT."""
     model, tokenizer = gpt.load(Path(options["run"]), _warn)
     sampling = _sampling(options)
     if options["raw"]:
         prompt = tokenizer.encode(options["prompt"]).ids
         if not prompt:
             raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
-        made = list(stream(model, prompt, options["tokens"], sampling))
-        said = tokenizer.decode(made)
+        answer = tokenizer.decode(list(stream(model, prompt, options["tokens"], sampling)))
     else:
-        said = gpt.answer(model, tokenizer, options["prompt"], options["tokens"], sampling)
-    print(json.dumps({"text": said}, ensure_ascii=False) if options["json"] else said)
+        answer = gpt.answer(model, tokenizer, options["prompt"], options["tokens"], sampling)
+    print(json.dumps({"text": answer}, ensure_ascii=False) if options["json"] else answer)
     return 0
 
 
 def evaluate(options: Options) -> int:
-    """Judge a trained mini GPT: perplexity, and how varied what it says is."""
+    """Print the perplexity of a trained mini GPT, and how varied its answers are."""
     model, tokenizer = gpt.load(Path(options["run"]), _warn)
-    test = Path(options["test"] or text.TEST)
-    faults = text.Faults(test, options["strict"], _warn)
-    found = gpt.judge(model, tokenizer, test, options["samples"], _sampling(options), faults)
+    test = Path(options["test"] or dialogues.TEST)
+    faults = dialogues.Faults(test, options["strict"], _warn)
+    figures = gpt.evaluate(model, tokenizer, test, options["samples"], _sampling(options), faults)
     if options["json"]:
-        print(json.dumps({**found, "malformed_lines": faults.count}))
+        print(json.dumps({**figures, "malformed_lines": faults.count}))
     else:
-        print("\n".join(f"{name.replace('_', ' ')}: {value:.4g}" for name, value in found.items()))
+        print(
+            "\n".join(f"{name.replace('_', ' ')}: {value:.4g}" for name, value in figures.items())
+        )
     return 0
 
 
 def _opened(options: Options) -> contextlib.AbstractContextManager[RunFolder]:
-    device.resolve(options["device"])  # before minutes of work for one that is not there
+    device.resolve(
+        options["device"]
+    )  # fail before minutes of work for a device that does not exist
     return opened(Path(options["output"]), options["resume"], _warn)
 
 
 def _sampling(options: Options) -> Sampling:
-    return Sampling(*(options[each] for each in ("temperature", "top_k", "top_p", "seed")))
+    return Sampling(*(options[name] for name in ("temperature", "top_k", "top_p", "seed")))
 
 
-def _shown(chunks: range) -> Iterable[int]:
-    """Show a bar while light curves are made, which takes seconds before the first step."""
+def _with_bar(chunks: range) -> Iterable[int]:
+    """Show a bar while light curves are generated, which takes seconds before the first step."""
     from tqdm import tqdm
 
-    shown: Iterable[int] = tqdm(
+    bar: Iterable[int] = tqdm(
         chunks,
-        "making light curves",
+        "generating light curves",
         file=sys.stderr,
         unit="curves",
         unit_scale=transit.CHUNK,
         dynamic_ncols=True,
     )
-    return shown
+    return bar
 
 
 def _warn(text: str) -> None:
-    status_line.say(f"metalassay: {text}")
+    status_line.write(f"metalassay: {text}")
 
 
 def _train(
@@ -163,18 +170,23 @@ def _train(
     run: RunFolder,
     options: Options,
     epoch: int,
-    judge: Callable[[], Mapping[str, float]] | None,
+    final_figures: Callable[[], Mapping[str, float]],
     sample: Callable[[], str] | None = None,
 ) -> int:
-    """Run ``task``, checkpoint every ``epoch`` steps, and print or write what came out of it."""
-    importlib.import_module("safetensors.torch")  # missing, it is said now and not after an epoch
+    """Run ``task`` with a checkpoint every ``epoch`` steps, then print and write the result.
+
+    ``final_figures`` returns metrics to add at the end, ``sample`` an answer to show with each report.
+    """
+    importlib.import_module(
+        "safetensors.torch"
+    )  # if it is missing, fail now and not after an epoch
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
-    with _watched(options, task, recipe) as (display, limiter):
-        parameters = sum(each.numel() for each in task.model.parameters())
+    with _supervised(options, task, recipe) as (display, limiter):
+        parameters = sum(parameter.numel() for parameter in task.model.parameters())
         if options["progress"] != "quiet":
-            display.say(
+            display.write(
                 f"{parameters:,} parameters on {where.type} ({device.name(where)}), in {run.path}"
             )
 
@@ -192,22 +204,22 @@ def _train(
             evaluate_every=options["evaluate_every"] or epoch,
             report_every=options["report_every"],
             report=report,
-            say=display.say,
+            notify=display.write,
             pace=limiter.pace if limiter else lambda: 0.0,
         )
     if outcome.stopped_by:
-        again = [*options["argv"], *([] if options["resume"] else ["--resume"])]
+        command = [*options["argv"], *([] if options["resume"] else ["--resume"])]
         print(
             f"metalassay: {outcome.stopped_by}: stopped after step {outcome.step} of"
-            f" {recipe.steps}; all of it is in {outcome.checkpoint}\n"
-            f"  next: {shlex.join(['metalassay', *again])}",
+            f" {recipe.steps}; the checkpoint is {outcome.checkpoint}\n"
+            f"  next: {shlex.join(['metalassay', *command])}",
             file=sys.stderr,
         )
         return STOPPED
     task.model.eval()
     with torch.inference_mode():
-        figures = {**outcome.figures, **(judge() if judge else {})}
-    require_finite(figures, f"after step {outcome.step}", lower(recipe.peak_rate))
+        figures = {**outcome.figures, **final_figures()}
+    require_finite(figures, f"after step {outcome.step}", advise_lower_rate(recipe.peak_rate))
     _finish(options, run.path, outcome, figures)
     return 0
 
@@ -219,36 +231,36 @@ def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[s
         print(json.dumps(result, allow_nan=False), flush=True)
     else:
         for name, value in result.items():
-            said = f"{value:.4f}" if isinstance(value, float) else value
-            print(f"{name.replace('_', ' ')}: {said}")
+            shown = f"{value:.4f}" if isinstance(value, float) else value
+            print(f"{name.replace('_', ' ')}: {shown}")
 
 
 @contextlib.contextmanager
-def _watched(
+def _supervised(
     options: Options, task: Task, recipe: Recipe
 ) -> Iterator[tuple[Display, CpuLimiter | None]]:
-    """Show progress, write the monitor's log, and hold the program back, as the options say."""
+    """Show progress, and log and limit the load, as the options require."""
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(Display(options["progress"], recipe.steps, task.unit))
         limiter = None
         if options["max_cpu"] or options["max_memory"]:
-            # The loop calls pace() itself: no signal has to break into a step.
+            # The loop calls pace() itself, so no signal has to interrupt a step.
             limiter = CpuLimiter(
                 (options["max_cpu"] or 100) / 100,
                 (options["max_memory"] or 100) / 100,
-                say=display.say,
+                notify=display.write,
                 signals=False,
             )
             stack.enter_context(limiter)
         if options["monitor"]:
-            watching = Monitor(
+            monitor = Monitor(
                 Path(options["monitor"]),
                 options["every"],
                 paused=lambda: limiter.state().paused if limiter else 0.0,
-                go_on=options["resume"],
-                say=display.say,
+                append=options["resume"],
+                notify=display.write,
             )
-            stack.enter_context(watching)
+            stack.enter_context(monitor)
         yield display, limiter
 
 

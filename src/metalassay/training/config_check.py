@@ -1,4 +1,4 @@
-"""The configuration of a run: a hash that tells two apart, and words for what differs."""
+"""Compare the configurations of two runs: by a hash, and with a message that names what differs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from metalassay.errors import UserError
 
-# The option of the command line that a value comes from.
+# The command-line option that sets each value.
 OPTIONS = {
     "batch_size": "--batch-size in --accumulate parts",
     "curves": "--curves",
@@ -27,15 +27,15 @@ OPTIONS = {
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """Return 16 hex digits that change with any value of ``config``."""
+    """Return a hash of ``config`` as 16 hex digits; the order of keys does not matter."""
     text = json.dumps(config, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def require_same(was: Mapping[str, Any], now: Mapping[str, Any], made: Path) -> None:
-    """Raise ``UserError`` where ``now`` is not what the checkpoint ``made`` was made with.
+def require_same(was: Mapping[str, Any], now: Mapping[str, Any], checkpoint: Path) -> None:
+    """Raise ``UserError`` if ``now`` differs from ``was``, the configuration of ``checkpoint``.
 
-    It names the values that differ, by their keys and by the option that sets them.
+    The message names the values that differ, by their keys and the options that set them.
     """
     if config_hash(was) == config_hash(now):
         return
@@ -45,25 +45,25 @@ def require_same(was: Mapping[str, Any], now: Mapping[str, Any], made: Path) -> 
     ]
     if "workload" in differ:  # then nothing else can be compared
         differ = ["workload"]
-    said: dict[str, str] = {}  # one value an option: a file that differs has another size and hash
+    changes: dict[str, str] = {}  # one per option: a changed file has another size and hash
     for key in differ:
         option = OPTIONS.get(key)
         line = f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
-        said.setdefault(option or key, f"{line} ({option})" if option else line)
+        changes.setdefault(option or key, f"{line} ({option})" if option else line)
     raise UserError(
-        f"{made} was made with another configuration: {'; '.join(said.values())}",
-        "resume with the same options, or start anew in another --output folder",
+        f"{checkpoint} was written with another configuration: {'; '.join(changes.values())}",
+        "resume with the same options, or start again in another --output folder",
     )
 
 
 def _values(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values by their dotted keys, as JSON has them: a tuple is a list."""
-    return dict(_flat(json.loads(json.dumps(config)), ""))
+    """Return the values by dotted keys, after a round trip through JSON: a tuple becomes a list."""
+    return dict(_flatten(json.loads(json.dumps(config)), ""))
 
 
-def _flat(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, key: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(value, dict):
         yield key, value
         return
-    for name, each in value.items():
-        yield from _flat(each, f"{key}.{name}" if key else name)
+    for name, item in value.items():
+        yield from _flatten(item, f"{key}.{name}" if key else name)

@@ -12,45 +12,45 @@ from typing import Any
 
 @contextlib.contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
-    """While entered, SIGTERM raises ``KeyboardInterrupt`` too; outside the main thread nothing changes."""
+    """Let SIGTERM raise ``KeyboardInterrupt`` in the block; without effect outside the main thread."""
 
-    def came(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, came)
+    previous = signal.signal(signal.SIGTERM, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 class Interrupt:
-    """While entered, the first SIGINT or SIGTERM sets ``asked`` to its name, the next raises.
+    """A context manager that records the first SIGINT or SIGTERM in ``requested_by``, by its name.
 
-    The second one raises ``KeyboardInterrupt`` wherever the program is; what is being written then
-    is a temporary that its writer removes. Outside the main thread, where Python delivers no
-    signals, entering changes nothing.
+    The second signal raises ``KeyboardInterrupt`` at once; a file that is being written then is a
+    temporary one, which its writer removes. Outside the main thread, where Python delivers no
+    signals, it has no effect.
     """
 
     def __init__(self) -> None:
-        self.asked: str | None = None
-        self._before: dict[int, Any] = {}
+        self.requested_by: str | None = None
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._came)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._previous = {}
 
-    def _came(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is not None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested_by is not None:
             raise KeyboardInterrupt
-        self.asked = signal.Signals(number).name
+        self.requested_by = signal.Signals(number).name

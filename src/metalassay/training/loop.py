@@ -1,8 +1,8 @@
 """The training loop: deterministic, resumable at any step, and the same for every workload.
 
-All that decides the result is in the task's configuration, the data source's position, the weights,
-the optimiser, the scaler and torch's random numbers; a checkpoint holds them all, so a run that was
-killed and resumed on the CPU ends with the same bits as one that was not.
+The result depends on the task's configuration, the data source's position, the weights, the
+optimiser, the scaler and torch's random state. A checkpoint contains them all, so on the CPU a run
+that was killed and resumed ends with the same bits as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from metalassay.measure.device import set_rng_state
 from metalassay.training import checkpoint
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import (
-    lower,
+    advise_lower_rate,
     require_finite,
     require_finite_weights,
     require_usable,
@@ -31,21 +31,21 @@ from metalassay.training.interrupt import Interrupt
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_folder import RunFolder, opened
 from metalassay.training.run_log import LOG, RunLog
-from metalassay.training.train_state import Running, Source, differences
+from metalassay.training.train_state import BatchSource, TrainState, differences
 from metalassay.workloads.registry import DTYPES, Batch, require_autocast, require_grad_scaler
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained; ``config`` holds every value that decides the result, all JSON.
+    """What is trained; ``config`` has every value that the result depends on, as JSON.
 
-    ``loss`` takes the model and a batch on the device. ``evaluate`` returns figures by name.
-    ``files``, by name, are what a checkpoint cannot be used without: the first one comes with them.
+    ``loss`` takes the model and a batch on the device. ``evaluate`` returns metrics by name.
+    ``files``, by name, are needed to use a checkpoint and written together with the first one.
     """
 
     config: Mapping[str, Any]
     model: nn.Module
-    source: Source
+    source: BatchSource
     loss: Callable[[nn.Module, Batch], Tensor]
     unit: str
     items_per_batch: int
@@ -55,9 +55,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How it is trained. ``steps`` are updates of the weights, of ``accumulate`` batches each.
+    """How it is trained: ``steps`` updates of the weights, each from ``accumulate`` batches.
 
-    ``momenta`` are the bounds between which the schedule moves the first beta; None leaves it alone.
+    ``momenta`` are the bounds of the first beta in the schedule; None leaves it unchanged.
     """
 
     steps: int
@@ -74,9 +74,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is known after a step that is reported; ``speed`` in the task's unit a second.
+    """A report after a step; ``speed`` is in the task's unit per second.
 
-    ``speed`` is None where a governor held the program back in between: that is no speed.
+    ``speed`` is None if a CPU limiter paused the program since the last report.
     """
 
     step: int
@@ -90,7 +90,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; ``stopped_by`` names the signal if it did not reach its last step."""
+    """How a run ended; ``stopped_by`` is the signal if it did not reach its last step."""
 
     step: int
     stopped_by: str | None
@@ -109,18 +109,19 @@ def train(
     evaluate_every: int = 0,
     report_every: int = 10,
     report: Callable[[Progress], None] = lambda progress: None,
-    say: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
     pace: Callable[[], float] = lambda: 0.0,
 ) -> Outcome:
-    """Train ``task`` to the last step or to the first Ctrl+C, and leave a checkpoint in ``folder``.
+    """Train ``task`` until the last step or the first Ctrl+C, and leave a checkpoint in ``folder``.
 
-    ``checkpoint_every`` and ``evaluate_every`` count steps, 0 means at the end alone. ``pace`` is
-    called after each step and returns the seconds it has held the program back so far.
-    ``folder/log.jsonl`` gets a line for each report. Raises ``UserError`` for a folder that already
-    holds a run unless ``resume``, for a configuration that does not fit it, for a full disk, and for
-    a loss, a figure or a weight that is not finite: no checkpoint holds one.
+    ``checkpoint_every`` and ``evaluate_every`` count steps; 0 means only at the end. ``pace`` is
+    called after each step and returns for how many seconds it has paused the program so far.
+    ``folder/log.jsonl`` gets a line for each report. ``notify`` receives messages for the user. A
+    ``RunFolder`` has already been opened, and locked, by the caller; ``resume`` is then ignored.
 
-    A ``RunFolder`` is one that the caller has opened, with ``resume``, and holds.
+    Raises ``UserError`` for a folder that already holds a run unless ``resume`` is set, for a
+    configuration that differs from the checkpoint's, for a full disk, and for a loss, metric or weight
+    that is not finite; none of those is ever written into a checkpoint.
     """
     if recipe.dtype != "float32":
         require_autocast(device, recipe.dtype)
@@ -128,83 +129,85 @@ def train(
         require_grad_scaler(device)
     require_usable(recipe.peak_rate)
     if isinstance(folder, Path):
-        with opened(folder, resume, say) as held:
+        with opened(folder, resume, notify) as run_folder:
             return train(
                 task,
                 recipe,
-                held,
+                run_folder,
                 device,
                 checkpoint_every=checkpoint_every,
                 evaluate_every=evaluate_every,
                 report_every=report_every,
                 report=report,
-                say=say,
+                notify=notify,
                 pace=pace,
             )
-    config, found = {**task.config, "recipe": asdict(recipe)}, folder.found
+    config, resumed = {**task.config, "recipe": asdict(recipe)}, folder.resumed
     last = None  # checkpoint
-    if found:
-        last = folder.path / f"step-{found.step:08d}"
-        require_same(found.config, config, last)
+    if resumed:
+        last = folder.path / f"step-{resumed.step:08d}"
+        require_same(resumed.config, config, last)
     task.model.to(device).train()
     optimizer = FlatAdamW(task.model, recipe.weight_decay, recipe.betas)
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
-    running = Running(task.model, optimizer, scaler, task.source, device)
+    state = TrainState(task.model, optimizer, scaler, task.source, device)
     set_rng_state(device, None, recipe.seed)
-    if found:
-        running.restore(found)
-        say(f"resumed at step {found.step} of {recipe.steps}")
-        for line in differences(found):
-            say(f"not bit-identical to an uninterrupted run: {line}")
+    if resumed:
+        state.restore(resumed)
+        notify(f"resumed at step {resumed.step} of {recipe.steps}")
+        for line in differences(resumed):
+            notify(f"the result will not be bit-identical to an uninterrupted run: {line}")
     cycle = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up, momenta=recipe.momenta)
-    meter = _Meter(task, recipe, running.step, pace)
+    meter = _Meter(task, recipe, state.step, pace)
     figures: Mapping[str, float] = {}
-    files = {} if found else dict(task.files)
+    files = {} if resumed else dict(task.files)
 
     def every(steps: int) -> bool:
-        return running.step == recipe.steps or (bool(steps) and running.step % steps == 0)
+        return state.step == recipe.steps or (bool(steps) and state.step % steps == 0)
 
     def save() -> Path:
-        require_finite_weights(task.model, running.step, recipe.peak_rate)
+        require_finite_weights(task.model, state.step, recipe.peak_rate)
         while files:
             name, content = files.popitem()
             write_atomically(folder.path / name, content)
-        return checkpoint.save(folder.path, running.capture(config))
+        return checkpoint.save(folder.path, state.capture(config))
 
-    with Interrupt() as interrupt, RunLog(folder.path / LOG, running.step) as log:
-        while running.step < recipe.steps and interrupt.asked is None:
-            optimizer.rate = cycle.rate(running.step)
-            momentum = cycle.momentum(running.step)
+    with Interrupt() as interrupt, RunLog(folder.path / LOG, state.step) as log:
+        while state.step < recipe.steps and interrupt.requested_by is None:
+            optimizer.rate = cycle.rate(state.step)
+            momentum = cycle.momentum(state.step)
             if momentum is not None:
                 optimizer.betas = (momentum, recipe.betas[1])
-            meter.losses.append(_step(task, running, recipe))
-            running.step += 1
+            meter.losses.append(_step(task, state, recipe))
+            state.step += 1
             pace()
             evaluating = task.evaluate is not None and every(evaluate_every)
-            saving = every(checkpoint_every) or interrupt.asked is not None
+            saving = every(checkpoint_every) or interrupt.requested_by is not None
             if every(report_every) or evaluating or saving:
-                loss, speed, seconds = meter.read(running.step)
+                loss, speed, seconds = meter.read(state.step)
                 figures = {}
-                if evaluating and interrupt.asked is None:
-                    figures = _figures(task, recipe, running.step)
-                at = Progress(
-                    running.step, recipe.steps, loss, optimizer.rate, seconds, speed, figures
+                if evaluating and interrupt.requested_by is None:
+                    figures = _figures(task, recipe, state.step)
+                progress = Progress(
+                    state.step, recipe.steps, loss, optimizer.rate, seconds, speed, figures
                 )
-                log.add(asdict(at))
-                report(at)
-                meter.start(running.step)
-            if saving or interrupt.asked is not None:
+                log.add(asdict(progress))
+                report(progress)
+                meter.start(state.step)
+            if saving or interrupt.requested_by is not None:
                 last = save()
-        if last is None or last.name != f"step-{running.step:08d}":  # asked between two steps
+        if (
+            last is None or last.name != f"step-{state.step:08d}"
+        ):  # the signal arrived between two steps
             last = save()
-        stopped = interrupt.asked if running.step < recipe.steps else None
-        if stopped is None and not figures:  # it had been trained to the end before
-            figures = _figures(task, recipe, running.step)
-    return Outcome(running.step, stopped, last, figures)
+        stopped = interrupt.requested_by if state.step < recipe.steps else None
+        if stopped is None and not figures:  # an earlier process had finished the training
+            figures = _figures(task, recipe, state.step)
+    return Outcome(state.step, stopped, last, figures)
 
 
 class _Meter:
-    """Mean loss and speed since the last report."""
+    """Measures the mean loss and the speed since the last report."""
 
     def __init__(self, task: Task, recipe: Recipe, step: int, pace: Callable[[], float]) -> None:
         self.items, self.rate = recipe.accumulate * task.items_per_batch, recipe.peak_rate
@@ -213,27 +216,27 @@ class _Meter:
 
     def start(self, step: int) -> None:
         self.losses: list[Tensor] = []
-        self.step, self.held, self.began = step, self.pace(), time.perf_counter()
+        self.step, self.paused, self.began = step, self.pace(), time.perf_counter()
 
     def read(self, step: int) -> tuple[float, float | None, float]:
-        """Return the loss, items a second or None if held back, and the seconds since the start."""
-        # Read from the device all at once: each reading waits for it.
+        """Return the mean loss, the items per second (None after a pause) and the seconds elapsed."""
+        # All losses in one transfer: each transfer waits for the device.
         loss = torch.stack(self.losses).mean().item()
         where = f"in the {len(self.losses)} steps before step {step}"
-        require_finite({"loss": loss}, where, lower(self.rate))
+        require_finite({"loss": loss}, where, advise_lower_rate(self.rate))
         seconds = time.perf_counter() - self.began
-        free = self.pace() == self.held
-        return loss, (step - self.step) * self.items / seconds if free else None, seconds
+        unpaused = self.pace() == self.paused
+        return loss, (step - self.step) * self.items / seconds if unpaused else None, seconds
 
 
 def _figures(task: Task, recipe: Recipe, step: int) -> Mapping[str, float]:
-    figures = evaluate(task)
-    require_finite(figures, f"after step {step}", lower(recipe.peak_rate))
+    figures = _evaluate(task)
+    require_finite(figures, f"after step {step}", advise_lower_rate(recipe.peak_rate))
     return figures
 
 
-def evaluate(task: Task) -> Mapping[str, float]:
-    """Return the task's figures; dropout is off meanwhile, and no random number is used up."""
+def _evaluate(task: Task) -> Mapping[str, float]:
+    """Return the task's metrics, without dropout and without advancing the random state."""
     if task.evaluate is None:
         return {}
     task.model.eval()
@@ -244,14 +247,14 @@ def evaluate(task: Task) -> Mapping[str, float]:
         task.model.train()
 
 
-def _step(task: Task, running: Running, recipe: Recipe) -> Tensor:
-    """Update the weights once; return the loss, still on the device."""
-    optimizer, scaler = running.optimizer, running.scaler
+def _step(task: Task, state: TrainState, recipe: Recipe) -> Tensor:
+    """Update the weights once and return the loss as a tensor on the device."""
+    optimizer, scaler = state.optimizer, state.scaler
     optimizer.zero_grad()
-    total = torch.zeros((), device=running.device)
+    total = torch.zeros((), device=state.device)
     for _ in range(recipe.accumulate):
-        batch = task.source.next().to(running.device)
-        with _precision(running.device, recipe.dtype):
+        batch = task.source.next().to(state.device)
+        with _precision(state.device, recipe.dtype):
             loss = task.loss(task.model, batch) / recipe.accumulate
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()

@@ -1,9 +1,9 @@
 """AdamW, gradient clipping and the one-cycle schedule on one flat vector of all weights.
 
 Why not torch's: constructing any ``torch.optim`` optimiser imports ``torch._dynamo`` (4 s on the
-machine this was written on), most of a ten-second run; and models this small spend much of a step
-on starting one operation for each of their many tensors. The sums are torch's own, and the tests
-hold them against ``torch.optim.AdamW`` and ``OneCycleLR``.
+author's machine), most of a ten-second run; and models this small spend much of a step launching one
+operation for each of their many tensors. The formulas are torch's own, and the tests compare the
+results with ``torch.optim.AdamW`` and ``OneCycleLR``.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor, nn
 
 BLOCK = (
-    32_768  # elements, on the CPU: the four vectors' parts stay in its cache through a whole update
+    32_768  # elements, on the CPU: a block of all four vectors stays in the cache during an update
 )
-ALIGNMENT = 16  # elements: each weight starts on a cache line, as if it had been allocated alone
+ALIGNMENT = 16  # elements: each weight starts on a cache line, as if allocated separately
 
 
 @dataclass(frozen=True)
 class OneCycle:
-    """Learning rate by step: up a cosine to ``peak`` in the first part, down one to almost nothing.
+    """The learning rate by step: it rises along a cosine to ``peak`` and falls to almost 0.
 
     Smith & Topin 2018 (arXiv:1708.07120), with the defaults of guide 002; the same numbers as
     ``torch.optim.lr_scheduler.OneCycleLR(anneal_strategy="cos")``. ``momenta``, if given, are the
-    least and the most that the first beta takes, against the rate: OneCycleLR does that to an AdamW
-    unless told otherwise, with 0.85 and 0.95, whatever betas the AdamW was made with.
+    minimum and maximum of the first beta, which moves opposite to the rate: by default OneCycleLR
+    does that to an AdamW, with 0.85 and 0.95, whatever betas the AdamW was created with.
     """
 
     peak: float
@@ -44,7 +44,7 @@ class OneCycle:
         return self._between(step, start, self.peak, start / self.final_divisor)
 
     def momentum(self, step: int) -> float | None:
-        """Return the first beta of ``step``, None where it stays as it is."""
+        """Return the first beta of ``step``, None if it does not change."""
         if self.momenta is None:
             return None
         least, most = self.momenta
@@ -65,9 +65,9 @@ def _cosine(start: float, end: float, along: float) -> float:
 class FlatAdamW:
     """AdamW (Loshchilov & Hutter 2019) over all parameters of a model at once.
 
-    Takes the model's parameters over: afterwards they, and their gradients, are views into two
-    vectors. Make it after the model is on its device, and do not move the model again. Has the
-    ``param_groups`` and ``step`` that ``torch.amp.GradScaler`` asks an optimiser for.
+    It replaces the model's parameters and their gradients by views into two vectors. Construct it
+    after the model is on its device, and do not move the model later. It has the ``param_groups`` and
+    ``step`` that ``torch.amp.GradScaler`` needs.
     """
 
     def __init__(
@@ -77,36 +77,41 @@ class FlatAdamW:
         betas: tuple[float, float] = (0.9, 0.999),
         epsilon: float = 1e-8,
     ) -> None:
-        parameters = [each for each in model.parameters() if each.requires_grad]
-        sizes = [-(-each.numel() // ALIGNMENT) * ALIGNMENT for each in parameters]
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        sizes = [-(-p.numel() // ALIGNMENT) * ALIGNMENT for p in parameters]
         device = parameters[0].device
         self.weights = nn.Parameter(torch.zeros(sum(sizes), device=device))
         self.weights.grad = self.gradients = torch.zeros_like(self.weights.data)
         start = 0
-        for each, size in zip(parameters, sizes, strict=True):
-            here = slice(start, start + each.numel())
-            view = self.weights.data[here].view_as(each)
-            view.copy_(each.data)
-            each.data = view
-            each.grad = self.gradients[here].view_as(each)
+        for parameter, size in zip(parameters, sizes, strict=True):
+            here = slice(start, start + parameter.numel())
+            view = self.weights.data[here].view_as(parameter)
+            view.copy_(parameter.data)
+            parameter.data = view
+            parameter.grad = self.gradients[here].view_as(parameter)
             start += size
         self.mean = torch.zeros_like(self.gradients)
         self.square = torch.zeros_like(self.gradients)
         size = BLOCK if device.type == "cpu" else max(self.weights.numel(), 1)
         vectors = (self.weights.data, self.gradients, self.mean, self.square)
-        self._blocks = list(zip(*(torch.split(each, size) for each in vectors), strict=True))
+        self._blocks = list(zip(*(torch.split(vector, size) for vector in vectors), strict=True))
         self.weight_decay, self.betas, self.epsilon = weight_decay, betas, epsilon
-        self.rate, self.updates = 0.0, 0  # and the first beta may be set from step to step too
+        self.rate, self.updates = (
+            0.0,
+            0,
+        )  # the caller sets the rate, and may set betas, at each step
         self.param_groups: list[dict[str, Any]] = [{"params": [self.weights]}]
 
     def zero_grad(self) -> None:
-        """Set all gradients to 0, in place: the parameters keep their views."""
+        """Set all gradients to 0 in place, so that they stay views."""
         self.gradients.zero_()
 
     def clip(self, most: float) -> Tensor:
-        """Scale the gradients down to a norm of ``most`` if it is larger; return the norm before."""
+        """Scale the gradients down to a norm of at most ``most``; return the norm before."""
         norm: Tensor = torch.linalg.vector_norm(self.gradients)
-        self.gradients.mul_((most / (norm + 1e-6)).clamp(max=1.0))  # 1e-6: as torch's clip does
+        self.gradients.mul_(
+            (most / (norm + 1e-6)).clamp(max=1.0)
+        )  # 1e-6: as in torch's clip_grad_norm_
         return norm
 
     @torch.no_grad()
@@ -124,11 +129,11 @@ class FlatAdamW:
             weights.addcdiv_(mean, spread, value=-self.rate / correction)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what a checkpoint keeps besides the weights; ``updates`` is a number apart."""
+        """Return the tensors that a checkpoint needs besides the weights; ``updates`` is separate."""
         return {"mean": self.mean, "square": self.square}
 
     def load(self, tensors: dict[str, Tensor], updates: int) -> None:
-        """Take over what ``tensors`` of an equal optimiser returned."""
+        """Restore what ``tensors`` of an equal optimiser returned."""
         self.mean.copy_(tensors["mean"])
         self.square.copy_(tensors["square"])
         self.updates = updates

@@ -1,4 +1,4 @@
-"""The log of a run: one JSON line a report."""
+"""The log of a run: one line of JSON per report."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ LOG = "log.jsonl"
 
 
 class RunLog:
-    """Appends lines to ``path``; those after ``step``, of a run that was killed later, go.
+    """A log that appends lines to ``path``.
 
-    So do lines that are none of ours. A run that reports nothing leaves no file. Raises
-    ``UserError`` where the file cannot be read or written.
+    Lines after ``step``, from a run that was killed later than its last checkpoint, are removed, as
+    are lines that we did not write. A run without reports leaves no file. Raises ``UserError`` if the
+    file cannot be read or written.
     """
 
     def __init__(self, path: Path, step: int) -> None:
@@ -27,7 +28,7 @@ class RunLog:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.exists():
                 lines = path.read_bytes().splitlines(keepends=True)
-                kept = [line for line in lines if line.endswith(b"}\n") and _of(line, step)]
+                kept = [line for line in lines if line.endswith(b"}\n") and _is_entry(line, step)]
                 write_atomically(path, b"".join(kept).decode())
         except OSError as error:
             if error.errno in NO_ROOM:
@@ -44,16 +45,16 @@ class RunLog:
             self._stream.close()
 
     def add(self, line: Mapping[str, Any]) -> None:
-        """Write ``line``, which holds a "step"."""
+        """Write ``line``, which has a "step"."""
         if self._stream is None:
             self._stream = self.path.open("a", encoding="utf-8")
         print(json.dumps(line, allow_nan=False), file=self._stream, flush=True)
 
 
-def _of(line: bytes, step: int) -> bool:
-    """Return whether ``line`` is one of a log, and of a step up to ``step``."""
+def _is_entry(line: bytes, step: int) -> bool:
+    """Return whether ``line`` is a log entry of a step up to ``step``."""
     try:
-        found = json.loads(line.decode()).get("step")  # what ends in } is an object
+        logged = json.loads(line.decode()).get("step")  # JSON that ends in } is an object
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, int) and found <= step
+    return isinstance(logged, int) and logged <= step

@@ -1,8 +1,8 @@
-"""One line at the bottom of a terminal that is written again and again, and what is printed above it.
+"""One line at the bottom of a terminal that is redrawn, and text printed above it.
 
-tqdm keeps the line; what is in it is ours, for its figures are not a bar's. The width is looked at each
-time. Nothing wraps: a line that does cannot be taken back. Where standard error is no terminal (a
-file, a pipe), each state is a line of its own.
+tqdm draws the line; its content is ours, as tqdm's own figures are those of a plain bar. The width is
+read each time. Nothing wraps, since a wrapped line cannot be redrawn. If standard error is not a
+terminal (a file, a pipe), each state is printed as a line of its own.
 """
 
 from __future__ import annotations
@@ -12,47 +12,47 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-_FREE = 3  # columns at the end: "^C" is echoed there, and a line that is full may wrap
-_UNKNOWN = 80  # columns of a terminal that does not say, as some without a window
+_FREE = 3  # columns left free at the end: "^C" is echoed there, and a full line may wrap
+_UNKNOWN = 80  # columns, if the terminal does not report them
 
 _shown: list[StatusLine] = []
 
 
 class StatusLine:
-    """While entered, ``draw`` shows a line on standard error; it stays there at the end."""
+    """A context manager whose ``draw`` shows a line on standard error; the last one stays there."""
 
     def __init__(self) -> None:
         self._stream: TextIO = sys.stderr
         self._terminal = self._stream.isatty()
-        self._bar: Any = None  # tqdm's, from the first line on: it shows one as soon as it is made
+        self._bar: Any = None  # tqdm's; created with the first line, since it draws at once
 
     def __enter__(self) -> StatusLine:
-        from tqdm import tqdm  # missing, it is said now and not at the first report
+        from tqdm import tqdm  # if it is missing, fail now and not at the first report
 
         self._make_bar = tqdm
         _shown.append(self)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        """End the line, so that what is printed next has one of its own."""
+        """End the line, so that later output begins on a new one."""
         _shown.remove(self)
         if self._bar is not None:
             self._bar.close()
         self._bar = None
 
     def draw(self, make: Callable[[int | None], str]) -> None:
-        """Show what ``make`` returns for a number of columns; None are any number."""
+        """Show what ``make`` returns for a number of columns; None means no limit."""
         if not self._terminal:
             print(make(None), file=self._stream, flush=True)
             return
-        width = max(columns(self._stream) - _FREE, 1)
+        width = max(_columns(self._stream) - _FREE, 1)
         line = make(width)[:width]
         if self._bar is None:
             self._bar = self._make_bar(file=self._stream, bar_format="{desc}", desc=line)
         else:
             self._bar.set_description_str(line)
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Print ``text`` above the line."""
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
@@ -60,18 +60,18 @@ class StatusLine:
             print(text, file=self._stream, flush=True)
 
 
-def say(text: str) -> None:
-    """Print ``text`` on standard error, above the line that is shown there, if one is."""
+def write(text: str) -> None:
+    """Print ``text`` on standard error, above the status line if there is one."""
     if _shown:
-        _shown[-1].say(text)
+        _shown[-1].write(text)
     else:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 
-def columns(stream: TextIO) -> int:
-    """Return the columns of the terminal behind ``stream``."""
+def _columns(stream: TextIO) -> int:
+    """Return the number of columns of the terminal behind ``stream``."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or _UNKNOWN
-    except (OSError, ValueError):  # no terminal; a stream without a file
+    except (OSError, ValueError):  # not a terminal, or a stream without a file
         return _UNKNOWN

@@ -1,4 +1,4 @@
-"""The moving parts of a training run, and how they go into a checkpoint and come out of it."""
+"""The state of a training run, which goes into a checkpoint and is restored from one."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from metalassay.training.optimizer import FlatAdamW
 from metalassay.workloads.registry import Batch
 
 
-class Source(Protocol):
-    """Batches without end, from a position that fits into JSON."""
+class BatchSource(Protocol):
+    """An endless sequence of batches; its position can be stored as JSON."""
 
     def next(self) -> Batch:
-        """Return the batch at the position, and move on."""
+        """Return the batch at the current position and advance."""
 
     def position(self) -> Any:
-        """Return where the next batch comes from."""
+        """Return the position of the next batch."""
 
     def seek(self, position: Any) -> None:
-        """Go to what ``position`` returned, perhaps in another process."""
+        """Go to a position that ``position`` returned, perhaps in another process."""
 
 
 @dataclass
-class Running:
-    """What changes from step to step; the learning rate follows from ``step`` alone."""
+class TrainState:
+    """What changes from step to step; the learning rate depends on ``step`` alone."""
 
     model: nn.Module
     optimizer: FlatAdamW
     scaler: torch.amp.GradScaler
-    source: Source
+    source: BatchSource
     device: torch.device
     step: int = 0
 
     def capture(self, config: Mapping[str, Any]) -> Checkpoint:
-        """Return all that ``restore`` needs to go on with the same bits."""
-        tensors = {f"model.{name}": each for name, each in self.model.state_dict().items()}
-        tensors |= {f"optimizer.{name}": each for name, each in self.optimizer.tensors().items()}
-        tensors |= {f"random.{name}": each for name, each in rng_state(self.device).items()}
+        """Return everything that ``restore`` needs to continue bit for bit."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {
+            f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()
+        }
+        tensors |= {f"random.{name}": tensor for name, tensor in rng_state(self.device).items()}
         state = {
             "position": self.source.position(),
             "updates": self.optimizer.updates,
@@ -55,24 +57,28 @@ class Running:
         }
         return Checkpoint(self.step, config, tensors, state)
 
-    def restore(self, found: Checkpoint) -> None:
-        """Take over what ``capture`` returned, perhaps in another process."""
-        self.step = found.step
-        self.model.load_state_dict(part(found.tensors, "model."))
-        self.optimizer.load(part(found.tensors, "optimizer."), found.state["updates"])
-        self.scaler.load_state_dict(found.state["scaler"])
-        set_rng_state(self.device, part(found.tensors, "random."))
-        self.source.seek(found.state["position"])
+    def restore(self, saved: Checkpoint) -> None:
+        """Set the state to what ``capture`` returned, perhaps in another process."""
+        self.step = saved.step
+        self.model.load_state_dict(with_prefix(saved.tensors, "model."))
+        self.optimizer.load(with_prefix(saved.tensors, "optimizer."), saved.state["updates"])
+        self.scaler.load_state_dict(saved.state["scaler"])
+        set_rng_state(self.device, with_prefix(saved.tensors, "random."))
+        self.source.seek(saved.state["position"])
 
 
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with ``prefix``, without it."""
-    return {k.removeprefix(prefix): each for k, each in tensors.items() if k.startswith(prefix)}
+def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with ``prefix``, which is removed from the names."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
 
 
-def differences(found: Checkpoint) -> Iterator[str]:
-    """Say what is other than when ``found`` was written, and changes the last bits."""
-    state = found.state
+def differences(saved: Checkpoint) -> Iterator[str]:
+    """Yield what differs from when ``saved`` was written and changes the last bits of results."""
+    state = saved.state
     now = versions.installed(("torch",)).get("torch")
     if state["versions"].get("torch") != now:
         yield f"torch was {state['versions'].get('torch')}, is {now}"

@@ -1,1 +1,1 @@
-"""Work in processes of its own: workloads, functions, DataLoaders, the search for a batch size."""
+"""Run work in child processes: workloads, functions, DataLoaders, the search for a batch size."""

@@ -1,10 +1,10 @@
-"""The process that does the work of one arm of a comparison; started by ``compare.processes``.
+"""The process that does the work of one arm of a comparison; started by ``workers.processes``.
 
-    python compare_child.py FD            serves one arm over the socket FD
-    python compare_child.py FD --nursery  imports torch, then forks a server for each socket sent
+    python child.py FD                serves one arm over the socket FD
+    python child.py FD --fork-server  imports torch, then forks a child for each socket it receives
 
-It runs beside whatever torch the user's environment has and needs nothing of ours installed there:
-it finds this package by its own place. Messages are JSON, one a line. The clock is read here, right
+It runs with whatever torch the user's environment has and does not need metalassay installed there:
+it finds this package by its own path. Messages are JSON, one per line. The clock is read here, right
 around the steps, and the step ends in a synchronize.
 """
 
@@ -25,32 +25,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-_PRODUCT = 64  # the extra work of `extra=N`: N products of two matrices of this size
+_PRODUCT = 64  # the extra work of `extra=N` is N products of two square matrices of this size
 
 Step = Callable[[], object]
 
 
 def main(arguments: list[str]) -> None:
     """Serve the socket whose file descriptor is the first argument."""
-    # Ctrl+C goes to the whole group; the parent decides, and its end closes the socket.
+    # Ctrl+C goes to the whole group; the parent decides what to do, and closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _our_package()
     wire = socket.socket(fileno=int(arguments[0]))
-    os.dup2(2, 1)  # what the user's code prints must not look like the parent's own output
-    if "--nursery" in arguments:
-        _nursery(wire)
+    os.dup2(2, 1)  # the output of the user's code must not mix with the parent's
+    if "--fork-server" in arguments:
+        _fork_server(wire)
     else:
         _serve(wire)
 
 
 def _our_package() -> None:
-    """Make ``import metalassay`` mean this very package, also where another one is installed.
+    """Make ``import metalassay`` import this package, even if another one is installed.
 
-    Its folder's parent must not go on sys.path: that may be a site-packages with another torch.
+    Its parent folder must not be added to sys.path: it may be a site-packages with another torch.
     """
     room = Path(__file__).parent
     here = room.parent
-    if Path(sys.path[0] or ".").resolve() == room:  # put there because this file is run as a script
+    if Path(sys.path[0] or ".").resolve() == room:  # added because this file is run as a script
         del sys.path[0]
     spec = importlib.util.spec_from_file_location(
         "metalassay", here / "__init__.py", submodule_search_locations=[str(here)]
@@ -62,14 +62,14 @@ def _our_package() -> None:
     spec.loader.exec_module(module)
 
 
-def _nursery(wire: socket.socket) -> None:
-    """Import what takes seconds, once; then give birth. Nothing runs here that starts a thread."""
+def _fork_server(wire: socket.socket) -> None:
+    """Import torch once, then fork a child per request. Nothing here may start a thread."""
     import torch
 
     torch.set_num_threads(1)
     importlib.import_module("metalassay.workloads.registry")
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports torch._dynamo
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the dead need no burying
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave no zombies
     gc.freeze()
     wire.sendall(b"{}\n")
     while True:
@@ -89,7 +89,7 @@ def _nursery(wire: socket.socket) -> None:
 
 
 def _serve(wire: socket.socket) -> None:
-    # A parent that ends, or has heard enough from another arm, leaves us in the middle.
+    # The parent may end, or close the socket early because another arm failed.
     with contextlib.suppress(ConnectionResetError):
         _answer(wire)
 
@@ -103,24 +103,23 @@ def _answer(wire: socket.socket) -> None:
                 arm = _Arm(message["build"])
                 answer = arm.facts
             elif arm is None:
-                answer = {"error": "asked to work before anything was built"}
+                answer = {"error": "work requested before anything was built"}
             elif "sample" in message:
                 answer = arm.sample(int(message["sample"]))
             else:
                 answer = arm.finish()
-        except Exception as error:  # noqa: BLE001  (the user's code may raise anything; it is told)
-            said = str(error).partition("\n")[0]
-            answer = {"error": f"{type(error).__name__}: {said}" if said else type(error).__name__}
-            if helps := getattr(
-                error, "next_step", None
-            ):  # one of ours, which needs no class's name
-                answer = {"error": getattr(error, "message", said), "next_step": helps}
+        except Exception as error:  # noqa: BLE001  (the user's code may raise anything; the parent reports it)
+            text = str(error).partition("\n")[0]
+            answer = {"error": f"{type(error).__name__}: {text}" if text else type(error).__name__}
+            # Our own errors are sentences: they are reported without the name of the class.
+            if next_step := getattr(error, "next_step", None):
+                answer = {"error": getattr(error, "message", text), "next_step": next_step}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(json.dumps(answer).encode() + b"\n")
 
 
 class _Arm:
-    """A step, warm and ready, with its clocks."""
+    """A step that has been built and warmed up, with the clocks to time it."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         from metalassay.machine.process_memory import page_faults, peak_rss
@@ -148,9 +147,9 @@ class _Arm:
                 break
         gc.collect()
         gc.freeze()
-        gc.disable()  # its pauses fall where they like; the parent allows for them between blocks
+        gc.disable()  # its pauses would fall into arbitrary timings
         if not on_cpu:
-            self._must_wait(spec["device"])
+            self._refuse_asynchronous_step(spec["device"])
         self.usual = sorted(seconds[-10:])[len(seconds[-10:]) // 2]
         self.worked = time.perf_counter()
         self.steps = self.faults = 0
@@ -202,22 +201,22 @@ class _Arm:
 
                 where = torch.device(spec["device"])
                 self.wait = lambda: synchronize(where)
-        made = function()  # a step, or what makes one: then it gives back something to call
-        self.step = made if callable(made) else function
+        result = function()  # the function is either the step or returns the step
+        self.step = result if callable(result) else function
         return {"threads": spec["threads"], "emulated": False}
 
-    def _must_wait(self, kind: str) -> None:
-        """Refuse a step after which the device is still busy: its time would be none."""
+    def _refuse_asynchronous_step(self, kind: str) -> None:
+        """Raise ``RuntimeError`` if the device is still busy after a step: timing it is pointless."""
         import torch
 
         from metalassay.measure.device import synchronize
         from metalassay.measure.timing import best
 
-        found = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
-        if not found.waited:
+        timing = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
+        if not timing.waited:
             raise RuntimeError(
-                f"after a step of {found.wall * 1e3:.2f} ms {kind} still worked for "
-                f"{found.left * 1e3:.2f} ms: the step does not wait for the device"
+                f"{kind} was still busy for {timing.left * 1e3:.2f} ms after a step of "
+                f"{timing.wall * 1e3:.2f} ms: the step does not wait for the device"
             )
 
     def _once(self) -> None:
@@ -225,11 +224,11 @@ class _Arm:
         self.wait()
 
     def sample(self, steps: int) -> dict[str, Any]:
-        """Time ``steps`` steps; after a rest, some are done first that do not count."""
+        """Time ``steps`` steps; after a pause, do a few untimed steps first."""
         self.heap.shuffle()
         warmed = 0
         if time.perf_counter() - self.worked > self.pause:
-            # Caches are warm after a step; a GPU's clock and memory may need a few.
+            # Caches are warm after one step; a GPU's clock and memory may need several.
             for _ in range(1 if self.clock is time.process_time else 5):
                 start = self.clock()
                 self._once()
@@ -246,14 +245,14 @@ class _Arm:
         return {"wall": wall / steps, "cpu": cpu / steps, "warmed": warmed}
 
     def finish(self) -> dict[str, Any]:
-        """Check that what was timed was right, and say how much memory it took."""
+        """Check the results of the timed steps; return the peak memory and page faults per step."""
         if self.check is not None:
             self.check()
         return {"peak_rss": self.peak_rss(), "page_faults": self.faults / max(1, self.steps)}
 
 
 def _with_extra(step: Step, products: int, device: Any) -> Step:
-    """Add real work to a step: the product of two 64 x 64 matrices, ``products`` times."""
+    """Return the step preceded by ``products`` products of two 64 x 64 matrices."""
     if not products:
         return step
     import torch
@@ -265,7 +264,7 @@ def _with_extra(step: Step, products: int, device: Any) -> Step:
         with torch.no_grad():
             for _ in range(products):
                 torch.mm(left, left, out=out)
-        step()  # last, as it waits for the device
+        step()  # last, because it waits for the device
 
     return more
 

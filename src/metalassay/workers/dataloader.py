@@ -1,4 +1,4 @@
-"""A measured recommendation for a DataLoader: which setting is quickest for a run of a given length."""
+"""Recommend a DataLoader setting by measurement: the fastest for a run of a given length."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-PRELOADED = -1  # stands for tensors loaded beforehand, where others have a number of workers
+PRELOADED = -1  # in place of a number of workers: tensors are loaded beforehand
 CLOSE = 1.10
-"""Settings within this factor of the quickest count as equal; the simplest of them is recommended."""
+"""Settings within this factor of the fastest count as equal; the simplest of them is recommended."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: seconds until its first batch, samples a second after it, or why it has none."""
+    """One setting: seconds to its first batch and samples per second after it, or why it failed."""
 
     workers: int
     start_up: float | None
@@ -26,18 +26,18 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name to print."""
         return "preloaded tensors" if self.workers == PRELOADED else f"num_workers={self.workers}"
 
     def seconds(self, samples: int) -> float:
-        """Return how long ``samples`` take with it, start-up included; infinite where it failed."""
+        """Return the seconds that ``samples`` take, start-up included; infinite if it failed."""
         if self.start_up is None or not self.per_second:
             return float("inf")
         return self.start_up + samples / self.per_second
 
 
 def contenders(cores: int | None = None) -> tuple[int, ...]:
-    """Return the settings to try: preloaded, no workers, and powers of two up to the cores."""
+    """Return the settings to try: preloaded, no workers, and powers of two up to the cores (4 at least)."""
     cores = cores or os.cpu_count() or 1
     return (PRELOADED, 0, *(n for n in (1, 2, 4, 8) if n <= max(cores, 4)))
 
@@ -64,7 +64,7 @@ def measure(
     try:
         out, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        return Setting(workers, None, None, f"no answer within {timeout:g} s")
+        return Setting(workers, None, None, f"no result within {timeout:g} s")
     finally:
         if process.poll() is None:
             if os.name == "posix":
@@ -72,25 +72,25 @@ def measure(
             process.kill()
             process.communicate()
     try:
-        found = json.loads(out.splitlines()[-1])
-        return Setting(workers, float(found["start_up"]), float(found["per_second"]))
+        result = json.loads(out.splitlines()[-1])
+        return Setting(workers, float(result["start_up"]), float(result["per_second"]))
     except (IndexError, KeyError, ValueError):
-        said = errors.strip().splitlines() or [f"it ended with code {process.returncode}"]
-        return Setting(workers, None, None, said[-1])
+        lines = errors.strip().splitlines() or [f"it ended with exit code {process.returncode}"]
+        return Setting(workers, None, None, lines[-1])
 
 
 def recommend(settings: Sequence[Setting], samples: int) -> Setting | None:
-    """Return the setting to use for ``samples`` in all: the simplest of those about the quickest.
+    """Return the setting for ``samples`` in all: the simplest of those that are about the fastest.
 
-    None where all failed. Simple is: no workers before workers, few before many. Preloading is only
-    named where it gains, as it needs the memory for all data.
+    No workers are simpler than workers, and few simpler than many. Preloading comes last, because it
+    needs memory for all data. Returns None if all settings failed.
     """
-    working = [each for each in settings if each.per_second]
+    working = [setting for setting in settings if setting.per_second]
     if not working:
         return None
-    least = min(each.seconds(samples) for each in working)
-    near = [each for each in working if each.seconds(samples) <= CLOSE * least]
-    return min(near, key=lambda each: (each.workers == PRELOADED, each.workers))
+    least = min(setting.seconds(samples) for setting in working)
+    near = [setting for setting in working if setting.seconds(samples) <= CLOSE * least]
+    return min(near, key=lambda setting: (setting.workers == PRELOADED, setting.workers))
 
 
 def tune(
@@ -98,11 +98,16 @@ def tune(
     samples: int,
     epochs: int,
     *,
-    each: Callable[[int], Setting],
+    measure_setting: Callable[[int], Setting],
     workers: Sequence[int] | None = None,
 ) -> tuple[tuple[Setting, ...], Setting | None]:
-    """Time every contender with ``each`` and recommend one for ``epochs`` passes over ``samples``."""
+    """Time every setting and recommend one for ``epochs`` passes over ``samples``.
+
+    ``measure_setting`` times the setting with a number of workers; ``workers`` are those to try.
+    Raises ``ValueError`` for numbers below 1.
+    """
     if min(batch, samples, epochs) < 1:
-        raise ValueError("batch, samples and epochs start at 1")
-    settings = tuple(each(number) for number in (contenders() if workers is None else workers))
+        raise ValueError("batch, samples and epochs must be at least 1")
+    numbers = contenders() if workers is None else workers
+    settings = tuple(measure_setting(number) for number in numbers)
     return settings, recommend(settings, samples * epochs)

@@ -1,8 +1,8 @@
-"""How to feed a model from memory: worker processes, none, or tensors that are loaded beforehand.
+"""Time one way to feed a model from memory: worker processes, none, or preloaded tensors.
 
-Guides disagree on `num_workers` (4 or 0), and both can be right: a worker costs seconds to start where
+Guides disagree on `num_workers` (4 or 0), and both can be right: a worker takes seconds to start where
 processes are spawned (macOS, Windows), and every batch is sent through a pipe. So each setting is
-timed here, in a process of its own with a time limit, its start-up counted apart from its speed.
+timed here, in a process of its own with a time limit, with its start-up separate from its speed.
 
     python -m metalassay.workers.dataloader_child WORKERS BATCH SAMPLES SECONDS    prints one JSON line
 """
@@ -23,7 +23,7 @@ _BINS = (2001, 201)
 
 
 class LightCurves(Dataset[tuple[Tensor, ...]]):
-    """Samples as the CNN takes them, each made when it is asked for: cheap, as from memory."""
+    """Samples for the CNN, selected from tensors in memory when they are requested."""
 
     def __init__(self, samples: int) -> None:
         self._curves = [torch.rand(samples, 1, bins) for bins in _BINS]
@@ -38,16 +38,16 @@ class LightCurves(Dataset[tuple[Tensor, ...]]):
         return (*(curve[index] for curve in self._curves), self._labels[index])
 
     def batches(self, batch: int) -> Iterator[tuple[Tensor, ...]]:
-        """Yield shuffled batches by picking rows of whole tensors: no worker, no collating."""
+        """Yield shuffled batches by selecting rows of whole tensors: no worker, no collating."""
         for rows in torch.split(torch.randperm(len(self)), batch):
             yield (*(curve.index_select(0, rows) for curve in self._curves), self._labels[rows])
 
 
 def measure(workers: int, batch: int, samples: int, seconds: float) -> dict[str, float]:
-    """Return the seconds until the first batch, and samples a second after it.
+    """Return the seconds to the first batch ("start_up") and samples per second after it.
 
     Passes over the data are repeated for ``seconds``; workers stay alive between passes. They are
-    spawned, as on macOS, on every system: a fork costs less and does not exist there.
+    spawned on every system, as macOS does: a fork is cheaper, and not safe there.
     """
     torch.set_num_threads(1)
     data = LightCurves(samples)
@@ -64,10 +64,10 @@ def measure(workers: int, batch: int, samples: int, seconds: float) -> dict[str,
         )
     first, last, seen = 0.0, began, 0
     while not first or last - began - first < seconds:
-        for each in loader if loader is not None else data.batches(batch):
+        for samples_of_batch in loader if loader is not None else data.batches(batch):
             last = time.perf_counter()
             if first:
-                seen += len(each[-1])
+                seen += len(samples_of_batch[-1])
             else:
                 first = last - began
             if first and last - began - first >= seconds:

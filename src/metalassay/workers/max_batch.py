@@ -1,8 +1,8 @@
-"""The largest batch that fits, found by trying: doubling, then bisection, each try in its own process.
+"""Search for the largest batch that fits: double, then bisect, with each try in its own process.
 
-What ends a try is survived: an exception that says "out of memory", a process that is killed, one that
-takes too long. The bound is the machine's own memory pressure, not a guess: a try is ended when less
-than a tenth of the memory is left, before the system starts to swap or to kill others.
+A try may end in an "out of memory" exception, be killed, or take too long: the search goes on. The
+limit is the machine's memory pressure, not an estimate: a try is ended when less than a tenth of the
+memory is left, before the system starts to swap or to kill other programs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm, Spec
 
 LEFT = 0.10
-"""Part of the memory below which a try is ended."""
-CLOSE = 1.05  # the smallest batch that fails is at most this many times the largest that fits
+"""Share of the memory that must be left; below it a try is ended."""
+CLOSE = 1.05  # stop when the smallest failing batch is at most this multiple of the largest fitting
 MOST = 2**20
 _LOOK_EVERY = 0.1  # seconds
 # MPS's message, the CPU allocator's, CUDA's, numpy's and mmap's; accelerate missed the first for years
@@ -36,7 +36,7 @@ _NO_MEMORY = re.compile(
 
 @dataclass(frozen=True)
 class Try:
-    """One batch size: whether it fitted, its peak of resident memory in bytes, or why it did not."""
+    """One batch size: whether it fits, and its peak resident memory in bytes or why it does not."""
 
     batch: int
     fits: bool
@@ -46,9 +46,9 @@ class Try:
 
 @dataclass(frozen=True)
 class Found:
-    """``largest`` is 0 where not even a batch of 1 fits; ``limit`` is the smallest seen to fail.
+    """The result: ``largest`` is the largest batch that fits, 0 if not even 1 does.
 
-    ``limit`` is None where nothing failed up to the most that was asked for.
+    ``limit`` is the smallest batch that failed, None if none did up to the requested maximum.
     """
 
     largest: int
@@ -78,9 +78,9 @@ def search(attempt: Callable[[int], Try], *, most: int = MOST, start: int = 1) -
 
 
 def attempt(spec: Spec, batch: int) -> Try:
-    """Build the workload with ``batch`` in a process of its own and do two steps or more.
+    """Build the workload with ``batch`` in a process of its own and run at least two steps.
 
-    Raises ``UserError`` when it fails for another reason than memory.
+    Raises ``UserError`` if it fails for a reason other than memory.
     """
     arm = Arm(f"batch {batch}", dataclasses.replace(spec, batch=batch), sys.executable)
     pressed = threading.Event()
@@ -110,12 +110,12 @@ def attempt(spec: Spec, batch: int) -> Try:
 
 
 def reason(error: UserError, *, pressed: bool) -> str:
-    """Return why a try failed, in words; raise the error again when it was not for memory."""
+    """Return why a try failed; raise the error again if the reason was not memory or time."""
     if pressed:
         return f"memory pressure: less than {LEFT:.0%} of the memory was left"
     if "its process ended" in error.message:
         return "its process was killed or crashed"
-    if "no answer within" in error.message:
+    if "did not respond within" in error.message:
         return "it took too long"
     if _NO_MEMORY.search(error.message):
         return error.message.partition(": ")[2]

@@ -1,8 +1,8 @@
-"""The processes of a comparison: started, asked, and ended whatever happens.
+"""The processes of a comparison: start them, send them requests, and end them whatever happens.
 
-Where both arms run in this interpreter on the CPU of a Unix, a nursery imports torch once and forks
-them: an import takes seconds, a fork milliseconds, and 30 processes are needed. Anything else (another
-environment, a GPU, macOS, whose frameworks do not survive a fork) starts each process afresh.
+If an arm runs in this interpreter on the CPU on Linux, a fork server imports torch once and forks
+the workers: an import takes seconds, a fork milliseconds, and some 30 processes are needed. In all other
+cases (another environment, a GPU, macOS, whose frameworks do not survive a fork) each process is started.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from metalassay.workers import cpu_pinning
 from metalassay.workers.specs import Arm
 
 CHILD = Path(__file__).with_name("child.py")
-_BIRTH, _ANSWER = 300.0, 600.0  # seconds to wait for
+_START_TIMEOUT, _ANSWER_TIMEOUT = 300.0, 600.0  # seconds
 WARM_UP = 3.0
-"""Seconds after which a process that does not get steady is used as it is, and said to be so."""
+"""Seconds after which a process whose steps are still not steady is used all the same, and noted."""
 
 
 class Worker(Protocol):
@@ -33,28 +33,28 @@ class Worker(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What it said of itself when it was warm."""
+        """What it reported about itself when it was warm."""
         ...
 
     def sample(self, steps: int) -> tuple[float, float]:
-        """Do ``steps`` steps; return seconds a step by the wall's clock and of CPU time."""
+        """Do ``steps`` steps; return wall time and CPU time in seconds per step."""
         ...
 
     def finish(self) -> Mapping[str, Any]:
-        """Check the result and return what it took."""
+        """Check the results; return the memory that the steps took."""
         ...
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         ...
 
 
 class Processes:
-    """Gives birth to workers; a context manager that leaves no process behind."""
+    """Starts workers; a context manager that leaves no process behind."""
 
     def __init__(self, *, fresh: bool = False) -> None:
         self._fresh = fresh or not sys.platform.startswith("linux")
-        self._nursery: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self._fork_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._workers: list[_Process] = []
 
     def __enter__(self) -> Processes:
@@ -63,30 +63,30 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.close()
-        if self._nursery:
-            process, wire = self._nursery
+        if self._fork_server:
+            process, wire = self._fork_server
             wire.close()
             process.kill()
             process.wait()
 
-    def keep_on_one_core(self) -> None:
-        """Keep the workers there are together on the core that is idlest now.
+    def pin_to_one_core(self) -> None:
+        """Pin all current workers to the core that is idlest now.
 
-        Does nothing where a process cannot choose.
+        Does nothing where a process cannot choose its cores.
         """
         cores = cpu_pinning.allowed()
         if len(cores) > 1:
             core = cpu_pinning.choose(cores)
             for worker in self._workers:
-                worker.move(core)
+                worker.pin(core)
 
     def kill(self) -> None:
-        """End what runs at once; whoever waits for an answer is told that the process ended."""
+        """Kill all workers; a pending request then raises ``UserError`` ("its process ended")."""
         for worker in self._workers:
             worker.kill()
 
     def forks(self, arm: Arm) -> bool:
-        """Whether a worker for ``arm`` is forked, not started."""
+        """Whether a worker for ``arm`` is forked rather than started."""
         spec = arm.spec
         ours = arm.python == sys.executable and arm.folder is None
         return not self._fresh and ours and spec.kind == "workload" and spec.device == "cpu"
@@ -94,7 +94,7 @@ class Processes:
     def start(self, arm: Arm) -> Worker:
         """Start a process for ``arm``, which warms up while others are started.
 
-        It is ready when its ``facts`` are asked for, which raises ``UserError`` when it cannot work.
+        Reading its ``facts`` waits until it is ready, and raises ``UserError`` if it fails.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -111,25 +111,25 @@ class Processes:
         return worker
 
     def prepare(self, *arms: Arm) -> None:
-        """Import torch now where any of ``arms`` will be forked, so that no trio has to wait for it."""
-        if self._nursery is None and any(map(self.forks, arms)):
+        """Start the fork server now if any of ``arms`` will be forked, so that no replicate waits."""
+        if self._fork_server is None and any(map(self.forks, arms)):
             wire, end = socket.socketpair()
             with end:
                 process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
-                    [sys.executable, str(CHILD), str(end.fileno()), "--nursery"],
+                    [sys.executable, str(CHILD), str(end.fileno()), "--fork-server"],
                     pass_fds=[end.fileno()],
                     stdin=subprocess.DEVNULL,
                     env=_environment(None),
                 )
-            self._nursery = process, wire
-            _read(wire, _BIRTH, "torch could not be imported")
+            self._fork_server = process, wire
+            _read(wire, _START_TIMEOUT, "torch could not be imported")
 
     def _fork(self, theirs: socket.socket) -> int:
-        if self._nursery is None:
-            raise RuntimeError("forked before it was prepared")
-        _, wire = self._nursery
+        if self._fork_server is None:
+            raise RuntimeError("fork requested before the fork server was started")
+        _, wire = self._fork_server
         socket.send_fds(wire, [b"x"], [theirs.fileno()])
-        return int(_read(wire, _BIRTH, "no process could be forked")["pid"])
+        return int(_read(wire, _START_TIMEOUT, "no process could be forked")["pid"])
 
 
 class _Process:
@@ -141,7 +141,7 @@ class _Process:
         pid: int | None,
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
-        # The nursery's child: ours to end, not ours to wait for. It waits for us, so it is there.
+        # A child of the fork server: we can end it, not wait for it. It waits for us, so it is alive.
         self._handle = None if pid is None else os.pidfd_open(pid)
         self._facts: dict[str, Any] | None = None
 
@@ -151,21 +151,21 @@ class _Process:
     @property
     def facts(self) -> Mapping[str, Any]:
         if self._facts is None:
-            self._facts = self._receive(_BIRTH)
+            self._facts = self._receive(_START_TIMEOUT)
         return self._facts
 
-    def move(self, core: int) -> None:
+    def pin(self, core: int) -> None:
         if self._process is not None or self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(self.facts["pid"], {core})
                 self._facts = {**self.facts, "core": core}
 
     def sample(self, steps: int) -> tuple[float, float]:
-        answer = self._ask({"sample": steps}, _ANSWER)
+        answer = self._ask({"sample": steps}, _ANSWER_TIMEOUT)
         return float(answer["wall"]), float(answer["cpu"])
 
     def finish(self) -> Mapping[str, Any]:
-        return self._ask({"finish": True}, _ANSWER)
+        return self._ask({"finish": True}, _ANSWER_TIMEOUT)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -182,13 +182,13 @@ class _Process:
             self.kill()
             self._process.wait()
         elif self._handle is not None:
-            # By its handle and not its number, which may be another's by now.
+            # By its handle: its pid may belong to another process by now.
             self.kill()
             os.close(self._handle)
         self._process = self._handle = None
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        _ = self.facts  # the answer to what it was asked before comes first
+        _ = self.facts  # the answer to "build" comes first
         self._send(message)
         return self._receive(seconds)
 
@@ -200,8 +200,8 @@ class _Process:
         label = self._arm.label
         answer = _read(self._wire, seconds, f"{label}: its process ended")
         if "error" in answer:
-            helps = answer.get("next_step", "run it alone to see why")
-            raise UserError(f"{label}: {answer['error']}", helps)
+            next_step = answer.get("next_step", "run it alone to see why")
+            raise UserError(f"{label}: {answer['error']}", next_step)
         return answer
 
 
@@ -221,7 +221,7 @@ def _spawn(arm: Arm, theirs: socket.socket) -> subprocess.Popen[bytes]:
 
 
 def _environment(folder: Path | None) -> dict[str, str]:
-    """Return the environment of a child; a checkout's own package goes before an installed one."""
+    """Return a child's environment variables; a checkout's own package precedes an installed one."""
     environment = dict(os.environ)
     if folder:
         places = [str(folder / "src"), str(folder), environment.get("PYTHONPATH", "")]
@@ -229,19 +229,24 @@ def _environment(folder: Path | None) -> dict[str, str]:
     return environment
 
 
-def _read(wire: socket.socket, seconds: float, otherwise: str) -> dict[str, Any]:
-    """Read one line of JSON; the other side sends nothing before it is asked again."""
+def _read(wire: socket.socket, seconds: float, if_ended: str) -> dict[str, Any]:
+    """Read one line of JSON. Raises ``UserError`` after ``seconds``, or if the other side ended.
+
+    The other side sends nothing more until the next request.
+    """
     wire.settimeout(seconds)
     received = b""
     try:
         while not received.endswith(b"\n"):
             part = wire.recv(65536)
             if not part:
-                raise UserError(otherwise, "what it printed is above; run it alone to see why")
+                raise UserError(if_ended, "see its output above; run it alone to see why")
             received += part
     except TimeoutError:
-        raise UserError(f"no answer within {seconds:g} s", "ask for less work a step") from None
+        raise UserError(
+            f"worker did not respond within {seconds:g} s", "use a smaller step"
+        ) from None
     except ConnectionResetError:
-        raise UserError(otherwise, "what it printed is above; run it alone to see why") from None
+        raise UserError(if_ended, "see its output above; run it alone to see why") from None
     answer = json.loads(received)
     return dict(answer)

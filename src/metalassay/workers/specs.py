@@ -1,4 +1,4 @@
-"""What is compared, from text: a workload and its options, or a function in a file of the user's.
+"""Parse what is to be run: a workload and its options, or a function in a file of the user.
 
 transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps
 """
@@ -23,9 +23,9 @@ _NEXT = "write it as in transit-cnn:train:batch=4,threads=1 or bench.py::step"
 class Spec:
     """One thing to run. ``kind`` is "workload" (``name``, ``mode``) or "function" (``file``).
 
-    ``batch`` is in samples. ``malloc`` is "default", or "tuned": glibc then keeps freed memory.
-    ``extra`` asks for that many products of two 64 x 64 matrices besides each step: a slowdown
-    of a size known beforehand, to test a comparison with.
+    ``batch`` is in samples. ``malloc`` is "default" or "tuned", with which glibc keeps freed memory.
+    ``extra`` adds that many products of two 64 x 64 matrices to each step: a slowdown of known size
+    with which to test a comparison.
     """
 
     kind: str
@@ -40,13 +40,14 @@ class Spec:
     extra: int = 0
 
     def text(self) -> str:
-        """Return it as ``parse`` would read it; options that are as usual are left out."""
+        """Return the text that ``parse`` reads as this spec; options at their defaults are omitted."""
         head = f"{self.name}:{self.mode}" if self.kind == "workload" else self._place()
-        usual = {field.name: field.default for field in dataclasses.fields(Spec)}
+        defaults = {field.name: field.default for field in dataclasses.fields(Spec)}
         options = [
             f"{key}={value}"
             for key in _OPTIONS
-            if (value := getattr(self, key)) != usual[key] or (key == "batch" and head[-1] != ")")
+            if (value := getattr(self, key)) != defaults[key]
+            or (key == "batch" and head[-1] != ")")
             if self.kind == "workload" or key not in _OF_WORKLOADS
         ]
         return ":".join([head, ",".join(options)] if options else [head])
@@ -57,7 +58,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Arm:
-    """A spec in an environment: ``python`` is the interpreter, ``folder`` a checkout to run it in."""
+    """A spec in an environment: ``python`` is the interpreter, ``folder`` a checkout in which to run."""
 
     label: str
     spec: Spec
@@ -65,23 +66,23 @@ class Arm:
     folder: Path | None = None
 
     def message(self, warm_up: float) -> dict[str, Any]:
-        """Return what the child process needs to build it; ``warm_up`` is in seconds at most."""
+        """Return the message from which the child builds it; ``warm_up`` is a maximum in seconds."""
         file = (self.folder or Path()) / self.spec.name
         return {**dataclasses.asdict(self.spec), "file": str(file.absolute()), "warm_up": warm_up}
 
 
-_NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # and the least they may be
+_NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # with their minimum
 _WORDS = {"dtype": dtypes.NAMES, "device": DEVICES, "malloc": ("default", "tuned")}
 _OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
 _OF_WORKLOADS = ("batch", "dtype", "extra")
 
 
 def parse(text: str) -> Spec:
-    """Read a spec. Raises ``UserError`` that names what is wrong with it."""
-    found = re.fullmatch(r"(?P<file>.+\.py)::(?P<function>\w+)(?::(?P<options>.*))?", text)
-    if found:
-        spec = Spec("function", found["file"], function=found["function"])
-        return _with(spec, found["options"] or "", text)
+    """Parse a spec. Raises ``UserError`` that names what is wrong."""
+    match = re.fullmatch(r"(?P<file>.+\.py)::(?P<function>\w+)(?::(?P<options>.*))?", text)
+    if match:
+        spec = Spec("function", match["file"], function=match["function"])
+        return _with(spec, match["options"] or "", text)
     name, *parts = text.split(":")
     spec = Spec("workload", name)
     if not name or len(parts) > 2:
@@ -101,10 +102,12 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
     for option in filter(None, options.split(",")):
         key, _, value = option.partition("=")
         if key in changes:
-            raise UserError(f"{text!r} says {key} twice", "say it once")
+            raise UserError(f"{text!r}: option {key!r} given twice", "give it once")
         if key not in _OPTIONS or (spec.kind == "function" and key in _OF_WORKLOADS):
             known = [k for k in _OPTIONS if spec.kind == "workload" or k not in _OF_WORKLOADS]
-            raise UserError(f"{text!r}: unknown option {key!r}", f"choose of {', '.join(known)}")
+            raise UserError(
+                f"{text!r}: unknown option {key!r}", f"choose one of {', '.join(known)}"
+            )
         if key in _NUMBERS:
             if not (re.fullmatch("[0-9]{1,7}", value) and int(value) >= _NUMBERS[key]):
                 raise UserError(
@@ -116,7 +119,7 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
                 )
             changes[key] = int(value)
         elif value not in _WORDS[key]:
-            raise UserError(f"{text!r}: {key}={value}", f"choose of {', '.join(_WORDS[key])}")
+            raise UserError(f"{text!r}: {key}={value}", f"choose one of {', '.join(_WORDS[key])}")
         else:
             changes[key] = value
     return dataclasses.replace(spec, **changes)

@@ -11,7 +11,7 @@ import torch
 from train_command import marked_jsonl
 
 from metalassay.errors import UserError
-from metalassay.training.gpt import dialogues, packing
+from metalassay.training.gpt import packing
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.packing import TokenStream
 
@@ -120,34 +120,6 @@ def test_malformed_lines_are_counted_once_and_named_by_number(
     assert "not UTF-8" in said[3]
 
 
-@pytest.mark.parametrize(
-    ("said", "fault"),
-    [
-        ("a question and its answer", "no <|im_start|>...<|im_end|>"),
-        ("<|im_start|>no end", "no <|im_start|>...<|im_end|>"),
-        ("no start<|im_end|>", "no <|im_start|>...<|im_end|>"),
-        ("<|im_end|>the wrong way round<|im_start|>", "no <|im_start|>...<|im_end|>"),
-        ("<|im_start|> <|im_end|>", "no <|im_start|>...<|im_end|>"),
-        ("<|im_start|>half \ud800 of a pair<|im_end|>", "half a surrogate pair in its text"),
-        ("<|im_start|>a question<|im_end|> <|im_start|>cut", None),
-        ("before <|im_start|>a whole pair: \U0001f30a<|im_end|> after", None),
-    ],
-)
-def test_a_line_holds_a_whole_message_or_is_malformed(
-    tmp_path: Path, said: str, fault: str | None
-) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps({"text": said}) + "\n", "ascii")
-    (line,) = dialogues.lines(path)
-    assert (line.fault, line.text) == (fault, None if fault else said)
-    faults = Faults(path, True, print)
-    if fault:
-        with pytest.raises(UserError, match=r"a\.jsonl, line 1: "):
-            dialogues.train_tokenizer(path, 372, faults)
-    else:
-        dialogues.train_tokenizer(path, 372, faults)
-
-
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
 def test_every_seed_that_can_be_typed_shuffles(tmp_path: Path, seed: int) -> None:
     source = stream(marked_jsonl(tmp_path / "a.jsonl", "abc", "def"), seed=seed)
@@ -169,19 +141,10 @@ def test_a_file_without_dialogues_is_an_error_and_not_a_loop(
     monkeypatch.setattr(packing, "SHUFFLED", limit)
     path = tmp_path / "a.jsonl"
     path.write_text("no\n", "utf-8")
-    with pytest.raises(UserError, match="holds no dialogue"):
+    with pytest.raises(UserError, match="contains no dialogue"):
         stream(path).next()
     with pytest.raises(UserError, match="cannot read"):
         stream(tmp_path / "none").next()
-
-
-def test_a_line_too_long_is_passed_over_in_pieces(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dialogues, "LONGEST_LINE", 64)
-    found = list(dialogues.lines(marked_jsonl(tmp_path / "a.jsonl", "a" * 500, "bcdefgh")))
-    assert found[0].fault == "longer than 16 MB"
-    assert [found[1].number, found[1].text] == [2, f"{START}bcdefgh{END}"]
 
 
 def peak(path: Path) -> int:

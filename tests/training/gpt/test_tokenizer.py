@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tiny_training import CPU
-from train_command import marked_jsonl, run
+from train_command import jsonl, marked_jsonl, run
 
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
@@ -58,9 +58,9 @@ def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) 
     whole = path.read_text("utf-8")
     assert tokenizer.read(tmp_path, config).tokenizer.get_vocab_size() == 300
     for broken, said in (
-        (b"", "is broken"),
-        (b"\xff", "is broken"),
-        (whole.encode()[:-9], "is broken"),
+        (b"", "is damaged"),
+        (b"\xff", "is damaged"),
+        (whole.encode()[:-9], "is damaged"),
         (b"{}", "is not the tokenizer"),
         (whole.replace('"Ġ"', '"?"').encode(), "is not the tokenizer"),
     ):
@@ -99,3 +99,20 @@ def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_on
     checkpoint.save(tmp_path, Checkpoint(2, config, tensors, {}))
     assert run(monkeypatch, *arguments) == 2
     assert "the weights are not finite after step 2" in capsys.readouterr().err
+
+
+def test_the_tokenizer_gives_back_any_text(tmp_path: Path) -> None:
+    faults = dialogues.Faults(dialogues.TRAINING, False, print)
+    made = tokenizer.train(dialogues.TRAINING, 372, faults).tokenizer
+    assert made.get_vocab_size() == 372
+    said = "Ночь 🌙 你好 <|im_start|>x<|im_end|>"
+    assert made.decode(made.encode(said).ids, skip_special_tokens=False) == said
+    assert len(made.encode(dialogues.START).ids) == 1
+
+
+def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    jsonl(path, f"{dialogues.START}ab{dialogues.END}")
+    path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
+    with pytest.raises(UserError, match="line 2: not JSON"):
+        tokenizer.train(path, 372, dialogues.Faults(path, True, print))

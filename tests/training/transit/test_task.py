@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -19,107 +20,9 @@ from metalassay.cli import main as cli
 from metalassay.errors import UserError
 from metalassay.training.__main__ import main
 from metalassay.training.loop import Recipe, train
-from metalassay.training.transit import light_curves, views
+from metalassay.training.transit import light_curves
 from metalassay.training.transit import task as transit
-from metalassay.training.transit.eclipse import eclipses, overlap
 from metalassay.workloads.models.astronet import AstroNet
-
-
-def test_discs_that_overlap_share_the_area_that_geometry_says() -> None:
-    star, planet = np.array(1.0), np.array(0.1)
-    assert overlap(star, planet, np.array(2.0)) == 0
-    assert overlap(star, planet, np.array(0.0)) == pytest.approx(math.pi * 0.01)
-    # Two unit discs whose centres are 1 apart: 2 pi / 3 - sqrt(3) / 2.
-    both = overlap(star, star, np.array(1.0))
-    assert both == pytest.approx(2 * math.pi / 3 - math.sqrt(3) / 2)
-
-
-@pytest.mark.parametrize(
-    ("radius", "lost"),
-    [
-        (0.1, [0.011988, 0.0112934, 0.0061561, 0.0012279]),
-        (0.5, [0.2918078, 0.2666878, 0.120017, 0.0878379]),
-    ],
-)
-def test_a_transit_is_as_deep_as_batman_says(radius: float, lost: list[float]) -> None:
-    # Recorded from batman-package 2.5.1, quadratic law, u = (0.4, 0.2), at these distances.
-    distance = np.array([0, 0.5, 0.95, 1.05])
-    table = eclipses(np.array([radius]), np.array([0.4]), np.array([0.2]))
-    assert table.at(distance, np.zeros(4, np.int64)) == pytest.approx(lost, rel=0.01)
-
-
-@pytest.mark.parametrize("radius", [0.05, 0.5])
-def test_without_limb_darkening_a_planet_takes_the_square_of_its_radius(radius: float) -> None:
-    table = eclipses(np.array([radius]), np.zeros(1), np.zeros(1))
-    inside = table.at(np.array([0.0, 0.4]), np.zeros(2, np.int64))
-    assert inside == pytest.approx(radius**2, rel=1e-6)
-    assert table.at(np.array([1 + radius + 0.01]), np.zeros(1, np.int64)) < 1e-9
-
-
-def test_limb_darkening_deepens_the_middle_of_a_transit() -> None:
-    # A small planet in the middle takes p^2 times the central over the mean brightness, which is
-    # 1 - u1 / 3 - u2 / 6 (the law integrated over the disc).
-    table = eclipses(np.array([0.01]), np.array([0.4]), np.array([0.2]))
-    middle = table.at(np.zeros(1), np.zeros(1, np.int64))[0]
-    assert middle == pytest.approx(1e-4 / (1 - 0.4 / 3 - 0.2 / 6), rel=0.01)
-
-
-def test_a_view_has_the_median_at_0_and_the_dip_at_minus_1() -> None:
-    curves = light_curves.chunk(0, 0)
-    for view, bins in ((curves.whole, 2001), (curves.near, 201)):
-        assert view.shape == (256, bins)
-        assert view.min(axis=1) == pytest.approx(-1)
-        assert np.abs(np.median(view, axis=1)).max() < 1e-3
-    planets = curves.near[curves.planet == 1]
-    middle = planets[:, 95:106].mean()
-    assert middle < -0.6
-    assert abs(planets[:, :40].mean()) < 0.1
-
-
-def test_medians_are_numpys() -> None:
-    random = np.random.default_rng(0)
-    flux, group = random.normal(0, 0.1, 500), random.integers(0, 40, 500)
-    found = views.medians(flux, group, 41)
-    expected = [np.median(flux[group == i]) for i in range(40)]
-    assert found[:40] == pytest.approx(expected, abs=1e-9)
-    assert np.isnan(found[40])
-
-
-def test_local_bins_overlap_as_in_the_paper() -> None:
-    # 201 bins 0.16 durations wide, the first at -4 durations, the last ending at +4.
-    random = np.random.default_rng(0)
-    at, flux = random.uniform(0, 8, 300), random.normal(0, 0.1, 300)
-    found = views._overlapping(flux, at, 8.0, 0.16)
-    for number, start in enumerate(np.linspace(0, 8 - 0.16, 201)):
-        inside = flux[(at >= start) & (at < start + 0.16)]
-        if len(inside):
-            assert found[number] == pytest.approx(np.median(inside))
-        else:
-            assert np.isnan(found[number])
-
-
-def test_flattening_takes_out_what_is_slow_and_keeps_the_dip() -> None:
-    times = np.arange(0, 20, 1 / 48)
-    slow = 0.01 * np.sin(2 * np.pi * times / 60)
-    dip = np.abs(times - 10) < 0.1
-    flat = views.flatten((slow - 0.001 * dip)[None], dip[None], 72)[0]
-    inner = slice(150, -150)
-    assert np.abs(flat[inner][~dip[inner]]).max() < 1e-4
-    assert flat[dip].mean() == pytest.approx(-0.001, abs=5e-5)
-
-
-def test_the_same_seed_gives_the_same_curves_and_another_others() -> None:
-    first, again, other = (light_curves.chunk(seed, 3) for seed in (1, 1, 2))
-    assert np.array_equal(first.whole, again.whole)
-    assert np.array_equal(first.near, again.near)
-    assert not np.array_equal(first.near, other.near)
-    assert not np.array_equal(first.near, light_curves.chunk(1, 4).near)
-
-
-def test_every_kind_of_star_is_there_in_its_share() -> None:
-    kinds = np.concatenate([light_curves.chunk(0, i).kind for i in range(4)])
-    shares = np.bincount(kinds, minlength=4) / len(kinds)
-    assert shares == pytest.approx(light_curves.SHARES, abs=0.08)
 
 
 def test_no_star_is_in_two_sets() -> None:
@@ -127,10 +30,10 @@ def test_no_star_is_in_two_sets() -> None:
     curves = light_curves.chunk(0, 0)
     assert [int((curves.star == star).sum()) for star in range(128)] == [2] * 128
     many = np.arange(100_000)
-    tenth = light_curves.part(many, 0)
-    assert np.array_equal(tenth[500:700], light_curves.part(many[500:700], 0))
+    tenth = light_curves.tenth(many, 0)
+    assert np.array_equal(tenth[500:700], light_curves.tenth(many[500:700], 0))
     assert np.bincount(tenth, minlength=10) / 1e5 == pytest.approx(0.1, abs=0.005)
-    assert not np.array_equal(tenth, light_curves.part(many, 1))
+    assert not np.array_equal(tenth, light_curves.tenth(many, 1))
     numbers = [set(each) for each in transit.PARTS.values()]
     assert set.union(*numbers) == set(range(10))
     assert sum(map(len, numbers)) == 10
@@ -139,7 +42,7 @@ def test_no_star_is_in_two_sets() -> None:
 def test_the_sets_hold_the_curves_of_their_stars_only() -> None:
     sets = transit.make(0, 1024)
     chunks = [light_curves.chunk(0, i) for i in range(4)]
-    tenth = light_curves.part(np.concatenate([each.star for each in chunks]), 0)
+    tenth = light_curves.tenth(np.concatenate([each.star for each in chunks]), 0)
     whole = np.concatenate([each.whole for each in chunks])
     assert np.array_equal(sets["test"].whole[:, 0].numpy(), whole[tenth == 9])
     assert np.array_equal(sets["train"].whole[:, 0].numpy(), whole[tenth < 8])
@@ -174,11 +77,11 @@ def test_the_area_under_the_curve_counts_pairs(
 def test_a_pass_takes_every_batch_once_and_can_be_resumed_anywhere() -> None:
     planet = torch.arange(20.0)
     curves = transit.Curves(torch.zeros(20, 1, 2), torch.zeros(20, 1, 2), planet)
-    source = transit.Shuffled(curves, 5, seed=3)
+    source = transit.ShuffledBatches(curves, 5, seed=3)
     taken = [source.next().target.tolist() for _ in range(8)]
     assert all(sorted(itertools.chain(*each)) == planet.tolist() for each in (taken[:4], taken[4:]))
     assert taken[:4] != taken[4:]
-    other = transit.Shuffled(curves, 5, seed=3)
+    other = transit.ShuffledBatches(curves, 5, seed=3)
     other.seek(6)
     assert [other.next().target.tolist() for _ in range(2)] == taken[6:]
 
@@ -245,16 +148,6 @@ def test_too_few_curves_are_refused(tmp_path: Path) -> None:
         transit.make(0, 10)
 
 
-def test_a_missing_library_is_named_with_the_extra_that_has_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    monkeypatch.delitem(sys.modules, "safetensors.torch", raising=False)
-    assert main(options(tmp_path)) == 2
-    assert "metalassay[train]" in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())  # before anything is trained
-
-
 @pytest.mark.slow
 def test_ctrl_c_on_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "train", "transit", "--curves", "1024"]
@@ -280,3 +173,37 @@ def test_the_guides_model_learns_to_tell_planets(tmp_path: Path) -> None:
     with torch.inference_mode():
         score = transit.scores(task.model, sets["test"])
     assert transit.auc(score, sets["test"].planet.numpy()) > 0.93
+
+
+def test_the_order_of_a_negative_seed_is_that_of_torch() -> None:
+    none = torch.zeros(10, 1, 1)
+    source = transit.ShuffledBatches(transit.Curves(none, none, torch.arange(10)), 10, -1)
+    expected = torch.randperm(10, generator=torch.Generator().manual_seed(-1_000_003))
+    assert source.next().target.tolist() == expected.tolist()
+
+
+def test_curves_for_which_there_is_no_memory_are_refused_before_any_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(light_curves, "chunk", lambda *_: pytest.fail("a chunk was made"))
+    with pytest.raises(UserError, match="100,000,000,000 light curves need about") as raised:
+        transit.make(0, 10**11)
+    most = int(raised.value.next_step.rpartition(" ")[2])
+    assert transit.FEWEST < most < 10**11
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=10**6))
+    with pytest.raises(UserError) as raised:
+        transit.make(0, 2048)
+    assert raised.value.next_step == "close other programs"
+
+
+@pytest.mark.slow
+def test_the_estimate_of_memory_is_near_what_curves_take() -> None:
+    code = (
+        "import sys; from metalassay.machine.process_memory import peak_rss; from metalassay.training.transit import task as transit;"
+        "before = peak_rss(); transit.make(0, int(sys.argv[1])); print(peak_rss() - before)"
+    )
+    taken = [
+        int(subprocess.check_output([sys.executable, "-c", code, str(n)])) for n in (2048, 8192)
+    ]
+    assert taken[1] - taken[0] == pytest.approx(6144 * transit.BYTES, rel=0.25)
+    assert taken[0] < transit.WORKING + 2048 * transit.BYTES

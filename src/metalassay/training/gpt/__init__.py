@@ -1,1 +1,1 @@
-"""The training program of a small GPT on dialogues."""
+"""Train a small GPT on dialogues, and generate text with it."""

@@ -1,8 +1,8 @@
-"""The next token's logits from a ``TinyGPT``, with what attention has seen kept (a KV cache).
+"""Compute the logits of a ``TinyGPT``'s next token with a KV cache.
 
-A prompt is read at once, by the model's own modules. After it comes one token at a time, and there a
-small model spends its time on starting operations, not on arithmetic: so that path asks for each weight
-once, works on vectors, and calls as few operations as there are.
+A prompt is read at once by the model's own modules. After that, tokens come one at a time, and a small
+model spends its time on launching operations, not on arithmetic: so that path looks up each weight
+once, works on vectors, and calls as few operations as possible.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ class _Layer(NamedTuple):
     mlp_norm: _Norm
     expand: tuple[Tensor, Tensor]
     projection: tuple[Tensor, Tensor]
-    kept: Tensor  # keys and values, (2, H, T, d / H)
+    cache: Tensor  # keys and values, (2, H, T, d / H)
 
 
 class Decoder:
-    """Reads tokens one after the other; ``length`` says how many, ``context`` how many it can.
+    """Reads tokens in order; ``length`` is the number read so far, ``context`` the maximum.
 
-    It holds the weights that the model has when it is made. The model has to be in evaluation mode.
+    It uses the weights that the model has when the decoder is created. The model must be in
+    evaluation mode.
     """
 
     def __init__(self, model: TinyGPT) -> None:
@@ -48,7 +49,7 @@ class Decoder:
         heads = self._blocks[0].attention.heads
         self._split = (3, heads, channels // heads)
         shape = (len(self._blocks), 2, heads, self.context, channels // heads)
-        kept = torch.empty(shape, device=self.device)
+        cache = torch.empty(shape, device=self.device)
         self._layers = [
             _Layer(
                 _norm(block.attention_norm),
@@ -57,9 +58,9 @@ class Decoder:
                 _norm(block.mlp_norm),
                 _weights(block.expand),
                 _weights(block.projection),
-                each,
+                layer_cache,
             )
-            for block, each in zip(self._blocks, kept, strict=True)
+            for block, layer_cache in zip(self._blocks, cache, strict=True)
         ]
         self._last = _norm(model.norm)
         self._tokens, self._positions = (
@@ -68,33 +69,32 @@ class Decoder:
         )
 
     def read(self, tokens: list[int]) -> Tensor:
-        """Return the logits, (V,), after ``tokens``, which come first or are a single one."""
+        """Return the logits, (V,), after ``tokens``: one that continues the sequence, or a new prompt."""
         with torch.inference_mode():
             if len(tokens) == 1 and self.length:
-                return self._one(tokens[0])
+                return self._read_one(tokens[0])
             self.length = 0
-            return self._many(torch.tensor([tokens], device=self.device))
+            return self._read_prompt(torch.tensor([tokens], device=self.device))
 
-    def _many(self, tokens: Tensor) -> Tensor:
+    def _read_prompt(self, tokens: Tensor) -> Tensor:
         end = tokens.shape[1]
         x = self._model.tokens(tokens) + self._positions[:end]  # (1, n, d)
         for block, layer in zip(self._blocks, self._layers, strict=True):
-            x = x + _attend(block.attention, block.attention_norm(x), layer.kept)
+            x = x + _attend(block.attention, block.attention_norm(x), layer.cache)
             hidden = functional.gelu(block.expand(block.mlp_norm(x)))
             x = x + block.projection(hidden)
         self.length = end
         return functional.linear(self._model.norm(x[:, -1]), self._tokens)[0]
 
-    def _one(self, token: int) -> Tensor:
+    def _read_one(self, token: int) -> Tensor:
         at, end = self.length, self.length + 1
         x = self._tokens[token] + self._positions[at]  # (d,)
         for layer in self._layers:
             weight, bias = layer.qkv
-            found = torch.addmv(bias, weight, torch.layer_norm(x, *layer.attention_norm))
-            heads = found.view(self._split)  # query, key and value, each (H, d / H)
-            kept = layer.kept
-            kept[:, :, at] = heads[1:]
-            past = kept[:, :, :end]
+            projected = torch.addmv(bias, weight, torch.layer_norm(x, *layer.attention_norm))
+            heads = projected.view(self._split)  # query, key and value, each (H, d / H)
+            layer.cache[:, :, at] = heads[1:]
+            past = layer.cache[:, :, :end]
             mixed = functional.scaled_dot_product_attention(
                 heads[0, None, :, None], past[:1], past[1:]
             )  # (1, H, 1, d / H)
@@ -108,11 +108,11 @@ class Decoder:
         return torch.mv(self._tokens, torch.layer_norm(x, *self._last))
 
 
-def _attend(attention: Attention, x: Tensor, kept: Tensor) -> Tensor:
+def _attend(attention: Attention, x: Tensor, cache: Tensor) -> Tensor:
     n, channels = x.shape[1:]
     heads = attention.qkv(x).view(1, n, 3, attention.heads, channels // attention.heads)
     q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (1, H, n, d / H)
-    kept[0, :, :n], kept[1, :, :n] = k[0], v[0]
+    cache[0, :, :n], cache[1, :, :n] = k[0], v[0]
     mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     out: Tensor = attention.projection(mixed.transpose(1, 2).reshape(1, n, channels))
     return out

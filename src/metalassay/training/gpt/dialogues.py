@@ -1,14 +1,14 @@
-"""Dialogues from a JSON-lines file of any size, line by line, and a tokenizer trained on them.
+"""Read dialogues from a JSON-lines file of any size, line by line.
 
 A line is ``{"text": "<|im_start|>question<|im_end|> <|im_start|>answer<|im_end|>"}``, as in guide 004.
-Lines that are not, or hold no whole message between its two marks, are counted and named by number.
+Other lines, and those without a complete message between the two markers, are malformed: they are
+skipped, counted and reported by number.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,15 @@ from typing import Any
 from metalassay.errors import UserError
 
 START, END = "<|im_start|>", "<|im_end|>"
-LONGEST_LINE = 16 * 2**20  # bytes; a longer line is malformed, or memory would not stay flat
-TOKENIZER_READS = 64 * 2**20  # bytes of the file that the tokenizer is trained on
-NAMED = 5  # malformed lines named one by one; the others are counted
+LONGEST_LINE = 16 * 2**20  # bytes; a longer line is malformed, so that memory is bounded
+REPORTED = 5  # malformed lines reported one by one; later ones are only counted
 DATA = Path(__file__).parent / "data"
 TRAINING, TEST = DATA / "dialogues_train.jsonl", DATA / "dialogues_test.jsonl"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the file: its number from 1, where the next one starts, and the text or the fault."""
+    """A line: its number from 1, the byte offset of the next one, and the text or the fault."""
 
     number: int
     next_offset: int
@@ -35,9 +34,9 @@ class Line:
 
 
 def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") -> Iterator[Line]:
-    """Read ``path`` from byte ``offset``, before which there are ``number`` lines; one at a time.
+    """Yield the lines of ``path`` from byte ``offset``, before which there are ``number`` lines.
 
-    Raises ``UserError`` for a file that cannot be read; it names ``option``, which the path came by.
+    Raises ``UserError`` for a file that cannot be read; it names ``option``, which set the path.
     """
     try:
         with path.open("rb") as stream:
@@ -52,7 +51,7 @@ def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") 
                     yield Line(number, stream.tell(), *_parse(raw))
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}", f"name a JSON-lines file with {option} FILE"
+            f"cannot read {path}: {error.strerror}", f"choose a JSON-lines file with {option} FILE"
         ) from error
 
 
@@ -70,13 +69,13 @@ def _parse(raw: bytes) -> tuple[str | None, str | None]:
         return None, f"no {START}...{END}"
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON can write half of a pair, which no tokenizer takes
+    except UnicodeEncodeError:  # JSON can encode half of a pair, which no tokenizer accepts
         return None, "half a surrogate pair in its text"
     return text, None
 
 
 def has_message(text: str) -> bool:
-    """Say whether there is a whole message in ``text``: words between a start mark and an end mark."""
+    """Return whether ``text`` has a complete message: words between a start and an end marker."""
     for piece in text.split(START)[1:]:
         message, mark, _ = piece.partition(END)
         if mark and message.strip():
@@ -85,59 +84,26 @@ def has_message(text: str) -> bool:
 
 
 class Faults:
-    """Counts malformed lines and names the first few to ``say``; with ``strict`` one is an error."""
+    """Counts malformed lines and reports the first few; with ``strict``, any is an error."""
 
-    def __init__(self, path: Path, strict: bool, say: Callable[[str], None]) -> None:
-        self.path, self.strict, self.say = path, strict, say
+    def __init__(self, path: Path, strict: bool, notify: Callable[[str], None]) -> None:
+        self.path, self.strict, self.notify = path, strict, notify
         self.count = 0
 
     def add(self, line: Line) -> None:
-        """Take note of ``line``, which has a fault."""
-        said = f"{self.path}, line {line.number}: {line.fault}"
+        """Count and report ``line``, which has a fault; raise ``UserError`` if ``strict``."""
+        fault = f"{self.path}, line {line.number}: {line.fault}"
         if self.strict:
-            raise UserError(said, "mend the line, or leave out --strict to pass over it")
+            raise UserError(fault, "fix the line, or leave out --strict to skip it")
         self.count += 1
-        if self.count <= NAMED:
-            self.say(f"passed over {said}")
-        elif self.count == NAMED + 1:
-            self.say("passed over more lines; they are counted")
-
-
-def train_tokenizer(path: Path, vocabulary: int, faults: Faults) -> Any:
-    """Return a byte-level BPE tokenizer of at most ``vocabulary`` tokens, trained on ``path``.
-
-    Reads the first ``TOKENIZER_READS`` bytes. Any text can be encoded: all 256 bytes are tokens.
-    Malformed lines are left to who trains on them, unless ``faults`` is strict: then one is an error.
-    """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[START, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        min_frequency=2,  # a token that is there once is learnt by heart, and for nothing
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_texts(path, faults), trainer)
-    return tokenizer
-
-
-def _texts(path: Path, faults: Faults) -> Iterator[str]:
-    for line in lines(path):
-        if line.next_offset > TOKENIZER_READS:
-            return
-        if line.text is not None:
-            yield line.text
-        elif faults.strict:
-            faults.add(line)
+        if self.count <= REPORTED:
+            self.notify(f"skipped {fault}")
+        elif self.count == REPORTED + 1:
+            self.notify("skipping more malformed lines; they are counted")
 
 
 def identity(path: Path) -> dict[str, Any]:
-    """Return what tells a file from another without reading all of it: size, hash of the first MB."""
+    """Return the size of a file and the hash of its first MB, which identify it without reading it all."""
     try:
         with path.open("rb") as stream:
             first = stream.read(2**20)
@@ -147,5 +113,5 @@ def identity(path: Path) -> dict[str, Any]:
         }
     except OSError as error:
         raise UserError(
-            f"cannot read {path}: {error.strerror}", "name a JSON-lines file with --data FILE"
+            f"cannot read {path}: {error.strerror}", "choose a JSON-lines file with --data FILE"
         ) from error

@@ -1,4 +1,4 @@
-"""Text from a ``TinyGPT``: how the next token is drawn, and how varied what comes out is."""
+"""Generate tokens with a ``TinyGPT``, and measure how varied they are."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from torch import Tensor
 from metalassay.training.gpt.decoding import Decoder
 from metalassay.workloads.models.tiny_gpt import TinyGPT
 
-COLDEST = 1e-30  # of temperatures; below, a logit divided by it may be infinite in float32
+MIN_TEMPERATURE = 1e-30  # below, a logit divided by it may overflow float32
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn. ``temperature`` 0, or one below ``COLDEST``, takes the likeliest;
-    ``top_k`` 0 and ``top_p`` 1 leave all of them in.
+    """How the next token is drawn.
+
+    A ``temperature`` of 0, or below ``MIN_TEMPERATURE``, takes the likeliest token. ``top_k`` 0 and
+    ``top_p`` 1 exclude no tokens.
     """
 
     temperature: float = 0.5
@@ -31,8 +33,8 @@ def generate(
 ) -> Iterator[int]:
     """Yield up to ``most`` tokens that follow ``prompt``, ending before the token ``stop``.
 
-    Where the context is full, the last half of it is read again and the rest forgotten. The model
-    has to be in evaluation mode. Raises ``ValueError`` for an empty prompt.
+    When the context is full, its last half is read again and the rest is dropped. The model must be
+    in evaluation mode. Raises ``ValueError`` for an empty prompt.
     """
     if not prompt:
         raise ValueError("an empty prompt has no next token")
@@ -51,31 +53,31 @@ def generate(
 
 
 def pick(scores: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """Draw a token by its logits, (V,), on the CPU."""
-    if sampling.temperature < COLDEST:
+    """Draw a token from its logits ``scores``, (V,), on the CPU."""
+    if sampling.temperature < MIN_TEMPERATURE:
         return int(scores.argmax())
-    many = min(sampling.top_k or len(scores), len(scores))
-    ordered, tokens = scores.topk(many)  # from the likeliest down
-    chances = (ordered / sampling.temperature).softmax(0)
+    count = min(sampling.top_k or len(scores), len(scores))
+    ordered, tokens = scores.topk(count)  # the likeliest first
+    probabilities = (ordered / sampling.temperature).softmax(0)
     if sampling.top_p < 1:
         # Nucleus sampling (Holtzman et al. 2020): the fewest tokens that together reach top_p.
-        beyond = (chances.cumsum(0) - chances) >= sampling.top_p
-        beyond[0] = False  # in float32 a top_p below 1e-45 is 0, and the likeliest would go as well
-        chances[beyond] = 0
-    return int(tokens[torch.multinomial(chances, 1, generator=generator)])
+        excluded = (probabilities.cumsum(0) - probabilities) >= sampling.top_p
+        excluded[0] = False  # a top_p below 1e-45 is 0 in float32 and would exclude all tokens
+        probabilities[excluded] = 0
+    return int(tokens[torch.multinomial(probabilities, 1, generator=generator)])
 
 
 def distinct(tokens: Sequence[Sequence[int]], n: int) -> float:
-    """Return the part of all ``n``-grams that are different ones (Li et al. 2016); 0 without any."""
-    grams = [tuple(each[i : i + n]) for each in tokens for i in range(len(each) - n + 1)]
+    """Return distinct-n: the share of different ``n``-grams in all texts (Li et al. 2016), or 0."""
+    grams = [tuple(text[i : i + n]) for text in tokens for i in range(len(text) - n + 1)]
     return len(set(grams)) / len(grams) if grams else 0.0
 
 
 def repetition(tokens: Sequence[Sequence[int]], n: int = 4) -> float:
-    """Return the part of the ``n``-grams of a text that it had before, over all texts."""
-    again = total = 0
-    for each in tokens:
-        grams = [tuple(each[i : i + n]) for i in range(len(each) - n + 1)]
+    """Return the share of ``n``-grams that occurred earlier in the same text, over all texts."""
+    repeated = total = 0
+    for text in tokens:
+        grams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
         total += len(grams)
-        again += len(grams) - len(set(grams))
-    return again / total if total else 0.0
+        repeated += len(grams) - len(set(grams))
+    return repeated / total if total else 0.0

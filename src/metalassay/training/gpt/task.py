@@ -1,4 +1,4 @@
-"""The mini GPT of guide 004: its three sizes, what is trained, and how it is judged."""
+"""The mini GPT of guide 004: its three sizes, its training task, and its evaluation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from torch.nn import functional
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
-from metalassay.training.gpt import dialogues as text
-from metalassay.training.gpt import tokenizer
+from metalassay.training.gpt import dialogues, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
-from metalassay.training.train_state import part
+from metalassay.training.train_state import with_prefix
 from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.workloads.registry import Batch
@@ -33,12 +32,12 @@ SIZES: Mapping[str, TinyGPTConfig] = {
     "small": tiny_gpt.SMALL,
     "original": tiny_gpt.ORIGINAL,
 }
-# So that the dialogues that come with the package are learnt by heart; see docs/training.md.
+# Enough to memorise the dialogues in the package; see docs/training.md.
 PEAK_RATES = {"tiny": 1e-2, "small": 1e-2, "original": 3e-3}
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
-MOST_WINDOWS = 512  # of a test file, so that judging takes seconds
-JUDGED_AT_ONCE = 16  # pieces of dialogues
+MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
+EVALUATION_BATCH = 16  # pieces of dialogues
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -48,70 +47,72 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Held:
-    """Dialogues to judge by, as tokens; ``bytes`` of their text in UTF-8, without the format's marks."""
+class HeldOut:
+    """Dialogues for evaluation as tokens; ``bytes`` is the size of their UTF-8 text without markers."""
 
     dialogues: list[list[int]]
     bytes: int
 
 
-def held(path: Path, tokenizer: Any, faults: Faults, most: int) -> Held:
-    """Return the dialogues of ``path``, up to ``most`` tokens and the end of that line.
+def read_held_out(path: Path, tokenizer: Any, faults: Faults, most: int) -> HeldOut:
+    """Return the dialogues of ``path`` until they have more than ``most`` tokens.
 
-    Raises ``UserError`` where there is none.
+    Raises ``UserError`` if there are none.
     """
-    dialogues: list[list[int]] = []
+    encoded: list[list[int]] = []
     count = size = 0
-    for line in text.lines(path, option="--test"):
+    for line in dialogues.lines(path, option="--test"):
         if line.text is None:
             faults.add(line)
             continue
-        dialogues.append(tokenizer.encode(line.text).ids)
-        count += len(dialogues[-1])
+        encoded.append(tokenizer.encode(line.text).ids)
+        count += len(encoded[-1])
         size += len(line.text.replace(START, "").replace(END, "").encode())
         if count > most:
             break
-    if not any(len(each) > 1 for each in dialogues):
-        raise UserError(f"{path} holds no dialogue", "name another with --test FILE")
-    return Held(dialogues, size)
+    if not any(len(dialogue) > 1 for dialogue in encoded):
+        raise UserError(f"{path} contains no dialogue", "choose another --test FILE")
+    return HeldOut(encoded, size)
 
 
-def surprise(model: TinyGPT, dialogues: list[list[int]]) -> tuple[float, int]:
-    """Return the loss summed over every token but the first of each dialogue, in nats; and how many.
+def total_loss(model: TinyGPT, dialogues: list[list[int]]) -> tuple[float, int]:
+    """Return the loss in nats summed over all tokens but the first of each dialogue, and their number.
 
-    Each dialogue stands alone, as a question does; one longer than the context goes on in a new
-    window. The model has to be in evaluation mode.
+    Each dialogue begins a window of its own, as a question does; one longer than the context
+    continues in another window. The model must be in evaluation mode.
     """
     context, device = model.positions.weight.shape[0], model.positions.weight.device
     pieces = [
-        each[start : start + context + 1]
-        for each in dialogues
-        for start in range(0, len(each) - 1, context)
+        dialogue[start : start + context + 1]
+        for dialogue in dialogues
+        for start in range(0, len(dialogue) - 1, context)
     ]
     total, count = 0.0, 0
-    for start in range(0, len(pieces), JUDGED_AT_ONCE):
-        some = pieces[start : start + JUDGED_AT_ONCE]
-        longest = max(map(len, some))
-        padded = torch.tensor([[*each, *[-1] * (longest - len(each))] for each in some])
+    for start in range(0, len(pieces), EVALUATION_BATCH):
+        batch = pieces[start : start + EVALUATION_BATCH]
+        longest = max(map(len, batch))
+        padded = torch.tensor([[*piece, *[-1] * (longest - len(piece))] for piece in batch])
         padded = padded.to(device)
-        scores = model(padded[:, :-1].clamp(min=0)).float()  # no token sees the ones behind it
-        wanted = padded[:, 1:].flatten()
+        scores = model(
+            padded[:, :-1].clamp(min=0)
+        ).float()  # causal: padding at the end has no effect
+        target = padded[:, 1:].flatten()
         total += functional.cross_entropy(
-            scores.flatten(0, 1), wanted, ignore_index=-1, reduction="sum"
+            scores.flatten(0, 1), target, ignore_index=-1, reduction="sum"
         ).item()
-        count += int((wanted >= 0).sum())
+        count += int((target >= 0).sum())
     return total, count
 
 
-def judged(model: TinyGPT, tests: Held) -> dict[str, float]:
-    """Return the perplexity of a token, and what does not depend on the tokens: bits a byte of text."""
-    total, count = surprise(model, tests.dialogues)
+def perplexity(model: TinyGPT, tests: HeldOut) -> dict[str, float]:
+    """Return the perplexity per token and, independent of the tokenizer, the bits per byte of text."""
+    total, count = total_loss(model, tests.dialogues)
     try:
-        perplexity = math.exp(total / count)
-    except OverflowError:  # above e^709, which a float cannot say
-        perplexity = math.inf
+        per_token = math.exp(total / count)
+    except OverflowError:  # above e^709
+        per_token = math.inf
     return {
-        "perplexity": perplexity,
+        "perplexity": per_token,
         "bits_per_byte": total / math.log(2) / tests.bytes,
     }
 
@@ -124,32 +125,33 @@ def task(
     batch_size: int,
     seed: int,
     strict: bool,
-    say: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> tuple[Task, Any, Faults]:
-    """Return what to train, the tokenizer, and the count of malformed lines of ``data`` so far.
+    """Return the task, its tokenizer, and the malformed lines of ``data``, counted while it is read.
 
-    The weights follow from ``seed``. A run that goes on keeps its tokenizer, a new one makes its own.
+    The weights are initialised from ``seed``. A resumed run reads its tokenizer, a new one trains it.
     """
     shape = SIZES[size]
-    data_identity = text.identity(data)
-    faults = Faults(data, strict, say)
-    if run.found and run.found.config.get("workload") == "gpt":
-        kept = tokenizer.read(run.path, run.found.config)
+    data_identity = dialogues.identity(data)
+    faults = Faults(data, strict, notify)
+    if run.resumed and run.resumed.config.get("workload") == "gpt":
+        run_tokenizer = tokenizer.read(run.path, run.resumed.config)
     else:
-        kept = tokenizer.train(data, shape.vocabulary, faults)
+        run_tokenizer = tokenizer.train(data, shape.vocabulary, faults)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = TinyGPT(shape)
 
     def encode(line: str) -> list[int]:
-        ids: list[int] = kept.tokenizer.encode(line).ids
+        ids: list[int] = run_tokenizer.tokenizer.encode(line).ids
         return ids
 
-    tests = held(test, kept.tokenizer, Faults(test, strict, say), MOST_WINDOWS * shape.context)
+    most = MOST_WINDOWS * shape.context
+    tests = read_held_out(test, run_tokenizer.tokenizer, Faults(test, strict, notify), most)
 
-    def evaluate() -> dict[str, float]:
-        found = judged(model, tests)
-        figures = {"loss": math.log(found["perplexity"]), **found}
+    def validate() -> dict[str, float]:
+        figures = perplexity(model, tests)
+        figures = {"loss": math.log(figures["perplexity"]), **figures}
         return {f"validation_{name}": value for name, value in figures.items()}
 
     config = {
@@ -158,57 +160,58 @@ def task(
         "batch_size": batch_size,
         "seed": seed,
         "data": data_identity,
-        "tokenizer": kept.digest,
+        "tokenizer": run_tokenizer.digest,
     }
     source = TokenStream(data, encode, batch_size, shape.context, faults, seed)
     tokens = batch_size * shape.context
-    made = Task(config, model, source, loss, "tokens", tokens, evaluate, kept.files())
-    return made, kept.tokenizer, faults
+    files = run_tokenizer.files()
+    trained = Task(config, model, source, loss, "tokens", tokens, validate, files)
+    return trained, run_tokenizer.tokenizer, faults
 
 
-def load(folder: Path, say: Callable[[str], None]) -> tuple[TinyGPT, Any]:
-    """Return the newest whole model in ``folder``, in evaluation mode on the CPU, and its tokenizer.
+def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
+    """Return the newest intact model in ``folder``, in evaluation mode on the CPU, and its tokenizer.
 
-    Raises ``UserError`` where either is missing or broken.
+    Raises ``UserError`` if either is missing or damaged.
     """
-    found = checkpoint.newest(folder, say=say)
-    if found is None or found.config.get("workload") != "gpt":
-        raise UserError(f"{folder} holds no mini GPT", f"metalassay train gpt -o {folder}")
-    model = TinyGPT(SIZES[found.config["size"]])
-    model.load_state_dict(part(found.tensors, "model."))
-    require_finite_weights(model, found.step, found.config["recipe"]["peak_rate"])
-    return model.eval(), tokenizer.read(folder, found.config).tokenizer
+    saved = checkpoint.newest(folder, notify)
+    if saved is None or saved.config.get("workload") != "gpt":
+        raise UserError(f"{folder} contains no mini GPT", f"metalassay train gpt -o {folder}")
+    model = TinyGPT(SIZES[saved.config["size"]])
+    model.load_state_dict(with_prefix(saved.tensors, "model."))
+    require_finite_weights(model, saved.step, saved.config["recipe"]["peak_rate"])
+    return model.eval(), tokenizer.read(folder, saved.config).tokenizer
 
 
 def answer(model: TinyGPT, tokenizer: Any, question: str, most: int, sampling: Sampling) -> str:
-    """Return what the model says to ``question``, without the marks of the format."""
+    """Return the model's answer to ``question``, without the markers of the format."""
     prompt = tokenizer.encode(f"{START}{question}{END} {START}").ids
     stop = tokenizer.token_to_id(END)
-    said: str = tokenizer.decode(list(generate(model, prompt, most, sampling, stop)))
-    return said
+    text: str = tokenizer.decode(list(generate(model, prompt, most, sampling, stop)))
+    return text
 
 
-def judge(
+def evaluate(
     model: TinyGPT, tokenizer: Any, test: Path, samples: int, sampling: Sampling, faults: Faults
 ) -> dict[str, float]:
-    """Return what ``judged`` does of ``test``, and how varied answers to its first questions are."""
+    """Return the ``perplexity`` on ``test``, and how varied answers to its first questions are."""
     context = model.positions.weight.shape[0]
-    tests = held(test, tokenizer, faults, MOST_WINDOWS * context)
+    tests = read_held_out(test, tokenizer, faults, MOST_WINDOWS * context)
     stop, answers = tokenizer.token_to_id(END), []
-    some = itertools.islice(
-        (line.text for line in text.lines(test, option="--test") if line.text), samples
+    texts = itertools.islice(
+        (line.text for line in dialogues.lines(test, option="--test") if line.text), samples
     )
     with torch.inference_mode():
-        found = judged(model, tests)
-        require_finite(found, f"on {test}", "train anew with a lower --learning-rate")
-        for number, question in enumerate(each.partition(END)[0] for each in some):
+        figures = perplexity(model, tests)
+        require_finite(figures, f"on {test}", "train again with a lower --learning-rate")
+        for number, question in enumerate(text.partition(END)[0] for text in texts):
             prompt = tokenizer.encode(f"{question}{END} {START}").ids
-            each = Sampling(
+            seeded = Sampling(
                 sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed + number
             )
-            answers.append(list(generate(model, prompt, context, each, stop)))
+            answers.append(list(generate(model, prompt, context, seeded, stop)))
     return {
-        **found,
+        **figures,
         "distinct_1": distinct(answers, 1),
         "distinct_2": distinct(answers, 2),
         "repetition_4": repetition(answers),

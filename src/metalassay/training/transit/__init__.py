@@ -1,1 +1,1 @@
-"""The training program that tells transits from other dips in a light curve."""
+"""Train a classifier that tells planetary transits from other dips in light curves."""

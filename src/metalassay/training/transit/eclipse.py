@@ -1,8 +1,8 @@
-"""How much of a limb-darkened star a dark disc hides: the sums of Mandel & Agol 2002.
+"""Compute how much light of a limb-darkened star a dark disc hides (Mandel & Agol 2002).
 
-doi:10.1086/345520. Their eq. 1 gives the area that a disc of radius p hides of a uniform one; a star
-whose brightness falls towards its limb is a pile of uniform discs, and the light lost the sum of what
-is hidden of each. This is the integral of their section 5 as a sum of ``DISCS`` terms.
+doi:10.1086/345520. Their eq. 1 gives the area of a uniform disc that a disc of radius p hides. A star
+whose brightness falls towards its limb is a stack of uniform discs, and the lost light is the sum of
+what is hidden of each: the integral of their section 5 as a sum of ``DISCS`` terms.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-DISCS = 32  # the pile; equal steps of the cosine to the normal, so narrow ones at the limb
-CELLS = 48  # of the table, over the full eclipse and again over ingress
+DISCS = 32  # equal steps of the cosine to the normal, so the rings at the limb are narrow
+CELLS = 48  # of the table over the full eclipse, and again over ingress
 
 
 def overlap(star: Array, planet: Array, distance: Array) -> Array:
     """Return the area that two discs share; radii and distance in the same unit, broadcast."""
     z = np.maximum(distance, 1e-9)
-    # Out of range where one disc is inside the other or they are apart: clipped, both are right.
+    # Out of range if one disc is inside the other or they are apart; clipping is then correct.
     a = (z * z + planet * planet - star * star) / (2 * z * planet)
     b = (z * z + star * star - planet * planet) / (2 * z * star)
     kite = (planet + star - z) * (z + planet - star) * (z - planet + star) * (z + planet + star)
@@ -35,7 +35,7 @@ def overlap(star: Array, planet: Array, distance: Array) -> Array:
 
 @dataclass(frozen=True)
 class Eclipses:
-    """Light lost by N stars, as tables over the distance of the centres, (N, 2 * CELLS + 1).
+    """The light lost by N stars, as tables over the distance of the centres, (N, 2 * CELLS + 1).
 
     The first half of a table runs from 0 to 1 - p, the second through ingress to 1 + p.
     """
@@ -44,7 +44,7 @@ class Eclipses:
     lost: Array
 
     def at(self, distance: Array, row: npt.NDArray[np.int64]) -> Array:
-        """Return the part of its light that star ``row`` loses at ``distance``, in stellar radii."""
+        """Return the fraction of light that star ``row`` loses at ``distance``, in stellar radii."""
         p = self.radius[row]
         inside = 1 - p
         cell = np.where(
@@ -55,12 +55,12 @@ class Eclipses:
         cell = np.minimum(cell, 2 * CELLS)
         low = np.minimum(cell.astype(np.int64), 2 * CELLS - 1)
         below = self.lost[row, low]
-        found: Array = below + (cell - low) * (self.lost[row, low + 1] - below)
-        return found
+        lost: Array = below + (cell - low) * (self.lost[row, low + 1] - below)
+        return lost
 
 
 def eclipses(radius: Array, u1: Array, u2: Array) -> Eclipses:
-    """Tabulate N pairs: the ratio ``radius`` of the radii, below 1; quadratic limb darkening.
+    """Tabulate N pairs with the ratio of radii ``radius``, below 1, and quadratic limb darkening.
 
     I(mu) = 1 - u1 (1 - mu) - u2 (1 - mu)^2, with mu the cosine to the normal of the surface.
     """

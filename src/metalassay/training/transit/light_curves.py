@@ -1,10 +1,10 @@
-"""Synthetic light curves of stars that a transit search would have picked out, made from a seed.
+"""Generate, from a seed, synthetic light curves of stars that a transit search would have selected.
 
-Half of the stars have a planet; the others are what looks like one: eclipsing binaries (some diluted
-by a brighter neighbour), variable stars, and noise with an instrument's faults. Each star is seen in
-two seasons of 90 days, every 30 minutes. Units: days, solar masses and radii, relative flux.
+Half of the stars have a planet; the others look similar: eclipsing binaries (some diluted by a
+brighter neighbour), variable stars, and noise with instrument faults. Each star is observed for two
+seasons of 90 days, every 30 minutes. Units: days, solar masses and radii, relative flux.
 
-Left out: eccentric orbits, smearing by the exposure, several planets of one star.
+Not modelled: eccentric orbits, smearing by the exposure time, several planets of one star.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from metalassay.training.transit.views import Floats, flatten, fold, views
 
 SEASON, CADENCE = 90.0, 1 / 48
 TIMES = np.arange(0, SEASON, CADENCE)
-STARS, SEASONS = 128, 2  # a chunk is made at once
+STARS, SEASONS = 128, 2  # of a chunk, which is generated at once
 KINDS = ("planet", "binary", "variable", "noise")
 SHARES = (0.5, 0.2, 0.15, 0.15)
-FLATTEN = 1.5  # days; slower changes of a star are taken out
+FLATTEN = 1.5  # days; slower changes of a star are removed
 AU = 215.032  # solar radii
 
 
 @dataclass(frozen=True)
 class LightCurves:
-    """N curves in their two views; ``planet`` is 1 for a transit, ``kind`` indexes ``KINDS``."""
+    """N curves in two views; ``planet`` is 1 for a transit, ``kind`` is an index into ``KINDS``."""
 
     whole: npt.NDArray[np.float32]  # (N, 2001)
     near: npt.NDArray[np.float32]  # (N, 201)
@@ -38,34 +38,34 @@ class LightCurves:
 
 
 def chunk(seed: int, number: int) -> LightCurves:
-    """Make chunk ``number`` of the curves of ``seed``: stars number * 128 to that + 127.
+    """Generate chunk ``number`` of the curves of ``seed``, with the stars from ``number * STARS``.
 
-    The same curves for the same numbers, whatever else is made (and the same release of numpy: it
-    keeps the right to improve its distributions).
+    The curves depend on ``seed`` and ``number`` alone (and on the release of numpy, which may change
+    its distributions).
     """
     random = np.random.Generator(np.random.Philox(key=[seed, number]))
     stars = _Stars.draw(random, STARS)
     seasons = [_observe(random, stars) for _ in range(SEASONS)]
     ids = np.arange(STARS, dtype=np.int64) + number * STARS
     return LightCurves(
-        np.concatenate([each[0] for each in seasons]),
-        np.concatenate([each[1] for each in seasons]),
+        np.concatenate([whole for whole, _ in seasons]),
+        np.concatenate([near for _, near in seasons]),
         np.tile((stars.kind == 0).astype(np.float32), SEASONS),
         np.tile(stars.kind, SEASONS),
         np.tile(ids, SEASONS),
     )
 
 
-def part(star: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """Return 0 to 9 for each star, by which sets are divided: all curves of a star stay together."""
-    # The finaliser of SplitMix64 (Steele, Lea & Flood 2014), in numbers that wrap around.
-    # The one product outside an array is Python's: numpy warns where a single number wraps around.
+def tenth(star: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """Return 0 to 9 for each star: data sets are split by it, so all curves of a star stay together."""
+    # The finaliser of SplitMix64 (Steele, Lea & Flood 2014), in integers that wrap around.
+    # The one scalar product is computed by Python: numpy warns when a scalar wraps around.
     offset = seed % 2**32 * 0x9E3779B97F4A7C15 % 2**64
     mixed = star.astype(np.uint64) + np.uint64(offset)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    tenth: npt.NDArray[np.int64] = (mixed % np.uint64(10)).astype(np.int64)
-    return tenth
+    digits: npt.NDArray[np.int64] = (mixed % np.uint64(10)).astype(np.int64)
+    return digits
 
 
 def _log_uniform(random: np.random.Generator, low: float, high: float, size: int) -> Floats:
@@ -74,7 +74,7 @@ def _log_uniform(random: np.random.Generator, low: float, high: float, size: int
 
 @dataclass(frozen=True)
 class _Stars:
-    """What stays the same from season to season, (N,) each."""
+    """The properties of N stars that do not change from season to season; each is (N,)."""
 
     kind: npt.NDArray[np.int64]
     period: Floats
@@ -84,8 +84,8 @@ class _Stars:
     ratio: Floats  # of the radii
     u1: Floats
     u2: Floats
-    second: Floats  # light of the companion, of the primary's
-    dilution: Floats  # part of the light that comes from the pair
+    second: Floats  # light of the companion, relative to the primary
+    dilution: Floats  # fraction of the light that comes from the pair
     noise: Floats  # of one point
     rotation: Floats
     spots: Floats  # amplitude of the variability
@@ -101,7 +101,7 @@ class _Stars:
             variable, _log_uniform(random, 2e-3, 3e-2, n), _log_uniform(random, 1e-4, 5e-3, n)
         )
         mass = random.uniform(0.5, 1.3, n)
-        radius = mass**0.8  # the main sequence, roughly
+        radius = mass**0.8  # approximately the main sequence
         period = np.where(binary, _log_uniform(random, 0.6, 20, n), _log_uniform(random, 1, 30, n))
         period = np.where(variable, rotation, period)
         ratio = np.where(binary, random.uniform(0.2, 0.95, n), _log_uniform(random, 0.012, 0.12, n))
@@ -117,7 +117,7 @@ class _Stars:
         duration = np.clip(duration, 3 * CADENCE, 0.2 * period)
         diluted = binary & (random.random(n) < 0.5)
         dilution = np.where(diluted, _log_uniform(random, 0.003, 0.3, n), 1)
-        # A search passes on what stands out of the noise (Kepler's threshold is 7.1 sigma).
+        # A search selects signals well above the noise (Kepler's threshold is 7.1 sigma).
         depth = np.where(planet | binary, ratio**2 * dilution, spots / 3)
         strength = _log_uniform(random, 10, 300, n)
         points = duration / CADENCE * SEASON / period
@@ -142,11 +142,11 @@ class _Stars:
 def _observe(
     random: np.random.Generator, stars: _Stars
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Look at the stars for a season: noise, starspots, gaps and faults are new each time."""
+    """Observe the stars for a season, with its own noise, starspots, gaps and faults."""
     n, t = len(stars.kind), len(TIMES)
     orbiting = stars.kind < 2
     phase = random.random(n)
-    # A variable is folded on its minimum; noise on whatever moment.
+    # A variable star is folded on its minimum, noise on a random moment.
     epoch = np.where(stars.kind == 2, (0.75 - phase) % 1, random.random(n)) * stars.period
     folded = fold(TIMES, stars.period, epoch)
     flux = stars.noise[:, None].astype(np.float32) * random.standard_normal((n, t), np.float32)
@@ -154,7 +154,7 @@ def _observe(
     flux[orbiting] += _dips(_only(stars, orbiting), folded[orbiting])
     faulty = np.flatnonzero((stars.kind == 3) & (random.random(n) < 0.5))
     moment, deep = random.random(n) * SEASON, _log_uniform(random, 3, 20, n) * stars.noise
-    for i in faulty:  # a pixel loses sensitivity at once and recovers within a day
+    for i in faulty:  # a pixel loses sensitivity suddenly and recovers within a day
         since = TIMES - moment[i]
         flux[i] -= deep[i] * np.where(since > 0, np.exp(-np.maximum(since, 0) * 3), 0)
     good = random.random((n, t), np.float32) > 0.03
@@ -168,7 +168,7 @@ def _only(stars: _Stars, chosen: npt.NDArray[np.bool_]) -> _Stars:
 
 
 def _spots(random: np.random.Generator, stars: _Stars, phase: Floats) -> Floats:
-    """Return the light of rotating spots, (N, T): a sine and two harmonics, and a slow trend."""
+    """Return the light of rotating spots, (N, T): a sine with two harmonics, and a slow trend."""
     angle = (TIMES / stars.rotation[:, None] + phase[:, None]).astype(np.float32)
     angle = (angle - np.floor(angle)) * np.float32(2 * np.pi)
     sine, cosine = np.sin(angle), np.cos(angle)
@@ -180,7 +180,7 @@ def _spots(random: np.random.Generator, stars: _Stars, phase: Floats) -> Floats:
 
 
 def _dips(stars: _Stars, folded: Floats) -> Floats:
-    """Return what eclipses take away, (N, T), below 0, and what a close pair's shape adds."""
+    """Return the change in light by eclipses and by the shape of close pairs, (N, T)."""
     orbit = 2 * np.pi * folded / stars.period[:, None]
     sine, cosine = np.sin(orbit), np.cos(orbit)
     height = stars.impact[:, None] * cosine
@@ -190,11 +190,11 @@ def _dips(stars: _Stars, folded: Floats) -> Floats:
     row, column = np.nonzero(touching)
     hidden = table.at(distance[row, column], row)
     front = cosine[row, column] > 0
-    # Behind the star the companion loses the hidden part of its own disc, taken as uniform.
+    # Behind the star, the companion loses the hidden part of its own disc, assumed uniform.
     lost = np.where(front, hidden, hidden / table.lost[row, 0] * stars.second[row])
-    # A close companion pulls the star into an egg, seen from the side twice an orbit.
-    egg = np.where(stars.second > 0, stars.ratio**1.25 * stars.separation**-3, 0)
-    light = -egg[:, None] * np.cos(2 * orbit)
+    # A close companion distorts the star into an ellipsoid, seen from the side twice per orbit.
+    ellipsoid = np.where(stars.second > 0, stars.ratio**1.25 * stars.separation**-3, 0)
+    light = -ellipsoid[:, None] * np.cos(2 * orbit)
     light[row, column] -= lost
     result: Floats = light * (stars.dilution / (1 + stars.second))[:, None]
     return result

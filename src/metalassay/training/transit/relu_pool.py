@@ -1,10 +1,9 @@
-"""Relu and pooling by two in one, for training on the CPU: the same numbers in a quarter of the time.
+"""Fuse relu and max pooling by two, for training on the CPU: the same values in a quarter of the time.
 
-torch's own max pooling, where a gradient will be asked for, finds the place of each maximum one by one
-and writes it down as 8 bytes: a third of the transit CNN's step. For windows of two, one comparison says
-which of the two it was. Values and gradients equal torch's exactly where they are finite (a zero may
-have another sign), so the losses do too; they would not with another layout of the convolutions,
-which adds up in another order.
+If a gradient is needed, torch's own max pooling stores the index of each maximum as 8 bytes, found one
+by one: a third of the transit CNN's step. For windows of two, one comparison finds the larger value.
+Values and gradients equal torch's exactly where they are finite (the sign of a zero may differ), and so
+do the losses; another memory layout of the convolutions would sum in another order and change them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,9 @@ class _ReluMaxPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        pooled = functional.max_pool1d(x, 2)  # no gradient is recorded in here: the quick kernel
+        pooled = functional.max_pool1d(
+            x, 2
+        )  # no gradient is recorded here, so torch uses its fast kernel
         first, second = _pairs(x)
         ctx.save_for_backward(torch.gt(second, first), pooled.relu_())
         ctx.shape = x.shape
@@ -41,13 +42,15 @@ class _ReluMaxPool(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         was_second, pooled = ctx.saved_tensors
-        through = torch.ops.aten.threshold_backward(gradient, pooled, 0)  # what relu lets through
-        found = gradient.new_empty(ctx.shape)
-        first, second = _pairs(found)
+        through = torch.ops.aten.threshold_backward(
+            gradient, pooled, 0
+        )  # the gradient that passes relu
+        result = gradient.new_empty(ctx.shape)
+        first, second = _pairs(result)
         torch.mul(through, was_second, out=second)
-        torch.sub(through, second, out=first)  # of two equal ones the first, as torch's pooling
-        found[..., 2 * pooled.shape[-1] :] = 0  # an odd length's last is in no pair
-        return found
+        torch.sub(through, second, out=first)  # of two equal values the first, as in torch
+        result[..., 2 * pooled.shape[-1] :] = 0  # the last value of an odd length has no pair
+        return result
 
 
 def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,10 +60,10 @@ def _pairs(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ReluMaxPool(nn.Module):
-    """Relu and ``MaxPool1d(2)``, (B, C, L) -> (B, C, L // 2); quicker where it trains on the CPU."""
+    """Relu and ``MaxPool1d(2)``, (B, C, L) -> (B, C, L // 2); faster when training on the CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the larger of each two values, 0 at least."""
+        """Return the larger value of each pair, at least 0."""
         if x.device.type == "cpu" and torch.is_grad_enabled() and x.requires_grad:
             pooled: Tensor = _ReluMaxPool.apply(x)  # type: ignore[no-untyped-call]
             return pooled
@@ -68,18 +71,18 @@ class ReluMaxPool(nn.Module):
 
 
 def fuse(model: nn.Module) -> nn.Module:
-    """Put ``ReluMaxPool`` for each relu before a ``MaxPool1d(2)`` in the sequences of ``model``.
+    """Replace each relu before a ``MaxPool1d(2)`` in the sequences of ``model`` by ``ReluMaxPool``.
 
-    Changes ``model`` and returns it. The weights keep their names, so checkpoints stay as they are.
+    Changes ``model`` in place and returns it. The weights keep their names, so checkpoints still fit.
     """
-    for sequence in [each for each in model.modules() if isinstance(each, nn.Sequential)]:
-        for number in range(len(sequence) - 1):
-            if isinstance(sequence[number], nn.ReLU) and _by_two(sequence[number + 1]):
-                sequence[number], sequence[number + 1] = ReluMaxPool(), nn.Identity()
+    for layers in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
+        for i in range(len(layers) - 1):
+            if isinstance(layers[i], nn.ReLU) and _pools_pairs(layers[i + 1]):
+                layers[i], layers[i + 1] = ReluMaxPool(), nn.Identity()
     return model
 
 
-def _by_two(layer: nn.Module) -> bool:
+def _pools_pairs(layer: nn.Module) -> bool:
     return isinstance(layer, nn.MaxPool1d) and all(
         getattr(layer, name) in (value, (value,)) for name, value in PAIRS.items()
     )

@@ -1,4 +1,4 @@
-"""The transit classifier of guide 002: its data sets, its model in two sizes, and how it is judged."""
+"""The transit classifier of guide 002: its data sets, its two models, and its evaluation."""
 
 from __future__ import annotations
 
@@ -23,19 +23,22 @@ from metalassay.workloads.registry import Batch
 
 SIZES: Mapping[str, Callable[[], nn.Module]] = {"guide": TwoBranchCNN, "astronet": AstroNet}
 PEAK_RATES = {"guide": 5e-3, "astronet": 5e-4}
-MOMENTA = (0.85, 0.95)  # of the schedule, as OneCycleLR has them where guide 002 leaves it alone
+MOMENTA = (
+    0.85,
+    0.95,
+)  # of the schedule: the defaults of OneCycleLR, which guide 002 does not change
 PARTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
-FEWEST = 1024  # curves: below, a tenth of them says nothing
-CHUNK = STARS * SEASONS  # curves that are made at once
-# A curve is 2001 + 201 + 1 numbers of 4 bytes and two of 8. While the sets are divided it is there three
-# times: as it was made, in one array with the others, and in its set.
+FEWEST = 1024  # curves; a tenth of fewer is too small a test set
+CHUNK = STARS * SEASONS  # curves that are generated at once
+# A curve is 2001 + 201 + 1 numbers of 4 bytes and two of 8. While the sets are split, there are three
+# copies: the chunk, one array of all curves, and the set.
 BYTES = 3 * (4 * (2001 + 201 + 1) + 16)
-WORKING = 100 * 10**6  # bytes that making a chunk takes
+WORKING = 100 * 10**6  # bytes needed to generate a chunk
 
 
 @dataclass(frozen=True)
 class Curves:
-    """N curves as the model wants them."""
+    """N curves as input of the model."""
 
     whole: Tensor  # (N, 1, 2001)
     near: Tensor  # (N, 1, 201)
@@ -50,19 +53,19 @@ class Curves:
 def make(
     seed: int, curves: int, watch: Callable[[range], Iterable[int]] = iter
 ) -> dict[str, Curves]:
-    """Make at least ``curves`` light curves and divide their stars 8 : 1 : 1.
+    """Generate at least ``curves`` light curves and split their stars 8 : 1 : 1.
 
-    ``watch`` hands on the numbers of the chunks, ``CHUNK`` curves each, and may show how many are done.
-    Raises ``UserError`` for fewer than ``FEWEST``, and for more than there is memory for.
+    ``watch`` iterates over the numbers of the chunks, ``CHUNK`` curves each, and may show progress.
+    Raises ``UserError`` for fewer than ``FEWEST`` curves, and for more than fit into memory.
     """
     if curves < FEWEST:
-        raise UserError(f"{curves} light curves", f"ask for at least --curves {FEWEST}")
+        raise UserError(f"{curves} light curves are too few", f"choose at least --curves {FEWEST}")
     _require_memory(curves)
     chunks = [light_curves.chunk(seed, i) for i in watch(range(-(-curves // CHUNK)))]
-    tenth = light_curves.part(np.concatenate([each.star for each in chunks]), seed)
+    tenth = light_curves.tenth(np.concatenate([chunk.star for chunk in chunks]), seed)
 
     def gather(field: str, chosen: npt.NDArray[np.bool_]) -> Tensor:
-        return torch.from_numpy(np.concatenate([getattr(each, field) for each in chunks])[chosen])
+        return torch.from_numpy(np.concatenate([getattr(chunk, field) for chunk in chunks])[chosen])
 
     sets = {}
     for name, numbers in PARTS.items():
@@ -73,7 +76,7 @@ def make(
 
 
 def _require_memory(curves: int) -> None:
-    """Raise ``UserError`` if ``curves`` and their copies do not fit into the memory that is free."""
+    """Raise ``UserError`` if ``curves`` and their copies do not fit into the free memory."""
     free = psutil.virtual_memory().available
     needed = WORKING + curves * BYTES
     if needed > free:
@@ -81,14 +84,14 @@ def _require_memory(curves: int) -> None:
         raise UserError(
             f"{curves:,} light curves need about {needed / 1e9:,.1f} GB of memory,"
             f" and {free / 1e9:,.1f} GB are free",
-            f"ask for fewer: --curves {most}" if most >= FEWEST else "close other programs",
+            f"choose at most --curves {most}" if most >= FEWEST else "close other programs",
         )
 
 
-class Shuffled:
-    """Batches of ``curves`` in an order that follows from the seed and the number of the pass.
+class ShuffledBatches:
+    """Batches of ``curves`` in an order that depends on the seed and the number of the pass.
 
-    The curves left over at the end of a pass are passed over; another pass leaves out others.
+    An incomplete batch at the end of a pass is skipped; each pass leaves out other curves.
     """
 
     def __init__(self, curves: Curves, batch_size: int, seed: int) -> None:
@@ -97,7 +100,7 @@ class Shuffled:
         if not self.batches:
             raise UserError(
                 f"{len(curves.planet)} curves do not fill a batch of {batch_size}",
-                "ask for more --curves or a smaller --batch-size",
+                "choose more --curves or a smaller --batch-size",
             )
         self._number, self._pass = 0, -1
 
@@ -105,7 +108,7 @@ class Shuffled:
         """Return the next batch."""
         number, within = divmod(self._number, self.batches)
         if number != self._pass:
-            mixed = (self.seed * 1_000_003 + number) % 2**64  # as torch takes a negative one
+            mixed = (self.seed * 1_000_003 + number) % 2**64  # as torch does with a negative seed
             generator = torch.Generator().manual_seed(mixed)
             self._order = torch.randperm(len(self.curves.planet), generator=generator)
             self._pass = number
@@ -113,35 +116,35 @@ class Shuffled:
         return self.curves.batch(self._order[within * self.batch_size :][: self.batch_size])
 
     def position(self) -> int:
-        """Return how many batches have been taken."""
+        """Return the number of batches taken so far."""
         return self._number
 
     def seek(self, position: int) -> None:
-        """Go to where ``position`` batches have been taken."""
+        """Go to the state after ``position`` batches."""
         self._number = position
 
 
 def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the binary cross-entropy; squeezed along the last axis only, so a batch of 1 works."""
+    """Return the binary cross-entropy; only the last axis is squeezed, so a batch of 1 works."""
     logits = model(*batch.inputs).squeeze(1)
     return functional.binary_cross_entropy_with_logits(logits.float(), batch.target)
 
 
 def scores(model: nn.Module, curves: Curves, batch_size: int = 64) -> npt.NDArray[np.float32]:
-    """Return the logits of all ``curves``; call it with the model in evaluation mode."""
+    """Return the logits of all ``curves``, (N,); the model must be in evaluation mode."""
     device = next(model.parameters()).device
-    found = []
+    logits = []
     for start in range(0, len(curves.planet), batch_size):
         index = torch.arange(start, min(start + batch_size, len(curves.planet)))
         batch = curves.batch(index).to(device)
-        found.append(model(*batch.inputs).squeeze(1).float().cpu())
-    return torch.cat(found).numpy()
+        logits.append(model(*batch.inputs).squeeze(1).float().cpu())
+    return torch.cat(logits).numpy()
 
 
 def auc(score: npt.NDArray[np.float32], label: npt.NDArray[np.float32]) -> float:
-    """Return the chance that a random planet scores above a random other (Mann-Whitney's U)."""
+    """Return the probability that a random planet scores above a random non-planet (Mann-Whitney U)."""
     inverse, count = np.unique(score, return_inverse=True, return_counts=True)[1:]
-    rank = np.cumsum(count) - (count - 1) / 2  # of equal scores, their mean rank
+    rank = np.cumsum(count) - (count - 1) / 2  # equal scores share their mean rank
     positive = label > 0.5
     n = int(positive.sum())
     total = rank[inverse][positive].sum() - n * (n + 1) / 2
@@ -151,17 +154,21 @@ def auc(score: npt.NDArray[np.float32], label: npt.NDArray[np.float32]) -> float
 def task(
     size: str, sets: Mapping[str, Curves], curves: int, batch_size: int, seed: int, accumulate: int
 ) -> Task:
-    """Return what to train; the weights follow from ``seed``."""
+    """Return the training task; the weights are initialised from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = fuse(SIZES[size]())
 
-    def evaluate() -> dict[str, float]:
-        checked = sets["validation"]
-        score = scores(model, checked)
-        target = checked.planet.numpy()
-        cross = functional.binary_cross_entropy_with_logits(torch.from_numpy(score), checked.planet)
-        return {"validation_loss": cross.item(), "validation_auc": auc(score, target)}
+    def validate() -> dict[str, float]:
+        curves = sets["validation"]
+        score = scores(model, curves)
+        entropy = functional.binary_cross_entropy_with_logits(
+            torch.from_numpy(score), curves.planet
+        )
+        return {
+            "validation_loss": entropy.item(),
+            "validation_auc": auc(score, curves.planet.numpy()),
+        }
 
     return Task(
         config={
@@ -172,9 +179,9 @@ def task(
             "seed": seed,
         },
         model=model,
-        source=Shuffled(sets["train"], batch_size, seed),
+        source=ShuffledBatches(sets["train"], batch_size, seed),
         loss=loss,
         unit="curves",
         items_per_batch=batch_size,
-        evaluate=evaluate,
+        evaluate=validate,
     )

@@ -1,8 +1,8 @@
-"""Folding light curves into the two views of Shallue & Vanderburg 2018 (doi:10.3847/1538-3881/aa9e09).
+"""Fold light curves into the two views of Shallue & Vanderburg 2018 (doi:10.3847/1538-3881/aa9e09).
 
 Their section 3.3: medians of the folded curve in 2001 bins over the whole orbit, and in 201
 overlapping bins 0.16 durations wide over four durations on either side of the dip; then the median
-is set to 0 and the lowest value to -1. A bin without points keeps the median of all, as in their code.
+is scaled to 0 and the lowest value to -1. An empty bin gets the median of all, as in their code.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 GLOBAL_BINS, LOCAL_BINS = 2001, 201
 DURATIONS, WIDTH = 4.0, 0.16  # of the local view, to either side, and of its bins, in durations
-SPAN = 16.0  # more than the range of any flux; what keeps bins apart in one sort
+SPAN = 16.0  # more than the range of any flux; separates the bins in one sort
 
 
 def flatten(flux: Floats, dip: npt.NDArray[np.bool_], window: int) -> Floats:
-    """Subtract from (N, T) fluxes their running mean over ``window`` points outside of the dip."""
+    """Subtract from fluxes (N, T) their running mean over ``window`` points, leaving out the dip."""
     sums = [_running(np.where(dip, 0, flux), window), _running((~dip).astype(float), window)]
     return flux - sums[0] / np.maximum(sums[1], 1)
 
 
 def _running(values: Floats, window: int) -> Floats:
-    """Return the sum of the ``window`` values around each of (N, T), fewer at the ends."""
+    """Return the sum of the ``window`` values around each value, (N, T); fewer at the ends."""
     half = window // 2
     total = np.zeros((values.shape[0], values.shape[1] + 2 * half + 1))
     total[:, half + 1 : half + 1 + values.shape[1]] = np.cumsum(values, axis=1)
@@ -32,9 +32,9 @@ def _running(values: Floats, window: int) -> Floats:
 
 
 def medians(flux: Floats, group: npt.NDArray[np.int64], groups: int) -> Floats:
-    """Return the median flux of each group below ``groups``, NaN where it has no point; 1-D.
+    """Return the median flux of each of ``groups`` groups, (groups,); NaN for an empty group.
 
-    One sort of all: a group is told from the next by an offset larger than any flux.
+    One sort of all points: an offset larger than any flux separates each group from the next.
     """
     ordered = np.sort(group * SPAN + np.clip(flux, -SPAN / 3, SPAN / 3))
     count = np.bincount(group, minlength=groups)
@@ -67,7 +67,7 @@ def views(
     bins = np.clip(bins, 0, GLOBAL_BINS - 1)
     half = np.minimum(DURATIONS * duration, period / 2)
     inside = good & (np.abs(folded) < half[:, None])
-    for i in range(len(flux)):  # a row fits into the cache: half the time of one large sort
+    for i in range(len(flux)):  # a row fits into the cache: twice as fast as one large sort
         whole[i] = medians(flux[i][good[i]], bins[i][good[i]], GLOBAL_BINS)
         at = folded[i][inside[i]] + half[i]
         near[i] = _overlapping(flux[i][inside[i]], at, 2 * half[i], WIDTH * duration[i])
@@ -75,16 +75,16 @@ def views(
 
 
 def _overlapping(flux: Floats, at: Floats, length: float, width: float) -> Floats:
-    """Return medians in ``LOCAL_BINS`` bins of ``width`` spread over ``length``; 1-D."""
+    """Return the medians in ``LOCAL_BINS`` bins of ``width``, evenly spaced over ``length``; 1-D."""
     spacing = (length - width) / (LOCAL_BINS - 1)
-    last = (at / spacing).astype(np.int64)  # the last bin to start before the point
+    last = (at / spacing).astype(np.int64)  # the last bin that starts before the point
     bins = last - np.arange(int(width / spacing) + 1)[:, None]  # (copies, points)
     inside = (bins >= 0) & (bins < LOCAL_BINS) & (at - bins * spacing < width)
     return medians(np.broadcast_to(flux, bins.shape)[inside], bins[inside], LOCAL_BINS)
 
 
 def _normalise(view: Floats) -> npt.NDArray[np.float32]:
-    """Set the median of each row to 0, its lowest value to -1, and gaps to the median."""
+    """Scale each row so that its median is 0 and its minimum -1; gaps become the median."""
     view = view - np.nanmedian(view, axis=1, keepdims=True)
     view = np.nan_to_num(view, nan=0.0)
     depth = np.maximum(-view.min(axis=1, keepdims=True), 1e-9)

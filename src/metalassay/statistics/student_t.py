@@ -1,8 +1,8 @@
-"""Quantiles that the decisions need, without scipy: Student's t, the normal, Clopper and Pearson.
+"""Quantiles and intervals without scipy: Student's t, the normal, and Clopper-Pearson.
 
-All rest on the regularised incomplete beta function, computed by its continued fraction
-(Numerical Recipes 6.4; DLMF 8.17.22), and on bisection. Good to about 1e-9, slow, and quick enough
-for a few calls a comparison.
+All are based on the regularised incomplete beta function, computed by its continued fraction
+(Numerical Recipes 6.4; DLMF 8.17.22), and on bisection. They are accurate to about 1e-9; slow, but
+fast enough for a few calls per comparison.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def _root(rising: Callable[[float], float], low: float, high: float) -> float:
 
 
 def t_two_sided(t: float, df: float) -> float:
-    """Return the chance that Student's t with ``df`` degrees of freedom is further from 0 than ``t``."""
+    """Return the probability that Student's t with ``df`` degrees of freedom exceeds ``t`` in size."""
     return beta_cdf(df / (df + t * t), df / 2, 0.5)
 
 
 @functools.cache
 def t_quantile(alpha: float, df: float) -> float:
-    """Return the t that is exceeded in size with probability ``alpha`` (both tails), df > 0."""
+    """Return the t that is exceeded in size with probability ``alpha`` (both tails); df > 0."""
     return _root(lambda t: alpha - t_two_sided(t, df), 0.0, 1e6)
 
 
@@ -72,7 +72,7 @@ def normal_quantile(p: float) -> float:
 
 
 def clopper_pearson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact two-sided interval of a rate seen ``hits`` times in ``trials``.
+    """Return the exact two-sided confidence interval of a rate: ``hits`` in ``trials``.
 
     C. J. Clopper and E. S. Pearson, Biometrika 26 (1934) 404.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay.compare import student_t
+from metalassay.statistics import student_t
 
 
 @pytest.mark.parametrize(

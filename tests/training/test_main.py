@@ -1,0 +1,68 @@
+"""``python -m metalassay.training``: errors are one line with a next step, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from train_command import run
+
+from metalassay.files import write_atomically
+from metalassay.training import commands
+from metalassay.training.__main__ import main
+
+
+def test_a_folder_where_a_file_of_the_run_should_be_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "result.json"
+    place.mkdir()
+    monkeypatch.setitem(
+        commands.COMMANDS,
+        "evaluate",
+        lambda _: write_atomically(place, "{}"),
+    )
+    assert main(json.dumps({"command": "evaluate"})) == 2
+    said = capsys.readouterr().err
+    assert f"cannot use {place}: Is a directory" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [("evaluate", 0, ""), ("train gpt", 1, "the reader of the output is gone; stopped")],
+)
+def test_a_reader_that_went_away_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+    code: int,
+    said: str,
+) -> None:
+    def gone(_: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setitem(commands.COMMANDS, command, gone)
+    out = os.dup(1)  # which the program gives up
+    try:
+        with os.fdopen(os.dup(1), "w") as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert main(json.dumps({"command": command})) == code
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    assert said in capfd.readouterr().err
+
+
+def test_a_missing_library_is_named_with_the_extra_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.delitem(sys.modules, "safetensors.torch", raising=False)
+    few = ["--curves", "1024", "--steps", "4", "--batch-size", "8", "--device", "cpu"]
+    assert run(monkeypatch, "train", "transit", *few, "-o", str(tmp_path)) == 2
+    assert "metalassay[train]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())  # before anything is trained
