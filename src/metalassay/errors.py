@@ -13,3 +13,21 @@ class UserError(Exception):
         super().__init__(f"{message} ({next_step})")
         self.message = message
         self.next_step = next_step
+
+
+def one_line(value: object) -> str:
+    """Return the text of an error, or of anything else, with every run of white space as one space."""
+    return " ".join(str(value).split())
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, in one line: the system's reason, or the class and its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text, name = one_line(error), type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def cannot_write(target: object, error: OSError, next_step: str) -> UserError:
+    """Return the error for a file or folder that could not be written."""
+    return UserError(f"cannot write {target}: {reason(error)}", next_step)
