@@ -27,10 +27,10 @@ def pages(width: int) -> dict[str, str]:
     return dict(module.pages(width))
 
 
-def test_the_help_of_every_command_is_what_was_last_read_and_kept() -> None:
-    kept = {path.stem: path.read_text("utf-8") for path in HELP.glob("*.txt")}
+def test_the_help_of_every_command_matches_its_snapshot() -> None:
+    stored = {path.stem: path.read_text("utf-8") for path in HELP.glob("*.txt")}
     printed = {name.replace(" ", "-"): text for name, text in pages(80).items()}
-    assert printed == kept, "read the changes, then run: python tools/help_pages.py"
+    assert printed == stored, "read the changes, then run: python tools/help_pages.py"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
@@ -45,7 +45,9 @@ def test_every_command_is_in_the_help_once_in_its_group() -> None:
     text = pages(80)["metalassay"]
     for group, commands in main.GROUPS.items():
         part = text.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
-        assert [line.split()[0] for line in part.splitlines()] == [each.name for each in commands]
+        assert [line.split()[0] for line in part.splitlines()] == [
+            command.name for command in commands
+        ]
 
 
 def test_every_command_has_a_description_examples_and_exit_codes() -> None:

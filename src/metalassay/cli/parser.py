@@ -113,7 +113,7 @@ class HelpFormatter(argparse.HelpFormatter):
                 continue
             members = grouped.get(id(action), [action])
             if action is members[0]:
-                ways = [f"{each.option_strings[0]}{self._value_of(each)}" for each in members]
+                ways = [f"{member.option_strings[0]}{self._value_of(member)}" for member in members]
                 options.append(f"[{' | '.join(ways)}]")
         return options, positionals
 

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     targets = [options.csv, options.csv_compat, options.csv_max_batch, options.json]
     if targets.count("-") > 1:
         raise UserError("two tables cannot share standard output", "name a file for one of them")
-    named = [os.path.realpath(each) for each in targets if each not in (None, "-")]
+    named = [os.path.realpath(target) for target in targets if target not in (None, "-")]
     if len(set(named)) < len(named):
         raise UserError("two tables cannot share a file", "name another file for one of them")
     if options.card is not None and options.card.suffix.lower() != ".svg":
@@ -105,12 +105,12 @@ def run(options: argparse.Namespace) -> int:
             f"a card is an SVG, and {options.card} is not named so",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
-    logs = [_log(Path(each)) for each in options.log]
+    logs = [_log(Path(name)) for name in options.log]
     files = options.files or [_DEFAULT]
     if logs and not options.files and not Path(_DEFAULT).exists():
         files = []  # nobody named it, and the logs alone are a report
-    for each in options.project:
-        projection.chip(each)  # report an unknown one before thousands of files are read
+    for chip in options.project:
+        projection.chip(chip)  # report an unknown one before thousands of files are read
     try:
         with ExitStack() as stack:
             streams = [_stream(stack, target) for target in targets]

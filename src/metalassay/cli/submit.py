@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
-    """Return where the copy of each file goes, each to a place of its own that is none of them."""
+    """Return where the copy of each file goes, each under its own name, which is not that of any file given."""
     from metalassay.results.source import shown
 
     folder = output if output is not None and output.is_dir() else None
