@@ -13,3 +13,16 @@ class UserError(Exception):
         super().__init__(f"{message} ({next_step})")
         self.message = message
         self.next_step = next_step
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, in one line: the system's reason, or the class and its message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text, name = " ".join(str(error).split()), type(error).__name__
+    return f"{name}: {text}" if text else name
+
+
+def cannot_write(target: object, error: OSError, next_step: str) -> UserError:
+    """Return the error for a file or folder that could not be written."""
+    return UserError(f"cannot write {target}: {reason(error)}", next_step)

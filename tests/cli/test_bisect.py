@@ -14,7 +14,7 @@ from metalassay.diagnosis.bisect import Boundary, Finding
 
 
 @pytest.fixture(autouse=True)
-def found(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def contradictions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the contradictions that the next bisection finds."""
     contradictions: list[str] = []
 
@@ -39,8 +39,8 @@ def test_a_finding_that_agrees_with_the_data_exits_with_0(
     assert err == "1.8.1: broken\n"
 
 
-def test_one_that_contradicts_it_exits_with_1(found: list[str]) -> None:
-    found.append("the data says 1.8.1 is fine")
+def test_one_that_contradicts_it_exits_with_1(contradictions: list[str]) -> None:
+    contradictions.append("the data says 1.8.1 is fine")
     assert main(["bisect", "bug"]) == 1
 
 

@@ -28,11 +28,11 @@ def listed(capsys: pytest.CaptureFixture[str], *arguments: str) -> set[str]:
 
 def test_all_claims_are_listed_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims"]) == 0
-    said = capsys.readouterr()
-    head = said.out.splitlines()[0].split()
+    printed = capsys.readouterr()
+    head = printed.out.splitlines()[0].split()
     assert head == ["id", "guide:line", "verdict", "truth"]
-    assert all(claim.id in said.out for claim in claims.load())
-    assert said.err.startswith(f"{len(claims.load())} claims: ")
+    assert all(claim.id in printed.out for claim in claims.load())
+    assert printed.err.startswith(f"{len(claims.load())} claims: ")
 
 
 def test_guide_and_verdict_choose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,18 +62,18 @@ def test_the_place_shown_is_in_the_guide_that_was_asked_for(
 
 def test_one_claim_shows_what_decides_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims", "bandwidth-utilisation"]) == 0
-    said = capsys.readouterr().out
-    assert "guide 002:293" in said
-    assert "python -m pytest tests/claims/test_arithmetic.py -k share_of_bandwidth" in said
+    printed = capsys.readouterr().out
+    assert "guide 002:293" in printed
+    assert "python -m pytest tests/claims/test_arithmetic.py -k share_of_bandwidth" in printed
 
 
 def test_one_claim_as_json_has_its_places_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claims", "neural-engine", "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["guides"][0] == "003:10"
-    assert said["decided"] == "documents"
-    assert said["commands"]["here"] == []
-    assert "test_mps_is_the_gpu" in said["commands"]["on a Mac"][0]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["guides"][0] == "003:10"
+    assert printed["decided"] == "documents"
+    assert printed["commands"]["here"] == []
+    assert "test_mps_is_the_gpu" in printed["commands"]["on a Mac"][0]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_what_was_measured_here_is_shown_with_its_machine(
 ) -> None:
     saved(tmp_path / "evidence", "workers-cpu-1.json")
     assert main(["claims", "zero-workers"]) == 0
-    said = capsys.readouterr().out
-    assert "measured on Apple M4, cpu, torch 2.13.0" in said
-    assert "ms: a 1, b 2; ratio 2.000 [" in said
-    assert "in 3 rounds: more\n" in said
+    printed = capsys.readouterr().out
+    assert "measured on Apple M4, cpu, torch 2.13.0" in printed
+    assert "ms: a 1, b 2; ratio 2.000 [" in printed
+    assert "in 3 rounds: more\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,6 @@ def test_a_record_that_cannot_be_read_is_a_warning(
 ) -> None:
     saved(tmp_path / "evidence", "workers-cpu-1.json", **change)
     assert main(["claims", "zero-workers"]) == 0
-    said = capsys.readouterr()
-    assert "measured on" not in said.out
-    assert said.err.startswith("warning: ")
+    printed = capsys.readouterr()
+    assert "measured on" not in printed.out
+    assert printed.err.startswith("warning: ")

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,7 +14,7 @@ from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
 from metalassay import bugs
 from metalassay.cli import main
-from metalassay.environment import versions
+from metalassay.environment import interpreters, versions
 
 
 def test_at_most_three_bugs_are_shown_and_the_rest_is_counted(
@@ -38,6 +39,24 @@ def test_the_installed_versions_are_asked_unless_given(
     assert "accelerate 1.15.0: not affected" in capsys.readouterr().out
     assert main.main(["explain", "--python", sys.executable, "--json", FAMOUS]) == 0
     assert json.loads(capsys.readouterr().out)["versions"]["python"]
+
+
+def test_a_folder_names_an_environment_as_in_doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.touch()
+    asked: list[str] = []
+
+    def versions_of(python: str) -> dict[str, str]:
+        asked.append(python)
+        return {"accelerate": "1.8.1"}
+
+    monkeypatch.setattr(interpreters, "versions_of", versions_of)
+    assert main.main(["explain", "--env", str(tmp_path), FAMOUS]) == 0
+    assert asked == [str(python)]
+    assert "accelerate 1.8.1: affected" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["accelerate", "accelerate=new", "=1.0", "a=1,,b=2", "a b=1"])

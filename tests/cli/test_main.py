@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -26,17 +27,17 @@ def pages(width: int) -> dict[str, str]:
     return dict(module.pages(width))
 
 
-def test_the_help_of_every_command_is_what_was_last_read_and_kept() -> None:
-    kept = {path.stem: path.read_text("utf-8") for path in HELP.glob("*.txt")}
-    found = {name.replace(" ", "-"): text for name, text in pages(80).items()}
-    assert found == kept, "read the changes, then run: python tools/help_pages.py"
+def test_the_help_of_every_command_matches_its_snapshot() -> None:
+    stored = {path.stem: path.read_text("utf-8") for path in HELP.glob("*.txt")}
+    printed = {name.replace(" ", "-"): text for name, text in pages(80).items()}
+    assert printed == stored, "read the changes, then run: python tools/help_pages.py"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])
 def test_no_line_of_help_is_wider_than_the_terminal(width: int) -> None:
-    found = pages(width)
-    assert len(found) == 1 + len(main.COMMANDS) + 2  # and the two programs of `train`
-    wide = [line for text in found.values() for line in text.splitlines() if len(line) > width]
+    printed = pages(width)
+    assert len(printed) == 1 + len(main.COMMANDS) + 2  # and the two programs of `train`
+    wide = [line for text in printed.values() for line in text.splitlines() if len(line) > width]
     assert wide == []
 
 
@@ -44,14 +45,16 @@ def test_every_command_is_in_the_help_once_in_its_group() -> None:
     text = pages(80)["metalassay"]
     for group, commands in main.GROUPS.items():
         part = text.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
-        assert [line.split()[0] for line in part.splitlines()] == [each.name for each in commands]
+        assert [line.split()[0] for line in part.splitlines()] == [
+            command.name for command in commands
+        ]
 
 
 def test_every_command_has_a_description_examples_and_exit_codes() -> None:
-    found = pages(80)
+    printed = pages(80)
     for name in main.COMMANDS:
-        assert "examples:\n  " in found[name], name
-        assert name == "train" or "\nexit code: " in found[name], name
+        assert "examples:\n  " in printed[name], name
+        assert name == "train" or "\nexit code: " in printed[name], name
 
 
 def test_every_option_says_what_it_does() -> None:
@@ -61,12 +64,26 @@ def test_every_option_says_what_it_does() -> None:
 
 
 def test_a_default_is_shown_unless_it_is_nothing() -> None:
-    found = pages(120)
-    assert "samples per batch (default: 64)" in found["loader"]
-    assert "time between two lines of the log (default: 5)" in found["run"]
-    assert "(default: None)" not in "".join(found.values())
-    assert "(default: False)" not in "".join(found.values())
-    assert "default: \n" not in "".join(found.values())
+    printed = pages(120)
+    assert "samples per batch (default: 64)" in printed["loader"]
+    assert "time between two lines of the log (default: 5)" in printed["run"]
+    assert "(default: None)" not in "".join(printed.values())
+    assert "(default: False)" not in "".join(printed.values())
+    assert "default: \n" not in "".join(printed.values())
+
+
+def test_every_number_that_is_a_default_is_shown() -> None:
+    for name, command in main.subcommands(main.parser(main.COMMANDS)):
+        text = " ".join(command.format_help().split())
+        for action in command._actions:
+            value = action.default
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                continue
+            assert action.help is not None
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            own = "(default: " in action.help  # such as "let it end" for 0
+            expected = action.help if own else f"{action.help} (default: {shown})"
+            assert expected in text, f"{name} {action.option_strings}"
 
 
 def test_a_command_imports_no_other_command() -> None:
@@ -80,6 +97,23 @@ def test_a_command_imports_no_other_command() -> None:
         "metalassay.cli.ops",
         "metalassay.cli.parser",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "commands"), [(["--version"], []), (["doctor", "--help"], ["doctor"])]
+)
+def test_version_and_help_import_no_other_command(
+    arguments: list[str], commands: list[str]
+) -> None:
+    code = (
+        "import atexit, sys; from metalassay.cli import main;"
+        "ours = lambda: {f'metalassay.cli.{each.module}' for each in main.COMMANDS.values()};"
+        "atexit.register(lambda: print(*sorted(ours() & set(sys.modules))));"
+        f"main.main({arguments})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = done.stdout.splitlines()[-1].split()
+    assert imported == [f"metalassay.cli.{name}" for name in commands]
 
 
 def test_without_a_command_the_help_is_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,10 +132,19 @@ def test_completion_knows_every_command(capsys: pytest.CaptureFixture[str], tmp_
     assert bash is not None
     subprocess.run([bash, "-n", str(script)], check=True)
     text = script.read_text("utf-8")
-    for name in main.COMMANDS:
-        assert name in text
-    assert "--max-cpu" in text
-    assert "--emulate-mps" in text
+    # One array of options per command, under a name in which shtab replaces what bash refuses.
+    for name, command in main.subcommands(main.parser(main.COMMANDS)):
+        array = f"_shtab_metalassay_{re.sub('[^A-Za-z0-9]', '_', name)}_option_strings=("
+        completed = text.partition(array)[2].partition(")")[0].split()
+        for option in command._option_string_actions:
+            assert option in completed, f"{name} {option}"
+
+
+@pytest.mark.parametrize("shell", main.SHELLS)
+def test_completion_is_written_for_every_shell(shell: str) -> None:
+    pytest.importorskip("shtab", reason="shtab is not installed")
+    script = main.completion(shell)
+    assert all(name in script for name in main.COMMANDS)
 
 
 def test_completion_without_shtab_names_the_package(

@@ -60,8 +60,8 @@ def test_a_value_that_an_option_cannot_have_is_refused_in_a_sentence(
         with pytest.raises(SystemExit) as raised:
             main.main([*command, f"{option}={value}"])
         assert raised.value.code == 2
-        said, following, rest = capsys.readouterr().err.split("\n")
-        assert said == f"metalassay: argument {option}: {wanted}, not {value!r}"
+        first, following, rest = capsys.readouterr().err.split("\n")
+        assert first == f"metalassay: argument {option}: {wanted}, not {value!r}"
         assert (following, rest) == (f"  next: metalassay {program} --help", "")
 
 
@@ -69,17 +69,17 @@ def readers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, Any]]:
     """Yield every option of every command with what reads it."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            for each in action.choices.values():
-                assert isinstance(each, Parser)
-                yield from readers(each)
+            for command in action.choices.values():
+                assert isinstance(command, Parser)
+                yield from readers(command)
         elif action.type is not None:
             yield f"{parser.prog} {action.option_strings or action.dest}", action.type
 
 
 def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> None:
-    found = dict(readers(main.parser(main.COMMANDS)))
-    assert len(found) > 50
-    for name, reader in found.items():
+    by_option = dict(readers(main.parser(main.COMMANDS)))
+    assert len(by_option) > 50
+    for name, reader in by_option.items():
         if reader is not Path:  # any text is a path
             with pytest.raises(
                 argparse.ArgumentTypeError, match=r"^(a whole number|a number|text|a path) "

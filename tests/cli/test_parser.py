@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metalassay.cli import main
-from metalassay.cli.parser import fill
+from metalassay.cli.parser import Parser, fill
 
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
 
@@ -34,8 +34,21 @@ def test_a_long_example_is_broken_between_words() -> None:
     ]
 
 
+def test_an_option_names_its_value_once_and_a_default_of_one_is_shown() -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("-n", "--number", type=int, default=1, metavar="N", help="a number")
+    assert "  -n, --number N  a number (default: 1)" in parser.format_help()
+
+
+def test_the_usage_keeps_exclusive_options_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    transit = dict(main.subcommands(main.parser(["train"])))["train transit"]
+    for width in range(60, 101):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert "[--quiet | --json]" in transit.format_usage(), width
+
+
 @pytest.mark.parametrize(
-    ("arguments", "said", "program"),
+    ("arguments", "message", "program"),
     [
         (["docter"], "there is no command 'docter'; did you mean doctor?", "metalassay"),
         (["train", "x"], "there is no program 'x'", "metalassay train"),
@@ -53,11 +66,11 @@ def test_a_long_example_is_broken_between_words() -> None:
     ],
 )
 def test_a_usage_error_is_one_line_and_the_next_command(
-    arguments: list[str], said: str, program: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, program: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.main(arguments)
     first, following, rest = capsys.readouterr().err.split("\n")
     assert first.startswith("metalassay: ")
-    assert said in first
+    assert message in first
     assert (following, rest) == (f"  next: {program} --help", "")

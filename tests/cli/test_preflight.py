@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from metalassay.cli.main import main
+from metalassay.mps.preflight import run
 
 
 @pytest.mark.slow
@@ -58,3 +59,15 @@ def test_the_calls_before_an_interruption_are_reported(tmp_path: Path) -> None:
     printed, _ = child.communicate(timeout=60)
     assert "; interrupted" in printed
     assert "mode  1 call" in printed
+
+
+def test_a_recording_that_cannot_be_saved_is_one_line_and_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run, "trace", lambda program, seconds: ({}, 0))
+    (tmp_path / "file").touch()
+    saved = tmp_path / "file" / "trace.json"
+    assert main(["preflight", "--save", str(saved), "--", "python", "train.py"]) == 2
+    first, following, _ = capsys.readouterr().err.split("\n")
+    assert first.startswith(f"metalassay: cannot write {saved}: ")
+    assert following == "  next: name another file with --save"

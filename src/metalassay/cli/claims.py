@@ -115,7 +115,7 @@ def _verdict(text: str | None) -> str | None:
     if text is None:
         return None
     # "needs-a-mac" too, which needs no quotes.
-    found = [word for word in VERDICTS if word.lower() == text.replace("-", " ").lower()]
-    if not found:
+    matching = [word for word in VERDICTS if word.lower() == text.replace("-", " ").lower()]
+    if not matching:
         raise UserError(f"no verdict {text!r}", f"choose one of: {', '.join(VERDICTS)}")
-    return found[0]
+    return matching[0]

@@ -44,14 +44,14 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         type=option_types.positive,
         default=60,
         metavar="SECONDS",
-        help="stop after this time, whatever is known",
+        help="stop after this time, even without an answer",
     )
     parser.add_argument(
         "--margin",
         type=option_types.positive,
         default=1,
         metavar="PERCENT",
-        help="count a smaller difference as the same",
+        help="treat a smaller difference as none",
     )
     parser.add_argument(
         "--family",
@@ -67,10 +67,14 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         help="measure CPU time or wall time; auto chooses by device and threads",
     )
     parser.add_argument(
-        "--fresh", action="store_true", help="start every process anew instead of forking it"
+        "--fresh", action="store_true", help="start each process from scratch instead of forking it"
     )
     parser.add_argument(
-        "--seed", type=option_types.seed, default=0, help="seed for the order of A, A and B"
+        "--seed",
+        type=option_types.seed,
+        default=0,
+        metavar="N",
+        help="seed for the order of A, A and B",
     )
     parser.add_argument(
         "--save", type=Path, metavar="FILE", help="save the run, or continue a saved one"
@@ -94,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
         end = "\x1b[K\r" if live else "\n"
         print(text.line(step), end=end, file=sys.stderr, flush=True)
 
-    found = compare.compare(
+    comparison = compare.compare(
         options.a,
         options.b,
         of=options.of,
@@ -107,5 +111,5 @@ def run(options: argparse.Namespace) -> int:
         save=options.save,
         progress=progress,
     )
-    print(json.dumps(found.as_dict(), indent=1) if options.json else found)
-    return 130 if found.interrupted else _CODES[found.verdict]
+    print(json.dumps(comparison.as_dict(), indent=1) if options.json else comparison)
+    return 130 if comparison.interrupted else _CODES[comparison.verdict]

@@ -42,7 +42,7 @@ exit code: 0 a setting is recommended, 1 none worked, 2 bad input"""
         type=option_types.count,
         default=10,
         metavar="N",
-        help="passes of the training that the recommendation is for",
+        help="recommend for a training of this many passes over the data",
     )
     parser.add_argument(
         "--timeout",
@@ -61,22 +61,24 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.workers import dataloader
 
-    def each(workers: int) -> Setting:
-        found = dataloader.measure(
+    def measure(workers: int) -> Setting:
+        setting = dataloader.measure(
             workers, batch=options.batch_size, samples=options.samples, timeout=options.timeout
         )
-        said = found.why or f"{found.per_second:,.0f} samples/s after {found.start_up:.2f} s"
+        outcome = (
+            setting.why or f"{setting.per_second:,.0f} samples/s after {setting.start_up:.2f} s"
+        )
         if not options.quiet:
-            print(f"{found.name}: {said}", file=sys.stderr, flush=True)
-        return found
+            print(f"{setting.name}: {outcome}", file=sys.stderr, flush=True)
+        return setting
 
     settings, best = dataloader.tune(
-        options.batch_size, options.samples, options.epochs, measure_setting=each
+        options.batch_size, options.samples, options.epochs, measure_setting=measure
     )
     total = options.samples * options.epochs
     if options.json:
         document = {
-            "settings": [dataclasses.asdict(each) for each in settings],
+            "settings": [dataclasses.asdict(setting) for setting in settings],
             "recommended": best and best.workers,
             "samples": total,
         }

@@ -68,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     fix = parser.add_mutually_exclusive_group()
     fix.add_argument(
-        "--fix", action="store_true", help="print the command that fixes, nothing else"
+        "--fix", action="store_true", help="print only the command that fixes the findings"
     )
     fix.add_argument("--apply", action="store_true", help="run that command, after asking")
     parser.add_argument("--yes", action="store_true", help="with --apply: do not ask")

@@ -29,9 +29,17 @@ exit code: 0 explained, 1 no known bug fits, 2 bad input"""
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--python", metavar="EXE", help="use the versions of this Python's environment"
+        "--env",
+        "--python",
+        dest="env",
+        metavar="DIR|PYTHON",
+        help="use the versions of another environment: its folder or its interpreter",
     )
-    where.add_argument("--versions", metavar="P=V,...", help="use these versions")
+    where.add_argument(
+        "--versions",
+        metavar="P=V,...",
+        help="use these versions, as in accelerate=1.8.0,torch=2.5.1",
+    )
     parser.add_argument(
         "--all", action="store_true", help="show every bug that fits, not the first three"
     )
@@ -67,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     if options.versions:
         installed = explain.parse_versions(options.versions)
     else:
-        python = options.python
+        python = interpreters.find(options.env) if options.env else None
         installed = interpreters.versions_of(python) if python else versions.installed()
     if left_out:
         print(f"note: read the end; {left_out:,} bytes before it were left out", file=sys.stderr)

@@ -22,7 +22,7 @@ SHELLS = ("bash", "zsh", "tcsh")
 
 
 class Command(NamedTuple):
-    """One command: its name, its module in this room, and a summary in at most nine words."""
+    """One command: its name, its module in this room, and a summary of one line."""
 
     name: str
     module: str
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("metalassay: interrupted; nothing half-written", file=sys.stderr)
+        print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
     return code
 
@@ -133,7 +133,7 @@ def subcommands(
 
 def _named(arguments: Sequence[str]) -> list[str]:
     """Return the command that the arguments name, if it is one of ours."""
-    return [each for each in arguments if not each.startswith("-")][:1]
+    return [word for word in arguments if not word.startswith("-")][:1]
 
 
 def _commands() -> str:
@@ -169,8 +169,8 @@ def completion(shell: str) -> str:
             "pip install 'metalassay[completion]'",
         ) from None
     top = parser(COMMANDS)
-    for _, each in [("", top), *subcommands(top)]:
-        for action in each._actions:
+    for _, command in [("", top), *subcommands(top)]:
+        for action in command._actions:
             if isinstance(action, argparse._SubParsersAction):
                 action.help = None  # shtab leaves out what help does not list
     script: str = shtab.complete(top, shell)

@@ -43,7 +43,11 @@ exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
         help="stop at a batch of this size, even if it fits",
     )
     parser.add_argument(
-        "--start", type=option_types.count, default=1, metavar="N", help="the first batch to try"
+        "--start",
+        type=option_types.count,
+        default=1,
+        metavar="N",
+        help="start with a batch of this size",
     )
     parser.add_argument(
         "--quiet", action="store_true", help="print the answer only, without progress"
@@ -76,28 +80,30 @@ def run(options: argparse.Namespace) -> int:
     def attempt(batch: int) -> Try:
         tried = max_batch.attempt(spec, batch)
         peak = f", peak {tried.peak_rss / 2**20:,.0f} MB" if tried.peak_rss else ""
-        said = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
+        outcome = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
         if not options.quiet:
-            print(f"batch {batch}: {said}", file=sys.stderr, flush=True)
+            print(f"batch {batch}: {outcome}", file=sys.stderr, flush=True)
         return tried
 
     started, clock = datetime.now(UTC), time.monotonic()
-    found = max_batch.search(attempt, most=options.most, start=options.start)
+    largest = max_batch.search(attempt, most=options.most, start=options.start)
     if options.save:
-        print(_save(options.save, spec, found, started, time.monotonic() - clock), file=sys.stderr)
+        print(
+            _save(options.save, spec, largest, started, time.monotonic() - clock), file=sys.stderr
+        )
     if options.json:
-        print(json.dumps(dataclasses.asdict(found), indent=1))
-    elif found.limit is None:
-        print(f"largest batch: {found.largest} or more (--most stops there)")
+        print(json.dumps(dataclasses.asdict(largest), indent=1))
+    elif largest.limit is None:
+        print(f"largest batch: {largest.largest} or more (--most stops there)")
     else:
-        print(f"largest batch: {found.largest}; {found.limit} does not fit")
-    return 0 if found.largest else 1
+        print(f"largest batch: {largest.largest}; {largest.limit} does not fit")
+    return 0 if largest.largest else 1
 
 
-def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: float) -> Path:
+def _save(folder: Path, spec: Spec, largest: Found, started: datetime, seconds: float) -> Path:
     """Write what was found, with the machine and the versions, and return the file."""
     from metalassay.environment import versions
-    from metalassay.errors import UserError
+    from metalassay.errors import cannot_write
     from metalassay.files import write_atomically
     from metalassay.machine import hardware
     from metalassay.results import max_batch_file
@@ -113,7 +119,7 @@ def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: fl
         malloc=spec.malloc,
         # The emulated device exists on Linux alone.
         emulated=spec.device == "mps" and platform.system() != "Darwin",
-        tries=max_batch_file.as_tries(found.tries),
+        tries=max_batch_file.as_tries(largest.tries),
         started=started.isoformat(timespec="seconds"),
         seconds=seconds,
         versions=versions.installed(),
@@ -122,5 +128,5 @@ def _save(folder: Path, spec: Spec, found: Found, started: datetime, seconds: fl
     try:
         write_atomically(path, json.dumps(document, indent=1) + "\n")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}", "name another --save") from None
+        raise cannot_write(path, error, "name another folder with --save") from None
     return path

@@ -60,17 +60,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.list} in torch {read}: {len(names)}", file=sys.stderr)
     elif options.diff:
         before, after = options.diff
-        found = history.changes(before, after)
+        changes = history.changes(before, after)
         answer = {
             "before": oracle.load(before).torch,
             "after": oracle.load(after).torch,
-            "changes": [asdict(each) for each in found],
+            "changes": [asdict(change) for change in changes],
         }
         width = min(shutil.get_terminal_size().columns, 100)
-        text = history.changes_text(before, after, found, width)
+        text = history.changes_text(before, after, changes, width)
     else:
         histories = history.histories(options.operator)
-        answer = {"overloads": [asdict(each) for each in histories]}
+        answer = {"overloads": [asdict(overload) for overload in histories]}
         text = history.history_text(histories)
     print(json.dumps(answer, indent=1) if options.json else text)
     return 0

@@ -23,9 +23,8 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
-        self.color = (
-            False  # Python 3.14 colours help by default; the same text is wanted everywhere
-        )
+        # Python 3.14 colours help by default; the text is to be the same everywhere.
+        self.color = False
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and the next step, and exit with 2."""
@@ -63,28 +62,80 @@ class HelpFormatter(argparse.HelpFormatter):
         return "\n".join(indent + line if line else "" for line in fill(text, width - len(indent)))
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        text = action.help
-        shown = action.default not in (None, False, True, argparse.SUPPRESS, [], "", 0)
-        zero = action.default == 0 and action.default is not False and action.type is not None
-        if text and (shown or zero) and action.nargs != 0 and "default" not in text:
-            value = f"{action.default:g}" if isinstance(action.default, float) else "%(default)s"
-            text += f" (default: {value})"
-        return text
+        text, value = action.help, action.default
+        # By type: 1 and 0 are defaults to show, and equal True and False.
+        nothing = value is None or isinstance(value, bool) or value in (argparse.SUPPRESS, [], "")
+        if not text or nothing or action.nargs == 0 or "(default: " in text:
+            return text
+        shown = f"{value:g}" if isinstance(value, float) else "%(default)s"
+        return f"{text} (default: {shown})"
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """Return "-o, --output DIR", as argparse does since Python 3.13."""
+        if not action.option_strings:
+            return super()._format_action_invocation(action)
+        return f"{', '.join(action.option_strings)}{self._value_of(action)}"
 
     def _format_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any) -> str:
-        text = super()._format_usage(usage, actions, groups, prefix)
-        lines = []
-        for line in text.splitlines():
-            wrapped = textwrap.wrap(
-                line,
-                self._width,
-                subsequent_indent=" " * 11,
-                break_long_words=False,
-                break_on_hyphens=False,
-                drop_whitespace=True,
-            )
-            lines += wrapped or [""]
-        return "\n".join(lines) + "\n"
+        """Return the usage, within the width and the same on every Python.
+
+        argparse wraps it differently from release to release, and colours it since 3.14.
+        """
+        start = "usage: " if prefix is None else prefix
+        if usage is not None:
+            words, indent = (usage % {"prog": self._prog}).split(), " " * 11
+            return _join(start, words, indent, self._width) + "\n\n"
+        options, positionals = self._usage_parts(actions, groups)
+        start += self._prog + " "
+        indent = " " * len(start) if len(start) <= self._width // 2 else " " * 7
+        text = _join(start, options + positionals, indent, self._width)
+        if "\n" in text and positionals:
+            text = _join(start, options, indent, self._width) + "\n"
+            text += _join(indent, positionals, indent, self._width)
+        return text + "\n\n"
+
+    def _usage_parts(self, actions: Any, groups: Any) -> tuple[list[str], list[str]]:
+        """Return the options and the positional arguments, each as it is written in the usage."""
+        grouped = {}
+        for group in groups:
+            members = [
+                action for action in group._group_actions if action.help != argparse.SUPPRESS
+            ]
+            if all(action.option_strings for action in members):
+                grouped.update({id(action): members for action in members})
+        options, positionals = [], []
+        for action in actions:
+            if action.help == argparse.SUPPRESS:
+                continue
+            if not action.option_strings:
+                default = self._get_default_metavar_for_positional(action)
+                positionals.append(self._format_args(action, default))
+                continue
+            members = grouped.get(id(action), [action])
+            if action is members[0]:
+                ways = [f"{member.option_strings[0]}{self._value_of(member)}" for member in members]
+                options.append(f"[{' | '.join(ways)}]")
+        return options, positionals
+
+    def _value_of(self, action: argparse.Action) -> str:
+        """Return what follows an option's name: a space and its value, or nothing for a flag."""
+        if action.nargs == 0:
+            return ""
+        return " " + self._format_args(action, self._get_default_metavar_for_optional(action))
+
+
+def _join(start: str, parts: Sequence[str], indent: str, width: int) -> str:
+    """Return ``start`` and the parts on lines of at most ``width``; a part is broken only if it must be."""
+    lines = [start.rstrip(" ") if start.strip() else start]
+    for part in parts:
+        pieces = [part] if len(indent) + len(part) <= width else part.split()
+        for piece in pieces:
+            gap = " " if lines[-1].strip() else ""
+            if lines[-1].strip() and len(lines[-1]) + len(gap) + len(piece) > width:
+                lines.append(indent)
+                gap = ""
+            lines[-1] += gap + piece
+    return "\n".join(lines)
 
 
 def fill(text: str, width: int) -> list[str]:

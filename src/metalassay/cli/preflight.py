@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from metalassay.cli import option_types
-from metalassay.errors import UserError
+from metalassay.errors import UserError, cannot_write, reason
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,34 +69,38 @@ def run(options: argparse.Namespace) -> int:
             "metalassay preflight -- python train.py",
         )
     if options.torch:
-        oracle.load(options.torch)  # a bad version is said before a long run, not after it
+        oracle.load(options.torch)  # report a bad version before a long run, not after it
     code = 0
     if options.trace:
         try:
             content = options.trace.read_bytes()
         except OSError as error:
             raise UserError(
-                f"cannot read {options.trace}: {error.strerror}", "--trace FILE"
+                f"cannot read {options.trace}: {reason(error)}",
+                "name a recording that --save wrote: metalassay preflight --trace FILE",
             ) from None
         trace = predict.parse(content, str(options.trace))
     else:
         trace, code = run.trace(options.program, options.seconds)
     if options.save:
-        write_atomically(options.save, json.dumps(trace))
-    found = predict.judge(trace)
-    if not found.calls:
+        try:
+            write_atomically(options.save, json.dumps(trace))
+        except OSError as error:
+            raise cannot_write(options.save, error, "name another file with --save") from None
+    prediction = predict.judge(trace)
+    if not prediction.calls:
         raise UserError(
-            f"no operator was recorded{': ' + found.ended if found.ended else ''}",
+            f"no operator was recorded{': ' + prediction.ended if prediction.ended else ''}",
             "run something that computes with torch in this process, in its main thread",
         )
     version = oracle.load(options.torch or trace["torch"]).torch
     if options.json:
-        answer = {"schema": "metalassay.preflight/1", "judged_for": version, **asdict(found)}
+        answer = {"schema": "metalassay.preflight/1", "judged_for": version, **asdict(prediction)}
         print(json.dumps(answer, indent=1))
     else:
-        print(text.as_text(found, version, options.places))
+        print(text.as_text(prediction, version, options.places))
     if code:
         print(f"metalassay: {trace['ended'] or 'the program failed'}", file=sys.stderr)
         return 2
-    bad = found.wide or any(version in each.states for each in found.findings)
-    return 1 if bad else 0
+    failing = any(version in finding.states for finding in prediction.findings)
+    return 1 if prediction.wide or failing else 0

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from metalassay.errors import UserError
+from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
     from metalassay.report import Report
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
     targets = [options.csv, options.csv_compat, options.csv_max_batch, options.json]
     if targets.count("-") > 1:
         raise UserError("two tables cannot share standard output", "name a file for one of them")
-    named = [os.path.realpath(each) for each in targets if each not in (None, "-")]
+    named = [os.path.realpath(target) for target in targets if target not in (None, "-")]
     if len(set(named)) < len(named):
         raise UserError("two tables cannot share a file", "name another file for one of them")
     if options.card is not None and options.card.suffix.lower() != ".svg":
@@ -105,12 +105,12 @@ def run(options: argparse.Namespace) -> int:
             f"a card is an SVG, and {options.card} is not named so",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
-    logs = [_log(Path(each)) for each in options.log]
+    logs = [_log(Path(name)) for name in options.log]
     files = options.files or [_DEFAULT]
     if logs and not options.files and not Path(_DEFAULT).exists():
         files = []  # nobody named it, and the logs alone are a report
-    for each in options.project:
-        projection.chip(each)  # an unknown one is told before thousands of files are read
+    for chip in options.project:
+        projection.chip(chip)  # report an unknown one before thousands of files are read
     try:
         with ExitStack() as stack:
             streams = [_stream(stack, target) for target in targets]
@@ -121,18 +121,18 @@ def run(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise  # `| head` closed standard output: no error
     except OSError as error:
-        raise _cannot_write("the rows", error) from None
+        raise cannot_write("the rows", error, "name another file") from None
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    made = report.build(loaded, project=options.project, machines=options.machine, logs=logs)
-    pages: list[Path] = list(report.write_report(made, options.output))
+    content = report.build(loaded, project=options.project, machines=options.machine, logs=logs)
+    pages: list[Path] = list(report.write_report(content, options.output))
     if options.card is not None:
-        pages.append(_write_card(made, options.card))
+        pages.append(_write_card(content, options.card))
     pages += [Path(target) for target in targets if target not in (None, "-")]
     if options.summary:
-        _summarise(made, sys.stderr if "-" in targets else sys.stdout)
+        _summarise(content, sys.stderr if "-" in targets else sys.stdout)
     if "-" not in targets and not options.quiet:
-        print(report.terminal_text(made))
+        print(report.terminal_text(content))
     # A table on standard output is for a program, and for nothing else.
     print("\n".join(map(str, pages)), file=sys.stderr if "-" in targets else sys.stdout)
     return 1 if loaded.warnings else 0
@@ -162,36 +162,32 @@ def _stream(stack: ExitStack, target: str | None) -> TextIO | None:
     try:
         return stack.enter_context(replacing(Path(target), newline=""))
     except OSError as error:
-        raise _cannot_write(target, error) from None
+        raise cannot_write(target, error, "name another file") from None
 
 
-def _write_card(made: Report, path: Path) -> Path:
+def _write_card(content: Report, path: Path) -> Path:
     from metalassay.files import write_atomically
     from metalassay.report.render import card
 
     try:
-        write_atomically(path, card.render(made))
+        write_atomically(path, card.render(content))
     except OSError as error:
-        raise _cannot_write(str(path), error) from None
+        raise cannot_write(path, error, "name another file") from None
     return path
 
 
-def _summarise(made: Report, otherwise: TextIO) -> None:
+def _summarise(content: Report, otherwise: TextIO) -> None:
     """Append the summary to the page of this step of the CI job, or print it where there is none."""
     from metalassay.report.render import ci_summary
 
     name = os.environ.get("GITHUB_STEP_SUMMARY")
     if not name:
-        print(ci_summary.render(made), file=otherwise)
+        print(ci_summary.render(content), file=otherwise)
         return
     path = Path(name)
     try:
         there = path.stat().st_size if path.exists() else 0
         with path.open("a", encoding="utf-8", newline="\n") as stream:
-            stream.write(ci_summary.render(made, ci_summary.LIMIT - there))
+            stream.write(ci_summary.render(content, ci_summary.LIMIT - there))
     except OSError as error:
-        raise _cannot_write(name, error) from None
-
-
-def _cannot_write(name: str, error: OSError) -> UserError:
-    return UserError(f"cannot write {name}: {error.strerror}", "name another file")
+        raise cannot_write(name, error, "name another file") from None

@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " program and its children are paused and continued so that they keep to their share of the"
         " whole machine; a program that uses less is never paused, however busy the machine is."
         " With --emulate-mps the program gets an mps device that runs on the CPU: operators without"
-        " a kernel on MPS fail as on a Mac. That shows nothing of numbers and speed, and needs Linux,"
+        " a kernel on MPS fail as on a Mac. It shows neither numerical results nor speed of MPS, and needs Linux,"
         " a CPU build of torch, and a C++ compiler the first time."
     )
     parser.epilog = """\

@@ -39,15 +39,15 @@ def run(options: argparse.Namespace) -> int:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise UserError("the self-test failed to run; its error is above", "metalassay doctor")
-    found = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(done.stdout.splitlines()[-1])
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(result, indent=1))
     else:
-        for check in found["checks"]:
+        for check in result["checks"]:
             print(f"{'ok  ' if check['passed'] else 'FAIL'} {check['name']}: {check['saw']}")
-        peak = found["roof"]
+        peak = result["roof"]
         print(
             f"measured peak of {peak['device']}, {peak['threads']} thread(s), float32:"
             f" {peak['gflop_s']:,.0f} GFLOP/s, {peak['gb_s']:.1f} GB/s ({peak['seconds']:.1f} s)"
         )
-    return 0 if all(check["passed"] for check in found["checks"]) else 1
+    return 0 if all(check["passed"] for check in result["checks"]) else 1

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metalassay.errors import UserError
+from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
     from metalassay.results.anonymise import Stripped
@@ -46,15 +46,13 @@ def run(options: argparse.Namespace) -> int:
 
     targets = _targets(options.files, options.output)
     names = anonymise.of_this_machine()
-    # All copies are made before the first is written: half a submission is of no use.
-    made = {target: _strip(path, names) for target, path in targets.items()}
-    for target, stripped in made.items():
+    # All copies are made before the first is written: half a submission is useless.
+    copies = {target: _strip(path, names) for target, path in targets.items()}
+    for target, stripped in copies.items():
         try:
             write_atomically(target, stripped.text)
         except OSError as error:
-            raise UserError(
-                f"cannot write {target}: {error.strerror}", "name another file with --output"
-            ) from None
+            raise cannot_write(target, error, "name another file with --output") from None
         print(f"{targets[target]} -> {target}")
         for (place, kind), times in stripped.removed.items():
             print(f"  removed: {place}: {kind}{f', {times} times' if times > 1 else ''}")
@@ -67,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
-    """Return where the copy of each file goes, each to a place of its own that is none of them."""
+    """Return where the copy of each file goes, each under its own name, which is not that of any file given."""
     from metalassay.results.source import shown
 
     folder = output if output is not None and output.is_dir() else None

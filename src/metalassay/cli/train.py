@@ -20,6 +20,7 @@ exit code: 0 done, 2 bad input, 130 stopped by Ctrl+C or SIGTERM with a checkpoi
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the two programs, each with its options."""
     parser.description = "Train one of the two programs of the guides, made small and correct."
+    parser.usage = "metalassay train PROGRAM [options]"
     parser.epilog = """\
 programs:
   transit    tell planets from other dips, in synthetic light curves
