@@ -1,6 +1,6 @@
-"""For every pytest run here: which device to use, and what machine and versions this is.
+"""For every pytest run here: the option --device, and a header with the machine and the versions.
 
-Nothing here imports torch before a test asks for the device.
+Nothing here imports torch before a test uses the device.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from metalassay.machine import hardware
 if TYPE_CHECKING:
     import torch
 
-# tests/ runs pytest on invented suites; only this file may ask for the plugin.
+# tests/ runs pytest on constructed test suites; only the root conftest may request the plugin.
 pytest_plugins = ["pytester"]
 
 
@@ -26,19 +26,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device",
         choices=("auto", "cpu", "mps", "cuda"),
         default="auto",
-        help="where to compute; auto takes the first of mps, cuda and cpu that works here",
+        help="device to compute on; auto is the first of mps, cuda and cpu that works (default: auto)",
     )
 
 
 def pytest_report_header() -> str:
-    """Say on what machine, with what versions."""
+    """Report the machine and the versions."""
     stack = versions.installed(("metalassay", "torch", "accelerate", "transformers"))
     return f"{hardware.describe(hardware.probe())}; " + ", ".join(map(" ".join, stack.items()))
 
 
 @pytest.fixture(scope="session")
 def device(pytestconfig: pytest.Config) -> torch.device:
-    """Return the device that --device names; an unusable one ends the run with its reason."""
+    """Return the device that --device names, or end the run with the reason why it is unusable."""
     from metalassay.measure.device import resolve
 
     try:

@@ -1,8 +1,9 @@
-"""Options, fixtures and file format of the benchmarks; the timing is pytest-benchmark's.
+"""Options, fixtures and file format of the benchmarks; pytest-benchmark does the timing.
 
-A benchmark hands its facts to ``benchmark.extra_info`` last, after its check. What has none, because
-its result was wrong or the run was cut off in the middle of it, does not reach the file. On another
-device than the CPU a wrong result does: the test fails, and the report shows it beside the speed.
+A benchmark stores its facts in ``benchmark.extra_info`` last, after its check. A benchmark without
+facts, because its result was wrong or the run was interrupted, is not written to the file. On a device
+other than the CPU a wrong result is written: the test fails, and the report shows the error beside the
+speed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pytest
 from metalassay.cli import option_types
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.machine import conditions, hardware, power, thread_limit
+from metalassay.machine import conditions, dtypes, hardware, power, thread_limit
 from metalassay.measure.steady_state import drift
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from metalassay.workloads.registry import Workload
 
-MOST_ROUNDS = 500  # a function of 10 microseconds would fill 7 MB with its raw times
-# What pytest-benchmark has for an option that was not given, to tell whether it was.
+MAX_ROUNDS = 500  # the raw times of a 10 microsecond function would take 7 MB
+# pytest-benchmark's defaults: an option with another value was given on the command line.
 NO_STORAGE = "file://./.benchmarks"
 NO_MIN_TIME = "0.000005"
 SAVED = "mode dtype batch_size unit items_per_call parameters threads identity"
@@ -46,46 +47,48 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         type=option_types.count,
         action="append",
         metavar="N",
-        help="samples in a batch; repeatable (default: those in the table of workloads)",
+        help="samples per batch; repeatable (default: the batch sizes of each workload)",
     )
     group.addoption(
         "--dtype",
-        choices=("float32", "bfloat16", "float16"),
+        choices=dtypes.NAMES,
         action="append",
-        help="repeatable; the 16-bit ones by autocast (default: float32)",
+        help="number format, the 16-bit ones by autocast; repeatable (default: float32)",
     )
     group.addoption(
         "--threads",
-        type=option_types.whole(1, thread_limit.most()),
+        type=option_types.whole(1, thread_limit.maximum()),
         metavar="N",
-        help="CPU threads (default: torch's choice)",
+        help="number of CPU threads (default: chosen by torch)",
     )
     group.addoption(
         "--allow-emulated",
         action="store_true",
-        help="run on an emulated mps too; its times say nothing, and no report takes them for MPS",
+        help="also run on an emulated mps; its times are meaningless, and no report counts them as MPS",
     )
     group.addoption(
         "--malloc",
         choices=("default", "tuned"),
         default="default",
-        help="tuned: glibc keeps freed memory, which is worth up to 1.5 times on the CPU",
+        help="tuned: glibc keeps freed memory, up to 1.5 times as fast on the CPU (default: default)",
     )
     group.addoption(
         "--processes",
         type=option_types.count,
         default=1,
         metavar="N",
-        help="run it all in N processes, one after the other: what a saved run can say of chance",
+        help="repeat the run in N processes, one after the other, to show the variation between processes (default: 1)",
     )
     group.addoption(
-        "--no-selftest", action="store_true", help="leave out the self-test and the roof (3 s)"
+        "--no-selftest",
+        action="store_true",
+        help="skip the self-test and the measured peak, which take 3 s",
     )
     group.addoption("--series", help=argparse.SUPPRESS)
 
 
 class Run:
-    """What is known of this run as a whole, on its way to the file."""
+    """The facts of the run as a whole, until they are written to the file."""
 
     before: conditions.Conditions
     proof: dict[str, Any] | None = None
@@ -94,7 +97,7 @@ class Run:
 
 
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """With --processes, run this command that many times instead."""
+    """With --processes, run this command that many times, each in a process of its own."""
     number = config.getoption("--processes")
     if number == 1:
         return None
@@ -108,9 +111,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Prove the harness before it is believed; say what this device reaches."""
+    """Run the self-test, and report its result and the measured peak of the device."""
     if config.getoption("--no-selftest") or config.option.collectonly:
-        return ["selftest: left out"]
+        return ["selftest: skipped"]
     import torch
 
     from metalassay.measure import warm_up as preparation
@@ -121,12 +124,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     try:
         Run.proof = preparation.prove(resolve(config.getoption("--device")))
     except UserError as error:
-        return [f"selftest: left out: {error.message}"]
+        return [f"selftest: skipped: {error.message}"]
     return list(preparation.header(Run.proof))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set how pytest-benchmark saves; it reads these options last of all plugins."""
+    """Set how pytest-benchmark saves; it reads its options after all other plugins."""
     option = config.option
     if option.malloc == "tuned":
         from metalassay.machine.malloc import tune_malloc
@@ -140,9 +143,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if option.benchmark_storage == NO_STORAGE:
         option.benchmark_storage = str(config.rootpath / "reports" / "benchmarks")
     if option.benchmark_min_time == NO_MIN_TIME:
-        # A round is as many calls as fill this time; what is saved is the time of one call.
-        option.benchmark_min_time = f"{float(option.benchmark_max_time) / MOST_ROUNDS:.9f}"
-    config.addinivalue_line("markers", "workloads(name, ...): what this benchmark times")
+        # A round consists of as many calls as fill this time; the mean time of a call is saved.
+        option.benchmark_min_time = f"{float(option.benchmark_max_time) / MAX_ROUNDS:.9f}"
+    config.addinivalue_line(
+        "markers", "workloads(name, ...): the workloads that this benchmark times"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -173,13 +178,13 @@ def threads(pytestconfig: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def measurable(pytestconfig: pytest.Config, device: torch.device) -> torch.device:
-    """Return the device, if a time that it takes means anything; otherwise end the run."""
+    """Return the device, or end the run if it is emulated and its times are meaningless."""
     from metalassay.measure.device import emulated
 
     if emulated(device) and not pytestconfig.getoption("--allow-emulated"):
         pytest.exit(
-            "--device: this mps is emulated on the CPU, so there is nothing to measure (to see the"
-            " benchmarks run all the same: --allow-emulated)",
+            "--device: this mps is emulated on the CPU, so its times are meaningless; to run the"
+            " benchmarks nevertheless, add --allow-emulated",
             returncode=pytest.ExitCode.USAGE_ERROR,
         )
     return device
@@ -189,7 +194,7 @@ def measurable(pytestconfig: pytest.Config, device: torch.device) -> torch.devic
 def workload(
     name: str, mode: str, batch_size: int, dtype: str, measurable: torch.device
 ) -> Workload:
-    """Build the workload; what this torch cannot do here is skipped."""
+    """Build the workload, or skip the benchmark if this torch does not support it here."""
     from metalassay.workloads.registry import get, make
 
     try:
@@ -200,17 +205,17 @@ def workload(
 
 @pytest.fixture(scope="session")
 def disagreements() -> dict[str, str]:
-    """Remember where the device departs from the CPU, by workload."""
+    """Return the disagreements between the device and the CPU found so far, by workload."""
     return {}
 
 
 @pytest.fixture
-def settle(
+def check_and_record(
     benchmark: BenchmarkFixture, workload: Workload, facts: dict[str, Any]
 ) -> Callable[[], None]:
-    """Return what ends a benchmark: it checks what was timed, and hands the facts over."""
+    """Return the function that ends a benchmark: it checks the result and records the facts."""
 
-    def settled() -> None:
+    def end() -> None:
         try:
             workload.check()
         except AssertionError as error:
@@ -219,18 +224,18 @@ def settle(
             benchmark.extra_info.update({**facts, "parity": facts["parity"] or str(error)})
             raise
         benchmark.extra_info.update(facts)
-        assert not facts["parity"], f"the speed is kept, but {facts['parity']}"
+        assert not facts["parity"], f"the speed was recorded, but {facts['parity']}"
 
-    return settled
+    return end
 
 
 @pytest.fixture
 def facts(
     workload: Workload, disagreements: dict[str, str], pytestconfig: pytest.Config
 ) -> dict[str, Any]:
-    """Return the ``extra_info`` of the workload, with what a twin on the CPU counts; warm it up.
+    """Return the ``extra_info`` of the workload, counted on a copy on the CPU, and warm it up.
 
-    In this order: counting takes seconds, and a device that rests that long is cold again.
+    Warming up comes last: counting takes seconds, in which an idle device becomes cold again.
     """
     from metalassay.measure.device import emulated, memory, resolve
     from metalassay.measure.warm_up import drain, warm_up
@@ -266,12 +271,12 @@ def facts(
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     machine_info["hardware"] = hardware.as_dict(hardware.probe())
-    del machine_info["node"]  # the host's name, often its owner's
+    del machine_info["node"]  # the host's name, which often contains its owner's
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_commit_info(commit_info: dict[str, Any]) -> None:
-    commit_info.pop("error", None)  # what git printed may name folders of this machine
+    commit_info.pop("error", None)  # git's message may contain paths of this machine
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -285,9 +290,11 @@ def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
         "selftest": Run.proof,
         "conditions": {"before": Run.before.as_dict(), "after": after.as_dict()},
     }
-    output_json["benchmarks"] = [each for each in output_json["benchmarks"] if each["extra_info"]]
-    of_all = list(conditions.flags(Run.before, after, seconds))
-    for each in output_json["benchmarks"]:
-        extra, drifted = each["extra_info"], conditions.drifted(drift(each["stats"]["data"]))
+    checked = [benchmark for benchmark in output_json["benchmarks"] if benchmark["extra_info"]]
+    output_json["benchmarks"] = checked
+    flags_of_the_run = list(conditions.flags(Run.before, after, seconds))
+    for benchmark in checked:
+        extra = benchmark["extra_info"]
+        drifted = conditions.drifted(drift(benchmark["stats"]["data"]))
         unsteady = [] if extra["steady"] else ["not steady after its warm-up"]
-        extra["marks"] = [*of_all, *unsteady, *([drifted] if drifted else [])]
+        extra["marks"] = [*flags_of_the_run, *unsteady, *([drifted] if drifted else [])]

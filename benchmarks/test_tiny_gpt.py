@@ -1,6 +1,6 @@
-"""How fast three sizes of a GPT-2-like model learn from, and score, whole contexts of tokens.
+"""The speed of three sizes of a GPT-2-like model, training on and scoring full contexts of tokens.
 
-Scoring is one pass over the context: generating token by token, with its cache, is another thing.
+Scoring is one pass over the context, unlike generation, which goes token by token with a cache.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.workloads("gpt-tiny", "gpt-small", "gpt-original")
 def test_tiny_gpt(
-    benchmark: BenchmarkFixture, workload: Workload, settle: Callable[[], None]
+    benchmark: BenchmarkFixture, workload: Workload, check_and_record: Callable[[], None]
 ) -> None:
     benchmark(workload.step)
-    settle()
+    check_and_record()

@@ -1,6 +1,6 @@
-"""How fast the two-branch CNN learns from, and judges, light curves that are already in memory.
+"""The speed of the two-branch CNN, training on and classifying light curves that are on the device.
 
-Left out on purpose: loading data, moving it to the device, schedules and checkpoints.
+Deliberately excluded: loading data, moving it to the device, schedules and checkpoints.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.workloads("transit-cnn")
 def test_transit_cnn(
-    benchmark: BenchmarkFixture, workload: Workload, settle: Callable[[], None]
+    benchmark: BenchmarkFixture, workload: Workload, check_and_record: Callable[[], None]
 ) -> None:
     benchmark(workload.step)
-    settle()
+    check_and_record()

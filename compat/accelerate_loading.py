@@ -1,4 +1,4 @@
-"""What the tests of accelerate's loaders load and look at. Imported only where accelerate is."""
+"""Datasets and helpers for the tests of accelerate's loaders; importing this needs accelerate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.utils.data import IterableDataset
 
 unless_it_loops = pytest.mark.skipif(
     "skip" in DataLoaderDispatcher.__iter__.__code__.co_varnames,
-    reason="this accelerate skips batches in an endless loop; nothing can end it but killing it",
+    reason="this accelerate skips batches in an endless loop that only killing the process ends",
 )
 
 
 class Stream(IterableDataset[int]):
-    """A stream of so many rows."""
+    """A stream of ``rows`` whole numbers."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -26,7 +26,7 @@ class Stream(IterableDataset[int]):
 
 
 class Texts(IterableDataset[dict[str, Any]]):
-    """A stream of so many rows with a column that is no tensor."""
+    """A stream of at most four ``rows``, with a column that is not a tensor."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -36,8 +36,8 @@ class Texts(IterableDataset[dict[str, Any]]):
 
 
 def gradient_state(loader: Any) -> Any:
-    """Return the state that says which loader is in use, or skip the test where it does not."""
+    """Return the state that records the active loader, or skip the test if it records none."""
     state = getattr(loader, "gradient_state", None)
     if not hasattr(state, "active_dataloader"):
-        pytest.skip("the gradient state of this accelerate holds no loaders")
+        pytest.skip("the gradient state of this accelerate does not record loaders")
     return state

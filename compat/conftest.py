@@ -1,15 +1,16 @@
-"""Turns bugs/data/ into expectations, and what happened into verdicts.
+"""Turn bugs/data/ into expected failures, and outcomes into verdicts.
 
-A test marked ``bug(id, symptom)`` asserts the correct behaviour. Where the data says that the
-installed versions show the symptom, its stock run must fail with exactly that exception and
-message; anywhere else, and with the patch on, it must pass. A ``bug(id)`` mark without a symptom is
-a control: it must pass everywhere.
+A test marked ``bug(id, symptom)`` asserts the correct behaviour. If the data says that the installed
+versions show the symptom, its stock run must fail with exactly that exception and message; otherwise,
+and with the patch applied, it must pass. A ``bug(id)`` mark without a symptom is a control: the test
+must pass everywhere.
 """
 
 from __future__ import annotations
 
 import builtins
 import importlib
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ import pytest
 from metalassay import bugs
 from metalassay.environment import matrix, versions
 from metalassay.errors import UserError
+from metalassay.testing import accelerate_state
 from metalassay.testing.pytest_recorder import Recorder
 
 VERSIONS = versions.installed()
@@ -27,9 +29,20 @@ VERSIONS = versions.installed()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("metalassay")
-    group.addoption("--verdicts", type=Path, metavar="FILE", help="write the verdicts as JSON")
-    group.addoption("--bug", action="append", metavar="ID", help="run this known bug's tests only")
-    group.addoption("--set", metavar="ID", help="the row of matrix.toml that is installed here")
+    group.addoption(
+        "--verdicts", type=Path, metavar="FILE", help="write the verdicts to this JSON file"
+    )
+    group.addoption(
+        "--bug",
+        action="append",
+        metavar="ID",
+        help="run only the tests of this known bug; repeatable",
+    )
+    group.addoption(
+        "--set",
+        metavar="ID",
+        help="the version set (row of matrix.toml) that is installed; recorded in the verdict file",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,10 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     if config.pluginmanager.hasplugin("metalassay-emulated-mps"):
-        # The tests of MPS try out their own code here; what they find is nobody's verdict.
+        # On an emulated mps the tests check their own code; their outcomes are not verdicts.
         if config.getoption("--verdicts"):
             raise pytest.UsageError(
-                "--verdicts: this mps is emulated, and a verdict would not say so"
+                "--verdicts: mps is emulated here, which a verdict file cannot record"
             )
         return
     recorder = Recorder(
@@ -49,14 +62,14 @@ def pytest_configure(config: pytest.Config) -> None:
         marked=marked_bug,
         expected=expected_to_fail,
         versions=VERSIONS,
-        version_set=version_set,
+        version_set=version_set.record(),
         target=config.getoption("--verdicts"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")
 
 
 def marked_bug(item: pytest.Item) -> tuple[bugs.Bug, str | None] | None:
-    """Return the bug and the symptom that a test is marked with."""
+    """Return the bug and the symptom of a test's mark, or None if it has no mark."""
     mark = item.get_closest_marker("bug")
     if mark is None:
         return None
@@ -80,9 +93,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def upstream(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the test on the library as installed, or with the bug's patch on."""
+    """Run the test on the library as installed, or with the bug's patch applied."""
     marked = marked_bug(request.node)
-    assert marked is not None, "the fixture `upstream` needs a bug mark"
+    assert marked is not None, "a test with the fixture `upstream` must be marked with a bug"
     with ExitStack() as stack:
         if request.param == "patched":
             patch = importlib.import_module(f"metalassay.patches.{marked[0].patch}")
@@ -92,15 +105,48 @@ def upstream(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def fresh_accelerate() -> None:
-    """Forget what the test before left in accelerate's process-wide state, if it is in use at all."""
-    state = sys.modules.get("accelerate.state")
-    for name in ("GradientState", "AcceleratorState", "PartialState"):
-        if hasattr(state, name):
-            getattr(state, name)._shared_state.clear()
+    """Reset accelerate's process-wide state before each test."""
+    accelerate_state.reset()
+
+
+@pytest.fixture
+def simulated_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make PyTorch report that it has MPS; for tests of decisions, since no tensor can be put there."""
+    import torch
+
+    for variable in ("ACCELERATE_USE_CPU", "ACCELERATE_MIXED_PRECISION"):
+        monkeypatch.delenv(variable, raising=False)
+    with monkeypatch.context() as simulation:
+        for question in ("is_available", "is_built", "is_macos_or_newer"):
+            simulation.setattr(torch.backends.mps, question, lambda *_: True)
+        clear_device_caches()
+        yield
+    clear_device_caches()
+
+
+def clear_device_caches() -> None:
+    """Clear the caches in which accelerate and transformers remember the available devices."""
+    for name in ("accelerate.utils.imports", "transformers.utils.import_utils"):
+        if module := sys.modules.get(name):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
+@pytest.fixture
+def uv_programs() -> list[bytes]:
+    """Return the contents of the uv programs installed here, or skip the test if there are none."""
+    paths = [shutil.which("uv"), Path(sys.base_prefix, "bin", "uv")]
+    files = [Path(path).read_bytes() for path in paths if path and Path(path).is_file()]
+    # The uv on PATH may be a script that starts the program.
+    programs = [content for content in files if b"UV_CONCURRENT_DOWNLOADS" in content]
+    if not programs:
+        pytest.skip("uv is not installed here as a program")
+    return programs
 
 
 def expected_to_fail(item: pytest.Item) -> bool:
-    """Say whether the data expects the symptom, on the stock library, with these versions."""
+    """Return whether the stock library of the installed versions is expected to show the symptom."""
     marked = marked_bug(item)
     return marked is not None and marked[1] is not None and marked[0].hits(VERSIONS, marked[1])
 
@@ -108,16 +154,16 @@ def expected_to_fail(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     wanted = config.getoption("--bug")
     if wanted:
-        kept = [item for item in items if (found := marked_bug(item)) and found[0].id in wanted]
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        selected = [item for item in items if (bug := marked_bug(item)) and bug[0].id in wanted]
+        config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+        items[:] = selected
     for item in items:
         marked = marked_bug(item)
         if marked is None:
             continue
         masks = [mask for mask in marked[0].masked_by if bugs.get(mask).hits(VERSIONS)]
         if masks:
-            item.add_marker(pytest.mark.skip(reason=f"masked by {masks[0]}, which strikes first"))
+            item.add_marker(pytest.mark.skip(reason=f"masked by {masks[0]}, which fails first"))
             continue
         if marked[1] is None or not expected_to_fail(item):
             continue
@@ -128,9 +174,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
 
 
 def exception_type(name: str) -> type[BaseException]:
-    """Find an exception by the name it has in known_bugs.toml, as ``ValueError`` or ``a.b.C``."""
+    """Return the exception that bugs/data/ names, as in ``ValueError`` or ``a.b.C``."""
     module, _, attribute = name.rpartition(".")
-    found: type[BaseException] = getattr(
+    exception: type[BaseException] = getattr(
         importlib.import_module(module) if module else builtins, attribute
     )
-    return found
+    return exception

@@ -1,7 +1,7 @@
-"""Runs `FUNCTION DEVICE`, and ends as mps_processes.py understands.
+"""Run one hazard or workload: `mps_child.py FUNCTION DEVICE`; mps_processes.py reads how it ends.
 
-The exit code is 0 where the function returns, 77 where it cannot be asked here, with the reason as
-last line on stderr, and 1 for an exception, with its type and message as last line there.
+The exit code is 0 if the function returns, 77 if this torch or machine does not support it (the last
+line of stderr is the reason), and 1 for an exception (the last line is its type and message).
 """
 
 from __future__ import annotations
@@ -11,31 +11,30 @@ import sys
 from collections.abc import Callable
 
 import mps_hazards
-import mps_layer_hazards
 import mps_workloads
 
-CANNOT_ASK = 77
+UNSUPPORTED = 77
 
 
 def functions() -> dict[str, Callable[[str], None]]:
-    """Return what can be run by name: the public functions from a device to nothing."""
+    """Return what can be run, by name: the functions that take a device and return nothing."""
     return {
-        name: each
-        for module in (mps_hazards, mps_layer_hazards, mps_workloads)
-        for name, each in vars(module).items()
-        if inspect.isfunction(each)
-        and each.__module__ == module.__name__
-        and each is not mps_hazards.unclean
-        and each.__annotations__ == {"device": "str", "return": "None"}
+        name: function
+        for module in (mps_hazards, mps_workloads)
+        for name, function in vars(module).items()
+        if inspect.isfunction(function)
+        and function.__module__ == module.__name__
+        and function is not mps_hazards.unclean
+        and function.__annotations__ == {"device": "str", "return": "None"}
     }
 
 
 def main(function: str, device: str) -> int:
     try:
         functions()[function](device)
-    except mps_hazards.CannotAskError as reason:
+    except mps_hazards.UnsupportedError as reason:
         print(" ".join(str(reason).split()), file=sys.stderr)  # noqa: T201
-        return CANNOT_ASK
+        return UNSUPPORTED
     return 0
 
 

@@ -1,8 +1,8 @@
-"""What the MPS backend has got silently wrong at some time: each function asserts what is right.
+"""Operations that the MPS backend silently computed wrongly in some release, one function for each.
 
-Operators here, layers in mps_layer_hazards.py. Each runs in a process of its own (mps_child.py), for
-some abort it. What is right is what the CPU says. Every look at the device goes through
-``under_test``, which is where our own tests put a faulty device in.
+A function asserts that the device computes what the CPU computes. It runs in a process of its own
+(mps_child.py), because some of the operations abort the process. All computations on the device go
+through ``under_test``, where our own tests substitute a faulty device.
 """
 
 from __future__ import annotations
@@ -17,39 +17,44 @@ from torch.nn import functional
 Compute = Callable[[str], Tensor]
 
 
-class CannotAskError(Exception):
-    """This torch, or this machine, cannot do what the hazard needs."""
+class UnsupportedError(Exception):
+    """This torch or this machine does not support what the hazard needs."""
 
 
 def under_test(compute: Compute, device: str) -> Tensor:
-    """Return what ``compute`` gives on the device, brought to the CPU."""
+    """Return the result of ``compute`` on the device, copied to the CPU."""
     torch.manual_seed(0)
     return compute(device).detach().cpu()
 
 
 def agree(compute: Compute, device: str, what: str, tolerance: float = 1e-4) -> None:
-    """Assert that the device computes what the CPU does; ``what`` names the fault if it does not."""
+    """Assert that the device computes what the CPU does; the message starts with ``what``."""
     torch.manual_seed(0)
     expected = compute("cpu").detach()
-    found = under_test(compute, device)
-    assert (found.dtype, found.shape) == (expected.dtype, expected.shape), f"{what}: another form"
-    same = torch.isclose(found, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
+    result = under_test(compute, device)
+    assert (result.dtype, result.shape) == (expected.dtype, expected.shape), (
+        f"{what}: another dtype or shape"
+    )
+    same = torch.isclose(result, expected, rtol=tolerance, atol=tolerance, equal_nan=True)
     wrong = (~same).sum().item()
     assert not wrong, f"{what}: {wrong} of {expected.numel()} values differ from the CPU's"
 
 
 @contextmanager
 def unless_refused(kind: type[Exception], words: str) -> Iterator[None]:
-    """Turn a refusal in such words into ``CannotAskError``: it is a fault of its own, or none."""
+    """Turn an error of this kind that contains ``words`` into ``UnsupportedError``.
+
+    A refusal is either correct or has a test of its own.
+    """
     try:
         yield
     except kind as error:
         if words not in str(error):
             raise
-        raise CannotAskError(f"refused: {error}") from None
+        raise UnsupportedError(f"refused: {error}") from None
 
 
-# Writing where the memory has gaps or another order.
+# Writing to memory with gaps or in another order.
 
 
 def in_place_arithmetic_reaches_a_transpose(device: str) -> None:
@@ -109,7 +114,7 @@ def neighbouring_cells_keep_their_values(device: str) -> None:
 
 
 def isfinite_leaves_its_neighbours_alone(device: str) -> None:
-    """Reported of 1.5 million rows and more, in nine runs of ten: hence the five tries."""
+    """Reported for 1.5 million rows and more, in nine runs of ten: hence the five attempts."""
     rows = 1_600_000 if device == "mps" else 160
     if device == "mps":
         require_memory(8)
@@ -128,7 +133,7 @@ def isfinite_leaves_its_neighbours_alone(device: str) -> None:
     assert under_test(compute, device).all(), "isfinite or isinf on a slice wrote elsewhere"
 
 
-# Numbers at the edge: NaN, nothing at all, large integers.
+# Edge cases: NaN, empty tensors, large integers.
 
 
 def maximum_passes_nan_on(device: str) -> None:
@@ -152,7 +157,7 @@ def clamp_passes_nan_on(device: str) -> None:
     def compute(device: str) -> Tensor:
         return torch.tensor([float("nan"), -2.0, 0.5]).to(device).clamp(-1, 1)
 
-    agree(compute, device, "clamp made a number of a NaN")
+    agree(compute, device, "clamp turned a NaN into a number")
 
 
 def all_of_nothing_is_true(device: str) -> None:
@@ -181,7 +186,7 @@ def abs_of_large_integers_is_exact(device: str) -> None:
 
 
 def non_blocking_copies_arrive(device: str) -> None:
-    """The source is gone before the copy is done, and its memory may be in use again."""
+    """The source is freed before the copy has finished, and its memory may be in use again."""
 
     def compute(device: str) -> Tensor:
         copies = [
@@ -190,7 +195,7 @@ def non_blocking_copies_arrive(device: str) -> None:
         ]
         return torch.stack([copy[-1] for copy in copies])
 
-    agree(compute, device, "a non_blocking copy brought something else")
+    agree(compute, device, "a non_blocking copy delivered other values")
 
 
 # Products.
@@ -238,7 +243,7 @@ def long_batched_products_end_where_they_should(device: str) -> None:
 
 
 def huge_batched_products_are_right_to_the_last(device: str) -> None:
-    """The output has more than 2**32 elements; three of its batches are looked at."""
+    """The output has more than 2**32 elements; three of its batches are compared."""
     batches = 65_536 + 16 if device == "mps" else 16
     if device == "mps":
         require_memory(12)
@@ -247,34 +252,212 @@ def huge_batched_products_are_right_to_the_last(device: str) -> None:
         left = torch.arange(batches * 512).remainder(7).view(batches, 2, 256).half()
         right = torch.ones(1, 2, 256).half()
         chosen = [0, batches // 2, batches - 1]
-        if device == "cpu" and batches > 16:  # the CPU need not know the rest
+        if device == "cpu" and batches > 16:  # the CPU need not compute the rest
             left, batch = left[chosen], [0, 1, 2]
         else:
             batch = chosen
         left = left.to(device).transpose(1, 2)  # (batches, 256, 2)
         product = torch.bmm(left, right.to(device).expand(len(left), 2, 256))
-        return torch.stack([product[each].cpu() for each in batch])
+        return torch.stack([product[index].cpu() for index in batch])
 
     agree(compute, device, "a huge batched product is wrong")
 
 
-# What several hazards need.
+# Attention: q, k, v are (batch, heads, length, head size).
+
+
+def attention_takes_a_transposed_query(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        results = []
+        for size in (64, 96, 128):
+            for length in (1, 4, 8):
+                q = torch.randn(2, length, 4, size).to(device).transpose(1, 2)
+                k, v = (torch.randn(2, 4, 40, size).to(device) for _ in range(2))
+                results.append(functional.scaled_dot_product_attention(q, k, v).flatten())
+        return torch.cat(results)
+
+    agree(compute, device, "attention misread a transposed query")
+
+
+def attention_takes_permuted_inputs(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        q, k, v = (torch.randn(84, 3, 3, 64).to(device).permute(0, 2, 1, 3) for _ in range(3))
+        return functional.scaled_dot_product_attention(q, k, v)
+
+    agree(compute, device, "attention misread permuted inputs")
+
+
+def attention_ends_with_the_last_key(device: str) -> None:
+    """Keys and values are the start of a longer buffer, the rest of which must not be read."""
+
+    def compute(device: str) -> Tensor:
+        results = []
+        for length in (31, 32, 33, 70):
+            q = torch.randn(1, 1, 1, 64).to(device)
+            k, v = (torch.full((1, 1, 128, 64), 100.0).to(device) for _ in range(2))
+            k[:, :, :length] = torch.randn(length, 64).to(device)
+            v[:, :, :length] = torch.randn(length, 64).to(device)
+            k, v = k[:, :, :length], v[:, :, :length]
+            results.append(functional.scaled_dot_product_attention(q, k, v).flatten())
+        return torch.cat(results)
+
+    agree(compute, device, "attention read beyond the last key")
+
+
+def attention_shares_keys_among_queries(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        q = torch.randn(1, 32, 1, 128).to(device, torch.bfloat16)
+        k, v = (torch.randn(1, 2, 1024, 128).to(device, torch.bfloat16) for _ in range(2))
+        with unless_refused(TypeError, "enable_gqa"):  # torch below 2.5
+            result = functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+        return result.float()
+
+    agree(compute, device, "attention with shared keys is wrong", tolerance=3e-2)
+
+
+# Convolutions.
+
+
+def far_and_wide_conv1d(device: str) -> Tensor:
+    x, weight = torch.randn(1, 1, 66_000).to(device), torch.randn(1, 1, 3).to(device)
+    many = torch.randn(65_540, 1, 3).to(device)
+    far, wide = functional.conv1d(x, weight), functional.conv1d(x[..., :3], many)
+    return torch.cat([far.flatten(), wide.flatten()])
+
+
+def wide_conv2d(device: str) -> Tensor:
+    x, weight = torch.randn(1, 1, 3, 3).to(device), torch.randn(65_540, 1, 3, 3).to(device)
+    return functional.conv2d(x, weight, padding=1)
+
+
+def conv1d_accepts_large_dimensions(device: str) -> None:
+    under_test(far_and_wide_conv1d, device)
+
+
+def conv2d_accepts_large_dimensions(device: str) -> None:
+    under_test(wide_conv2d, device)
+
+
+def conv1d_is_right_in_large_dimensions(device: str) -> None:
+    with unless_refused(NotImplementedError, "Output channels > 65536"):
+        agree(far_and_wide_conv1d, device, "conv1d is wrong beyond 65536")
+
+
+def conv2d_is_right_in_large_dimensions(device: str) -> None:
+    with unless_refused(NotImplementedError, "Output channels > 65536"):
+        agree(wide_conv2d, device, "conv2d is wrong beyond 65536")
+
+
+def conv2d_takes_a_sliced_weight(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        weight, x = torch.randn(3, 8, 3, 3, 3).to(device), torch.randn(2, 8, 16, 16).to(device)
+        return functional.conv2d(x, weight[:, :, 1])
+
+    agree(compute, device, "conv2d misread a sliced weight", tolerance=1e-3)
+
+
+# Normalisation.
+
+
+def channels_last_batch_norm(device: str) -> Tensor:
+    x = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last).to(device)
+    pull = torch.randn(4, 3, 8, 8).to(device)
+    x.requires_grad_()
+    layer = nn.BatchNorm2d(3).to(device)
+    (layer(x) * pull).sum().backward()
+    assert x.grad is not None
+    assert layer.weight.grad is not None
+    return torch.cat([x.grad.flatten(), layer.weight.grad])
+
+
+def batch_norm_accepts_channels_last(device: str) -> None:
+    under_test(channels_last_batch_norm, device)
+
+
+def batch_norm_trains_on_channels_last(device: str) -> None:
+    what = "batch_norm has wrong gradients for channels_last"
+    with unless_refused(RuntimeError, "view size is not compatible"):
+        agree(channels_last_batch_norm, device, what, tolerance=1e-3)
+
+
+def lstm_hands_gradients_to_a_permuted_input(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        layer = nn.LSTM(4, 5).to(device)
+        x = torch.randn(3, 7, 4).to(device).transpose(0, 1).requires_grad_()
+        return torch.autograd.grad(layer(x)[0].square().sum(), x)[0]
+
+    agree(compute, device, "an LSTM has wrong gradients for a permuted input", tolerance=1e-3)
+
+
+def normalisation_takes_a_slice(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        x = torch.randn(6, 8, 8).to(device)
+        layers = functional.layer_norm(x[2:], (8,))
+        batches = functional.batch_norm(x[3:], None, None, training=True)
+        return torch.cat([layers.flatten(), batches.flatten()])
+
+    agree(compute, device, "normalisation of a slice read from elsewhere", tolerance=1e-3)
+
+
+def layer_norm_trains_on_a_frozen_input(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        layer = nn.LayerNorm(8).to(device)
+        (layer(torch.randn(5, 8).to(device)) * torch.randn(5, 8).to(device)).sum().backward()
+        assert layer.weight.grad is not None
+        assert layer.bias.grad is not None
+        return torch.cat([layer.weight.grad, layer.bias.grad])
+
+    agree(compute, device, "layer_norm has wrong gradients for a frozen input", tolerance=1e-3)
+
+
+def compiled_layer_norm_is_layer_norm(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        layer, x = nn.LayerNorm(512).to(device).eval(), torch.randn(4, 512).to(device)
+        with torch.inference_mode():
+            # The reference is the CPU without compilation.
+            result: Tensor = (layer if device == "cpu" else torch.compile(layer))(x)
+        return result
+
+    agree(compute, device, "a compiled LayerNorm is wrong", tolerance=1e-3)
+
+
+# Optimizers.
+
+
+def fused_adam_heeds_found_inf(device: str) -> None:
+    def compute(device: str) -> Tensor:
+        parameter = nn.Parameter(torch.ones(4, device=device))
+        parameter.grad = torch.ones_like(parameter)
+        with unless_refused(RuntimeError, "fused"):
+            optimizer = torch.optim.Adam([parameter], fused=True)
+        # What a GradScaler sets after a gradient has overflowed.
+        optimizer.found_inf = torch.ones((), device=device)  # type: ignore[attr-defined]
+        optimizer.grad_scale = torch.ones((), device=device)  # type: ignore[attr-defined]
+        with unless_refused(RuntimeError, "not supported on MPS"):  # torch 2.5 to 2.7
+            optimizer.step()
+        return parameter
+
+    agree(compute, device, "fused Adam stepped although a gradient overflowed")
+
+
+# Helpers.
 
 
 def whole(*shape: int) -> Tensor:
-    """Return small whole numbers: float32 adds up tens of thousands of them exactly."""
+    """Return small whole numbers, whose sums float32 represents exactly for tens of thousands of them."""
     return torch.randint(-3, 4, shape).float()
 
 
 def unclean(device: str) -> None:
-    """Leave large numbers in memory that the next tensors may get, or lie beside."""
+    """Leave large numbers in memory that the next tensors may be given or may be next to."""
     for size in (2**20, 2**18, 2**16):
         torch.full((size,), 1e6, device=device)
 
 
 def require_memory(gigabytes: int) -> None:
+    """Raise ``UnsupportedError`` if less memory than this, in units of 2**30 bytes, is free."""
     import psutil
 
     free = psutil.virtual_memory().available / 2**30
     if free < gigabytes:
-        raise CannotAskError(f"needs {gigabytes} GB of free memory; there are {free:.0f}")
+        raise UnsupportedError(f"needs {gigabytes} GB of free memory; {free:.0f} GB are free")

@@ -1,6 +1,6 @@
-"""Starts what must run in a process of its own on MPS, and says why it does not where it cannot.
+"""Run code on MPS in a process of its own, or skip the test with the reason why this is impossible.
 
-Nothing here imports torch: a machine without MPS must skip without paying for it.
+Nothing here imports torch, so that a machine without MPS skips quickly.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import pytest
 from metalassay.environment import versions
 
 HERE = Path(__file__).parent
-CANNOT_ASK = 77
+UNSUPPORTED = 77
 SECONDS = 300
-"""Time for one child process; the slowest, torch.compile for the first time, needs about a minute."""
+"""Time limit for one child process; the slowest, a first torch.compile, needs about a minute."""
 
 
 def emulated() -> str | None:
-    """Return the torch release whose MPS is emulated here (pytest --emulate-mps), None for none."""
+    """Return the torch release whose MPS pytest --emulate-mps emulates here; None without emulation."""
     session = sys.modules.get("metalassay.mps.emulator.session")
     emulation = session.current() if session else None
     return emulation.torch if emulation else None
@@ -35,21 +35,21 @@ def emulated() -> str | None:
 
 @functools.cache
 def why_not_mps() -> str | None:
-    """Return why nothing can be run on MPS here, None where it can, if only as an emulation."""
+    """Return why nothing can run on MPS here; None if it can, even if only on an emulated one."""
     if emulated():
         return None
     if "torch" not in versions.installed():
         return "torch is not installed"
     if sys.platform != "darwin":
-        return f"needs MPS, which is Apple's; this is {platform.system()}"
-    from metalassay.mps.probe.probe import probe
+        return f"needs MPS, which only macOS has; this is {platform.system()}"
+    from metalassay.mps.probe import probe
 
-    found = probe()
-    return None if found.state == "usable" else f"MPS is not usable here: {found.reason}"
+    result = probe()
+    return None if result.state == "usable" else f"MPS is not usable here: {result.reason}"
 
 
 def require_mps() -> None:
-    """Skip the test, with the reason, where nothing can be run on MPS."""
+    """Skip the test, with the reason, if nothing can run on MPS."""
     reason = why_not_mps()
     if reason:
         pytest.skip(reason)
@@ -58,16 +58,15 @@ def require_mps() -> None:
 def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
     """Run Python with ``arguments`` in a new process and return what it prints.
 
-    ``env`` changes the variables it is given; None takes one away. Skips the test where the child
-    says that it cannot be asked. Raises the built-in exception that ended the child, or else a
-    ``ChildProcessError`` with its last words; ``AssertionError`` for an end by a signal and
-    ``TimeoutError`` after ``SECONDS``.
+    ``env`` sets environment variables; None removes one. Skips the test if the child exits with
+    ``UNSUPPORTED``. Raises the built-in exception that ended the child, or a ``ChildProcessError`` with
+    its last lines; ``AssertionError`` if a signal ended it and ``TimeoutError`` after ``SECONDS``.
     """
     program = [sys.executable]
     if version := emulated():
         program += ["-m", "metalassay.mps.emulator.run_child", version, "--"]
     try:
-        done = subprocess.run(
+        child = subprocess.run(
             [*program, *arguments],
             capture_output=True,
             encoding="utf-8",
@@ -77,15 +76,15 @@ def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"the process did not end within {SECONDS} s") from None
-    if done.returncode:
-        end(done.returncode, done.stderr)
-    return done.stdout
+    if child.returncode:
+        raise_end(child.returncode, child.stderr)
+    return child.stdout
 
 
 def run_function(function: str, device: str = "mps") -> None:
-    """Run a function that mps_child.py knows on the device; ends as ``run`` does.
+    """Run one of the functions of mps_child.py on the device; skips and raises as ``run`` does.
 
-    Skips the test where the device is MPS and nothing can be run there.
+    Also skips the test if the device is MPS and nothing can run there.
     """
     if device == "mps":
         require_mps()
@@ -93,24 +92,24 @@ def run_function(function: str, device: str = "mps") -> None:
 
 
 def changed(environment: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the environment with the changes made; None takes a variable away."""
-    every = {**environment, **changes}
-    return {name: value for name, value in every.items() if value is not None}
+    """Return a copy of the environment with the changes applied; None removes a variable."""
+    merged = {**environment, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
-def end(code: int, stderr: str) -> None:
-    """Raise what the exit code and the last words of a child mean; see ``run``."""
-    words = [line for line in stderr.splitlines() if line.strip()]
-    last = words[-1] if words else ""
-    if code == CANNOT_ASK:
+def raise_end(code: int, stderr: str) -> None:
+    """Raise the exception, or the skip, that a child's exit code and stderr stand for; see ``run``."""
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    if code == UNSUPPORTED:
         pytest.skip(last)
     if code < 0:
         name = signal.Signals(-code).name
-        raise AssertionError(f"the process was ended by {name}: {' | '.join(words[-3:])}")
-    # A message may have several lines, so the exception is the last line that looks like one.
-    for number in range(len(words) - 1, -1, -1):
-        raised = re.match(r"([\w.]+(?:Error|Exception|Warning))(?:: (.*))?$", words[number])
+        raise AssertionError(f"the process was ended by {name}: {' | '.join(lines[-3:])}")
+    # A message may have several lines, so the last line that looks like an exception counts.
+    for number in range(len(lines) - 1, -1, -1):
+        raised = re.match(r"([\w.]+(?:Error|Exception|Warning))(?:: (.*))?$", lines[number])
         if raised:
             kind = getattr(builtins, raised[1], ChildProcessError)
-            raise kind("\n".join([raised[2] or "", *words[number + 1 :]]))
-    raise ChildProcessError(f"exit code {code}: {' | '.join(words[-3:])}")
+            raise kind("\n".join([raised[2] or "", *lines[number + 1 :]]))
+    raise ChildProcessError(f"exit code {code}: {' | '.join(lines[-3:])}")

@@ -1,4 +1,7 @@
-"""Our two workloads on a device and on the CPU, asserted; ``metalassay.workloads.cpu_parity`` computes."""
+"""Two of our workloads must compute on the device what they compute on the CPU.
+
+``metalassay.workloads.cpu_parity`` does the computing; this module asserts.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def gpt_tiny(device: str) -> None:
 
 
 def same(name: str, device: str) -> None:
-    """Assert that forward, backward and optimizer steps are the CPU's, one after the other."""
+    """Assert that the forward pass, the backward pass and the training agree with the CPU, in this order."""
     limit, recipe = cpu_parity.TOLERANCE, registry.get(name)
     agree(
         lambda device: cpu_parity.forward(recipe, device),

@@ -1,4 +1,4 @@
-"""The command `accelerate`."""
+"""The command line of accelerate."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def test_accelerate_env_runs_where_its_script_is_not_on_the_path(
     upstream: str, tmp_path: Path
 ) -> None:
     environment = {**os.environ, "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(
+    child = subprocess.run(
         [sys.executable, "-m", "accelerate.commands.accelerate_cli", "env"],
         env=environment,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert child.returncode == 0, child.stderr

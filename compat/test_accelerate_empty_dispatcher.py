@@ -1,4 +1,4 @@
-"""accelerate's loaders without a single batch, process 0 reading for all (DataLoaderDispatcher)."""
+"""accelerate's DataLoaderDispatcher, for which process 0 reads the data, without a single batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalassay.environment import versions
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 import accelerate_loading
 from accelerate.data_loader import prepare_data_loader
@@ -23,12 +23,12 @@ from torch.utils.data import DataLoader
 
 EMPTY = "accelerate-empty-dispatcher"
 
-# Named again to have a type: what stands beside a test has none for mypy.
+# Assigned again to give it a type: mypy does not resolve modules beside a test.
 unless_it_loops: pytest.MarkDecorator = accelerate_loading.unless_it_loops
 
 
 def by_default(rows: Any) -> Any:
-    """Return what a user gets who asks for nothing special; a stream is dispatched."""
+    """Return a loader prepared with default settings, with which a stream is dispatched."""
     return accelerate.Accelerator(cpu=True).prepare(DataLoader(rows, batch_size=2))
 
 
@@ -67,7 +67,7 @@ def test_dispatching_nothing_ends_after_zero_batches(
 @unless_it_loops
 @pytest.mark.bug("accelerate-empty-dispatcher-0-13", symptom="batch-size")
 def test_dispatching_nothing_does_not_look_for_its_batch_size(upstream: str) -> None:
-    # The error of the other releases has its own test, and there this one has nothing to say.
+    # The error of other releases has its own test; for those releases this test passes.
     with suppress(ValueError):
         deque(by_default(Stream(0)), maxlen=0)
 
@@ -76,7 +76,7 @@ def test_dispatching_nothing_does_not_look_for_its_batch_size(upstream: str) -> 
 @pytest.mark.bug(EMPTY, symptom="leaked-state")
 def test_dispatching_nothing_leaves_the_gradient_state_clean(upstream: str) -> None:
     loader = by_default(Stream(0))
-    with suppress(ValueError):  # has its own test; here what stays behind counts
+    with suppress(ValueError):  # has its own test; this one checks the state afterwards
         deque(loader, maxlen=0)
     state = accelerate_loading.gradient_state(loader)
     assert not state.in_dataloader, "GradientState still holds the empty loader"

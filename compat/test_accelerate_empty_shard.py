@@ -1,4 +1,4 @@
-"""accelerate's loaders without a single batch, each process reading its own (DataLoaderShard)."""
+"""accelerate's DataLoaderShard, for which each process reads its own data, without a single batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalassay.environment import versions
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 from accelerate import data_loader
 from accelerate_loading import Stream, gradient_state
@@ -25,7 +25,7 @@ EMPTY = "accelerate-empty-shard"
 
 
 class NoBatches(BatchSampler):
-    """A sampler of batches that has none to give."""
+    """A batch sampler that yields no batches."""
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(())
@@ -113,8 +113,8 @@ def test_iterating_an_empty_loader_ends(upstream: str, empty: Callable[[], Any])
 
 
 @pytest.mark.bug("accelerate-empty-shard-0-12", symptom="attribute")
-def test_iterating_an_empty_loader_does_not_miss_an_attribute(upstream: str) -> None:
-    # The crash of the other releases has its own test, and there this one has nothing to say.
+def test_iterating_an_empty_loader_raises_no_attribute_error(upstream: str) -> None:
+    # The crash of other releases has its own test; for those releases this test passes.
     with suppress(UnboundLocalError):
         deque(sharded([]), maxlen=0)
 
@@ -123,7 +123,7 @@ def test_iterating_an_empty_loader_does_not_miss_an_attribute(upstream: str) -> 
 @pytest.mark.bug(EMPTY, symptom="leaked-state")
 def test_an_empty_loader_leaves_the_gradient_state_clean(upstream: str, rows: Any) -> None:
     loader = sharded(rows)
-    with suppress(UnboundLocalError):  # the crash has its own test; here what stays behind counts
+    with suppress(UnboundLocalError):  # has its own test; this one checks the state afterwards
         deque(loader, maxlen=0)
     state = gradient_state(loader)
     assert not state.in_dataloader, "GradientState still holds the empty loader"

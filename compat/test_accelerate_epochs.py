@@ -1,4 +1,4 @@
-"""What accelerate's loaders know of the epoch they are in."""
+"""How accelerate's loaders count epochs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalassay.environment import versions
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 import torch
 from accelerate import data_loader
@@ -24,7 +24,7 @@ EMPTY_EPOCH = "accelerate-empty-epoch"
 
 
 class FillsLater(IterableDataset[int]):
-    """Nothing in epoch 0, two rows in every later one: a replay buffer, a curriculum."""
+    """A stream that is empty in epoch 0 and has two rows later, like a replay buffer or a curriculum."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -40,13 +40,13 @@ class FillsLater(IterableDataset[int]):
 
 def sharded(rows: Any, **options: Any) -> Any:
     if not hasattr(data_loader.DataLoaderShard, "set_epoch"):
-        pytest.skip("the loaders of this accelerate know no epoch")
+        pytest.skip("the loaders of this accelerate do not count epochs")
     accelerate.Accelerator(cpu=True)
     return data_loader.prepare_data_loader(DataLoader(rows), dispatch_batches=False, **options)
 
 
 @pytest.mark.bug(EMPTY_EPOCH, symptom="epoch-stuck")
-def test_the_epoch_after_an_empty_one_is_the_next(upstream: str) -> None:
+def test_an_empty_epoch_is_counted(upstream: str) -> None:
     rows = FillsLater()
     loader = sharded(rows)
     for _ in range(3):
@@ -82,7 +82,7 @@ def test_epochs_with_data_are_counted(upstream: str) -> None:
 
 
 class ByEpoch(Sampler[int]):
-    """An order that follows from the epoch alone, as in DistributedSampler."""
+    """A sampler whose order depends only on the epoch, like DistributedSampler."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -101,7 +101,7 @@ class ByEpoch(Sampler[int]):
 @pytest.mark.bug("accelerate-skip-forgets-epoch", symptom="epoch-zero")
 def test_a_resume_in_epoch_one_continues_epoch_one(upstream: str) -> None:
     if not hasattr(data_loader.DataLoaderShard, "set_epoch"):
-        pytest.skip("the loaders of this accelerate know no epoch")
+        pytest.skip("the loaders of this accelerate do not count epochs")
     accelerator = accelerate.Accelerator(cpu=True)
     rows: Any = range(8)
     straight, resumed = (

@@ -1,4 +1,4 @@
-"""accelerate's loaders with data, in one process: preparing, skipping, breaking off."""
+"""accelerate's loaders with data, in one process: preparing, skipping, and leaving a loop early."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metalassay.environment import versions
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 from accelerate import data_loader
 from accelerate_loading import Texts, gradient_state
@@ -40,7 +40,7 @@ def test_a_sharded_stream_of_datasets_is_prepared_for_two_processes(upstream: st
 
     rows = datasets.Dataset.from_dict({"x": [1, 2, 3, 4]}).to_iterable_dataset(num_shards=4)
     accelerate.Accelerator(cpu=True)
-    # What rank 0 of two does; no second process is needed to see it.
+    # This is what rank 0 of two does; it needs no second process.
     loader = data_loader.prepare_data_loader(
         DataLoader(rows.with_format("torch")),
         num_processes=2,
@@ -57,8 +57,8 @@ def test_a_loader_skipped_past_its_end_has_length_zero(upstream: str) -> None:
     assert len(data_loader.skip_first_batches(prepared([1, 2, 3, 4], batch_size=2), 3)) == 0
 
 
-def broken_off() -> Any:
-    """Return a loader that nobody but the caller holds, after its loop was left by a break."""
+def left_by_a_break() -> Any:
+    """Return a loader whose loop was left by a break, and to which only the caller has a reference."""
     rows: Any = [1, 2, 3, 4]
     accelerator = accelerate.Accelerator(cpu=True)
     loader = accelerator.prepare(DataLoader(rows, batch_size=2))
@@ -69,15 +69,15 @@ def broken_off() -> Any:
 
 
 @pytest.mark.bug(BREAK, symptom="kept")
-def test_a_loader_that_was_broken_off_is_freed(upstream: str) -> None:
-    loader = weakref.ref(broken_off())
+def test_a_loader_left_by_a_break_is_freed(upstream: str) -> None:
+    loader = weakref.ref(left_by_a_break())
     gc.collect()
     assert loader() is None, "the loader is still alive"
 
 
 @pytest.mark.bug(BREAK, symptom="inside")
-def test_the_gradient_state_leaves_a_loader_that_was_broken_off(upstream: str) -> None:
-    state = gradient_state(broken_off())
+def test_the_gradient_state_releases_a_loader_left_by_a_break(upstream: str) -> None:
+    state = gradient_state(left_by_a_break())
     gc.collect()
     assert not state.in_dataloader, "GradientState is still inside the loader"
 
@@ -86,7 +86,7 @@ def test_the_gradient_state_leaves_a_loader_that_was_broken_off(upstream: str) -
 def test_a_stream_with_a_text_column_is_dispatched(upstream: str) -> None:
     texts = [batch["text"] for batch in prepared(Texts(2), batch_size=2)]
     if texts == [[]]:
-        pytest.skip("the text is lost in silence, which has its own test")
+        pytest.skip("the text is lost silently, which has its own test")
     assert texts == [["a", "b"]]
 
 
@@ -98,7 +98,7 @@ def test_a_text_column_is_not_emptied(upstream: str) -> None:
 
 
 class ByLength:
-    """A sampler of batches of different sizes, so it has no batch size to tell."""
+    """A batch sampler whose batches differ in size, so that it has no batch size."""
 
     sampler = range(6)
     drop_last = False

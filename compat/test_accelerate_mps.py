@@ -1,14 +1,13 @@
-"""What accelerate decides where PyTorch says that it has MPS.
+"""What accelerate decides when PyTorch reports that it has MPS.
 
-No device is involved, and none is needed: PyTorch's answers are replaced, nothing is put on a
-device, and only accelerate's decisions and words are looked at.
+No device is needed: PyTorch's answers are simulated, no tensor is put on a device, and the tests
+check only accelerate's decisions and messages.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,61 +17,41 @@ from metalassay.environment import versions
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
-import torch
 from accelerate.commands import env
-from accelerate.utils import find_executable_batch_size, imports
+from accelerate.utils import find_executable_batch_size
 
 OOM = "accelerate-mps-oom-not-recognised"
-MPS_WORDS = (
+MPS_MESSAGE = (
     "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 384.00 KB, max allowed:"
     " 9.07 GB). Tried to allocate 2.00 GB on private pool. Use PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0"
     " to disable upper limit for memory allocations (may cause system failure)."
 )
 
 
-@pytest.fixture
-def pretended_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let PyTorch say that it has MPS."""
-    for question in ("is_available", "is_built", "is_macos_or_newer"):
-        monkeypatch.setattr(torch.backends.mps, question, lambda *_: True)
-    for variable in ("ACCELERATE_USE_CPU", "ACCELERATE_MIXED_PRECISION"):
-        monkeypatch.delenv(variable, raising=False)
-    forget_answers()
-    yield
-    forget_answers()
-
-
-def forget_answers() -> None:
-    """Forget what accelerate was told before about the devices that there are."""
-    for each in vars(imports).values():
-        if hasattr(each, "cache_clear"):
-            each.cache_clear()
-
-
 def on_mps(**options: str) -> accelerate.Accelerator:
-    """Return an Accelerator that chose MPS."""
+    """Return an Accelerator that has chosen MPS, or skip the test."""
     if "mps" not in Path(accelerate.state.__file__).read_text("utf-8"):
         pytest.skip("this accelerate does not know MPS")
     try:
         accelerator = accelerate.Accelerator(**options)
     except ValueError as error:
-        if "requires a Pytorch" in str(error):  # a just refusal: this torch cannot
+        if "requires a Pytorch" in str(error):  # a correct refusal: this torch lacks the feature
             pytest.skip(str(error))
         raise
     if accelerator.device.type != "mps":
-        pytest.skip("this accelerate does not choose MPS by itself")
+        pytest.skip("this accelerate does not choose MPS by default")
     return accelerator
 
 
 @pytest.mark.bug("accelerate-mps-fp16-refused", symptom="refused")
-def test_fp16_is_accepted(upstream: str, pretended_mps: None) -> None:
+def test_fp16_is_accepted(upstream: str, simulated_mps: None) -> None:
     assert on_mps(mixed_precision="fp16").native_amp
 
 
 @pytest.mark.bug("accelerate-mps-fp16-refused", symptom="unscaled")
-def test_fp16_gets_a_gradient_scaler_that_is_on(upstream: str, pretended_mps: None) -> None:
+def test_fp16_gets_an_enabled_gradient_scaler(upstream: str, simulated_mps: None) -> None:
     try:
         accelerator = on_mps(mixed_precision="fp16")
     except ValueError as error:
@@ -82,9 +61,9 @@ def test_fp16_gets_a_gradient_scaler_that_is_on(upstream: str, pretended_mps: No
 
 @pytest.mark.bug("accelerate-mps-bf16-silently-fp32", symptom="silent")
 def test_bf16_from_the_environment_is_applied(
-    upstream: str, pretended_mps: None, monkeypatch: pytest.MonkeyPatch
+    upstream: str, simulated_mps: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The way by which `accelerate launch --mixed_precision bf16` and the configuration arrive.
+    # `accelerate launch --mixed_precision bf16` and the configuration file set this variable.
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     accelerator = on_mps()
     assert accelerator.mixed_precision == "bf16"
@@ -92,18 +71,18 @@ def test_bf16_from_the_environment_is_applied(
 
 
 @pytest.mark.bug("accelerate-mps-bf16-silently-fp32", symptom="refused")
-def test_bf16_as_an_argument_is_accepted(upstream: str, pretended_mps: None) -> None:
+def test_bf16_as_an_argument_is_accepted(upstream: str, simulated_mps: None) -> None:
     assert on_mps(mixed_precision="bf16").native_amp
 
 
 @pytest.mark.bug("accelerate-mps-env-na", symptom="not-named")
 def test_accelerate_env_names_mps(
     upstream: str,
-    pretended_mps: None,
+    simulated_mps: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if hasattr(env, "subprocess"):  # asks `which`, which has a bug and a test of its own
+    if hasattr(env, "subprocess"):  # runs `which`, whose failure has a test of its own
         monkeypatch.setattr(env.subprocess, "check_output", lambda *_, **__: "/somewhere")
     env.env_command(argparse.Namespace(config_file=None))
     line = re.search(r"PyTorch accelerator: .*", capsys.readouterr().out)
@@ -113,7 +92,7 @@ def test_accelerate_env_names_mps(
 
 
 def fitted(message: str) -> int:
-    """Return the batch size at which a function ends up that runs out of memory above two."""
+    """Return the batch size found for a function that runs out of memory above a batch of two."""
 
     @find_executable_batch_size(starting_batch_size=8)  # type: ignore[untyped-decorator]
     def train(batch_size: int) -> int:
@@ -121,13 +100,13 @@ def fitted(message: str) -> int:
             raise RuntimeError(message)
         return batch_size
 
-    found: int = train()
-    return found
+    batch_size: int = train()
+    return batch_size
 
 
 @pytest.mark.bug(OOM, symptom="raised")
 def test_the_batch_size_shrinks_when_mps_is_out_of_memory(upstream: str) -> None:
-    assert fitted(MPS_WORDS) == 2
+    assert fitted(MPS_MESSAGE) == 2
 
 
 @pytest.mark.bug(OOM)

@@ -16,7 +16,7 @@ from metalassay.testing import ranks
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 import accelerate_loading
 import torch
@@ -27,21 +27,21 @@ from torch.utils.data import DataLoader, TensorDataset
 pytestmark = pytest.mark.slow
 
 TYPO = "accelerate_n_shard_typo"
-"""Always on where streams of `datasets` are prepared: 1.8.0's typo has a test of its own."""
+"""Applied wherever streams of `datasets` are prepared: the typo in 1.8.0 has a test of its own."""
 
-# Named again to have a type: what stands beside a test has none for mypy.
+# Assigned again to give it a type: mypy does not resolve modules beside a test.
 unless_it_loops: pytest.MarkDecorator = accelerate_loading.unless_it_loops
 
 
 def in_group(seconds: float = 30) -> Any:
-    """Return the rank's Accelerator, in a group that gives up waiting after so many seconds."""
+    """Return the rank's Accelerator, in a group that times out after ``seconds``."""
     timeout = datetime.timedelta(seconds=seconds)
     group = accelerate.InitProcessGroupKwargs(timeout=timeout)
     return accelerate.Accelerator(cpu=True, kwargs_handlers=[group])
 
 
 def loaded(rows: Any, prepare: dict[str, Any], options: dict[str, Any]) -> list[Any]:
-    """Return what the rank gets to see of a prepared loader."""
+    """Return the batches that the rank receives from a prepared loader."""
     accelerator = in_group()
     loader = DataLoader(rows, **options)
     prepared = prepare_data_loader(loader, accelerator.device, put_on_device=True, **prepare)
@@ -64,28 +64,30 @@ def patches(upstream: str, patch: str) -> Sequence[str]:
 def test_every_rank_ends_its_empty_loader(
     upstream: str, rows: Any, options: dict[str, Any]
 ) -> None:
-    on = patches(upstream, "accelerate_empty_shard")
-    ends = ranks.run(loaded, rows, {"dispatch_batches": False}, options, patches=on)
-    assert ranks.values(ends) == [[], []]
+    applied = patches(upstream, "accelerate_empty_shard")
+    outcomes = ranks.run(loaded, rows, {"dispatch_batches": False}, options, patches=applied)
+    assert ranks.values(outcomes) == [[], []]
 
 
 @unless_it_loops
 @pytest.mark.parametrize("rows", [[], Stream(0)], ids=["no rows", "a stream of nothing"])
 @pytest.mark.bug("accelerate-empty-dispatcher", symptom="two-ranks")
 def test_dispatching_nothing_to_two_ranks_ends_in_both(upstream: str, rows: Any) -> None:
-    on = patches(upstream, "accelerate_empty_dispatcher")
-    ends = ranks.run(loaded, rows, {"dispatch_batches": True}, {"batch_size": 2}, patches=on)
-    assert ranks.values(ends) == [[], []]
+    applied = patches(upstream, "accelerate_empty_dispatcher")
+    outcomes = ranks.run(
+        loaded, rows, {"dispatch_batches": True}, {"batch_size": 2}, patches=applied
+    )
+    assert ranks.values(outcomes) == [[], []]
 
 
 @pytest.mark.bug("accelerate-dispatch-non-tensor", symptom="two-ranks")
 def test_a_text_column_is_dispatched_to_two_ranks(upstream: str) -> None:
     alone = accelerate.Accelerator(cpu=True).prepare(DataLoader(Texts(4), batch_size=2))
-    with suppress(TypeError):  # what one process makes of it has its own tests
+    with suppress(TypeError):  # the behaviour of one process has its own tests
         if [batch["text"] for batch in alone] == [[], []]:
-            pytest.skip("this accelerate loses the text already in one process")
-    ends = ranks.run(loaded, Texts(4), {"dispatch_batches": True}, {"batch_size": 2})
-    texts = [[batch["text"] for batch in seen] for seen in ranks.values(ends)]
+            pytest.skip("this accelerate loses the text even in one process")
+    outcomes = ranks.run(loaded, Texts(4), {"dispatch_batches": True}, {"batch_size": 2})
+    texts = [[batch["text"] for batch in seen] for seen in ranks.values(outcomes)]
     assert texts == [[["a", "b"]], [["c", "d"]]]
 
 
@@ -101,9 +103,10 @@ def trained(rows: Any, prepare: dict[str, Any]) -> int:
     return batches
 
 
-def waited(ends: list[ranks.Outcome]) -> bool:
-    """Say whether a rank waited until its time was up. An error at once is no waiting."""
-    return any("imed out" in (end.error or "") or "hung:" in (end.error or "") for end in ends)
+def waited(outcomes: list[ranks.Outcome]) -> bool:
+    """Return whether a rank waited until it timed out, in contrast to an immediate error."""
+    errors = [outcome.error or "" for outcome in outcomes]
+    return any("imed out" in error or "hung:" in error for error in errors)
 
 
 def ones(rows: int) -> list[dict[str, torch.Tensor]]:
@@ -113,8 +116,8 @@ def ones(rows: int) -> list[dict[str, torch.Tensor]]:
 @pytest.mark.bug("accelerate-rank-empty-hang", symptom="time-out")
 def test_a_rank_without_data_does_not_keep_the_other_waiting(upstream: str) -> None:
     skip_without_even_batches()
-    ends = ranks.run(trained, ones(2), {"even_batches": False})
-    assert not waited(ends), f"a rank waited until the group's time-out: {ends}"
+    outcomes = ranks.run(trained, ones(2), {"even_batches": False})
+    assert not waited(outcomes), f"a rank waited until the group's time-out: {outcomes}"
 
 
 @pytest.mark.bug("accelerate-rank-empty-hang")
@@ -144,8 +147,8 @@ def trained_on_shards(rows: Sequence[int]) -> int:
 def test_an_empty_shard_does_not_keep_the_other_rank_waiting(upstream: str) -> None:
     if "datasets" not in versions.installed():
         pytest.skip("datasets is not installed")
-    ends = ranks.run(trained_on_shards, [4, 0], patches=[TYPO])
-    assert not waited(ends), f"a rank waited until the group's time-out: {ends}"
+    outcomes = ranks.run(trained_on_shards, [4, 0], patches=[TYPO])
+    assert not waited(outcomes), f"a rank waited until the group's time-out: {outcomes}"
 
 
 @pytest.mark.bug("accelerate-shards-equal-ranks-hang")
@@ -156,7 +159,7 @@ def test_two_ranks_with_a_full_shard_each_train(upstream: str) -> None:
 
 
 def gathered(skip: int | None) -> list[float]:
-    """Return what gather_for_metrics hands out, over ten rows in batches of two."""
+    """Return the rows that gather_for_metrics returns, over ten rows in batches of two."""
     accelerator = in_group()
     loader = accelerator.prepare(DataLoader(TensorDataset(torch.arange(10.0)), batch_size=2))
     if skip is not None:

@@ -1,4 +1,4 @@
-"""What accelerate brings back of a saved state."""
+"""What accelerate restores from a saved state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metalassay.testing import ranks
 if not {"accelerate", "torch"} <= versions.installed().keys():
     pytest.skip("accelerate or torch is not installed", allow_module_level=True)
 
-# One that is there and cannot be imported is an error, not a skip.
+# An installed package that cannot be imported is an error, not a skip.
 import accelerate
 import torch
 from accelerate import data_loader
@@ -46,7 +46,7 @@ def test_loading_a_state_continues_the_random_numbers(upstream: str, tmp_path: P
 
 
 def resumed(workers: int) -> tuple[list[Any], list[Any]]:
-    """Return the rest of an epoch after two batches, and what a resumed loader gives instead."""
+    """Return what a resumed loader yields, and the rest of the epoch that it should yield."""
     accelerator = accelerate.Accelerator(cpu=True)
     rows: Any = range(16)
 

@@ -1,4 +1,4 @@
-"""Streams of datasets, stopped and resumed: they must go on where they stopped."""
+"""Streams of datasets that are stopped and resumed: they must continue where they stopped."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def stream(**options: Any) -> Any:
     """Return a stream of rows {"i": 0}, {"i": 1}, … of 50 rows."""
     from datasets import Dataset
 
-    made = Dataset.from_dict({"i": list(range(50))}).to_iterable_dataset(**options)
-    if not hasattr(made, "state_dict"):
-        pytest.skip("the streams of these datasets cannot be resumed")
-    return made
+    rows = Dataset.from_dict({"i": list(range(50))}).to_iterable_dataset(**options)
+    if not hasattr(rows, "state_dict"):
+        pytest.skip("the streams of this datasets release cannot be resumed")
+    return rows
 
 
 def read(rows: Any, count: int) -> list[int]:
@@ -30,13 +30,13 @@ def read(rows: Any, count: int) -> list[int]:
 
 
 def resumed(before: Any, after: Any) -> Any:
-    """Return the stream ``after``, gone to where ``before`` stopped."""
+    """Return the stream ``after``, set to the position at which ``before`` stopped."""
     after.load_state_dict(before.state_dict())
     return after
 
 
 @pytest.mark.bug("datasets-second-resume-restarts", symptom="restarts")
-def test_a_second_resume_goes_on_where_the_first_stopped(upstream: str) -> None:
+def test_a_second_resume_continues_where_the_first_stopped(upstream: str) -> None:
     first = stream(num_shards=3)
     assert read(first, 2) == [0, 1]
     second = resumed(first, stream(num_shards=3))
@@ -52,12 +52,12 @@ def rows_after_a_resume(make: Any) -> list[int]:
 
 
 @pytest.mark.bug("datasets-map-resume-skips", symptom="skips")
-def test_a_mapped_stream_goes_on_where_it_stopped(upstream: str) -> None:
+def test_a_mapped_stream_continues_where_it_stopped(upstream: str) -> None:
     got = rows_after_a_resume(lambda: stream().map(lambda row: {"j": row["i"]}))
     assert got == [3, 4], f"after a resume the mapped stream gave rows {got}, not [3, 4]"
 
 
 @pytest.mark.bug("datasets-filter-resume-skips", symptom="skips")
-def test_a_filtered_stream_goes_on_where_it_stopped(upstream: str) -> None:
+def test_a_filtered_stream_continues_where_it_stopped(upstream: str) -> None:
     got = rows_after_a_resume(lambda: stream().filter(lambda row: row["i"] >= 0))
     assert got == [3, 4], f"after a resume the filtered stream gave rows {got}, not [3, 4]"

@@ -1,6 +1,6 @@
-"""Claims of guides about torch, decided on any machine unless the test's name says otherwise.
+"""Claims of guides about torch, checked on any machine unless the test's name says otherwise.
 
-Each row of claims/ names its test. The guides' settings are taken over, their code is not.
+The claims of claims/data/ refer to these tests, which use the guides' settings but not their code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import platform
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,18 +32,12 @@ with torch.autocast(d, dtype=dtype): x = branch(x)
 SAME_TYPE = "must have the same dtype|[Ee]xpected.*dtype|scalar type"
 
 
-def test_uv_reads_which_python_to_prefer() -> None:
-    # What stands in the path may be a script that starts the program.
-    places = [shutil.which("uv"), Path(sys.base_prefix, "bin", "uv")]
-    found = [Path(place).read_bytes() for place in places if place and Path(place).is_file()]
-    programs = [each for each in found if b"UV_CONCURRENT_DOWNLOADS" in each]
-    if not programs:
-        pytest.skip("no uv here that is a program")
+def test_uv_reads_its_python_preference(uv_programs: list[bytes]) -> None:
     for variable in (b"UV_PYTHON_PREFERENCE", b"only-managed"):
-        assert all(variable in each for each in programs)
+        assert all(variable in program for program in uv_programs)
 
 
-def test_tokenizers_read_whether_to_run_in_parallel() -> None:
+def test_tokenizers_read_their_parallelism_variable() -> None:
     spec = importlib.util.find_spec("tokenizers")
     if spec is None or spec.origin is None:
         pytest.skip("tokenizers is not installed")
@@ -59,11 +52,11 @@ def test_tokenizers_read_whether_to_run_in_parallel() -> None:
 
 def test_the_guides_monitor_reads_what_macos_prints() -> None:
     if sys.platform != "darwin":
-        pytest.skip(f"asks macOS's top and memory_pressure; this is {platform.system()}")
+        pytest.skip(f"runs macOS's top and memory_pressure; this is {platform.system()}")
 
     def line(words: str, *command: str) -> list[str]:
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        return next(each for each in said.splitlines() if words in each).split()
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return next(line for line in printed.splitlines() if words in line).split()
 
     usage = line("CPU usage", "/usr/bin/top", "-l", "1", "-s", "0")
     assert usage[2].endswith("%")
@@ -73,7 +66,7 @@ def test_the_guides_monitor_reads_what_macos_prints() -> None:
     assert 0 <= int(free[4].rstrip("%")) <= 100
 
 
-def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
+def test_a_model_of_two_inputs_refuses_one_input_with_a_type_error() -> None:
     import torch
 
     from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
@@ -84,31 +77,31 @@ def test_a_model_of_two_inputs_refuses_one_and_not_by_a_runtime_error() -> None:
 
 
 @pytest.mark.slow
-def test_the_two_branch_cnn_does_and_moves_what_the_arithmetic_takes() -> None:
+def test_the_two_branch_cnn_has_the_flop_and_bytes_that_the_arithmetic_assumes() -> None:
     import torch
 
     from metalassay.claims import arithmetic
     from metalassay.workloads import flop_counter, registry
 
-    of = {
+    per_sample = {
         "train": (arithmetic.TRAIN_FLOP, arithmetic.TRAIN_BYTES),
         "infer": (arithmetic.INFER_FLOP, arithmetic.INFER_BYTES),
     }
-    for mode, (flop, (least, most)) in of.items():
+    for mode, (flop, (least, most)) in per_sample.items():
         work = registry.make(registry.get("transit-cnn"), mode, torch.device("cpu"), "float32", 64)
         counted = flop_counter.count(work.step)
         assert counted.flop / 64 == pytest.approx(flop, rel=1e-3)
-        # Versions of torch cut the work into operators differently.
+        # Releases of torch divide the work into operators differently.
         assert 0.9 * least < counted.bytes / 64 < 1.1 * most
 
 
 def half_of_a_model(device: str, dtype: str, around: str = "") -> str:
-    """Return a program that runs a layer under autocast and the next one, unless told, without."""
+    """Return a program that runs one layer under autocast and the next one within ``around``."""
     code = HALF_OF_A_MODEL.replace("{around}", around)
     return f"d = {device!r}\n" + code.replace("dtype=dtype", f"dtype=torch.{dtype}")
 
 
-def test_what_leaves_autocast_does_not_fit_the_layer_after_it() -> None:
+def test_the_output_of_autocast_does_not_fit_a_layer_outside_it() -> None:
     with pytest.raises(RuntimeError, match=SAME_TYPE):
         exec(half_of_a_model("cpu", "bfloat16"), {})  # noqa: S102 - the program is above
     around = "with torch.autocast(d, dtype=dtype): "
@@ -116,14 +109,14 @@ def test_what_leaves_autocast_does_not_fit_the_layer_after_it() -> None:
 
 
 @pytest.mark.slow
-def test_half_of_the_model_in_float16_on_mps() -> None:
+def test_half_a_model_under_float16_autocast_fails_on_mps() -> None:
     mps_processes.require_mps()
     with pytest.raises(RuntimeError, match=SAME_TYPE):
         mps_processes.run("-c", half_of_a_model("mps", "float16"))
 
 
 def one_cycle() -> tuple[list[float], list[float]]:
-    """Return learning rates and first betas of 500 steps with guide 002's settings."""
+    """Return the learning rates and the first betas of 500 steps with guide 002's settings."""
     import torch
 
     weight = torch.nn.Parameter(torch.zeros(1))
@@ -148,7 +141,7 @@ def one_cycle() -> tuple[list[float], list[float]]:
 
 
 @pytest.mark.slow
-def test_the_betas_are_the_default_and_do_not_last() -> None:
+def test_the_betas_are_the_defaults_and_one_cycle_overrides_them() -> None:
     import torch
 
     default = inspect.signature(torch.optim.AdamW).parameters["betas"].default
@@ -159,7 +152,7 @@ def test_the_betas_are_the_default_and_do_not_last() -> None:
 
 
 @pytest.mark.slow
-def test_one_cycle_starts_where_it_wants_and_warms_up_for_a_tenth() -> None:
+def test_one_cycle_sets_its_own_initial_rate_and_warms_up_for_a_tenth() -> None:
     rates, _ = one_cycle()
     assert rates[0] == pytest.approx(2e-4)
     assert max(rates) == pytest.approx(5e-3)
@@ -177,7 +170,7 @@ def test_gradients_are_set_to_none_by_default() -> None:
 
 
 @pytest.mark.slow
-def test_persistent_workers_are_the_same_in_the_next_pass_and_need_workers() -> None:
+def test_persistent_workers_need_workers_and_survive_a_pass() -> None:
     from torch.utils.data import DataLoader
 
     with pytest.raises(ValueError, match="persistent_workers option needs num_workers > 0"):
@@ -194,7 +187,7 @@ def test_workers_prefetch_two_batches_by_default() -> None:
     assert DataLoader([1], num_workers=1).prefetch_factor == 2  # type: ignore[arg-type]
 
 
-def test_drop_last_can_leave_nothing() -> None:
+def test_drop_last_can_leave_no_batch() -> None:
     from torch.utils.data import DataLoader
 
     assert len(DataLoader(range(5), batch_size=4, drop_last=True)) == 1  # type: ignore[arg-type]
@@ -234,5 +227,5 @@ def test_torch_has_no_extra_for_cuda() -> None:
 @pytest.mark.slow
 def test_importing_torch_takes_more_than_100_megabytes() -> None:
     code = "import torch, psutil; print(psutil.Process().memory_info().rss)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) > 100 * 2**20
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(child.stdout) > 100 * 2**20

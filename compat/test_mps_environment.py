@@ -1,7 +1,7 @@
-"""Environment variables and settings that guides recommend for a Mac: what they really do.
+"""Environment variables and settings that guides recommend for a Mac, and what they really do.
 
-Rows of claims/ name their tests here. What can be decided without a Mac is; variables are
-read when torch is imported or first used, so each setting gets a process of its own.
+The claims of claims/data/ refer to these tests. Where possible a test needs no Mac. Variables are read
+when torch is imported or first used, so each setting gets a process of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -29,7 +28,7 @@ HIGH, LOW = "PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO
 WATERMARK = "mps-high-watermark-alone"
 BFLOAT16 = "torch-autocast-mps-bfloat16-off"
 USE = "import torch; print(torch.ones(4, device='mps').sum().item(), end='')"
-# A hundredth of what Metal recommends is the limit, three hundredths are asked for.
+# Allocates 3 % of what Metal recommends; the tests set the limit to 1 %.
 FILL = """
 import torch
 recommended = getattr(torch.mps, "recommended_max_memory", lambda: 10 * 2**30)()
@@ -38,15 +37,15 @@ torch.empty(int(recommended * 0.03), dtype=torch.uint8, device="mps")
 
 
 def torch_is(text: str) -> bool:
-    """Say whether the installed torch is one of these versions."""
+    """Return whether the installed torch is one of these versions."""
     return SpecifierSet(text).contains(TORCH, prereleases=True)
 
 
 def on_mps(code: str, **env: str) -> str:
-    """Run the code where MPS is usable, with these watermarks and no others."""
+    """Run the code on MPS, or skip the test, with these watermarks and no others."""
     mps_processes.require_mps()
-    said: str = mps_processes.run("-c", code, env={HIGH: None, LOW: None, **env})
-    return said
+    printed: str = mps_processes.run("-c", code, env={HIGH: None, LOW: None, **env})
+    return printed
 
 
 @pytest.mark.slow
@@ -71,30 +70,30 @@ def test_watermarks_are_read_at_the_first_tensor() -> None:
 
 @pytest.mark.slow
 @pytest.mark.bug(WATERMARK, symptom="refused")
-def test_a_lower_limit_for_memory_is_enough(upstream: str) -> None:
+def test_a_lower_memory_limit_alone_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7"}) == "4.0"
 
 
 @pytest.mark.slow
 @pytest.mark.bug(WATERMARK)
-def test_a_lower_limit_with_a_lower_mark_below_works(upstream: str) -> None:
+def test_a_lower_memory_limit_with_a_low_watermark_below_it_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7", LOW: "0.5"}) == "4.0"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_nonsense_for_the_cuda_allocator_goes_unnoticed(device: str) -> None:
+def test_invalid_settings_of_the_cuda_allocator_are_ignored(device: str) -> None:
     if device == "mps":
         mps_processes.require_mps()
     code = USE.replace("mps", device)
-    said = mps_processes.run("-c", code, env={"PYTORCH_CUDA_ALLOC_CONF": "no_such_option:1"})
-    assert said == "4.0"
+    printed = mps_processes.run("-c", code, env={"PYTORCH_CUDA_ALLOC_CONF": "no_such_option:1"})
+    assert printed == "4.0"
 
 
 def test_a_mac_has_no_allocator_with_arenas() -> None:
     if sys.platform != "darwin":
-        pytest.skip(f"asks macOS's C library; this is {platform.system()}")
-    # mallopt is how glibc is told of arenas, and what MALLOC_ARENA_MAX stands for.
+        pytest.skip(f"inspects macOS's C library; this is {platform.system()}")
+    # glibc's mallopt sets the number of arenas, as MALLOC_ARENA_MAX does.
     assert not hasattr(ctypes.CDLL(None), "mallopt")
 
 
@@ -103,15 +102,15 @@ def test_mkl_num_threads_decides_and_numexpr_does_not() -> None:
     def threads(**env: str) -> str:
         clean = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"))
         code = "import torch; print(torch.get_num_threads(), end='')"
-        said: str = mps_processes.run("-c", code, env={**clean, **env})
-        return said
+        printed: str = mps_processes.run("-c", code, env={**clean, **env})
+        return printed
 
     assert threads(OMP_NUM_THREADS="2", MKL_NUM_THREADS="1") == "1"
     assert threads(OMP_NUM_THREADS="1", MKL_NUM_THREADS="2", NUMEXPR_NUM_THREADS="1") == "2"
 
 
 def hub_sources() -> list[str]:
-    """Return the sources of huggingface_hub."""
+    """Return the texts of huggingface_hub's source files."""
     spec = importlib.util.find_spec("huggingface_hub")
     if spec is None or spec.origin is None:
         pytest.skip("huggingface_hub is not installed")
@@ -126,17 +125,11 @@ def test_the_hub_reads_its_download_timeout() -> None:
     assert any('get("HF_HUB_DOWNLOAD_TIMEOUT")' in text for text in hub_sources())
 
 
-def test_uv_reads_no_worker_count() -> None:
-    # What stands in the path may be a script that starts the program.
-    places = [shutil.which("uv"), Path(sys.base_prefix, "bin", "uv")]
-    found = [Path(place).read_bytes() for place in places if place and Path(place).is_file()]
-    programs = [each for each in found if b"UV_CONCURRENT_DOWNLOADS" in each]
-    if not programs:
-        pytest.skip("no uv here that is a program")
-    assert not any(b"UV_WORKER_COUNT" in each for each in programs)
+def test_uv_reads_no_worker_count(uv_programs: list[bytes]) -> None:
+    assert not any(b"UV_WORKER_COUNT" in program for program in uv_programs)
 
 
-def test_mps_has_get_name_and_no_get_device_name() -> None:
+def test_mps_has_get_name_but_no_get_device_name() -> None:
     import torch
 
     assert not hasattr(torch.backends.mps, "get_device_name")
@@ -161,7 +154,7 @@ def test_autocast_takes_float16(upstream: str) -> None:
 
 
 def autocast(dtype: object) -> bool:
-    """Say whether autocast to this type is on; its warning is what the tests are about."""
+    """Return whether autocast to this type is on, without its warning."""
     import torch
 
     if not torch_is(">=2.5"):
@@ -203,7 +196,7 @@ print(weight.sum().item(), end="")
 
 
 @pytest.mark.slow
-def test_a_profile_with_the_activity_cuda_is_one_of_the_cpu() -> None:
+def test_a_profile_with_the_cuda_activity_records_only_the_cpu() -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -215,7 +208,7 @@ def test_a_profile_with_the_activity_cuda_is_one_of_the_cpu() -> None:
         profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled,
     ):
         torch.ones(3).sum()
-    assert "aten::sum" in {each.key for each in profiled.key_averages()}
+    assert "aten::sum" in {event.key for event in profiled.key_averages()}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +226,7 @@ def test_a_loader_pins_no_memory_for_mps(
     from torch.utils.data import DataLoader
 
     if not torch_is(affected):
-        pytest.skip(f"of torch {affected}; this is {TORCH}")
+        pytest.skip(f"applies to torch {affected}; this is {TORCH}")
     if torch.cuda.is_available():
         pytest.skip("has a CUDA GPU, for which memory is pinned")
     if hasattr(torch, "accelerator"):
@@ -244,21 +237,23 @@ def test_a_loader_pins_no_memory_for_mps(
         warnings.simplefilter("always")
         (batch,) = DataLoader([1.0], pin_memory=True)  # type: ignore[arg-type]
     assert not batch.is_pinned()
-    said = [str(each.message) for each in caught if "pin_memory" in str(each.message)]
-    assert bool(said) is bool(words)
-    assert all(words in each for each in said if words)
+    messages = [str(warning.message) for warning in caught if "pin_memory" in str(warning.message)]
+    assert bool(messages) is bool(words)
+    assert all(words in text for text in messages if words)
 
 
 @pytest.mark.slow
 def test_mps_is_the_gpu() -> None:
-    """What is left for a machine to show: the device has the GPU's name and its number of cores.
+    """The device has the GPU's name and number of cores.
 
-    The Neural Engine has 16 cores on every M chip, so a GPU with 16 cores shows nothing by that.
+    The Neural Engine has 16 cores on every M chip, so the number proves nothing for a GPU with 16.
     """
     if not torch_is(">=2.9"):
-        pytest.skip("torch below 2.9 names no GPU")
-    said = on_mps("import torch.backends.mps as m; print(m.get_core_count(), m.get_name(), end='')")
-    cores, _, name = said.partition(" ")
+        pytest.skip("torch below 2.9 does not report the GPU's name")
+    printed = on_mps(
+        "import torch.backends.mps as m; print(m.get_core_count(), m.get_name(), end='')"
+    )
+    cores, _, name = printed.partition(" ")
     machine = hardware.probe()
     assert name.startswith("Apple")
     assert machine.gpu_cores is None or int(cores) == machine.gpu_cores

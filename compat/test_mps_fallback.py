@@ -1,7 +1,7 @@
 """PYTORCH_ENABLE_MPS_FALLBACK: what it does, when, and what it does not do.
 
-The variable is read once, while torch is imported, so each test has its own process. Which
-operators are missing is asked of the oracle, for the torch that is installed.
+The variable is read once, while torch is imported, so each test has its own process. The oracle knows
+which operators the installed torch lacks on MPS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,15 @@ import re
 
 import mps_processes
 import pytest
-from mps_sentinels import ON_MPS, PREPARE, SENTINELS, always_on_the_cpu, missing, operators
+from mps_fallback_probes import (
+    COMPARE,
+    ON_MPS,
+    PREPARE,
+    PROBES,
+    always_on_the_cpu,
+    missing,
+    operators,
+)
 from packaging.specifiers import SpecifierSet
 
 from metalassay.environment import versions
@@ -25,28 +33,7 @@ ABORTS = "mps-fallback-value-aborts"
 FALSE = "mps-fallback-false-is-true"
 FALLS_BACK = "will fall back to run on the CPU"
 
-# Prints the largest difference from the CPU and the warnings, after `{calls}` on MPS.
-COMPARE = (
-    PREPARE
-    + """
-import json, warnings
-d = "cpu"
-expected = [{expressions}]
-"""
-    + ON_MPS
-    + """
-with warnings.catch_warnings(record=True) as heard:
-    warnings.simplefilter("always")
-    found = [{expressions}]
-assert all(each.device.type == "mps" for each in found)
-print(json.dumps({{
-    "difference": max((a - b.cpu()).abs().max().item() for a, b in zip(expected, found)),
-    "warnings": [str(each.message) for each in heard],
-}}))
-"""
-)
-
-# Guide 002's way out, in words of our own: catch RuntimeError, move positional tensors, try again.
+# Guide 002's workaround, rewritten: catch RuntimeError, move positional tensors, try again.
 SAFE_OPERATION = """
 import torch
 def safe_operation(function, *args, **kwargs):
@@ -60,26 +47,26 @@ def safe_operation(function, *args, **kwargs):
 
 
 def run(code: str, value: str | None) -> str:
-    """Run where MPS is usable, with the variable set before the start, or unset."""
+    """Run the code on MPS, or skip the test; the variable is set, or unset, before the process starts."""
     mps_processes.require_mps()
-    said: str = mps_processes.run("-c", code, env={VARIABLE: value})
-    return said
+    printed: str = mps_processes.run("-c", code, env={VARIABLE: value})
+    return printed
 
 
 def call(name: str, value: str | None, before: str = "") -> str:
-    """Call a sentinel on MPS."""
-    return run(PREPARE + before + ON_MPS + SENTINELS[name], value)
+    """Call a probed operator on MPS."""
+    return run(PREPARE + before + ON_MPS + PROBES[name], value)
 
 
 def compared(names: list[str], value: str | None, before: str = "") -> tuple[float, list[str]]:
-    """Return the largest difference between sentinels on MPS and the CPU, and the warnings."""
-    expressions = ", ".join(SENTINELS[name] for name in names)
-    said = json.loads(run(before + COMPARE.format(expressions=expressions), value))
-    return said["difference"], [each for each in said["warnings"] if FALLS_BACK in each]
+    """Return the largest difference between operators on MPS and the CPU, and the warnings."""
+    expressions = ", ".join(PROBES[name] for name in names)
+    result = json.loads(run(before + COMPARE.format(expressions=expressions), value))
+    return result["difference"], [text for text in result["warnings"] if FALLS_BACK in text]
 
 
 def is_on(value: str | None) -> bool:
-    """Say whether the fallback is on with this value: whether a missing operator can be called."""
+    """Return whether this value turns the fallback on, so that a missing operator can be called."""
     mps_processes.require_mps()
     try:
         call(missing()[0], value)
@@ -95,22 +82,23 @@ def test_a_missing_operator_names_itself_and_the_variable() -> None:
     for name in missing()[:3]:
         with pytest.raises(NotImplementedError) as raised:
             call(name, None)
-        said = str(raised.value)
-        asked = re.escape(operators().asks(name))
+        message = str(raised.value)
+        operator = re.escape(operators().asks(name))
         assert re.match(
-            f"The operator 'aten::{asked}' is not currently implemented for the MPS device", said
+            f"The operator 'aten::{operator}' is not currently implemented for the MPS device",
+            message,
         )
-        assert f"{VARIABLE}=1" in said
-        assert f"/issues/{issue}" in said
+        assert f"{VARIABLE}=1" in message
+        assert f"/issues/{issue}" in message
 
 
 @pytest.mark.slow
 def test_with_the_variable_it_runs_on_the_cpu_and_is_right() -> None:
     mps_processes.require_mps()
     for name in missing():
-        difference, said = compared([name], "1")
+        difference, messages = compared([name], "1")
         assert difference < 1e-5, name
-        assert [f"'aten::{operators().asks(name)}'" in each for each in said] == [True]
+        assert [f"'aten::{operators().asks(name)}'" in text for text in messages] == [True]
 
 
 @pytest.mark.slow
@@ -121,7 +109,7 @@ def test_the_variable_does_nothing_once_torch_is_imported() -> None:
 
 
 @pytest.mark.slow
-def test_one_turns_it_on_and_zero_does_not() -> None:
+def test_one_turns_the_fallback_on_and_zero_does_not() -> None:
     assert is_on("1")
     assert not is_on("0")
     assert not is_on(None)
@@ -130,22 +118,22 @@ def test_one_turns_it_on_and_zero_does_not() -> None:
 @pytest.mark.slow
 @pytest.mark.bug(ABORTS, symptom="aborted")
 @pytest.mark.parametrize("value", ["true", ""])
-def test_a_value_that_is_no_number_lets_torch_be_imported(upstream: str, value: str) -> None:
+def test_torch_can_be_imported_with_a_value_that_is_not_a_number(upstream: str, value: str) -> None:
     assert run("import torch; print('here')", value).strip() == "here"
 
 
 @pytest.mark.slow
 @pytest.mark.bug(FALSE, symptom="on")
 @pytest.mark.parametrize("value", ["false", "no", ""])
-def test_a_no_is_a_no(upstream: str, value: str) -> None:
+def test_a_negative_word_turns_the_fallback_off(upstream: str, value: str) -> None:
     mps_processes.require_mps()
     if SpecifierSet("<2.8").contains(TORCH, prereleases=True):
-        pytest.skip("torch below 2.8 takes numbers only, which has its own test")
+        pytest.skip("torch below 2.8 accepts only numbers, which has its own test")
     assert not is_on(value), "the fallback is on"
 
 
 @pytest.mark.slow
-def test_the_warning_comes_once_a_process_and_at_each_call_if_asked() -> None:
+def test_the_warning_appears_once_per_process_or_at_each_call_on_request() -> None:
     mps_processes.require_mps()
     names = missing()[:2]
     _, once = compared(names * 2, "1")
@@ -159,11 +147,11 @@ def test_some_operators_fall_back_without_the_variable() -> None:
     mps_processes.require_mps()
     names = always_on_the_cpu()
     if not names:
-        pytest.skip(f"torch {TORCH} has no such operator that we can call")
+        pytest.skip(f"none of the probed operators always falls back in torch {TORCH}")
     for name in names:
-        difference, said = compared([name], None)
+        difference, messages = compared([name], None)
         assert difference < 1e-5, name
-        assert len(said) == 1, name
+        assert len(messages) == 1, name
 
 
 @pytest.mark.slow
@@ -195,7 +183,7 @@ def test_what_a_kernel_refuses_does_not_fall_back(
 @pytest.mark.slow
 def test_safe_operation_catches_a_missing_operator_and_leaves_the_device() -> None:
     mps_processes.require_mps()
-    code = f"print(safe_operation(lambda x: {SENTINELS[missing()[0]]}, x).device.type)"
+    code = f"print(safe_operation(lambda x: {PROBES[missing()[0]]}, x).device.type)"
     assert run(SAFE_OPERATION + PREPARE + ON_MPS + code, None).strip() == "cpu"
 
 
@@ -205,7 +193,7 @@ def test_safe_operation_misses_float64() -> None:
         run(SAFE_OPERATION + PREPARE + ON_MPS + "safe_operation(lambda x: x.double(), x)", None)
 
 
-def test_safe_operation_moves_no_keyword_and_no_nested_tensor() -> None:
+def test_safe_operation_moves_neither_keyword_nor_nested_tensors() -> None:
     import torch
 
     class Elsewhere(torch.Tensor):
@@ -218,12 +206,12 @@ def test_safe_operation_moves_no_keyword_and_no_nested_tensor() -> None:
         return [first, nested[0], named]
 
     names: dict[str, object] = {}
-    exec(SAFE_OPERATION, names)  # noqa: S102  (the code that the processes run)
+    exec(SAFE_OPERATION, names)  # noqa: S102  (the same code that the child processes run)
     safe_operation = names["safe_operation"]
     assert callable(safe_operation)
     there = torch.ones(1).as_subclass(Elsewhere)
     moved = safe_operation(function, there, [there], named=there)
-    assert [type(each) for each in moved] == [torch.Tensor, Elsewhere, Elsewhere]
+    assert [type(value) for value in moved] == [torch.Tensor, Elsewhere, Elsewhere]
 
 
 @pytest.mark.slow
@@ -233,12 +221,12 @@ def test_a_census_counts_each_fallback_of_a_training_step() -> None:
     code = f"""
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.fallback_census import census
-with census(oracle.load(torch.__version__)) as found:
+with census(oracle.load(torch.__version__)) as counts:
     for calls in (2, 0):
         for _ in range(calls):
-            {SENTINELS[name]}
-        found.step()
-print([[(each.operator, each.calls, each.seconds > 0) for each in step.fallbacks] for step in found.steps])
+            {PROBES[name]}
+        counts.step()
+print([[(one.operator, one.calls, one.seconds > 0) for one in step.fallbacks] for step in counts.steps])
 """
-    asked = operators().asks(name)
-    assert run(PREPARE + ON_MPS + code, "1").strip() == str([[(asked, 2, True)], []])
+    operator = operators().asks(name)
+    assert run(PREPARE + ON_MPS + code, "1").strip() == str([[(operator, 2, True)], []])

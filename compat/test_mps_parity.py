@@ -1,7 +1,7 @@
-"""MPS against the CPU, where it has been wrong: each hazard in a process of its own.
+"""MPS compared with the CPU, for operations that it has computed wrongly in some release.
 
-The hazards are functions of mps_hazards.py and mps_layer_hazards.py; our own tests run them on the
-CPU and on a device that is made to fail.
+The hazards are functions of mps_hazards.py; each runs in a process of its own. Our own tests
+(tests/compat) run them on the CPU and on simulated faulty devices.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-# There is no patch for any of them: the stock library is all that can be run.
+# There is no patch for any of them, so only the stock library is run.
 @pytest.mark.parametrize("upstream", ["stock"], indirect=True)
 @pytest.mark.parametrize(
     "hazard",

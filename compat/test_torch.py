@@ -1,4 +1,4 @@
-"""torch alone, used as tutorials show it. Each test asserts the correct behaviour."""
+"""torch alone, used as in tutorials. Each test asserts the correct behaviour."""
 
 from __future__ import annotations
 

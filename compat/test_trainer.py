@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
     pytest.skip("accelerate, torch or transformers is not installed", allow_module_level=True)
 
 from metalassay.patches import accelerate_empty_shard
-from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, forget_accelerate, trainer
+from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +31,7 @@ def test_an_error_about_a_loader_of_length_zero_names_the_data(
     assert len(one_row.get_train_dataloader()) == 0
     message = ""
     try:
-        with accelerate_empty_shard.patch():  # transformers < 4.49 runs into its crash instead
+        with accelerate_empty_shard.patch():  # otherwise transformers < 4.49 crashes in accelerate
             one_row.train()
     except ValueError as error:
         message = str(error)
@@ -40,7 +39,7 @@ def test_an_error_about_a_loader_of_length_zero_names_the_data(
 
 
 @pytest.mark.bug("trainer-best-model-empty-eval", symptom="metric-not-found")
-def test_the_best_model_of_an_empty_evaluation_is_no_key_error(
+def test_the_best_model_of_an_empty_evaluation_raises_no_key_error(
     upstream: str, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps"}
@@ -56,7 +55,7 @@ def test_the_best_model_of_an_empty_evaluation_is_no_key_error(
     try:
         with accelerate_empty_shard.patch():  # evaluating nothing crashes before accelerate 1.9.0
             empty.train()
-    except ValueError as error:  # an error is right, if it speaks of the data
+    except ValueError as error:  # an error that mentions the data is correct
         if "data" not in str(error):
             raise
 
@@ -66,7 +65,7 @@ def test_a_trainer_resumes_from_its_checkpoint(upstream: str, tmp_path: Path) ->
     options: dict[str, Any] = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}
     trainer(tmp_path, Rows(8), **options).train()
     checkpoint = tmp_path / "checkpoint-1"
-    (checkpoint / "rng_state.pth").unlink()  # loading it is a matter of numpy's version too
+    (checkpoint / "rng_state.pth").unlink()  # whether it loads depends on numpy's version too
     second = trainer(tmp_path, Rows(8), **options)
     assert second.train(resume_from_checkpoint=str(checkpoint)).global_step == 2
 
@@ -79,7 +78,7 @@ def test_resuming_over_several_passes_reaches_max_steps(upstream: str, tmp_path:
         control.should_save = control.should_training_stop = state.global_step == 5
 
     stopper = type("StopAt5", (TrainerCallback,), {"on_step_end": stop_at_5})
-    # Two batches a pass: step 5 lies in the third pass.
+    # There are two batches per pass, so step 5 is in the third pass.
     trainer(tmp_path, Stream(4), callbacks=[stopper()], max_steps=8, **NO_DISPATCH).train()
     second = trainer(tmp_path, Stream(4), max_steps=8, **NO_DISPATCH)
     reached = second.train(resume_from_checkpoint=str(tmp_path / "checkpoint-5")).global_step
@@ -87,12 +86,14 @@ def test_resuming_over_several_passes_reaches_max_steps(upstream: str, tmp_path:
 
 
 def first_log(folder: Path, batch_size: int, accumulation: int) -> tuple[float, float]:
-    """Return loss and gradient norm that the first step over the same eight rows reports."""
+    """Return the loss and gradient norm that the first step over the same eight rows reports."""
     from transformers import TrainerCallback
 
     logged: list[tuple[float, float]] = []
 
-    def keep(_: Any, args: Any, state: Any, control: Any, logs: Any = None, **others: Any) -> None:
+    def record(
+        _: Any, args: Any, state: Any, control: Any, logs: Any = None, **others: Any
+    ) -> None:
         if "loss" in logs:
             logged.append((float(logs["loss"]), float(logs["grad_norm"])))
 
@@ -104,7 +105,7 @@ def first_log(folder: Path, batch_size: int, accumulation: int) -> tuple[float, 
     trainer(
         folder,
         Rows(8),
-        callbacks=[type("KeepLogs", (TrainerCallback,), {"on_log": keep})()],
+        callbacks=[type("RecordLogs", (TrainerCallback,), {"on_log": record})()],
         max_steps=1,
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=accumulation,
@@ -125,34 +126,7 @@ def test_accumulating_gives_the_gradient_of_the_whole_batch(upstream: str, tmp_p
     assert split == pytest.approx(whole, rel=0.02), "accumulating changed the gradient"
 
 
-@pytest.fixture
-def pretended_mps(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let torch say that it has MPS; nothing is allocated there, only decisions are looked at."""
-    import torch
-
-    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
-    with monkeypatch.context() as pretend:
-        pretend.setattr(torch.backends.mps, "is_available", lambda: True)
-        pretend.setattr(torch.backends.mps, "is_built", lambda: True)
-        pretend.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: True)
-        forget_answers()
-        yield
-    forget_answers()
-
-
-def forget_answers() -> None:
-    """Empty the caches in which the libraries keep what they found out about the machine."""
-    import accelerate.utils.imports
-    import transformers.utils.import_utils
-
-    forget_accelerate()
-    for module in (accelerate.utils.imports, transformers.utils.import_utils):
-        for each in vars(module).values():
-            if hasattr(each, "cache_clear"):
-                each.cache_clear()
-
-
-@pytest.mark.usefixtures("pretended_mps")
+@pytest.mark.usefixtures("simulated_mps")
 @pytest.mark.bug("trainer-bf16-refused-on-mps", symptom="refused")
 def test_bf16_is_accepted_on_mps(upstream: str, tmp_path: Path) -> None:
     from transformers import TrainingArguments

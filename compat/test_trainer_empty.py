@@ -1,4 +1,4 @@
-"""transformers' Trainer on data that are empty: it must say so, not crash in accelerate's loop."""
+"""transformers' Trainer on an empty dataset: it must report this, not crash in accelerate's loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if not {"accelerate", "torch", "transformers"} <= versions.installed().keys():
 from metalassay.testing.tiny_trainer import NO_DISPATCH, Rows, Stream, trainer
 
 EMPTY = "accelerate-empty-shard"
-# The bug is accelerate's, and most of its tests need no Trainer: so these masks stand here.
+# Most tests of this bug of accelerate's need no Trainer, so its data cannot list these masks.
 MASKS = [
     mask
     for mask in (
@@ -29,12 +29,12 @@ MASKS = [
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(MASKS), reason=f"masked by {', '.join(MASKS)}, which strikes first"),
+    pytest.mark.skipif(bool(MASKS), reason=f"masked by {', '.join(MASKS)}, which fails first"),
 ]
 
 
 def train_on_nothing(folder: Path, **arguments: int) -> None:
-    """Train on an iterable dataset that yields nothing; an error that speaks of data is right too."""
+    """Train on an iterable dataset that yields nothing; an error that mentions the data is correct too."""
     try:
         trainer(folder, Stream(0), max_steps=2, **NO_DISPATCH, **arguments).train()
     except ValueError as error:
@@ -43,21 +43,19 @@ def train_on_nothing(folder: Path, **arguments: int) -> None:
 
 
 @pytest.mark.bug(EMPTY, symptom="trainer-accumulating")
-def test_a_trainer_that_accumulates_survives_data_that_yield_nothing(
-    upstream: str, tmp_path: Path
-) -> None:
+def test_a_trainer_that_accumulates_survives_an_empty_stream(upstream: str, tmp_path: Path) -> None:
     train_on_nothing(tmp_path, gradient_accumulation_steps=2)
 
 
 @pytest.mark.bug(EMPTY, symptom="trainer-one-batch")
-def test_a_trainer_survives_data_that_yield_nothing(upstream: str, tmp_path: Path) -> None:
+def test_a_trainer_survives_an_empty_stream(upstream: str, tmp_path: Path) -> None:
     train_on_nothing(tmp_path, gradient_accumulation_steps=1)
 
 
 @pytest.mark.bug(EMPTY, symptom="trainer-evaluate")
-@pytest.mark.parametrize("way", ["evaluate", "predict"])
-def test_a_trainer_evaluates_an_empty_dataset(upstream: str, tmp_path: Path, way: str) -> None:
-    getattr(trainer(tmp_path, Rows(2), max_steps=1), way)(Rows(0))
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_a_trainer_evaluates_an_empty_dataset(upstream: str, tmp_path: Path, method: str) -> None:
+    getattr(trainer(tmp_path, Rows(2), max_steps=1), method)(Rows(0))
 
 
 @pytest.mark.bug(EMPTY)

@@ -1,4 +1,4 @@
-"""A training of zero steps ends as a success; metalassay.guard makes it an error with its cause."""
+"""A training of zero steps ends as a success; metalassay.guard raises an error with the cause."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def yields_nothing(folder: Path, **arguments: Any) -> Any:
 
 
 def steps(training: Any) -> int:
-    with accelerate_empty_shard.patch():  # the crash before accelerate 1.9.0 is a bug of its own
+    with accelerate_empty_shard.patch():  # the crash before accelerate 1.9.0 is another bug
         reached: int = training.train().global_step
     return reached
 
 
 @pytest.mark.bug(ZERO, symptom="drop-last")
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_training_whose_rows_are_all_dropped_is_no_success(
+def test_a_training_whose_rows_are_all_dropped_is_not_a_success(
     upstream: str, tmp_path: Path, accumulation: int
 ) -> None:
     reached = steps(drops_all(tmp_path, gradient_accumulation_steps=accumulation))
@@ -47,7 +47,7 @@ def test_a_training_whose_rows_are_all_dropped_is_no_success(
 
 @pytest.mark.bug(ZERO, symptom="iterable")
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_a_training_on_a_stream_that_yields_nothing_is_no_success(
+def test_a_training_on_a_stream_that_yields_nothing_is_not_a_success(
     upstream: str, tmp_path: Path, accumulation: int
 ) -> None:
     reached = steps(yields_nothing(tmp_path, gradient_accumulation_steps=accumulation))

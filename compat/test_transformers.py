@@ -1,4 +1,4 @@
-"""transformers next to other packages: what imports, what the metadata admit, what was removed."""
+"""transformers with other packages: imports, the versions its metadata allow, removed arguments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ REMOVED = "training-arguments-removed"
 
 
 def import_in_a_fresh_process(statement: str) -> None:
-    """Run ``statement`` in a new interpreter; raise ``ImportError`` with its last words if it fails."""
-    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
-    if done.returncode:
-        raise ImportError(done.stderr.strip()[-2000:])
+    """Run ``statement`` in a new interpreter; raise ``ImportError`` with the end of stderr if it fails."""
+    child = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
+    if child.returncode:
+        raise ImportError(child.stderr.strip()[-2000:])
 
 
 @pytest.mark.slow
@@ -47,18 +47,22 @@ def test_peft_imports_with_this_transformers(upstream: str) -> None:
 
 
 @pytest.mark.bug("transformers-torch-extra-caps-torch", symptom="capped")
-def test_the_torch_extra_admits_the_torch_that_is_installed(upstream: str) -> None:
+def test_the_torch_extra_allows_the_installed_torch(upstream: str) -> None:
     from packaging.requirements import Requirement
 
     if "torch" not in versions.installed():
         pytest.skip("torch is not installed")
     torch = versions.installed()["torch"].partition("+")[0]
     extra = [
-        each
-        for each in map(Requirement, metadata.requires("transformers") or ())
-        if each.name == "torch" and each.marker and each.marker.evaluate({"extra": "torch"})
+        requirement
+        for requirement in map(Requirement, metadata.requires("transformers") or ())
+        if requirement.name == "torch"
+        and requirement.marker
+        and requirement.marker.evaluate({"extra": "torch"})
     ]
-    refusing = [str(each) for each in extra if not each.specifier.contains(torch)]
+    refusing = [
+        str(requirement) for requirement in extra if not requirement.specifier.contains(torch)
+    ]
     assert not refusing, f"transformers[torch] refuses torch {torch}: {refusing}"
 
 

@@ -1,4 +1,4 @@
-"""TRL's GRPO with fewer prompts than a generation batch, and the PPO of older guides."""
+"""TRL's GRPO with fewer prompts than a generation batch needs, and the PPO of older guides."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if "trl" not in versions.installed():
 
 from metalassay import guard
 from metalassay.patches import accelerate_empty_shard
-from metalassay.testing.tiny_trainer import forget_accelerate
 
 ZERO = "grpo-zero-steps"
 PPO = "trl-ppoconfig-arguments-gone"
@@ -37,14 +36,16 @@ def tokenizer() -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=model,
         padding_side="left",
-        model_input_names=["input_ids", "attention_mask"],  # Llama knows no token types
+        model_input_names=["input_ids", "attention_mask"],  # Llama has no token types
         **special,
     )
 
 
 def llama() -> Any:
-    """Return the smallest Llama over the words above. TRL 0.19 cannot do without logits_to_keep,
-    which GPT-2 did not take then."""
+    """Return a minimal Llama over the words above.
+
+    TRL 0.19 requires logits_to_keep, which GPT-2 did not accept at the time.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = {"vocab_size": 6, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1}
@@ -54,7 +55,7 @@ def llama() -> Any:
 
 
 def grpo(folder: Path, prompts: int, **arguments: Any) -> Any:
-    """Return a GRPOTrainer with ``prompts`` unique prompts; a generation batch needs four."""
+    """Return a GRPOTrainer with this number of unique prompts; a generation batch needs four."""
     try:
         from trl import GRPOConfig, GRPOTrainer
     except ImportError as error:
@@ -63,7 +64,6 @@ def grpo(folder: Path, prompts: int, **arguments: Any) -> Any:
         pytest.skip("this trl has no GRPO")
     from datasets import Dataset
 
-    forget_accelerate()
     config = GRPOConfig(
         output_dir=str(folder),
         use_cpu=True,
@@ -82,7 +82,7 @@ def grpo(folder: Path, prompts: int, **arguments: Any) -> Any:
     )
     return GRPOTrainer(
         model=llama(),
-        reward_funcs=lambda completions, **_: [float(len(each)) for each in completions],
+        reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
         args=config,
         train_dataset=Dataset.from_dict({"prompt": list(PROMPTS[:prompts])}),
         processing_class=tokenizer(),
@@ -97,7 +97,7 @@ def test_grpo_on_too_few_prompts_does_not_crash_in_the_loader(
 
 
 @pytest.mark.bug(ZERO, symptom="silent")
-def test_grpo_on_too_few_prompts_is_no_success(upstream: str, tmp_path: Path) -> None:
+def test_grpo_on_too_few_prompts_is_not_a_success(upstream: str, tmp_path: Path) -> None:
     with accelerate_empty_shard.patch():  # the crash has its own test
         steps = grpo(tmp_path, 2, max_steps=2).train().global_step
     assert steps > 0, "GRPO ended as a success with 0 steps"
@@ -118,8 +118,8 @@ def test_grpo_on_enough_prompts_takes_a_step(upstream: str, tmp_path: Path) -> N
 
 @pytest.mark.bug(ZERO)
 def test_the_guard_counts_the_prompts(upstream: str, tmp_path: Path) -> None:
-    named = "2 unique prompts, one generation batch needs 4"
-    with guard.no_zero_steps(), pytest.raises(guard.ZeroStepsError, match=named):
+    cause = "2 unique prompts, one generation batch needs 4"
+    with guard.no_zero_steps(), pytest.raises(guard.ZeroStepsError, match=cause):
         grpo(tmp_path, 2, max_steps=2).train()
 
 
@@ -133,5 +133,5 @@ def test_the_ppo_configuration_of_the_guide_is_accepted(upstream: str) -> None:
     import trl
 
     if not hasattr(trl, "PPOConfig"):
-        pytest.skip("this trl has no PPOConfig to give arguments to")
+        pytest.skip("this trl has no PPOConfig")
     trl.PPOConfig(batch_size=1, mini_batch_size=1, steps=50, optimize_cuda_cache=False)

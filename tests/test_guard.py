@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from metalassay import guard
+from metalassay.testing import accelerate_state
 
 
 def test_importing_the_guard_imports_neither_torch_nor_transformers() -> None:
@@ -108,12 +109,7 @@ def test_enough_prompts_for_a_batch_are_not_reported_as_the_cause() -> None:
 @pytest.fixture
 def accelerate() -> Any:
     module = pytest.importorskip("accelerate")
-    for state in (
-        module.state.AcceleratorState,
-        module.state.PartialState,
-        module.state.GradientState,
-    ):
-        state._reset_state()
+    accelerate_state.reset()
     return module
 
 

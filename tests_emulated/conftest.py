@@ -1,4 +1,4 @@
-"""For every test here: an mps device, emulated. They need a C++ compiler, so tests/ is another place."""
+"""Every test here has an emulated mps device; it needs a C++ compiler, unlike the tests in tests/."""
 
 from __future__ import annotations
 

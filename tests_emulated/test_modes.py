@@ -1,4 +1,4 @@
-"""What can be chosen, in processes of their own: an emulation is one to a process at a time."""
+"""The options of an emulation, each in a process of its own: a process has one emulation at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAD = "import torch\nfrom metalassay.mps.emulator import current, emulate_mps\n
 
 
 def run(code: str, **env: str) -> str:
-    """Run Python code and return what it printed."""
+    """Run Python code and return its stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", HEAD + code],
         capture_output=True,
@@ -25,10 +25,10 @@ def run(code: str, **env: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_it_ends_with_the_context_and_can_begin_again() -> None:
+def test_the_emulation_ends_with_its_block_and_can_start_again() -> None:
     out = run(
         "assert not torch.backends.mps.is_available()\n"
-        "torch.ones(1, requires_grad=True).sum().backward()\n"  # the engine has counted devices
+        "torch.ones(1, requires_grad=True).sum().backward()\n"  # the engine has now counted devices
         "for _ in range(3):\n"
         "    with emulate_mps():\n"
         "        torch.ones(2, device='mps', requires_grad=True).sum().backward()\n"
@@ -42,7 +42,7 @@ def test_it_ends_with_the_context_and_can_begin_again() -> None:
     assert out.count("mps is emulated on the CPU") == 3
 
 
-def test_two_at_once_are_refused() -> None:
+def test_two_emulations_at_once_are_an_error() -> None:
     out = run(
         "from metalassay.errors import UserError\n"
         "with emulate_mps():\n"
@@ -50,13 +50,15 @@ def test_two_at_once_are_refused() -> None:
         "        with emulate_mps(): pass\n"
         "    except UserError as error: print(error)\n"
     )
-    assert "emulated already" in out
+    assert "already emulated" in out
 
 
 @pytest.mark.parametrize(
     ("version", "issue", "qr"), [("2.5", "77764", "missing"), ("2.12", "141287", "kernel")]
 )
-def test_another_release_has_its_own_kernels_and_words(version: str, issue: str, qr: str) -> None:
+def test_another_release_has_its_own_kernels_and_messages(
+    version: str, issue: str, qr: str
+) -> None:
     out = run(
         f"with emulate_mps('{version}'):\n"
         "    x = torch.eye(3, device='mps')\n"
@@ -81,7 +83,7 @@ def test_the_variable_is_read_when_torch_is_imported_and_not_later() -> None:
     assert "as on a Mac" in out
 
 
-def test_too_much_memory_says_what_a_mac_says() -> None:
+def test_too_much_memory_raises_the_error_of_a_mac() -> None:
     out = run(
         "with emulate_mps('2.13', memory=100 * 2**20):\n"
         "    x = torch.ones(2**20, device='mps')\n"
@@ -118,9 +120,7 @@ def test_watermarks_are_read_at_the_first_allocation(high: str, expected: str) -
     assert (expected or "torch.Size([1048576])") in out
 
 
-def test_watermarks_that_the_program_sets_before_its_first_tensor_count_and_later_ones_do_not() -> (
-    None
-):
+def test_watermarks_have_an_effect_only_if_set_before_the_first_tensor() -> None:
     out = run(
         "import os\n"
         "with emulate_mps():\n"
@@ -137,10 +137,10 @@ def test_watermarks_that_the_program_sets_before_its_first_tensor_count_and_late
 
 
 @pytest.mark.parametrize(("options", "state"), [("", "usable"), ("dead=True", "dead")])
-def test_the_probe_sees_through_the_device(options: str, state: str) -> None:
-    from metalassay.mps.probe import probe
+def test_the_probe_reports_whether_the_device_works(options: str, state: str) -> None:
+    from metalassay.mps.probe import parent
 
-    script = Path(probe.__file__).with_name("child.py").read_text("utf-8")
+    script = Path(parent.__file__).with_name("child.py").read_text("utf-8")
     code = (
         "import sys\n"
         "sys.argv = ['-c', 'mps']\n"
@@ -148,11 +148,11 @@ def test_the_probe_sees_through_the_device(options: str, state: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", HEAD + code], capture_output=True, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    answer = probe.Answer(tuple(lines), done.returncode, None, done.stderr)
-    assert probe.classify(answer).state == state
+    answer = parent.Answer(tuple(lines), done.returncode, None, done.stderr)
+    assert parent.classify(answer).state == state
 
 
-def test_a_dead_device_is_offered_and_allocates_nothing() -> None:
+def test_a_dead_device_is_available_and_allocates_nothing() -> None:
     out = run(
         "from metalassay.measure import device\n"
         "with emulate_mps(dead=True):\n"
@@ -165,7 +165,7 @@ def test_a_dead_device_is_offered_and_allocates_nothing() -> None:
     assert "\ncpu\n" in out
 
 
-def test_a_thousand_models_leave_nothing_behind() -> None:
+def test_a_thousand_models_leave_no_memory_behind() -> None:
     run(
         "import gc, os\n"
         "def resident():\n"

@@ -1,4 +1,4 @@
-"""PyTorch's own way of writing a test once for every device finds mps."""
+"""PyTorch's own helper for device-generic tests finds the emulated mps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ operators = pytest.importorskip("torch.testing._internal.common_methods_invocati
 
 
 class TestGeneric(common.TestCase):  # type: ignore[misc]
-    """One template; PyTorch makes a class for each device of it."""
+    """A template from which PyTorch creates a test class per device."""
 
     def test_sum(self, device: str) -> None:
         self.assertEqual(common.torch.ones(3, device=device).sum().item(), 3)
 
     @device_type.ops(  # type: ignore[untyped-decorator]
-        [each for each in operators.op_db if each.name in ("add", "sin")]
+        [info for info in operators.op_db if info.name in ("add", "sin")]
     )
     def test_operator(self, device: str, dtype: Any, op: Any) -> None:
         for sample in op.sample_inputs(device, dtype):
@@ -32,7 +32,7 @@ device_type.instantiate_device_type_tests(
 )
 
 
-def test_a_class_for_mps_was_made() -> None:
-    made = globals()["TestGenericMPS"]
-    assert any("test_operator_add_mps_float32" in name for name in vars(made))
-    assert not any("float64" in name for name in vars(made))
+def test_there_is_a_class_for_mps_without_float64() -> None:
+    test_class = globals()["TestGenericMPS"]
+    assert any("test_operator_add_mps_float32" in name for name in vars(test_class))
+    assert not any("float64" in name for name in vars(test_class))

@@ -1,4 +1,4 @@
-"""Memory, views, random numbers, files: what a tensor on mps can do."""
+"""Memory, views, random numbers and files of tensors on mps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (as everybody calls it)
 
 
-def test_a_view_is_a_view_of_the_same_memory() -> None:
+def test_a_view_shares_the_memory_of_its_base() -> None:
     whole = torch.zeros(4, 4, device="mps")
     whole[1] = 1
     whole.t()[0] = 2
@@ -24,7 +24,7 @@ def test_a_view_is_a_view_of_the_same_memory() -> None:
     assert whole[whole == 0].numel() == 16
 
 
-def test_out_resize_and_set_reach_the_tensor_that_was_given() -> None:
+def test_out_resize_and_set_change_the_given_tensor() -> None:
     target = torch.empty(0, device="mps")
     torch.add(torch.ones(3, device="mps"), 1, out=target)
     assert target.tolist() == [2, 2, 2]
@@ -39,20 +39,20 @@ def test_out_resize_and_set_reach_the_tensor_that_was_given() -> None:
     assert other.shape == (4,)
 
 
-def test_memory_formats_survive() -> None:
+def test_memory_formats_are_kept() -> None:
     image = torch.randn(2, 3, 4, 4, device="mps").to(memory_format=torch.channels_last)
     assert image.is_contiguous(memory_format=torch.channels_last)
     out = torch.nn.Conv2d(3, 3, 1).to("mps")(image)
     assert out.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_conjugates_and_complex_views_are_right() -> None:
+def test_conjugates_and_complex_views_are_correct() -> None:
     number = torch.randn(3, dtype=torch.complex64)
-    here = torch.view_as_real((number.to("mps").conj() * 2).resolve_conj())
-    torch.testing.assert_close(here.cpu(), torch.view_as_real(number.conj() * 2))
+    result = torch.view_as_real((number.to("mps").conj() * 2).resolve_conj())
+    torch.testing.assert_close(result.cpu(), torch.view_as_real(number.conj() * 2))
 
 
-def test_a_seed_repeats_what_is_drawn_and_leaves_the_cpu_alone() -> None:
+def test_the_same_seed_and_state_give_the_same_random_numbers() -> None:
     torch.manual_seed(1)
     first = torch.rand(3, device="mps")
     torch.mps.manual_seed(1)
@@ -65,18 +65,18 @@ def test_a_seed_repeats_what_is_drawn_and_leaves_the_cpu_alone() -> None:
 
 @pytest.mark.skipif(
     not torch._C._dispatch_has_kernel_for_dispatch_key("aten::native_dropout", "MPS"),
-    reason="native_dropout has a kernel from 2.9 on",
+    reason="native_dropout has a kernel since 2.9",
 )
-def test_a_kernel_that_takes_no_generator_draws_from_the_devices_own() -> None:
+def test_a_kernel_without_a_generator_draws_from_that_of_the_device() -> None:
     ones = torch.ones(50, device="mps")
     torch.manual_seed(5)
-    right = torch.rand(1)
+    on_cpu = torch.rand(1)
     torch.mps.manual_seed(7)
     first = torch.native_dropout(ones, 0.5, True)[1]
     torch.manual_seed(5)
     torch.mps.manual_seed(7)
     assert torch.equal(first, torch.native_dropout(ones, 0.5, True)[1])
-    assert torch.equal(right, torch.rand(1))
+    assert torch.equal(on_cpu, torch.rand(1))
 
 
 @pytest.mark.skipif(
@@ -91,7 +91,7 @@ def test_a_generator_belongs_to_its_device() -> None:
         torch.randn(3, device="mps", generator=torch.Generator())
 
 
-def test_state_is_saved_and_loaded_on_either_device() -> None:
+def test_a_state_dict_can_be_loaded_on_either_device() -> None:
     saved = io.BytesIO()
     torch.save(torch.nn.Linear(3, 3).to("mps").state_dict(), saved)
     for where, expected in ((None, "mps"), ("cpu", "cpu"), ("mps", "mps")):
@@ -101,45 +101,45 @@ def test_state_is_saved_and_loaded_on_either_device() -> None:
             == expected
         )
     tensor = torch.ones(3, device="mps")
-    assert pickle.loads(pickle.dumps(tensor)).device.type == "mps"  # noqa: S301  (ours)
+    assert pickle.loads(pickle.dumps(tensor)).device.type == "mps"  # noqa: S301  (created here)
     assert copy.deepcopy(tensor).device.type == "mps"
 
 
-def test_workers_of_a_loader_feed_the_device() -> None:
+def test_data_from_loader_workers_can_be_moved_to_the_device() -> None:
     data = torch.utils.data.TensorDataset(torch.arange(20.0))
     loader = torch.utils.data.DataLoader(data, batch_size=4, num_workers=2)
     assert sum(batch[0].to("mps").sum().item() for batch in loader) == 190
 
 
-def test_threads_and_forks_use_the_device() -> None:
-    failed: list[BaseException] = []
+def test_threads_and_forked_processes_can_use_the_device() -> None:
+    errors: list[BaseException] = []
 
     def work() -> None:
         try:
             for _ in range(50):
                 leaf = torch.randn(8, 8, device="mps", requires_grad=True)
                 F.dropout(leaf @ leaf).sum().backward()
-        except BaseException as error:  # noqa: BLE001  (a thread has nobody to raise to)
-            failed.append(error)
+        except BaseException as error:  # noqa: BLE001  (nothing would catch it in a thread)
+            errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert not failed
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
     child = os.fork()
     if child == 0:
         os._exit(int(torch.ones(3, device="mps").add_(1).sum().item()) - 6)
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_numpy_asks_for_the_cpu_first() -> None:
+def test_converting_to_numpy_needs_a_copy_on_the_cpu() -> None:
     with pytest.raises(TypeError, match="can't convert mps:0 device type tensor to numpy"):
         torch.ones(2, device="mps").numpy()
 
 
-def test_memory_is_counted_and_given_back() -> None:
+def test_memory_is_counted_and_freed() -> None:
     torch.mps.empty_cache()
     before = torch.mps.current_allocated_memory()
     big = torch.ones(1000, 1000, device="mps")
@@ -152,7 +152,7 @@ def test_memory_is_counted_and_given_back() -> None:
     assert torch.mps.driver_allocated_memory() == before
 
 
-def test_the_two_apis_answer() -> None:
+def test_the_mps_and_accelerator_apis_work() -> None:
     assert torch.backends.mps.is_built()
     assert torch.backends.mps.is_available()
     assert torch.mps.device_count() == 1
@@ -175,8 +175,8 @@ def test_the_two_apis_answer() -> None:
 OLD = torch.__version__.startswith(("2.3.", "2.4.", "2.5.", "2.6.", "2.7."))
 
 
-@pytest.mark.skipif(not OLD, reason="the scaler has kernels from 2.8 on")
-def test_the_scaler_of_an_old_release_fails_as_on_a_mac() -> None:
+@pytest.mark.skipif(not OLD, reason="the scaler has kernels since 2.8")
+def test_the_gradient_scaler_of_an_old_release_fails_as_on_a_mac() -> None:
     net = torch.nn.Linear(2, 2).to("mps")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("mps")
@@ -187,7 +187,7 @@ def test_the_scaler_of_an_old_release_fails_as_on_a_mac() -> None:
 
 @pytest.mark.skipif(OLD, reason="the scaler has no kernels before 2.8")
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_autocast_and_the_scaler_train(dtype: torch.dtype) -> None:
+def test_autocast_with_the_gradient_scaler_changes_the_weights(dtype: torch.dtype) -> None:
     net = torch.nn.Linear(4, 4).to("mps")
     before = net.weight.detach().clone()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -201,14 +201,14 @@ def test_autocast_and_the_scaler_train(dtype: torch.dtype) -> None:
     assert not torch.equal(before, net.weight)
 
 
-def test_inference_mode_takes_ordinary_tensors_and_views_of_them() -> None:
+def test_inference_mode_accepts_ordinary_tensors_and_their_views() -> None:
     table = torch.nn.Embedding(5, 3).to("mps")
     whole = torch.zeros(4, 4, device="mps")
     with torch.inference_mode():
-        found = table(torch.tensor([[1, 2]], device="mps"))
+        result = table(torch.tensor([[1, 2]], device="mps"))
         view = whole.view(2, 8)
         view.add_(1)
-    assert found.is_inference()
+    assert result.is_inference()
     assert not view.is_inference()
     assert whole.sum().item() == 16
     assert whole._version == view._version > 0

@@ -1,9 +1,9 @@
-"""Which rows of the matrix hold each bound of bugs/data/ in place, from the verdict files at hand.
+"""List the rows of the matrix that pin each bound of bugs/data/, from the verdict files in reports/.
 
-A bound moved by one release puts that release on its other side. The move turns red exactly where a
-row has that release, the rest of the range matches there, and a test of the symptom really ran: then
-what the test did contradicts the data. A bound without such a row on one side could be wrong by a
-release, and nobody would see it. Run it after `nox -t full`; it lists releases with pip.
+Moving a bound by one release puts that release on its other side. That turns a verdict red exactly
+when a row has that release, the rest of the range matches there, and a test of the symptom really
+ran: its outcome then contradicts the data. A bound without such a row on one side could be off by
+one release unnoticed. Run it after `nox -t full`; it lists releases with pip.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tabulate import tabulate
 from metalassay import bugs
 from metalassay.diagnosis import bisect
 from metalassay.results import load
-from metalassay.results.parse import VersionSet
+from metalassay.results.verdict_file import VersionSet
 
 ROOT = Path(__file__).parents[1]
 RAN = frozenset({"passed", "failed", "xfailed", "xpassed"})
@@ -35,7 +35,7 @@ def releases(package: str) -> tuple[str, ...]:
 
 
 def edges(package: str, bound: Specifier) -> Iterator[tuple[str, str]]:
-    """Yield the neighbouring releases between which a bound lies."""
+    """Yield the pairs of neighbouring releases between which a bound lies."""
     for before, after in pairwise(releases(package)):
         if bound.contains(before, prereleases=True) != bound.contains(after, prereleases=True):
             yield before, after
@@ -44,10 +44,10 @@ def edges(package: str, bound: Specifier) -> Iterator[tuple[str, str]]:
 def fits(
     have: Mapping[str, str], symptom: bugs.Symptom, package: str, index: int, release: str
 ) -> bool:
-    """Say whether moving the bound past ``release`` changes what the data expects of these versions."""
+    """Return whether moving the bound past ``release`` changes what is expected of these versions."""
     if package not in have or Version(have[package]).public != Version(release).public:
         return False
-    # Another alternative that applies here would decide, whatever this one says.
+    # Where another alternative applies too, this one does not change the result.
     return all(
         all(
             name in have and specifiers.contains(have[name], prereleases=True)
@@ -62,27 +62,27 @@ def fits(
 def holder(
     sets: Sequence[VersionSet], bug: bugs.Bug, symptom: bugs.Symptom, place: tuple[str, int, str]
 ) -> str:
-    """Return the row that would contradict the data; else why no row can; else "no row"."""
+    """Return the row that would contradict the data, or the reason why none can, or "no row"."""
     why = "no row"
-    for each in sets:
-        if not fits(each.versions, symptom, *place):
+    for version_set in sets:
+        if not fits(version_set.versions, symptom, *place):
             continue
         tests = [
             test
-            for result in each.bugs
+            for result in version_set.bugs
             if result.id == bug.id
             for test in result.tests
             if test.symptom == symptom.id and test.upstream == "stock"
         ]
         if any(test.outcome in RAN for test in tests):
-            return each.id
+            return version_set.id
         if tests:
             why = f"skipped ({tests[0].evidence})"
     return why
 
 
 def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield symptom, bound, and for the release on either side the row that holds it there."""
+    """Yield symptom, bound, and the row that pins it for the release before and the one after."""
     for bug in bugs.load():
         if bug.reported_only:
             continue  # its ranges are the reporters'
@@ -99,20 +99,20 @@ def rows(sets: Sequence[VersionSet]) -> Iterator[tuple[str, str, str, str]]:
 
 
 def main() -> None:
-    """Print the table, and how many bounds are held on both sides."""
+    """Print the table, and how many bounds are pinned on both sides."""
     loaded = load.load([ROOT / "reports" / "compat"])
     if loaded.warnings or not loaded.compat:
-        sys.exit("\n".join(loaded.warnings) or "no verdict files: first run `nox -t full`")
-    found = list(rows(loaded.compat))
-    open_sides = [row for row in found if any(side.endswith("no row") for side in row[2:])]
-    untestable = [row for row in found if any("skipped (" in side for side in row[2:])]
-    shown = open_sides if "--open" in sys.argv else found
+        sys.exit("\n".join(loaded.warnings) or "there are no verdict files; first run: nox -t full")
+    bounds = list(rows(loaded.compat))
+    open_sides = [row for row in bounds if any(side.endswith("no row") for side in row[2:])]
+    untestable = [row for row in bounds if any("skipped (" in side for side in row[2:])]
+    shown = open_sides if "--open" in sys.argv else bounds
     print(tabulate(shown, headers=("symptom", "bound", "before", "after"), tablefmt="pipe"))
-    held = [row for row in found if row not in open_sides and row not in untestable]
+    pinned = [row for row in bounds if row not in open_sides and row not in untestable]
     print(
-        f"\n{len(found)} bounds: {len(held)} are held by a row on either side,"
-        f" {len(untestable)} border on releases where the test cannot run (its reason is given),"
-        f" {len(open_sides)} have a side without a row"
+        f"\n{len(bounds)} bounds: {len(pinned)} are pinned by a row on both sides,"
+        f" {len(untestable)} are next to a release where the test cannot run (with its reason),"
+        f" {len(open_sides)} have no row on one side"
     )
 
 

@@ -1,7 +1,7 @@
-"""What the emulated mps adds to an operator on small tensors: the time there over the CPU's own.
+"""Measure the overhead of the emulated mps: the time of an operator there, relative to the CPU.
 
-Interleaved rounds on 64 x 64 float32 with one thread; the median ratio of 15 rounds. Exit code 1 if
-an operator takes more than three times the CPU's time.
+Uses 64 x 64 float32 tensors and one thread, and reports the median ratio of 15 interleaved rounds.
+Exits with code 1 if an operator takes more than three times as long as on the CPU.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch.nn.functional as F  # noqa: N812  (as everybody calls it)
 
 from metalassay.mps.emulator import emulate_mps
 
-MOST = 3.0
+MAX_RATIO = 3.0
 ROUNDS, CALLS = 15, 300
 
 Call = Callable[[], object]
 
 
 def calls(device: str) -> dict[str, Call]:
-    """Return what is timed, by name."""
+    """Return the timed operators by name."""
     one, other = (torch.rand(64, 64, device=device) for _ in range(2))
     row = torch.rand(64, device=device)
     return {
@@ -43,7 +43,7 @@ def calls(device: str) -> dict[str, Call]:
 
 
 def seconds(call: Call) -> float:
-    """Return the time of one call, in seconds."""
+    """Return the mean time of one call in seconds."""
     began = time.perf_counter()
     for _ in range(CALLS):
         call()
@@ -51,19 +51,19 @@ def seconds(call: Call) -> float:
 
 
 def main() -> int:
-    """Measure, and print a line for each operator."""
+    """Measure and print a line per operator; return the exit code."""
     torch.set_num_threads(1)
     worst = 0.0
     with emulate_mps(quiet=True), torch.no_grad():
-        here, there = calls("mps"), calls("cpu")
-        for name, call in here.items():
-            seconds(call), seconds(there[name])
-            pairs = [(seconds(there[name]), seconds(call)) for _ in range(ROUNDS)]
+        on_mps, on_cpu = calls("mps"), calls("cpu")
+        for name in on_mps:
+            seconds(on_mps[name]), seconds(on_cpu[name])  # warm up
+            pairs = [(seconds(on_cpu[name]), seconds(on_mps[name])) for _ in range(ROUNDS)]
             ratio = statistics.median(mps / cpu for cpu, mps in pairs)
-            cpu, mps = (statistics.median(each) * 1e6 for each in zip(*pairs, strict=True))
+            cpu, mps = (statistics.median(times) * 1e6 for times in zip(*pairs, strict=True))
             print(f"{name:12} CPU {cpu:6.2f} us, emulated {mps:6.2f} us, ratio {ratio:.2f}")
             worst = max(worst, ratio)
-    return int(worst > MOST)
+    return int(worst > MAX_RATIO)
 
 
 if __name__ == "__main__":

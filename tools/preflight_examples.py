@@ -1,8 +1,9 @@
-"""Programs to run under preflight: two of the hub's families at random, and our two workloads.
+"""Programs to run under preflight: GPT-2 and BERT with random weights, and two of our workloads.
 
     metalassay preflight -- python tools/preflight_examples.py gpt2
 
-Each takes three optimizer steps; gpt2 also generates. Without a name all are judged, in a table.
+Each program takes three optimizer steps; gpt2 also generates. Without a name, all of them run under
+preflight, and a table of the results is printed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ STEPS = 3
 
 
 def gpt2() -> None:
-    """Train a tiny random GPT-2 for three steps, and generate with it."""
+    """Train a tiny random GPT-2 for three steps, then generate."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
@@ -63,25 +64,35 @@ def bert() -> None:
         optimizer.step()
 
 
-def ours(name: str) -> None:
+def workload(name: str) -> None:
     """Train one of metalassay's workloads for three steps."""
-    workload = registry.make(
+    training = registry.make(
         registry.get(name), "train", torch.device("cpu"), "float32", batch_size=4
     )
     for _ in range(STEPS):
-        workload.step()
+        training.step()
 
 
 PROGRAMS: dict[str, Callable[[], None]] = {
     "gpt2": gpt2,
     "bert": bert,
-    "transit-cnn": lambda: ours("transit-cnn"),
-    "gpt-tiny": lambda: ours("gpt-tiny"),
+    "transit-cnn": lambda: workload("transit-cnn"),
+    "gpt-tiny": lambda: workload("gpt-tiny"),
 }
 
 
+def fine_since(preflight: predict.Preflight) -> str:
+    """Return the first version without a problem in it or in any later one, or "none"."""
+    since = "none"
+    for version in reversed(preflight.versions):
+        if preflight.bad(version, "missing") or preflight.bad(version, "fallback"):
+            break
+        since = version
+    return since
+
+
 def main() -> None:
-    """Run the program named, or judge all."""
+    """Run the named program, or all of them under preflight."""
     if sys.argv[1:]:
         PROGRAMS[sys.argv[1]]()
         return
@@ -90,32 +101,27 @@ def main() -> None:
         trace, code = run.trace([sys.executable, __file__, name])
         if code:
             sys.exit(f"{name} failed")
-        found = predict.judge(trace)
-        troubles = {
-            version: len(found.bad(version, "missing")) + len(found.bad(version, "fallback"))
-            for version in found.versions
-        }
-        clean = next(
-            (
-                version
-                for i, version in enumerate(found.versions)
-                if not any(list(troubles.values())[i:])
-            ),
-            "none",
-        )
-        names = [each.operator for each in found.bad("2.5.1", "missing")]
+        preflight = predict.judge(trace)
+        missing = [finding.operator for finding in preflight.bad("2.5.1", "missing")]
         rows.append(
-            [name, found.calls, found.operators, clean, ", ".join(names) or "none", len(found.wide)]
+            [
+                name,
+                preflight.calls,
+                preflight.operators,
+                fine_since(preflight),
+                ", ".join(missing) or "none",
+                len(preflight.wide),
+            ]
         )
-    heads = (
+    headers = (
         "program",
         "operator calls",
         "operators",
-        "free of trouble from torch",
+        "no problem since torch",
         "missing in 2.5.1",
         "lines with float64",
     )
-    print(tabulate(rows, heads, tablefmt="pipe"))
+    print(tabulate(rows, headers, tablefmt="pipe"))
 
 
 if __name__ == "__main__":

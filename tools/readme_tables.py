@@ -68,7 +68,7 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
     loaded = load.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
-    tags = {row_id: row["tags"] for row_id, row in matrix.load(ROOT).items()}
+    tags = {row_id: row.tags for row_id, row in matrix.load(ROOT).rows.items()}
     order = list(tags)
     tagged = sorted(
         (each for each in loaded.compat if each.id in tags), key=lambda each: order.index(each.id)

@@ -1,11 +1,11 @@
-"""What a report over many result files costs: seconds and peak memory of `metalassay report`.
+"""Measure the time and the peak memory of `metalassay report` over many result files.
 
     python tools/report_scale.py                      1,000 and 10,000 files
-    python tools/report_scale.py 100000 --keep DIR    as many as you like, and leave them in DIR
+    python tools/report_scale.py 100000 --keep DIR    any number, written to DIR and kept there
 
-The files are copies of the constructed runs of the tests with other machines, times and dates: no
-machine measured what they say. Twelve machines, four releases of torch and two of the workloads'
-source make the conditions; everything else is a newer or an older run under the same ones.
+The files are copies of the constructed runs of the tests with other machines, times and dates; nothing in
+them was measured. They combine twelve machines, four releases of torch and two identities of the workloads;
+the other files are newer or older runs under the same conditions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 DATA = Path(__file__).parents[1] / "tests" / "data" / "runs"
 GB = 2**30
-# In the child, after the report: the peak of its resident memory as the system counts it.
+# The child prints the peak of its resident memory after the report.
 CHILD = """
 import resource, sys
 from metalassay.cli.main import main
@@ -38,7 +38,7 @@ sys.exit(code)
 
 
 def write_files(folder: Path, number: int, seed: int = 0) -> None:
-    """Write ``number`` result files into ``folder``, a thousand a folder, each of other content."""
+    """Write ``number`` different result files below ``folder``, a thousand per subfolder."""
     chance = random.Random(seed)  # noqa: S311  (no secret)
     documents = [
         json.loads(path.read_text("utf-8")) for path in sorted(DATA.glob("constructed_*.json"))
@@ -71,7 +71,7 @@ def _varied(document: dict[str, Any], index: int, chance: random.Random) -> dict
 
 
 def measure(files: Path, output: Path, *options: str) -> tuple[float, float, int]:
-    """Return the wall seconds, the peak MB of a report in a process of its own, and its exit code."""
+    """Run a report in a child process; return its wall time in s, peak memory in MB and exit code."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", CHILD, "report", str(files), "-o", str(output), *options],
@@ -99,11 +99,13 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def main() -> None:
-    """Generate, measure and print one line a number of files."""
+    """Write files, measure, and print one line for each number of files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("numbers", nargs="*", type=int, metavar="N", default=[1000, 10_000])
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="write the files here, keep them")
-    parser.add_argument("--csv", action="store_true", help="have the report export its rows too")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="write the files to DIR and keep them"
+    )
+    parser.add_argument("--csv", action="store_true", help="export the rows as CSV and JSON too")
     options = parser.parse_args()
     for number in options.numbers:
         with _folder(options.keep) as folder:
@@ -118,7 +120,7 @@ def main() -> None:
                 for each in sorted(output.iterdir())
             )
             print(
-                f"{number:,} files: {seconds:.2f} s, {seconds / number * 1000:.3f} ms a file,"
+                f"{number:,} files: {seconds:.2f} s, {seconds / number * 1000:.3f} ms per file,"
                 f" peak {peak:.0f} MB, exit code {code}; {pages}"
             )
 

@@ -1,9 +1,9 @@
 """Run an accelerate release's own tests twice, stock and with all our patches, and compare.
 
 Started by ``nox -s upstream``, inside the environment of one row of ``[upstream]`` in matrix.toml.
-The tests come from the release's source distribution, fetched from whatever index pip is set to;
-they run against the installed package, in a temporary folder, and nothing of them stays. In the
-patched run the patches are in every process that Python starts, launched children included.
+The tests come from the release's source distribution, which pip fetches from its configured index;
+they run against the installed package, in a temporary folder that is removed afterwards. In the
+patched run the patches are active in every Python process, launched children included.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ import sys
 import tarfile
 import tempfile
 import time
-import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
 from metalassay import files, patches
-from metalassay.environment import versions
+from metalassay.environment import matrix, versions
 
 ROOT = Path(__file__).parents[1]
 OUTCOMES = ("passed", "skipped", "failed")
 
-# Each process that ends writes down whether it had the patches.
+# At its end each process records whether it had the patches.
 SITECUSTOMIZE = """\
 import atexit, json, os, sys
 import metalassay.patches
@@ -39,7 +38,7 @@ import metalassay.patches
 metalassay.patches.install()
 
 
-def note():
+def write_note():
     module = sys.modules.get("accelerate.data_loader")
     if module is not None:
         loop = module.DataLoaderShard.__iter__
@@ -48,7 +47,7 @@ def note():
             json.dump(note, file)
 
 
-atexit.register(note)
+atexit.register(write_note)
 """
 PROBE = "import accelerate.data_loader"
 
@@ -63,7 +62,7 @@ def download(version: str, folder: Path) -> Path:
 
 
 def unpack_tests(archive: Path, folder: Path) -> None:
-    """Unpack the archive's ``tests/`` as ``folder``/tests, and nothing else of it."""
+    """Unpack only ``tests/`` of the archive, as ``folder``/tests."""
     with tarfile.open(archive) as tar:
         wanted = []
         for member in tar.getmembers():
@@ -71,25 +70,27 @@ def unpack_tests(archive: Path, folder: Path) -> None:
             if rest[:1] == ("tests",):
                 wanted.append(member.replace(name=str(PurePosixPath(*rest)), deep=False))
         if not wanted:
-            raise SystemExit(f"{archive.name} has no tests in it")
+            raise SystemExit(f"{archive.name} contains no tests")
         tar.extractall(folder, members=wanted, filter="data")
 
 
-def run_tests(folder: Path, tests: list[str], left_out: list[str], patched: bool) -> dict[str, str]:
-    """Run pytest in ``folder``, its progress in the terminal; return the outcome of each test."""
+def run_tests(
+    folder: Path, tests: Sequence[str], left_out: list[str], patched: bool
+) -> dict[str, str]:
+    """Run pytest in ``folder`` with its progress in the terminal; return the outcome of each test."""
     results = folder / f"{'patched' if patched else 'stock'}.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
     command += ["--tb=short", "-W", "ignore", f"--junitxml={results}", *tests]
     if left_out:
         command += ["-k", " and ".join(f"not {name}" for name in left_out)]
     done = subprocess.run(command, cwd=folder, env=environment(folder, patched), check=False)
-    if done.returncode not in (0, 1):  # 1: some test failed, which both runs may do alike
-        raise SystemExit(f"pytest could not run the tests: it ended with {done.returncode}")
+    if done.returncode not in (0, 1):  # 1: a test failed, as it may in both runs
+        raise SystemExit(f"pytest could not run the tests: exit code {done.returncode}")
     return outcomes(results.read_text("utf-8"))
 
 
 def environment(folder: Path, patched: bool) -> dict[str, str]:
-    """Return the variables of a run: no network, one thread, and the patches or not."""
+    """Return the environment variables of a run: no network, one thread, with or without patches."""
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     if patched:
         site = folder / "site"
@@ -102,7 +103,7 @@ def environment(folder: Path, patched: bool) -> dict[str, str]:
 
 
 def launch_probe(folder: Path) -> None:
-    """Start one child through ``accelerate launch``: is it patched too?"""
+    """Start one child through ``accelerate launch``, which must have the patches too."""
     probe = folder / "probe.py"
     probe.write_text(PROBE)
     command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1"]
@@ -111,31 +112,31 @@ def launch_probe(folder: Path) -> None:
 
 
 def patched_processes(folder: Path) -> list[str]:
-    """Return the programs of all processes of the patched run; ends with 1 if one was stock."""
+    """Return the programs of all processes of the patched run; exit with 1 if one had no patches."""
     notes = [json.loads(path.read_text()) for path in sorted((folder / "notes").glob("*.json"))]
     stock = [" ".join(note["program"]) for note in notes if not note["patched"]]
     if stock:
         raise SystemExit(f"the patches were not active in: {'; '.join(stock)}")
     if not any(note["program"][0].endswith("probe.py") for note in notes):
-        raise SystemExit("the launched child left no note: was sitecustomize read at all?")
+        raise SystemExit("the launched child wrote no note: it did not import sitecustomize")
     return ["/".join(Path(note["program"][0]).parts[-2:]) for note in notes]
 
 
 def outcomes(junit: str) -> dict[str, str]:
-    """Return test -> passed, skipped or failed, from pytest's JUnit XML; an error is a failure."""
-    found: dict[str, str] = {}
+    """Return the outcome by test, from pytest's JUnit XML; an error counts as a failure."""
+    results: dict[str, str] = {}
     for case in ElementTree.fromstring(junit).iter("testcase"):  # noqa: S314  (pytest wrote it)
         name = f"{case.get('classname')}::{case.get('name')}"
         kinds = {child.tag for child in case}
-        if kinds & {"failure", "error"} or found.get(name) == "failed":
-            found[name] = "failed"
+        if kinds & {"failure", "error"} or results.get(name) == "failed":
+            results[name] = "failed"
         else:
-            found[name] = "skipped" if "skipped" in kinds else "passed"
-    return found
+            results[name] = "skipped" if "skipped" in kinds else "passed"
+    return results
 
 
 def differences(stock: dict[str, str], patched: dict[str, str]) -> list[dict[str, str]]:
-    """Return each test that does not stand in both with the same outcome."""
+    """Return the tests whose outcomes differ, or that only one of the runs has."""
     return [
         {
             "test": name,
@@ -148,23 +149,23 @@ def differences(stock: dict[str, str], patched: dict[str, str]) -> list[dict[str
 
 
 def counts(results: Iterable[str]) -> dict[str, int]:
-    """Return how many tests there are of each outcome, also when there are none."""
+    """Return the number of tests by outcome, zeros included."""
     counted = Counter(results)
     return {outcome: counted[outcome] for outcome in OUTCOMES}
 
 
 def table(record: dict[str, Any]) -> str:
-    """Return the record as lines for the terminal."""
+    """Return the record as a table for the terminal."""
     lines = [f"accelerate {record['versions']['accelerate']}, its own tests:"]
     for run in ("stock", "patched"):
         numbers = [f"{record[run][outcome]:>3} {outcome}" for outcome in OUTCOMES]
         lines.append(f"  {run:<8} {'  '.join(numbers)}")
     lines.append(f"  patched processes: {len(record['patched_processes'])}")
-    lines += [f"  left out: {each['test']}: {each['reason']}" for each in record["left_out"]]
-    lines += [f"  failed in both: {each}" for each in record["failed_in_both"]]
+    lines += [f"  left out: {test['test']}: {test['reason']}" for test in record["left_out"]]
+    lines += [f"  failed in both: {test}" for test in record["failed_in_both"]]
     lines += [
-        f"  DIFFERENT: {each['test']}: {each['stock']} stock, {each['patched']} patched"
-        for each in record["differences"]
+        f"  DIFFERENT: {test['test']}: {test['stock']} stock, {test['patched']} patched"
+        for test in record["differences"]
     ]
     if not record["differences"]:
         lines.append("  no difference: the same tests, the same outcomes")
@@ -172,21 +173,21 @@ def table(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Run one row; ends with 1 when an outcome differs."""
+    """Run one row; exit with 1 when an outcome differs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("row", help="the id of a row of [upstream] in matrix.toml")
     row_id = parser.parse_args().row
-    upstream = tomllib.loads((ROOT / "matrix.toml").read_text("utf-8"))["upstream"]
+    upstream = matrix.load(ROOT).upstream
     version = metadata.version("accelerate")
     started, began = datetime.datetime.now(datetime.UTC), time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         unpack_tests(download(version, folder), folder)
-        left_out = [each["test"] for each in upstream["left_out"]]
+        left_out = [test["test"] for test in upstream.left_out]
         runs = {}
         for run in ("stock", "patched"):
             print(f"accelerate {version}, {run}:", flush=True)
-            runs[run] = run_tests(folder, upstream["tests"], left_out, run == "patched")
+            runs[run] = run_tests(folder, upstream.tests, left_out, run == "patched")
         launch_probe(folder)
         programs = patched_processes(folder)
     stock, patched = runs["stock"], runs["patched"]
@@ -201,7 +202,7 @@ def main() -> None:
         "versions": versions.installed(),
         "patches": patches.names(),
         "patched_processes": programs,
-        "left_out": upstream["left_out"],
+        "left_out": list(upstream.left_out),
         "stock": counts(stock.values()),
         "patched": counts(patched.values()),
         "failed_in_both": sorted(

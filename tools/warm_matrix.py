@@ -1,6 +1,6 @@
-"""How long a warm `nox -s compat` takes, against bare imports of the same five environments.
+"""Compare the time of a warm `nox -s compat` with that of bare imports in its five environments.
 
-Alternates between the two, so that a busy machine slows both. Run `nox -s compat` once before.
+Alternates between the two, so that a busy machine slows both down. Run `nox -s compat` once before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROUNDS = 3
 
 
 def seconds(*command: str | Path) -> float:
-    """Return the wall time of a command that must succeed."""
+    """Return the wall time in seconds of a command that must succeed."""
     began = time.perf_counter()
     subprocess.run(
         command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -28,7 +28,7 @@ def seconds(*command: str | Path) -> float:
 
 def main() -> None:
     """Print each round and the median ratio."""
-    rows = [each["id"] for each in matrix.load(ROOT).values() if "quick" in each["tags"]]
+    rows = [row.id for row in matrix.load(ROOT).rows.values() if "quick" in row.tags]
     names = ["compat-" + row.replace(".", "-") for row in rows]
     environments = [p for name in names if (p := ROOT / ".nox" / name / "bin" / "python").exists()]
     if len(environments) != 5:

@@ -1,4 +1,4 @@
-"""An iterable dataset with a column of text, with default settings, in 1 and 2 processes."""
+"""Iterate an iterable dataset with a text column, with default settings, in 1 and 2 processes."""
 
 import os
 import socket
@@ -33,7 +33,7 @@ if __name__ == "__main__":
         try:
             mp.spawn(rank, (world, port), nprocs=world)
         except mp.ProcessRaisedException as error:
-            says = str(error).splitlines()[-1]
-            if "dispatch_batches" not in says:  # an error that names the way out is an answer
-                failed.append(f"{world} process(es): {says}")
+            message = str(error).splitlines()[-1]
+            if "dispatch_batches" not in message:  # an error that names the solution is fine
+                failed.append(f"{world} process(es): {message}")
     sys.exit("BROKEN: " + " | ".join(failed)) if failed else print("OK")

@@ -1,4 +1,4 @@
-"""Loop over an iterable dataset that yields nothing, with default settings, in 1 and 2 processes."""
+"""Iterate an iterable dataset that yields nothing, with default settings, in 1 and 2 processes."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ def rank(number, world, port):
             end = "a batch"
     except (TypeError, ValueError) as error:
         end = f"{type(error).__name__}: {str(error)[:68]}..."
-    # A ValueError would be an answer, if it left accelerate's state as it found it.
+    # A ValueError would be fine if it left accelerate's state unchanged.
     if accelerator.gradient_state.in_dataloader or end.startswith("TypeError"):
         raise RuntimeError(f"{end} in_dataloader={accelerator.gradient_state.in_dataloader}")
 

@@ -1,4 +1,4 @@
-"""A dataset that is empty in epoch 0 only, looped over three times."""
+"""Iterate three times a dataset that is empty only in epoch 0."""
 
 import sys
 
@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 
 class Growing(IterableDataset):
-    """Has as many rows as its epoch has gone by, as a replay buffer or a curriculum may."""
+    """The number of rows is the epoch's number, as in a replay buffer or a curriculum."""
 
     def __init__(self):
         self.epochs = []

@@ -1,4 +1,4 @@
-"""Two ranks gather ten rows for their metrics, with and without skip_first_batches before."""
+"""Gather ten rows for metrics in two ranks, with and without skip_first_batches."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Two ranks, one batch: rank 0 waits for the gradients of rank 1 until the group's time-out."""
+"""Train two ranks on one batch: rank 0 waits for rank 1's gradients until the group times out."""
 
 import os
 import socket
@@ -30,7 +30,7 @@ def rank(number, port):
         for (row,) in loader:
             accelerator.backward(model(row).sum())
         accelerator.wait_for_everyone()
-    except (RuntimeError, TypeError) as error:  # an error at once would be an answer
+    except (RuntimeError, TypeError) as error:  # an immediate error would be fine
         waited = time.monotonic() - start
         if waited >= SECONDS - 1:
             raise RuntimeError(f"rank {number} waited {waited:.0f} s, then: {error}") from error

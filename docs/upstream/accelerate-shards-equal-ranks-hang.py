@@ -1,4 +1,4 @@
-"""Two ranks, two shards of a streamed dataset, one of them empty: the ranks wait for each other."""
+"""Train two ranks on two shards of a stream, one of them empty: the ranks wait for each other."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""The length of a loader of two batches, of which more than two are skipped."""
+"""Take the length of a loader of two batches after skipping more than two."""
 
 import sys
 

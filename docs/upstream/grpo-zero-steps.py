@@ -1,6 +1,6 @@
-"""GRPO with fewer prompts than one generation batch needs: 2 prompts, where 4 are needed.
+"""Train GRPO with fewer prompts than one generation batch needs: 2 instead of 4.
 
-An argument is taken for the number of prompts; with 4 it trains.
+The optional argument is the number of prompts; with 4 it trains.
 """
 
 import sys
@@ -28,7 +28,7 @@ with tempfile.TemporaryDirectory() as folder:
     )
     try:
         steps = trainer.train().global_step
-    except ValueError as error:  # an error that says why would be right
+    except ValueError as error:  # an error with the reason would be correct
         print(f"OK: {error}")
         sys.exit()
 if steps == 0:

@@ -1,4 +1,4 @@
-"""Ask torch.cuda.amp for a gradient scaler for MPS; no Mac is needed to see what it answers."""
+"""Create a gradient scaler of torch.cuda.amp for MPS, which needs no Mac."""
 
 import sys
 import warnings
@@ -9,8 +9,8 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     try:
         scaler = torch.cuda.amp.GradScaler("mps")
-    except (TypeError, ValueError) as error:  # "mps" is no scale: saying so would be right
+    except (TypeError, ValueError) as error:  # "mps" is not a scale: an error would be correct
         print(f"OK: {error}")
         sys.exit()
-said = [str(each.message).split(".  ")[0] for each in caught if each.category is UserWarning]
-sys.exit(f"BROKEN: no error; is_enabled() is {scaler.is_enabled()}; warnings: {said}")
+messages = [str(one.message).split(".  ")[0] for one in caught if one.category is UserWarning]
+sys.exit(f"BROKEN: no error; is_enabled() is {scaler.is_enabled()}; warnings: {messages}")

@@ -1,6 +1,6 @@
 """Train with load_best_model_at_end and an evaluation set without rows.
 
-An argument is taken for the number of rows to evaluate on; with 2 it trains.
+The optional argument is the number of rows to evaluate on; with 2 it trains.
 """
 
 import sys
@@ -30,7 +30,7 @@ with tempfile.TemporaryDirectory() as folder:
         trainer.train()
     except KeyError as error:
         sys.exit(f"BROKEN: {len(unseen)} rows to evaluate on; train() says: {error.args[0]}")
-    except ValueError as error:  # an error that says why would be right
+    except ValueError as error:  # an error with the reason would be correct
         print(f"OK: {error}")
         sys.exit()
 print("OK")

@@ -1,6 +1,6 @@
 """Train one epoch on one row, with a batch of two and drop_last: a loader of length 0.
 
-An argument is taken for the number of rows; with 8 it trains.
+The optional argument is the number of rows; with 8 it trains.
 """
 
 import sys

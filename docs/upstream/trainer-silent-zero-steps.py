@@ -1,6 +1,6 @@
 """Train two steps on one row, with a batch of two and drop_last: no batch at all.
 
-An argument is taken for the number of rows; with 8 it trains.
+The optional argument is the number of rows; with 8 it trains.
 """
 
 import sys
@@ -25,7 +25,7 @@ with tempfile.TemporaryDirectory() as folder:
     trainer = Trainer(model=model, args=arguments, train_dataset=rows)
     try:
         result = trainer.train()
-    except ValueError as error:  # an error that says why would be right
+    except ValueError as error:  # an error with the reason would be correct
         print(f"OK: {error}")
         sys.exit()
 if result.global_step == 0:

@@ -1,4 +1,4 @@
-"""Errors a user can act on: one line that says what is wrong, where, and the next command."""
+"""Errors that a user can act on: one line with what is wrong, where, and the next command."""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""Checked access to a JSON document: every reader returns what its name says, or says what is wrong.
+"""Checked access to a parsed JSON or TOML document, and text made fit for one printed line.
 
 Result files come from other machines and other versions, and people edit them. So nothing is taken
 on trust: not the type, not the range, not that text is printable.
@@ -17,24 +17,34 @@ T = TypeVar("T")
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 # Control characters but tab and newline, lone surrogates (JSON can spell them, UTF-8 cannot), and
-# the marks that reorder the text around them.
+# the characters that reorder the text around them.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _MOST_WHOLE = 2**63 - 1
-_MOST_CHARACTERS = 20_000  # of a text: a table pads every cell of a column to the widest
+_MOST_CHARACTERS = 20_000  # in a text: a table pads every cell of a column to the widest
 
 
 def printable(text: str) -> str:
-    """Return ``text`` without colour codes, and with a mark for what a page or terminal cannot show."""
+    """Return ``text`` without colour codes; what a page or terminal cannot show becomes U+FFFD."""
     plain = _ANSI.sub("", text.replace("\r\n", "\n"))
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", plain)
 
 
+def one_line(value: object) -> str:
+    """Return a value's text on one line, with single spaces between the words."""
+    return " ".join(str(value).split())
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; "" where it has none."""
+    return str(error).partition("\n")[0]
+
+
 class FieldError(ValueError):
-    """A value that cannot be used; the message says where it stands and what was expected."""
+    """A value that cannot be used; the message says where it is and what was expected."""
 
     def __init__(self, message: str) -> None:
-        # The place may hold keys of the file, which are text like any other.
+        # The place may contain keys of the file, which are untrusted text too.
         super().__init__(printable(message[:1000]))
 
 
@@ -42,7 +52,7 @@ class FieldError(ValueError):
 class Field:
     """A JSON value and its place in the file, as in ``bugs[2].tests[0].outcome``.
 
-    Every method that reads raises ``FieldError``.
+    The methods that read it raise ``FieldError`` for another type or a value out of range.
     """
 
     value: object
@@ -64,7 +74,7 @@ class Field:
         return Field(self.value[key], place)
 
     def find(self, key: str) -> Field:
-        """Return the member ``key`` of an object; one that is not there reads as null."""
+        """Return the member ``key`` of an object; null where it is missing."""
         if isinstance(self.value, dict) and key not in self.value:
             return Field(None, f"{self.place}.{key}" if self.place else key)
         return self.get(key)
@@ -77,7 +87,7 @@ class Field:
             yield Field(value, f"{self.place}[{index}]")
 
     def text(self) -> str:
-        """Return a string, made printable; it may be empty. One without end is cut, and says so."""
+        """Return a string, made printable; it may be empty. A very long one is cut short, with a note."""
         if not isinstance(self.value, str):
             raise self.wrong("text")
         more = len(self.value) - _MOST_CHARACTERS
@@ -88,8 +98,8 @@ class Field:
         return printable(self.value)
 
     def name(self) -> str:
-        """Return a string that says something, on one line."""
-        text = " ".join(self.text().split())
+        """Return a string that is not blank, on one line."""
+        text = one_line(self.text())
         if not text:
             raise self.wrong("text that is not empty")
         return text
@@ -108,7 +118,7 @@ class Field:
         return self.value
 
     def whole(self) -> int:
-        """Return a whole number of at least one; JSON's ``true`` is none."""
+        """Return a whole number of at least one; JSON's ``true`` is not a number."""
         if not isinstance(self.value, int) or isinstance(self.value, bool):
             raise self.wrong("a whole number")
         if not 1 <= self.value <= _MOST_WHOLE:
@@ -125,23 +135,22 @@ class Field:
         return float(self.value)
 
     def moment(self) -> datetime:
-        """Return a time as ISO 8601 writes it, in UTC; without an offset it is read as UTC."""
+        """Return an ISO 8601 time, converted to UTC; one without an offset is taken as UTC."""
         text = self.text()
         try:
-            # Before 3.11, Python could not read the Z.
-            read = datetime.fromisoformat(re.sub("Z$", "+00:00", text))
-            return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+            moment = datetime.fromisoformat(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
             raise self.wrong("a time, as in 2026-11-21T13:00:00+00:00") from None
 
     def texts(self) -> dict[str, str]:
-        """Return an object of which every value is a name, as in ``{"torch": "2.13.0"}``."""
+        """Return an object whose values are all names, as in ``{"torch": "2.13.0"}``."""
         if not isinstance(self.value, dict):
             raise self.wrong("an object")
         return {printable(key): self.get(key).name() for key in self.value}
 
     def or_none(self, read: Callable[[Field], T]) -> T | None:
-        """Return what ``read`` makes of this value, or None for null."""
+        """Return the value as ``read`` reads it, or None for null."""
         return None if self.value is None else read(self)
 
 

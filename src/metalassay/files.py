@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writes a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-# A full disk, a full quota, and a file as large as the shell lets it be.
+# A full disk, an exhausted quota, and a file at the shell's size limit.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` so that a reader, or a crash, never sees half of it.
+    """Write ``text`` to ``path`` so that nobody ever sees half of it, not even after a crash.
 
-    Missing folders are made. Raises ``OSError`` as the file system does; the old file then stands.
+    Missing folders are created. Raises ``OSError`` as the file system does; an old file then stays.
     """
     with replacing(path) as stream:
         stream.write(text)
@@ -25,11 +25,11 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
-    """Give a stream to write; what was written stands at ``path`` when all went well.
+    """Yield a stream whose content replaces the file at ``path`` when the body succeeds.
 
-    The text goes to a temporary file in the same folder, reaches the disk, and is then renamed.
-    Missing folders are made. Raises ``OSError`` as the file system does; the old file then stands,
-    as it does when the body raises. ``newline`` is that of ``open``.
+    The text is written to a temporary file in the same folder, flushed to the disk and then renamed.
+    Missing folders are created. Raises ``OSError`` as the file system does. An old file stays after
+    an error, also one of the body. ``newline`` is that of ``open``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -38,13 +38,13 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner alone; a report is for sharing, so ask the umask.
+        # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
         os.replace(name, path)  # noqa: PTH105
     except BaseException:
-        # Also on Ctrl+C: leave nothing behind, then let it through.
+        # Also on Ctrl+C: remove the temporary file, then let the exception through.
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise

@@ -8,7 +8,7 @@ import pytest
 
 from metalassay import bugs
 from metalassay.diagnosis import explain
-from metalassay.results import verdict_writer
+from metalassay.results import verdict_file
 
 TEXT = """
 [[bug]]
@@ -98,7 +98,7 @@ def test_explain_and_the_verdict_file_mark_a_bug_that_was_only_reported(
         assert [each.reported_only for each in answer.explanations] == [only]
         note = bugs.REPORTED_ONLY
         assert (note in explain.as_text(answer, width=200)) is only
-        record = verdict_writer.bug_record(known[0], {"liba": "1.7"}, [])
+        record = verdict_file.bug_record(known[0], {"liba": "1.7"}, [])
         assert record["provenance"] == (note if only else "run by us")
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from metalassay.cli import main
 from metalassay.environment import interpreters, versions
-from metalassay.mps.probe import probe
+from metalassay.mps import probe
 
 GUIDE = {
     "python": "3.11.7",

@@ -1,4 +1,4 @@
-"""What compat/mps_processes.py makes of the ways in which a child process can end."""
+"""How compat/mps_processes.py reports the ways in which a child process can end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMPAT = Path(__file__).parents[2] / "compat"
 
 @pytest.fixture
 def processes() -> Any:
-    """Load the module as the tests of compat/ do, by its path."""
+    """Load the module from its path, as pytest does for the tests of compat/."""
     spec = importlib.util.spec_from_file_location("processes", COMPAT / "mps_processes.py")
     assert spec is not None
     assert spec.loader is not None
@@ -31,7 +31,7 @@ def test_what_the_child_prints_is_returned(processes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "words"),
+    ("code", "kind", "message"),
     [
         ("assert False, 'maximum dropped a NaN'", AssertionError, "maximum dropped a NaN"),
         ("raise NotImplementedError('no kernel')", NotImplementedError, "no kernel"),
@@ -42,16 +42,16 @@ def test_what_the_child_prints_is_returned(processes: Any) -> None:
         ("import subprocess as s; raise s.SubprocessError('x')", ChildProcessError, "x"),
     ],
 )
-def test_how_the_child_ended_is_raised(
-    processes: Any, code: str, kind: type[Exception], words: str
+def test_the_end_of_the_child_is_raised_as_an_exception(
+    processes: Any, code: str, kind: type[Exception], message: str
 ) -> None:
-    with pytest.raises(kind, match=words) as raised:
+    with pytest.raises(kind, match=message) as raised:
         processes.run("-c", code)
     assert raised.type is kind
 
 
-def test_a_child_that_cannot_be_asked_is_a_skip_with_its_reason(processes: Any) -> None:
-    code = f"import sys; print('needs 8 GB', file=sys.stderr); sys.exit({processes.CANNOT_ASK})"
+def test_a_child_that_lacks_what_it_needs_is_a_skip_with_its_reason(processes: Any) -> None:
+    code = f"import sys; print('needs 8 GB', file=sys.stderr); sys.exit({processes.UNSUPPORTED})"
     with pytest.raises(pytest.skip.Exception, match="needs 8 GB"):
         processes.run("-c", code)
 
@@ -62,48 +62,50 @@ def test_a_child_that_hangs_is_ended(processes: Any, monkeypatch: pytest.MonkeyP
         processes.run("-c", "import time; time.sleep(60)")
 
 
-def test_variables_are_set_and_taken_away(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TAKEN", "1")
-    code = "import os; print([os.environ.get(name) for name in ('GIVEN', 'EMPTY', 'TAKEN')])"
-    said = processes.run("-c", code, env={"GIVEN": "x", "EMPTY": "", "TAKEN": None})
-    assert said.strip() == "['x', '', None]"
+def test_environment_variables_are_set_and_removed(
+    processes: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REMOVED", "1")
+    code = "import os; print([os.environ.get(name) for name in ('GIVEN', 'EMPTY', 'REMOVED')])"
+    printed = processes.run("-c", code, env={"GIVEN": "x", "EMPTY": "", "REMOVED": None})
+    assert printed.strip() == "['x', '', None]"
 
 
 @pytest.mark.parametrize(
     ("platform", "state", "reason"),
     [
-        ("linux", "usable", "needs MPS, which is Apple's"),
+        ("linux", "usable", "needs MPS, which only macOS has"),
         ("darwin", "dead", "MPS is not usable here: out of memory"),
         ("darwin", "wrong", "MPS is not usable here: out of memory"),
         ("darwin", "usable", None),
     ],
 )
-def test_the_reason_of_a_skip_is_told(
+def test_the_reason_why_mps_cannot_be_used_is_given(
     processes: Any,
     monkeypatch: pytest.MonkeyPatch,
     platform: str,
     state: str,
     reason: str | None,
 ) -> None:
-    probe = types.ModuleType("metalassay.mps.probe.probe")
+    probe = types.ModuleType("metalassay.mps.probe")
     probe.probe = lambda: types.SimpleNamespace(  # type: ignore[attr-defined]
         state=state, reason="out of memory"
     )
     monkeypatch.setitem(sys.modules, "metalassay.mps", types.ModuleType("metalassay.mps"))
-    monkeypatch.setitem(sys.modules, "metalassay.mps.probe.probe", probe)
+    monkeypatch.setitem(sys.modules, "metalassay.mps.probe", probe)
     monkeypatch.setattr(versions, "installed", lambda: {"torch": "2.13.0"})
     monkeypatch.setattr(sys, "platform", platform)
-    said = processes.why_not_mps()
-    assert said is None if reason is None else said.startswith(reason)
+    given = processes.why_not_mps()
+    assert given is None if reason is None else given.startswith(reason)
 
 
-def test_without_torch_nothing_is_tried(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_test_is_skipped(processes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "installed", dict)
     with pytest.raises(pytest.skip.Exception, match="torch is not installed"):
         processes.require_mps()
 
 
-def test_no_torch_is_imported_only_to_skip(processes: Any) -> None:
+def test_deciding_to_skip_does_not_import_torch(processes: Any) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(COMPAT)!r}); import mps_processes;"
         "mps_processes.why_not_mps(); print('torch' in sys.modules)"

@@ -1,19 +1,20 @@
-"""matrix.toml: rows that can be told apart, say why they are there, and cover the known bugs."""
+"""matrix.toml: its rows cover the known bugs, and a file that cannot be read gives one line."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 
 from metalassay import bugs
 from metalassay.environment import matrix, versions
+from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-ROWS = matrix.load(ROOT)
+MATRIX = matrix.load(ROOT)
+ROWS = MATRIX.rows
 # Bugs without rows on both sides, and why.
 OUTSIDE_THE_MATRIX = {
     "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today"
@@ -22,43 +23,46 @@ TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_row_says_what_it_installs_and_why(row: dict[str, object]) -> None:
-    requirements = [Requirement(text) for text in row["requires"]]  # type: ignore[attr-defined]
+def test_a_row_names_its_packages_and_known_tags(row: Row) -> None:
+    requirements = [Requirement(text) for text in row.requires]
     assert {"accelerate", "torch"} <= {requirement.name for requirement in requirements}
-    assert row["reason"]
-    assert set(row["tags"]) <= TAGS  # type: ignore[call-overload]
-    assert "full" in row["tags"]  # type: ignore[operator]
+    assert set(row.tags) <= TAGS
+    assert "full" in row.tags
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_row_names_known_bugs_only(row: Row) -> None:
+    assert set(row.bugs) <= {bug.id for bug in bugs.load()}
 
 
 def test_the_guides_environment_is_exactly_the_guides() -> None:
     guide = ROWS["guide"]
-    assert guide["python"] == "3.11"
-    assert guide["requires"] == ["accelerate==1.8.0", "torch==2.5.1", "transformers==4.52.4"]
+    assert guide.python == "3.11"
+    assert guide.requires == ("accelerate==1.8.0", "torch==2.5.1", "transformers==4.52.4")
 
 
-def test_the_quick_rows_stand_on_both_sides_of_the_repair() -> None:
-    quick = {row_id for row_id, row in ROWS.items() if "quick" in row["tags"]}
+def test_the_quick_rows_are_on_both_sides_of_the_fix() -> None:
+    quick = {row_id for row_id, row in ROWS.items() if "quick" in row.tags}
     assert quick == {f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")}
 
 
-def pins(row: dict[str, Any]) -> dict[str, str]:
-    """Return the versions that a row fixes, by package."""
-    found = {}
-    for text in row["requires"]:
-        requirement = Requirement(text)
-        for specifier in requirement.specifier:
-            if specifier.operator == "==":
-                found[requirement.name] = specifier.version
-    return found
+def pins(row: Row) -> dict[str, str]:
+    """Return the versions that a row pins, by package."""
+    return {
+        requirement.name: specifier.version
+        for requirement in map(Requirement, row.requires)
+        for specifier in requirement.specifier
+        if specifier.operator == "=="
+    }
 
 
 @pytest.mark.parametrize("bug", bugs.load(), ids=lambda bug: bug.id)
-def test_the_boundary_rows_stand_on_both_sides_of_every_bug(bug: bugs.Bug) -> None:
+def test_the_boundary_rows_are_on_both_sides_of_every_bug(bug: bugs.Bug) -> None:
     if bug.id in OUTSIDE_THE_MATRIX:
         pytest.skip(OUTSIDE_THE_MATRIX[bug.id])
     if versions.MACOS in bug.packages:
-        pytest.skip("shows on a Mac only, which no row of the matrix brings along")
-    rows = [pins(row) for row in ROWS.values() if {"boundary", "guide"} & set(row["tags"])]
+        pytest.skip("shows on a Mac only, and no row of the matrix can install one")
+    rows = [pins(row) for row in ROWS.values() if {"boundary", "guide"} & set(row.tags)]
     packages = set().union(*bug.where) - {"python"}
     relevant = [row for row in rows if packages <= row.keys()]
     assert any(bug.hits(row) for row in relevant), "no boundary row is affected"
@@ -67,15 +71,55 @@ def test_the_boundary_rows_stand_on_both_sides_of_every_bug(bug: bugs.Bug) -> No
         assert any(not bug.hits(row) for row in relevant), "no boundary row is healthy"
 
 
-def test_without_a_row_the_environment_at_hand_is_meant() -> None:
-    assert matrix.get(ROOT, None)["id"] == "as installed"
+def test_every_table_has_its_requirements() -> None:
+    assert {"bench", "tests", "emulated", "bisect", "upstream"} <= MATRIX.requires.keys()
+    assert MATRIX.requires["bench"] == ("torch==2.13.0",)
 
 
-def test_an_unknown_row_and_a_broken_file_name_themselves(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no row 'nonsense'"):
+def test_the_upstream_rows_are_accelerate_releases_and_left_out_tests_have_a_reason() -> None:
+    assert MATRIX.upstream.rows["1.8.0"] == ("accelerate==1.8.0",)
+    assert all(test.startswith("tests/") for test in MATRIX.upstream.tests)
+    assert all(test["test"] and test["reason"] for test in MATRIX.upstream.left_out)
+
+
+def test_without_an_id_the_row_is_the_present_environment() -> None:
+    assert matrix.get(ROOT, None).record() == {
+        "id": "as installed",
+        "python": None,
+        "requires": [],
+        "reason": "the present environment, which is not a row of the matrix",
+        "tags": [],
+    }
+
+
+def test_an_unknown_row_is_the_users_error() -> None:
+    with pytest.raises(UserError, match=r"matrix.toml has no row 'nonsense' \(list the rows"):
         matrix.get(ROOT, "nonsense")
-    with pytest.raises(UserError, match="is missing"):
-        matrix.load(tmp_path)
-    (tmp_path / "matrix.toml").write_text("[[row]\n")
-    with pytest.raises(UserError, match=r"matrix\.toml: .*line 1"):
+
+
+ROW = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
+
+
+def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_text(ROW + 'python = "3.12"\nbugs = ["b"]\n')
+    assert matrix.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), "3.12", ("b",))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"matrix\.toml is missing \(run this in a checkout"),
+        ("[[row]\n", r"matrix\.toml: .*line 1"),
+        ("", r"matrix\.toml: row is missing"),
+        (ROW.replace("id =", "name ="), r"matrix\.toml: row\[0\]\.id is missing \(fix the row"),
+        (ROW.replace('["torch"]', '"torch"'), r"row\[0\]\.requires: expected a list"),
+        (ROW + "[bench]\n", r"bench\.requires is missing"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_the_users_error(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    if text is not None:
+        (tmp_path / "matrix.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
         matrix.load(tmp_path)

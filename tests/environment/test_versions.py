@@ -9,7 +9,7 @@ import pytest
 
 from metalassay import bugs
 from metalassay.environment import versions
-from metalassay.machine import hardware, hardware_parsers
+from metalassay.machine import hardware
 
 HAZARD = bugs.parse("""
 [[bug]]
@@ -31,7 +31,7 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Pretend to be a Mac with an M2 Max and macOS 15.5."""
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(platform, "mac_ver", lambda: ("15.5", ("", "", ""), "arm64"))
-    chip = hardware_parsers.Processor(chip="Apple M2 Max", virtual=False)
+    chip = hardware.Processor(chip="Apple M2 Max", virtual=False)
     monkeypatch.setattr(hardware, "mac_processor", lambda: chip)
     return monkeypatch
 
@@ -49,7 +49,7 @@ def test_a_mac_whose_chip_is_unknown_or_virtual_names_no_generation(
     mac: pytest.MonkeyPatch,
 ) -> None:
     for chip, virtual in (("Apple M1 (Virtual)", True), (None, None), ("Intel Core i7", False)):
-        processor = hardware_parsers.Processor(chip=chip, virtual=virtual)
+        processor = hardware.Processor(chip=chip, virtual=virtual)
         mac.setattr(hardware, "mac_processor", lambda processor=processor: processor)
         assert versions.machine() == {"macos": "15.5"}
 
@@ -65,7 +65,7 @@ def test_another_machine_has_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     [("Apple M4 Pro", 4), ("Apple M1", 1), ("Apple M12 Ultra", 12), ("Apple A18", None)],
 )
 def test_the_generation_is_the_number_after_the_m(chip: str, generation: int | None) -> None:
-    assert hardware.apple_generation(hardware_parsers.Processor(chip=chip)) == generation
+    assert hardware.apple_generation(hardware.Processor(chip=chip)) == generation
 
 
 @pytest.mark.parametrize(

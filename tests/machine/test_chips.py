@@ -1,4 +1,4 @@
-"""The table of Apple's chips, and which of its rows a machine is."""
+"""The table of Apple's chips, and the row that describes a machine."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def value(figure: chips.Figure | None) -> float | None:
 
 
 @pytest.mark.parametrize("row", DATA["chip"], ids=lambda row: row["name"])
-def test_a_row_is_named_as_sysctl_names_the_chip(row: dict[str, Any]) -> None:
-    found = re.fullmatch(r"Apple M([1-9])(?: (Pro|Max|Ultra))?", row["name"])
-    assert found
-    assert row["generation"] == int(found[1])
+def test_a_row_has_the_name_that_sysctl_gives_the_chip(row: dict[str, Any]) -> None:
+    name = re.fullmatch(r"Apple M([1-9])(?: (Pro|Max|Ultra))?", row["name"])
+    assert name
+    assert row["generation"] == int(name[1])
 
 
 def test_rows_are_unique_and_ordered_by_generation_and_size() -> None:
@@ -70,7 +70,7 @@ def test_variants_are_ordered_by_gpu_cores_and_more_cores_are_never_slower(
         assert values == sorted(values)
 
 
-def test_sources_are_ordered_https_and_say_something() -> None:
+def test_sources_are_ordered_and_have_an_https_url_and_a_description() -> None:
     assert list(DATA["sources"]) == sorted(DATA["sources"], key=natural)
     for source in DATA["sources"].values():
         assert set(source) == {"url", "says"}
@@ -117,7 +117,7 @@ def test_an_estimate_is_cores_times_lanes_times_two_times_clock(row: dict[str, A
 
 
 @pytest.mark.parametrize("chip", chips.load(), ids=lambda chip: f"{chip.name} {chip.gpu_cores}")
-def test_a_chip_is_within_what_silicon_of_that_kind_can_be(chip: chips.Chip) -> None:
+def test_the_figures_of_a_chip_are_plausible(chip: chips.Chip) -> None:
     assert 1 <= chip.generation <= 9
     assert chip.cpu_cores
     for faster, slower in chip.cpu_cores:
@@ -134,7 +134,7 @@ def test_a_chip_is_within_what_silicon_of_that_kind_can_be(chip: chips.Chip) -> 
 
 
 @pytest.mark.parametrize("chip", chips.load(), ids=lambda chip: f"{chip.name} {chip.gpu_cores}")
-def test_nobody_measured_more_than_the_limit(chip: chips.Chip) -> None:
+def test_no_measurement_exceeds_the_limit(chip: chips.Chip) -> None:
     for measured, limit in [
         (chip.measured_bandwidth, chip.memory_bandwidth),
         (chip.measured_fp32_tflops, chip.fp32_tflops),
@@ -145,7 +145,7 @@ def test_nobody_measured_more_than_the_limit(chip: chips.Chip) -> None:
             assert measured.value <= (value(limit) or measured.value)
 
 
-def test_a_figure_carries_its_own_url() -> None:
+def test_a_figure_has_the_url_of_its_source() -> None:
     m4 = chips.find(machine("Apple M4", 10))
     assert m4
     assert m4.memory_bandwidth == chips.Figure(
@@ -175,17 +175,17 @@ def test_a_figure_carries_its_own_url() -> None:
         ("Apple M3 Max", 30, 300, 10.6),
         ("Apple M1", 7, 68.25, None),
         ("Apple M5 Max", 32, 460, None),
-        # The number of cores is unknown: what all variants share remains.
+        # The number of cores is unknown: figures that all variants share remain.
         ("Apple M4 Pro", None, 273, None),
         ("Apple M4 Max", None, None, None),
         ("Apple M1", None, 68.25, None),
         ("Apple M5 Pro", None, 307, None),
-        # A number of cores that we do not list may be a variant that we do not know.
+        # An unlisted number of cores may be a variant that we do not know.
         ("Apple M4", 9, None, None),
         ("Apple M5 Pro", 16, None, None),
     ],
 )
-def test_gpu_cores_tell_the_variants_apart_and_nothing_is_guessed(
+def test_gpu_cores_select_the_variant_and_nothing_is_guessed(
     name: str, gpu_cores: int | None, bandwidth: float | None, tflops: float | None
 ) -> None:
     chip = chips.find(machine(name, gpu_cores))
@@ -196,7 +196,7 @@ def test_gpu_cores_tell_the_variants_apart_and_nothing_is_guessed(
     assert chip.sources
 
 
-def test_a_measurement_on_one_variant_is_not_lent_to_another() -> None:
+def test_a_measurement_on_one_variant_does_not_count_for_another() -> None:
     for cores in (16, None):
         chip = chips.find(machine("Apple M4 Pro", cores))
         assert chip
@@ -216,13 +216,13 @@ def test_a_measurement_on_one_variant_is_not_lent_to_another() -> None:
         ("AMD EPYC", None),
     ],
 )
-def test_an_unknown_chip_or_a_virtual_machine_is_no_chip(
+def test_an_unknown_chip_or_a_virtual_machine_gives_none(
     name: str | None, virtual: bool | None
 ) -> None:
     assert chips.find(machine(name, 10, virtual)) is None
 
 
-def test_a_mac_that_does_not_say_whether_it_is_virtual_is_taken_for_real() -> None:
+def test_a_mac_of_unknown_virtualisation_counts_as_physical() -> None:
     assert chips.find(machine("Apple M4", 10, virtual=None))
 
 

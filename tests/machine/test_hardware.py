@@ -1,4 +1,4 @@
-"""Which machine this is: the probe, on this machine and as if on a Mac."""
+"""Which machine this is: the probe, on this machine and on a simulated Mac."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from constructed_machines import M4_PRO, NOTHING, constructed
+from constructed_machines import M4_PRO, UNKNOWN, constructed
 
 from metalassay.machine import hardware
 from metalassay.machine.hardware import Hardware
@@ -19,7 +19,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Run], Hardware]]:
-    """Return a function that probes as if on a Mac, with ``run`` in place of subprocess.run."""
+    """Return a function that probes a simulated Mac, with ``run`` in place of subprocess.run."""
 
     def probe(run: Run) -> Hardware:
         monkeypatch.setattr(platform, "system", lambda: "Darwin")
@@ -34,8 +34,8 @@ def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Run], Hardwa
     hardware.probe.cache_clear()
 
 
-def prints(machine: str) -> Run:
-    """Return a stand-in for subprocess.run on ``machine``; sysctl fails as on a Mac without E cores."""
+def constructed_output(machine: str) -> Run:
+    """Return a substitute for subprocess.run on ``machine``; sysctl fails as on a Mac without E cores."""
 
     def run(
         command: Sequence[str], *, check: bool, **_: object
@@ -50,20 +50,20 @@ def prints(machine: str) -> Run:
     return run
 
 
-def test_a_mac_is_put_together_from_both_commands(
+def test_the_record_of_a_mac_combines_both_commands(
     on_a_mac: Callable[[Run], Hardware],
 ) -> None:
-    assert on_a_mac(prints("mac-mini-m4-pro")) == M4_PRO
+    assert on_a_mac(constructed_output("mac-mini-m4-pro")) == M4_PRO
 
 
-def test_serial_numbers_go_nowhere(on_a_mac: Callable[[Run], Hardware]) -> None:
-    record = json.dumps(hardware.as_dict(on_a_mac(prints("mac-mini-m4"))))
+def test_serial_numbers_are_not_recorded(on_a_mac: Callable[[Run], Hardware]) -> None:
+    record = json.dumps(hardware.as_dict(on_a_mac(constructed_output("mac-mini-m4"))))
     assert '"gpu": "Apple M4"' in record
     assert "SERIAL" not in record
     assert "5e71a100" not in record
 
 
-def raises(error: Exception) -> Run:
+def failing_with(error: Exception) -> Run:
     def run(*_: object, **__: object) -> subprocess.CompletedProcess[str]:
         raise error
 
@@ -73,18 +73,18 @@ def raises(error: Exception) -> Run:
 @pytest.mark.parametrize(
     "run",
     [
-        raises(FileNotFoundError("sysctl")),
-        raises(PermissionError("sysctl")),
-        raises(subprocess.TimeoutExpired("sysctl", 5)),
-        raises(subprocess.CalledProcessError(1, "sysctl")),
+        failing_with(FileNotFoundError("sysctl")),
+        failing_with(PermissionError("sysctl")),
+        failing_with(subprocess.TimeoutExpired("sysctl", 5)),
+        failing_with(subprocess.CalledProcessError(1, "sysctl")),
         lambda command, **_: subprocess.CompletedProcess(command, 0, ""),
         lambda command, **_: subprocess.CompletedProcess(command, 0, "\ufffd garbage: [{"),
     ],
 )
-def test_commands_that_fail_leave_the_mac_unknown(
+def test_failing_commands_leave_the_fields_unknown(
     on_a_mac: Callable[[Run], Hardware], run: Run
 ) -> None:
-    assert on_a_mac(run) == NOTHING
+    assert on_a_mac(run) == UNKNOWN
 
 
 def test_a_missing_program_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

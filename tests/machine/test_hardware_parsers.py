@@ -1,4 +1,4 @@
-"""What a machine's commands print: parsers on constructed outputs, and on anything else."""
+"""The parsers of what the system's tools print, on constructed and on arbitrary output."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import json
 from collections.abc import Callable
 
 import pytest
-from constructed_machines import JSON, NOTHING, constructed
+from constructed_machines import JSON, UNKNOWN, constructed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metalassay.machine import hardware, hardware_parsers
-from metalassay.machine.hardware import Hardware
-from metalassay.machine.hardware_parsers import Gpu, Processor
+from metalassay.machine import hardware
+from metalassay.machine.hardware import Gpu, Hardware, Processor
 
 
 @pytest.mark.parametrize(
@@ -41,10 +40,8 @@ from metalassay.machine.hardware_parsers import Gpu, Processor
         ),
     ],
 )
-def test_sysctl_tells_the_processor(machine: str, expected: Processor) -> None:
-    assert (
-        hardware_parsers.parse_sysctl(constructed(f"{machine}-constructed.sysctl.txt")) == expected
-    )
+def test_sysctl_output_gives_the_processor(machine: str, expected: Processor) -> None:
+    assert hardware.parse_sysctl(constructed(f"{machine}-constructed.sysctl.txt")) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,8 +55,8 @@ def test_sysctl_tells_the_processor(machine: str, expected: Processor) -> None:
         ("kern.hv_vmm_present: yes\n", None),
     ],
 )
-def test_a_virtual_mac_is_known_by_either_sign(text: str, virtual: bool | None) -> None:
-    assert hardware_parsers.parse_sysctl(text).virtual is virtual
+def test_either_value_reveals_a_virtual_mac(text: str, virtual: bool | None) -> None:
+    assert hardware.parse_sysctl(text).virtual is virtual
 
 
 @pytest.mark.parametrize(
@@ -67,8 +64,8 @@ def test_a_virtual_mac_is_known_by_either_sign(text: str, virtual: bool | None) 
     ["", "\n\n", "sysctl: unknown oid", "hw.memsize: lots\nhw.physicalcpu: -4\nhw.logicalcpu: 0"]
     + [f"hw.physicalcpu: {number}" for number in ("4.0", "0x4", "१२", "1" * 5000, "")],
 )
-def test_sysctl_output_that_says_nothing_leaves_everything_unknown(text: str) -> None:
-    assert hardware_parsers.parse_sysctl(text) == Processor()
+def test_unusable_sysctl_output_leaves_everything_unknown(text: str) -> None:
+    assert hardware.parse_sysctl(text) == Processor()
 
 
 @pytest.mark.parametrize(
@@ -80,9 +77,9 @@ def test_sysctl_output_that_says_nothing_leaves_everything_unknown(text: str) ->
         ("macbook-pro-intel", Gpu("Intel UHD Graphics 630 + AMD Radeon Pro 5500M", None)),
     ],
 )
-def test_system_profiler_tells_the_gpu(machine: str, expected: Gpu) -> None:
+def test_system_profiler_output_gives_the_gpu(machine: str, expected: Gpu) -> None:
     text = constructed(f"{machine}-constructed.displays.json")
-    assert hardware_parsers.parse_system_profiler(text) == expected
+    assert hardware.parse_system_profiler(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -94,15 +91,13 @@ def test_system_profiler_tells_the_gpu(machine: str, expected: Gpu) -> None:
         ([{"sppci_model": "Apple M4", "sppci_cores": 10}], Gpu("Apple M4", None)),
         ([{"sppci_model": "Apple M4", "sppci_cores": "ten"}], Gpu("Apple M4", None)),
         ([{"sppci_model": 4, "sppci_cores": "10"}], Gpu()),
-        # Two GPUs with cores: whose would they be?
+        # With two GPUs, it is not clear to which one the cores belong.
         ([{"sppci_model": "A", "sppci_cores": "8"}] * 2, Gpu("2 x A", None)),
     ],
 )
-def test_what_a_display_entry_does_not_say_stays_unknown(
-    entries: list[object], expected: Gpu
-) -> None:
+def test_what_a_display_entry_omits_stays_unknown(entries: list[object], expected: Gpu) -> None:
     text = json.dumps({"SPDisplaysDataType": entries})
-    assert hardware_parsers.parse_system_profiler(text) == expected
+    assert hardware.parse_system_profiler(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -120,9 +115,9 @@ def test_what_a_display_entry_does_not_say_stays_unknown(
         "[" * 100_000,
     ],
 )
-def test_system_profiler_output_of_another_form_is_a_value_error(text: str) -> None:
+def test_system_profiler_output_of_another_form_raises_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        hardware_parsers.parse_system_profiler(text)
+        hardware.parse_system_profiler(text)
 
 
 @pytest.mark.parametrize(
@@ -133,17 +128,17 @@ def test_system_profiler_output_of_another_form_is_a_value_error(text: str) -> N
         ("arm64", None, None),
     ],
 )
-def test_cpuinfo_tells_the_chip_and_a_hypervisor_on_x86_only(
+def test_cpuinfo_gives_the_chip_and_the_hypervisor_on_x86_only(
     machine: str, chip: str | None, virtual: bool | None
 ) -> None:
     text = constructed(f"{machine}-constructed.cpuinfo.txt")
-    assert hardware_parsers.parse_cpuinfo(text) == Processor(chip=chip, virtual=virtual)
+    assert hardware.parse_cpuinfo(text) == Processor(chip=chip, virtual=virtual)
 
 
-def test_cpuinfo_cut_off_within_a_later_processor_changes_nothing() -> None:
+def test_cpuinfo_truncated_in_a_later_processor_gives_the_same_result() -> None:
     text = constructed("x86-vm-constructed.cpuinfo.txt")
     cut = text[: text.rindex("hypervisor")]
-    assert hardware_parsers.parse_cpuinfo(cut) == hardware_parsers.parse_cpuinfo(text)
+    assert hardware.parse_cpuinfo(cut) == hardware.parse_cpuinfo(text)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +150,8 @@ def test_cpuinfo_cut_off_within_a_later_processor_changes_nothing() -> None:
         ("", None),
     ],
 )
-def test_nvidia_smi_tells_names_and_no_cores(text: str, name: str | None) -> None:
-    assert hardware_parsers.parse_nvidia_smi(text) == Gpu(name, None)
+def test_nvidia_smi_gives_names_but_no_cores(text: str, name: str | None) -> None:
+    assert hardware.parse_nvidia_smi(text) == Gpu(name, None)
 
 
 LINES = st.lists(
@@ -168,36 +163,34 @@ LINES = st.lists(
 ).map("\n".join)
 
 
-def survives_json(found: Processor | Gpu) -> bool:
+def survives_json(part: Processor | Gpu) -> bool:
     record: Hardware
-    if isinstance(found, Gpu):
-        record = dataclasses.replace(NOTHING, gpu=found.name, gpu_cores=found.cores)
+    if isinstance(part, Gpu):
+        record = dataclasses.replace(UNKNOWN, gpu=part.name, gpu_cores=part.cores)
     else:
-        record = dataclasses.replace(NOTHING, **dataclasses.asdict(found))
+        record = dataclasses.replace(UNKNOWN, **dataclasses.asdict(part))
     return hardware.from_dict(json.loads(json.dumps(hardware.as_dict(record)))) == record
 
 
 @pytest.mark.parametrize(
     "parse",
     [
-        hardware_parsers.parse_sysctl,
-        hardware_parsers.parse_cpuinfo,
-        hardware_parsers.parse_nvidia_smi,
+        hardware.parse_sysctl,
+        hardware.parse_cpuinfo,
+        hardware.parse_nvidia_smi,
     ],
 )
 @settings(deadline=None)
 @given(text=st.text() | LINES)
-def test_no_line_output_makes_a_parser_raise(
-    parse: Callable[[str], Processor | Gpu], text: str
-) -> None:
+def test_the_line_parsers_never_raise(parse: Callable[[str], Processor | Gpu], text: str) -> None:
     assert survives_json(parse(text))
 
 
 @settings(deadline=None)
 @given(text=st.text() | JSON.map(lambda value: json.dumps({"SPDisplaysDataType": value})))
-def test_no_display_output_raises_anything_but_value_error(text: str) -> None:
+def test_arbitrary_display_output_raises_only_value_error(text: str) -> None:
     try:
-        found = hardware_parsers.parse_system_profiler(text)
+        gpu = hardware.parse_system_profiler(text)
     except ValueError:
         return
-    assert survives_json(found)
+    assert survives_json(gpu)

@@ -1,4 +1,4 @@
-"""The record of a machine: its fields, as JSON and back, and the one line that describes it."""
+"""The record of a machine: its fields, its JSON form, and the line that describes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from constructed_machines import JSON, M4_PRO, NOTHING
+from constructed_machines import JSON, M4_PRO, UNKNOWN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +33,7 @@ def test_the_record_has_the_fields_of_the_file_format_and_nothing_personal() -> 
     ]
 
 
-@pytest.mark.parametrize("record", [M4_PRO, NOTHING])
+@pytest.mark.parametrize("record", [M4_PRO, UNKNOWN])
 def test_a_record_survives_json_and_unknown_keys_are_ignored(record: Hardware) -> None:
     data = {**hardware.as_dict(record), "colour": "silver"}
     assert hardware.from_dict(json.loads(json.dumps(data))) == record
@@ -52,7 +52,7 @@ def test_a_missing_field_is_named(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in KEYS if key not in ALWAYS_KNOWN])
-def test_what_may_be_unknown_may_be_missing(key: str) -> None:
+def test_a_field_that_may_be_unknown_may_be_missing(key: str) -> None:
     data = hardware.as_dict(M4_PRO)
     del data[key]
     unknown: Any = {key: None}
@@ -77,7 +77,9 @@ WRONG: dict[str, list[object]] = {
 
 
 @pytest.mark.parametrize(("key", "value"), [(key, value) for key in WRONG for value in WRONG[key]])
-def test_a_field_of_another_type_is_refused_by_name(key: str, value: object) -> None:
+def test_a_value_of_the_wrong_type_is_refused_with_the_name_of_its_field(
+    key: str, value: object
+) -> None:
     with pytest.raises(ValueError, match=rf"^hardware\.{key}: expected .*, found "):
         hardware.from_dict({**hardware.as_dict(M4_PRO), key: value})
 
@@ -89,7 +91,7 @@ ALMOST = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(JSON | ALMOST)
-def test_any_json_is_a_record_or_a_value_error(data: object) -> None:
+def test_any_json_gives_a_record_or_raises_value_error(data: object) -> None:
     try:
         record = hardware.from_dict(data)
     except ValueError:
@@ -103,7 +105,7 @@ def test_any_json_is_a_record_or_a_value_error(data: object) -> None:
         (M4_PRO, "Apple M4 Pro (10P+4E CPU, 20-core GPU, 48 GB), macOS 15.1"),
         (
             dataclasses.replace(
-                NOTHING,
+                UNKNOWN,
                 chip="Apple M1 (Virtual)",
                 physical_cores=3,
                 performance_cores=3,
@@ -116,7 +118,7 @@ def test_any_json_is_a_record_or_a_value_error(data: object) -> None:
         ),
         (
             dataclasses.replace(
-                NOTHING,
+                UNKNOWN,
                 system="Linux",
                 release="6.18.44",
                 machine="x86_64",
@@ -129,13 +131,13 @@ def test_any_json_is_a_record_or_a_value_error(data: object) -> None:
         ),
         (
             dataclasses.replace(
-                NOTHING, system="Linux", machine="aarch64", physical_cores=1, gpu="NVIDIA GB10"
+                UNKNOWN, system="Linux", machine="aarch64", physical_cores=1, gpu="NVIDIA GB10"
             ),
             "unknown chip (1 core, NVIDIA GB10), Linux aarch64",
         ),
-        (dataclasses.replace(NOTHING, gpu_cores=8), "unknown chip (8-core GPU), macOS 15.1"),
-        (NOTHING, "unknown chip, macOS 15.1"),
+        (dataclasses.replace(UNKNOWN, gpu_cores=8), "unknown chip (8-core GPU), macOS 15.1"),
+        (UNKNOWN, "unknown chip, macOS 15.1"),
     ],
 )
-def test_one_line_says_what_is_known_and_no_more(record: Hardware, line: str) -> None:
+def test_the_description_contains_only_what_is_known(record: Hardware, line: str) -> None:
     assert hardware.describe(record) == line

@@ -1,4 +1,4 @@
-"""Watts come from counters or not at all; the counters here are constructed."""
+"""Watts come from energy counters or not at all; the counters here are simulated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_watts_are_joules_over_seconds_with_their_rail_and_source() -> None:
     assert watched(counter(100.0, 130.0)) == Power(15.0, "package-0", "modelled", "RAPL", 2.0)
 
 
-def test_a_counter_that_started_anew_is_unrolled() -> None:
+def test_a_counter_that_wrapped_around_is_corrected() -> None:
     assert watched(counter(990.0, 20.0, largest=1000.0)).watts == 15.0
 
 
@@ -40,27 +40,27 @@ def test_a_counter_that_started_anew_is_unrolled() -> None:
     ("reader", "seconds", "why"),
     [
         ("no counters here", 2.0, "no counters here"),
-        (counter(5.0, 5.0), 2.0, "the counters of RAPL stood still"),
-        (counter(5.0, 3.0), 2.0, "the counters of RAPL stood still"),
-        (counter(5.0, 9.0), 0.1, "0.10 s are too short for RAPL, whose counters advance in steps"),
+        (counter(5.0, 5.0), 2.0, "the counters of RAPL did not advance"),
+        (counter(5.0, 3.0), 2.0, "the counters of RAPL did not advance"),
+        (counter(5.0, 9.0), 0.1, "0.10 s is too short for RAPL, whose counters advance in steps"),
     ],
 )
-def test_where_nothing_was_counted_there_are_no_watts(
+def test_without_a_usable_count_there_are_no_watts(
     reader: Reader | str, seconds: float, why: str
 ) -> None:
-    found = watched(reader, seconds)
-    assert (found.watts, found.source, found.why) == (None, "unavailable", why)
-    assert power.per_watt(100.0, found) is None
+    measured = watched(reader, seconds)
+    assert (measured.watts, measured.source, measured.why) == (None, "unavailable", why)
+    assert power.per_watt(100.0, measured) is None
 
 
-def test_a_counter_that_fails_in_the_middle_gives_a_reason() -> None:
+def test_a_counter_that_fails_gives_a_reason() -> None:
     def joules() -> float:
         raise OSError("gone")
 
     assert watched(Reader("x", "modelled", "RAPL", joules)).why == "RAPL could not be read: gone"
 
 
-def test_items_per_watt_need_watts() -> None:
+def test_items_per_watt_divides_the_rate_by_the_watts() -> None:
     assert power.per_watt(300.0, Power(15.0, "x", "modelled", "RAPL", 1.0)) == 20.0
 
 
@@ -76,29 +76,28 @@ def test_rapl_adds_up_the_packages_and_not_their_parts(tmp_path: Path) -> None:
     package(tmp_path, 0, 3.0)
     package(tmp_path, 1, 4.0)
     (tmp_path / "intel-rapl:0:0").mkdir()  # cores: part of package 0
-    found = power.rapl(tmp_path)
-    assert isinstance(found, Reader)
-    assert (found.rail, found.joules(), found.largest) == ("package-0 + package-1", 7.0, 2000.0)
-    assert found.source == "modelled"
+    reader = power.rapl(tmp_path)
+    assert isinstance(reader, Reader)
+    assert (reader.rail, reader.joules(), reader.largest) == ("package-0 + package-1", 7.0, 2000.0)
+    assert reader.source == "modelled"
 
 
-def test_without_rapl_a_sentence_says_so(tmp_path: Path) -> None:
+def test_missing_or_unreadable_rapl_gives_a_reason(tmp_path: Path) -> None:
     assert "no RAPL counters" in str(power.rapl(tmp_path))
     package(tmp_path, 0, 1.0)
     (tmp_path / "intel-rapl:0" / "energy_uj").write_text("what")
     assert "cannot be read" in str(power.rapl(tmp_path))
 
 
-def test_a_mac_counts_what_its_chip_reports() -> None:
+def test_a_mac_adds_up_the_parts_that_its_chip_reports() -> None:
     now = SimpleNamespace(cpu_total_mj=2000, gpu_mj=500, dram_mj=None, ane_mj=0)
-    found = power.apple(lambda: now)
-    assert (found.rail, found.joules(), found.source) == ("CPU + GPU + ANE", 2.5, "modelled")
+    reader = power.apple(lambda: now)
+    assert (reader.rail, reader.joules(), reader.source) == ("CPU + GPU + ANE", 2.5, "modelled")
 
 
-def test_a_mac_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mac_without_the_extra_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setitem(sys.modules, "zeus_apple_silicon", None)
     assert (
-        power.find()
-        == "no reader of energy is installed: python -m pip install 'metalassay[power]'"
+        power.find() == "no energy reader is installed: python -m pip install 'metalassay[power]'"
     )

@@ -1,4 +1,4 @@
-"""What others published: every figure has its source, and agrees with the time it was worked out from."""
+"""Published figures: each has a source, and agrees with the time from which it was derived."""
 
 from __future__ import annotations
 
@@ -26,85 +26,85 @@ source = "here"
 """
 
 
-def test_every_figure_is_of_a_known_chip_and_can_be_looked_up() -> None:
+def test_every_figure_belongs_to_a_known_chip_and_has_a_source() -> None:
     known = {(chip.name, chip.gpu_cores) for chip in chips.load()}
     names = {chip.name for chip in chips.load()}
-    found = published.load()
-    assert len({each.id for each in found}) == len(found)
-    for each in found:
-        assert each.chip in names
-        assert each.gpu_cores is None or (each.chip, each.gpu_cores) in known
-        assert re.fullmatch(r"https://[^\s]+", each.source)
-        assert each.says
-        assert each.how
-        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", each.id)
+    figures = published.load()
+    assert len({figure.id for figure in figures}) == len(figures)
+    for figure in figures:
+        assert figure.chip in names
+        assert figure.gpu_cores is None or (figure.chip, figure.gpu_cores) in known
+        assert re.fullmatch(r"https://[^\s]+", figure.source)
+        assert figure.says
+        assert figure.how
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", figure.id)
 
 
-def test_none_is_beyond_what_the_maker_says_of_the_chip() -> None:
+def test_no_figure_exceeds_the_limit_of_its_chip() -> None:
     for chip in chips.load():
-        for each in published.of(chip):
-            if each.what == "bandwidth" and chip.memory_bandwidth:
-                assert each.high <= chip.memory_bandwidth.value
-            if each.dtype == "float32" and chip.fp32_tflops:
-                assert each.high <= chip.fp32_tflops.value
+        for figure in published.of(chip):
+            if figure.what == "bandwidth" and chip.memory_bandwidth:
+                assert figure.high <= chip.memory_bandwidth.value
+            if figure.dtype == "float32" and chip.fp32_tflops:
+                assert figure.high <= chip.fp32_tflops.value
 
 
 def test_a_row_becomes_a_figure_with_its_source() -> None:
-    (found,) = published.parse(ROW)
-    assert (found.low, found.high, found.text()) == (100.0, 100.0, "100 GB/s")
-    assert (found.source, found.says) == ("https://example.org/x", "a table")
+    (figure,) = published.parse(ROW)
+    assert (figure.low, figure.high, figure.text()) == (100.0, 100.0, "100 GB/s")
+    assert (figure.source, figure.says) == ("https://example.org/x", "a table")
     (span,) = published.parse(ROW.replace("100", "[90, 110]"))
     assert span.text() == "90 to 110 GB/s"
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
-        ("value = 100", "value = 0", "no figure"),
-        ("value = 100", "value = [2, 1]", "no figure"),
-        ('what = "bandwidth"', 'what = "speed"', "none of"),
-        ('on = "gpu"', 'on = "disk"', "none of"),
-        ('work = "stream"', 'work = "play"', "none of"),
-        ('what = "bandwidth"', 'what = "arithmetic"', "names its dtype"),
+        ("value = 100", "value = 0", "not a positive number"),
+        ("value = 100", "value = [2, 1]", "not a positive number"),
+        ('what = "bandwidth"', 'what = "speed"', "expected one of"),
+        ('on = "gpu"', 'on = "disk"', "expected one of"),
+        ('work = "stream"', 'work = "play"', "expected one of"),
+        ('what = "bandwidth"', 'what = "arithmetic"', "must name a dtype"),
         ('source = "here"', 'source = "nowhere"', "nowhere"),
         ('how = "copy"', "", "how"),
         # 1e9 bytes in 8 ms are 125 GB/s
         ("value = 100", "value = 100\nmilliseconds = 8\nbytes = 1_000_000_000", "implies 125"),
     ],
 )
-def test_a_row_that_does_not_hold_together_is_refused_by_its_id(
-    old: str, new: str, said: str
-) -> None:
-    with pytest.raises((KeyError, ValueError), match=r"reference: one: .*" + re.escape(said)):
+def test_an_inconsistent_row_is_refused_with_its_id(old: str, new: str, message: str) -> None:
+    with pytest.raises(
+        (KeyError, ValueError), match=r"published.toml: one: .*" + re.escape(message)
+    ):
         published.parse(ROW.replace(old, new))
 
 
-def test_a_time_that_agrees_with_its_value_is_taken() -> None:
+def test_a_time_that_agrees_with_its_value_is_accepted() -> None:
     published.parse(ROW.replace("value = 100", "value = 100\nmilliseconds = 10\nbytes = 1e9"))
 
 
-def test_a_machine_gets_the_figures_of_its_chip_and_of_its_cores() -> None:
+def test_a_machine_gets_the_figures_for_its_chip_and_gpu_cores() -> None:
     def ids(machine: Hardware) -> set[str]:
-        return {each.id for each in published.of(machine)}
+        return {figure.id for figure in published.of(machine)}
 
     assert {"m4-softmax", "m4-stream-gpu"} <= ids(M4)
     assert "m4-pro-20-softmax" in ids(M4_PRO)
     assert not {"m4-pro-16-softmax", "m4-softmax"} & ids(M4_PRO)
 
 
-def test_a_virtual_machine_gets_none() -> None:
+def test_a_virtual_machine_gets_no_figures() -> None:
     from dataclasses import replace
 
     assert published.of(replace(M4, virtual=True)) == []
 
 
-def test_ratios_are_of_the_same_work_on_both_and_a_time_turns_over() -> None:
+def test_ratios_compare_the_same_work_and_invert_times() -> None:
     one, other = find_chip(M4), find_chip(M4_PRO)
     assert one is not None
     assert other is not None
-    found = published.ratios(published.of(one), published.of(other))
-    assert found["bandwidth-mlx"] == pytest.approx(243.7 / 101)
-    assert found["small-conv1d"] == pytest.approx(0.54 / 0.18)
-    assert "conv1d-cpu" not in found
-    assert min(found.values()) == pytest.approx(4.25 / 2.14)
-    assert max(found.values()) == pytest.approx(3.0)
+    ratios = published.ratios(published.of(one), published.of(other))
+    assert ratios["bandwidth-mlx"] == pytest.approx(243.7 / 101)
+    assert ratios["small-conv1d"] == pytest.approx(0.54 / 0.18)
+    assert "conv1d-cpu" not in ratios
+    assert min(ratios.values()) == pytest.approx(4.25 / 2.14)
+    assert max(ratios.values()) == pytest.approx(3.0)

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, IterableDataset  # noqa: E402
 from metalassay.patches import accelerate_empty_dispatcher as dispatcher  # noqa: E402
 from metalassay.patches import accelerate_empty_epoch as epoch  # noqa: E402
 from metalassay.patches import accelerate_empty_shard as shard  # noqa: E402
+from metalassay.testing import accelerate_state  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +48,7 @@ def patched() -> Iterator[None]:
 def _one_process() -> Iterator[None]:
     Accelerator(cpu=True)
     yield
-    GradientState._reset_state()
+    accelerate_state.reset()
 
 
 @pytest.fixture(params=[False, True], ids=["shard", "dispatcher"])

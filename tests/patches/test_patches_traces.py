@@ -21,7 +21,6 @@ pytest.importorskip("torch")
 pytest.importorskip("accelerate")
 
 from accelerate import Accelerator, data_loader
-from accelerate.state import GradientState
 from loader_cases import Case, cases
 from loader_traces import trace
 
@@ -29,6 +28,7 @@ from metalassay.patches import accelerate_empty_dispatcher as dispatcher
 from metalassay.patches import accelerate_empty_epoch as epoch
 from metalassay.patches import accelerate_empty_shard as shard
 from metalassay.patches.layers import layer
+from metalassay.testing import accelerate_state
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,7 +48,7 @@ def _one_process() -> Iterator[None]:
             )
         Accelerator(cpu=True)
         yield
-    GradientState._reset_state()
+    accelerate_state.reset()
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Rows for other programs: every measurement and verdict, numbers as numbers, nothing refused shown."""
+"""Rows for other programs: every measurement and verdict, numbers as numbers, no refused figure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_every_measurement_is_a_row_and_so_is_every_verdict(here: Path) -> None:
 
 def searched(folder: Path, name: str, tries: list[tuple[int, str]], emulated: bool = False) -> None:
     """Put a search for the largest batch into ``folder``; an empty reason says that it fitted."""
-    found = max_batch_file.document(
+    result = max_batch_file.document(
         workload="transit-cnn",
         mode="train",
         device="cpu",
@@ -84,7 +84,7 @@ def searched(folder: Path, name: str, tries: list[tuple[int, str]], emulated: bo
         versions={"torch": "2.13.0"},
         machine=hardware.from_dict(M4["machine_info"]["hardware"]),
     )
-    (folder / name).write_text(json.dumps(found), "utf-8")
+    (folder / name).write_text(json.dumps(result), "utf-8")
 
 
 def test_a_search_for_the_largest_batch_is_a_row_in_both(here: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_search_for_the_largest_batch_is_a_row_in_both(here: Path) -> None:
     assert main(["report", "--csv-max-batch", "b.csv", "--json", "r.json"]) == 0
     rows = table(here / "b.csv")
     columns = ("largest", "limit", "why", "peak_bytes", "refused")
-    emulated = "the device was emulated, and its memory is another's"
+    emulated = "the device was emulated, so its memory is that of another device"
     assert [tuple(row[name] for name in columns) for row in rows] == [
         ("96", "128", "'=out of memory", "96000", ""),
         ("256", "", "", "256000", ""),
@@ -137,7 +137,7 @@ def test_a_file_that_contradicts_itself_has_no_verdict_in_the_rows(here: Path) -
     assert main(["report", "x.json", "--csv-compat", "v.csv"]) == 1
     (row,) = table(here / "v.csv")
     assert row["verdict"] == "unreadable"
-    assert 'is called "fine"' in row["why"]
+    assert 'is "fine", but its tests lead to' in row["why"]
 
 
 def test_an_older_run_has_a_row_too(here: Path) -> None:
@@ -147,9 +147,7 @@ def test_an_older_run_has_a_row_too(here: Path) -> None:
     assert len(json.loads((here / "r.json").read_text("utf-8"))["measurements"]) == 10
 
 
-def test_on_standard_output_stands_the_table_alone(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_standard_output_has_the_table_only(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--csv", "-", "--summary"]) == 0
     printed = capsys.readouterr()
     rows = list(csv.reader(io.StringIO(printed.out)))
@@ -170,7 +168,7 @@ def test_on_standard_output_stands_the_table_alone(
         ["nowhere", "--csv", "m.csv"],
     ],
 )
-def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
+def test_a_failed_write_is_one_line_and_leaves_nothing_behind(
     here: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = sorted(here.iterdir())
@@ -181,13 +179,13 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(
     assert sorted(here.iterdir()) == before
 
 
-def test_rows_beside_the_results_are_no_results(here: Path) -> None:
+def test_exported_rows_in_the_results_folder_are_not_read_as_results(here: Path) -> None:
     assert main(["report", "--json", "reports/rows.json"]) == 0
     assert main(["report", "--json", "reports/rows.json"]) == 0
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\uff1d1"])
-def test_no_text_is_a_formula_in_a_spreadsheet(text: str, here: Path) -> None:
+def test_no_text_becomes_a_formula_in_a_spreadsheet(text: str, here: Path) -> None:
     assert harmless(text) == f"'{text}"
 
     def named(document: Any) -> None:

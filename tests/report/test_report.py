@@ -1,77 +1,17 @@
-"""What a report says: whole tables, against the constructed runs in data/runs."""
+"""Complete tables of a report, from the constructed runs in data/runs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import pytest
-from constructed_runs import build, loaded, measured
+from constructed_runs import build, measured
 
 from metalassay import report
-from metalassay.machine.hardware import Hardware
-from metalassay.report.model import Hint
 from metalassay.report.render import markdown
 
 
-def test_the_compatibility_table_has_bugs_down_and_version_sets_across() -> None:
-    made = build(
-        loaded("compat_fine", "compat_patched", "compat_red", "compat_not_installable").compat
-    )
+def test_the_benchmark_table_names_its_machine_and_labels_upper_bounds() -> None:
+    built = build(measurements=measured("m4"))
     assert (
-        markdown.compat_table(made)
-        == """\
-Known bugs by version set, on Apple M4 (10-core GPU, 16 GB) and AMD EPYC 9B14 (8 GB, virtual machine)
-
-|                        | accelerate-1.8.0                      | accelerate-1.9.0              | accelerate-1.10.0                     | guide                                 |
-|:-----------------------|:--------------------------------------|:------------------------------|:--------------------------------------|:--------------------------------------|
-| accelerate             | 1.8.0                                 | 1.9.0                         | 1.10.0                                | wanted ==1.1.1                        |
-| torch                  | 2.13.0+cpu                            | 2.13.0                        | 2.13.0+cpu                            | wanted ==2.13.0                       |
-| transformers           | 4.52.4                                | 4.52.4                        | 4.52.4                                | wanted ==4.52.4                       |
-| python                 | 3.11.7                                | 3.11.7                        | 3.11.7                                | 3.11.7                                |
-| platform               | Linux x86_64                          | macOS arm64                   | Linux x86_64                          | Linux x86_64                          |
-| machine                | AMD EPYC 9B14 (8 GB, virtual machine) | Apple M4 (10-core GPU, 16 GB) | AMD EPYC 9B14 (8 GB, virtual machine) | AMD EPYC 9B14 (8 GB, virtual machine) |
-| accelerate-empty-shard | broken, patch works                   | RED: unexplained              | fine                                  | not installable                       |
-| accelerate-mps-oom     | not tested: needs a Mac with Metal    | not tested: not in this run   | broken                                | not installable                       |"""
-    )
-    assert made.summary_line == (
-        "4 version sets, 2 known bugs: 1 RED, 1 fine, 2 broken as known (a patch fixes 1), "
-        "2 not tested, 1 set not installable."
-    )
-
-
-def test_one_machine_is_named_once_and_sets_that_do_not_fit_go_below() -> None:
-    made = build(loaded("compat_fine", "compat_patched").compat)
-    assert (
-        markdown.compat_table(made, width=64)
-        == """\
-Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual machine)
-
-|                        | accelerate-1.8.0                   |
-|:-----------------------|:-----------------------------------|
-| accelerate             | 1.8.0                              |
-| torch                  | 2.13.0+cpu                         |
-| transformers           | 4.52.4                             |
-| python                 | 3.11.7                             |
-| platform               | Linux x86_64                       |
-| accelerate-empty-shard | broken, patch works                |
-| accelerate-mps-oom     | not tested: needs a Mac with Metal |
-
-|                        | accelerate-1.10.0   |
-|:-----------------------|:--------------------|
-| accelerate             | 1.10.0              |
-| torch                  | 2.13.0+cpu          |
-| transformers           | 4.52.4              |
-| python                 | 3.11.7              |
-| platform               | Linux x86_64        |
-| accelerate-empty-shard | fine                |
-| accelerate-mps-oom     | broken              |"""
-    )
-
-
-def test_the_benchmark_table_names_its_machine_and_labels_what_is_a_bound() -> None:
-    made = build(measurements=measured("m4"))
-    assert (
-        markdown.benchmark_table(made)
+        markdown.benchmark_table(built)
         == """\
 Apple M4 (10-core GPU, 16 GB), macOS 15.1
 
@@ -81,12 +21,12 @@ Apple M4 (10-core GPU, 16 GB), macOS 15.1
 | transit-cnn | inference |      64 | float32 | mps      |         4 | 2.13.0  |  4,000 samples/s |   3,810 \N{EN DASH} 4,210 |        5 |      90.8 |     12.5 (10%) |
 | gpt-tiny    | training  |       8 | float32 | mps      |         4 | 2.13.0  |  51,200 tokens/s | 48,800 \N{EN DASH} 53,900 |        5 |      12.0 |      9.00 (8%) |"""
     )
-    assert made.summary_line == "3 measurements of 1 machine."
+    assert built.summary_line == "3 measurements of 1 machine."
 
 
-def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> None:
-    made = build(measurements=[*measured("m4_pro"), *measured("m4")])
-    page = markdown.render(made)
+def test_two_machines_are_compared_in_the_usual_rows_with_the_m4_first() -> None:
+    built = build(measurements=[*measured("m4_pro"), *measured("m4")])
+    page = markdown.render(built)
     table = page.partition("## Apple M4 vs Apple M4 Pro\n\n")[2].partition("\n\n")[0]
     assert (
         table
@@ -108,59 +48,27 @@ def test_two_machines_are_compared_in_the_known_shape_with_the_m4_first() -> Non
 | power, W                                                                     |                    not measured |                        not measured |                         \N{EN DASH} |
 | samples/s per watt                                                           |                    not measured |                        not measured |                         \N{EN DASH} |"""
     )
-    assert "they cannot carry a confidence interval" in page
-
-
-def test_a_set_that_contradicts_itself_is_shown_as_unreadable() -> None:
-    (fine,) = loaded("compat_fine").compat
-    made = build([replace(fine, distrusted="x is called fine")], warnings=["x.json: …"])
-    assert not isinstance(made.compat, Hint)
-    assert {cell.text for each in made.compat.rows for cell in each.cells} == {"unreadable"}
-    assert "x is called fine" in made.compat.notes[0]
-    assert made.summary_line == (
-        "1 version set, 2 known bugs: 0 RED, 0 fine, 1 set unreadable; 1 warning."
-    )
-
-
-@pytest.mark.parametrize("word", ["patch fails", "fixed upstream?", "unexplained"])
-def test_red_is_spelled_out(word: str) -> None:
-    (fine,) = loaded("compat_fine").compat
-    bugs = tuple(replace(bug, verdict=word) for bug in fine.bugs)
-    made = build([replace(fine, bugs=bugs)])
-    assert not isinstance(made.compat, Hint)
-    assert {(c.text, c.tone) for r in made.compat.rows for c in r.cells} == {
-        (f"RED: {word}", "red")
-    }
+    assert "no confidence interval can be computed" in page
 
 
 def test_without_a_file_the_report_says_so_and_how_to_make_one() -> None:
-    made = build()
-    assert made.summary_line == "Nothing has been measured yet: no result file was read."
+    built = build()
+    assert built.summary_line == "Nothing has been measured yet: no result file was read."
     assert (
-        report.terminal_text(made, 80)
+        report.terminal_text(built, 80)
         == """\
-No verdict file was read. To make one: `nox -s compat`
+No verdict file was read. Next: run `nox -s compat`
 
-No benchmark run was read. To make one: `nox -s bench`
+No benchmark run was read. Next: run `nox -s bench`
 
 Nothing has been measured yet: no result file was read."""
     )
 
 
-def test_the_terminal_says_once_what_all_rows_share() -> None:
+def test_values_that_all_rows_share_are_printed_once() -> None:
     text = report.terminal_text(build(measurements=measured("m4_pro")), 100)
     assert (
         "macOS 15.1: batch 64, dtype float32, device mps, threads 10, torch 2.13.0, rounds 5"
         in text
     )
     assert "| workload    | mode      |   median items/s |" in text
-
-
-def test_a_set_that_could_not_be_installed_is_no_machine() -> None:
-    (impossible,) = loaded("compat_not_installable").compat
-    elsewhere = replace(impossible, hardware=Hardware("Linux", "6.1", "aarch64", *[None] * 10))
-    beside = markdown.compat_table(build([*loaded("compat_fine").compat, elsewhere]))
-    assert " and " not in beside.splitlines()[0]
-    assert "| machine" not in beside
-    alone = markdown.compat_table(build([elsewhere]))
-    assert alone.splitlines()[0] == "Known bugs by version set"

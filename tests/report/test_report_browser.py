@@ -1,7 +1,7 @@
-"""The page in a real browser: what a person sees, hears and can do with the keyboard alone.
+"""The page in a real browser: what users see, hear and can do with the keyboard alone.
 
-Skipped without playwright or a Chromium; `nox -s browser` installs the one, needs the other, and
-fails where it is missing. BROWSER_BINARY names a browser that PATH does not have.
+Skipped without playwright or a Chromium. `nox -s browser` installs playwright and fails without a
+Chromium. BROWSER_BINARY is the path of a browser that is not on PATH.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def opened(browser: Any, pages: dict[str, str]) -> Iterator[Any]:
-    """Return a function that opens a page; what the page logs and asks for is in its lists."""
-    made = []
+    """Return a function that opens a page; its ``logged`` and ``asked`` list messages and requests."""
+    open_pages = []
 
     def open_page(name: str = "everything", width: int = 1280, scheme: str = "light") -> Any:
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        made.append(page)
+        open_pages.append(page)
         page.logged, page.asked = [], []
         page.on("console", lambda message: page.logged.append(message.text))
         page.on("pageerror", lambda error: page.logged.append(str(error)))
@@ -85,7 +85,7 @@ def opened(browser: Any, pages: dict[str, str]) -> Iterator[Any]:
         return page
 
     yield open_page
-    for page in made:
+    for page in open_pages:
         page.close()
 
 
@@ -94,7 +94,7 @@ def open_all(page: Any) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_asks_for_nothing_and_logs_nothing(opened: Any, name: str, pages: Any) -> None:
+def test_the_page_requests_nothing_and_logs_nothing(opened: Any, name: str, pages: Any) -> None:
     page = opened(name)
     open_all(page)
     assert page.asked == [pages[name]]
@@ -102,7 +102,7 @@ def test_the_page_asks_for_nothing_and_logs_nothing(opened: Any, name: str, page
     assert page.title() == "metalassay report"
 
 
-def test_every_part_is_there_to_see(opened: Any) -> None:
+def test_every_section_is_visible(opened: Any) -> None:
     page = opened()
     titles = page.locator("h2:visible").all_inner_texts()
     assert [title.partition("\n")[0] for title in titles] == [
@@ -128,7 +128,7 @@ def test_a_cell_opens_and_closes_with_the_keyboard_alone(opened: Any) -> None:
         if page.evaluate("document.activeElement.matches('td.red summary')"):
             break
     else:
-        pytest.fail("sixty times Tab led to no red cell")
+        pytest.fail("no red cell after pressing Tab sixty times")
     evidence = page.locator("td.red").first.get_by_text("UnboundLocalError")
     assert not evidence.is_visible()
     page.keyboard.press("Enter")
@@ -137,7 +137,9 @@ def test_a_cell_opens_and_closes_with_the_keyboard_alone(opened: Any) -> None:
     assert not evidence.is_visible()
 
 
-def test_the_list_of_reds_leads_to_the_cell_and_one_tab_further_to_its_switch(opened: Any) -> None:
+def test_the_list_of_red_cells_links_to_the_cell_and_one_tab_further_is_its_switch(
+    opened: Any,
+) -> None:
     page = opened("many")
     page.locator(".reds a").nth(1).focus()
     page.keyboard.press("Enter")
@@ -151,20 +153,20 @@ def test_the_list_of_reds_leads_to_the_cell_and_one_tab_further_to_its_switch(op
     )
 
 
-def test_a_link_to_a_printed_text_opens_what_holds_it(opened: Any) -> None:
+def test_a_link_to_an_output_unfolds_the_part_with_it(opened: Any) -> None:
     page = opened()
     page.locator("td.broken summary").first.click()
-    link = page.locator("td.broken a", has_text="text").first
-    number = link.inner_text().removeprefix("text ")
+    link = page.locator("td.broken a", has_text="output").first
+    number = link.inner_text().removeprefix("output ")
     link.click()
     heading = page.locator(f"#e{number}")
     assert heading.is_visible()
-    assert heading.inner_text().startswith(f"Text {number}: ")
+    assert heading.inner_text().startswith(f"Output {number}: ")
 
 
 @pytest.mark.parametrize("name", PAGES)
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_the_page_never_scrolls_sideways_also_with_everything_open(
+def test_the_page_never_scrolls_sideways_even_with_everything_unfolded(
     opened: Any, name: str, width: int
 ) -> None:
     page = opened(name, width)
@@ -174,21 +176,21 @@ def test_the_page_never_scrolls_sideways_also_with_everything_open(
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_menu_has_every_name_in_full(opened: Any, width: int) -> None:
+def test_no_name_in_the_menu_is_cut(opened: Any, width: int) -> None:
     page = opened(width=width)
     assert page.locator("nav li").count() == 10
     cut = "each => each.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"
     assert page.locator("nav li").evaluate_all(cut) == []
 
 
-def test_the_name_of_a_row_stays_in_sight_when_its_table_scrolls(opened: Any) -> None:
+def test_the_name_of_a_row_stays_visible_when_its_table_scrolls(opened: Any) -> None:
     page = opened(width=390)
     page.evaluate("document.querySelector('.compat').parentElement.scrollLeft = 400")
     box = page.locator(".compat tbody th").nth(1).bounding_box()
     assert 0 <= box["x"] < 40
 
 
-def test_decimal_points_of_a_column_stand_below_each_other(opened: Any) -> None:
+def test_decimal_points_of_a_column_are_aligned(opened: Any) -> None:
     page = opened()
     places = page.evaluate(
         """() => [...document.querySelectorAll('#benchmarks ~ .scroll td:nth-child(3)')]
@@ -221,7 +223,7 @@ def test_no_text_of_a_plot_covers_another_or_leaves_the_plot(opened: Any, width:
     assert faults == []
 
 
-def test_the_letters_of_a_plot_can_be_read_on_a_phone(opened: Any) -> None:
+def test_the_text_of_a_plot_is_legible_on_a_phone(opened: Any) -> None:
     page = opened(width=390)
     sizes = page.evaluate(
         """() => [...document.querySelectorAll('svg')].map(svg =>
@@ -231,7 +233,7 @@ def test_the_letters_of_a_plot_can_be_read_on_a_phone(opened: Any) -> None:
     assert min(sizes) > 8.4  # pixels
 
 
-def test_dark_is_dark_and_paper_is_white_and_without_the_menu(opened: Any) -> None:
+def test_dark_mode_is_dark_and_a_printed_page_is_white_and_without_the_menu(opened: Any) -> None:
     page = opened(scheme="dark")
     colour = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(colour) == "rgb(20, 23, 26)"
@@ -241,14 +243,16 @@ def test_dark_is_dark_and_paper_is_white_and_without_the_menu(opened: Any) -> No
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
-def test_a_table_that_is_too_wide_scrolls_with_the_keyboard_alone(opened: Any) -> None:
+def test_a_wide_table_scrolls_with_the_keyboard_alone(opened: Any) -> None:
     page = opened(width=390)
     assert page.locator(".scroll").count() > 10
     assert page.locator(".scroll:not([tabindex='0'])").count() == 0
     region = page.locator(".scroll:has(.compat)").first
     region.focus()
     page.keyboard.press("ArrowRight")
-    for _ in range(100):  # it may glide; wait_for_function would need eval, which the page forbids
+    for _ in range(
+        100
+    ):  # scrolling may be smooth; wait_for_function would need eval, which the page forbids
         page.wait_for_timeout(20)
         if region.evaluate("each => each.scrollLeft") > 10:
             break

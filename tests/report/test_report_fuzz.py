@@ -1,4 +1,4 @@
-"""Whatever stands in the files: never a traceback, one line a bad file, and a page without a script."""
+"""For any file content: never a traceback, one line per bad file, and a page without a script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from constructed_runs import FILES, places
+from constructed_runs import FILES, places, with_everywhere
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -106,21 +106,21 @@ class Page(HTMLParser):
 
 
 def check(contents: list[bytes]) -> load.Loaded:
-    """Read the files and make everything of them that can be made; nothing may raise."""
+    """Read the files and render every kind of output; nothing may raise."""
     with tempfile.TemporaryDirectory() as folder:
         for number, content in enumerate(contents):
             Path(folder, f"{number}.json").write_bytes(content)
         loaded = load.load([folder])
-    made = report.build(loaded)
+    built = report.build(loaded)
     assert all(warning == " ".join(warning.split()) for warning in loaded.warnings)
     page = Page()
-    page.feed(html.render(made))
+    page.feed(html.render(built))
     page.close()
     assert page.open == []
     assert page.names <= ELEMENTS, page.names - ELEMENTS
     assert not page.handlers
-    markdown.render(made).encode()  # in its blocks of code a tag is text, see test_report_markup
-    for text in (ci_summary.render(made), card.render(made)):
+    markdown.render(built).encode()  # in its blocks of code a tag is text, see test_markdown
+    for text in (ci_summary.render(built), card.render(built)):
         text.encode()
         assert "<script" not in text
     return loaded
@@ -142,7 +142,7 @@ def test_no_value_anywhere_in_a_file_breaks_the_report(contents: list[bytes]) ->
 @given(st.lists(damaged() | st.binary(max_size=60), min_size=1, max_size=6))
 def test_no_bytes_break_the_report(contents: list[bytes]) -> None:
     loaded = check([*contents, GOOD[0]])
-    assert loaded.measured >= 2  # the rest stands
+    assert loaded.measured >= 2  # the others are read
 
 
 @pytest.mark.slow
@@ -159,25 +159,11 @@ def with_time(spelled: bytes) -> bytes:
     return head + b'"data": [' + spelled + b"," + rest
 
 
-# Words that the reader holds against a list, or reads as a time; anything else is free text.
-FIXED = {"schema", "verdict", "outcome", "upstream", "mode", "device", "dtype", "unit", "system"}
-FIXED |= {"started", "datetime"}
-
-
-def with_everywhere(attack: str, value: Any, key: str = "") -> Any:
-    """Return a document with the attack at the end of every free text."""
-    if isinstance(value, dict):
-        return {name: with_everywhere(attack, member, name) for name, member in value.items()}
-    if isinstance(value, list):
-        return [with_everywhere(attack, member, key) for member in value]
-    return value + attack if isinstance(value, str) and key not in FIXED else value
-
-
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda text: ascii(text[:20]))
-def test_the_same_in_every_text_of_every_file_is_only_text(attack: str) -> None:
-    documents = [with_everywhere(attack, each) for each in DOCUMENTS]
+def test_an_attack_in_every_text_of_every_file_is_only_text(attack: str) -> None:
+    documents = [with_everywhere(each, attack) for each in DOCUMENTS]
     loaded = check([json.dumps(each).encode() for each in documents])
-    # A set whose versions are not those it asks for is kept, and doubted; nothing is left out.
+    # A set whose versions are not those it asks for is read with a warning; nothing is left out.
     assert (loaded.measured, len(loaded.compat)) == (7, 4)
     assert all("contradicts itself" in warning for warning in loaded.warnings)
 
@@ -200,7 +186,7 @@ BAD = {
 }
 
 
-def test_each_bad_file_is_one_warning_line_and_exit_code_1_and_the_rest_stands(
+def test_each_bad_file_is_one_warning_and_exit_code_1_and_the_others_are_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "runs"
@@ -226,22 +212,22 @@ def test_each_bad_file_is_one_warning_line_and_exit_code_1_and_the_rest_stands(
     assert (loaded.measured, len(loaded.compat)) == (7, 4)
 
 
-def test_garbage_alone_is_not_exit_code_0(tmp_path: Path) -> None:
+def test_garbage_alone_gives_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"garbage")
     assert main(["report", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
 
 
-def test_a_text_without_end_is_cut_before_a_table_is_padded_to_it(tmp_path: Path) -> None:
+def test_an_endless_text_is_cut_before_a_table_is_padded_to_it(tmp_path: Path) -> None:
     document = copy.deepcopy(DOCUMENTS[-1])
     document["bugs"][0]["why"] = "x" * 3_000_000
     document["bugs"][0]["fixes"] = ["y" * 3_000_000]
     (tmp_path / "x.json").write_text(json.dumps(document), "utf-8")
-    made = report.build(load.load([tmp_path]))
-    assert len(markdown.render(made)) < 500_000
-    assert "(2,980,000 more)" in markdown.render(made)
+    built = report.build(load.load([tmp_path]))
+    assert len(markdown.render(built)) < 500_000
+    assert "(2,980,000 more)" in markdown.render(built)
 
 
-def test_what_is_no_version_fits_no_requirement(tmp_path: Path) -> None:
+def test_an_invalid_version_satisfies_no_requirement(tmp_path: Path) -> None:
     document = copy.deepcopy(DOCUMENTS[-1])
     document["set"]["requires"] = ["torch>=2"]
     document["versions"] = {"python": "3.11.7", "torch": "a bit old"}

@@ -1,4 +1,4 @@
-"""Throughput, ratios, and when a ratio would mislead; the numbers are worked by hand."""
+"""Throughput, ratios, and when a ratio would mislead; the numbers are worked out by hand."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ M4 = load.load([DATA / "constructed_benchmarks_m4.json"]).measurements[0]
 M4_PRO = load.load([DATA / "constructed_benchmarks_m4_pro.json"]).measurements[0]
 
 
-def test_throughput_turns_the_median_and_the_quartiles_of_the_times_over() -> None:
+def test_throughput_is_items_over_the_median_and_quartiles_of_the_times() -> None:
     # times in order: 1, 2, 4, 5, 10: median 4, quartiles 2 and 5
-    found = statistics.throughput([10.0, 1.0, 4.0, 5.0, 2.0], items=20)
-    assert found == statistics.Throughput(median=5.0, slow=4.0, fast=10.0, rounds=5)
+    rate = statistics.throughput([10.0, 1.0, 4.0, 5.0, 2.0], items=20)
+    assert rate == statistics.Throughput(median=5.0, slow=4.0, fast=10.0, rounds=5)
 
 
-def test_an_even_number_of_rounds_has_the_mean_of_the_middle_two_as_its_median() -> None:
+def test_the_median_of_an_even_number_of_rounds_is_the_mean_of_the_middle_two() -> None:
     # 1, 2, 3, 4: median 2.5, quartiles 1.75 and 3.25
-    found = statistics.throughput([4.0, 3.0, 2.0, 1.0], items=1)
-    assert found == statistics.Throughput(1 / 2.5, 1 / 3.25, 1 / 1.75, 4)
+    rate = statistics.throughput([4.0, 3.0, 2.0, 1.0], items=1)
+    assert rate == statistics.Throughput(1 / 2.5, 1 / 3.25, 1 / 1.75, 4)
 
 
 def test_three_rounds_have_no_quartiles() -> None:
@@ -37,7 +37,7 @@ def test_three_rounds_have_no_quartiles() -> None:
     )
 
 
-def test_no_round_has_no_throughput() -> None:
+def test_without_a_round_there_is_no_throughput() -> None:
     with pytest.raises(StatisticsError):
         statistics.throughput([], items=1)
 
@@ -45,21 +45,21 @@ def test_no_round_has_no_throughput() -> None:
 @settings(deadline=None)
 @given(st.lists(st.floats(1e-7, 86_400), min_size=4, max_size=30), st.integers(1, 10**12))
 def test_the_median_lies_between_the_quartiles(seconds: list[float], items: int) -> None:
-    found = statistics.throughput(seconds, items)
-    assert found.slow is not None
-    assert found.fast is not None
-    assert found.slow <= found.median * (1 + 1e-12)
-    assert found.median <= found.fast * (1 + 1e-12)
+    rate = statistics.throughput(seconds, items)
+    assert rate.slow is not None
+    assert rate.fast is not None
+    assert rate.slow <= rate.median * (1 + 1e-12)
+    assert rate.median <= rate.fast * (1 + 1e-12)
 
 
-def test_a_ratio_says_how_many_times_the_first_the_second_is() -> None:
+def test_a_ratio_is_the_second_median_over_the_first() -> None:
     slow, fast = statistics.throughput([0.4], 100), statistics.throughput([0.1], 100)
     assert statistics.ratio(slow, fast) == 4.0
     assert statistics.ratio(fast, slow) == 0.25
 
 
 def test_two_machines_that_ran_the_same_are_comparable() -> None:
-    assert statistics.comparable(M4, M4_PRO) == []
+    assert statistics.differences(M4, M4_PRO) == []
 
 
 CPU = replace(M4, device="cpu")
@@ -76,9 +76,9 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
         (M4, replace(M4, items_per_call=32), ["items per call 64 samples and 32 samples"]),
         (M4, replace(M4, unit="tokens"), ["items per call 64 samples and 64 tokens"]),
         (M4, replace(M4, parameters=1), ["parameters 42113 and 1"]),
-        (NEW, replace(M4, identity="ast1-c0ffee000001"), ["the code of the workload"]),
+        (NEW, replace(M4, identity="ast1-c0ffee000001"), ["different code of the workload"]),
         (NEW, M4, ["one file is older than the identity of workloads"]),
-        (M4, replace(M4, identity="source-0123"), ["the code of the workload"]),
+        (M4, replace(M4, identity="source-0123"), ["different code of the workload"]),
         (M4, replace(M4, versions={"torch": "2.12.0"}), ["torch 2.13.0 and 2.12.0"]),
         (M4, replace(M4, versions={"torch": "2.13.0+cpu"}), []),
         (M4, replace(M4, threads=8), []),
@@ -96,8 +96,8 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
         (M4, CPU, ["device mps and cpu"]),
     ],
 )
-def test_what_ran_differently_is_not_comparable(
+def test_measurements_under_different_conditions_are_not_comparable(
     one: Measurement, other: Measurement, reasons: list[str]
 ) -> None:
-    assert statistics.comparable(one, other) == reasons
-    assert len(statistics.comparable(other, one)) == len(reasons)
+    assert statistics.differences(one, other) == reasons
+    assert len(statistics.differences(other, one)) == len(reasons)

@@ -1,4 +1,4 @@
-"""What really lands in a fresh interpreter; who may import whom is import-linter's, in pyproject.toml."""
+"""What imports load into a fresh interpreter; import-linter checks who may import whom."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import sys
 import metalassay
 
 HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pytest")
-# These import torch or the libraries under test.
+# Rooms that import torch or the libraries under test.
 MEASURING = ("guard", "measure", "patches", "testing", "training", "workloads")
-# Programs of a child process and plugins of the user's pytest, which run beside the user's torch.
+# Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = ("child", "dataloader_child", "pytest_plugin", "run_child", "tracing", "__main__")
-# The emulator's own parts begin where torch is there.
+# The parts of the emulator, which needs torch.
 EMULATOR = "metalassay.mps.emulator."
 
 
-def reading() -> list[str]:
-    modules = [each.name for each in pkgutil.walk_packages(metalassay.__path__, "metalassay.")]
+def torch_free_modules() -> list[str]:
+    modules = [module.name for module in pkgutil.walk_packages(metalassay.__path__, "metalassay.")]
     return [
         name
         for name in modules
@@ -28,18 +28,19 @@ def reading() -> list[str]:
     ]
 
 
-def loaded_after(code: str) -> list[str]:
+def heavy_libraries_after(code: str) -> list[str]:
+    """Return the heavy libraries that a fresh interpreter has loaded after running ``code``."""
     code = f"import importlib, sys\n{code}\nprint(*sorted(set({HEAVY}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout.split()
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return child.stdout.split()
 
 
-def test_reading_everything_loads_no_heavy_library() -> None:
-    modules = reading()
+def test_the_torch_free_modules_load_no_heavy_library() -> None:
+    modules = torch_free_modules()
     assert len(modules) > 80
-    assert loaded_after(f"for name in {modules}: importlib.import_module(name)") == []
+    assert heavy_libraries_after(f"for name in {modules}: importlib.import_module(name)") == []
 
 
-def test_measuring_loads_torch() -> None:
-    """The check above can fail."""
-    assert loaded_after("import metalassay.measure.device") == ["numpy", "torch"]
+def test_a_measuring_module_loads_torch() -> None:
+    """Show that the test above can fail."""
+    assert heavy_libraries_after("import metalassay.measure.device") == ["numpy", "torch"]

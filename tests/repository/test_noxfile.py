@@ -1,46 +1,26 @@
-"""What the noxfile does beyond calling tools: pip's folders for uv, the resolver's sentence, the menu."""
+"""The noxfile: its menu, how it installs, and what it leaves for a row that cannot be installed."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from metalassay.environment import matrix
+from metalassay.environment.matrix import Row
+from metalassay.results import load
 
 pytest.importorskip("nox")
 
 ROOT = Path(__file__).parents[2]
-
-# What uv really prints; the cross is a multiplication sign.
-UV = """\
-  \u00d7 No solution found when resolving dependencies:
-  ╰─▶ Because transformers==5.0.0 depends on huggingface-hub>=1.3.0 and you
-      require huggingface-hub<1, we can conclude that your requirements are
-      unsatisfiable.
-
-      hint: something else
-"""
-NEWER_UV = """\
-Using Python 3.11.7 environment at: .nox/x
-error: No solution found when resolving dependencies
-  cause: Because transformers==4.52.4 depends on huggingface-hub>=0.30.0,<1.0
-         and you require huggingface-hub>=2, we can conclude that your requirements are unsatisfiable.
-hint: something else
-"""
-PIP = """\
-Collecting accelerate==9.9.9
-ERROR: Could not find a version that satisfies the requirement accelerate==9.9.9 (from versions: 1.0.0)
-ERROR: No matching distribution found for accelerate==9.9.9
-"""
 
 
 @pytest.fixture(scope="module")
@@ -56,51 +36,6 @@ def noxfile() -> types.ModuleType:
     return module
 
 
-@pytest.mark.parametrize(
-    ("output", "sentence"),
-    [
-        (
-            UV,
-            "Because transformers==5.0.0 depends on huggingface-hub>=1.3.0 and you require"
-            " huggingface-hub<1, we can conclude that your requirements are unsatisfiable.",
-        ),
-        (
-            NEWER_UV,
-            "Because transformers==4.52.4 depends on huggingface-hub>=0.30.0,<1.0 and you require"
-            " huggingface-hub>=2, we can conclude that your requirements are unsatisfiable.",
-        ),
-        (PIP, "No matching distribution found for accelerate==9.9.9"),
-        ("error: Failed to fetch: timed out\n", "Failed to fetch: timed out"),
-        ("", "the installer failed and said nothing"),
-    ],
-)
-def test_the_resolvers_own_sentence_is_found(
-    noxfile: types.ModuleType, output: str, sentence: str
-) -> None:
-    assert noxfile.resolver_sentence(output) == sentence
-
-
-def test_pips_folders_of_wheels_reach_uv(
-    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if shutil.which("pip3") is None and importlib.util.find_spec("pip") is None:
-        pytest.skip("there is no pip whose configuration could be read")
-    monkeypatch.delenv("UV_FIND_LINKS", raising=False)
-    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    config = tmp_path / "pip.conf"
-    config.write_text("[global]\nfind-links =\n    /wheels/a\n    /wheels/b\n")
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
-    found = noxfile.pip_find_links()["UV_FIND_LINKS"].split(",")
-    assert found[-2:] == ["/wheels/a", "/wheels/b"]
-
-
-def test_a_users_own_setting_for_uv_is_left_alone(
-    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UV_FIND_LINKS", "/mine")
-    assert noxfile.pip_find_links() == {}
-
-
 def listing(*arguments: str) -> list[dict[str, Any]]:
     """Ask nox which sessions a command line selects."""
     done = subprocess.run(
@@ -110,13 +45,13 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
         text=True,
         check=True,
     )
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    sessions: list[dict[str, Any]] = json.loads(done.stdout)
+    return sessions
 
 
 QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
 QUICK = [f"compat({row})" for row in QUICK_IDS]
-ROWS = matrix.load(ROOT)
+ROWS = matrix.load(ROOT).rows
 
 
 @pytest.mark.parametrize(
@@ -129,26 +64,88 @@ ROWS = matrix.load(ROOT)
         (["-t", "full"], [*QUICK, *(f"compat({row})" for row in ROWS if row not in QUICK_IDS)]),
     ],
 )
-def test_the_menu_selects_what_it_says(arguments: list[str], selected: list[str]) -> None:
+def test_a_command_line_selects_its_sessions(arguments: list[str], selected: list[str]) -> None:
     sessions = listing(*arguments)
     assert [session["session"] for session in sessions] == selected
     assert all(session["description"] for session in sessions)
 
 
-def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
-    noxfile: types.ModuleType, tmp_path: Path
-) -> None:
-    from metalassay.results import load
+# What nox's own environment lacks: everything but nox and what nox depends on.
+NOT_BESIDE_NOX = ("psutil", "pytest", "torch", "jinja2", "tabulate", "numpy")
+LOAD = """
+import importlib.util, sys
+sys.modules.update(dict.fromkeys(sys.argv[1:]))  # None: importing it raises ImportError
+spec = importlib.util.spec_from_file_location("noxfile", "noxfile.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+print(module.matrix.__file__)
+"""
 
-    row = {"id": "x", "requires": ["a==1"], "reason": "r", "tags": ["full"]}
-    noxfile.write_not_installable(tmp_path / "compat" / "x.json", row, "no such version")
+
+def test_the_noxfile_loads_where_metalassay_is_not_installed() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *NOT_BESIDE_NOX],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "environment" / "matrix.py")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, strict: bool
+) -> None:
+    ends: list[tuple[str, str]] = []
+
+    def end(how: str) -> Callable[[str], None]:
+        def stop(why: str) -> None:
+            ends.append((how, why))
+            raise EOFError
+
+        return stop
+
+    session = types.SimpleNamespace(
+        posargs=["--strict"] if strict else [],
+        notify=lambda _: None,
+        skip=end("skip"),
+        error=end("error"),
+    )
+    monkeypatch.setattr(noxfile, "install", lambda *_: "no such version")
+    monkeypatch.setattr(noxfile, "VERDICTS", tmp_path / "compat")
+    with pytest.raises(EOFError):
+        noxfile.run_row(session, Row("x", ("a==1",), "r", ("full",)))
+    assert ends == [("error" if strict else "skip", "not installable: no such version")]
     loaded = load.load([tmp_path])
     assert loaded.warnings == ()
-    assert loaded.compat[0].not_installable == "no such version"
+    (version_set,) = loaded.compat
+    assert (version_set.id, version_set.requires) == ("x", ("a==1",))
+    assert version_set.not_installable == "no such version"
+    assert version_set.command == 'nox -s "compat(x)"'
+
+
+def test_a_row_that_is_installed_runs_its_tests(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple[str, ...]] = []
+    session = types.SimpleNamespace(
+        posargs=["--strict", "-x"],
+        notify=lambda _: None,
+        run=lambda *command: commands.append(command),
+    )
+    monkeypatch.setattr(noxfile, "install", lambda *_: "")
+    noxfile.run_row(session, Row("x", ("a==1",), "r", ("full",), bugs=("b", "c")))
+    target = str(Path("reports", "compat", "x.json"))
+    assert commands == [
+        ("pytest", "compat", "--set", "x", "--verdicts", target, "-x", "--bug=b", "--bug=c")
+    ]
 
 
 @pytest.mark.parametrize("on_github", [True, False])
-def test_the_report_of_a_ci_job_is_on_its_page(
+def test_on_github_the_report_is_written_to_the_jobs_page_too(
     noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, on_github: bool
 ) -> None:
     commands: list[tuple[str, ...]] = []
@@ -163,7 +160,7 @@ def test_the_report_of_a_ci_job_is_on_its_page(
 
 
 class Environment:
-    """As much of a nox session as installing needs."""
+    """A stand-in for a nox session, as far as installing needs one."""
 
     def __init__(self, location: Path) -> None:
         self.location = str(location)
@@ -179,7 +176,7 @@ class Environment:
                 Path(self.location, name).touch()
 
 
-def test_what_is_not_asked_for_any_more_does_not_stay(
+def test_a_package_that_is_not_required_any_more_is_removed(
     noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(ROOT)

@@ -24,12 +24,12 @@ def tables() -> ModuleType:
     return module
 
 
-def test_the_readme_shows_what_evidence_and_commands_say(tables: ModuleType) -> None:
+def test_the_readme_shows_the_evidence_and_the_output_of_commands(tables: ModuleType) -> None:
     text = tables.README.read_text("utf-8")
     assert tables.readme(text) == text, "run: python tools/readme_tables.py"
 
 
-def test_the_page_of_all_tables_is_made_from_the_evidence(tables: ModuleType) -> None:
+def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleType) -> None:
     text = tables.PAGE.read_text("utf-8")
     assert tables.page(text) == text, "run: python tools/readme_tables.py"
 
@@ -48,7 +48,7 @@ def test_the_readme_is_short_and_no_line_of_its_code_is_wide() -> None:
     assert [line for block in blocks for line in block.splitlines() if len(line) > 110] == []
 
 
-def test_the_evidence_names_no_place_of_the_machine_it_is_from(tables: ModuleType) -> None:
+def test_the_evidence_contains_no_path_of_the_machine_that_recorded_it(tables: ModuleType) -> None:
     for path in tables.EVIDENCE.rglob("*.json"):
         text = path.read_text("utf-8")
         assert "/home/" not in text, path

@@ -1,4 +1,4 @@
-"""docs/upstream/: a report and a script for every defect that no release has repaired."""
+"""docs/upstream/ has a report and a script for every defect that no release has fixed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOT_DEFECTS = {
     "training-arguments-removed": "arguments that upstream removed on purpose, after deprecating them",
     "trl-ppoconfig-arguments-gone": "TRL replaced that trainer on purpose",
 }
-"""Rows without an upper bound that there is nothing to report about, and why."""
+"""Bugs without an upper bound that are not reported upstream, and why."""
 
 SECTIONS = [
     "Versions run",
@@ -33,7 +33,7 @@ REPORTS = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md
 
 
 def is_open_ended(bug: bugs.Bug) -> bool:
-    """Say whether some alternative bounds none of its packages from above."""
+    """Return whether the bug's range has no upper bound, in at least one of its alternatives."""
     return any(
         all(
             part.operator in {">", ">=", "!="} for specifier in where.values() for part in specifier
@@ -42,12 +42,12 @@ def is_open_ended(bug: bugs.Bug) -> bool:
     )
 
 
-# What was only reported is known upstream, and nothing of ours can be added to it.
-ALIVE = {bug.id for bug in bugs.load() if is_open_ended(bug) and not bug.reported_only}
+# Upstream knows the bugs that we have only from its reports, and we have nothing to add.
+UNFIXED = {bug.id for bug in bugs.load() if is_open_ended(bug) and not bug.reported_only}
 
 
 def code_lines(source: str) -> int:
-    """Count the lines that hold code: not blank, no comment, not the module's docstring."""
+    """Count the lines of code, without blank lines, comments and the module's docstring."""
     first = ast.parse(source).body[0]
     lines = source.splitlines()[first.end_lineno :]
     return sum(1 for line in lines if line.strip() and not line.lstrip().startswith("#"))
@@ -60,25 +60,25 @@ def table() -> list[list[str]]:
     return body
 
 
-def test_every_defect_without_an_end_has_its_two_files_and_there_are_no_others() -> None:
-    assert {path.stem for path in REPORTS} == ALIVE - NOT_DEFECTS.keys()
-    assert {path.stem for path in SCRIPTS} == ALIVE - NOT_DEFECTS.keys()
+def test_every_unfixed_defect_has_a_report_and_a_script_and_there_are_no_other_files() -> None:
+    assert {path.stem for path in REPORTS} == UNFIXED - NOT_DEFECTS.keys()
+    assert {path.stem for path in SCRIPTS} == UNFIXED - NOT_DEFECTS.keys()
     extra = {path.name for path in FOLDER.iterdir() if path.suffix not in {".md", ".py"}}
     assert extra <= {"__pycache__"}
 
 
-def test_an_exception_is_a_row_that_is_still_open() -> None:
-    assert NOT_DEFECTS.keys() <= ALIVE
+def test_an_exception_is_a_bug_that_is_still_unfixed() -> None:
+    assert NOT_DEFECTS.keys() <= UNFIXED
 
 
-def test_the_table_lists_exactly_the_files_in_order() -> None:
+def test_the_table_lists_the_files_in_order() -> None:
     expected = [[f"[report]({path.name})", f"[script]({path.stem}.py)"] for path in REPORTS]
     assert [row[1:3] for row in table()] == expected
     assert [row[0] for row in table()] == [path.stem for path in REPORTS]
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_is_short_stands_alone_and_answers_both_ways(script: Path) -> None:
+def test_a_script_is_short_and_self_contained_and_prints_broken_or_ok(script: Path) -> None:
     source = script.read_text("utf-8")
     tree = ast.parse(source)
     compile(tree, script.name, "exec")
@@ -91,7 +91,7 @@ def test_a_script_is_short_stands_alone_and_answers_both_ways(script: Path) -> N
 
 
 @pytest.mark.parametrize("report", REPORTS, ids=lambda path: path.stem)
-def test_a_report_has_its_parts_and_shows_what_its_script_printed(report: Path) -> None:
+def test_a_report_has_all_sections_and_shows_the_output_of_its_script(report: Path) -> None:
     text = report.read_text("utf-8")
     assert text.startswith("# ")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
@@ -109,7 +109,7 @@ def test_a_report_has_its_parts_and_shows_what_its_script_printed(report: Path) 
 
 
 @pytest.mark.parametrize("page", [FOLDER / "README.md", *REPORTS], ids=lambda path: path.stem)
-def test_links_are_https_and_files_are_there(page: Path) -> None:
+def test_links_are_https_or_lead_to_existing_files(page: Path) -> None:
     text = page.read_text("utf-8")
     assert not re.search(r"http://|@@|/(tmp|home|work|Users)/", text)
     for target in re.findall(r"\]\(([^)]+)\)", text):

@@ -105,7 +105,7 @@ def test_an_object_store_is_read_like_a_folder() -> None:
         # a pattern, a file, and each once
         loaded = load.load(["memory://fleet/m4/*.json", "memory://fleet/m4/a.json"])
         assert (loaded.measured, loaded.warnings) == (3, ())
-        with pytest.raises(UserError, match="nothing is at memory://nowhere"):
+        with pytest.raises(UserError, match="there is nothing at memory://nowhere"):
             load.load(["memory://nowhere"])
     finally:
         store.rm("/fleet", recursive=True)

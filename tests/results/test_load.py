@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.machine.hardware import Hardware
-from metalassay.results import load, parse, verdict_writer
+from metalassay.results import load, parse
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
@@ -72,22 +71,6 @@ def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
     ]
     assert one.bugs[0].tests[0].evidence.endswith("not associated with a value")
     assert one.bugs[1].why == "needs a Mac with Metal"
-
-
-def test_what_recording_writes_is_read_back(tmp_path: Path) -> None:
-    record = verdict_writer.set_record(
-        {"id": "as installed", "python": None, "requires": [], "reason": "here", "tags": []},
-        command="pytest compat",
-        started="2026-11-21T13:00:00+01:00",
-        seconds=1.5,
-        versions={"python": "3.11.7", "torch": "2.13.0"},
-        hardware=Hardware("Linux", "6.1", "x86_64", *[None] * 10),
-        bugs=[],
-    )
-    verdict_writer.write(tmp_path / "x.json", record)
-    loaded = load.load([tmp_path])
-    assert loaded.warnings == ()
-    assert loaded.compat[0].started == datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

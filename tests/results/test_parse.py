@@ -66,7 +66,7 @@ def test_nesting_and_digits_without_end_are_refused(content: bytes) -> None:
             "bugs[0].tests[0].affected: expected true or false, found 1",
         ),
         ("bugs.0.tests.0.seconds", -1, "expected a number from 0 to 1e+09, found -1"),
-        ("bugs.0.id", "accelerate-mps-oom", "bugs: an id stands there twice"),
+        ("bugs.0.id", "accelerate-mps-oom", "bugs: two entries have the same id"),
         ("bugs.0.fixes", "none", "bugs[0].fixes: expected a list, found 'none'"),
         ("bugs.0.title", "\n ", "bugs[0].title: expected text that is not empty, found "),
         ("seconds", float("nan"), "seconds: expected a number from 0 to 1e+09, found nan"),
@@ -80,7 +80,7 @@ def test_nesting_and_digits_without_end_are_refused(content: bytes) -> None:
         ("started", "0001-01-01T00:00:00+23:00", "started: expected a time"),
         ("hardware.gpu_cores", "ten", "gpu_cores: expected a whole number, found 'ten'"),
         ("hardware", None, "expected an object, found null"),
-        ("not_installable", "no wheel", "bugs: tested, although not_installable says"),
+        ("not_installable", "no wheel", "bugs: not empty, although not_installable says"),
     ],
 )
 def test_a_verdict_file_with_a_wrong_value_is_refused(
@@ -128,7 +128,7 @@ def test_a_benchmark_run_with_a_wrong_value_is_refused(
 
 def test_a_run_without_raw_times_is_told_how_to_save_them() -> None:
     assert warning_of(without(BENCHMARKS, "benchmarks.0.stats.data")) == (
-        "benchmarks[0].stats: no times of the rounds (use --benchmark-save-data)"
+        "benchmarks[0].stats: no times of the rounds (record them with --benchmark-save-data)"
     )
 
 
@@ -172,7 +172,7 @@ def test_a_word_that_its_own_tests_deny_makes_the_set_distrusted() -> None:
     denied = parse(json.dumps(changed(COMPAT, "bugs.0.verdict", "fine")).encode(), "x.json")
     assert isinstance(denied, VersionSet)
     assert denied.distrusted == (
-        'accelerate-empty-shard is called "fine", but its tests say "patched"'
+        'the verdict on accelerate-empty-shard is "fine", but its tests lead to "patched"'
     )
 
 

@@ -1,4 +1,4 @@
-"""Machines for the tests of hardware: two records, and outputs of commands as in data/constructed."""
+"""Machines for the tests of hardware: two records, and command output from data/constructed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ M4_PRO = Hardware(
     memory_bytes=48 * 2**30,
     virtual=False,
 )
-NOTHING = Hardware("Darwin", "macOS 15.1", "arm64", *[None] * 10)
+UNKNOWN = Hardware("Darwin", "macOS 15.1", "arm64", *[None] * 10)
 
 
 def constructed(name: str) -> str:
-    """Return what a command printed."""
+    """Return the text of a file in data/constructed."""
     return (CONSTRUCTED / name).read_text(encoding="utf-8")
 
 
-# Any JSON, and what looks like a display.
+# Arbitrary JSON, some of which resembles an entry of system_profiler.
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (

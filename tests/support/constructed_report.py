@@ -1,4 +1,4 @@
-"""A report with everything in it, put together by hand: no figure here was measured on anything."""
+"""A report with every kind of content, written by hand: no figure in it was measured."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from metalassay.report.model import (
     Plot,
     Point,
     Report,
+    Roofline,
     Section,
     Series,
     Table,
@@ -24,7 +25,7 @@ _MACHINES = ("Apple M4 (10-core GPU), invented", "Apple M4 Pro (20-core GPU), in
 
 
 def everything(add: str = "", sets: int = 30, bugs: int = 12) -> Report:
-    """Return a report of every kind of part; ``add`` is put at the end of every text in it."""
+    """Return a report with every kind of section; ``add`` is appended to every text in it."""
     return Report(
         summary_line=f"{sets} version sets, {bugs} known bugs: 2 RED, many fine.{add}",
         compat=compat(add, sets, bugs),
@@ -55,7 +56,7 @@ def everything(add: str = "", sets: int = 30, bugs: int = 12) -> Report:
             Section(
                 "projections",
                 f"Projected: Apple M4 Max{add}",
-                (f"Computed from FLOP and bytes a sample and from published figures.{add}",),
+                (f"Computed from FLOP and bytes per sample and from published figures.{add}",),
                 (_projected(add),),
                 (_benchmarks(add),),
                 projected=True,
@@ -66,9 +67,9 @@ def everything(add: str = "", sets: int = 30, bugs: int = 12) -> Report:
 
 
 def compat(add: str = "", sets: int = 30, bugs: int = 12) -> CompatTable:
-    """Return a table in which the tests of a bug run in about a fifth of the sets, or fewer.
+    """Return a table in which each bug was tested in at most about a fifth of the sets.
 
-    Some print the same in several sets, as real ones do.
+    Some tests print the same in several sets, as real ones do.
     """
     columns = tuple(_column(index, add) for index in range(sets))
     return CompatTable(
@@ -114,7 +115,7 @@ def _cell(number: int, index: int, column: Column, add: str) -> Cell:
         return Cell(f"RED: unexplained{add}", "red", f"Nobody knows.{add}", f"because{add}", runs)
     kind = (number + index) % 10
     if number % 2 and (number - index) % len(_FAMILIES):
-        kind = 9  # every second bug is asked for in one family alone
+        kind = 9  # every second bug is tested in one family only
     if kind == 0:
         runs = _runs(number, f"{index % 30}{add}", "xfailed", add)
         return Cell("broken", "broken", f"It fails as known.{add}", "", runs)
@@ -122,7 +123,7 @@ def _cell(number: int, index: int, column: Column, add: str) -> Cell:
         runs = _runs(number, "", "passed", add)
         return Cell("fine", "fine", f"The test passed.{add}", "", runs)
     if kind == 2 and number % 3 == 0:
-        why = f"masked by library-does-something-else, which strikes first{add}"
+        why = f"masked by library-does-something-else, which fails first{add}"
         return Cell(f"not tested: {why}", "untested", f"It did not run.{add}", why)
     return Cell("not tested: not in this run", "untested", "It did not run.", "not in this run")
 
@@ -200,7 +201,7 @@ def throughput(add: str = "") -> Plot:
             for machine, rate in zip(_MACHINES, (100, 190), strict=True)
         ),
         x_log=True,
-        note=f"Bars: the quartiles of the rounds.{add}",
+        note=f"Bars: quartiles of the rounds.{add}",
     )
 
 
@@ -221,10 +222,10 @@ def _many_lines(add: str) -> Plot:
 
 
 def roofline(add: str = "") -> Plot:
-    """Return a roofline plot with two roofs and three workloads."""
+    """Return a roofline plot with two rooflines and three workloads."""
     return Plot(
-        title=f"How near to its roof does the M4 come on cpu?{add}",
-        x_label="arithmetic over least traffic, FLOP/byte",
+        title=f"How close does the M4 come to its roofline on cpu?{add}",
+        x_label="arithmetic intensity, FLOP/byte",
         y_label="GFLOP/s",
         series=tuple(
             Series(
@@ -245,11 +246,11 @@ def roofline(add: str = "") -> Plot:
         ),
         x_log=True,
         y_log=True,
-        roofs=(
-            (f"measured: product and triad{add}", 900.0, 60.0),
-            (f"published{add}", 4000.0, 120.0),
+        rooflines=(
+            Roofline(f"measured peaks{add}", 900.0, 60.0),
+            Roofline(f"published{add}", 4000.0, 120.0),
         ),
-        note=f"Points by their newest run.{add}",
+        note=f"Points are those of the newest run.{add}",
     )
 
 

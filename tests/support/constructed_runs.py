@@ -1,4 +1,4 @@
-"""The constructed result files in data/runs: read, edited, and reports made of them."""
+"""The constructed result files in data/runs: reading and editing them, and reports of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from metalassay.results.parse import LargestBatch, Measurement, VersionSet, pars
 DATA = Path(__file__).parents[1] / "data" / "runs"
 FILES = sorted(DATA.glob("constructed_*.json"))
 ATTACK = "<script>alert('x')</script>|a`b``c```*_\"&amp;[x](javascript:y)\n# x\n|y"
+
+# Fields that the reader compares with a list or reads as a time; anything else is free text.
+FIXED = {"schema", "verdict", "outcome", "upstream", "mode", "device", "dtype", "unit", "system"}
+FIXED |= {"started", "datetime"}
 
 
 def loaded(*names: str) -> Loaded:
@@ -41,12 +45,12 @@ def build(
     measurements: Iterable[Measurement] = (),
     warnings: Iterable[str] = (),
 ) -> report.Report:
-    """Return the report of some of them, with figures of chips that do not change."""
+    """Return the report of version sets and measurements, with limits of chips that do not change."""
     return report.build(Loaded(tuple(sets), tuple(measurements), tuple(warnings)), find_chip)
 
 
 def report_of(edit: Callable[[Any], Any]) -> report.Report:
-    """Return the report of all the files, each edited; names and a warning hold ``ATTACK``."""
+    """Return the report of all files, each edited; file names and a warning contain ``ATTACK``."""
     sets: list[VersionSet] = []
     measurements: list[Measurement] = []
     batches: list[LargestBatch] = []
@@ -71,7 +75,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
-    """Yield the path to every value within a document, and the value."""
+    """Yield every value within a document with the path to it."""
     members: Any = ()
     if isinstance(value, dict):
         members = value.items()
@@ -80,3 +84,12 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[An
     for key, member in members:
         yield (*path, key), member
         yield from places(member, (*path, key))
+
+
+def with_everywhere(value: Any, attack: str = ATTACK, key: str = "") -> Any:
+    """Return a document with ``attack`` at the end of every free text."""
+    if isinstance(value, dict):
+        return {name: with_everywhere(member, attack, name) for name, member in value.items()}
+    if isinstance(value, list):
+        return [with_everywhere(member, attack, key) for member in value]
+    return value + attack if isinstance(value, str) and key not in FIXED else value

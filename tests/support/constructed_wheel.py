@@ -1,5 +1,5 @@
-"""A wheel of torch constructed here: a Mach-O library of a few functions, as Apple's ``loader.h``
-and Arm's manual describe it, and a stand-in for torchgen with a dozen operators."""
+"""A constructed wheel of torch: a Mach-O library with a few functions, written by Apple's ``loader.h``
+and Arm's manual, and a stand-in for torchgen with a dozen operators."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 import zipfile
 from pathlib import Path
 
-TEXT = 0x4000  # where the section __text begins, in memory; in the file it begins at 0x400
+TEXT = 0x4000  # the address of the section __text; in the file it is at 0x400
 STRINGS = 0x9000
 IMPL = "__ZNR5torch7Library5_implEPKcONS_11CppFunctionENS_17_RegisterOrVerifyE"
 GENERATED = "__ZN2at12_GLOBAL__N_134TORCH_LIBRARY_IMPL_init_aten_MPS_1ERN5torch7LibraryE"
@@ -17,16 +17,16 @@ FALLBACK = "__ZN3c1011BoxedKernel19make_boxed_functionIXadL_ZN2at12mps_fallbackE
 MAKE_FALLBACK = "__ZN5torch11CppFunction21makeFromBoxedFunctionIXadL_ZN2at12mps_fallbackEEES0_v"
 KERNEL = "__ZN2atL23slow_conv2d_forward_mpsERKNS_6TensorE"
 
-Step = tuple[str, int, str]  # "load" or "near", a register, what; or "call", 0, a symbol
+Step = tuple[str, int, str]  # ("load" or "near", register, target) or ("call", 0, symbol)
 
 
 def load(register: int, what: str) -> Step:
-    """ADRP and ADD: the address of a string or of a symbol."""
+    """Load the address of a string or a symbol with ADRP and ADD."""
     return ("load", register, what)
 
 
 def near(register: int, what: str) -> Step:
-    """ADR: the same where it is less than 1 MB away."""
+    """Load an address that is less than 1 MB away with ADR."""
     return ("near", register, what)
 
 
@@ -35,7 +35,7 @@ def call(symbol: str) -> Step:
 
 
 def impl(name: str) -> list[Step]:
-    """m.impl(name, …), with the kernel left to what stands before."""
+    """Call ``m.impl(name, …)``; the kernel is the one loaded before."""
     return [load(1, name), call(IMPL)]
 
 
@@ -45,7 +45,7 @@ def adr(address: int, register: int, goal: int, page: bool) -> int:
 
 
 def library(functions: dict[str, list[Step]], magic: int = 0xFEEDFACF) -> bytes:
-    """A Mach-O file with these functions, each ended by RET, and the strings they load."""
+    """Return a Mach-O file with these functions, each ended by RET, and the strings that they load."""
     names = [IMPL, *functions, FALLBACK, MAKE_FALLBACK, KERNEL]
     sizes = {"load": 2, "near": 1, "call": 1}
     addresses, at = {}, TEXT
@@ -97,7 +97,7 @@ def library(functions: dict[str, list[Step]], magic: int = 0xFEEDFACF) -> bytes:
 FUNCTIONS = {
     GENERATED: [*impl("abs.out"), *impl("aten::abs"), near(1, "add.Tensor"), call(IMPL)],
     BY_HAND: [
-        # As newer compilers do: the fallback's address once, in a register that calls preserve.
+        # Like newer compilers: the fallback's address is loaded once, into a register that calls preserve.
         load(21, FALLBACK),
         *impl("embedding_renorm_"),
         *impl("linalg_svd"),
@@ -105,7 +105,7 @@ FUNCTIONS = {
         *impl("_slow_conv2d_forward"),
         *impl("col2im"),
     ],
-    # As older ones do: a call that makes the fallback.
+    # Like older compilers: a call that makes the fallback.
     BY_HAND.replace("MPS_2", "MPS_4"): [call(MAKE_FALLBACK), *impl("sgn.out")],
     SPARSE: impl("abs.out"),
 }

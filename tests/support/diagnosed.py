@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from metalassay.diagnosis import doctor, findings
-from metalassay.mps.probe import probe
+from metalassay.mps.probe import parent as probe
 
 DATA = Path(__file__).parents[1] / "data" / "probe"
 GUIDE = {"python": "3.11.7", "accelerate": "1.8.0", "torch": "2.5.1", "transformers": "4.52.4"}

@@ -1,4 +1,4 @@
-"""Measurements made by hand for the tests of the report: round numbers, and no machine behind them."""
+"""Measurements written by hand for the tests of the report: round numbers, not measured on a machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINUX = Hardware(
 )
 WHEN = datetime(2026, 11, 21, 13, tzinfo=UTC)
 
-# 64 samples in 0.064 s: 1,000 a second, quartiles 952 and 1,053; 62.5 GFLOP/s and at most 7.5 GB/s.
+# 64 samples in 0.064 s: 1,000 per second, quartiles 952 and 1,053; 62.5 GFLOP/s and at most 7.5 GB/s.
 BASE = Measurement(
     machine=M4,
     versions={"python": "3.11.7", "torch": "2.13.0"},
@@ -56,20 +56,20 @@ BASE = Measurement(
 
 
 def measurement(**changes: Any) -> Measurement:
-    """Return ``BASE`` with changes; a batch size changes the items of a call with it."""
+    """Return ``BASE`` with changes; another batch size also changes the items per call."""
     if "batch_size" in changes:
         changes.setdefault("items_per_call", changes["batch_size"])
     return replace(BASE, **changes)
 
 
 def on_pro(**changes: Any) -> Measurement:
-    """Return the same on an M4 Pro, in half the time: 2,000 samples a second."""
+    """Return ``BASE`` on an M4 Pro in half the time: 2,000 samples per second."""
     halved = tuple(seconds / 2 for seconds in BASE.seconds)
     return measurement(**{"machine": M4_PRO, "seconds": halved, "file": "m4_pro.json", **changes})
 
 
 def largest(**changes: Any) -> LargestBatch:
-    """Return a search on an M4 in which 7,000 fitted and 7,300 did not."""
+    """Return a search on an M4 in which batch size 7,000 fitted and 7,300 did not."""
     found = LargestBatch(
         machine=M4,
         versions={"torch": "2.13.0"},
@@ -91,7 +91,7 @@ def largest(**changes: Any) -> LargestBatch:
 
 
 def find_chip(machine: Hardware) -> Chip | None:
-    """Stand in for chips.find, with figures that do not change when the data does."""
+    """Return a chip as chips.find does, but with limits that do not depend on chips.toml."""
     known = {"Apple M4": (120.0, 4.0), "Apple M4 Pro": (273.0, 8.0)}.get(machine.chip or "")
     if known is None:
         return None

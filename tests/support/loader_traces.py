@@ -15,6 +15,8 @@ from accelerate.state import GradientState, PartialState
 from loader_cases import Case
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from metalassay.testing import accelerate_state
+
 CPU = torch.device("cpu")
 SEED = torch.Generator().manual_seed(1).get_state()
 # Exceptions that the stock library raises for some of these loaders; the patched one must too.
@@ -167,7 +169,7 @@ def run(case: Case, loader: Any, log: Log, inner: Any = None) -> Iterator[Any]:
 
 def trace(case: Case) -> list[Any]:
     """Return everything observed in two epochs over the case's loader."""
-    GradientState._reset_state()
+    accelerate_state.reset("GradientState")
     torch.set_rng_state(SEED)
     # A dispatcher reads the number of processes from the state; process 0 needs no other process.
     with pytest.MonkeyPatch.context() as patch:

@@ -1,8 +1,8 @@
-"""Runs every function of compat/mps_child.py on the CPU, then on CPUs that err; prints JSON.
+"""Run every function of compat/mps_child.py on the CPU and on simulated faulty devices; print JSON.
 
-Started by test_mps_hazards.py, in a process of its own. A faulty device does everything right but
-one operation, in the way of the bug that the function is there to find; only what runs under
-``mps_hazards.under_test`` meets it.
+tests/compat/test_mps_hazards.py starts this in a process of its own. A faulty device computes one
+operation wrongly, in the way of the bug that the function is meant to find. It affects only what runs
+under ``mps_hazards.under_test``.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any
 
 import mps_child
 import mps_hazards
-import mps_layer_hazards
-import mps_workloads
 import torch
 from torch.overrides import TorchFunctionMode
+
+from metalassay.workloads import cpu_parity
 
 Call = Callable[..., Any]
 Fault = Callable[[Call, Any, Any], Any]
 
 
 def wrong(function: Call, args: Any, kwargs: Any) -> Any:
-    """Return another result than the right one."""
+    """Return a wrong result."""
     return spoiled(function(*args, **kwargs), lambda x: ~x if x.dtype == torch.bool else x + 1)
 
 
 def unwritten(function: Call, args: Any, kwargs: Any) -> Any:
-    """Write nothing, in place or to ``out``."""
+    """Write nothing, neither in place nor to ``out``."""
     return kwargs.get("out", args[0])
 
 
 def without_nan(function: Call, args: Any, kwargs: Any) -> Any:
-    """Take numbers before NaN."""
-    last = 9.0 if "min" in function.__name__ else -9.0  # what neither is for as long as it can
+    """Ignore NaN."""
+    last = 9.0 if "min" in function.__name__ else -9.0  # a number that is never chosen
     return function(*(x.nan_to_num(last) if torch.is_tensor(x) else x for x in args), **kwargs)
 
 
@@ -50,20 +50,20 @@ def in_int8(function: Call, args: Any, kwargs: Any) -> Any:
 
 
 def spilt(function: Call, args: Any, kwargs: Any) -> Any:
-    """Write to another cell as well."""
+    """Also write to another cell."""
     function(*args, **kwargs)
     function(args[0], 1, args[2])
 
 
 def wrong_gradient(function: Call, args: Any, kwargs: Any) -> Any:
-    """Answer rightly, and hand wrong gradients back."""
+    """Return the right result with wrong gradients."""
     leaves = [x for x in flat(args) + flat(tuple(kwargs.values())) if x.requires_grad]
-    nothing = sum((x - x.detach()).sum() for x in leaves)
-    return spoiled(function(*args, **kwargs), lambda x: x + nothing)
+    zero = sum((x - x.detach()).sum() for x in leaves)  # but its gradient is 1
+    return spoiled(function(*args, **kwargs), lambda x: x + zero)
 
 
 def refused(error: Exception) -> Fault:
-    """Refuse to compute."""
+    """Return a fault that raises ``error`` instead of computing."""
 
     def refuse(function: Call, args: Any, kwargs: Any) -> Any:
         raise error
@@ -72,12 +72,12 @@ def refused(error: Exception) -> Fault:
 
 
 def heedless(function: Call, args: Any, kwargs: Any) -> Any:
-    """Step whatever the scaler found."""
+    """Step even if the scaler found an overflow."""
     return function(*args, **{**kwargs, "found_inf": None})
 
 
 def elsewhere() -> Fault:
-    """Overwrite the tensor that was filled last."""
+    """Return a fault that overwrites the tensor that was filled last."""
     filled = []
 
     def write(function: Call, args: Any, kwargs: Any) -> Any:
@@ -92,7 +92,7 @@ def elsewhere() -> Fault:
 
 
 def spoiled(result: Any, spoil: Call) -> Any:
-    """Spoil a tensor, or the first of several."""
+    """Apply ``spoil`` to a tensor, or to the first of several."""
     return (spoil(result[0]), *result[1:]) if isinstance(result, tuple) else spoil(result)
 
 
@@ -101,12 +101,12 @@ def flat(values: Any) -> list[Any]:
     if torch.is_tensor(values):
         return [values]
     if isinstance(values, (tuple, list)):
-        return [x for each in values for x in flat(each)]
+        return [x for value in values for x in flat(value)]
     return []
 
 
 class Faulty(TorchFunctionMode):
-    """Calls ``fault`` in place of the functions of these names."""
+    """A mode that calls ``fault`` instead of the functions with these names."""
 
     def __init__(self, fault: Fault, *names: str) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ FAULTS: dict[str, list[tuple[Any, ...]]] = {
     "layer_norm_trains_on_a_frozen_input": [(wrong_gradient, "layer_norm")],
     "compiled_layer_norm_is_layer_norm": [(wrong, "layer_norm")],
     "fused_adam_heeds_found_inf": [(heedless, "_fused_adam_")],
-    # The last of the three things that each compares is reached with a fault in the last only.
+    # Each compares three parts in order, so the fault in the last must not affect the first two.
     "transit_cnn": [(wrong, LINEAR), (wrong_gradient, LINEAR), (unwritten, "addcdiv_")],
     "gpt_tiny": [(wrong, LINEAR), (wrong_gradient, LINEAR), (unwritten, "addcdiv_")],
 }
@@ -177,30 +177,28 @@ def outcome(function: Callable[[str], None]) -> str:
     """Run on the CPU and return "passed", or the exception's type and message."""
     try:
         function("cpu")
-    except Exception as error:  # noqa: BLE001  (whatever it raises is what the test looks at)
+    except Exception as error:  # noqa: BLE001  (the test checks what is raised)
         return f"{type(error).__name__}: {error}"
     return "passed"
 
 
 def with_fault(function: Callable[[str], None], mode: Faulty) -> str:
-    """Run where the device under test has the fault."""
+    """Run the function with the fault in the device under test."""
     right = mps_hazards.under_test
 
     def faulty(compute: Call, device: str) -> Any:
         with mode:
             return right(compute, device)
 
-    for module in (mps_hazards, mps_layer_hazards):
-        module.under_test = faulty
+    mps_hazards.under_test = faulty
     try:
         return outcome(function)
     finally:
-        for module in (mps_hazards, mps_layer_hazards):
-            module.under_test = right
+        mps_hazards.under_test = right
 
 
 warnings.simplefilter("ignore")
-mps_workloads.SAMPLES = 2
+cpu_parity.SAMPLES = 2
 print(  # noqa: T201
     json.dumps(
         {

@@ -1,4 +1,4 @@
-"""The elements of a page of HTML."""
+"""The elements of an HTML page."""
 
 from __future__ import annotations
 

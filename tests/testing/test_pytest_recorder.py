@@ -114,7 +114,7 @@ def test_an_interrupted_run_writes_no_file(assay: Any) -> None:
     code, record, output = assay("raise KeyboardInterrupt", "1.0")
     assert code == 2
     assert record is None
-    assert "no verdicts written: the run was cut off or tested no bug" in output
+    assert "no verdicts written: the run was interrupted or tested no bug" in output
 
 
 def test_a_mark_that_the_data_does_not_know_is_a_usage_error(

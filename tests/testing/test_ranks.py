@@ -38,8 +38,8 @@ def test_every_rank_answers() -> None:
     ("how", "words"),
     [
         ("raise", "rank 1: ValueError: no data"),
-        ("die", "rank 1: died without a word"),
-        ("hang", r"rank 1: hung: no answer in \d"),
+        ("die", "rank 1: died without an answer"),
+        ("hang", r"rank 1: hung: did not answer within \d"),
     ],
 )
 def test_a_rank_that_fails_is_told_with_what_the_others_said(how: str, words: str) -> None:

@@ -1,1 +1,1 @@
-"""Read which operators PyTorch has on MPS from its macOS wheels; see `nox -s oracle`."""
+"""Read from a macOS wheel of torch which operators have a kernel on MPS; see `nox -s oracle`."""

@@ -1,8 +1,8 @@
-"""From one macOS arm64 wheel of torch to the record of what its MPS backend can do.
+"""Extract from one macOS arm64 wheel of torch what its MPS backend can do.
 
-Three sources, all in the wheel: ``native_functions.yaml`` read by the wheel's own torchgen; the
-registrations in ``libtorch_cpu.dylib``, which confirm the yaml and add what is written by hand (the
-operators that always run on the CPU); the registrations in torch's Python code.
+There are three sources, all in the wheel: ``native_functions.yaml``, parsed by the wheel's own
+torchgen; the registrations in ``libtorch_cpu.dylib``, which confirm the yaml and add those written by
+hand (such as operators that always run on the CPU); and the registrations in torch's Python code.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _DYLIB = "torch/lib/libtorch_cpu.dylib"
 
 @dataclass(frozen=True)
 class Extract:
-    """The text of ``operators/<version>.json``, and how far the wheel's own sources agree.
+    """The text of ``operators/<version>.json``, and what each source in the wheel contains.
 
     ``from_yaml`` and ``from_library`` are the overloads with a generated MPS kernel, read
-    independently; ``sparse_from_yaml`` and ``sparse_from_library`` the same for SparseMPS.
+    independently; ``sparse_from_yaml`` and ``sparse_from_library`` are the same for SparseMPS.
     """
 
     torch: str
@@ -46,16 +46,16 @@ class Extract:
 
     @property
     def disagreement(self) -> frozenset[str]:
-        """Overloads that only one of the sources names."""
+        """The overloads that only one of the two sources names."""
         return (self.from_yaml ^ self.from_library) | (
             self.sparse_from_yaml ^ self.sparse_from_library
         )
 
 
 def extract(wheel: Path) -> Extract:
-    """Read a wheel; needs the extra ``oracle``, some 500 MB of temporary space and a few seconds.
+    """Read a wheel; needs the extra ``oracle``, about 500 MB of temporary space and a few seconds.
 
-    Raises ``UserError`` for a file that is not such a wheel or that we cannot make sense of.
+    Raises ``UserError`` if the file is not such a wheel or cannot be understood.
     """
     try:
         archive = zipfile.ZipFile(wheel)
@@ -64,7 +64,7 @@ def extract(wheel: Path) -> Extract:
     with archive, tempfile.TemporaryDirectory(prefix="metalassay-") as folder:
         names = archive.namelist()
         if _DYLIB not in names:
-            raise UserError(f"{wheel.name} has no {_DYLIB}", "take a macosx arm64 wheel of torch")
+            raise UserError(f"{wheel.name} has no {_DYLIB}", "use a macosx arm64 wheel of torch")
         archive.extractall(folder, [name for name in names if name.startswith("torchgen/")])
         library = Path(folder, "libtorch_cpu.dylib")
         with archive.open(_DYLIB) as packed, library.open("wb") as unpacked:
@@ -72,8 +72,8 @@ def extract(wheel: Path) -> Extract:
         overloads = _ask_torchgen(Path(folder))
         registered = registrations.read(library)
         in_python = _registered_in_python(archive)
-        facts = archive.read("torch/version.py").decode()
-    version, git = (_constant(facts, name) for name in ("__version__", "git_version"))
+        version_py = archive.read("torch/version.py").decode()
+    version, git = (_constant(version_py, name) for name in ("__version__", "git_version"))
     groups, asks = classify(overloads, registered, in_python)
     record = {
         "schema": SCHEMA,
@@ -87,9 +87,11 @@ def extract(wheel: Path) -> Extract:
     return Extract(
         torch=version,
         text=json.dumps(record, indent=1) + "\n",
-        from_yaml=frozenset(name for name, said in overloads.items() if said["mps"]),
+        from_yaml=frozenset(name for name, facts in overloads.items() if facts["mps"]),
         from_library=registered.generated,
-        sparse_from_yaml=frozenset(name for name, said in overloads.items() if said["sparse_mps"]),
+        sparse_from_yaml=frozenset(
+            name for name, facts in overloads.items() if facts["sparse_mps"]
+        ),
         sparse_from_library=registered.sparse,
     )
 
@@ -101,11 +103,11 @@ def classify(
 ) -> tuple[dict[str, set[str]], dict[str, str]]:
     """Sort every overload into one group, in the dispatcher's order of preference.
 
-    Also returns which overload a variant without a kernel of its own asks for: torchgen gives the
-    functional and the in-place variant of a structured operator a kernel that calls ``.out``.
+    Also return which overload is looked up for a variant without a kernel of its own: torchgen gives
+    the functional and in-place variants of a structured operator a kernel that calls ``.out``.
     """
     groups: dict[str, set[str]] = {
-        "kernels": {name for name, said in overloads.items() if said["mps"]},
+        "kernels": {name for name, facts in overloads.items() if facts["mps"]},
         "kernels_by_hand": set(registered.by_hand),
         "kernels_in_python": set(in_python),
         "fallbacks": set(registered.fallbacks),
@@ -119,33 +121,33 @@ def classify(
         for name in groups[group]:
             if name in own or name not in overloads:
                 raise UserError(
-                    f"{name} is in {group}, and {own.get(name, 'not in native_functions.yaml')}",
-                    "tools/wheel_reader/extract.py must learn what that means",
+                    f"{name} is in {group} and {own.get(name, 'not in native_functions.yaml')}",
+                    "a case that tools/wheel_reader/extract.py must handle",
                 )
             own[name] = group
     asks = {}
-    for name, said in overloads.items():
+    for name, facts in overloads.items():
         if name in own:
             continue
-        # The order matters: all.dims has an explicit composite and a delegate, and never asks it.
-        if said["composite_explicit"]:
+        # The order matters: all.dims has an explicit composite and a delegate, which it never calls.
+        if facts["composite_explicit"]:
             group = "composites"
-        elif said["delegate"] is not None:
-            asks[name] = said["delegate"]
-            asked = own.get(said["delegate"])
+        elif facts["delegate"] is not None:
+            asks[name] = facts["delegate"]
+            asked = own.get(facts["delegate"])
             group = {"fallbacks": "fallbacks", None: "missing"}.get(asked, "composites")
-        elif said["composite_implicit"] or said["composite_non_functional"]:
+        elif facts["composite_implicit"] or facts["composite_non_functional"]:
             group = "composites"
         else:
             group = "missing"
         if group == "missing":
-            group = "cpu_only" if said["cpu"] else "elsewhere"
+            group = "cpu_only" if facts["cpu"] else "elsewhere"
         groups[group].add(name)
     return groups, asks
 
 
 def _by_base(names: Iterable[str]) -> dict[str, str]:
-    """Group overloads by operator, a line each: small, and a diff shows what changed."""
+    """Group overloads by operator, one per line: the file is small, and a diff shows the changes."""
     grouped: dict[str, list[str]] = {}
     for name in sorted(names):
         base, _, overload = name.partition(".")
@@ -157,7 +159,7 @@ def _ask_torchgen(folder: Path) -> dict[str, dict[str, Any]]:
     command = [sys.executable, "-I", "-B", str(_CHILD), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        why = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        why = (done.stderr.strip() or "no error message").splitlines()[-1]
         raise UserError(
             f"the wheel's torchgen failed: {why}", 'python -m pip install "metalassay[oracle]"'
         )
@@ -166,23 +168,23 @@ def _ask_torchgen(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _registered_in_python(archive: zipfile.ZipFile) -> frozenset[str]:
-    """Return what torch's Python code registers for MPS, wherever it does."""
-    found: set[str] = set()
+    """Return the overloads that any Python module of torch registers for MPS."""
+    overloads: set[str] = set()
     for name in archive.namelist():
         if name.startswith("torch/") and name.endswith(".py"):
             source = archive.read(name)
             if b"MPS" in source and b"Library(" in source:
-                found |= python_registrations(source)
-    return frozenset(found)
+                overloads |= python_registrations(source)
+    return frozenset(overloads)
 
 
 def python_registrations(source: bytes) -> frozenset[str]:
     """Return the aten overloads that a Python file registers for MPS.
 
-    Knows the two forms that torch uses: ``lib.impl("name", kernel, "MPS")``, and ``lib.impl("name",
+    It recognises the two forms that torch uses: ``lib.impl("name", kernel, "MPS")``, and ``lib.impl("name",
     kernel)`` with ``lib = Library("aten", "IMPL", "MPS")``.
     """
-    found = set()
+    overloads = set()
     libraries = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign) and re.search(
@@ -204,14 +206,14 @@ def python_registrations(source: bytes) -> frozenset[str]:
             else None
         )
         if key == "MPS" or (key is None and ast.unparse(node.func.value) in libraries):
-            found.add(str(node.args[0].value).removeprefix("aten::"))
-    return frozenset(found)
+            overloads.add(str(node.args[0].value).removeprefix("aten::"))
+    return frozenset(overloads)
 
 
 def _constant(source: str, name: str) -> str:
     match = re.search(rf"^{name} = '([^']+)'$", source, re.MULTILINE)
     if match is None:
-        raise UserError(f"torch/version.py names no {name}", "take a released wheel of torch")
+        raise UserError(f"torch/version.py does not define {name}", "use a released wheel of torch")
     return match[1]
 
 

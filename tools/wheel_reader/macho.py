@@ -1,6 +1,6 @@
-"""Reads the part of an arm64 Mach-O library that we need: symbols, strings, three instructions.
+"""Read the parts of an arm64 Mach-O library that we need: symbols, strings and four instructions.
 
-Sources: ``mach-o/loader.h`` and ``mach-o/nlist.h`` of Apple's SDK for the file; the Arm Architecture
+References: ``mach-o/loader.h`` and ``mach-o/nlist.h`` of Apple's SDK for the file; the Arm Architecture
 Reference Manual, C6.2 (ADR, ADRP, ADD immediate, BL) for the instructions.
 """
 
@@ -22,7 +22,7 @@ _N_STAB, _N_TYPE, _N_SECT = 0xE0, 0x0E, 0x0E
 
 @dataclass(frozen=True)
 class Section:
-    """Where a section lies in memory (``address``, ``size`` in bytes) and in the file."""
+    """A section's ``address`` in memory, ``size`` in bytes and ``offset`` in the file."""
 
     segment: str
     name: str
@@ -33,20 +33,20 @@ class Section:
 
 @dataclass(frozen=True)
 class Call:
-    """A BL instruction: its target, and the addresses that the code put into registers before it.
+    """A BL instruction: its target, and the addresses in the registers when it is executed.
 
-    ``registers`` maps a register's number to an address made by ADR, or ADRP and ADD. Registers
-    that a call may change (x0 to x18) are forgotten after it.
+    ``registers`` maps the number of a register to an address loaded by ADR, or by ADRP and ADD. The
+    registers that a call may change (x0 to x18) are dropped after it.
     """
 
     target: int
     registers: dict[int, int]
     loaded: tuple[int, ...]
-    """Addresses put together since the call before, in order, also where a register was reused."""
+    """The addresses loaded since the previous call, in order, even if a register was reused."""
 
 
 class Library:
-    """An open Mach-O file. Raises ``UserError`` where it is not a 64-bit arm64 one with symbols."""
+    """An open Mach-O file. Raises ``UserError`` if it is not a 64-bit arm64 file with symbols."""
 
     def __init__(self, path: Path) -> None:
         with path.open("rb") as stream:
@@ -81,21 +81,21 @@ class Library:
             yield Section(_text(segment), _text(name), address, size, offset)
 
     def _read_symbols(self, at: int, count: int, strings: int, size: int) -> dict[int, bytes]:
-        """Return the mangled names of everything that has an address in this file."""
+        """Return the mangled names of the symbols defined in this file, by address."""
         table = self._data[strings : strings + size]
-        found: dict[int, bytes] = {}
+        names: dict[int, bytes] = {}
         entries = struct.iter_unpack("<IBBHQ", self._data[at : at + 16 * count])
         for name, kind, _, _, address in entries:
             if not kind & _N_STAB and kind & _N_TYPE == _N_SECT:
-                found.setdefault(address, table[name : table.index(b"\0", name)])
-        return found
+                names.setdefault(address, table[name : table.index(b"\0", name)])
+        return names
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._data.close()
 
     def string_at(self, address: int) -> str | None:
-        """Return the C string at an address of ``__TEXT,__cstring``, or None elsewhere."""
+        """Return the C string at an address in ``__TEXT,__cstring``; None for other addresses."""
         for section in self._sections:
             if section.name == "__cstring" and 0 <= address - section.address < section.size:
                 at = section.offset + address - section.address
@@ -103,9 +103,9 @@ class Library:
         return None
 
     def calls(self, function: int) -> Iterator[Call]:
-        """Walk a function from its address to the next symbol, and yield its calls in order.
+        """Yield the calls of a function in order, from its address to the next symbol.
 
-        Follows no branch: what happens on one path only is yielded all the same.
+        Branches are not followed: a call on one path only is yielded like any other.
         """
         registers: dict[int, int] = {}
         loaded: list[int] = []
@@ -127,14 +127,16 @@ class Library:
                 else:
                     registers.pop(target, None)
             elif word & 0xFC000000 == 0x94000000:  # BL
-                goal = address + (_signed(word & 0x3FFFFFF, 26) << 2)
-                yield Call(goal, dict(registers), tuple(loaded))
+                callee = address + (_signed(word & 0x3FFFFFF, 26) << 2)
+                yield Call(callee, dict(registers), tuple(loaded))
                 registers = {number: at for number, at in registers.items() if number > 18}
                 loaded = []
 
     def _words(self, function: int) -> Iterator[tuple[int, int]]:
-        """Yield address and instruction of a function; its end is where the next symbol is."""
-        section = next(each for each in self._sections if 0 <= function - each.address < each.size)
+        """Yield the addresses and instructions of a function, which ends at the next symbol."""
+        section = next(
+            section for section in self._sections if 0 <= function - section.address < section.size
+        )
         following = bisect_right(self._addresses, function)
         end = section.address + section.size
         if following < len(self._addresses):

@@ -1,7 +1,7 @@
-"""Reads from ``libtorch_cpu.dylib`` which kernels it registers for the MPS backend when it loads.
+"""Read from ``libtorch_cpu.dylib`` which kernels it registers for the MPS backend when it is loaded.
 
 PyTorch's macros turn every ``TORCH_LIBRARY_IMPL(aten, MPS, m)`` block into a function whose symbol
-names library and backend; the wheels keep these symbols. Each ``m.impl(name, kernel)`` in it is a
+names the library and the backend; the wheels keep these symbols. Each ``m.impl(name, kernel)`` in it is a
 call of ``torch::Library::_impl`` with the name in register x1 (the arm64 calling convention).
 """
 
@@ -17,14 +17,14 @@ from wheel_reader.macho import Library
 _BLOCK = re.compile(rb"(.*)TORCH_LIBRARY_IMPL_init_aten_(MPS|SparseMPS)_\d+ERN5torch7LibraryE")
 _IMPL = b"__ZNR5torch7Library5_implEPKc"
 _FALLBACK = b"mps_fallback"
-# RegisterMPS*.cpp, which torchgen writes, and some hand-written files put their blocks into the
-# unnamed namespace of `at`; ATen/mps/MPSFallback.mm into `at` itself, BitwiseOps.mm (2.0) outside.
+# RegisterMPS*.cpp, which torchgen writes, and some hand-written files have their blocks in the unnamed
+# namespace of `at`; ATen/mps/MPSFallback.mm in `at` itself, and BitwiseOps.mm (2.0) outside of it.
 _GENERATED = re.compile(rb"__ZN2at12_GLOBAL__N_1\d+")
 
 
 @dataclass(frozen=True)
 class Registrations:
-    """Overload names without ``aten::``, by what is registered for them.
+    """The names of overloads, without ``aten::``, by what is registered for them.
 
     ``generated``: kernels from torchgen's code. ``by_hand``: kernels from other code.
     ``fallbacks``: operators that are always sent to the CPU. ``sparse``: SparseMPS kernels.
@@ -39,8 +39,8 @@ class Registrations:
 def read(path: Path) -> Registrations:
     """Read a macOS arm64 ``libtorch_cpu.dylib``.
 
-    Raises ``UserError`` where it is none, or where a registration cannot be made out: a gap would
-    make the oracle call an operator missing that is not.
+    Raises ``UserError`` if it is not such a library, or if a registration cannot be decoded: the oracle
+    would otherwise report an existing kernel as missing.
     """
     library = Library(path)
     try:
@@ -50,7 +50,7 @@ def read(path: Path) -> Registrations:
 
 
 def _read(library: Library) -> Registrations:
-    found: dict[str, set[str]] = {"generated": set(), "by_hand": set(), "fallback": set()}
+    kernels: dict[str, set[str]] = {"generated": set(), "by_hand": set(), "fallback": set()}
     sparse: set[str] = set()
     for address, symbol in library.symbols.items():
         if not (match := _BLOCK.fullmatch(symbol)):
@@ -61,31 +61,31 @@ def _read(library: Library) -> Registrations:
         else:
             source = "generated" if _GENERATED.fullmatch(match[1]) else "by_hand"
             for name, fallback in registered.items():
-                found["fallback" if fallback else source].add(name)
-    if not found["generated"]:
+                kernels["fallback" if fallback else source].add(name)
+    if not kernels["generated"]:
         raise UserError(
             "the library registers no MPS kernels, or its symbols are stripped",
             "use the libtorch_cpu.dylib of a macosx arm64 wheel",
         )
     return Registrations(
-        generated=frozenset(found["generated"]),
-        by_hand=frozenset(found["by_hand"]),
-        fallbacks=frozenset(found["fallback"]),
+        generated=frozenset(kernels["generated"]),
+        by_hand=frozenset(kernels["by_hand"]),
+        fallbacks=frozenset(kernels["fallback"]),
         sparse=frozenset(sparse),
     )
 
 
 def _block(library: Library, address: int) -> dict[str, bool]:
-    """Return the names that one block registers, and whether the kernel is the CPU fallback.
+    """Return the names that one block registers, and for each whether it is the CPU fallback.
 
-    A compiler may load the fallback's address once and use it for several registrations; one that
-    loads no function of its own is therefore like the one before it that loaded the fallback.
+    A compiler may load the fallback's address once and use it for several registrations. One that
+    loads no function itself therefore uses the fallback if an earlier one loaded it.
     """
     registered: dict[str, bool] = {}
-    mentioned = False
+    fallback_loaded = False
     functions: list[bytes] = []
     for call in library.calls(address):
-        functions += [library.symbols[each] for each in call.loaded if each in library.symbols]
+        functions += [library.symbols[at] for at in call.loaded if at in library.symbols]
         callee = library.symbols.get(call.target, b"")
         if not callee.startswith(_IMPL):
             functions += [callee] if _FALLBACK in callee else []
@@ -95,10 +95,12 @@ def _block(library: Library, address: int) -> dict[str, bool]:
             symbol = library.symbols[address].decode()
             raise UserError(
                 f"{symbol}: the name of registration {len(registered) + 1} cannot be read",
-                "the compiler emits other code than before; tools/wheel_reader/macho.py must learn it",
+                "the compiler emits new code, which tools/wheel_reader/macho.py must support",
             )
-        loads_fallback = any(_FALLBACK in each for each in functions)
-        mentioned |= loads_fallback
-        registered[name.removeprefix("aten::")] = loads_fallback or (mentioned and not functions)
+        loads_fallback = any(_FALLBACK in function for function in functions)
+        fallback_loaded |= loads_fallback
+        registered[name.removeprefix("aten::")] = loads_fallback or (
+            fallback_loaded and not functions
+        )
         functions = []
     return registered

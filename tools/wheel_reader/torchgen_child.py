@@ -1,8 +1,8 @@
-"""Run as a script, never imported: asks a wheel's own torchgen what the MPS backend has.
+"""Print what a wheel's own torchgen knows about the MPS backend. Run as a script, never imported.
 
 ``python -I torchgen_child.py FOLDER``, with the ``torchgen`` package of a wheel in FOLDER, prints a
-JSON object; ``extract.py`` reads it. It is a process of its own because every torch has its own
-torchgen, and because an installed torch brings one, too.
+JSON object for ``extract.py``. It runs in a process of its own because each torch has its own
+torchgen, including an installed one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> None:
-    """Print what the yaml says about every aten overload, the generated ones included."""
+    """Print the facts about every aten overload, including generated ones, as a JSON object."""
     sys.path.insert(0, str(folder))
     from torchgen.gen import parse_native_yaml
 
@@ -24,8 +24,8 @@ def main(folder: Path) -> None:
     overloads = {}
     for function in parsed.native_functions:
         name, delegate = function.func.name, function.structured_delegate
-        # Of a structured operator, the yaml names the backends of the .out variant alone; torchgen
-        # registers the functional and the in-place variant with them. Not so for sparse backends.
+        # For a structured operator, the yaml names the backends of the .out variant only; torchgen
+        # registers the functional and in-place variants with it, except for sparse backends.
         overloads[str(name)] = {
             "mps": name in mps or delegate in mps,
             "cpu": name in cpu or delegate in cpu,

@@ -17,7 +17,7 @@ from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     from metalassay.diagnosis.doctor import Diagnosis
-    from metalassay.mps.probe.probe import Probe
+    from metalassay.mps.probe import Probe
 
 EPILOG = """\
 examples:
@@ -132,7 +132,7 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
 
 
 def _probe(python: str, timeout: float) -> Probe:
-    from metalassay.mps.probe import probe
+    from metalassay.mps import probe
 
     print(
         f"testing MPS with torch (at most {timeout:g} s; --no-probe skips it) ...",

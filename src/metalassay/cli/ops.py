@@ -48,29 +48,29 @@ exit code: 0 answered, 2 bad input"""
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import versions
-    from metalassay.mps.operators import history_text, oracle
+    from metalassay.mps.operators import history, oracle
 
     if options.torch and not options.list:
         raise UserError("--torch goes with --list", "metalassay ops --list missing --torch 2.13")
     if options.list:
         torch = options.torch or versions.installed(("torch",)).get("torch", oracle.versions()[-1])
-        names, read = history_text.listed(options.list, torch), oracle.load(torch).torch
+        names, read = history.listed(options.list, torch), oracle.load(torch).torch
         answer: dict[str, Any] = {"torch": read, "list": options.list, "overloads": names}
         text = "\n".join(names)
         print(f"{options.list} in torch {read}: {len(names)}", file=sys.stderr)
     elif options.diff:
         before, after = options.diff
-        found = history_text.changes(before, after)
+        found = history.changes(before, after)
         answer = {
             "before": oracle.load(before).torch,
             "after": oracle.load(after).torch,
             "changes": [asdict(each) for each in found],
         }
         width = min(shutil.get_terminal_size().columns, 100)
-        text = history_text.changes_text(before, after, found, width)
+        text = history.changes_text(before, after, found, width)
     else:
-        histories = history_text.histories(options.operator)
+        histories = history.histories(options.operator)
         answer = {"overloads": [asdict(each) for each in histories]}
-        text = history_text.history_text(histories)
+        text = history.history_text(histories)
     print(json.dumps(answer, indent=1) if options.json else text)
     return 0

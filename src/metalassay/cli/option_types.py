@@ -13,7 +13,6 @@ from pathlib import Path
 LARGEST = 2**63 - 1  # what torch and numpy hold in a whole number
 SHOWN = 40  # characters of the user's text in an error
 DEVICES = ("auto", "cpu", "mps", "cuda")
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 def whole(least: int, most: int = LARGEST) -> Callable[[str], int]:

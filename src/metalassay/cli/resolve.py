@@ -33,14 +33,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import matrix, resolver
 
-    rows = matrix.load(Path())
+    rows = matrix.load(Path()).rows
     wanted = [matrix.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
     found = []
     for row in wanted:
         for platform in resolver.PLATFORMS:
             found.append(resolver.resolve(row, platform))
             if not options.quiet:
-                line = f"{row['id']}: {platform}: {found[-1].why or 'ok'}"
+                line = f"{row.id}: {platform}: {found[-1].why or 'ok'}"
                 print(line, file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=1))

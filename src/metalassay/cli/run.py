@@ -81,12 +81,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _emulated(torch: str, program: list[str]) -> list[str]:
     """Return the command that runs ``program`` with an emulated mps device."""
+    from metalassay.mps import program_arguments
     from metalassay.mps.operators import oracle
-    from metalassay.mps.preflight import run
 
     if torch:
         oracle.load(torch)  # report a bad version before anything is started
-    python, flags, rest = run.split(program, _EMULATE)
+    python, flags, rest = program_arguments.split(program, _EMULATE)
     child = "metalassay.mps.emulator.run_child"
     probe = [python, "-c", "import metalassay.mps.emulator.run_child"]
     if subprocess.run(probe, capture_output=True).returncode != 0:  # noqa: S603

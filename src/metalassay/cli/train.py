@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metalassay.cli import handover, limit_options, option_types
 from metalassay.errors import UserError
-from metalassay.machine import thread_limit
+from metalassay.machine import dtypes, thread_limit
 
 MOST_PARTS = 4096  # numbers that are searched for a better --accumulate
 
@@ -43,11 +43,11 @@ examples:
 def run(options: argparse.Namespace) -> int:
     """Start the training, after checking what no option can check alone."""
     command = f"train {options.program}"
-    most = thread_limit.most()
+    most = thread_limit.maximum()
     if (options.threads or 0) > most:
         raise UserError(
-            f"--threads {options.threads}: at most {most}, {thread_limit.A_CORE} times the cores here",
-            f"metalassay {command} --threads {most // thread_limit.A_CORE}",
+            f"--threads {options.threads}: at most {most}, {thread_limit.PER_CORE} times the cores here",
+            f"metalassay {command} --threads {most // thread_limit.PER_CORE}",
         )
     batch, parts = options.batch_size, options.accumulate
     if batch % parts:
@@ -175,7 +175,7 @@ def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
     )
     parser.add_argument(
         "--dtype",
-        choices=option_types.DTYPES,
+        choices=dtypes.NAMES,
         default="float32",
         help="precision of the computation; other than float32 runs under autocast",
     )

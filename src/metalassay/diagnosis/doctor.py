@@ -13,8 +13,8 @@ from metalassay.diagnosis import findings, fix_plan
 from metalassay.diagnosis.findings import SEVERITIES, Finding
 from metalassay.environment import variables
 from metalassay.errors import UserError
-from metalassay.mps.probe import probe as mps
-from metalassay.mps.probe.probe import Probe
+from metalassay.mps import probe as mps
+from metalassay.mps.probe import Probe
 
 SCHEMA = {"name": "metalassay.diagnosis.doctor", "version": 1}
 

@@ -15,8 +15,8 @@ from packaging.version import InvalidVersion, Version
 from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 from metalassay.environment import variables
-from metalassay.mps.probe import os_floors, probe
-from metalassay.mps.probe.probe import Probe
+from metalassay.mps import probe
+from metalassay.mps.probe import Probe, os_floors
 
 BUG, VARIABLE, MPS, METADATA = "known bug", "environment variable", "MPS", "metadata"
 SEVERITIES = ("error", "warning", "info")

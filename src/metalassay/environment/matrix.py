@@ -1,53 +1,138 @@
-"""The rows of matrix.toml, as records for the verdict files."""
+"""Reads matrix.toml: the version sets to test, and what the other nox sessions install.
+
+noxfile.py imports this module in nox's own environment: it takes the standard library only.
+"""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError
+
+FILE = "matrix.toml"
 
 
-def get(root: Path, row_id: str | None) -> dict[str, Any]:
-    """Return the record of a row of ``root``/matrix.toml; without an id, of the environment at hand.
+@dataclass(frozen=True)
+class Row:
+    """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox."""
+
+    id: str
+    requires: tuple[str, ...]
+    reason: str
+    tags: tuple[str, ...]
+    python: str | None = None
+    bugs: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields that a verdict file stores."""
+        return {
+            "id": self.id,
+            "python": self.python,
+            "requires": list(self.requires),
+            "reason": self.reason,
+            "tags": list(self.tags),
+        }
+
+
+AS_INSTALLED = Row(
+    "as installed", (), "the present environment, which is not a row of the matrix", ()
+)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The table [upstream]: releases whose own tests are run, stock and patched.
+
+    ``requires`` is installed beside each release, ``rows`` maps the id of a release to what it adds.
+    ``left_out`` has the tests that are not run, each with its "test" and "reason".
+    """
+
+    requires: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    left_out: tuple[Mapping[str, str], ...] = ()
+    rows: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The whole file: rows by id, in the order of the file, and requirements by nox session."""
+
+    rows: Mapping[str, Row]
+    requires: Mapping[str, tuple[str, ...]]
+    upstream: Upstream
+
+
+def get(root: Path, row_id: str | None) -> Row:
+    """Return a row of ``root``/matrix.toml; without an id, one for the present environment.
 
     Raises ``UserError`` for an id that the file does not have.
     """
     if row_id is None:
-        return {
-            "id": "as installed",
-            "python": None,
-            "requires": [],
-            "reason": "the environment at hand, not a row of the matrix",
-            "tags": [],
-        }
-    rows = load(root)
+        return AS_INSTALLED
+    rows = load(root).rows
     if row_id not in rows:
-        raise UserError(f"matrix.toml has no row {row_id!r}", "see the rows with: nox -l")
+        raise UserError(f"{FILE} has no row {row_id!r}", "list the rows with: nox -l")
     return rows[row_id]
 
 
-def load(root: Path) -> dict[str, dict[str, Any]]:
-    """Return all rows of ``root``/matrix.toml by id, in the order of the file.
+def load(root: Path) -> Matrix:
+    """Read ``root``/matrix.toml.
 
-    Raises ``UserError`` when there is no such file or it is no TOML.
+    Raises ``UserError`` when the file is missing, is not TOML, or lacks a field.
     """
-    path = root / "matrix.toml"
+    path = root / FILE
     try:
         with path.open("rb") as stream:
-            rows = tomllib.load(stream)["row"]
+            top = Field(tomllib.load(stream))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing", "run from a checkout of metalassay") from None
+        raise UserError(f"{path} is missing", "run this in a checkout of metalassay") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: {error}", "mend the line") from None
+        raise UserError(f"{path}: {error}", "fix the line") from None
+    try:
+        rows = [_row(row) for row in top.get("row").each()]
+        return Matrix(
+            {row.id: row for row in rows}, _requirements(top), _upstream(top.find("upstream"))
+        )
+    except FieldError as error:
+        raise UserError(f"{path}: {error}", "fix the row") from None
+
+
+def _row(row: Field) -> Row:
+    return Row(
+        id=row.get("id").name(),
+        requires=_names(row.get("requires")),
+        reason=row.get("reason").name(),
+        tags=_names(row.get("tags")),
+        python=row.find("python").or_none(Field.name),
+        bugs=row.find("bugs").or_none(_names) or (),
+    )
+
+
+def _upstream(table: Field) -> Upstream:
+    if table.value is None:
+        return Upstream()
+    return Upstream(
+        requires=_names(table.get("requires")),
+        tests=_names(table.get("tests")),
+        left_out=tuple(test.texts() for test in table.get("left_out").each()),
+        rows={row.get("id").name(): _names(row.get("requires")) for row in table.get("row").each()},
+    )
+
+
+def _requirements(top: Field) -> dict[str, tuple[str, ...]]:
+    """Return the requirements of each table that has some, as in ``[bench]``."""
+    tables = top.value if isinstance(top.value, dict) else {}
     return {
-        row["id"]: {
-            "id": row["id"],
-            "python": row.get("python"),
-            "requires": row["requires"],
-            "reason": row["reason"],
-            "tags": row["tags"],
-        }
-        for row in rows
+        name: _names(top.get(name).get("requires"))
+        for name, table in tables.items()
+        if isinstance(table, dict)
     }
+
+
+def _names(values: Field) -> tuple[str, ...]:
+    return tuple(value.name() for value in values.each())

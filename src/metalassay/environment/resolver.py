@@ -1,7 +1,12 @@
-"""Which rows of the matrix can be installed where, asked of uv's resolver: nothing is downloaded."""
+"""Asks uv's resolver which rows of the matrix can be installed, and reads what an installer prints.
+
+noxfile.py imports this module in nox's own environment: it takes the standard library only.
+"""
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import re
 import shutil
@@ -9,23 +14,24 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
+from metalassay.fields import one_line
 
 PLATFORMS = {
     "Linux x86_64": "x86_64-manylinux_2_28",
     "macOS 14 arm64": "aarch64-apple-darwin",
 }
-"""What we call a platform, and what uv calls it."""
+"""The names of the platforms, ours and uv's."""
 
-# uv assumes macOS 13 otherwise, and torch has had no wheel below macOS 14 since 2.12.
+# uv assumes macOS 13 otherwise, and torch has had no wheel for macOS below 14 since 2.12.
 _MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What the resolver said of a row on a platform: ``versions`` it chose, or ``why`` it cannot."""
+    """The resolver's answer for a row on a platform: the ``versions`` it chose, or ``why`` it cannot."""
 
     row: str
     platform: str
@@ -33,19 +39,16 @@ class Resolution:
     why: str
 
 
-def resolve(row: Mapping[str, Any], platform: str, find_links: str | None = None) -> Resolution:
-    """Resolve a row of matrix.toml for one of ``PLATFORMS``, on whatever machine this runs.
+def resolve(row: Row, platform: str) -> Resolution:
+    """Resolve a row of matrix.toml for one of ``PLATFORMS``, whatever machine this runs on.
 
-    ``find_links`` are further folders of wheels, as in UV_FIND_LINKS. Raises ``UserError`` when uv
-    is not installed or does not answer in two minutes.
+    Downloads no package. Raises ``UserError`` when uv is not installed or does not answer within two
+    minutes.
     """
     uv = shutil.which("uv")
     if uv is None:
         raise UserError("uv is not installed", "python3 -m pip install uv")
-    python = row.get("python") or "{}.{}".format(*sys.version_info)
-    environment = {**os.environ, **_MACOS}
-    if find_links:
-        environment["UV_FIND_LINKS"] = find_links
+    python = row.python or "{}.{}".format(*sys.version_info)
     try:
         done = subprocess.run(  # noqa: S603  (uv itself, no shell)
             [
@@ -61,25 +64,47 @@ def resolve(row: Mapping[str, Any], platform: str, find_links: str | None = None
                 "--python-platform",
                 PLATFORMS[platform],
             ],
-            input="\n".join(row["requires"]),
+            input="\n".join(row.requires),
             capture_output=True,
             text=True,
             timeout=120,
-            env=environment,
+            env={**os.environ, **_MACOS},
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise UserError(
-            f"uv did not resolve {row['id']} in two minutes", "look at the network, then try again"
+            f"uv did not resolve {row.id} within two minutes", "check the network, then try again"
         ) from None
     if done.returncode == 0:
         pins = re.findall(r"^([\w.-]+)==(\S+)", done.stdout, re.MULTILINE)
-        return Resolution(row["id"], platform, dict(pins), "")
-    return Resolution(row["id"], platform, {}, sentence(done.stderr))
+        return Resolution(row.id, platform, dict(pins), "")
+    return Resolution(row.id, platform, {}, failure_reason(done.stderr))
 
 
-def sentence(output: str) -> str:
-    """Find, in what uv printed, the sentence that says why there is no solution."""
-    found = re.search(r"(?:╰─▶|cause:) (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
-    lines = [found[1]] if found else output.strip().splitlines()[-1:]
-    return " ".join((lines or ["uv failed and said nothing"])[0].split())
+def failure_reason(output: str) -> str:
+    """Return the sentence in the output of uv or pip that explains why it failed."""
+    explanation = re.search(r"(?:╰─▶|cause:) (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
+    if explanation:
+        return one_line(explanation[1])
+    errors = re.findall(r"^(?:error|ERROR): (.+)$", output, re.MULTILINE)
+    lines = errors or output.strip().splitlines()
+    return one_line(lines[-1]) if lines else "the installer failed without a message"
+
+
+def pip_find_links() -> dict[str, str]:
+    """Return the variable that passes pip's configured find-links on to uv, which reads no pip.conf.
+
+    Empty when there are none, and when UV_FIND_LINKS is set already.
+    """
+    if "UV_FIND_LINKS" in os.environ:
+        return {}
+    listing = ""
+    for pip in ([sys.executable, "-m", "pip"], [shutil.which("pip3") or "pip"]):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            listing = subprocess.check_output(  # noqa: S603  (pip itself, no shell)
+                [*pip, "config", "list"], text=True, stderr=subprocess.DEVNULL
+            )
+            break
+    values = re.findall(r"^[\w:]+\.find-links=(.+)$", listing, re.MULTILINE)
+    links = dict.fromkeys(link for value in values for link in ast.literal_eval(value).split())
+    return {"UV_FIND_LINKS": ",".join(links)} if links else {}

@@ -1,1 +1,1 @@
-"""What this computer is, what its chip can do, and how it is doing now. Imports no torch."""
+"""This computer: its hardware, the limits of its chip, and its current state. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What Apple's chips can do, from chips.toml, and which row of it a machine is."""
+"""The limits of Apple's chips, from chips.toml, and which of its rows describes a machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PUBLISHED, ESTIMATE, MEASURED = "published", "estimate", "measured"
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and who says so.
+    """A number with its source, a URL.
 
     ``kind`` is "published" (by the maker), "estimate" (computed from a clock and a core count) or
-    "measured" (by a third party, on such a machine). ``source`` is a URL.
+    "measured" (by a third party, on such a machine).
     """
 
     value: float
@@ -29,13 +29,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip with a given number of GPU cores. A figure is None when we have none we can vouch for.
+    """A chip with a given number of GPU cores. A figure is None if we have no reliable source for it.
 
     ``cpu_cores`` lists every configuration sold, as (faster, slower) cores. ``memory_bandwidth``
     and ``measured_bandwidth`` are in GB/s (10**9 bytes), ``fp32_tflops`` and
     ``measured_fp32_tflops`` in 10**12 float32 operations per second of the GPU. The first of each
-    pair is a limit, the second what somebody reached. ``gpu_cores`` is None when it is not known
-    which variant it is.
+    pair is a limit, the second a measurement. ``gpu_cores`` is None if the variant is unknown.
     """
 
     name: str
@@ -50,7 +49,7 @@ class Chip:
 
 
 def parse(text: str) -> tuple[Chip, ...]:
-    """Read the TOML, one ``Chip`` per variant in its order. Raises ``KeyError`` for a missing key."""
+    """Read the TOML into one ``Chip`` per variant, in order. Raises ``KeyError`` for a missing key."""
     document = tomllib.loads(text)
     urls = {key: source["url"] for key, source in document["sources"].items()}
     return tuple(chip for row in document["chip"] for chip in _variants(row, urls))
@@ -58,7 +57,7 @@ def parse(text: str) -> tuple[Chip, ...]:
 
 def _variants(row: Mapping[str, Any], urls: Mapping[str, str]) -> Iterator[Chip]:
     for variant in row["variants"]:
-        # A row whose variants have no TFLOPS names no kind.
+        # Rows without TFLOPS name no kind.
         kind = row["fp32_tflops_kind"] if "fp32_tflops" in variant else ""
         yield Chip(
             name=row["name"],
@@ -88,17 +87,17 @@ def _figure(
 
 @functools.cache
 def load() -> tuple[Chip, ...]:
-    """Return every variant that this version of the package knows, in the order of chips.toml."""
+    """Return every variant in chips.toml, in its order."""
     return parse(resources.files(__package__).joinpath("chips.toml").read_text(encoding="utf-8"))
 
 
 def find(hardware: Hardware) -> Chip | None:
-    """Return what is known of the chip of this machine, or None when it is not in chips.toml.
+    """Return what is known about the machine's chip, or None if it is not in chips.toml.
 
-    The name must match, and the number of GPU cores tells the variants apart. When that number is
-    unknown, the figures in which all variants agree remain and the others are None; when it is
-    none that we list, all figures are None. A virtual machine gets None: what its host can do is
-    not what it can.
+    The name must match, and the number of GPU cores selects the variant. If that number is unknown,
+    the figures on which all variants agree remain and the others are None; if it is a number that we
+    do not list, all figures are None. A virtual machine gets None, because its host's limits are not
+    its own.
     """
     variants = [chip for chip in load() if chip.name == hardware.chip]
     if hardware.virtual or not variants:

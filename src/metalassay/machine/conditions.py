@@ -1,14 +1,14 @@
-"""Under which conditions a number was taken: load, power, heat, memory, threads, allocator.
+"""The conditions under which a figure was measured: load, power, heat, memory, threads, allocator.
 
-``observe`` looks once; ``flags`` compares a look before with one after and says, in sentences, what
-makes the number between them doubtful. What a system does not tell stays None and is never guessed.
+``observe`` takes a snapshot; ``flags`` compares a snapshot before a measurement with one after it and
+returns, in sentences, what makes the figure doubtful. What a system does not report stays None and is
+never guessed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,9 +16,11 @@ from pathlib import Path
 
 import psutil
 
+from metalassay.machine import system_tools
+
 ALLOCATORS = (
-    "MALLOC_",  # glibc's MALLOC_TRIM_THRESHOLD_ and its kin
-    "Malloc",  # macOS's MallocNanoZone and its kin
+    "MALLOC_",  # glibc's MALLOC_TRIM_THRESHOLD_ and the like
+    "Malloc",  # macOS's MallocNanoZone and the like
     "GLIBC_TUNABLES",
     "LD_PRELOAD",
     "PYTORCH_ALLOC_CONF",
@@ -29,20 +31,23 @@ ALLOCATORS = (
 )
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_WAIT_POLICY")
 
-_BUSY, _STOLEN, _DRIFT = 1.25, 0.02, 0.10  # parts of: the cores, the processors' time, a step
+_BUSY = 1.25  # load per core
+_STOLEN = 0.02  # share of the processors' time
+_DRIFT = 0.10  # relative change of a step's time from start to end
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What one look found; None where the system does not tell.
+    """A snapshot of the machine; None where the system does not report a value.
 
-    ``load`` is that of the last minute. ``power_mode`` is macOS's "low power" or "normal", or
-    Linux's frequency governor. ``battery`` is a part of 1 and only there where the machine runs on
-    it. ``speed_limit`` is the part of full speed that heat leaves (1 is all of it). ``pressure`` is
-    the memory's: "normal", "warning", "critical". ``swapped`` counts bytes swapped in and out since
-    the start of the system, ``stolen`` the seconds that a hypervisor gave to other guests. ``niceness``
-    is the scheduler's, 0 as usual. ``background`` is macOS's quality of service that keeps a process
-    on the efficiency cores.
+    ``load`` is the load average of the last minute. ``power_mode`` is macOS's "low power" or
+    "normal", or Linux's frequency governor. ``battery`` is the charge from 0 to 1, or None while the
+    machine is plugged in. ``speed_limit`` is the fraction of full speed that thermal throttling
+    leaves. ``temperature`` is the hottest sensor's, in degrees Celsius. ``pressure`` is the memory
+    pressure: "normal", "warning" or "critical". ``swapped`` counts the bytes swapped in and out since
+    the system started, ``stolen`` the seconds that the hypervisor gave to other guests. ``niceness``
+    is the process's scheduling priority, 0 by default. ``background`` is True if macOS's quality of
+    service keeps the process on the efficiency cores.
     """
 
     load: float | None
@@ -65,19 +70,19 @@ class Conditions:
 
 
 def observe() -> Conditions:
-    """Look at this machine now; takes some ten milliseconds. Never raises."""
+    """Take a snapshot of this machine now, in about ten milliseconds. Never raises."""
     mac = sys.platform == "darwin"
     memory = psutil.virtual_memory()
     return Conditions(
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         cores=psutil.cpu_count(),
-        power_mode=parse_power_mode(_output("pmset", "-g")) if mac else _governor(),
+        power_mode=parse_power_mode(_printed("pmset", "-g")) if mac else _governor(),
         battery=_battery(),
-        speed_limit=parse_thermal(_output("pmset", "-g", "therm")) if mac else _speed_limit(),
+        speed_limit=parse_thermal(_printed("pmset", "-g", "therm")) if mac else _speed_limit(),
         temperature=_temperature(),
         available_bytes=memory.available,
         pressure=(
-            parse_pressure_level(_output("sysctl", "-n", "kern.memorystatus_vm_pressure_level"))
+            parse_pressure_level(_printed("sysctl", "-n", "kern.memorystatus_vm_pressure_level"))
             if mac
             else parse_psi(_text(Path("/proc/pressure/memory")))
         ),
@@ -94,10 +99,10 @@ def observe() -> Conditions:
 
 
 def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str]:
-    """Yield what makes a number doubtful that was taken, in ``seconds``, between two looks."""
+    """Yield the reasons to doubt a figure that took ``seconds`` to measure between two snapshots."""
     for name, value in (("before", before.speed_limit), ("after", after.speed_limit)):
         if value is not None and value < 1:
-            yield f"throttled: {name} it the processor ran at {value:.0%} of its speed"
+            yield f"throttled: {name} the run the processor was limited to {value:.0%} of its speed"
     if before.power_mode != after.power_mode:
         yield f"the power mode changed from {before.power_mode} to {after.power_mode}"
     elif after.power_mode in ("low power", "powersave"):
@@ -109,7 +114,7 @@ def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str
     if before.stolen is not None and after.stolen is not None and after.cores and seconds > 0:
         share = (after.stolen - before.stolen) / seconds / after.cores
         if share > _STOLEN:
-            yield f"the hypervisor gave {share:.0%} of the processors' time to others"
+            yield f"the hypervisor gave {share:.0%} of the processors' time to other guests"
     if before.swapped is not None and after.swapped is not None:
         moved = (after.swapped - before.swapped) / 2**20
         if moved > 1:
@@ -119,13 +124,13 @@ def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str
     if after.background:
         yield "in the background: macOS keeps this process on the efficiency cores"
     if after.niceness:
-        yield f"niceness {after.niceness}: the scheduler prefers others"
+        yield f"niceness {after.niceness}: the scheduler prefers other processes"
 
 
 def drifted(by: float) -> str | None:
-    """Return a sentence when a run got slower, or faster, by more than 10 % from start to end.
+    """Return a sentence if a run became slower or faster by more than 10 % from start to end.
 
-    ``by`` is what ``steady.drift`` returns.
+    ``by`` is the relative change that ``steady_state.drift`` returns.
     """
     if abs(by) <= _DRIFT:
         return None
@@ -134,15 +139,15 @@ def drifted(by: float) -> str | None:
 
 def parse_power_mode(text: str) -> str | None:
     """Read `pmset -g`: "lowpowermode 1" is "low power"."""
-    found = re.search(r"^\s*lowpowermode\s+([01])", text, re.MULTILINE)
-    return None if found is None else ("normal", "low power")[int(found[1])]
+    setting = re.search(r"^\s*lowpowermode\s+([01])", text, re.MULTILINE)
+    return None if setting is None else ("normal", "low power")[int(setting[1])]
 
 
 def parse_thermal(text: str) -> float | None:
-    """Read `pmset -g therm`: CPU_Speed_Limit in percent; a note that nothing was recorded is 1."""
-    found = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
-    if found:
-        return int(found[1]) / 100
+    """Read `pmset -g therm`: CPU_Speed_Limit, from percent; "no warning recorded" counts as 1."""
+    limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
+    if limit:
+        return int(limit[1]) / 100
     return 1.0 if "No thermal warning level has been recorded" in text else None
 
 
@@ -152,11 +157,11 @@ def parse_pressure_level(text: str) -> str | None:
 
 
 def parse_psi(text: str) -> str | None:
-    """Read Linux's /proc/pressure/memory: the part of the last 10 s in which tasks stood still."""
-    found = re.search(r"^full avg10=([\d.]+)", text, re.MULTILINE)
-    if found is None:
+    """Read Linux's /proc/pressure/memory: the share of the last 10 s in which all tasks stalled."""
+    stalled = re.search(r"^full avg10=([\d.]+)", text, re.MULTILINE)
+    if stalled is None:
         return None
-    share = float(found[1])
+    share = float(stalled[1])
     return "normal" if share < 1 else "warning" if share < 10 else "critical"
 
 
@@ -166,23 +171,28 @@ def _governor() -> str | None:
 
 
 def _speed_limit() -> float | None:
-    """Return scaling_max_freq over what the processor can do: heat daemons lower it."""
+    """Return the allowed over the possible frequency: thermal daemons lower scaling_max_freq."""
     root = Path("/sys/devices/system/cpu/cpu0/cpufreq")
-    limit, most = (_text(root / name).strip() for name in ("scaling_max_freq", "cpuinfo_max_freq"))
-    return int(limit) / int(most) if limit.isdecimal() and most.isdecimal() and int(most) else None
+    allowed, possible = (
+        _text(root / name).strip() for name in ("scaling_max_freq", "cpuinfo_max_freq")
+    )
+    if not (allowed.isdecimal() and possible.isdecimal() and int(possible)):
+        return None
+    return int(allowed) / int(possible)
 
 
 def _temperature() -> float | None:
     if not hasattr(psutil, "sensors_temperatures"):  # macOS, Windows
         return None
-    sensors = psutil.sensors_temperatures().values()
-    found = [each.current for group in sensors for each in group if each.current]
-    return max(found, default=None)
+    groups = psutil.sensors_temperatures().values()
+    return max(
+        (sensor.current for group in groups for sensor in group if sensor.current), default=None
+    )
 
 
 def _battery() -> float | None:
-    found = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
-    return None if found is None or found.power_plugged is not False else found.percent / 100
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    return None if battery is None or battery.power_plugged is not False else battery.percent / 100
 
 
 def _swapped() -> int | None:
@@ -194,7 +204,7 @@ def _swapped() -> int | None:
 
 
 def _background() -> bool | None:
-    """Whether macOS runs this process in the background; getpriority(2) then says 1."""
+    """Return whether macOS runs this process in the background: getpriority(2) is 1 then."""
     darwin_process = 4  # PRIO_DARWIN_PROCESS of sys/resource.h
     try:
         return os.getpriority(darwin_process, 0) == 1
@@ -209,10 +219,5 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _output(*command: str) -> str:
-    try:
-        return subprocess.run(  # noqa: S603  (names of macOS's own tools, no shell)
-            command, capture_output=True, text=True, timeout=5, check=False
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
+def _printed(*command: str) -> str:
+    return system_tools.output(command, seconds=5, must_succeed=False)

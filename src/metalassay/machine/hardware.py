@@ -1,7 +1,8 @@
 """Which machine this is: chip, cores, memory, GPU, virtual or not. What is unknown stays None.
 
-``probe`` runs the commands whose output ``hardware_text`` reads. Nothing here is
-guessed from a model number, and nothing personal is kept: no serial number, no host or user name.
+``probe`` runs the system's tools; the ``parse_*`` functions turn their output into facts and run
+nothing. Nothing is guessed from a model number, and nothing personal is kept: no serial number, no
+host name and no user name.
 """
 
 from __future__ import annotations
@@ -9,28 +10,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import platform
 import re
-import shutil
-import subprocess
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from metalassay.fields import Field, printable
+from metalassay.machine import system_tools
 
-from metalassay.fields import Field
-from metalassay.machine.hardware_parsers import (
-    Gpu,
-    Processor,
-    parse_cpuinfo,
-    parse_nvidia_smi,
-    parse_sysctl,
-    parse_system_profiler,
-)
-
-# A sysctl that does not know a name may stop there, so those that some Macs lack come last: an
-# Intel Mac has no performance levels.
+# sysctl may stop at the first name that it does not know, so the names that some Macs lack come
+# last: an Intel Mac has no performance levels.
 SYSCTL = (
     "/usr/sbin/sysctl",
     "machdep.cpu.brand_string",
@@ -71,17 +63,39 @@ class Hardware:
     virtual: bool | None
 
 
+@dataclass(frozen=True)
+class Processor:
+    """The processor and its machine, as one source describes them; the fields are ``Hardware``'s."""
+
+    chip: str | None = None
+    model: str | None = None
+    physical_cores: int | None = None
+    performance_cores: int | None = None
+    efficiency_cores: int | None = None
+    logical_cores: int | None = None
+    memory_bytes: int | None = None
+    virtual: bool | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The name of the GPU, or of all GPUs, and the number of cores if there is only one GPU."""
+
+    name: str | None = None
+    cores: int | None = None
+
+
 def as_dict(hardware: Hardware) -> dict[str, object]:
-    """Return the fields as they stand in a result file."""
+    """Return the fields in the form in which result files store them."""
     return dataclasses.asdict(hardware)
 
 
 def from_dict(data: object, place: str = "hardware") -> Hardware:
     """Read what ``as_dict`` returned, for example from JSON; unknown keys are ignored.
 
-    What may be unknown may be missing. Raises ``ValueError``, with a sentence that says where in
-    ``place``, for another missing field or a wrong type: counts and bytes are whole numbers of at
-    least one, texts are not empty.
+    Fields that may be unknown may also be missing. Raises ``ValueError`` if another field is missing
+    or a value has the wrong type: counts and bytes are whole numbers of at least one, and texts are
+    not empty. The message starts with the field's path within ``place``.
     """
     top = Field(data, place)
 
@@ -109,12 +123,12 @@ def from_dict(data: object, place: str = "hardware") -> Hardware:
 
 
 def identity(machine: Hardware) -> Hardware:
-    """Return what two records of one machine have in common: the same Mac after an update is the same."""
+    """Return the record without what a system update changes, to compare two records of one machine."""
     return dataclasses.replace(machine, release="")
 
 
 def describe(hardware: Hardware) -> str:
-    """Return one line for people, as in "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.1"."""
+    """Describe the machine in one line, as in "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.1"."""
     parts = [_cores_text(hardware), _gpu_text(hardware)]
     if hardware.memory_bytes:  # sold in units of 2**30 bytes and labelled GB
         parts.append(f"{hardware.memory_bytes / 2**30:.0f} GB")
@@ -134,7 +148,7 @@ def _cores_text(hardware: Hardware) -> str:
 
 
 def _gpu_text(hardware: Hardware) -> str:
-    # On Apple silicon the GPU bears the chip's name, which the line already has.
+    # On Apple silicon the GPU has the chip's name, which the line already contains.
     other = hardware.gpu if hardware.gpu != hardware.chip else None
     if hardware.gpu_cores is None:
         return other or ""
@@ -143,10 +157,11 @@ def _gpu_text(hardware: Hardware) -> str:
 
 @functools.cache
 def probe(*, gpu_too: bool = True) -> Hardware:
-    """Return this machine, looked at once per process.
+    """Return the record of this machine; it is determined once per process.
 
-    A command that is missing, fails, hangs or answers nonsense leaves its fields None; there is no
-    error. Milliseconds without an NVIDIA GPU; seconds on macOS, but for ``gpu_too=False``.
+    A command that is missing, fails, hangs or prints nonsense leaves its fields None and raises
+    nothing. Takes milliseconds without an NVIDIA GPU, and seconds on macOS unless ``gpu_too`` is
+    False, which leaves out the GPU.
     """
     processor, gpu = (_probe_mac if platform.system() == "Darwin" else _probe_other)(gpu_too)
     mac_version = platform.mac_ver()[0]
@@ -163,54 +178,129 @@ def probe(*, gpu_too: bool = True) -> Hardware:
 def _probe_mac(gpu_too: bool) -> tuple[Processor, Gpu]:
     gpu = Gpu()
     with contextlib.suppress(ValueError):
-        gpu = parse_system_profiler(_output(SYSTEM_PROFILER, seconds=20)) if gpu_too else gpu
+        gpu = (
+            parse_system_profiler(system_tools.output(SYSTEM_PROFILER, seconds=20))
+            if gpu_too
+            else gpu
+        )
     return mac_processor(), gpu
 
 
 def mac_processor() -> Processor:
-    """Return what sysctl says of this Mac, in milliseconds; nothing of the GPU."""
-    # sysctl fails for want of one name, but has then printed those before it.
-    return parse_sysctl(_output(SYSCTL, seconds=5, must_succeed=False))
+    """Return what sysctl reports about this Mac, which takes milliseconds; it omits the GPU."""
+    # When a name is missing, sysctl fails after it has printed the names before it.
+    return parse_sysctl(system_tools.output(SYSCTL, seconds=5, must_succeed=False))
 
 
 def apple_generation(processor: Processor) -> int | None:
-    """Return 4 for "Apple M4 Pro"; None for another chip, and for a virtual machine's.
+    """Return the number in the chip's name: 4 for "Apple M4 Pro"; None for other chips and in a virtual machine.
 
     A guest calls itself "Apple M1 (Virtual)", whatever its GPU can do.
     """
-    found = re.match(r"Apple M([0-9]{1,3})\b", processor.chip or "")
-    return int(found[1]) if found and not processor.virtual else None
+    name = re.match(r"Apple M([0-9]{1,3})\b", processor.chip or "")
+    return int(name[1]) if name and not processor.virtual else None
 
 
 def _probe_other(gpu_too: bool) -> tuple[Processor, Gpu]:
     processor = Processor()
     with contextlib.suppress(OSError), _CPUINFO.open(encoding="utf-8", errors="replace") as file:
-        # The first processors tell enough; on a big server the whole file is slow to read.
+        # The first processors suffice; on a large server the whole file is slow to read.
         processor = parse_cpuinfo(file.read(16_384))
+    import psutil  # here, so that this module can be imported where psutil is not installed
+
     processor = dataclasses.replace(
         processor,
         physical_cores=psutil.cpu_count(logical=False) or None,
         logical_cores=psutil.cpu_count() or None,
         memory_bytes=psutil.virtual_memory().total or None,
     )
-    return processor, parse_nvidia_smi(_output(NVIDIA_SMI, seconds=10) if gpu_too else "")
+    return processor, parse_nvidia_smi(
+        system_tools.output(NVIDIA_SMI, seconds=10) if gpu_too else ""
+    )
 
 
-def _output(command: Sequence[str], seconds: float, *, must_succeed: bool = True) -> str:
-    """Return what ``command`` prints, or nothing when it is missing, fails or takes too long."""
-    program = shutil.which(command[0])
-    if program is None:
-        return ""
+def parse_sysctl(text: str) -> Processor:
+    """Read the "name: value" lines of macOS's sysctl for the names in ``SYSCTL``; each may be missing.
+
+    Two values reveal a guest of Apple's Virtualization framework: kern.hv_vmm_present is 1, and the
+    brand string ends in "(Virtual)". Never raises; a value that is not a count is unknown.
+    """
+    values = _named(text)
+    chip = _text(values.get("machdep.cpu.brand_string"))
+    present = {"0": False, "1": True}.get(values.get("kern.hv_vmm_present", ""))
+    return Processor(
+        chip=chip,
+        model=_text(values.get("hw.model")),
+        physical_cores=_whole(values.get("hw.physicalcpu")),
+        performance_cores=_whole(values.get("hw.perflevel0.physicalcpu")),
+        efficiency_cores=_whole(values.get("hw.perflevel1.physicalcpu")),
+        logical_cores=_whole(values.get("hw.logicalcpu")),
+        memory_bytes=_whole(values.get("hw.memsize")),
+        virtual=True if chip and "(Virtual)" in chip else present,
+    )
+
+
+def parse_system_profiler(text: str) -> Gpu:
+    """Read the JSON of ``system_profiler SPDisplaysDataType -json``: one entry per GPU.
+
+    The name is sppci_model; the cores are sppci_cores, a number written as a string, which only
+    Apple's GPUs have. Raises ``ValueError`` for any other text.
+    """
     try:
-        return subprocess.run(  # noqa: S603  (constant arguments, no shell)
-            [program, *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=must_succeed,
-            encoding="utf-8",
-            errors="replace",
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
+        document = Field(json.loads(text), "system_profiler")
+    except RecursionError:
+        raise ValueError("system_profiler: nested too deeply") from None
+    gpus: list[tuple[str, int | None]] = []
+    for entry in document.get("SPDisplaysDataType").each():
+        if not isinstance(entry.value, dict):
+            raise entry.wrong("an object")
+        name = _text(entry.value.get("sppci_model"))
+        if name:
+            gpus.append((name, _whole(entry.value.get("sppci_cores"))))
+    return Gpu(_joined(name for name, _ in gpus), gpus[0][1] if len(gpus) == 1 else None)
+
+
+def parse_nvidia_smi(text: str) -> Gpu:
+    """Read one GPU name per line. ``cores`` stays None: NVIDIA counts different units than Apple."""
+    names = map(_text, text.splitlines())
+    return Gpu(_joined(name for name in names if name and name != "No devices were found"))
+
+
+def parse_cpuinfo(text: str) -> Processor:
+    """Read the chip, and whether this is a virtual machine, from Linux's /proc/cpuinfo.
+
+    On x86, "model name" is the chip and the flag "hypervisor" marks a virtual machine. On arm64
+    neither exists, so both stay None. Never raises.
+    """
+    values = _named(text)
+    flags = values.get("flags")
+    return Processor(
+        chip=_text(values.get("model name")),
+        virtual=None if flags is None else "hypervisor" in flags.split(),
+    )
+
+
+def _named(text: str) -> dict[str, str]:
+    """Return the values of "name: value" lines; the first line of a name counts."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            values.setdefault(name.strip(), value.strip())
+    return values
+
+
+def _text(value: object) -> str | None:
+    """Return ``value`` on one line, as ``from_dict`` accepts it, or None if it is blank or not text."""
+    return (" ".join(printable(value).split()) or None) if isinstance(value, str) else None
+
+
+def _whole(value: object) -> int | None:
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{1,18}", value):
+        return None
+    return int(value) or None  # no machine has zero cores or bytes: zero means unknown
+
+
+def _joined(names: Iterable[str]) -> str | None:
+    counts = Counter(names)
+    return " + ".join(f"{n} x {name}" if n > 1 else name for name, n in counts.items()) or None

@@ -1,4 +1,4 @@
-"""The allocator's settings that change what is measured; only ever set when asked for, and recorded."""
+"""Allocator settings that change what is measured: set only on request, and recorded in the file."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of mallopt(3)
 def tune_malloc() -> None:
     """Make glibc keep freed memory for this process: no trimming, and no mapping of large blocks.
 
-    By default glibc maps every large tensor anew and gives it back when it is freed, so that each
-    step pays for tens of thousands of page faults. Keeping it was worth 1.19 to 1.53 times the
-    throughput of training the CNN on the CPU of a Linux machine (batches of 8 to 256), and costs the
-    memory that is kept; on another day it was worth 1.05 at a batch of 64. The same by environment, before the start: MALLOC_TRIM_THRESHOLD_=-1
-    MALLOC_MMAP_MAX_=0. Raises ``UserError`` without glibc.
+    By default glibc maps memory for every large tensor and returns it to the system when the tensor
+    is freed, so that each step causes tens of thousands of page faults. Keeping the memory raised the
+    throughput of training the CNN on a Linux CPU by a factor of 1.19 to 1.53 (batches of 8 to 256),
+    on another day by 1.05 (a batch of 64); the price is the memory kept. The environment variables
+    MALLOC_TRIM_THRESHOLD_=-1 and MALLOC_MMAP_MAX_=0 do the same if set before the process starts.
+    Raises ``UserError`` without glibc.
     """
     if not keep_freed_memory():
         raise UserError(
-            "malloc can be tuned on Linux with glibc only", "leave malloc as it is by default"
+            "malloc can be tuned only on Linux with glibc", "use the default malloc setting"
         )
 
 
 def keep_freed_memory() -> bool:
-    """Do as ``tune_malloc`` where there is a glibc that agrees; return whether there is.
+    """Make glibc keep freed memory as ``tune_malloc`` does; return whether it does now.
 
-    Other C libraries, macOS's among them, keep large blocks by themselves.
+    Other C libraries, among them macOS's, keep large blocks anyway.
     """
     library = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
     if library is None or not hasattr(library, "gnu_get_libc_version"):

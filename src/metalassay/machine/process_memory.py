@@ -1,4 +1,4 @@
-"""What the operating system counts of this process's memory: page faults, and the peak."""
+"""This process's page faults and peak memory, as the operating system counts them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 def page_faults() -> int:
-    """Return how many pages this process was given so far without a disk; 0 where it is not told."""
+    """Return the number of minor page faults of this process so far; 0 on Windows, which reports none."""
     return 0 if sys.platform == "win32" else _usage()[1]
 
 
 def peak_rss() -> int | None:
-    """Return the most resident memory that this process has had, in bytes; None where it is not told."""
+    """Return the peak resident memory of this process in bytes; None on Windows."""
     if sys.platform == "win32":
         return None
     if sys.platform == "linux":
-        # What getrusage counts there, a program takes over from the one that started it (see getrusage(2)).
+        # On Linux a program inherits getrusage's peak from the process that started it: getrusage(2).
         with contextlib.suppress(OSError), Path("/proc/self/status").open("rb") as status:
             for line in status:
                 if line.startswith(b"VmHWM:"):
@@ -26,6 +26,7 @@ def peak_rss() -> int | None:
 
 
 def _usage() -> tuple[int, int]:
+    """Return the peak resident memory in bytes and the number of minor page faults."""
     import resource  # not on Windows
 
     used = resource.getrusage(resource.RUSAGE_SELF)

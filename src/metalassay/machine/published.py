@@ -1,4 +1,4 @@
-"""What others have measured on Apple's chips and published, from published.toml: never our measurements."""
+"""Figures that others measured on Apple's chips and published, from published.toml; none is ours."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ UNITS = {"bandwidth": "GB/s", "arithmetic": "TFLOP/s", "time": "ms", "power": "W
 ON = ("gpu", "cpu", "wall")
 WORK = ("stream", "matrix product", "operator", "load", "idle")
 
-_CLOSE = 0.01  # a value that is worked out from a time agrees with it to this part
+_CLOSE = 0.01  # relative tolerance between a value and the time from which it was derived
 
 
 @dataclass(frozen=True)
 class Published:
-    """A figure that somebody else measured; the head of published.toml explains the fields.
+    """A figure that somebody else measured; the comment at the top of published.toml explains the fields.
 
-    ``low`` and ``high`` are equal but where the source gives a range. ``gpu_cores`` is None where the
-    source does not say. ``source`` is a URL, ``says`` what is found there.
+    ``low`` and ``high`` are equal unless the source gives a range. ``gpu_cores`` is None where the
+    source does not state it. ``source`` is a URL, ``says`` describes what is found there.
     """
 
     id: str
@@ -49,26 +49,28 @@ class Published:
 
 
 def parse(text: str) -> tuple[Published, ...]:
-    """Read the TOML. Raises ``KeyError`` or ``ValueError``, naming the row, where a figure is none."""
+    """Read the TOML. Raises ``KeyError`` or ``ValueError``, naming the row, for an invalid figure."""
     document = tomllib.loads(text)
-    found = []
+    figures = []
     for row in document["figure"]:
         try:
-            found.append(_figure(row, document["sources"]))
+            figures.append(_figure(row, document["sources"]))
         except (KeyError, ValueError) as error:
-            raise type(error)(f"reference: {row.get('id', 'a row without id')}: {error}") from None
-    return tuple(found)
+            raise type(error)(
+                f"published.toml: {row.get('id', 'a row without id')}: {error}"
+            ) from None
+    return tuple(figures)
 
 
 def _figure(row: Mapping[str, Any], sources: Mapping[str, Mapping[str, str]]) -> Published:
     low, high = row["value"] if isinstance(row["value"], list) else (row["value"],) * 2
     if not 0 < low <= high:
-        raise ValueError(f"the value {row['value']!r} is no figure")
+        raise ValueError(f"the value {row['value']!r} is not a positive number or range")
     for key, allowed in (("what", UNITS), ("on", ON), ("work", WORK)):
         if row[key] not in allowed:
-            raise ValueError(f"{key} is {row[key]!r}, none of {tuple(allowed)}")
+            raise ValueError(f"{key} is {row[key]!r}, expected one of {tuple(allowed)}")
     if (row["what"] == "arithmetic") != ("dtype" in row):
-        raise ValueError("arithmetic names its dtype, and nothing else does")
+        raise ValueError("exactly the figures of arithmetic must name a dtype")
     if "milliseconds" in row:
         implied = _implied(row)
         if abs(implied - low) > _CLOSE * implied:
@@ -93,7 +95,7 @@ def _figure(row: Mapping[str, Any], sources: Mapping[str, Mapping[str, str]]) ->
 
 
 def _implied(row: Mapping[str, Any]) -> float:
-    """Return the rate that the time of the source implies, in the unit of the figure."""
+    """Return the rate that the source's time implies, in the unit of the figure."""
     seconds = row["milliseconds"] / 1e3
     if row["what"] == "bandwidth":
         return float(row["bytes"] / seconds / 1e9)
@@ -108,33 +110,34 @@ def load() -> tuple[Published, ...]:
 
 
 def of(machine: Hardware | Chip, figures: Iterable[Published] | None = None) -> list[Published]:
-    """Return the figures for a machine's chip, or for a chip; none for a virtual machine.
+    """Return the figures for a chip or for a machine's chip; none for a virtual machine.
 
-    A figure for another number of GPU cores is left out, on the GPU as on the CPU.
+    Figures of a variant with another number of GPU cores are left out, even those of its CPU.
     """
     virtual = machine.virtual if isinstance(machine, Hardware) else False
     name = machine.chip if isinstance(machine, Hardware) else machine.name
     return [
-        each
-        for each in (load() if figures is None else figures)
-        if each.chip == name
+        figure
+        for figure in (load() if figures is None else figures)
+        if figure.chip == name
         and not virtual
-        and (None in (each.gpu_cores, machine.gpu_cores) or each.gpu_cores == machine.gpu_cores)
+        and (None in (figure.gpu_cores, machine.gpu_cores) or figure.gpu_cores == machine.gpu_cores)
     ]
 
 
 def ratios(first: Iterable[Published], second: Iterable[Published]) -> dict[str, float]:
-    """Return how many times as fast the second chip is as the first, by work that both sides did.
+    """Return how many times as fast as the first chip the second is, per kind of work that both did.
 
-    Only on the GPU; the keys are the names in ``same``. A chip's figures are those of ``of``.
+    ``first`` and ``second`` are results of ``of``. Only the GPU counts. The keys are the names in
+    ``same``, which the figures of comparable work share.
     """
 
     def speeds(figures: Iterable[Published]) -> dict[str, float]:
         return {
-            each.same: 1 / each.low if each.what == "time" else each.low
-            for each in figures
-            if each.same and each.on == "gpu" and each.what != "power"
+            figure.same: 1 / figure.low if figure.what == "time" else figure.low
+            for figure in figures
+            if figure.same and figure.on == "gpu" and figure.what != "power"
         }
 
-    one, other = speeds(first), speeds(second)
-    return {name: other[name] / one[name] for name in one if name in other}
+    base, other = speeds(first), speeds(second)
+    return {name: other[name] / base[name] for name in base if name in other}

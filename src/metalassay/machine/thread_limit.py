@@ -1,12 +1,12 @@
-"""How many threads torch may be given: with some 20,000 the libraries under it end the process."""
+"""The largest number of threads we give torch: at about 20,000 its libraries abort the process."""
 
 from __future__ import annotations
 
 import os
 
-A_CORE = 4
+PER_CORE = 4
 
 
-def most() -> int:
-    """Return the largest number that is taken on this machine."""
-    return A_CORE * (os.cpu_count() or 1)
+def maximum() -> int:
+    """Return the largest number of threads accepted on this machine."""
+    return PER_CORE * (os.cpu_count() or 1)

@@ -13,7 +13,7 @@ import torch
 
 from metalassay.errors import UserError
 from metalassay.machine.process_memory import peak_rss
-from metalassay.mps.probe import probe as mps_probe
+from metalassay.mps import probe as mps_probe
 
 CHOICES = ("auto", "cpu", "mps", "cuda")
 

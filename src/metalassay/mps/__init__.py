@@ -1,1 +1,1 @@
-"""What PyTorch's MPS backend can do by version, read from the wheels, and what it does here."""
+"""What the MPS backend of each PyTorch release can do, and what MPS does on this machine."""

@@ -1,4 +1,4 @@
-"""Records -> Report (rows of text) -> Markdown and HTML. Renderers see the ``Report`` only."""
+"""Records -> ``Report`` (rows of text) -> Markdown and HTML. Renderers know only the ``Report``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from metalassay.claims import catalogue as claims
 from metalassay.machine import chips
 from metalassay.report.machines import in_order
-from metalassay.report.model import CompatTable, Hint, Report, Section, counted
+from metalassay.report.model import CompatTable, Hint, Report, Section, counted, not_shown
 from metalassay.report.render.markdown import terminal_text
 from metalassay.report.render.write import write_report
 from metalassay.report.sections import (
@@ -22,12 +22,12 @@ from metalassay.report.sections import (
     projection,
     published,
     scaling,
+    side_by_side,
 )
-from metalassay.report.sections import side_by_side as compared
 from metalassay.report.sections.training_log import Log
 from metalassay.report.sections.training_log import section as training_section
+from metalassay.results.latest import groups_of
 from metalassay.results.load import Loaded
-from metalassay.results.newest import groups_of
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 
@@ -42,21 +42,22 @@ def build(
     machines: Sequence[str] = (),
     logs: Sequence[Log] = (),
 ) -> Report:
-    """Lay out everything that was loaded. ``find_chip`` returns what is published of a machine's chip.
+    """Return the report of everything that was loaded.
 
-    ``project`` names chips to project onto, ``machines`` those to compare (else: those measured
-    most), ``logs`` are of training runs. Raises ``UserError`` for a chip or machine that is none.
+    ``find_chip`` returns the published limits of the chip of a machine. ``project`` names chips to
+    project onto, ``machines`` those to compare (by default those with the most measurements); ``logs``
+    are those of training runs. Raises ``UserError`` for an unknown chip or machine.
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
     compat_table = compat.table(loaded.compat, loaded.older_sets)
     groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
-    side_by_side = compared.of(shown, find_chip, loaded.batches, machines)
+    compared = side_by_side.of(shown, find_chip, loaded.batches, machines)
     sections: tuple[Section | None, ...] = (
-        batch_plots.section(side_by_side, shown),
-        scaling.section(side_by_side, shown),
+        batch_plots.section(compared, shown),
+        scaling.section(compared, shown),
         training_section(logs),
-        published.section(side_by_side.chips),
+        published.section(compared.chips),
         projection.section(project, shown),
         ledger.section(claims.load()),
     )
@@ -65,20 +66,20 @@ def build(
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
         benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
-        comparison=comparison.table(side_by_side)
+        comparison=comparison.table(compared)
         or Hint(
             "A comparison needs benchmark runs of two machines. Run the benchmarks on the other "
-            "one, copy its reports folder here as OTHER, and name both.",
+            "machine, copy its reports folder here as OTHER, and name both folders.",
             "metalassay report reports OTHER",
         ),
-        conditions=conditions.table(groups, measured, side_by_side),
+        conditions=conditions.table(groups, measured, compared),
         warnings=_warnings(loaded.warnings),
         method=method.SENTENCES,
         commands=method.COMMANDS,
         headline=headline.sentences(
-            loaded.compat, compat_table, measured, loaded.batches, side_by_side, loaded.measured
+            loaded.compat, compat_table, measured, loaded.batches, compared, loaded.measured
         ),
-        sections=tuple(each for each in sections if each),
+        sections=tuple(section for section in sections if section),
     )
 
 
@@ -91,14 +92,14 @@ def _summary(loaded: Loaded, table: CompatTable | None, logs: int) -> str:
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
     if logs:
-        parts.append(f"{counted(logs, 'log')} of training or of a monitor")
+        parts.append(f"{counted(logs, 'log')} of a training run or a monitor")
     if loaded.warnings:
         parts.append(counted(len(loaded.warnings), "warning"))
     return "; ".join(parts) + "."
 
 
 def _warnings(warnings: Sequence[str]) -> tuple[str, ...]:
-    """Return what the pages show of them; the command line has named every one."""
-    left_out = len(warnings) - _MOST_WARNINGS
-    more = (f"{left_out:,} more; `metalassay report` names every one",) if left_out > 0 else ()
-    return (*warnings[:_MOST_WARNINGS], *more)
+    """Return the warnings that the pages show; the command line has printed all of them."""
+    cut = len(warnings) - _MOST_WARNINGS
+    more = (f"{not_shown(cut, 'further warning')} `metalassay report` prints them all.",)
+    return (*warnings[:_MOST_WARNINGS], *(more if cut > 0 else ()))

@@ -1,7 +1,7 @@
-"""Rows for other programs, as CSV and JSON: a measurement, a verdict, a largest batch; written while reading.
+"""Rows for other programs, as CSV and JSON: one per measurement, verdict and largest batch.
 
-Every measurement that was read has a row, older ones too. Where a time is refused, because it is
-impossible or of an emulated device, its row says why and has no throughput.
+They are written while files are read. Every measurement has a row, older ones too. Where a time is refused,
+because it is impossible or that of an emulated device, the row has the reason and no throughput.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ BATCH_COLUMNS = (
 
 _LATER = ("compat", "largest_batches")
 
-# What a spreadsheet would run as a formula, full-width forms included.
+# How a text begins that a spreadsheet would run as a formula, including full-width characters.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def measurement_row(one: Measurement, found: Figures) -> Row:
-    """Return a measurement as a row; seconds are of a call, to six digits."""
-    rate, items = found.rate, one.items_per_call
+def measurement_row(one: Measurement, computed: Figures) -> Row:
+    """Return a measurement as a row; seconds are per call, with six significant digits."""
+    rate, items = computed.rate, one.items_per_call
     row: Row = {
         **_about(one.file, one.when.isoformat(), one.machine, one.versions.get),
         "name": one.name,
@@ -74,7 +74,7 @@ def measurement_row(one: Measurement, found: Figures) -> Row:
         "seconds_q3": _digits(items / rate.slow) if rate.slow else None,
         "unit": one.unit,
         "items_per_call": items,
-        "refused": found.refused,
+        "refused": computed.refused,
         "parameters": one.parameters,
         "flop_per_call": one.flop_per_call,
         "bytes_per_call": one.bytes_per_call,
@@ -85,19 +85,19 @@ def measurement_row(one: Measurement, found: Figures) -> Row:
         "wrong_numbers": one.parity or None,
         "doubts": "; ".join(one.flags) or None,
     }
-    if not found.refused:
+    if not computed.refused:
         row["items_per_second"] = _digits(rate.median)
         row["items_per_second_slow"] = _digits(rate.slow)
         row["items_per_second_fast"] = _digits(rate.fast)
-        row["gflop_per_second"] = _digits(found.gflop_s)
-        row["gb_per_second_at_most"] = _digits(found.gb_s)
+        row["gflop_per_second"] = _digits(computed.gflop_s)
+        row["gb_per_second_at_most"] = _digits(computed.gb_s)
     return {name: row.get(name) for name in MEASUREMENT_COLUMNS}
 
 
 def verdict_rows(one: VersionSet) -> Iterator[Row]:
-    """Yield a row a bug; one row alone for a set that could not be installed.
+    """Yield one row per bug, or a single row for a set that could not be installed.
 
-    A file that contradicts itself proves nothing: its verdicts are "unreadable".
+    The verdicts of a file that contradicts itself are "unreadable".
     """
     about: Row = {
         **_about(one.file, one.started.isoformat(), one.hardware, one.versions.get),
@@ -121,9 +121,9 @@ def verdict_rows(one: VersionSet) -> Iterator[Row]:
 
 
 def batch_row(one: LargestBatch) -> Row:
-    """Return a search for the largest batch as a row; both batches in samples.
+    """Return a search for the largest batch as a row; batch sizes are in samples.
 
-    ``limit`` is the smallest that did not fit, None where all that were asked for did.
+    ``limit`` is the smallest that did not fit, None where all that were tried did.
     """
     row: Row = {
         **_about(one.file, one.when.isoformat(), one.machine, one.versions.get),
@@ -136,7 +136,7 @@ def batch_row(one: LargestBatch) -> Row:
         "malloc": one.malloc,
     }
     if one.emulated:
-        row["refused"] = "the device was emulated, and its memory is another's"
+        row["refused"] = "the device was emulated, so its memory is that of another device"
     else:
         row |= {"largest": one.largest, "limit": one.limit, "why": one.why or None}
         row["peak_bytes"] = one.peak_bytes
@@ -144,7 +144,7 @@ def batch_row(one: LargestBatch) -> Row:
 
 
 class Exports:
-    """Takes what each file held while it is read, and writes it to the streams there are."""
+    """Writes the contents of each file to the given streams, while the files are read."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Exports:
         if json_to:
             about = {"schema": f"{ROWS}/1", "made_by": f"metalassay {__version__}"}
             json_to.write(f'{json.dumps(about)[:-1]},\n"measurements": [')
-            # The others come after all measurements, so they wait on disk and not in memory.
+            # The other rows come after all measurements; they are buffered on disk and not in memory.
             self._members = {"measurements": json_to}
             for name in _LATER:
                 later = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  (the stack closes it)
@@ -188,7 +188,7 @@ class Exports:
             self._write("largest_batches", batch_row(read.batch))
 
     def finish(self, warnings: Iterable[str]) -> None:
-        """End the JSON; ``warnings`` name the files that are not in it."""
+        """Finish the JSON; ``warnings`` name the files that are not in it."""
         if self._json is None:
             return
         for name in _LATER:
@@ -215,7 +215,7 @@ class Exports:
 
 
 def harmless(value: Value) -> Value:
-    """Return a text that a spreadsheet shows and does not run; numbers stay numbers."""
+    """Return a text that a spreadsheet displays and does not run; numbers are returned unchanged."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
@@ -224,7 +224,7 @@ def _table(stream: TextIO, columns: tuple[str, ...]) -> Callable[[Row], object]:
     writer.writerow(columns)
 
     def write(row: Row) -> None:
-        # A line break in a cell is lawful CSV, and half of all readers break on it.
+        # A line break in a cell is valid CSV, but many readers cannot handle it.
         writer.writerow(harmless(_flat(row[name])) for name in columns)
 
     return write

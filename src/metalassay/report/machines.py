@@ -1,7 +1,7 @@
-"""Which files come from one machine, and what to call it. A machine is its hardware.
+"""Which files come from the same machine, and what to call it. A machine is identified by its hardware.
 
-Not its folder, and not its system's version either: the same Mac after an update is the same Mac.
-Two Macs of one configuration cannot be told apart; nothing in a file identifies a person's device.
+Neither the folder nor the version of the system counts: after an update it is still the same Mac. Two
+Macs of the same configuration cannot be told apart, as nothing in a file identifies a person's device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from metalassay.machine.hardware import identity as identity
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key by which 1.8 comes before 1.10, and M4 before M4 Pro."""
+    """Return a sort key that puts 1.8 before 1.10 and M4 before M4 Pro."""
     return tuple(
         (0, int(part), "") if part.isdecimal() and len(part) < 20 else (1, 0, part)
         for part in re.split(r"(\d+)", text)
@@ -23,21 +23,21 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def in_order(machines: Iterable[Hardware]) -> list[Hardware]:
-    """Return each machine once: Apple's chips first, by name and size, then the others."""
+    """Return each machine once: Macs first, by chip and size, then the others."""
     return sorted(
         {identity(machine) for machine in machines},
-        key=lambda each: (
-            each.system != "Darwin",
-            natural(each.chip or ""),
-            each.gpu_cores or 0,
-            each.memory_bytes or 0,
-            repr(each),
+        key=lambda machine: (
+            machine.system != "Darwin",
+            natural(machine.chip or ""),
+            machine.gpu_cores or 0,
+            machine.memory_bytes or 0,
+            repr(machine),
         ),
     )
 
 
 def short_name(machine: Hardware) -> str:
-    """Return a name for a table's head, as in "Apple M4 Pro (20-core GPU, 24 GB)"."""
+    """Return a name for the head of a table, as in "Apple M4 Pro (20-core GPU, 24 GB)"."""
     chip = machine.chip or f"{machine.machine} processor"
     parts = []
     if machine.gpu_cores:
@@ -54,21 +54,26 @@ def short_name(machine: Hardware) -> str:
 
 
 def names(machines: Iterable[Hardware]) -> dict[Hardware, str]:
-    """Name each machine, by ``identity``, in the order of ``in_order``.
+    """Return the name of each machine, by ``identity``, in the order of ``in_order``.
 
-    Those that would be called the same get their model, and a number where that does not help.
+    Machines that would have the same name get their model, or else a number, behind it.
     """
-    called = {machine: short_name(machine) for machine in in_order(machines)}
-    for machine in _namesakes(called):
-        called[machine] += f" {machine.model}" if machine.model else ""
+    name_of = {machine: short_name(machine) for machine in in_order(machines)}
+    for machine in _with_shared_name(name_of):
+        name_of[machine] += f" {machine.model}" if machine.model else ""
     numbers: Counter[str] = Counter()
-    for machine in _namesakes(called):
-        name = called[machine]
+    for machine in _with_shared_name(name_of):
+        name = name_of[machine]
         numbers[name] += 1
-        called[machine] = f"{name} no. {numbers[name]}"
-    return called
+        name_of[machine] = f"{name} no. {numbers[name]}"
+    return name_of
 
 
-def _namesakes(called: Mapping[Hardware, str]) -> list[Hardware]:
-    counts = Counter(called.values())
-    return [machine for machine, name in called.items() if counts[name] > 1]
+def system_name(machine: Hardware) -> str:
+    """Return the system and its version, as in "macOS 15.1" or "Linux 6.1"."""
+    return machine.release if machine.system == "Darwin" else f"{machine.system} {machine.release}"
+
+
+def _with_shared_name(name_of: Mapping[Hardware, str]) -> list[Hardware]:
+    counts = Counter(name_of.values())
+    return [machine for machine, name in name_of.items() if counts[name] > 1]

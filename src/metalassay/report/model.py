@@ -1,7 +1,8 @@
-"""What a report says, as rows of text: all that a renderer knows. No measuring, no markup."""
+"""The content of a report as rows of text, which is all that a renderer knows: no measuring, no markup."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 NOT_MEASURED = "not measured"
@@ -12,7 +13,7 @@ NO_VALUE = "\N{EN DASH}"
 class Table:
     """A plain table. ``caption`` names the machine or machines; ``numeric`` columns align right.
 
-    ``marked`` are cells (row, column) that differ where they should not, and are to stand out.
+    ``marked`` are the cells (row, column) to highlight because they differ and should not.
     """
 
     caption: str
@@ -25,7 +26,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run of a test behind a cell: ``text`` is the end of its traceback, or a skip's reason."""
+    """One run of a test behind a cell; ``text`` is the end of its traceback, or why it was skipped."""
 
     test: str
     upstream: str
@@ -37,10 +38,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Cell:
-    """One bug in one version set: a short word for people, and what it rests on.
+    """One bug in one version set: the verdict in a few words, and the evidence for it.
 
     ``tone`` is one of fine, broken, patched, red, untested, absent, unreadable. ``meaning`` is a
-    sentence; ``why`` the reason in full where nothing was tested.
+    sentence; ``why`` is the full reason where nothing was tested.
     """
 
     text: str
@@ -52,9 +53,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One version set: ``facts`` are the rows beneath its name, in the order of ``fact_names``.
+    """One version set; ``facts`` are the rows below its name, in the order of ``fact_names``.
 
-    ``state`` is empty, or "not installable" or "unreadable" and then so is every cell.
+    ``state`` is empty, "not installable" or "unreadable"; if it is not empty, every cell has it too.
     """
 
     id: str
@@ -69,7 +70,7 @@ class Column:
 
 @dataclass(frozen=True)
 class BugRow:
-    """One known bug; ``link`` is empty unless it leads to the web. One cell a column."""
+    """One known bug, with one cell per column; ``link`` is empty or a web address."""
 
     id: str
     title: str
@@ -93,9 +94,9 @@ class CompatTable:
 
 @dataclass(frozen=True)
 class Point:
-    """A value of a plot at ``x``; ``low`` and ``high`` bound its interval, None where it has none.
+    """A value ``y`` at ``x``; ``low`` and ``high`` bound its interval, None where it has none.
 
-    ``label`` says in words what the point is: the text for those who do not see the plot.
+    ``label`` describes the point in words, for its tooltip and for readers who do not see the plot.
     """
 
     x: float
@@ -107,9 +108,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one kind, in the order of x. ``line`` joins them.
+    """Points of one kind, in the order of x, joined if ``line``.
 
-    ``projected`` points were computed and not measured: they are drawn hatched and named so.
+    ``projected`` points were computed and not measured; they are drawn hatched and labelled.
     """
 
     name: str
@@ -119,11 +120,21 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A plot that answers the question in its ``title``. Axes start at 0 unless logarithmic.
+class Roofline:
+    """The limits of a machine: peak arithmetic and peak memory bandwidth."""
 
-    ``roofs`` are limits to draw as lines, for a roofline plot: (name, GFLOP/s, GB/s).
-    """
+    name: str
+    gflop_s: float
+    gb_s: float
+
+    def at(self, intensity: float) -> float:
+        """Return the attainable GFLOP/s at an arithmetic intensity in FLOP/byte."""
+        return min(self.gflop_s, intensity * self.gb_s)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot that answers the question in its ``title``. Axes start at 0 unless logarithmic."""
 
     title: str
     x_label: str
@@ -131,15 +142,15 @@ class Plot:
     series: tuple[Series, ...]
     x_log: bool = False
     y_log: bool = False
-    roofs: tuple[tuple[str, float, float], ...] = ()
+    rooflines: tuple[Roofline, ...] = ()
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: sentences, then plots, then tables. ``id`` is its anchor.
+    """A section of the report: sentences, then plots, then tables. ``id`` is its anchor.
 
-    ``hint`` stands where there is nothing yet. ``projected`` marks the whole part as computed.
+    ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed.
     """
 
     id: str
@@ -153,7 +164,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Hint:
-    """What stands in place of a part that is empty, and the command that fills it."""
+    """Why a section is empty, and the command that fills it."""
 
     sentence: str
     command: str
@@ -161,10 +172,10 @@ class Hint:
 
 @dataclass(frozen=True)
 class Report:
-    """The whole report. A part of which nothing was read is a ``Hint`` in its place.
+    """The whole report; a ``Hint`` replaces each part for which no file was read.
 
     ``commands`` are pairs of a command and what it does. ``headline`` is three sentences: what was
-    run where. ``sections`` are the further parts, in the order of the page.
+    run where, what broke, and how fast it was. ``sections`` are in the order of the page.
     """
 
     summary_line: str
@@ -180,16 +191,23 @@ class Report:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Write a number with three significant digits, as in 2,850 or 0.0123: runs carry no more."""
+    """Format a number with three significant digits, as in 2,850 or 0.0123: runs carry no more."""
+    if not math.isfinite(value):
+        return f"{value:g}"
     if value == 0:
         return "0"
-    rounded = float(f"{value:.{digits - 1}e}")
-    exponent = int(f"{rounded:e}".partition("e")[2])
+    scientific = f"{value:.{digits - 1}e}"
+    exponent = int(scientific.partition("e")[2])
     if not -4 <= exponent <= 11:
-        return f"{value:.{digits - 1}e}"
-    return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+        return scientific
+    return f"{float(scientific):,.{max(0, digits - 1 - exponent)}f}"
 
 
-def counted(number: int, what: str, several: str = "") -> str:
-    """Return "1 file" or "2 files"; ``several`` where an s is not enough."""
-    return f"{number} {what if number == 1 else several or f'{what}s'}"
+def counted(number: int, what: str, plural: str = "") -> str:
+    """Return "1 file" or "2,000 files"; ``plural`` where an s is not enough."""
+    return f"{number:,} {what if number == 1 else plural or f'{what}s'}"
+
+
+def not_shown(number: int, what: str, where: str = "", done: str = "shown") -> str:
+    """Return "1 further file is not shown." or "2 further files are not shown."."""
+    return f"{counted(number, what)}{where} {'is' if number == 1 else 'are'} not {done}."

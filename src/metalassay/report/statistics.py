@@ -1,10 +1,10 @@
-"""Pure statistics over the rounds of saved runs: throughput, its spread, a ratio of two.
+"""Statistics of the rounds of saved runs: throughput, its quartiles, and the ratio of two throughputs.
 
 Two saved runs cannot be paired: they are processes that ran at different times, perhaps on different
-machines. Rounds within a process share its layout, its heat and its minute, so however many there are,
-they say how steady that process was and not how another would be. So there is no "significant" here.
-What two single processes carry is the ratio of their medians beside the quartiles of each; what several
-processes a side carry (`--processes N`) is how that ratio varies from process to process.
+machines. Rounds within a process share its memory layout, temperature and time of day, so even many of them
+show the variation within that process and not between processes. So no difference is called significant
+here. Two single processes give the ratio of their medians beside the quartiles of each; several processes
+per side (`--processes N`) also give a bootstrap interval of that ratio over processes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from metalassay.results.measurement import WHOLE_SOURCE
 
-if TYPE_CHECKING:  # stats stands below them; only the names of their fields are used
+if TYPE_CHECKING:
     from metalassay.results.measurement import Measurement
 
 _FEWEST_FOR_QUARTILES = 4
@@ -26,7 +26,7 @@ _FEWEST_PROCESSES = 5
 
 @dataclass(frozen=True)
 class Throughput:
-    """Items per second. ``slow`` and ``fast`` are its quartiles, None with fewer than 4 rounds."""
+    """Items per second; ``slow`` and ``fast`` are the quartiles, None with fewer than 4 rounds."""
 
     median: float
     slow: float | None
@@ -35,51 +35,57 @@ class Throughput:
 
 
 def throughput(seconds: Sequence[float], items: int) -> Throughput:
-    """Return the throughput of calls that took ``seconds`` (one value a round) for ``items`` each.
+    """Return the throughput of calls that took ``seconds`` (one value per round) for ``items`` each.
 
-    The median is that of the times, turned over; so are the quartiles, which include both ends
-    (``statistics.quantiles``, "inclusive"). Raises ``statistics.StatisticsError`` without a round.
+    Median and quartiles are ``items`` over those of the times; quartiles interpolate linearly between
+    order statistics (``statistics.quantiles``, method "inclusive"). Raises
+    ``statistics.StatisticsError`` if there is no round.
     """
     slow = fast = None
     if len(seconds) >= _FEWEST_FOR_QUARTILES:
-        quick, _, long = statistics.quantiles(seconds, n=4, method="inclusive")
-        slow, fast = items / long, items / quick
+        lower, _, upper = statistics.quantiles(seconds, n=4, method="inclusive")
+        slow, fast = items / upper, items / lower
     return Throughput(items / statistics.median(seconds), slow, fast, len(seconds))
 
 
 def ratio(first: Throughput, second: Throughput) -> float:
-    """Return how many times the first median the second one is; see the module for its limits."""
+    """Return the ratio of the medians, second over first; the module docstring describes its limits."""
     return second.median / first.median
 
 
-def ratio_over_processes(
-    first: Sequence[float], second: Sequence[float], draws: int = 4000, seed: int = 0
+def bootstrap_ratio(
+    first: Sequence[float], second: Sequence[float], resamples: int = 4000, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Return how far the ratio of medians, second over first, varies with the processes drawn.
+    """Return the 95 % percentile bootstrap interval of the ratio of medians, second over first.
 
-    Each value stands for a process. The interval is the middle 95 % of a bootstrap over processes
-    (B. Efron, Annals of Statistics 7 (1979) 1); None with fewer than 5 a side, from which it would
-    mostly tell that there are few. It does not cover the difference between two days.
+    Each value is the throughput of one process, and processes are resampled with replacement
+    (B. Efron, Annals of Statistics 7 (1979) 1). None with fewer than 5 processes per side, where the
+    interval would be unreliable. It does not include the variation between days.
     """
     if min(len(first), len(second)) < _FEWEST_PROCESSES:
         return None
-    chance = random.Random(seed)  # noqa: S311  (no secret)
+    generator = random.Random(seed)  # noqa: S311  (not for cryptography)
     ratios = sorted(
-        statistics.median(chance.choices(second, k=len(second)))
-        / statistics.median(chance.choices(first, k=len(first)))
-        for _ in range(draws)
+        statistics.median(generator.choices(second, k=len(second)))
+        / statistics.median(generator.choices(first, k=len(first)))
+        for _ in range(resamples)
     )
-    tail = round(0.025 * draws)
+    tail = round(0.025 * resamples)
     return ratios[tail], ratios[-1 - tail]
 
 
-def comparable(a: Measurement, b: Measurement) -> list[str]:
-    """Return why the throughputs of ``a`` and ``b`` must not be put in one ratio; empty if they may.
+def differences(a: Measurement, b: Measurement) -> list[str]:
+    """Return why the throughputs of ``a`` and ``b`` are not comparable, an empty list if they are.
 
-    The machines may differ, what ran on them may not. Threads count on the CPU alone, and the
-    system's version on MPS alone: macOS brings the MPS graph compiler along.
+    The machines may differ, but not what ran on them. The number of threads matters on the CPU only,
+    the version of the system on MPS only, as macOS includes the MPS graph compiler.
     """
     return list(_differences(a, b))
+
+
+def public(version: str) -> str:
+    """Return the version without its local part: 2.13.0+cpu is 2.13.0 built without CUDA."""
+    return version.partition("+")[0]
 
 
 def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
@@ -91,7 +97,7 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         ("batch", a.batch_size, b.batch_size),
         ("items per call", f"{a.items_per_call} {a.unit}", f"{b.items_per_call} {b.unit}"),
         ("parameters", a.parameters, b.parameters),
-        ("torch", _public(a.versions["torch"]), _public(b.versions["torch"])),
+        ("torch", public(a.versions["torch"]), public(b.versions["torch"])),
     ]
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
@@ -106,21 +112,16 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     if a.identity.startswith(WHOLE_SOURCE) != b.identity.startswith(WHOLE_SOURCE):
         yield "one file is older than the identity of workloads"
     elif a.identity != b.identity:
-        yield "the code of the workload"
+        yield "different code of the workload"
     if bool(a.machine.virtual) != bool(b.machine.virtual):
         yield "one is a virtual machine"
-    hot = [any(mark.startswith("throttled") for mark in each.flags) for each in (a, b)]
-    if hot[0] != hot[1]:
+    throttled = [any(flag.startswith("throttled") for flag in one.flags) for one in (a, b)]
+    if throttled[0] != throttled[1]:
         yield "one was throttled by heat"
     if a.emulated or b.emulated:
         yield "an emulated device"
     if a.parity or b.parity:
         yield "wrong numbers"
-
-
-def _public(version: str) -> str:
-    """Drop the local part: 2.13.0+cpu is 2.13.0 as built for machines without CUDA."""
-    return version.partition("+")[0]
 
 
 def _major(release: str) -> str:

@@ -1,1 +1,1 @@
-"""The files that runs leave behind: each format is written and read here."""
+"""The result files: verdict files, benchmark runs and searches for the largest batch."""

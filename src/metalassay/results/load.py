@@ -1,7 +1,7 @@
-"""Reads result files: verdict files and benchmark runs, from any machine.
+"""Reads result files, from any machine: verdict files, benchmark runs, searches for the largest batch.
 
-A file that cannot be used costs one warning that names it; the rest is still read. Memory follows the
-number of conditions and not that of files, see ``gathering``.
+A file that cannot be used costs one warning that names it; the others are still read. Memory grows
+with the number of conditions and not with the number of files, see ``latest``.
 """
 
 from __future__ import annotations
@@ -11,35 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.fields import FieldError
+from metalassay.fields import FieldError, one_line
 from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
-from metalassay.results.newest import FileGroup, Gathering
-from metalassay.results.parse import (
-    BugResult,
-    BugTest,
-    LargestBatch,
-    Measurement,
-    VersionSet,
-    parse,
-)
-
-__all__ = [
-    "BugResult",
-    "BugTest",
-    "LargestBatch",
-    "Loaded",
-    "Measurement",
-    "Read",
-    "VersionSet",
-    "load",
-    "read",
-]
+from metalassay.results.latest import FileGroup, LatestResults
+from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
 
 
 @dataclass(frozen=True)
 class Read:
-    """What one file held. ``warning`` names it where it was left out or contradicts itself."""
+    """The content of one file. ``warning`` is set when it was left out or contradicts itself."""
 
     file: str
     compat: VersionSet | None = None
@@ -50,12 +31,13 @@ class Read:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What is to be shown of all that could be read, and one warning for each other file.
+    """The latest results of all files that could be read, and one warning for each other file.
 
-    ``compat`` and ``measurements`` are in the order of the file names. What a newer file under the
-    same conditions supersedes is not in them: ``older`` counts it for each machine (by
-    ``hardware.identity``), ``older_sets`` for verdict files. ``measured`` counts every measurement,
-    ``groups`` are the files, ``batches`` the newest searches for the largest batch.
+    ``compat`` and ``measurements`` are in the order of the file names, without what a newer file
+    under the same conditions supersedes: ``older`` counts those measurements by machine
+    (``hardware.identity``), ``older_sets`` those verdict files. ``measured`` counts every
+    measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
+    batch.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -71,37 +53,38 @@ class Loaded:
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
     """Read result files; a folder stands for all ``*.json`` in and below it.
 
-    ``see`` gets what each file held while it is read. Raises ``UserError`` for a path that is not
-    there. What a file holds never raises: a file that is no result, or a bad one, becomes a warning.
+    ``see`` is called with the content of each file as it is read. Raises ``UserError`` for a path
+    that does not exist. The content of a file never raises: a bad result, or a file that is not a
+    result, becomes a warning.
     """
-    gathering = Gathering()
+    latest = LatestResults()
     warnings: list[str] = []
-    for each in read(paths):
+    for content in read(paths):
         if see is not None:
-            see(each)
-        if each.warning is not None:
-            warnings.append(each.warning)
-        if each.compat is not None:
-            gathering.add_set(each.compat)
-        if each.batch is not None:
-            gathering.add_batch(each.batch)
-        gathering.add_measurements(each.measurements)
-    measurements = gathering.measurements()  # ends the series, and so comes before the counts
+            see(content)
+        if content.warning is not None:
+            warnings.append(content.warning)
+        if content.compat is not None:
+            latest.add_set(content.compat)
+        if content.batch is not None:
+            latest.add_batch(content.batch)
+        latest.add_measurements(content.measurements)
+    measurements = latest.measurements()  # completes the series, and so comes before the counts
     return Loaded(
-        gathering.sets(),
+        latest.sets(),
         measurements,
         tuple(warnings),
-        tuple(gathering.older.items()),
-        gathering.older_sets,
-        gathering.measured,
-        gathering.groups(),
-        gathering.batches(),
+        tuple(latest.older.items()),
+        latest.older_sets,
+        latest.measured,
+        latest.groups(),
+        latest.batches(),
     )
 
 
 def read(paths: Iterable[str | Path]) -> Iterator[Read]:
-    """Yield what each file holds, one file at a time; see ``load``."""
-    known: dict[bytes, str] = {}  # digest of the content -> the first file that had it
+    """Yield the content of each file, one file at a time; see ``load``."""
+    known: dict[bytes, str] = {}  # digest of the content -> the first file with it
     for source in find_files.find(paths):
         try:
             content = source.read()
@@ -110,10 +93,10 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             if first is not None:
                 raise FieldError(f"the same content as {first}; counted once")
             result = parse(content, source.shown)
-            if result != ():  # two runs have the same tokenizer; nothing in it is counted
+            if result != ():  # files without results, such as a tokenizer, may well be equal
                 known[digest] = source.shown
         except FieldError as error:
-            yield Read(source.shown, warning=_one_line(f"{source.shown}: {error}"))
+            yield Read(source.shown, warning=one_line(f"{source.shown}: {error}"))
             continue
         if isinstance(result, LargestBatch):
             yield Read(source.shown, batch=result)
@@ -123,8 +106,4 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         doubt = result.distrusted
         warning = f"{source.shown}: contradicts itself: {doubt}" if doubt else None
-        yield Read(source.shown, result, warning=_one_line(warning) if warning else None)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+        yield Read(source.shown, result, warning=one_line(warning) if warning else None)

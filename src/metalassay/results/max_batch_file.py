@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from metalassay.fields import Field, FieldError
+from metalassay.machine import dtypes
 from metalassay.machine.hardware import Hardware, as_dict, from_dict
 
 NAME = "metalassay.maxbatch"
@@ -98,7 +99,7 @@ def read(top: Field, file: str) -> LargestBatch:
         workload=top.get("workload").name(),
         mode=top.get("mode").one_of(("train", "infer")),
         device=device,
-        dtype=top.get("dtype").one_of(("float32", "bfloat16", "float16")),
+        dtype=top.get("dtype").one_of(dtypes.NAMES),
         threads=top.get("threads").whole(),
         malloc=top.get("malloc").name(),
         emulated=emulated,

@@ -1,6 +1,7 @@
-"""Result files in an object store or whatever else fsspec reads: ``s3://``, ``gs://``, ``https://``.
+"""Finds result files in an object store or wherever fsspec can read: ``s3://``, ``gs://``, ``https://``.
 
-Files are fetched in batches, at once where the store allows it, and no more than a batch is held.
+Files are fetched in batches, concurrently where the store supports it, and only one batch is held in
+memory.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.fields import FieldError, printable
+from metalassay.fields import FieldError, one_line, printable
 from metalassay.results.source import LARGEST, Source, check_size
 
 _BATCH = 64
@@ -17,10 +18,11 @@ _INSTALL = "pip install 'metalassay[fleet]'"
 
 
 def find(url: str, seen: set[str]) -> Iterator[Source]:
-    """Yield the ``*.json`` below a URL, or what it names or matches, in the order of names.
+    """Yield the ``*.json`` files below a URL, or those that it names or matches, sorted by name.
 
-    ``seen`` holds the names that were read before, and gets those that are read now. Raises
-    ``UserError`` where fsspec or what it needs for this store is missing, and where nothing is there.
+    Names in ``seen`` are skipped; those that are read now are added to it. Raises ``UserError`` when
+    fsspec or its package for this store is missing, when the store refuses, and when there is
+    nothing at the URL.
     """
     try:
         import fsspec
@@ -28,19 +30,19 @@ def find(url: str, seen: set[str]) -> Iterator[Source]:
         raise UserError(f"cannot read {url}: fsspec is not installed", _INSTALL) from None
     try:
         store, path = fsspec.core.url_to_fs(url)
-    except ImportError as error:  # fsspec itself, without what it needs for this store
+    except ImportError as error:  # fsspec is there, its package for this store is not
         raise UserError(f"cannot read {url}: {error}", _INSTALL) from None
     except ValueError as error:
         raise UserError(f"cannot read {url}: {error}", "name an s3:// or gs:// address") from None
-    # What a store raises is its own affair; what they share is OSError, and botocore's is not one.
+    # Each store raises errors of its own; botocore's are not even an OSError.
     try:
         sizes = _sizes(store, path)
-    except Exception as error:  # noqa: BLE001  (named below, and nothing goes on)
+    except Exception as error:  # noqa: BLE001  (reported below, and nothing goes on)
         raise UserError(
-            f"cannot read {printable(url)}: {_one_line(error)}", "look at the address and the login"
+            f"cannot read {printable(url)}: {_reason(error)}", "check the address and your login"
         ) from None
     if not sizes:
-        raise UserError(f"nothing is at {url}", "name a result file or a folder of them")
+        raise UserError(f"there is nothing at {url}", "name a result file or a folder of them")
     names = [name for name in sorted(sizes) if store.unstrip_protocol(name) not in seen]
     for start in range(0, len(names), _BATCH):
         batch = names[start : start + _BATCH]
@@ -53,18 +55,18 @@ def find(url: str, seen: set[str]) -> Iterator[Source]:
 
 
 def _sizes(store: Any, path: str) -> dict[str, int]:
-    """Return the files that an address stands for, with their bytes."""
-    if any(mark in path for mark in "*?["):
-        found = store.glob(path, detail=True)
+    """Return the files that a path names or matches, with their sizes in bytes."""
+    if any(wildcard in path for wildcard in "*?["):
+        files = store.glob(path, detail=True)
     else:
-        found = {
+        files = {
             name: about
             for name, about in store.find(path, detail=True).items()
             if name == path or name.endswith(".json")
         }
     return {
         name: int(about.get("size") or 0)
-        for name, about in found.items()
+        for name, about in files.items()
         if about["type"] == "file" and not name.rpartition("/")[2].startswith(".")
     }
 
@@ -74,11 +76,11 @@ def _source(name: str, size: int, content: object) -> Source:
         check_size(size)
         if isinstance(content, bytes):
             return content
-        raise FieldError(f"cannot be read: {_one_line(content)}")
+        raise FieldError(f"cannot be read: {_reason(content)}")
 
-    return Source(" ".join(printable(name).split()), read)
+    return Source(one_line(printable(name)), read)
 
 
-def _one_line(error: object) -> str:
+def _reason(error: object) -> str:
     name = type(error).__name__ if isinstance(error, BaseException) else ""
-    return f"{name}: {' '.join(printable(str(error)).split())[:200]}"
+    return f"{name}: {one_line(printable(str(error)))[:200]}"

@@ -1,4 +1,4 @@
-"""A file that may hold results, wherever it is: its name for people, and how to read it."""
+"""A file that may hold results, wherever it is: its name to show, and how to read it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from metalassay.fields import FieldError, printable
+from metalassay.fields import FieldError, one_line, printable
 
-LARGEST = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well under 10 MB
+LARGEST = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well below 10 MB
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that may hold results. ``read`` raises ``FieldError`` where it cannot be had.
+    """A file that may hold results. ``read`` raises ``FieldError`` when it cannot be read.
 
-    ``shown`` is its name for people: one that is not UTF-8 would break the report that carries it.
+    ``shown`` is its name to print: a name that is not UTF-8 would break the report that shows it.
     """
 
     shown: str
@@ -24,11 +24,11 @@ class Source:
 
 
 def check_size(size: int) -> None:
-    """Raise ``FieldError`` for a file of more bytes than a result has."""
+    """Raise ``FieldError`` for a file of more than ``LARGEST`` bytes."""
     if size > LARGEST:
         raise FieldError(f"too large for a result ({size / 2**20:.0f} MB)")
 
 
 def shown(path: Path) -> str:
-    """Return a name for people, on one line and in UTF-8."""
-    return " ".join(printable(os.fsencode(path).decode("utf-8", "replace")).split())
+    """Return the path to print, on one line and in UTF-8."""
+    return one_line(printable(os.fsencode(path).decode("utf-8", "replace")))

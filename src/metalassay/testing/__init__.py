@@ -1,1 +1,1 @@
-"""What the compatibility suite needs: the recorder, ranks, a tiny Trainer."""
+"""Tools of the compatibility suite: the recorder of verdicts, several ranks, a tiny Trainer."""

@@ -1,7 +1,4 @@
-"""The pytest plugin behind `pytest compat`: collects outcomes, then prints and writes the verdicts.
-
-The one module of ours that imports pytest; conftest files use it, nothing else does.
-"""
+"""The pytest plugin behind `pytest compat`: collects outcomes, then prints and writes the verdicts."""
 
 from __future__ import annotations
 
@@ -16,16 +13,17 @@ import pytest
 
 from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.machine import hardware
-from metalassay.results import verdict_writer
+from metalassay.results import verdict_file
 
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
 
 
 class Recorder:
-    """Collects what each marked test did and, at the end, prints and writes the verdicts.
+    """Collects the outcome of each marked test; at the end prints and writes the verdicts.
 
-    ``marked`` returns the bug and the symptom of a test; ``expected`` says whether the data expects
-    the symptom with the versions installed. ``target`` is the verdict file, if one is wanted.
+    ``marked`` returns the bug and the symptom that a test is marked with; ``expected`` returns
+    whether the data expects the symptom with the installed versions. ``version_set`` is the record
+    of the matrix row, ``target`` the verdict file, or None to write none.
     """
 
     def __init__(
@@ -46,20 +44,20 @@ class Recorder:
         self.target = target
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
-        self.tests: dict[str, tuple[Bug, list[verdict_writer.RecordedTest]]] = {}
+        self.tests: dict[str, tuple[Bug, list[verdict_file.BugTest]]] = {}
         self.written = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Any:  # a generator: pytest sends the report in
-        """Record the phase that decides: the call, or a set-up or tear-down that went wrong."""
+        """Record the phase that decides: the call, or a set-up or tear-down that failed."""
         report: pytest.TestReport = yield
         marked = self.marked(item)
         if marked is not None and (report.when == "call" or not report.passed):
             bug, symptom = marked
             self.tests.setdefault(bug.id, (bug, []))[1].append(
-                verdict_writer.RecordedTest(
+                verdict_file.BugTest(
                     test=item.nodeid,
                     symptom=symptom,
                     upstream=_upstream(item),
@@ -76,53 +74,53 @@ class Recorder:
             return report.longrepr[2].removeprefix("Skipped: ")
         if call.excinfo is None:
             return "" if report.passed else str(report.longrepr)
-        return verdict_writer.evidence(report.longreprtext, Path.home(), self.config.rootpath)
+        return verdict_file.evidence(report.longreprtext, Path.home(), self.config.rootpath)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write the file, unless the run was cut off: a part would read like the whole."""
-        whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if self.target is not None and self.tests and whole:
-            verdict_writer.write(self.target, self.record())
+        """Write the file, unless the run was interrupted: a partial file would look complete."""
+        complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if self.target is not None and self.tests and complete:
+            verdict_file.write(self.target, self.record())
             self.written = True
 
     def record(self) -> dict[str, Any]:
         """Lay out the verdict file."""
-        return verdict_writer.set_record(
+        return verdict_file.document(
             self.version_set,
             command=shlex.join(["pytest", *self.config.invocation_params.args]),
-            started=self.started.isoformat(timespec="seconds"),
+            started=self.started,
             seconds=time.monotonic() - self.began,
             versions=self.versions,
-            hardware=hardware.probe(),
+            hardware=hardware.as_dict(hardware.probe()),
             bugs=[
-                verdict_writer.bug_record(bug, self.versions, tests)
+                verdict_file.bug_record(bug, self.versions, tests)
                 for bug, tests in self.tests.values()
             ],
         )
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print one line a bug, and where the file is."""
+        """Print one line per bug, and where the file is."""
         if self.tests:
             terminalreporter.section("known bugs")
         for bug, tests in self.tests.values():
-            row = verdict_writer.bug_record(bug, self.versions, tests)
-            red = row["verdict"] in verdict.RED
+            record = verdict_file.bug_record(bug, self.versions, tests)
+            red = record["verdict"] in verdict.RED
             terminalreporter.write_line(
-                f"{'RED' if red else '   '} {row['verdict']:<16} {bug.id}: {bug.title}"
-                + (f" ({row['why']})" if row["why"] else "")
+                f"{'RED' if red else '   '} {record['verdict']:<16} {bug.id}: {bug.title}"
+                + (f" ({record['why']})" if record["why"] else "")
                 + (f"; {REPORTED_ONLY}" if bug.reported_only else ""),
                 red=red,
             )
             if red:
                 terminalreporter.write_line(
-                    f"    {verdict.MEANING[row['verdict']]}; see {bug.link}"
+                    f"    {verdict.MEANING[record['verdict']]}; see {bug.link}"
                 )
         if self.target is not None:
             terminalreporter.write_line(
                 f"verdicts: {self.target}"
                 if self.written
-                else f"no verdicts written: the run was cut off or tested no bug ({self.target} is"
-                " as it was)"
+                else "no verdicts written: the run was interrupted or tested no bug"
+                f" ({self.target} is unchanged)"
             )
 
 
@@ -132,7 +130,7 @@ def _upstream(item: pytest.Item) -> str:
 
 
 def _outcome(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    """Translate pytest's report; an xfailed test reads "skipped" there, an xpassed one "failed"."""
+    """Return the outcome of a test; pytest reports an xfailed one as skipped, xpassed as failed."""
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     if report.failed and call.excinfo is None:

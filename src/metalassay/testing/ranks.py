@@ -1,7 +1,7 @@
 """Runs a function in several processes that form a gloo group on the loopback interface.
 
-For bugs that need more than one process. The ranks are forked from a server that has imported torch
-and accelerate and done nothing else, so a test pays the imports once and inherits no threads.
+For bugs that need more than one process. The ranks are forked by a fork server that has imported
+torch and accelerate and done nothing else, so the imports are paid once and no threads are inherited.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-# torch._dynamo is what constructing DDP or an optimizer imports, sympy and all.
+# Constructing DDP or an optimizer imports torch._dynamo, and with it sympy.
 PRELOAD = ("torch", "torch.distributed", "torch._dynamo", "accelerate", "datasets")
 
 
 class RankFailedError(Exception):
-    """A rank raised, died or hung; the message holds each rank's end, one a line."""
+    """A rank raised, died or hung; the message describes how each rank ended, one per line."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one rank ended: with a ``value``, or with an ``error`` in words."""
+    """How one rank ended: with a ``value``, or with an ``error`` message."""
 
     value: Any = None
     error: str | None = None
@@ -50,12 +50,12 @@ def run(
     patches: Sequence[str] = (),
     limit: float = 60.0,
 ) -> list[Outcome]:
-    """Call ``body(*arguments)`` in every rank and return how each ended, by rank.
+    """Call ``body(*arguments)`` in every rank and return one ``Outcome`` per rank.
 
-    ``body`` must be a function of a module, its result and arguments picklable. ``patches`` names
-    modules of ``metalassay.patches`` that are on in the ranks. The usual variables (RANK, WORLD_SIZE,
-    MASTER_PORT, …) are set; ``Accelerator(cpu=True)`` reads them. After ``limit`` seconds whatever
-    still runs is killed and counts as hung.
+    ``body`` must be a module-level function, its result and arguments picklable. ``patches`` names
+    the modules of ``metalassay.patches`` that are active in the ranks. The usual variables (RANK,
+    WORLD_SIZE, MASTER_PORT, …) are set; ``Accelerator(cpu=True)`` reads them. Whatever still runs
+    after ``limit`` seconds is killed and counts as hung.
     """
     context = _server()
     port = _free_port()
@@ -81,7 +81,7 @@ def run(
 
 
 def values(outcomes: Sequence[Outcome]) -> list[Any]:
-    """Return the values of all ranks, or raise ``RankFailedError`` if one has none."""
+    """Return the values of all ranks. Raises ``RankFailedError`` if any of them failed."""
     if any(outcome.error is not None for outcome in outcomes):
         raise RankFailedError(
             "\n".join(
@@ -94,7 +94,7 @@ def values(outcomes: Sequence[Outcome]) -> list[Any]:
 
 def _collect(ends: Sequence[Connection], limit: float) -> list[Outcome]:
     deadline = time.monotonic() + limit
-    outcomes = [Outcome(error=f"hung: no answer in {limit:g} s")] * len(ends)
+    outcomes = [Outcome(error=f"hung: did not answer within {limit:g} s")] * len(ends)
     open_ends = list(ends)
     while open_ends and (left := deadline - time.monotonic()) > 0:
         ready = wait(open_ends, timeout=left)
@@ -102,7 +102,7 @@ def _collect(ends: Sequence[Connection], limit: float) -> list[Outcome]:
             try:
                 outcomes[ends.index(end)] = end.recv()
             except (EOFError, ConnectionError):
-                outcomes[ends.index(end)] = Outcome(error="died without a word")
+                outcomes[ends.index(end)] = Outcome(error="died without an answer")
             open_ends.remove(end)
     return outcomes
 
@@ -114,18 +114,18 @@ def _rank(
     body: Callable[..., Any],
     arguments: Sequence[Any],
 ) -> None:
-    os.setpgid(0, 0)  # so that the workers a rank starts end with it
+    os.setpgid(0, 0)  # so that the workers that a rank starts end with it
     os.environ.update(environment)
     try:
         with ExitStack() as stack:
             for name in patches:
                 stack.enter_context(importlib.import_module(f"metalassay.patches.{name}").patch())
             outcome = Outcome(value=body(*arguments))
-    except Exception as error:  # noqa: BLE001  (handed on: the caller decides what it means)
+    except Exception as error:  # noqa: BLE001  (passed on: the caller decides what it means)
         outcome = Outcome(error=f"{type(error).__name__}: {error}")
     sender.send(outcome)
     sender.close()
-    # Neither wait for the other ranks nor tear the group down: both may hang, and nobody asked.
+    # Neither wait for the other ranks nor tear the group down: both may hang.
     os._exit(0)
 
 

@@ -1,6 +1,6 @@
 """The smallest model, data and Trainer that transformers accepts; a step takes milliseconds.
 
-For tests of what the Trainer does around a model, where the model itself does not matter.
+For tests of what the Trainer does around a model, whatever the model is.
 """
 
 from __future__ import annotations
@@ -12,20 +12,14 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
+from metalassay.testing import accelerate_state
+
 NO_DISPATCH = {"accelerator_config": {"dispatch_batches": False}}
 """Lets each process read an iterable dataset itself: DataLoaderShard, not the dispatcher."""
 
 
-def forget_accelerate() -> None:
-    """Forget what an earlier Accelerator left in accelerate's process-wide state."""
-    from accelerate.state import AcceleratorState, GradientState, PartialState
-
-    for state in (AcceleratorState, GradientState, PartialState):
-        state._reset_state()
-
-
 def gpt2(**config: Any) -> Any:
-    """Return a GPT-2 of one layer of width 8 over 32 tokens: always the same weights, no dropout."""
+    """Return a GPT-2 with one layer of width 8 and 32 tokens: fixed weights, no dropout."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
@@ -36,7 +30,7 @@ def gpt2(**config: Any) -> Any:
 
 
 def row(index: int) -> dict[str, torch.Tensor]:
-    """Return a sample of four tokens; which ones follows from ``index``."""
+    """Return a sample of four tokens, which are determined by ``index``."""
     tokens = torch.tensor([1 + index % 30, 2, 3, 4])
     return {"input_ids": tokens, "labels": tokens.clone()}
 
@@ -55,7 +49,7 @@ class Rows(Dataset[dict[str, torch.Tensor]]):
 
 
 class Stream(IterableDataset[dict[str, torch.Tensor]]):
-    """An iterable dataset that yields ``length`` samples a pass, and tells nobody how many."""
+    """An iterable dataset that yields ``length`` samples per pass and has no ``len()``."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -73,13 +67,14 @@ def trainer(
     callbacks: Any = None,
     **arguments: Any,
 ) -> Any:
-    """Return a Trainer on the CPU that writes to ``folder`` only, two rows a batch.
+    """Return a Trainer on the CPU with a batch size of 2 that writes to ``folder`` only.
 
-    ``arguments`` go to TrainingArguments. It starts from a clean process-wide state of accelerate.
+    ``arguments`` are passed to TrainingArguments. The process-wide state of accelerate is reset
+    before.
     """
     from transformers import Trainer, TrainingArguments
 
-    forget_accelerate()
+    accelerate_state.reset()
     defaults: dict[str, Any] = {
         "use_cpu": True,
         "report_to": [],

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.machine import thread_limit
+from metalassay.machine import dtypes, thread_limit
 
 MODES = ("train", "infer")
-DTYPES = ("float32", "bfloat16", "float16")
 DEVICES = ("cpu", "mps", "cuda")
 _NEXT = "write it as in transit-cnn:train:batch=4,threads=1 or bench.py::step"
 
@@ -72,7 +71,7 @@ class Arm:
 
 
 _NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # and the least they may be
-_WORDS = {"dtype": DTYPES, "device": DEVICES, "malloc": ("default", "tuned")}
+_WORDS = {"dtype": dtypes.NAMES, "device": DEVICES, "malloc": ("default", "tuned")}
 _OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
 _OF_WORKLOADS = ("batch", "dtype", "extra")
 
@@ -111,9 +110,9 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
                 raise UserError(
                     f"{text!r}: {key}={value}", f"a whole number of at least {_NUMBERS[key]}"
                 )
-            if key == "threads" and int(value) > thread_limit.most():
+            if key == "threads" and int(value) > thread_limit.maximum():
                 raise UserError(
-                    f"{text!r}: {key}={value}", f"at most threads={thread_limit.most()} here"
+                    f"{text!r}: {key}={value}", f"at most threads={thread_limit.maximum()} here"
                 )
             changes[key] = int(value)
         elif value not in _WORDS[key]:

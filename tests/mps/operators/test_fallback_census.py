@@ -1,4 +1,4 @@
-"""The census of fallbacks, on warnings as torch gives them; no Mac and no torch needed."""
+"""The census of fallbacks, with warnings as torch issues them; needs no Mac and no torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.fallback_census import Fallback, census, fallen_back
 
-# Read in the wheels of torch 2.5.1 and 2.13.0; the place at the end differs.
-SAID = (
+# From the wheels of torch 2.5.1 and 2.13.0; only the source location at the end differs.
+WARNING = (
     "The operator 'aten::{}' is not currently supported on the MPS backend and will fall back to run"
     " on the CPU. This may have performance implications. (Triggered internally at"
     " aten/src/ATen/mps/MPSFallback.mm:14.)"
@@ -23,7 +23,7 @@ SAID = (
 
 
 class Mode:
-    """What is left of TorchDispatchMode: tests call ``__torch_dispatch__`` themselves."""
+    """A stand-in for TorchDispatchMode: the tests call ``__torch_dispatch__`` themselves."""
 
     last: Any = None
 
@@ -37,7 +37,7 @@ class Mode:
 
 @pytest.fixture
 def torch(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Put something in torch's place that counts waits and remembers the setting."""
+    """Replace torch by a fake that counts waits and stores the warning setting."""
     fake: Any = types.SimpleNamespace(always=False, waits=0)
 
     def wait() -> None:
@@ -54,15 +54,15 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def fall_back(operator: str, line: int = 12) -> None:
-    warnings.warn_explicit(SAID.format(operator), UserWarning, "train.py", line)
+    warnings.warn_explicit(WARNING.format(operator), UserWarning, "train.py", line)
 
 
 @pytest.mark.parametrize(
     ("text", "operator"),
     [
-        (SAID.format("mode"), "mode"),
-        (SAID.format("linalg_qr.out"), "linalg_qr.out"),
-        (SAID.format("mode").replace("aten::", "torchvision::"), "torchvision::mode"),
+        (WARNING.format("mode"), "mode"),
+        (WARNING.format("linalg_qr.out"), "linalg_qr.out"),
+        (WARNING.format("mode").replace("aten::", "torchvision::"), "torchvision::mode"),
         ("CUDA is not available, disabling CUDA profiling", None),
         ("The operator 'aten::mode' is not currently implemented for the MPS device.", None),
     ],
@@ -72,33 +72,33 @@ def test_a_warning_names_the_operator_that_fell_back(text: str, operator: str | 
 
 
 def test_each_step_counts_its_own_fallbacks_and_their_lines(torch: Any) -> None:
-    with census() as found:
+    with census() as counts:
         for _ in range(3):
             fall_back("mode")
         fall_back("mode", line=40)
         fall_back("_pdist_forward", line=41)
-        first = found.step()
-        second = found.step()
+        first = counts.step()
+        second = counts.step()
         fall_back("mode")
-        third = found.step()
+        third = counts.step()
     assert first.fallbacks == (
         Fallback("mode", 4, ("train.py:12", "train.py:40"), None),
         Fallback("_pdist_forward", 1, ("train.py:41",), None),
     )
     assert second.fallbacks == ()
     assert third.fallbacks == (Fallback("mode", 1, ("train.py:12",), None),)
-    assert found.steps == [first, second, third]
+    assert counts.steps == [first, second, third]
 
 
 def test_a_step_waits_for_the_device_and_is_timed(torch: Any) -> None:
-    with census() as found:
+    with census() as counts:
         time.sleep(0.01)
-        step = found.step()
+        step = counts.step()
     assert torch.waits == 1
     assert step.seconds >= 0.01
 
 
-def test_torch_warns_at_every_call_inside_and_as_before_outside(torch: Any) -> None:
+def test_torch_warns_at_every_call_inside_the_block_only(torch: Any) -> None:
     for before in (False, True):
         torch.always = before
         inside = []
@@ -109,19 +109,19 @@ def test_torch_warns_at_every_call_inside_and_as_before_outside(torch: Any) -> N
         assert torch.always is before
 
 
-def test_other_warnings_are_issued_again_and_fallbacks_are_not(torch: Any) -> None:
+def test_only_other_warnings_are_issued_again(torch: Any) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with census() as found:
+        with census() as counts:
             fall_back("mode")
             warnings.warn("soon", FutureWarning, stacklevel=1)
-            found.step()
+            counts.step()
             fall_back("mode")
-    assert [str(each.message) for each in caught] == ["soon"]
+    assert [str(warning.message) for warning in caught] == ["soon"]
 
 
-def test_calls_that_fall_back_are_timed_where_the_operators_are_known(torch: Any) -> None:
-    with census(oracle.load("2.5")) as found:
+def test_calls_that_fall_back_are_timed_if_the_operators_are_given(torch: Any) -> None:
+    with census(oracle.load("2.5")) as counts:
         for name in ("aten.linalg_qr.default", "aten.mode.default", "aten.add.Tensor"):
 
             class Call:
@@ -133,14 +133,14 @@ def test_calls_that_fall_back_are_timed_where_the_operators_are_known(torch: Any
 
             Mode.last.__torch_dispatch__(Call(), (), (0.01,))
         fall_back("linalg_qr.out")
-        step = found.step()
-    assert [each.operator for each in step.fallbacks] == ["linalg_qr.out"]
+        step = counts.step()
+    assert [fallback.operator for fallback in step.fallbacks] == ["linalg_qr.out"]
     assert step.fallbacks[0].seconds is not None
     assert 0.01 <= step.fallbacks[0].seconds <= step.seconds
-    assert torch.waits == 2 * 2 + 1  # around both that fall back, none around `add`
+    assert torch.waits == 2 * 2 + 1  # two around each call that falls back, none around `add`
 
 
-def test_without_torch_there_is_nothing_to_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_census_without_torch_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises(RuntimeError, match="import torch first"), census():
         pass

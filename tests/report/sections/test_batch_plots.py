@@ -35,7 +35,7 @@ def test_each_line_is_a_machine_with_its_quartiles_in_the_order_of_batches() -> 
     assert not any(each.projected for each in plot.series)
 
 
-def test_one_batch_size_makes_no_plot_but_a_hint() -> None:
+def test_a_single_batch_size_gives_a_hint_instead_of_a_plot() -> None:
     alone = section([BASE, on_pro()])
     assert alone.plots == ()
     assert isinstance(alone.hint, Hint)
@@ -43,7 +43,7 @@ def test_one_batch_size_makes_no_plot_but_a_hint() -> None:
     assert section([]).hint is not None
 
 
-def test_settings_that_differ_are_lines_of_their_own_named_by_what_differs() -> None:
+def test_each_setting_is_a_line_named_by_what_differs() -> None:
     ones = [
         measurement(machine=LINUX, device="cpu", batch_size=batch, threads=threads, **more)
         for batch in (8, 64)
@@ -59,12 +59,12 @@ def test_settings_that_differ_are_lines_of_their_own_named_by_what_differs() -> 
     ]
 
 
-def test_threads_make_no_line_on_a_gpu() -> None:
+def test_the_number_of_threads_does_not_split_lines_of_a_gpu() -> None:
     (plot,) = section([BASE, measurement(batch_size=8, threads=9)]).plots
     assert len(plot.series) == 1
 
 
-def test_two_sources_of_a_workload_never_share_a_line() -> None:
+def test_different_code_of_a_workload_never_shares_a_line() -> None:
     (plot,) = section([BASE, measurement(batch_size=8, identity="ast1-beef12345678")]).plots
     assert [each.name for each in plot.series] == [
         "Apple M4, code ast1-beef12345678",
@@ -72,14 +72,14 @@ def test_two_sources_of_a_workload_never_share_a_line() -> None:
     ]
 
 
-def test_what_is_refused_is_not_drawn_and_that_is_said() -> None:
+def test_refused_measurements_are_counted_and_not_drawn() -> None:
     impossible = measurement(batch_size=128, seconds=(1e-5,))
     (plot,) = section([BASE, measurement(batch_size=8), impossible]).plots
     assert [point.x for point in plot.series[0].points] == [8, 64]
-    assert "1 refused measurement not drawn." in plot.note
+    assert "1 refused measurement is not drawn." in plot.note
 
 
-def test_of_many_lines_those_with_most_batches_are_drawn() -> None:
+def test_the_lines_with_the_most_batch_sizes_are_drawn() -> None:
     many = [
         measurement(machine=LINUX, device="cpu", threads=n, batch_size=8)
         for n in range(1, batch_plots.MOST_SERIES + 3)
@@ -88,7 +88,7 @@ def test_of_many_lines_those_with_most_batches_are_drawn() -> None:
     (plot,) = section([*many, *long]).plots
     assert len(plot.series) == batch_plots.MOST_SERIES
     assert "99 threads" in plot.series[-1].name
-    assert "3 further settings not drawn." in plot.note
+    assert "3 further settings are not drawn." in plot.note
 
 
 def test_only_chosen_machines_are_drawn() -> None:

@@ -1,4 +1,4 @@
-"""The conditions: a row for each that occurred, what differs marked, what is doubtful listed."""
+"""The conditions: one row per set of conditions, differences marked, flags listed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from metalassay.report.model import NO_VALUE, Table
 from metalassay.report.sections import conditions
 from metalassay.report.sections import side_by_side as compared
 from metalassay.results import load
+from metalassay.results.latest import groups_of
 from metalassay.results.measurement import Measurement
-from metalassay.results.newest import groups_of
 from metalassay.results.parse import LargestBatch, VersionSet
 
 DATA = Path(__file__).parents[2] / "data" / "runs"
@@ -29,9 +29,9 @@ def table(
     **more: Any,
 ) -> Table:
     side_by_side = compared.of(measured, find_chip, batches, **more)
-    found = conditions.table(groups_of(sets, measured, batches), measured, side_by_side)
-    assert found is not None
-    return found
+    result = conditions.table(groups_of(sets, measured, batches), measured, side_by_side)
+    assert result is not None
+    return result
 
 
 def marked(table: Table) -> set[tuple[str, str]]:
@@ -39,20 +39,20 @@ def marked(table: Table) -> set[tuple[str, str]]:
     return {(table.head[column], table.rows[row][column]) for row, column in table.marked}
 
 
-def test_one_row_holds_all_files_of_the_same_conditions() -> None:
+def test_files_of_the_same_conditions_share_a_row() -> None:
     later = BASE.when + timedelta(hours=2)
     ones = [
         measurement(file=f"{n}.json", when=later if n else BASE.when, mode=mode)
         for n in range(3)
         for mode in ("train", "infer")
     ]
-    found = table(ones)
-    assert found.head[-3:] == ("files", "hold", "when (UTC)")
-    (row,) = found.rows
+    result = table(ones)
+    assert result.head[-3:] == ("files", "contents", "when (UTC)")
+    (row,) = result.rows
     assert row[-3:] == ("3", "6 measurements", "2026-11-21 13:00 to 2026-11-21 15:00")
     assert row[:3] == ("Apple M4 (10-core GPU, 16 GB)", "macOS 15.1", "3.11.7")
     assert row[6:10] == ("mps", NO_VALUE, NO_VALUE, NO_VALUE)  # threads do not count on a GPU
-    assert found.marked == frozenset()
+    assert result.marked == frozenset()
 
 
 def test_ten_thousand_files_are_still_one_row() -> None:
@@ -70,56 +70,61 @@ def test_ten_thousand_files_are_still_one_row() -> None:
         {"machine": replace(M4, release="macOS 26.0")},
     ],
 )
-def test_other_conditions_are_another_row(change: dict[str, Any]) -> None:
+def test_different_conditions_get_different_rows(change: dict[str, Any]) -> None:
     assert len(table([measurement(device="cpu"), measurement(device="cpu", **change)]).rows) == 2
 
 
-def test_what_differs_between_compared_machines_is_marked_and_the_rest_is_not() -> None:
+def test_only_differences_between_compared_machines_are_marked() -> None:
     pro = on_pro(
         versions={"python": "3.11.7", "torch": "2.12.0"},
         machine=replace(on_pro().machine, release="macOS 26.0"),
     )
-    found = table([BASE, pro])
-    assert marked(found) == {
+    result = table([BASE, pro])
+    assert marked(result) == {
         ("torch", "2.13.0"),
         ("torch", "2.12.0"),
         ("system", "macOS 15.1"),
         ("system", "macOS 26.0"),
     }
-    assert "(system, torch)" in found.notes[0]
+    assert "(system, torch)" in result.notes[0]
 
 
-def test_a_value_that_every_machine_has_is_not_marked_even_if_one_has_more() -> None:
+def test_a_value_that_every_machine_has_is_not_marked_even_if_one_has_others_too() -> None:
     again = on_pro(versions={"python": "3.11.7", "torch": "2.12.0"}, file="again.json")
     assert marked(table([BASE, on_pro(), again])) == {("torch", "2.12.0")}
 
 
-def test_unknown_is_no_difference() -> None:
+def test_the_local_part_of_a_version_does_not_count_as_a_difference() -> None:
+    built_for_cpu = on_pro(versions={"python": "3.11.7", "torch": "2.13.0+cpu"})
+    assert table([BASE, built_for_cpu]).marked == frozenset()
+
+
+def test_an_unknown_value_does_not_count_as_a_difference() -> None:
     assert table([BASE, on_pro(power_mode="normal")]).marked == frozenset()
     both = [measurement(power_mode="low power"), on_pro(power_mode="normal")]
     assert marked(table(both)) == {("power mode", "low power"), ("power mode", "normal")}
 
 
-def test_another_system_is_a_difference_on_mps_alone() -> None:
+def test_the_version_of_the_system_counts_as_a_difference_on_mps_only() -> None:
     linux = measurement(machine=LINUX, device="cpu")
     assert table([measurement(device="cpu"), linux]).marked == frozenset()
     assert table([BASE, linux]).marked == frozenset()
 
 
-def test_only_compared_machines_differ() -> None:
+def test_machines_that_are_not_compared_are_not_marked() -> None:
     old = measurement(machine=LINUX, device="cpu", versions={"torch": "2.5.0"})
     assert table([BASE, on_pro(), old], wanted=["M4"]).marked == frozenset()
     assert table([BASE, old], wanted=["Apple M4"]).marked == frozenset()
 
 
-def test_version_sets_are_one_row_a_machine_and_python() -> None:
+def test_version_sets_get_one_row_per_machine_and_python() -> None:
     names = ("fine", "patched", "not_installable")
     sets = load.load([DATA / f"constructed_compat_{name}.json" for name in names]).compat
-    found = table([], sets)
-    assert [row[4] for row in found.rows] == ["2 versions"]  # accelerate
-    assert [row[-3] for row in found.rows] == ["3"]
-    assert [row[-2] for row in found.rows] == ["2 version sets, 1 set that could not be installed"]
-    assert found.marked == frozenset()
+    result = table([], sets)
+    assert [row[4] for row in result.rows] == ["2 versions"]  # accelerate
+    assert [row[-3] for row in result.rows] == ["3"]
+    assert [row[-2] for row in result.rows] == ["2 version sets, 1 set that could not be installed"]
+    assert result.marked == frozenset()
 
 
 def test_a_search_for_the_largest_batch_has_a_row() -> None:
@@ -127,7 +132,7 @@ def test_a_search_for_the_largest_batch_has_a_row() -> None:
     assert row[-2] == "1 search for the largest batch"
 
 
-def test_doubtful_marks_are_listed_by_kind_with_how_often() -> None:
+def test_flags_are_listed_by_kind_with_their_number() -> None:
     hot = "throttled: before it the processor ran at 80% of its speed"
     hotter = "throttled: before it the processor ran at 62.5% of its speed"
     ones = [
@@ -137,14 +142,14 @@ def test_doubtful_marks_are_listed_by_kind_with_how_often() -> None:
     ]
     assert [note for note in table(ones).notes if note.startswith("Doubtful")] == [
         f"Doubtful on Apple M4 (10-core GPU, 16 GB): transit-cnn training, batch 64: {hot}; "
-        "1 more of the kind.",
+        "1 more of this kind.",
         "Doubtful on Apple M4 (10-core GPU, 16 GB): transit-cnn training, batch 64: "
         "on battery: the system saves power.",
         f"Doubtful on Apple M4 Pro (20-core GPU, 24 GB): transit-cnn training, batch 64: {hot}.",
     ]
 
 
-def test_marks_and_rows_have_an_end() -> None:
+def test_the_number_of_flags_and_rows_is_limited() -> None:
     strange = [measurement(flags=(f"mark {'x' * n}",)) for n in range(conditions.MOST_DOUBTS + 5)]
     notes = table(strange).notes
     assert len(notes) == conditions.MOST_DOUBTS + 1
@@ -153,11 +158,11 @@ def test_marks_and_rows_have_an_end() -> None:
         measurement(versions={"torch": f"2.{n}.0"}, file=f"{n}.json")
         for n in range(conditions.MOST_ROWS + 4)
     ]
-    found = table(many)
-    assert len(found.rows) == conditions.MOST_ROWS
-    assert found.notes == ("4 further conditions, in 4 files, are not shown.",)
-    assert found.rows[2][3] == "2.2.0"  # by number: 2.10.0 comes later
+    result = table(many)
+    assert len(result.rows) == conditions.MOST_ROWS
+    assert result.notes == ("4 further rows (in 4 files) are not shown.",)
+    assert result.rows[2][3] == "2.2.0"  # by number: 2.10.0 comes later
 
 
-def test_nothing_has_no_conditions() -> None:
+def test_without_a_file_there_is_no_table() -> None:
     assert conditions.table([], [], compared.of([], find_chip)) is None

@@ -1,4 +1,4 @@
-"""The three sentences on top: what was run where, what broke (reds first), and how fast it was."""
+"""The headline: what was run where, what broke (red cells first), and how fast it was."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def headline(
     return report.build(Loaded(tuple(compat), tuple(ones), **more), find_chip).headline
 
 
-def test_without_a_file_it_says_that_nothing_was_run() -> None:
+def test_without_a_file_the_headline_says_that_nothing_was_run() -> None:
     assert headline() == (
         "Nothing was run: no result file was read.",
         "Compatibility was not tested: no verdict file was read.",
@@ -37,7 +37,7 @@ def test_without_a_file_it_says_that_nothing_was_run() -> None:
     )
 
 
-def test_it_says_what_was_run_where() -> None:
+def test_the_first_sentence_names_what_was_run_where() -> None:
     first, _, _ = headline(
         [BASE, on_pro(), measurement(machine=LINUX, device="cpu", workload="gpt-tiny")],
         sets("fine", "not_installable"),
@@ -47,11 +47,11 @@ def test_it_says_what_was_run_where() -> None:
         "What was run: 3 measurements of gpt-tiny and transit-cnn on Apple M4 (10-core GPU, 16 GB), "
         "Apple M4 Pro (20-core GPU, 24 GB) and AMD EPYC (8 GB, virtual machine); "
         "the known bugs in 1 version set on AMD EPYC 9B14 (8 GB, virtual machine); "
-        "1 set that could not be installed; 1 search for the largest batch."
+        "1 version set that could not be installed; 1 search for the largest batch."
     )
 
 
-def test_many_machines_are_counted_and_not_all_named() -> None:
+def test_many_machines_are_counted_instead_of_all_named() -> None:
     machines = [replace(M4, memory_bytes=n * 2**30) for n in (8, 16, 24, 32, 48)]
     first, _, _ = headline([measurement(machine=machine) for machine in machines])
     assert "24 GB) and 2 more." in first
@@ -65,35 +65,35 @@ def test_many_machines_are_counted_and_not_all_named() -> None:
 def test_red_comes_first_and_names_bug_and_set() -> None:
     _, second, _ = headline(compat=sets("fine", "red", "patched"))
     assert second.startswith(
-        "Compatibility is RED in 1 of 4 tests of a bug: accelerate-empty-shard with "
+        "Compatibility: 1 of 4 tested cells RED: accelerate-empty-shard with "
         "accelerate-1.9.0 (unexplained); the others: 1 fine, "
     )
 
 
-def test_without_red_it_says_what_is_fine_and_what_is_broken_as_known() -> None:
+def test_without_a_red_cell_the_cells_are_counted_by_verdict() -> None:
     _, second, _ = headline(compat=sets("fine", "patched"))
     assert second == (
-        "Compatibility is as the data says in all 3 tests of a bug: 1 fine, "
+        "Compatibility: as our data predicts in all 3 tested cells: 1 fine, "
         "2 broken as known (a patch fixes 1), 1 not tested."
     )
 
 
-def test_what_could_not_run_is_no_success() -> None:
+def test_cells_that_did_not_run_do_not_count_as_tested() -> None:
     _, second, _ = headline(compat=sets("not_installable"))
     assert second.startswith("Compatibility: nothing was tested")
     assert "as the data says" not in second
 
 
-def test_one_machine_has_a_speed_and_no_ratio() -> None:
+def test_a_single_machine_has_a_speed_but_no_ratio() -> None:
     slower = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slower, BASE])
     assert third == (
         "transit-cnn training, batch 64 (float32, mps): 1,000 samples/s, the best of 2 batch sizes, "
-        "quartiles 952 \N{EN DASH} 1,050; no ratio, as only Apple M4 (10-core GPU, 16 GB) was measured."
+        "quartiles 952 \N{EN DASH} 1,050; no ratio, because only Apple M4 (10-core GPU, 16 GB) was measured."
     )
 
 
-def test_on_a_cpu_the_run_with_the_most_threads_is_told_and_how_many_they_are() -> None:
+def test_on_a_cpu_the_run_with_the_most_threads_is_reported_with_their_number() -> None:
     def on_cpu(threads: int, seconds: float, day: int) -> Measurement:
         when = BASE.when.replace(day=day)
         one: Measurement = measurement(
@@ -112,15 +112,15 @@ def test_single_runs_have_a_ratio_without_an_interval() -> None:
     _, _, third = headline([BASE, on_pro(), measurement(**infer), on_pro(**quick)])
     assert third == (
         "Apple M4 Pro over Apple M4: 2.00x in transit-cnn training, batch 64 (float32, mps) "
-        "(two single runs, so without an interval), 1.60x to 2.00x over all 2 rows that have one."
+        "(of two single runs, so without an interval), 1.60x to 2.00x in the 2 rows with a ratio."
     )
 
 
-def test_the_ratio_told_is_at_the_batch_at_which_the_first_machine_is_fastest() -> None:
+def test_the_ratio_is_that_at_the_batch_size_at_which_the_first_machine_is_fastest() -> None:
     slow = measurement(batch_size=8, seconds=(0.01,) * 5)  # 800 a second
     _, _, third = headline([slow, on_pro(batch_size=8, seconds=(0.005,) * 5), BASE, on_pro()])
     assert "2.00x in transit-cnn training, batch 64 (float32, mps)" in third
-    assert "2.00x over all 2 rows that have one." in third
+    assert "2.00x in the 2 rows with a ratio." in third
 
 
 def test_a_ratio_of_several_processes_has_its_interval() -> None:
@@ -128,10 +128,10 @@ def test_a_ratio_of_several_processes_has_its_interval() -> None:
     others = [on_pro(series="b", seconds=(0.032,)) for _ in range(5)]
     _, _, third = headline([*ones, *others])
     assert "2.00x [2.00, 2.00] in transit-cnn training" in third
-    assert "(95 % over processes in brackets)" in third
+    assert "(in brackets: 95 % bootstrap interval over processes)" in third
 
 
-def test_why_there_is_no_ratio_is_said() -> None:
+def test_the_headline_says_why_there_is_no_ratio() -> None:
     other = on_pro(versions={"torch": "2.12.0"})
     assert headline([BASE, other])[2] == (
         "Apple M4 Pro over Apple M4: no ratio, not comparable: torch 2.13.0 and 2.12.0."
@@ -140,7 +140,7 @@ def test_why_there_is_no_ratio_is_said() -> None:
     assert "no workload was measured on both" in headline([BASE, apart])[2]
 
 
-def test_a_refused_speed_is_not_told() -> None:
+def test_a_refused_speed_is_not_reported() -> None:
     _, _, third = headline([measurement(seconds=(1e-4,) * 5)])  # 40 TFLOP/s
     assert third == (
         "No speed can be given for Apple M4 (10-core GPU, 16 GB); 1 of 1 measurement refused."
@@ -156,4 +156,4 @@ def test_wrong_numbers_come_before_their_speed(machine: Any) -> None:
 
 def test_superseded_measurements_are_counted_too() -> None:
     first, _, _ = headline([BASE], measured=12_000)
-    assert first.startswith("What was run: 12000 measurements of transit-cnn on Apple M4")
+    assert first.startswith("What was run: 12,000 measurements of transit-cnn on Apple M4")

@@ -1,4 +1,4 @@
-"""The ledger in the report: every claim once, with a command or the reason why there is none."""
+"""The ledger in the report: every claim once, with a command or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ MADE = (
 )
 
 
-def test_counts_are_by_verdict_and_guide_and_a_claim_of_two_counts_for_each() -> None:
-    made = ledger.section(MADE)
-    assert (
-        made.sentences[0] == "6 claims: 3 decided, 2 waiting for a Mac, 1 that nothing can decide."
-    )
-    counts = made.tables[0]
+def test_claims_are_counted_by_verdict_and_once_for_each_of_their_guides() -> None:
+    section = ledger.section(MADE)
+    assert section.sentences[0] == "6 claims: 3 decided, 2 waiting for a Mac, 1 not testable."
+    counts = section.tables[0]
     assert counts.head == ("verdict", "guide 000", "guide 002", "guide 004", "all")
     assert {row[0]: row[1:] for row in counts.rows} == {
         "confirmed": ("1", "0", "0", "1"),
@@ -43,28 +41,28 @@ def test_counts_are_by_verdict_and_guide_and_a_claim_of_two_counts_for_each() ->
     }
 
 
-def test_a_claim_stands_once_in_the_table_of_its_first_guide_with_its_command() -> None:
+def test_a_claim_is_listed_once_in_the_table_of_its_first_guide_with_its_command() -> None:
     tables = {each.caption[:9]: each.rows for each in ledger.section(MADE).tables[1:]}
-    said = ("it is so", "refuted", "it is not", "python -m pytest tests/test_x.py::test_y")
-    assert tables["Guide 002"][0] == ("tested", *said)
+    cells = ("it is so", "refuted", "it is not", "python -m pytest tests/test_x.py::test_y")
+    assert tables["Guide 002"][0] == ("tested", *cells)
     assert [row[0] for row in tables["Guide 000"]] == ["computed", "read"]
     evidence = {row[0]: row[-1] for rows in tables.values() for row in rows}
     assert evidence == {
         "tested": "python -m pytest tests/test_x.py::test_y",
         "computed": "python -m pytest tests/claims/test_arithmetic.py -k third_word",
-        "read": "documents and earlier runs: see metalassay claims",
+        "read": "documents and earlier runs: metalassay claims read",
         "waiting": "on a Mac: python -m pytest compat/test_x.py::test_z",
         "timed": "on a Mac: python tools/x.py",
         "empty": NO_VALUE,
     }
 
 
-def test_all_our_claims_are_there_within_the_budget() -> None:
-    made = ledger.section(claims.load())
-    rows = [row for table in made.tables[1:] for row in table.rows]
+def test_all_claims_are_listed_within_the_size_limit() -> None:
+    section = ledger.section(claims.load())
+    rows = [row for table in section.tables[1:] for row in table.rows]
     assert sorted(row[0] for row in rows) == sorted(each.id for each in claims.load())
     assert {row[2] for row in rows} <= set(VERDICTS)
-    assert made.tables[0].rows[-1][-1] == str(len(claims.load()))
+    assert section.tables[0].rows[-1][-1] == str(len(claims.load()))
     assert sum(len(cell) for row in rows for cell in row) < BUDGET
     undecided = {row[0] for row in rows if row[-1] == NO_VALUE}
     assert undecided == {each.id for each in claims.load() if each.verdict == NOT_TESTABLE}

@@ -1,4 +1,4 @@
-"""Logs of training runs: both kinds of lines, what is refused, and the plots."""
+"""Logs of training runs: both kinds of logs, refused files, and the plots."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def step(number: int, loss: float) -> dict[str, Any]:
     return {"step": number, "steps": 100, "loss": loss, "rate": 1e-3, "seconds": 1, "speed": None}
 
 
-def test_a_monitors_log_gives_the_load_of_the_machine() -> None:
+def test_the_log_of_a_monitor_gives_the_load_of_the_machine() -> None:
     found = training_log.parse(lines(FIRST, watch(0, 55, 70), watch(30, 20, 60)), "m")
     assert found.load == ((0, 55, 70), (30, 20, 60))
     assert found.loss == ()
 
 
-def test_a_runs_log_gives_its_losses() -> None:
+def test_the_log_of_a_run_gives_its_losses() -> None:
     found = training_log.parse(lines(step(10, 2.5), step(20, 1.5)), "r")
     assert found.loss == ((10, 2.5), (20, 1.5))
 
 
-def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
+def test_the_logs_that_training_and_monitor_write_can_be_read(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     from dataclasses import asdict
 
@@ -96,7 +96,7 @@ def test_what_the_training_writes_is_what_is_read(tmp_path: Path) -> None:
     assert 0 < found.load[0][2] <= 100
 
 
-def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
+def test_only_a_last_line_may_be_cut_off() -> None:
     whole = lines(step(1, 1.0), step(2, 0.5))
     assert training_log.parse(whole[:-5], "r").loss == ((1, 1.0),)
     with pytest.raises(FieldError, match="line 1: not JSON"):
@@ -104,7 +104,7 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "no line"),
         (b"\xff\xfe", "not UTF-8"),
@@ -119,8 +119,8 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_another_is_not() -> None:
         (b'{"step": 1, "loss": 1e999}\n', "line 1.loss: expected a number"),
     ],
 )
-def test_anything_else_is_refused_by_its_line(content: bytes, said: str) -> None:
-    with pytest.raises(FieldError, match=said.replace(".", r"\.")):
+def test_anything_else_is_refused_with_the_line_number(content: bytes, message: str) -> None:
+    with pytest.raises(FieldError, match=message.replace(".", r"\.")):
         training_log.parse(content, "x")
 
 
@@ -130,20 +130,20 @@ def test_no_content_raises_anything_but_a_field_error(content: bytes) -> None:
         training_log.parse(content, "x")
 
 
-def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
+def test_there_are_plots_of_loss_cpu_and_memory() -> None:
     logs = [
         Log("a", load=((0, 50, 40), (30, 70, 35))),
         Log("b", loss=((10, 2.0), (20, 1.0))),
     ]
-    made = training_log.section(logs)
-    assert made is not None
-    loss, cpu, memory = made.plots
+    section = training_log.section(logs)
+    assert section is not None
+    loss, cpu, memory = section.plots
     assert loss.title == "How did the loss fall?"
     assert [(p.x, p.y) for p in loss.series[0].points] == [(10, 2.0), (20, 1.0)]
     assert [(p.x, p.y) for p in cpu.series[0].points] == [(0, 50), (30, 70)]
     assert [(p.x, p.y) for p in memory.series[0].points] == [(0, 40), (30, 35)]
     assert [each.name for each in cpu.series] == ["a"]
-    (table,) = made.tables
+    (table,) = section.tables
     dash = "\N{EN DASH}"
     assert table.rows == (
         ("a", "2 lines", dash, dash, "60.0", "35.0"),
@@ -151,11 +151,11 @@ def test_the_plots_ask_about_loss_cpu_and_memory() -> None:
     )
 
 
-def test_a_long_log_is_averaged_with_its_extremes_as_bars() -> None:
+def test_a_long_log_is_averaged_with_minimum_and_maximum_as_error_bars() -> None:
     count = 2 * training_log.MOST_POINTS + 1  # three readings a point
-    made = training_log.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])
-    assert made is not None
-    points = made.plots[0].series[0].points
+    section = training_log.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])
+    assert section is not None
+    points = section.plots[0].series[0].points
     assert len(points) == -(-count // 3)
     assert (points[0].x, points[0].y, points[0].low, points[0].high) == (1, 1, 0, 2)
     assert points[-1].high == (count - 1) % 3
@@ -168,7 +168,7 @@ def test_without_a_log_there_is_no_section() -> None:
     assert "training" in {each.id for each in report.build(Loaded(), logs=[log]).sections}
 
 
-def test_the_command_reads_logs_and_refuses_what_is_none(
+def test_the_command_reads_logs_and_refuses_other_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = tmp_path / "log.jsonl", tmp_path / "bad.jsonl"
@@ -179,9 +179,9 @@ def test_the_command_reads_logs_and_refuses_what_is_none(
     assert main([*run, "--log", str(good)]) == 0
     assert main([*run, "--log", str(bad)]) == 2
     assert main([*run, "--log", str(tmp_path / "missing")]) == 2
-    said = capsys.readouterr().err
-    assert "line 1: not JSON" in said
-    assert "cannot read" in said
+    error = capsys.readouterr().err
+    assert "line 1: not JSON" in error
+    assert "cannot read" in error
 
 
 def test_logs_alone_are_a_report(
@@ -191,8 +191,8 @@ def test_logs_alone_are_a_report(
     Path("log.jsonl").write_bytes(lines(step(1, 1.0), step(2, 0.5)))
     assert main(["report", "-o", "out"]) == 2  # nothing was asked for by name, and nothing is there
     assert main(["report", "--log", "log.jsonl", "-o", "out"]) == 0
-    said = capsys.readouterr()
-    assert "no result file was read; 1 log of training or of a monitor." in said.out
+    printed = capsys.readouterr()
+    assert "no result file was read; 1 log of a training run or a monitor." in printed.out
     assert "How did the loss fall?" in Path("out/report.html").read_text("utf-8")
     assert main(["report", "missing", "--log", "log.jsonl", "-o", "out"]) == 2
     assert "cannot read missing" in capsys.readouterr().err

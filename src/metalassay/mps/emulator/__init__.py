@@ -1,7 +1,7 @@
-"""An emulated ``mps`` device for CPU builds of torch on Linux: dispatch and API of a Mac's.
+"""An emulated ``mps`` device for CPU builds of torch on Linux, with the dispatch and API of a Mac's.
 
-``with emulate_mps(): ...``, or ``pytest -p metalassay.mps.emulator``: this package is a plugin of
-pytest too. What it proves and what not: docs/emulator.md.
+Use ``with emulate_mps(): ...`` or ``pytest -p metalassay.mps.emulator``: this package is also a
+pytest plugin. docs/emulator.md explains what it proves and what it does not.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ __all__ = ["Emulation", "current", "emulate_mps"]
 
 
 def pytest_load_initial_conftests(early_config: Any) -> None:
-    """As a plugin of pytest, `-p metalassay.mps.emulator`: begin before any conftest runs."""
+    """Start the emulation before any conftest is loaded (``-p metalassay.mps.emulator``)."""
     pytest_configure(early_config)
 
 
 def pytest_configure(config: Any) -> None:
-    """As a plugin that a conftest names: begin now. Emulates until pytest is over."""
+    """Start the emulation if a conftest names this plugin; it lasts until pytest ends."""
     from metalassay.mps.emulator import pytest_plugin
 
     namespace = config.known_args_namespace

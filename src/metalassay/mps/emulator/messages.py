@@ -1,6 +1,7 @@
-"""What the MPS backend of each torch release says, read from the strings of its macOS wheels.
+"""The errors and warnings of the MPS backend in each torch release, and its fallback variable.
 
-``{}`` stands for the name of the operator, ``aten::mode`` say.
+The texts are from the strings in the macOS wheels; ``{}`` stands for an operator such as
+``aten::mode``.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ _TAIL = (
     " use the CPU as a fallback for this op. WARNING: this will be slower than running natively on"
     " MPS."
 )
-_OLD_PLACE = (
+_PRIORITY = (
     "added in priority during the prototype phase of this feature, please comment on"
     " https://github.com/pytorch/pytorch/issues/77764"
 )
-_PLACE = (
+_REPORT = (
     "considered for addition please comment on https://github.com/pytorch/pytorch/issues/141287"
     " and mention use-case, that resulted in missing op as well as commit hash "
 )
-_NO_WAY_OUT = ". Please note, that distributed operators can not fall back to CPU"
+_DISTRIBUTED = ". Please note, that distributed operators can not fall back to CPU"
 _FALLS_BACK = (
     "The operator '{}' is not currently supported on the MPS backend and will fall back to run on"
     " the CPU. This may have performance implications."
@@ -37,7 +38,10 @@ _FALLS_BACK = (
 
 @dataclass(frozen=True)
 class Messages:
-    """The texts of one release; ``not_implemented_distributed`` is empty before there was one."""
+    """The texts of one release; ``not_implemented_distributed`` is empty before torch 2.11.
+
+    ``pool`` is the name of the memory pool in the out-of-memory error.
+    """
 
     not_implemented: str
     not_implemented_distributed: str
@@ -49,21 +53,21 @@ def messages(torch: str, git: str) -> Messages:
     """Return the texts of a release; ``git`` is the commit that it was built from."""
     release = Version(torch).release[:2]
     if release < (2, 6):
-        text = "The" + _HEAD + _OLD_PLACE + _TAIL
+        text = "The" + _HEAD + _PRIORITY + _TAIL
     else:
-        text = "The" + _HEAD + _PLACE + git + _TAIL
+        text = "The" + _HEAD + _REPORT + git + _TAIL
     distributed = ""
     if release >= (2, 11):
-        distributed = "The distributed" + _HEAD + _PLACE + git + _NO_WAY_OUT
-    # Reports quote both pools up to 2.9; the newer sources have one, for shared memory.
+        distributed = "The distributed" + _HEAD + _REPORT + git + _DISTRIBUTED
+    # Bug reports quote both pools up to 2.9; newer sources have only one, for shared memory.
     return Messages(text, distributed, _FALLS_BACK, "private" if release < (2, 10) else "shared")
 
 
 def fallback_enabled(value: str | None, torch: str) -> bool:
-    """Read ``PYTORCH_ENABLE_MPS_FALLBACK`` as a release does; None is unset.
+    """Return whether ``PYTORCH_ENABLE_MPS_FALLBACK`` enables the fallback; None means unset.
 
-    Up to 2.7 it is a whole number; anything else ends the process while torch is imported, which is
-    said with a ``UserError`` here. Since 2.8 everything but "0" enables, also "" and "false".
+    Up to torch 2.7 the value must be an integer; anything else aborts the import of torch, and raises
+    ``UserError`` here. Since 2.8 every value except "0" enables it, including "" and "false".
     """
     if value is None:
         return False
@@ -72,7 +76,7 @@ def fallback_enabled(value: str | None, torch: str) -> bool:
     number = re.match(r"\s*([+-]?\d+)", value)
     if number is None:
         raise UserError(
-            f"{VARIABLE}={value!r} is no number: torch {torch} ends the process while it is imported",
-            f"set it to 1, or do not set it: unset {VARIABLE}",
+            f"{VARIABLE}={value!r} is not a number: importing torch {torch} would abort the process",
+            f"set it to 1, or run: unset {VARIABLE}",
         )
     return int(number[1]) != 0

@@ -1,7 +1,7 @@
-"""The pytest plugin behind ``pytest --emulate-mps``: tests that use ``mps``, without a Mac.
+"""The pytest plugin behind ``pytest --emulate-mps``: run tests that use ``mps`` without a Mac.
 
-Installed with metalassay, for any project. It imports nothing heavy before the option is given.
-``pytest -p metalassay.mps.emulator`` does the same without an option.
+It is registered for every project where metalassay is installed, so it imports nothing heavy unless
+the option is given. ``pytest -p metalassay.mps.emulator`` does the same without an option.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="TORCH",
-        help="give the tests an mps device that is emulated on the CPU, with the operators of the"
-        " torch that runs or of this version (--emulate-mps=2.8)",
+        help="give the tests an mps device that is emulated on the CPU, with the operators of this"
+        " torch release, as in --emulate-mps=2.8 (default: the installed one)",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Start before any conftest imports torch, if asked to."""
+    """Start before any conftest imports torch, if the option is given."""
     version = early_config.known_args_namespace.emulate_mps
     if version is not None:
         begin(early_config, version)
 
 
 def begin(config: pytest.Config, version: str = "") -> None:
-    """Emulate until pytest ends. Raises ``pytest.UsageError`` where that cannot work."""
+    """Emulate mps until pytest ends. Raises ``pytest.UsageError`` if that is not possible."""
     if config.pluginmanager.hasplugin(_NAME):
         return
     from metalassay.errors import UserError
@@ -44,7 +44,7 @@ def begin(config: pytest.Config, version: str = "") -> None:
     try:
         emulation = session.start(stack, version or None, quiet=True)
     except UserError as error:
-        raise pytest.UsageError(f"mps cannot be emulated: {error}") from None
+        raise pytest.UsageError(f"cannot emulate mps: {error}") from None
     config.add_cleanup(stack.close)
     config.pluginmanager.register(_Header(str(emulation)), _NAME)
 
@@ -57,5 +57,5 @@ class _Header:
         return self.text
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        # Also under -q: nobody may take what passed for something that ran on a Mac.
+        # Also with -q: nobody should think that these tests ran on a Mac.
         terminalreporter.write_line(self.text)

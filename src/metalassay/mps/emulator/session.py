@@ -1,4 +1,4 @@
-"""Switches the emulation on and off. Imports torch, and nothing of it before it is asked to."""
+"""Switch the emulation on and off. torch is imported only when the emulation starts."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from metalassay.mps.emulator import build
 from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, messages
 from metalassay.mps.operators import oracle
 
-# A Mac reads the variable while torch is imported, once. This module is imported before torch or, by
-# a program that imports torch first, about then; what is set later does nothing, as on a Mac.
+# On a Mac, torch reads the variable once, when it is imported. This module is imported at about the
+# same time; setting the variable later has no effect, as on a Mac.
 _AT_IMPORT = os.environ.get(VARIABLE)
 
 _WATERMARKS = ("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO")
 
 GIB = 1024**3
-# What Metal recommends on a Mac with 16 GB; the default limit of 1.7 times this is 18.13 GB.
-MEMORY = 16 * GIB * 2 // 3
+# Metal's recommendation on a Mac with 16 GB; the default limit is 1.7 times this, 18.13 GB.
+RECOMMENDED_MEMORY = 16 * GIB * 2 // 3
 
 
 @dataclass(frozen=True)
 class Emulation:
-    """What is emulated: the ``torch`` release whose operators are, and how."""
+    """What is emulated: the release whose operators are used (``torch``), and the options.
+
+    ``installed`` is the version of the installed torch; ``memory`` is in bytes.
+    """
 
     torch: str
     installed: str
@@ -37,13 +40,13 @@ class Emulation:
     dead: bool
 
     def __str__(self) -> str:
-        """Say it in one line, for banners and reports."""
-        other = "" if self.torch == self.installed.partition("+")[0] else ", not the one that runs"
+        """Return one line for banners and reports."""
+        other = "" if self.torch == self.installed.partition("+")[0] else ", not the installed one"
         notes = [f"the operators of torch {self.torch}{other}"]
         notes += [f"with {VARIABLE}"] if self.fallback else []
-        notes += ["offered but dead"] if self.dead else []
+        notes += ["available but dead"] if self.dead else []
         return (
-            f"mps is emulated on the CPU ({', '.join(notes)}): dispatch and API are a Mac's,"
+            f"mps is emulated on the CPU ({', '.join(notes)}): dispatch and API are those of a Mac,"
             " numbers and speed are not"
         )
 
@@ -53,7 +56,7 @@ _current: list[Emulation] = []
 
 
 def current() -> Emulation | None:
-    """Return what is being emulated, None for nothing."""
+    """Return the running emulation, or None."""
     return _current[-1] if _current else None
 
 
@@ -66,16 +69,16 @@ def emulate_mps(
     dead: bool = False,
     quiet: bool = False,
 ) -> Iterator[Emulation]:
-    """Give this process a device ``mps`` inside the ``with``; see docs/emulator.md.
+    """Give this process an ``mps`` device inside the ``with`` block; see docs/emulator.md.
 
-    ``torch`` names the release whose operators have kernels (default: the installed one). ``fallback``
-    stands for ``PYTORCH_ENABLE_MPS_FALLBACK`` (default: the variable, as it was when this package was
-    imported). ``memory`` are the bytes that Metal would recommend to stay below (default: those of a
-    Mac with 16 GB); allocations fail above 1.7 times that. ``dead`` offers a device on which no
-    allocation works, as some hosted runners do.
+    ``torch`` is the release whose operators are emulated (default: the installed one). ``fallback``
+    replaces ``PYTORCH_ENABLE_MPS_FALLBACK`` (default: its value when this package was imported).
+    ``memory`` is Metal's recommended maximum in bytes (default: that of a Mac with 16 GB);
+    allocations fail above 1.7 times that. With ``dead`` the device is available but no allocation
+    works, as on some hosted runners. ``quiet`` suppresses the banner on stderr.
 
-    Tensors that outlive the ``with`` can be deleted and nothing else. Raises ``UserError`` where it
-    cannot work: a Mac, a CUDA build of torch, no compiler, an unknown release, another emulation.
+    Tensors that outlive the block can only be deleted. Raises ``UserError`` if mps cannot be emulated:
+    on a Mac, with a CUDA build of torch, without a compiler, for an unknown release, or twice at once.
     """
     with contextlib.ExitStack() as stack:
         yield start(stack, torch, fallback=fallback, memory=memory, dead=dead, quiet=quiet)
@@ -90,24 +93,26 @@ def start(
     dead: bool = False,
     quiet: bool = False,
 ) -> Emulation:
-    """Switch the emulation on, and off when ``stack`` is closed; the arguments of ``emulate_mps``."""
+    """Switch the emulation on, and off when ``stack`` closes; the options are those of ``emulate_mps``."""
     try:
         import torch as real
     except ModuleNotFoundError as error:
-        raise UserError(f"mps cannot be emulated without torch: {error}", build.EXTRA) from None
+        raise UserError(f"emulating mps needs torch: {error}", build.EXTRA) from None
 
     build.check_torch(real)
     operators = oracle.load(version or real.__version__)
     if fallback is None:
         fallback = fallback_enabled(_AT_IMPORT, operators.torch)
-    emulation = Emulation(operators.torch, str(real.__version__), fallback, memory or MEMORY, dead)
+    emulation = Emulation(
+        operators.torch, str(real.__version__), fallback, memory or RECOMMENDED_MEMORY, dead
+    )
     with _lock:
         if _current:
             raise UserError(
-                "mps is emulated already, and one process has one",
-                "leave the other emulate_mps() first, or start a process",
+                "mps is already emulated in this process",
+                "leave the other emulate_mps() block first, or start another process",
             )
-        native = build.load(_say)
+        native = build.load(_report)
         _install(native, emulation, operators)
         _current.append(emulation)
     stack.callback(_stop, native)
@@ -116,7 +121,7 @@ def start(
     stack.enter_context(shims())
     _wake_autograd(native, stack)
     if not quiet:
-        _say(str(emulation))
+        _report(str(emulation))
     return emulation
 
 
@@ -137,27 +142,27 @@ def _install(native: Any, emulation: Emulation, operators: oracle.Operators) -> 
 def _for_this_torch(
     emulation: Emulation, operators: oracle.Operators
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the kernels to register, and the operators to refuse although they are composites here.
+    """Return the kernels to register, and the operators to reject although they are composites here.
 
-    Only what differs between the emulated release and the one that runs needs care: an operator
-    that has become a composite must stay one, or it would lose its autograd formula.
+    Only operators that differ between the emulated and the installed release matter: one that has
+    become a composite must stay one, or it would lose its autograd formula.
     """
     try:
         here = oracle.load(emulation.installed)
-    except UserError:  # newer than the data
+    except UserError:  # the installed torch is newer than the data
         return operators.kernels, frozenset()
     if here.torch == operators.torch:
         return operators.kernels, frozenset()
-    refused = frozenset() if emulation.fallback else operators.cpu_only & here.composites
-    return operators.kernels - here.composites, refused
+    rejected = frozenset() if emulation.fallback else operators.cpu_only & here.composites
+    return operators.kernels - here.composites, rejected
 
 
 def _wake_autograd(native: Any, stack: contextlib.ExitStack) -> None:
-    """Let backward passes reach the device also where one has run before.
+    """Make backward passes on the device work, even if one ran before the emulation began.
 
-    The engine counts devices at its first backward pass, once. If that is over, the passes of this
-    thread run in this thread, as they do for the CPU. The watermarks are hidden meanwhile: they are
-    read at the first tensor, and that is to be the program's.
+    The autograd engine counts devices once, at its first backward pass. If that has happened, later
+    passes of this thread run in the thread itself, as they do for the CPU. The watermark variables
+    are hidden meanwhile: they are read at the first allocation, which should be the program's.
     """
     import torch
 
@@ -184,5 +189,5 @@ def _stop(native: Any) -> None:
         native.uninstall()
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     print(f"metalassay: {text}", file=sys.stderr, flush=True)  # noqa: T201  (the banner)

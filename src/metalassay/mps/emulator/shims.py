@@ -1,4 +1,4 @@
-"""What torch's Python asks about MPS, answered by the emulation, and put back afterwards."""
+"""Patch the attributes through which torch's Python code finds MPS, and restore them afterwards."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 NAME = "emulated mps (metalassay, on the CPU)"
-# They remember what they found, which may be from before, or from a time that is over.
-_REMEMBERING = (
+# These modules cache which devices exist.
+_CACHING = (
     "torch.backends.mps",
     "transformers.utils.import_utils",
     "transformers.utils",
@@ -23,9 +23,9 @@ _REMEMBERING = (
 
 @contextlib.contextmanager
 def shims() -> Iterator[None]:
-    """Let ``torch.backends.mps``, ``torch.mps`` and storages say what they do on a Mac."""
+    """Make ``torch.backends.mps``, ``torch.mps`` and storages behave as on a Mac inside the block."""
     c: Any = torch._C
-    forget()
+    clear_caches()
     with contextlib.ExitStack() as stack:
 
         def replace(owner: Any, name: str, value: Any) -> None:
@@ -34,23 +34,22 @@ def shims() -> Iterator[None]:
 
         replace(c, "_has_mps", True)
         replace(c, "_mps_get_name", lambda: NAME)
-        # A Mac has 8 and more. No program should take a number from here.
+        # A Mac has at least 8, but no program should rely on a number from the emulation.
         replace(c, "_mps_get_core_count", lambda: 0)
         replace(torch.mps, "_default_mps_generator", None)
         replace(torch.UntypedStorage, "mps", _storage_on_mps)
-        stack.callback(forget)
+        stack.callback(clear_caches)
         yield
 
 
-def forget() -> None:
-    """Clear what torch, transformers and accelerate remember about the devices that exist."""
-    for name in _REMEMBERING:
-        module: ModuleType | None = sys.modules.get(name)
+def clear_caches() -> None:
+    """Clear the caches in which torch, transformers and accelerate keep which devices exist."""
+    for module_name in _CACHING:
+        module: ModuleType | None = sys.modules.get(module_name)
         for function in list(vars(module).values()) if module else []:
-            words = getattr(function, "__name__", "")
-            if (("mps" in words or "available" in words) and hasattr(function, "cache_clear")) or (
-                module is torch.backends.mps and hasattr(function, "cache_clear")
-            ):
+            name = getattr(function, "__name__", "")
+            about_devices = "mps" in name or "available" in name or module is torch.backends.mps
+            if about_devices and hasattr(function, "cache_clear"):
                 function.cache_clear()
 
 
@@ -58,7 +57,7 @@ _MISSING = object()
 
 
 def _restorer(owner: Any, name: str) -> Callable[[], None]:
-    """Remember an attribute of ``owner`` itself, not one that it inherits."""
+    """Return a function that restores an attribute of ``owner``; an inherited one is not copied."""
     before = vars(owner).get(name, _MISSING)
 
     def restore() -> None:
@@ -71,7 +70,7 @@ def _restorer(owner: Any, name: str) -> Callable[[], None]:
 
 
 def _storage_on_mps(storage: Any) -> Any:
-    """``UntypedStorage.mps``: the constructor for the device is not in a CPU build."""
+    """``UntypedStorage.mps()``, which a CPU build does not have; returns a copy on the device."""
     if storage.device.type == "mps":
         return storage
     target = torch.empty(storage.nbytes(), dtype=torch.uint8, device="mps")

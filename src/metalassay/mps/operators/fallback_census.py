@@ -1,7 +1,7 @@
-"""Which operators fell back to the CPU, how often, from which lines, and what that cost, per step.
+"""Count which operators fell back to the CPU: how often, from which lines and at what cost, per step.
 
-torch warns of a fallback once a process; with ``torch.set_warn_always`` it warns at each, and the
-warnings are counted. It imports no torch itself: who wants to know has imported it.
+torch warns of a fallback once per process; with ``torch.set_warn_always`` it warns every time, and
+the warnings are counted. This module imports no torch itself: its user has already done so.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import Any
 
 from metalassay.mps.operators.oracle import Operators, plain
 
-_SAYS = re.compile(r"The operator '([^']+)' is not currently supported on the MPS backend")
+_FALLBACK_WARNING = re.compile(
+    r"The operator '([^']+)' is not currently supported on the MPS backend"
+)
 
 
 @dataclass(frozen=True)
 class Fallback:
     """An operator that ran on the CPU.
 
-    ``operator`` as in the warning, without ``aten::``; ``lines`` the places that called it, as
-    "train.py:12", the most frequent first. ``seconds`` were spent in its calls, copies and the wait
-    for the device included; None if they were not timed.
+    ``operator`` is the name in the warning, without ``aten::``; ``lines`` are the callers, such as
+    "train.py:12", most frequent first. ``seconds`` is the time spent in its calls, including copies
+    and waiting for the device; None if the calls were not timed.
     """
 
     operator: str
@@ -38,9 +40,9 @@ class Fallback:
 
 @dataclass(frozen=True)
 class Step:
-    """What happened between two ends of a step, the most frequent operator first; wall seconds.
+    """The wall time of one step in seconds, and its fallbacks, most frequent operator first.
 
-    Under ``census(operators)`` the step is slower than without: each timed call waits for the
+    A step under ``census(operators)`` is slower than otherwise: each timed call waits for the
     device.
     """
 
@@ -49,62 +51,62 @@ class Step:
 
 
 class Census:
-    """Collects while ``census`` is open; ``step()`` ends a step, and ``steps`` are those ended."""
+    """What an open ``census`` has counted; ``step()`` ends a step, ``steps`` lists those ended."""
 
-    def __init__(self, heard: list[warnings.WarningMessage], wait: Callable[[], None]) -> None:
+    def __init__(self, caught: list[warnings.WarningMessage], wait: Callable[[], None]) -> None:
         self.steps: list[Step] = []
-        self._heard = heard
+        self._caught = caught
         self._wait = wait
-        self._others: list[warnings.WarningMessage] = []
+        self._other_warnings: list[warnings.WarningMessage] = []
         self._spent: Counter[str] = Counter()
         self._timed = False
         self._began = time.perf_counter()
 
     def step(self) -> Step:
-        """Wait for the device, end the step and return it; the next begins."""
+        """Wait for the device, end the step and return it; the next step begins."""
         self._wait()
         now = time.perf_counter()
-        found = Step(now - self._began, self._fallbacks())
-        self.steps.append(found)
+        step = Step(now - self._began, self._fallbacks())
+        self.steps.append(step)
         self._spent.clear()
         self._began = now
-        return found
+        return step
 
     def _fallbacks(self) -> tuple[Fallback, ...]:
         lines: dict[str, Counter[str]] = {}
-        for warning in self._heard:
+        for warning in self._caught:
             operator = fallen_back(str(warning.message))
             if operator is None:
-                self._others.append(warning)
+                self._other_warnings.append(warning)
                 continue
-            place = f"{warning.filename}:{warning.lineno}"
-            lines.setdefault(operator, Counter())[place] += 1
-        self._heard.clear()
+            line = f"{warning.filename}:{warning.lineno}"
+            lines.setdefault(operator, Counter())[line] += 1
+        self._caught.clear()
         return tuple(
             Fallback(
                 operator=operator,
-                calls=places.total(),
-                lines=tuple(place for place, _ in places.most_common()),
+                calls=counts.total(),
+                lines=tuple(line for line, _ in counts.most_common()),
                 seconds=self._spent[operator] if self._timed else None,
             )
-            for operator, places in sorted(lines.items(), key=lambda item: -item[1].total())
+            for operator, counts in sorted(lines.items(), key=lambda item: -item[1].total())
         )
 
 
 def fallen_back(warning: str) -> str | None:
-    """Return the operator that torch's warning says has fallen back; None for another warning."""
-    found = _SAYS.match(warning)
-    return plain(found[1]) if found else None
+    """Return the operator named by torch's fallback warning; None for any other warning."""
+    match = _FALLBACK_WARNING.match(warning)
+    return plain(match[1]) if match else None
 
 
 @contextlib.contextmanager
 def census(operators: Operators | None = None) -> Iterator[Census]:
-    """Count the fallbacks inside, step by step; what came after the last step is dropped.
+    """Count the fallbacks inside the block, step by step; those after the last step are dropped.
 
-    With the ``operators`` of the installed torch (``oracle.load``) the calls that fall back are
-    timed as well, each after a wait for the device: right for each, slower for the whole. Other
-    warnings are issued again at the end. Not for several threads at once: Python's warnings are
-    shared by all. Raises ``RuntimeError`` if torch has not been imported yet.
+    Given the ``operators`` of the installed torch (``oracle.load``), the calls that fall back are
+    timed too. Each waits for the device first, which is right for the call and slows the program
+    down. Other warnings are issued again at the end. Not thread-safe: Python's warnings are shared
+    by all threads. Raises ``RuntimeError`` if torch has not been imported yet.
     """
     torch: Any = sys.modules.get("torch")
     if torch is None:
@@ -114,22 +116,22 @@ def census(operators: Operators | None = None) -> Iterator[Census]:
     with contextlib.ExitStack() as stack:
         stack.callback(torch.set_warn_always, before)
         torch.set_warn_always(True)
-        heard = stack.enter_context(warnings.catch_warnings(record=True))
+        caught = stack.enter_context(warnings.catch_warnings(record=True))
         warnings.simplefilter("always")
-        found = Census(heard, wait)
+        counts = Census(caught, wait)
         if operators is not None:
-            found._timed = True
-            stack.enter_context(_stopwatch(torch, operators, wait, found._spent))
-        yield found
-        found._fallbacks()
-    for each in found._others:
-        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+            counts._timed = True
+            stack.enter_context(_stopwatch(torch, operators, wait, counts._spent))
+        yield counts
+        counts._fallbacks()
+    for warning in counts._other_warnings:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _stopwatch(
     torch: Any, operators: Operators, wait: Callable[[], None], spent: Counter[str]
 ) -> contextlib.AbstractContextManager[object]:
-    """Return torch's dispatch mode that adds the seconds of each call that falls back."""
+    """Return a dispatch mode that adds the seconds of each call that falls back to ``spent``."""
 
     class Stopwatch(torch.utils._python_dispatch.TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(
@@ -145,8 +147,8 @@ def _stopwatch(
             spent[operators.asks(name)] += time.perf_counter() - start  # type: ignore[assignment]
             return result
 
-    found: contextlib.AbstractContextManager[object] = Stopwatch()
-    return found
+    mode: contextlib.AbstractContextManager[object] = Stopwatch()
+    return mode
 
 
 def _nothing() -> None:

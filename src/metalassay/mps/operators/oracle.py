@@ -1,9 +1,9 @@
-"""What the MPS backend of a torch version does with an operator. Reads ``operators/``; no torch.
+"""What the MPS backend of a torch release does with each aten operator. Imports no torch.
 
-An overload is written as in ``native_functions.yaml``: ``add.Tensor``, or ``mode`` for the one
-without a name. What is said holds for dense tensors and for the dispatch alone: a kernel may still
-refuse a dtype or a shape, and numbers are another matter. The few overloads that PyTorch defines in
-C++ alone (``quantized_lstm.input``) are not in that file and are called absent.
+Overloads are named as in ``native_functions.yaml``: ``add.Tensor``, or ``mode`` for the overload
+without a name. The answers are about the dispatch of dense tensors: an existing kernel may still
+reject a dtype or a shape, or compute wrong numbers. The few overloads that PyTorch defines only in
+C++ (``quantized_lstm.input``) are not in that file and count as absent.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ State = Literal["kernel", "composite", "fallback", "missing", "absent"]
 
 @dataclass(frozen=True)
 class Operators:
-    """The aten overloads of one torch, by what happens when they meet a tensor on ``mps``.
+    """The aten overloads of one torch release, grouped by what happens to a tensor on ``mps``.
 
-    ``kernels``: they have a kernel. ``composites``: made of other operators, which decide.
-    ``fallbacks``: always run on the CPU, with a warning. ``missing``: ``NotImplementedError``, or on
-    the CPU with ``PYTORCH_ENABLE_MPS_FALLBACK=1``; ``cpu_only`` are those of them that have a CPU
-    kernel, the only ones that users of dense tensors meet. ``sparse_kernels`` belong to the backend
-    SparseMPS, apart from all others. ``wheel`` and ``git`` say what was read.
+    ``kernels`` have a kernel. ``composites`` are made of other operators, which decide.
+    ``fallbacks`` always run on the CPU, with a warning. ``missing`` raise ``NotImplementedError``,
+    or run on the CPU with ``PYTORCH_ENABLE_MPS_FALLBACK=1``; ``cpu_only`` is the subset with a CPU
+    kernel, the only ones that users of dense tensors meet. ``sparse_kernels`` belong to the separate
+    backend SparseMPS. ``git`` is the commit that the release was built from.
+
+    One kernel, ``_slow_conv2d_forward``, only raises an error: input and weight are on different
+    devices.
     """
 
     torch: str
-    wheel: str
     git: str
     kernels: frozenset[str]
     composites: frozenset[str]
@@ -45,13 +47,10 @@ class Operators:
     missing: frozenset[str]
     cpu_only: frozenset[str]
     sparse_kernels: frozenset[str]
-    by_hand: frozenset[str]
-    """The kernels that PyTorch's own list, ``native_functions.yaml``, does not show. One of them,
-    ``_slow_conv2d_forward``, only raises: input and weight are on different devices."""
     _asks: Mapping[str, str]
 
     def state(self, overload: str) -> State:
-        """Return the group of an overload, written with or without ``aten::``."""
+        """Return the state of an overload, given with or without ``aten::``."""
         name = plain(overload)
         if name in self.kernels:
             return "kernel"
@@ -62,78 +61,78 @@ class Operators:
         return "missing" if name in self.missing else "absent"
 
     def asks(self, overload: str) -> str:
-        """Return the overload whose kernel is asked for, which errors and warnings then name.
+        """Return the overload whose kernel is looked up, which errors and warnings then name.
 
-        That is the overload itself but for the functional and in-place variants of a structured
-        operator without a kernel: ``special_airy_ai`` asks for ``special_airy_ai.out``.
+        This is the overload itself, except for the functional and in-place variants of a structured
+        operator without a kernel: ``special_airy_ai`` looks up ``special_airy_ai.out``.
         """
         name = plain(overload)
         return self._asks.get(name, name)
 
     @property
     def overloads(self) -> frozenset[str]:
-        """All aten overloads that this torch has."""
+        """All aten overloads of this release."""
         return self.kernels | self.composites | self.fallbacks | self.missing
 
 
 def plain(overload: str) -> str:
-    """Return a name as in the yaml, for ``aten::mode`` and for torch.ops' ``aten.mode.default``."""
+    """Return the name as in the yaml, given ``aten::mode`` or torch.ops' ``aten.mode.default``."""
     return overload.removeprefix("aten::").removeprefix("aten.").removesuffix(".default")
 
 
 @functools.cache
 def versions() -> tuple[str, ...]:
-    """Return the torch versions that are known, the oldest first: the newest patch of each minor."""
-    names = (each.name for each in _folder().iterdir())
-    found = [name.removesuffix(".json") for name in names if name.endswith(".json")]
-    return tuple(sorted(found, key=Version))
+    """Return the known torch versions, oldest first: the latest patch release of each minor."""
+    names = (path.name for path in _folder().iterdir())
+    known = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    return tuple(sorted(known, key=Version))
 
 
 def load(version: str) -> Operators:
-    """Return the operators of a torch version; of a patch release, those of its minor.
+    """Return the operators of a torch version; a patch release gets those of its minor version.
 
-    Accepts ``2.8``, ``2.8.0``, ``2.13.0+cpu``. Raises ``UserError`` for a version that is none, and
-    for a minor whose wheel was not read: the operators of another one would be a guess.
+    Accepts ``2.8``, ``2.8.0`` and ``2.13.0+cpu``. Raises ``UserError`` if ``version`` is not a
+    version, or if its minor version is not known: the operators of another one would be a guess.
     """
     try:
-        wanted = Version(version).release[:2]
+        minor = Version(version).release[:2]
     except InvalidVersion:
-        raise UserError(f"{version!r} is not a version", "give one as 2.13 or 2.13.0") from None
+        raise UserError(
+            f"{version!r} is not a version", "give a version such as 2.13 or 2.13.0"
+        ) from None
     for known in versions():
-        if Version(known).release[:2] == wanted:
+        if Version(known).release[:2] == minor:
             return _read(known)
+    oldest, newest = versions()[0], versions()[-1]
     raise UserError(
-        f"the operators of torch {version} are not known, those of {versions()[0]} to"
-        f" {versions()[-1]} are",
-        "add it to torch_versions.toml and run: nox -s oracle",
+        f"the operators of torch {version} are not known; known are {oldest} to {newest}",
+        f"choose a version from {oldest} to {newest}, or update metalassay",
     )
 
 
 @functools.cache
 def _read(version: str) -> Operators:
     record: dict[str, Any] = json.loads((_folder() / f"{version}.json").read_text("utf-8"))
-    by_hand = _names(record["kernels_by_hand"]) | _names(record["kernels_in_python"])
+    kernel_groups = ("kernels", "kernels_by_hand", "kernels_in_python")
     cpu_only = _names(record["cpu_only"])
     return Operators(
         torch=record["torch"],
-        wheel=record["wheel"],
         git=record["git"],
-        kernels=_names(record["kernels"]) | by_hand,
+        kernels=frozenset().union(*(_names(record[group]) for group in kernel_groups)),
         composites=_names(record["composites"]),
         fallbacks=_names(record["fallbacks"]),
         missing=cpu_only | _names(record["elsewhere"]),
         cpu_only=cpu_only,
         sparse_kernels=_names(record["sparse_kernels"]),
-        by_hand=by_hand,
         _asks=record["asks"],
     )
 
 
-def _names(grouped: Mapping[str, str]) -> frozenset[str]:
-    """Undo the grouping by operator that keeps the files small."""
+def _names(by_operator: Mapping[str, str]) -> frozenset[str]:
+    """Return overload names from the files' form, which groups them by operator to stay small."""
     return frozenset(
-        base if overload == "default" else f"{base}.{overload}"
-        for base, overloads in grouped.items()
+        operator if overload == "default" else f"{operator}.{overload}"
+        for operator, overloads in by_operator.items()
         for overload in overloads.split(" ")
     )
 

@@ -1,7 +1,7 @@
-"""Holds a trace of operators against what the MPS backend of each torch version can do. No torch.
+"""Predict from a trace of operators what fails on the MPS backend of each torch version.
 
-The trace was made on a CPU, with one torch version: another version may take an operator apart in
-another way, and a kernel may refuse a dtype or a shape that no list shows.
+The trace was recorded on a CPU with one torch version. Another version may decompose an operator
+differently, and a kernel may reject a dtype or a shape, which no list shows. Imports no torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BAD: tuple[State, ...] = ("missing", "fallback")
 
 @dataclass(frozen=True)
 class Place:
-    """A line that called an operator, ``count`` times; ``node`` is the autograd formula, or ""."""
+    """A line that called an operator ``count`` times; ``node`` is the autograd formula, or ""."""
 
     file: str
     line: int
@@ -36,13 +36,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Finding:
-    """An operator that some torch version has no kernel for.
+    """An operator for which at least one torch version has no kernel.
 
-    ``states`` says "missing" or "fallback" (always on the CPU), by version; a version that is not
-    named has no trouble with it. ``fixed_in`` is the first version from which on it has none, None
-    where the newest known has it still. ``counts`` are calls, by version: the callers differ too.
-    ``inside`` names the operators around it that the traced torch made of it, "" where the program
-    called it: there another version may do otherwise.
+    ``states`` maps a version to "missing" or "fallback" (always on the CPU); versions without a
+    problem are not in it. ``fixed_in`` is the version since which there is no problem, None if the
+    newest known version still has one. ``counts`` are calls by version, since the callers differ
+    too. ``inside`` names the operators that called it in the traced torch, where another version may
+    differ; it is empty if the program itself called it.
     """
 
     operator: str
@@ -55,11 +55,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a trace means. ``versions`` are those it was held against, the oldest first.
+    """The prediction for a trace, for each of ``versions``, oldest first.
 
-    ``wide``: where results are float64 or complex128, which MPS refuses in every version.
-    ``unknown``: operators that a version does not have under this name, by version. ``custom``:
-    operators that are not PyTorch's own, of which nothing is known.
+    ``calls`` counts the program's own operator calls and ``operators`` the distinct operators.
+    ``wide`` lists lines with float64 or complex128 results, which MPS rejects in every version.
+    ``unknown`` maps a version to the operators that it does not have under this name. ``custom``
+    lists operators that do not belong to PyTorch, about which nothing is known.
     """
 
     torch: str
@@ -73,19 +74,19 @@ class Preflight:
     custom: tuple[str, ...]
 
     def bad(self, version: str, state: State) -> tuple[Finding, ...]:
-        """Return the findings that are in ``state`` in a version."""
-        return tuple(each for each in self.findings if each.states.get(version) == state)
+        """Return the findings that have ``state`` in a version."""
+        return tuple(finding for finding in self.findings if finding.states.get(version) == state)
 
 
 @functools.cache
 def branches() -> Mapping[str, str]:
-    """Return what decides on MPS instead of an operator that goes another way there."""
+    """Return, by operator, the operator that decides on MPS instead; see branches.toml."""
     text = resources.files(__package__).joinpath("branches.toml").read_text("utf-8")
     return {row["operator"]: row["asks"] for row in tomllib.loads(text)["branch"]}
 
 
 def parse(content: bytes, name: str) -> Mapping[str, Any]:
-    """Read a trace. Raises ``UserError`` when it is none."""
+    """Parse a trace; ``name`` is its file, for the error. Raises ``UserError`` if it is not a trace."""
     try:
         trace = json.loads(content)
         if trace["schema"] != SCHEMA:
@@ -94,55 +95,58 @@ def parse(content: bytes, name: str) -> Mapping[str, Any]:
             if not (call["path"] and isinstance(call["count"], int)):
                 raise ValueError("a call without a path or a count")
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{name} is no trace of operators: {error!r}", "trace again") from None
+        raise UserError(
+            f"{name} is not a trace of operators: {error!r}",
+            "record it again: metalassay preflight --save FILE -- python train.py",
+        ) from None
     checked: Mapping[str, Any] = trace
     return checked
 
 
 def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Preflight:
-    """Hold a trace against the torch ``versions``, by default all that are known."""
-    known = [oracle.load(each) for each in versions or oracle.versions()]
+    """Evaluate a trace for the torch ``versions``, by default all that are known."""
+    releases = [oracle.load(version) for version in versions or oracle.versions()]
+    order = [release.torch for release in releases]
     calls = [call for call in trace["calls"] if not call["path"][-1].startswith("profiler::")]
     custom = {name for call in calls for name in call["path"] if "::" in name}
     calls = [call for call in calls if not custom & set(call["path"])]
-    found: dict[str, dict[str, State]] = {}
+    states: dict[str, dict[str, State]] = {}
     counts: dict[str, Counter[str]] = {}
     places: dict[str, Counter[tuple[str, int, str, str]]] = {}
     inside: dict[str, set[str]] = {}
-    unknown: dict[str, set[str]] = {each.torch: set() for each in known}
-    for operators in known:
-        look: dict[str, tuple[str, State]] = {}
+    unknown: dict[str, set[str]] = {version: set() for version in order}
+    for operators in releases:
+        resolved: dict[str, tuple[str, State]] = {}
         for call in calls:
-            blamed = _blamed(call["path"], operators, look)
-            if blamed is None:
+            problem = _problem(call["path"], operators, resolved)
+            if problem is None:
                 continue
-            name, state = blamed
+            name, state = problem
             if state == "absent":
-                # One that the traced torch makes of others is judged by those.
-                if _here(trace["torch"], name) != "composite":
+                # If the traced torch makes it of others, those decide.
+                if _state_in(trace["torch"], name) != "composite":
                     unknown[operators.torch].add(name)
                 continue
-            found.setdefault(name, {})[operators.torch] = state
+            states.setdefault(name, {})[operators.torch] = state
             counts.setdefault(name, Counter())[operators.torch] += call["count"]
             inside.setdefault(name, set()).add(call["path"][-2] if len(call["path"]) > 1 else "")
-            if operators.torch == min(found[name], key=[each.torch for each in known].index):
+            if operators.torch == min(states[name], key=order.index):  # count each line once
                 places.setdefault(name, Counter())[_site(call)] += call["count"]
-    order = [each.torch for each in known]
     findings = [
         Finding(
             operator=name,
-            states=states,
+            states=by_version,
             counts=dict(counts[name]),
-            fixed_in=_fixed(states, order),
-            # Called by the program even once, it is no other operator's affair.
+            fixed_in=_fixed_in(by_version, order),
+            # If the program calls it even once, no other operator is responsible.
             inside=() if "" in inside[name] else tuple(sorted(inside[name])),
             places=_places(places[name]),
         )
-        for name, states in found.items()
+        for name, by_version in states.items()
     ]
     wide: Counter[tuple[str, int, str, str]] = Counter()
     for call in calls:
-        # Inside an operator float64 may be the CPU's own choice; what comes out is the program's.
+        # Inside an operator, float64 may be the CPU's choice; the result of the call is the program's.
         if call["wide"] and len(call["path"]) == 1:
             wide[_site(call)] += call["count"]
     return Preflight(
@@ -151,54 +155,61 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
         calls=sum(call["count"] for call in calls if len(call["path"]) == 1),
         operators=len({call["path"][-1] for call in calls}),
         versions=tuple(order),
-        findings=tuple(sorted(findings, key=lambda f: (-len(f.states), f.operator))),
+        findings=tuple(
+            sorted(findings, key=lambda finding: (-len(finding.states), finding.operator))
+        ),
         wide=_places(wide),
         unknown={version: tuple(sorted(names)) for version, names in unknown.items() if names},
         custom=tuple(sorted(custom)),
     )
 
 
-def _blamed(
-    path: Sequence[str], operators: Operators, look: dict[str, tuple[str, State]]
+def _problem(
+    path: Sequence[str], operators: Operators, resolved: dict[str, tuple[str, State]]
 ) -> tuple[str, State] | None:
-    """Return the operator at the end of a path and its state, if it is reached and is no kernel."""
-    if not _reached(path, operators, look):
-        return None  # one further out decides, and has a call of its own
-    asked, state = look[path[-1]]
+    """Return the last operator of a path and its state, if it is dispatched and has no kernel.
+
+    ``resolved`` caches ``_resolve`` for one release.
+    """
+    if not _dispatched(path, operators, resolved):
+        return None  # an operator further out decides, and has an entry of its own
+    asked, state = resolved[path[-1]]
     return (asked, state) if state in (*BAD, "absent") else None
 
 
-def _reached(path: Sequence[str], operators: Operators, look: dict[str, tuple[str, State]]) -> bool:
-    """Say whether the operator at the end is asked for: all around it are taken apart."""
+def _dispatched(
+    path: Sequence[str], operators: Operators, resolved: dict[str, tuple[str, State]]
+) -> bool:
+    """Return whether the last operator is called at all: every operator around it is decomposed."""
     for name in path:
-        if name not in look:
-            look[name] = _look(name, operators)
-    return all(look[name][1] in ("composite", "absent") for name in path[:-1])
+        if name not in resolved:
+            resolved[name] = _resolve(name, operators)
+    return all(resolved[name][1] in ("composite", "absent") for name in path[:-1])
 
 
-def _here(torch: str, name: str) -> State:
-    """Return the state of an operator in the torch that made the trace, if that is known."""
+def _state_in(torch: str, name: str) -> State:
+    """Return the state of an operator in the torch that was traced; "absent" if that is unknown."""
     try:
-        return _look(name, oracle.load(torch))[1]
+        return _resolve(name, oracle.load(torch))[1]
     except UserError:
         return "absent"
 
 
-def _look(name: str, operators: Operators) -> tuple[str, State]:
-    """Return which operator's kernel a step of a path asks for, and the state of that."""
-    asked = [operators.asks(branches().get(each, each)) for each in name.split("|")]
-    states = [operators.state(each) for each in asked]
+def _resolve(name: str, operators: Operators) -> tuple[str, State]:
+    """Return the operator whose kernel one name in a path uses, and the state of that operator."""
+    asked = [operators.asks(branches().get(overload, overload)) for overload in name.split("|")]
+    states = [operators.state(overload) for overload in asked]
     if len(asked) == 1:
         return asked[0], states[0]
-    # Several overloads, of which one was chosen unseen. They are composites, which decide nothing,
-    # unless all have a kernel or one is forced onto the CPU.
-    for each, state in zip(asked, states, strict=True):
+    # Several overloads, of which the trace does not show the one that was called. They are
+    # composites, which decide nothing, unless all have a kernel or one always runs on the CPU.
+    for overload, state in zip(asked, states, strict=True):
         if state == "fallback":
-            return each, state
+            return overload, state
     return name, "kernel" if set(states) == {"kernel"} else "composite"
 
 
-def _fixed(states: Mapping[str, State], order: Sequence[str]) -> str | None:
+def _fixed_in(states: Mapping[str, State], order: Sequence[str]) -> str | None:
     last = max(order.index(version) for version in states)
     return order[last + 1] if last + 1 < len(order) else None
 

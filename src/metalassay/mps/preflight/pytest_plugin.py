@@ -1,6 +1,7 @@
-"""The pytest plugin behind ``pytest --mps-preflight``: what the tests of a project would meet on MPS.
+"""The pytest plugin behind ``pytest --mps-preflight``: what a project's tests would meet on MPS.
 
-Installed with metalassay, for any project. It imports nothing heavy before the option is given.
+It is registered for every project where metalassay is installed, so it imports nothing heavy unless
+the option is given.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         nargs="?",
         const="",
         metavar="TORCH",
-        help="record the operators that the tests call on the CPU, and say which of them have no"
-        " kernel on MPS, with the torch that runs or with this version",
+        help="record the operators that the tests call on the CPU, and report which of them have no"
+        " kernel on MPS in this version of torch (default: the installed version)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start recording, if asked to."""
+    """Start recording if the option is given."""
     version = config.getoption("--mps-preflight")
     if version is None:
         return
@@ -52,7 +53,7 @@ class _Plugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
-        # Set-up and tear-down too: fixtures build the models.
+        # Includes set-up and tear-down, because fixtures build the models.
         with self.recorder:
             return (yield)
 
@@ -65,13 +66,13 @@ class _Plugin:
 
         terminalreporter.section("preflight for MPS")
         trace = {"torch": torch.__version__, "ended": "", "calls": self.recorder.trace()}
-        found = predict.judge(trace)
-        if not found.calls:
-            terminalreporter.write_line("the tests called no operator of torch in this process")
+        preflight = predict.judge(trace)
+        if not preflight.calls:
+            terminalreporter.write_line("the tests called no torch operator in this process")
             return
         try:
             version = oracle.load(self.version or torch.__version__).torch
-        except UserError as error:  # a torch newer than the data
-            terminalreporter.write_line(f"{error}; judged for {found.versions[-1]}")
-            version = found.versions[-1]
-        terminalreporter.write_line(text.as_text(found, version))
+        except UserError as error:  # the installed torch is newer than the data
+            terminalreporter.write_line(f"{error}; judged for torch {preflight.versions[-1]}")
+            version = preflight.versions[-1]
+        terminalreporter.write_line(text.as_text(preflight, version))

@@ -1,4 +1,4 @@
-"""Lays a preflight out for a terminal."""
+"""The text of a preflight for a terminal."""
 
 from __future__ import annotations
 
@@ -6,98 +6,101 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from metalassay.mps.operators.oracle import State
 from metalassay.mps.preflight.predict import Finding, Place, Preflight
 
 LIMITS = (
-    "Seen: which operators were called, here, on the CPU. Not seen: dtypes and shapes that a kernel"
-    " on MPS refuses, its numbers, its speed; what runs in other threads and processes; branches"
-    " that this run did not take. Another torch version may take an operator apart otherwise."
+    "Recorded: the operators called here, on the CPU. Not covered: dtypes and shapes that a kernel on"
+    " MPS rejects, its numbers and its speed; other threads and processes; branches that this run did"
+    " not take. Another torch version may decompose an operator differently."
+)
+
+_TITLES: tuple[tuple[str, State], ...] = (
+    (
+        "fail with NotImplementedError, or run on the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1:",
+        "missing",
+    ),
+    ("always run on the CPU, with a warning:", "fallback"),
 )
 
 
-def as_text(found: Preflight, version: str, places: int = 3) -> str:
-    """Return the screen for a preflight, judged for the torch ``version``; ``places`` an operator."""
+def as_text(preflight: Preflight, version: str, places: int = 3) -> str:
+    """Return the report for the torch ``version``, with at most ``places`` lines per operator."""
     lines = [
-        f"{found.calls:,} operator calls, {found.operators} operators, recorded on the CPU with torch"
-        f" {found.torch}" + (f"; {found.ended}" if found.ended else ""),
+        f"{preflight.calls:,} operator calls, {preflight.operators} operators, recorded on the CPU with torch"
+        f" {preflight.torch}" + (f"; {preflight.ended}" if preflight.ended else ""),
         "",
-        f"On MPS with torch {version}: {_verdict(found, version)}.",
+        f"On MPS with torch {version}: {_verdict(preflight, version)}.",
         "",
     ]
-    lines += _versions(found, version)
-    for title, state in (
-        (
-            "fail with NotImplementedError, or run on the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1:",
-            "missing",
-        ),
-        ("always run on the CPU, with a warning:", "fallback"),
-    ):
-        chosen = [each for each in found.findings if each.states.get(version) == state]
-        if chosen:
+    lines += _versions(preflight, version)
+    for title, state in _TITLES:
+        findings = preflight.bad(version, state)
+        if findings:
             lines += ["", f"With torch {version} these {title}"]
-        for each in chosen:
-            lines += _finding(each, version, places)
-    if found.wide:
-        lines += ["", "float64 or complex128, which MPS refuses in every version (TypeError):"]
-        lines += [f"    {_place(each)}" for each in found.wide[:places]]
-        lines += _more(found.wide, places)
-    elsewhere = [each for each in found.findings if version not in each.states]
-    if elsewhere:
+        for finding in findings:
+            lines += _finding(finding, version, places)
+    if preflight.wide:
+        lines += ["", "float64 or complex128, which MPS rejects in every version (TypeError):"]
+        lines += [f"    {_place(place)}" for place in preflight.wide[:places]]
+        lines += _more(preflight.wide, places)
+    fine_here = [finding for finding in preflight.findings if version not in finding.states]
+    if fine_here:
         lines += ["", f"Fine with torch {version}, not with older ones:"]
-        lines += [f"    {each.operator}: {_fix(each)}" for each in elsewhere]
-    unknown = found.unknown.get(version, ())
+        lines += [f"    {finding.operator}: {_fix(finding)}" for finding in fine_here]
+    unknown = preflight.unknown.get(version, ())
     if unknown:
-        lines += ["", f"Unknown to torch {version}, so not judged: {', '.join(unknown)}"]
-    if found.custom:
-        lines += ["", f"Not PyTorch's own, so not judged: {', '.join(found.custom)}"]
+        lines += ["", f"Unknown to torch {version}, not judged: {', '.join(unknown)}"]
+    if preflight.custom:
+        lines += ["", f"Not part of PyTorch, not judged: {', '.join(preflight.custom)}"]
     return "\n".join([*lines, "", textwrap.fill(LIMITS, 96)])
 
 
-def _verdict(found: Preflight, version: str) -> str:
-    missing, fallback = (len(found.bad(version, state)) for state in ("missing", "fallback"))
+def _verdict(preflight: Preflight, version: str) -> str:
+    missing, fallback = (len(preflight.bad(version, state)) for state in ("missing", "fallback"))
     parts = [f"{missing} operator{'s' * (missing != 1)} would fail"] if missing else []
     if fallback:
         parts.append(f"{fallback} would always run on the CPU")
-    if found.wide:
-        parts.append(f"float64 at {len(found.wide)} line{'s' * (len(found.wide) != 1)}")
+    if preflight.wide:
+        parts.append(f"float64 at {len(preflight.wide)} line{'s' * (len(preflight.wide) != 1)}")
     return ", ".join(parts) or "every operator has a kernel"
 
 
-def _versions(found: Preflight, chosen: str) -> list[str]:
-    """Return a line a version, runs of equal ones as one, the chosen one marked."""
+def _versions(preflight: Preflight, chosen: str) -> list[str]:
+    """Return a table with one row per run of versions with equal counts; the chosen one is marked."""
     rows = [
-        (version, len(found.bad(version, "missing")), len(found.bad(version, "fallback")))
-        for version in found.versions
+        (version, len(preflight.bad(version, "missing")), len(preflight.bad(version, "fallback")))
+        for version in preflight.versions
     ]
     lines = ["    torch              fail   always on the CPU"]
     start = 0
     for index, (_, *numbers) in enumerate(rows):
-        last = index + 1 == len(rows) or list(rows[index + 1][1:]) != numbers
-        if last:
+        run_ends = index + 1 == len(rows) or list(rows[index + 1][1:]) != numbers
+        if run_ends:
             span = rows[start][0] if start == index else f"{rows[start][0]} to {rows[index][0]}"
-            inside = chosen in [row[0] for row in rows[start : index + 1]]
-            mark = "  <" if inside else ""
+            mark = "  <" if chosen in [row[0] for row in rows[start : index + 1]] else ""
             lines.append(f"    {span:<18} {numbers[0]:>4}   {numbers[1]:>4}{mark}")
             start = index + 1
     return lines
 
 
-def _finding(found: Finding, version: str, places: int) -> list[str]:
-    count = found.counts[version]
-    head = f"  {found.operator}  {count:,} call{'s' * (count != 1)}; {_fix(found)}"
-    if found.inside:
-        around = ", ".join(each.partition("|")[0] for each in found.inside)
-        head += f"\n      inside {around}, as the torch that ran makes it; another may do otherwise"
-    lines = [head, *(f"      {_place(each)}" for each in found.places[:places])]
-    return lines + _more(found.places, places)
+def _finding(finding: Finding, version: str, places: int) -> list[str]:
+    count = finding.counts[version]
+    head = f"  {finding.operator}  {count:,} call{'s' * (count != 1)}; {_fix(finding)}"
+    if finding.inside:
+        around = ", ".join(name.partition("|")[0] for name in finding.inside)
+        head += f"\n      inside {around} in the torch that ran; another version may differ"
+    lines = [head, *(f"      {_place(place)}" for place in finding.places[:places])]
+    return lines + _more(finding.places, places)
 
 
-def _fix(found: Finding) -> str:
-    return f"fixed by torch {found.fixed_in}" if found.fixed_in else "no torch version fixes it"
+def _fix(finding: Finding) -> str:
+    return f"fixed by torch {finding.fixed_in}" if finding.fixed_in else "no torch version fixes it"
 
 
-def _more(found: Sequence[Place], places: int) -> list[str]:
-    return [f"      and {len(found) - places} more lines"] if len(found) > places else []
+def _more(lines: Sequence[Place], places: int) -> list[str]:
+    more = len(lines) - places
+    return [f"      and {more} more line{'s' * (more != 1)}"] if more > 0 else []
 
 
 def _place(place: Place) -> str:
@@ -108,7 +111,7 @@ def _place(place: Place) -> str:
 
 
 def _short(file: str) -> str:
-    """Return a path as people look for it: below the working folder, or below site-packages."""
+    """Return a path relative to site-packages or to the working directory, if it is inside one."""
     path = Path(file)
     for marker in ("site-packages", "dist-packages"):
         if marker in path.parts:

@@ -1,14 +1,14 @@
-"""Records the operators that a program asks for. Runs beside the user's torch; needs nothing of ours.
+"""Record the operators that a program calls. Runs beside the user's torch, without metalassay.
 
-A dispatch mode alone sees too little of what a Mac would meet:
+A dispatch mode alone does not see everything that would be dispatched on a Mac:
 
-- An operator that is made of others (a composite with an autograd formula of its own) is one call
-  to it. The recorder runs the composite itself, with the mode on, and so sees what it is made of.
-- One without such a formula is taken apart before the mode is asked. A function mode, which stands
-  in front, notes its name; the calls it makes are recorded below it.
+- A composite with its own autograd formula is a single call to the mode. The recorder runs the
+  composite itself with the mode on, and so sees the operators that it is made of.
+- A composite without such a formula is decomposed before the mode is called. A function mode, which
+  is called earlier, notes its name, and the calls that it makes are recorded below it.
 
-Every call is kept with the operators it is part of, the outermost first, so that the reader can stop
-at the first that a torch version has a kernel for.
+Every call is stored with the operators around it, outermost first, so that the reader can stop at
+the first one for which a torch version has a kernel.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _WIDE = (torch.float64, torch.complex128)
 _COMPOSITES = (
     (DispatchKey.CompositeExplicitAutograd, "CompositeExplicitAutograd"),
     (DispatchKey.CompositeExplicitAutogradNonFunctional, "CompositeExplicitAutogradNonFunctional"),
-    # Seen here only inside other composites, where autograd has already been passed.
+    # Reached only inside other composites, below autograd.
     (DispatchKey.CompositeImplicitAutograd, "CompositeImplicitAutograd"),
 )
 
 Site = tuple[str, int, str]
-"""File, line and function; ("", 0, "") where no Python called."""
+"""File, line and function; ("", 0, "") if the call does not come from Python."""
 
 
 class Recorder:
-    """Counts operator calls inside ``with recorder:``; see ``trace`` for what it holds."""
+    """Counts the operator calls inside ``with recorder:``; ``trace`` returns them."""
 
     def __init__(self) -> None:
         self.calls: Counter[tuple[tuple[str, ...], Site, str, bool]] = Counter()
@@ -57,7 +57,7 @@ class Recorder:
         self._depth = 0
 
     def __enter__(self) -> Recorder:
-        """Record from here; may be entered again inside itself."""
+        """Start recording; may be nested."""
         if self._depth == 0:
             self._functions.__enter__()
             self._operators.__enter__()
@@ -72,10 +72,11 @@ class Recorder:
             self._functions.__exit__(*failure)
 
     def trace(self) -> list[dict[str, Any]]:
-        """Return the calls: ``path`` (outermost operator first), site, ``node``, ``wide``, ``count``.
+        """Return one entry per distinct call, with its ``count``.
 
-        ``node`` names the autograd formula that called, "" in a forward pass. ``wide`` says that the
-        result was float64 or complex128.
+        ``path`` is the operator and those around it, outermost first. ``file``, ``line`` and
+        ``function`` are the caller. ``node`` is the autograd formula that made the call, "" in a
+        forward pass. ``wide`` is true if the result was float64 or complex128.
         """
         return [
             {
@@ -126,9 +127,9 @@ class _Functions(TorchFunctionMode):
         recorder, outer = self.recorder, self.recorder.path
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        whole = "" if outer else _taken_apart(name, kwargs.get("out") is not None)
+        whole = "" if outer else _composite_overloads(name, kwargs.get("out") is not None)
         if whole:
-            # Which of them is chosen behind this door; the reader takes them together.
+            # Torch chooses among these overloads later, unseen; the reader evaluates them together.
             recorder.path = (whole,)
         try:
             result = func(*args, **kwargs)
@@ -147,18 +148,19 @@ _composites: dict[str, Any] = {}
 
 
 def _composite(func: Any) -> Any:
-    """Return the key of the kernel that makes ``func`` of other operators, if it has one."""
+    """Return the dispatch key of the kernel that composes ``func`` of other operators, or None."""
     name = func.name()
     if name not in _composites:
-        has = torch._C._dispatch_has_kernel_for_dispatch_key
-        found = None
-        # One with a CPU kernel of its own and a generated variant asks for its .out, which the
-        # reader knows; running the variant here would only say the same once more.
-        for key, word in _COMPOSITES:
-            if has(name, word) and (word == "CompositeExplicitAutograd" or not has(name, "CPU")):
-                found = key
+        has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+        composite = None
+        # An operator with its own CPU kernel and a generated composite uses its .out variant, which
+        # the reader knows; running the composite here would only record the same again.
+        for key, key_name in _COMPOSITES:
+            explicit = key_name == "CompositeExplicitAutograd"
+            if has_kernel(name, key_name) and (explicit or not has_kernel(name, "CPU")):
+                composite = key
                 break
-        _composites[name] = found
+        _composites[name] = composite
     return _composites[name]
 
 
@@ -166,10 +168,11 @@ _tensor_places: dict[Any, tuple[int, ...]] = {}
 
 
 def _tensors(func: Any, args: Any) -> Any:
-    """Put back the tensors that the mode was shown as plain numbers.
+    """Return ``args`` with tensors for the plain numbers that stand in for tensors.
 
-    A number beside a tensor arrives as a tensor that says it is one; the mode sees the number, which
-    most operators do not take in its place. Zero dimensions and the default dtype promote alike.
+    A Python number beside a tensor is dispatched as a wrapped tensor. The mode is given the number,
+    which most operators do not accept in its place. A zero-dimensional tensor of the default dtype
+    promotes in the same way.
     """
     places = _tensor_places.get(func)
     if places is None:
@@ -179,34 +182,37 @@ def _tensors(func: Any, args: Any) -> Any:
     numbers = [i for i in places if i < len(args) and isinstance(args[i], (int, float, complex))]
     if not numbers:
         return args
-    whole = list(args)
+    converted = list(args)
     for place in numbers:
-        whole[place] = torch.tensor(args[place])
-    return tuple(whole)
+        converted[place] = torch.tensor(args[place])
+    return tuple(converted)
 
 
-_apart: dict[tuple[str, bool], str] = {}
+_overloads_by_name: dict[tuple[str, bool], str] = {}
 
 
-def _taken_apart(name: str, out: bool) -> str:
-    """Return the overloads of an aten operator that only autograd sees as a whole, joined by "|".
+def _composite_overloads(name: str, out: bool) -> str:
+    """Return the overloads of an aten operator that are decomposed above autograd, joined by "|".
 
-    ``out`` says whether the call has a tensor to write to, which chooses among the overloads.
+    ``out`` tells whether the call has an ``out=`` argument, which limits the overloads.
     """
-    if (name, out) not in _apart:
+    if (name, out) not in _overloads_by_name:
         packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
-        # A name like __eq__ finds a method of Python's there instead.
+        # A name like __eq__ returns a Python method there instead.
         overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
-        names = [f"aten::{name}" + (f".{o}" if o != "default" else "") for o in overloads]
-        has, known = torch._C._dispatch_has_kernel_for_dispatch_key, torch._C._dispatch_has_kernel
-        _apart[name, out] = "|".join(
-            each.removeprefix("aten::")
-            for each in names
-            if each.endswith("out") == out
-            and known(each)
-            and has(each, "CompositeImplicitAutograd")
+        names = [
+            f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
+            for overload in overloads
+        ]
+        has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
+        _overloads_by_name[name, out] = "|".join(
+            overload.removeprefix("aten::")
+            for overload in names
+            if overload.endswith("out") == out
+            and torch._C._dispatch_has_kernel(overload)
+            and has_kernel_for(overload, "CompositeImplicitAutograd")
         )
-    return _apart[name, out]
+    return _overloads_by_name[name, out]
 
 
 def _wide(result: Any) -> bool:
@@ -215,9 +221,9 @@ def _wide(result: Any) -> bool:
 
 
 def _site() -> tuple[Site | None, str]:
-    """Return where the call comes from, and the autograd formula that makes it.
+    """Return the caller and the autograd formula of the current call.
 
-    None for the site: the call belongs to loading data, which stays on the CPU on a Mac too.
+    The site is None if the call belongs to data loading, which stays on the CPU on a Mac too.
     """
     node: Any = torch._C._current_autograd_node()
     if node is not None:
@@ -227,7 +233,7 @@ def _site() -> tuple[Site | None, str]:
 
 
 def _frame() -> Site | None:
-    """Return the innermost frame of the user's own; else the innermost outside torch."""
+    """Return the innermost frame in the user's code, or else the innermost one outside torch."""
     frame: FrameType | None = sys._getframe(2)
     library: Site | None = None
     while frame is not None:
@@ -245,12 +251,12 @@ def _frame() -> Site | None:
 
 
 def _remember(result: Any) -> None:
-    """Note on the autograd nodes behind a result where it was computed, for the way back."""
+    """Store on the autograd nodes of a result where it was computed, for the backward pass."""
     if not torch.is_grad_enabled():
         return
     nodes: list[Any] = []
     for part in result if isinstance(result, (list, tuple)) else (result,):
-        # Asking a view that was made without grad for its node may raise; the program never asks.
+        # Reading grad_fn of a view created without grad may raise, and the program never reads it.
         with contextlib.suppress(RuntimeError):
             node: Any = part.grad_fn if isinstance(part, torch.Tensor) else None
             if node is not None and "metalassay" not in node.metadata:

@@ -1,1 +1,29 @@
-"""Whether MPS works here, found out by working on it in a process of its own."""
+"""Find out whether MPS works on this machine, by computing on it in a child process.
+
+``probe()`` returns a ``Probe``. Neither this package nor ``probe()`` imports torch into the process
+that calls it.
+"""
+
+from metalassay.mps.probe.parent import (
+    DEAD,
+    NO_TORCH,
+    NOT_ADVERTISED,
+    NOT_BUILT,
+    STATES,
+    USABLE,
+    WRONG,
+    Probe,
+    probe,
+)
+
+__all__ = [
+    "DEAD",
+    "NOT_ADVERTISED",
+    "NOT_BUILT",
+    "NO_TORCH",
+    "STATES",
+    "USABLE",
+    "WRONG",
+    "Probe",
+    "probe",
+]

@@ -1,15 +1,15 @@
-"""What the probe runs in a Python of the user's: one JSON line when a stage begins, one at its end.
+"""The program that the probe runs in the user's Python: it prints a JSON line per stage begun or ended.
 
-Self-contained: torch and the standard library, Python >= 3.8, and handed over as text, so that it
-works where metalassay is not installed. What it has said stands when a later stage hangs or aborts.
-An error is not caught but told: the stage that it ends is the answer.
+It needs only torch and the standard library (Python >= 3.8) and is passed as text, so it works where
+metalassay is not installed. The lines already printed remain valid if a later stage hangs or aborts.
+Errors are reported, not caught: the stage that fails is the answer.
 """
 
 from __future__ import annotations
 
 import sys
 
-# `python -c` looks for modules in the working directory first: a user's torch.py is not torch.
+# `python -c` searches the working directory first, where a user's torch.py would hide torch.
 sys.path[:] = [folder for folder in sys.path if folder]
 
 import json  # noqa: E402
@@ -25,28 +25,30 @@ DEVICE = sys.argv[1] if len(sys.argv) > 1 else "mps"
 stage = "python"
 
 
-def say(state: str, **facts: object) -> None:
-    """Write one line at once."""
+def report(state: str, **facts: object) -> None:
+    """Write one line and flush it."""
     sys.stdout.write(json.dumps({"stage": stage, "state": state, **facts}) + "\n")
     sys.stdout.flush()
 
 
 def begin(name: str) -> None:
-    """Say what is tried next."""
+    """Report which stage comes next."""
     global stage
     stage = name
-    say("begin")
+    report("begin")
 
 
-def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say which error ended the stage, and leave the traceback to Python."""
+def report_error(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Report the error that ended the stage, and let Python print the traceback."""
     missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
-    say("error", error=kind.__name__, message=str(error)[:2000], missing=missing)
+    report("error", error=kind.__name__, message=str(error)[:2000], missing=missing)
     sys.__excepthook__(kind, error, trace)
 
 
 def sysctl(name: str) -> str | None:
-    """Return a value of macOS's sysctl, or None elsewhere and for a name that it does not know."""
+    """Return a value of macOS's sysctl; None on other systems and for an unknown name."""
     if sys.platform != "darwin":
         return None
     done = subprocess.run(  # noqa: S603
@@ -59,12 +61,12 @@ def sysctl(name: str) -> str | None:
     return done.stdout.strip() or None
 
 
-sys.excepthook = tell
+sys.excepthook = report_error
 try:
     installed: str | None = metadata.version("torch")
 except metadata.PackageNotFoundError:
     installed = None
-say(
+report(
     "end",
     python=platform.python_version(),
     system=platform.system(),
@@ -78,36 +80,39 @@ say(
 begin("import")
 import torch  # noqa: E402
 
-say("end", torch=str(torch.__version__))
+report("end", torch=str(torch.__version__))
 
 if DEVICE == "mps":
     begin("built")
     built = bool(torch.backends.mps.is_built())
-    say("end", value=built)
+    report("end", value=built)
     if not built:
         sys.exit(0)
     begin("available")
     available = bool(torch.backends.mps.is_available())
-    say("end", value=available)
+    report("end", value=available)
     if not available:
-        begin("why")  # the error that a user would meet names the cause, from torch 2.15 on
+        begin("why")  # since torch 2.15, the error that a user would see names the cause
         torch.empty(1, device=DEVICE)
-        say("end")
+        report("end")
         sys.exit(0)
 
 
 def finish(device_result: torch.Tensor, cpu_result: torch.Tensor | None = None) -> None:
-    """Wait for the device, hold its result against the CPU's and say by how much they differ."""
+    """Wait for the device, and report how far its result is from the CPU's.
+
+    The difference is relative to the largest absolute value of the CPU's result.
+    """
     if DEVICE == "mps":
         torch.mps.synchronize()
     difference = 0.0
     if cpu_result is not None:
-        got = device_result.detach().cpu()
+        result = device_result.detach().cpu()
         largest = cpu_result.detach().abs().max().item()
-        difference = (got - cpu_result.detach()).abs().max().item() / largest
-    # NaN fails every comparison, so it is wrong as well. JSON has no NaN: it goes as text.
+        difference = (result - cpu_result.detach()).abs().max().item() / largest
+    # NaN fails every comparison, so it counts as wrong. JSON has no NaN, so it is sent as text.
     right = difference < 1e-3
-    say("end" if right else "wrong", difference=difference if right else str(difference))
+    report("end" if right else "wrong", difference=difference if right else str(difference))
     if not right:
         sys.exit(0)
 
@@ -122,7 +127,7 @@ finish(ones.to(DEVICE) @ ones.to(DEVICE), ones @ ones)
 if DEVICE == "mps":
     begin("name")
     get_name = getattr(torch.backends.mps, "get_name", None)  # from torch 2.9
-    say("end", gpu=str(get_name()) if get_name else None)
+    report("end", gpu=str(get_name()) if get_name else None)
 
 torch.manual_seed(0)
 begin("conv2d")
@@ -143,7 +148,7 @@ finish(
 
 
 def step(device: str) -> torch.Tensor:
-    """Return the weights of a small network after one step of gradient descent."""
+    """Return the weights of a small network, flattened, after one step of gradient descent."""
     torch.manual_seed(1)
     net = torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8))
     data = torch.randn(16, 32)
@@ -158,4 +163,4 @@ begin("backward")
 finish(step(DEVICE), step("cpu"))
 
 stage = "done"
-say("end")
+report("end")

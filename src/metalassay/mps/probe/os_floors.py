@@ -1,4 +1,4 @@
-"""Which macOS each torch needs for MPS. Reads floors.toml."""
+"""Which macOS each torch release needs for MPS. Reads os_floors.toml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 @dataclass(frozen=True)
 class Floor:
-    """What one range of torch versions needs; the comments of floors.toml explain the fields."""
+    """What one range of torch versions needs; the comments of os_floors.toml explain the fields."""
 
     torch: SpecifierSet
     says: str
@@ -26,7 +26,7 @@ class Floor:
 
 @functools.cache
 def load() -> tuple[Floor, ...]:
-    """Return all rows in the order of the file."""
+    """Return all rows, in the order of the file."""
     text = resources.files(__package__).joinpath("os_floors.toml").read_text("utf-8")
     return tuple(
         Floor(**{**row, "torch": SpecifierSet(row["torch"])})
@@ -35,25 +35,29 @@ def load() -> tuple[Floor, ...]:
 
 
 def floor(torch: str | None) -> Floor | None:
-    """Return what that torch needs, or None where the data do not say."""
+    """Return what a torch version needs, or None if it is unknown or not covered by the data."""
     version = _version(torch)
     if version is None:
         return None
-    # A nightly of 2.15 is built from the code of 2.15, though PEP 440 sorts it below.
+    # A nightly of 2.15 is built from the code of 2.15, although PEP 440 sorts it before 2.15.
     return next((row for row in load() if row.torch.contains(version.base_version)), None)
 
 
 def below(macos: str | None, floor: Floor | None) -> bool:
-    """Say whether that macOS is older than needed; unknown is not below."""
+    """Return whether a macOS version is older than needed; an unknown version is not."""
     version = _version(macos)
     return floor is not None and version is not None and version < Version(floor.needs)
 
 
 def runs(torch: str, macos: str | None, python: str | None) -> bool:
-    """Say whether nothing known speaks against that torch with its MPS, on that macOS and Python."""
-    wanted, has = floor(torch), _version(python)
-    too_old = wanted is not None and has is not None and has < Version(wanted.python)
-    return not too_old and not below(macos, wanted)
+    """Return whether a torch release and its MPS can work on this macOS and Python, as far as known."""
+    needed, python_version = floor(torch), _version(python)
+    too_old = (
+        needed is not None
+        and python_version is not None
+        and python_version < Version(needed.python)
+    )
+    return not too_old and not below(macos, needed)
 
 
 def _version(text: str | None) -> Version | None:

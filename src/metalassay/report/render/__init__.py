@@ -1,1 +1,1 @@
-"""How the report is written: Markdown, HTML, SVG and the pages of CI; no renderer knows a section."""
+"""Renderers of the report: Markdown, HTML, SVG and the summary for CI. No renderer knows a section."""

@@ -1,29 +1,29 @@
-"""Report -> the page of a CI job, in GitHub's Markdown: what is red first, each with its reason."""
+"""Report -> the summary page of a CI job in GitHub's Markdown: red cells first, each with its reason."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
-from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report
+from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report, counted
 from metalassay.report.render.markdown import benchmark_table, escape
 
 LIMIT = 2**20
-"""Bytes that GitHub takes of a step's summary; with one more it shows nothing of it.
+"""The most bytes that GitHub accepts for the summary of a step; it shows nothing of a larger one.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands
 """
 
 _CUT = (
-    "\n\n**Cut here:** GitHub shows 1 MiB of a summary. The whole of it is in report.md and "
+    "\n\n**Cut here:** GitHub shows 1 MiB of a summary. The full report is in report.md and "
     "report.html.\n"
 )
 _MOST_WARNINGS = 20
-_MOST_EVIDENCE = 300  # characters of the line that says what went wrong
+_MOST_EVIDENCE = 300  # characters of the line with the error
 
 
 def render(report: Report, room: int = LIMIT) -> str:
-    """Return the summary in at most ``room`` bytes of UTF-8; one that is cut says so."""
+    """Return the summary in at most ``room`` bytes of UTF-8; if it was cut, it says so."""
     text = "\n\n".join(_parts(report)) + "\n"
     if len(text.encode()) <= room:
         return text
@@ -42,7 +42,7 @@ def _parts(report: Report) -> Iterator[str]:
     compat = report.compat
     yield "### Compatibility"
     if isinstance(compat, Hint):
-        yield f"{escape(compat.sentence)} To make one: {escape(compat.command)}"
+        yield f"{escape(compat.sentence)} Next: run {escape(compat.command)}"
     else:
         reds = [
             _red(row, column, cell)
@@ -51,39 +51,39 @@ def _parts(report: Report) -> Iterator[str]:
             if cell.tone == "red"
         ]
         if reds:
-            yield "**Red: data and reality differ.**"
+            yield "**Red: the result differs from what our data predicts.**"
             yield "\n".join(reds)
         yield _counts(compat)
     yield "### Benchmarks"
     yield benchmark_table(report)
     if report.warnings:
-        yield f"### Left out or doubted: {len(report.warnings)}"
+        yield f"### Warnings: {len(report.warnings)}"
         yield "\n".join(f"- {escape(line)}" for line in report.warnings[:_MOST_WARNINGS])
         if len(report.warnings) > _MOST_WARNINGS:
-            yield f"And {len(report.warnings) - _MOST_WARNINGS} more, named in the log."
+            yield f"And {len(report.warnings) - _MOST_WARNINGS} more, listed in the log."
 
 
 def _red(row: BugRow, column: Column, cell: Cell) -> str:
-    """Return one red cell as a list item: the reason, then where and how to see it again."""
+    """Return a red cell as a list item: the reason, where it is, and how to reproduce it."""
     reason = cell.why or cell.meaning
     evidence = next(
         (
             line.strip()
-            for each in cell.evidence
-            if each.outcome in ("failed", "xpassed")
-            for line in reversed(each.text.splitlines())
+            for run in cell.evidence
+            if run.outcome in ("failed", "xpassed")
+            for line in reversed(run.text.splitlines())
             if line.strip()
         ),
         "",
     )
     if len(evidence) > _MOST_EVIDENCE:
         evidence = f"{evidence[:_MOST_EVIDENCE]}\N{HORIZONTAL ELLIPSIS}"
-    said = f" It said: {escape(evidence)}" if evidence else ""
+    error = f" Error: {escape(evidence)}" if evidence else ""
     return (
-        f"- **{escape(cell.text)}**: {escape(reason)}{said}\n"
+        f"- **{escape(cell.text)}**: {escape(reason)}{error}\n"
         f"  - {escape(row.id)} ({escape(row.title)}) with {escape(column.id)}: "
         f"{escape(column.versions)}\n"
-        f"  - again: {escape(column.command)}"
+        f"  - reproduce: {escape(column.command)}"
     )
 
 
@@ -94,7 +94,8 @@ def _counts(compat: CompatTable) -> str:
         for cell in row.cells
     )
     lines = [
-        f"{escape(compat.caption)}: {len(compat.rows)} bugs, {len(compat.columns)} version sets.",
+        f"{escape(compat.caption)}: {counted(len(compat.rows), 'bug')}, "
+        f"{counted(len(compat.columns), 'version set')}.",
         "",
         "| verdict | cells |",
         "|:--|--:|",

@@ -1,8 +1,8 @@
-"""The compatibility table as the page shows it: small tables instead of one, each text said once.
+"""The compatibility table as the page shows it: several small tables, and each test output once.
 
-Seventy version sets and as many bugs are five thousand cells, and most of them say that nothing ran.
-So sets with related names stand together, a bug without a result among them has no row there, and
-what a test printed stands once, however many cells rest on it. What a red cell says is never cut.
+Seventy version sets and as many bugs are five thousand cells, most of which were not tested. So sets with
+related names share a table, a bug that none of them tested has no row in it, and what a test printed is
+on the page once, however many cells rest on it. The content of a red cell is never cut.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 
 from metalassay.report.model import Cell, CompatTable, counted
 
-_ONE_TABLE = 12  # columns: as many fit on a sheet of paper
-_FAMILY = 3  # sets of the same name that deserve a table of their own
-_SHORT = 120  # characters: a text no longer than this stands in its cell
-_LONGEST = 900_000  # characters of evidence on the page, those of red cells not counted
+_ONE_TABLE = 12  # columns that fit on a sheet of paper
+_FAMILY = 3  # related sets that get a table of their own
+_SHORT = 120  # characters: a longer text is not repeated in every cell
+_MOST_TEXT = 900_000  # characters of test output on the page, not counting red cells
 _OTHERS = "other sets"
 _WORDS = (
     ("red", "RED"),
@@ -30,10 +30,11 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a test in a cell. ``number`` is the test's place in the list of the bug's tests.
+    """A run of a test in a cell. ``number`` is the position of the test in the list of the bug's tests.
 
-    ``text`` stands in the cell; ``anchor`` is the number of the text that stands elsewhere, and
-    ``carries`` the one under which other cells find the text of this one. 0 where there is none.
+    ``text`` is what it printed, where the cell shows that. ``anchor`` is the number of a text that is
+    elsewhere on the page; ``carries`` is the number by which other cells link to this one's text.
+    Both are 0 where there is none.
     """
 
     number: int
@@ -49,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Text:
-    """What tests printed, once; ``sets`` are the version sets in which they did. Numbers start at 1."""
+    """An output of tests, and the version sets that gave it. Numbers start at 1."""
 
     number: int
     bug: int
@@ -60,10 +61,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Group:
-    """A table of the page: columns, facts and rows are places in the whole one.
+    """A table of the page; columns, facts and rows are indices into the complete table.
 
-    ``same`` are the facts that hold for all columns, as "name value"; the others are in ``facts``.
-    ``counts`` says what the cells come to; ``unfolded`` where it is to be seen at once.
+    ``same`` are the facts that all columns share, as "name value"; the others are in ``facts``.
+    ``counts`` summarises the cells; an ``unfolded`` table is open from the start.
     """
 
     name: str
@@ -78,11 +79,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Matrix:
-    """What the page shows of a compatibility table.
+    """The content of the page for a compatibility table.
 
-    ``tests`` are the names of the tests of each row; ``runs`` the runs in each cell, by row and
-    column. ``reds`` are the places (row, column) of red cells. ``dropped`` counts texts that the page
-    has no room for: their files have them.
+    ``tests`` are the names of the tests of each row, ``runs`` the runs in each cell by row and column,
+    ``reds`` the (row, column) of red cells. ``omitted`` counts the texts that the page has no room for.
     """
 
     groups: tuple[Group, ...]
@@ -90,13 +90,13 @@ class Matrix:
     runs: tuple[tuple[tuple[Run, ...], ...], ...]
     texts: tuple[Text, ...]
     reds: tuple[tuple[int, int], ...]
-    dropped: int
+    omitted: int
 
 
 def lay_out(compat: CompatTable) -> Matrix:
-    """Return the tables of the page. A dozen columns or fewer stay together, with every row."""
+    """Return the tables of the page. Up to a dozen columns stay together, with every row."""
     tests = [_tests(row.cells) for row in compat.rows]
-    places, texts, dropped = _texts(compat)
+    places, texts, omitted = _texts(compat)
     runs = tuple(
         tuple(
             tuple(_runs(cell, (row, column), tests[row], places))
@@ -106,28 +106,28 @@ def lay_out(compat: CompatTable) -> Matrix:
     )
     return Matrix(
         groups=tuple(_groups(compat)),
-        tests=tuple(tuple(each) for each in tests),
+        tests=tuple(map(tuple, tests)),
         runs=runs,
         texts=tuple(texts),
         reds=tuple(_reds(compat)),
-        dropped=dropped,
+        omitted=omitted,
     )
 
 
-def says_all(cell: Cell) -> bool:
-    """Tell whether a cell's word is all there is to say, so that there is nothing to open."""
+def has_no_details(cell: Cell) -> bool:
+    """Return whether there is nothing to unfold in a cell: its text is all that is known."""
     return not cell.evidence and cell.tone == "untested" and len(cell.text) <= _SHORT // 3
 
 
 def family(name: str) -> str:
-    """Return the part of a set's name before its version: "edge" of "edge-0.10.0"."""
+    """Return the part of a set's name before its version: "edge" for "edge-0.10.0"."""
     return re.split(r"\d", name, maxsplit=1)[0].rstrip("-_. ") or name
 
 
 def _groups(compat: CompatTable) -> Iterator[Group]:
-    everything = tuple(range(len(compat.columns)))
-    if len(everything) <= _ONE_TABLE:
-        yield _group(compat, "", everything, tuple(range(len(compat.rows))))
+    all_columns = tuple(range(len(compat.columns)))
+    if len(all_columns) <= _ONE_TABLE:
+        yield _group(compat, "", all_columns, tuple(range(len(compat.rows))))
         return
     sizes = Counter(family(column.id) for column in compat.columns)
     members: dict[str, list[int]] = {}
@@ -141,14 +141,16 @@ def _groups(compat: CompatTable) -> Iterator[Group]:
         for part in range(parts):
             chosen = tuple(indices[part * size : (part + 1) * size])
             title = f"{name} ({part + 1} of {parts})" if parts > 1 else name
-            made = _group(compat, title, chosen, tuple(_with_results(compat, chosen)))
-            yield replace(made, unfolded=chosen[0] == 0 or "RED" in made.counts)
+            group = _group(compat, title, chosen, tuple(_with_results(compat, chosen)))
+            yield replace(group, unfolded=chosen[0] == 0 or "RED" in group.counts)
 
 
 def _with_results(compat: CompatTable, columns: Sequence[int]) -> Iterator[int]:
     for index, row in enumerate(compat.rows):
         cells = [row.cells[column] for column in columns]
-        if any(not (says_all(cell) or cell.tone in ("absent", "unreadable")) for cell in cells):
+        if any(
+            not (has_no_details(cell) or cell.tone in ("absent", "unreadable")) for cell in cells
+        ):
             yield index
 
 
@@ -159,12 +161,12 @@ def _group(
         {compat.columns[column].facts[fact] for column in columns}
         for fact in range(len(compat.fact_names))
     ]
-    alike = [fact for fact, found in enumerate(values) if len(found) == 1 and len(columns) > 1]
+    shared = [fact for fact, seen in enumerate(values) if len(seen) == 1 and len(columns) > 1]
     return Group(
         name=name,
         columns=columns,
-        facts=tuple(fact for fact in range(len(values)) if fact not in alike),
-        same=tuple(f"{compat.fact_names[fact]} {next(iter(values[fact]))}" for fact in alike),
+        facts=tuple(fact for fact in range(len(values)) if fact not in shared),
+        same=tuple(f"{compat.fact_names[fact]} {next(iter(values[fact]))}" for fact in shared),
         rows=rows,
         left_out=_left_out(compat, columns, rows),
         counts=_counts(compat, columns),
@@ -173,10 +175,10 @@ def _group(
 
 
 def _counts(compat: CompatTable, columns: Sequence[int]) -> str:
-    """Say what the cells of a group come to, the red ones first."""
+    """Count the cells of a group by verdict, the red ones first."""
     tones = Counter(row.cells[column].tone for row in compat.rows for column in columns)
-    said = [f"{tones[tone]} {word}" for tone, word in _WORDS if tones[tone]]
-    return f"{counted(len(columns), 'set')}: {', '.join(said) or 'none could be installed'}"
+    counts = [f"{tones[tone]} {word}" for tone, word in _WORDS if tones[tone]]
+    return f"{counted(len(columns), 'set')}: {', '.join(counts) or 'none could be installed'}"
 
 
 def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) -> str:
@@ -189,13 +191,14 @@ def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) 
         for cell in (row.cells[column] for column in columns)
         if cell.tone == "untested"
     }
-    said = f": {'; '.join(sorted(reasons))}" if reasons else ""
-    have, it = ("bug has", "it") if len(missing) == 1 else ("bugs have", "them")
-    return f"{len(missing)} {have} no row here, because none of these sets tested {it}{said}."
+    why = f" ({'; '.join(sorted(reasons))})" if reasons else ""
+    has, it = ("has", "it") if len(missing) == 1 else ("have", "them")
+    bugs = counted(len(missing), "bug")
+    return f"{bugs} {has} no row here, because none of these sets tested {it}{why}."
 
 
 def _tests(cells: Iterable[Cell]) -> list[str]:
-    return list(dict.fromkeys(each.test for cell in cells for each in cell.evidence))
+    return list(dict.fromkeys(run.test for cell in cells for run in cell.evidence))
 
 
 def _reds(compat: CompatTable) -> Iterator[tuple[int, int]]:
@@ -207,27 +210,27 @@ def _reds(compat: CompatTable) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a text stands: in the red cell ``cell`` (row, column), or in the list of texts."""
+    """Where a text is on the page: in the red cell ``cell`` (row, column), or in the list of texts."""
 
     number: int
     cell: tuple[int, int] | None
 
 
 def _texts(compat: CompatTable) -> tuple[dict[str, _Place], list[Text], int]:
-    """Give every long text one place: the first red cell that rests on it, or the list."""
+    """Assign each long text to one place: the first red cell with it, or else the list of texts."""
     places: dict[str, _Place] = {}
     for row, column in _reds(compat):
-        for each in compat.rows[row].cells[column].evidence:
-            if len(each.text) > _SHORT:
-                places.setdefault(each.text, _Place(len(places) + 1, (row, column)))
+        for run in compat.rows[row].cells[column].evidence:
+            if len(run.text) > _SHORT:
+                places.setdefault(run.text, _Place(len(places) + 1, (row, column)))
     listed: dict[str, tuple[int, dict[str, None]]] = {}
     for row, bug in enumerate(compat.rows):
         for version_set, cell in zip(compat.columns, bug.cells, strict=True):
-            for each in cell.evidence:
-                if len(each.text) > _SHORT and each.text not in places:
-                    listed.setdefault(each.text, (row, {}))[1][version_set.id] = None
+            for run in cell.evidence:
+                if len(run.text) > _SHORT and run.text not in places:
+                    listed.setdefault(run.text, (row, {}))[1][version_set.id] = None
     texts = []
-    room = _LONGEST
+    room = _MOST_TEXT
     for text, (row, sets) in listed.items():
         room -= len(text)
         if room < 0:
@@ -242,25 +245,26 @@ def _runs(
     cell: Cell, at: tuple[int, int], tests: Sequence[str], places: dict[str, _Place]
 ) -> Iterator[Run]:
     shown: set[str] = set()
-    for each in cell.evidence:
-        place = places.get(each.text)
-        here = place is not None and place.cell == at and each.text not in shown
-        shown.add(each.text)
+    for run in cell.evidence:
+        place = places.get(run.text)
+        here = place is not None and place.cell == at and run.text not in shown
+        shown.add(run.text)
         yield Run(
-            number=tests.index(each.test) + 1,
-            test=each.test,
-            upstream=each.upstream,
-            outcome=each.outcome,
-            seconds=each.seconds,
-            symptom=each.symptom,
-            text=each.text if here or len(each.text) <= _SHORT else "",
+            number=tests.index(run.test) + 1,
+            test=run.test,
+            upstream=run.upstream,
+            outcome=run.outcome,
+            seconds=run.seconds,
+            symptom=run.symptom,
+            text=run.text if here or len(run.text) <= _SHORT else "",
             anchor=place.number if place and not here else 0,
             carries=place.number if place and here else 0,
         )
 
 
-def dropped_note(matrix: Matrix) -> str:
-    """Return the sentence about texts that the page has no room for; empty if it has all."""
-    if not matrix.dropped:
+def omitted_note(matrix: Matrix) -> str:
+    """Return a sentence about the texts that the page has no room for, empty if there are none."""
+    if not matrix.omitted:
         return ""
-    return f"{counted(matrix.dropped, 'text')} of tests that are not red stand in their files only."
+    outputs = counted(matrix.omitted, "output")
+    return f"{outputs} of tests that are not red can be found in the verdict files only."

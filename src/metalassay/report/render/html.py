@@ -1,4 +1,4 @@
-"""Report -> one HTML page that needs nothing else: no network, no script, no font."""
+"""Report -> one self-contained HTML page: no network, no script, no font."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from metalassay.errors import UserError
 from metalassay.report.model import NO_VALUE, NOT_MEASURED, CompatTable, Hint, Plot, Report, Table
 from metalassay.report.render import compat_matrix, svg
-from metalassay.report.render.plot_tables import numbers
+from metalassay.report.render.plot_tables import data_table
 
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d,]*")
 
@@ -32,13 +32,18 @@ def render(report: Report) -> str:
     )
     counter = itertools.count(1)
 
-    def drawn(plot: Plot) -> tuple[Any, tuple[str, ...]]:
+    def draw(plot: Plot) -> dict[str, Any]:
         drawing = svg.draw(plot, f"p{next(counter)}")
-        return Markup(drawing.svg), drawing.notes  # noqa: S704  (svg escapes every string itself)
+        # svg escapes every string itself
+        return {"svg": Markup(drawing.svg), "notes": drawing.notes}  # noqa: S704
 
     environment.tests["hint"] = lambda part: isinstance(part, Hint)
     environment.globals.update(
-        pads=pads, numbers=numbers, drawn=drawn, quiet=(NOT_MEASURED, NO_VALUE), **_about(report)
+        pads=pads,
+        data_table=data_table,
+        draw=draw,
+        no_value=(NOT_MEASURED, NO_VALUE),
+        **_compat_globals(report),
     )
     return environment.get_template("page.html.j2").render(report=report)
 
@@ -48,22 +53,22 @@ def _template(name: str) -> str:
     return folder.joinpath(name).read_text("utf-8")
 
 
-def _about(report: Report) -> dict[str, Any]:
+def _compat_globals(report: Report) -> dict[str, Any]:
     if not isinstance(report.compat, CompatTable):
         return {}
     laid_out = compat_matrix.lay_out(report.compat)
     return {
         "matrix": laid_out,
-        "says_all": compat_matrix.says_all,
-        "dropped": compat_matrix.dropped_note(laid_out),
+        "has_no_details": compat_matrix.has_no_details,
+        "omitted": compat_matrix.omitted_note(laid_out),
     }
 
 
 def pads(table: Table) -> list[list[str]]:
-    """Return, for each cell, the digits that its number lacks before the decimal point, as zeros.
+    """Return for each cell, as zeros, the digits that its number lacks before the decimal point.
 
-    The page shows them invisibly in front, so that the points of a column stand below each other. A
-    cell that is no number, or whose column is none, gets an empty string.
+    The page puts them invisibly in front of the number, which aligns the decimal points of a column.
+    A cell without a number, or in a column that is not numeric, gets an empty string.
     """
     columns = [
         _pads([row[index] for row in table.rows]) if numeric else [""] * len(table.rows)
@@ -73,9 +78,10 @@ def pads(table: Table) -> list[list[str]]:
 
 
 def _pads(cells: list[str]) -> list[str]:
-    found = [_NUMBER.match(cell) for cell in cells]
-    heads = [each[0] if each else "" for each in found]
-    longest = max(heads, key=len, default="")
+    matches = [_NUMBER.match(cell) for cell in cells]
+    integers = [match[0] if match else "" for match in matches]
+    longest = max(integers, key=len, default="")
     return [
-        re.sub(r"\d", "0", longest[: len(longest) - len(each)]) if each else "" for each in heads
+        re.sub(r"\d", "0", longest[: len(longest) - len(integer)]) if integer else ""
+        for integer in integers
     ]

@@ -1,4 +1,4 @@
-"""Report -> Markdown, and the tables alone for a terminal. Every string that came from a file is escaped."""
+"""Report -> Markdown, and its tables for a terminal. Every string that came from a file is escaped."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from metalassay.report.render import plot_tables
 
 _LONGEST_CELL = 40
 _CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
-_URL = ":/?#@!$&'*+,;=%~"  # what may stand as it is; a space or a parenthesis would end the link
+_URL = ":/?#@!$&'*+,;=%~"  # needs no quoting; a space or a parenthesis would end the link
 
 
 def escape(text: str) -> str:
-    """Return ``text`` so that Markdown shows it as it is, on one line, in a table or outside."""
+    """Escape ``text`` so that Markdown shows it literally, on one line, in a table or outside."""
     line = " ".join(text.split())
     line = re.sub(r"&(?=#?\w+;)", "&amp;", line).replace("<", "&lt;")
     line = re.sub(r"([\\`*\[\]|~$])", r"\\\1", line)
-    line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # between letters it is no markup
+    line = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", line)  # between letters it is not markup
     line = re.sub(r"^([-+=#>])", r"\\\1", line)
     return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", line)
 
 
 def compat_table(report: Report, width: int | None = None) -> str:
-    """Return the compatibility table: under each set's name its versions, then a word for each bug.
+    """Return the compatibility table: below the name of each set its versions, then a word per bug.
 
-    With a ``width`` in characters, sets that do not fit go into a further table below the first.
+    With a ``width`` in characters, sets that do not fit go into further tables below the first.
     """
     compat = report.compat
     if isinstance(compat, Hint):
@@ -41,17 +41,17 @@ def compat_table(report: Report, width: int | None = None) -> str:
 
 
 def benchmark_table(report: Report) -> str:
-    """Return the benchmark tables, one a machine, each under the machine's name."""
+    """Return the benchmark tables, one per machine, each below the name of its machine."""
     if isinstance(report.benchmarks, Hint):
         return _hint(report.benchmarks)
-    return "\n\n".join(f"{escape(each.caption)}\n\n{_table(each)}" for each in report.benchmarks)
+    return "\n\n".join(f"{escape(table.caption)}\n\n{_table(table)}" for table in report.benchmarks)
 
 
 def terminal_text(report: Report, width: int | None = None) -> str:
-    """Return what to print at the end of a run: the tables, and the summary as the last line.
+    """Return the text to print at the end of a run: the tables, and the summary as the last line.
 
-    ``width`` is that of the terminal unless given. Where a column of conditions says the same in
-    every row, it goes into the caption.
+    ``width`` defaults to that of the terminal. A column of conditions that has the same value in
+    every row moves into the caption.
     """
     if isinstance(report.benchmarks, tuple):
         report = replace(report, benchmarks=tuple(map(_condensed, report.benchmarks)))
@@ -74,7 +74,7 @@ def _page(report: Report) -> Iterator[str]:
     yield "## Compatibility"
     yield compat_table(report)
     if isinstance(report.compat, CompatTable):
-        yield from _about_compat(report.compat)
+        yield from _compat_details(report.compat)
     yield "## Benchmarks"
     if isinstance(report.benchmarks, Hint):
         yield benchmark_table(report)
@@ -101,7 +101,7 @@ def _page(report: Report) -> Iterator[str]:
     yield "\n".join(f"- {_code(command)}: {escape(what)}" for command, what in report.commands)
 
 
-def _about_compat(compat: CompatTable) -> Iterator[str]:
+def _compat_details(compat: CompatTable) -> Iterator[str]:
     yield "### How to read this table"
     yield _list(compat.how_to_read)
     cut = {
@@ -124,12 +124,12 @@ def _about_compat(compat: CompatTable) -> Iterator[str]:
 def _red(row: BugRow, column: Column, cell: Cell) -> Iterator[str]:
     yield f"### {escape(cell.text)}: {escape(row.id)} with {escape(column.id)}"
     yield f"{escape(cell.meaning)} Versions: {escape(column.versions)}. Command: {_code(column.command)}"
-    for each in cell.evidence:
-        symptom = f", symptom {escape(each.symptom)}" if each.symptom else ""
-        yield f"{_code(each.test)}: {each.upstream}, {each.outcome} in {each.seconds}{symptom}"
-        if each.text:
-            fence = "`" * max(3, _longest_run(each.text) + 1)
-            yield f"{fence}text\n{each.text}\n{fence}"
+    for run in cell.evidence:
+        symptom = f", symptom {escape(run.symptom)}" if run.symptom else ""
+        yield f"{_code(run.test)}: {run.upstream}, {run.outcome} in {run.seconds}{symptom}"
+        if run.text:
+            fence = "`" * max(3, _longest_run(run.text) + 1)
+            yield f"{fence}text\n{run.text}\n{fence}"
 
 
 def _bug(row: BugRow) -> str:
@@ -138,7 +138,7 @@ def _bug(row: BugRow) -> str:
         name = f"[{name}]({quote(row.link, safe=_URL)})"
     where = f" (affected: {escape(row.where)})" if row.where else ""
     return "\n".join(
-        [f"- {name}: {escape(row.title)}{where}", *(f"  - {escape(c)}" for c in row.fixes)]
+        [f"- {name}: {escape(row.title)}{where}", *(f"  - {escape(fix)}" for fix in row.fixes)]
     )
 
 
@@ -146,7 +146,7 @@ def _section(section: Section) -> Iterator[str]:
     projected = " (projected, not measured)" if section.projected else ""
     yield f"## {escape(section.title)}{projected}"
     yield from map(escape, section.sentences)
-    for table in (*map(plot_tables.numbers, section.plots), *section.tables):
+    for table in (*map(plot_tables.data_table, section.plots), *section.tables):
         if table.caption:
             yield f"### {escape(table.caption)}{projected}"
         yield from _with_notes(table)
@@ -156,45 +156,47 @@ def _section(section: Section) -> Iterator[str]:
 
 def _with_notes(table: Table) -> Iterator[str]:
     yield _table(table)
-    notes = [*table.notes, *(["Bold: it differs where it should not."] if table.marked else [])]
+    notes = [*table.notes, *(["Bold: values that differ and should not."] if table.marked else [])]
     if notes:
         yield _list(notes)
 
 
 def _fitting(compat: CompatTable, width: int) -> Iterator[str]:
-    """Yield tables of as many columns as fit; a column that is too wide stands alone."""
+    """Yield tables of as many columns as fit; a column that is too wide gets a table of its own."""
     columns: list[int] = []
     text = ""
-    for each in range(len(compat.columns)):
-        wider = _compat_pipe(compat, [*columns, each])
+    for column in range(len(compat.columns)):
+        wider = _compat_pipe(compat, [*columns, column])
         if columns and wider.index("\n") > width:
             yield text
-            columns, wider = [], _compat_pipe(compat, [each])
-        columns, text = [*columns, each], wider
+            columns, wider = [], _compat_pipe(compat, [column])
+        columns, text = [*columns, column], wider
     yield text
 
 
 def _compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
     rows = [
-        [name, *(compat.columns[each].facts[index] for each in columns)]
+        [name, *(compat.columns[column].facts[index] for column in columns)]
         for index, name in enumerate(compat.fact_names)
     ]
-    rows += [[row.id, *(_short(row.cells[each].text) for each in columns)] for row in compat.rows]
-    head = ["", *(compat.columns[each].id for each in columns)]
+    rows += [
+        [row.id, *(_short(row.cells[column].text) for column in columns)] for row in compat.rows
+    ]
+    head = ["", *(compat.columns[column].id for column in columns)]
     return _pipe(head, rows, ["left"] * len(head))
 
 
 def _condensed(table: Table) -> Table:
-    same = [
+    constant = [
         index
         for index, name in enumerate(table.head)
         if name in _CONDITIONS and len({row[index] for row in table.rows}) == 1
     ]
-    kept = [index for index in range(len(table.head)) if index not in same]
-    said = ", ".join(f"{table.head[index]} {table.rows[0][index]}" for index in same)
+    kept = [index for index in range(len(table.head)) if index not in constant]
+    values = ", ".join(f"{table.head[index]} {table.rows[0][index]}" for index in constant)
     return replace(
         table,
-        caption=f"{table.caption}: {said}" if said else table.caption,
+        caption=f"{table.caption}: {values}" if values else table.caption,
         head=tuple(table.head[index] for index in kept),
         rows=tuple(tuple(row[index] for index in kept) for row in table.rows),
         numeric=tuple(table.numeric[index] for index in kept),
@@ -236,7 +238,7 @@ def _list(lines: Iterable[str]) -> str:
 
 
 def _hint(hint: Hint) -> str:
-    return f"{escape(hint.sentence)} To make one: {_code(hint.command)}"
+    return f"{escape(hint.sentence)} Next: run {_code(hint.command)}"
 
 
 def _short(text: str) -> str:
@@ -244,7 +246,7 @@ def _short(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Return a code span; its fence is longer than any run of backticks inside."""
+    """Return a code span, its fence longer than any run of backticks inside."""
     line = " ".join(text.split())
     if not line:
         return "(none)"

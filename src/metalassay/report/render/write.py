@@ -1,4 +1,4 @@
-"""Puts a report on disk, each page whole or not at all."""
+"""Writing a report to disk, each page completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from metalassay.report.render import html, markdown
 
 
 def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
-    """Write report.md and report.html into ``folder``, made if missing; return their paths.
+    """Write report.md and report.html into ``folder``, creating it if missing; return their paths.
 
-    Both pages are rendered before the first is written. Raises ``UserError`` when a package that
-    renders is missing or the folder cannot be written to; the old pages then stand.
+    Both pages are rendered before the first is written. Raises ``UserError`` if jinja2 or tabulate is
+    missing or the folder cannot be written to; earlier pages are then left unchanged.
     """
     pages = {
         folder / "report.md": markdown.render(report),
@@ -27,5 +27,5 @@ def write_report(report: Report, folder: Path) -> tuple[Path, Path]:
         raise UserError(
             f"cannot write to {folder}: {error.strerror}", "name another folder with --output"
         ) from None
-    made = tuple(pages)
-    return made[0], made[1]
+    markdown_path, html_path = pages
+    return markdown_path, html_path

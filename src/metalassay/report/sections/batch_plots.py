@@ -1,4 +1,4 @@
-"""How throughput grows with the batch: a plot for each workload and mode, a line for each setting."""
+"""How throughput grows with the batch size: one plot per workload and mode, one line per setting."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from collections.abc import Iterable, Iterator, Sequence
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import identity, natural
-from metalassay.report.model import Hint, Plot, Point, Section, Series, counted, significant
-from metalassay.report.sections.benchmarks import MODES, WORKLOADS, Figures, device_name, figures
+from metalassay.report.model import (
+    Hint,
+    Plot,
+    Point,
+    Section,
+    Series,
+    counted,
+    not_shown,
+    significant,
+)
+from metalassay.report.sections.benchmarks import (
+    VERBS,
+    Figures,
+    device_name,
+    figures,
+    workload_order,
+)
 from metalassay.report.sections.side_by_side import Compared
 from metalassay.results.parse import Measurement
 
 MOST_SERIES = 8
-"""Lines that one plot can bear; those with the most batch sizes are drawn."""
-_LOG_FROM = 8  # a largest batch so many times the smallest is read better on a logarithmic axis
-_VERBS = {"train": "train", "infer": "run"}
-_NOTE = "Bars: the quartiles of the rounds, or of the processes where there were several."
+"""Lines that fit into one plot; those with the most batch sizes are drawn."""
+_LOG_FROM = 8  # ratio of the largest batch to the smallest from which the axis is logarithmic
+_NOTE = "Bars: quartiles of the rounds, or of the processes where there were several."
 
 Setting = tuple[str, ...]
-"""Machine, dtype, device, threads, torch, malloc, source: one line; its points differ in the batch."""
+"""Machine, dtype, device, threads, torch, malloc, identity: those of a line, whose points differ in the batch."""
 
 
 def section(compared: Compared, shown: Sequence[Measurement]) -> Section:
@@ -44,14 +58,8 @@ def _plots(compared: Compared, shown: Sequence[Measurement]) -> Iterator[Plot]:
     for one in shown:
         if identity(one.machine) in column:
             of_plot.setdefault((one.workload, one.mode), []).append(one)
-    order = list(WORKLOADS)
     for (workload, mode), ones in sorted(
-        of_plot.items(),
-        key=lambda item: (
-            order.index(item[0][0]) if item[0][0] in order else len(order),
-            natural(item[0][0]),
-            list(MODES).index(item[0][1]),
-        ),
+        of_plot.items(), key=lambda item: workload_order(*item[0])
     ):
         plot = _plot(workload, mode, ones, compared, column)
         if plot is not None:
@@ -65,33 +73,33 @@ def _plot(
     compared: Compared,
     column: dict[Hardware, int],
 ) -> Plot | None:
-    """Return the plot, or None when nothing was measured at two batch sizes or more."""
+    """Return the plot, None if nothing was measured at two or more batch sizes."""
     lines: dict[Setting, dict[int, tuple[Measurement, Figures]]] = {}
     refused = 0
     unit = ""
     for one in sorted(ones, key=lambda m: m.when):
         number = column[identity(one.machine)]
         chip: Chip | None = compared.chips[number]
-        found = figures(one, chip)
-        if found.refused:
+        computed = figures(one, chip)
+        if computed.refused:
             refused += 1
             continue
         unit = one.unit
-        lines.setdefault(_setting(one, compared.short[number]), {})[one.batch_size] = (one, found)
+        line = lines.setdefault(_setting(one, compared.short[number]), {})
+        line[one.batch_size] = (one, computed)
     if len({batch for line in lines.values() for batch in line}) < 2:
         return None
-    ranked = sorted(lines, key=lambda setting: -len(lines[setting]))[:MOST_SERIES]
-    kept = [setting for setting in lines if setting in set(ranked)]
-    kept.sort(key=lambda setting: (list(compared.short).index(setting[0]), *map(natural, setting)))
-    names = _names(kept)
-    batches = [batch for setting in kept for batch in lines[setting]]
+    drawn = sorted(lines, key=lambda setting: -len(lines[setting]))[:MOST_SERIES]
+    drawn.sort(key=lambda setting: (list(compared.short).index(setting[0]), *map(natural, setting)))
+    names = _names(drawn)
+    batches = [batch for setting in drawn for batch in lines[setting]]
     notes = [_NOTE]
-    if len(lines) > len(kept):
-        notes.append(f"{counted(len(lines) - len(kept), 'further setting')} not drawn.")
+    if len(lines) > len(drawn):
+        notes.append(not_shown(len(lines) - len(drawn), "further setting", done="drawn"))
     if refused:
-        notes.append(f"{counted(refused, 'refused measurement')} not drawn.")
+        notes.append(not_shown(refused, "refused measurement", done="drawn"))
     return Plot(
-        title=f"How fast does {workload} {_VERBS[mode]}, by batch size?",
+        title=f"How fast does {workload} {VERBS[mode]}, by batch size?",
         x_label="batch size, samples",
         y_label=f"{unit}/s",
         series=tuple(
@@ -99,7 +107,7 @@ def _plot(
                 name,
                 tuple(_point(batch, *lines[setting][batch]) for batch in sorted(lines[setting])),
             )
-            for name, setting in zip(names, kept, strict=True)
+            for name, setting in zip(names, drawn, strict=True)
         ),
         x_log=max(batches) >= _LOG_FROM * min(batches),
         note=" ".join(notes),
@@ -120,7 +128,7 @@ def _setting(one: Measurement, machine: str) -> Setting:
 
 
 def _names(settings: Sequence[Setting]) -> list[str]:
-    """Name each setting by its machine, and by whatever else is not the same in all of them."""
+    """Name each setting by its machine, and by everything else that differs between them."""
     varied = [len(set(values)) > 1 for values in zip(*settings, strict=True)]
     names = []
     for setting in settings:
@@ -135,8 +143,8 @@ def _names(settings: Sequence[Setting]) -> list[str]:
     return names
 
 
-def _point(batch: int, one: Measurement, found: Figures) -> Point:
-    rate = found.rate
+def _point(batch: int, one: Measurement, computed: Figures) -> Point:
+    rate = computed.rate
     spread = ""
     if rate.slow is not None and rate.fast is not None:
         spread = f", quartiles {significant(rate.slow)} to {significant(rate.fast)}"

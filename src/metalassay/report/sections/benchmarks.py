@@ -1,4 +1,4 @@
-"""Benchmark runs -> one table a machine, and the figures that a comparison takes up again."""
+"""Benchmark runs -> one table per machine, and the figures that the other sections build on."""
 
 from __future__ import annotations
 
@@ -9,33 +9,34 @@ from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
 from metalassay.report import statistics
-from metalassay.report.machines import identity, names, natural
-from metalassay.report.model import NO_VALUE, Table, significant
+from metalassay.report.machines import identity, names, natural, system_name
+from metalassay.report.model import NO_VALUE, Roofline, Table, not_shown, significant
 from metalassay.report.sections import plausibility
 from metalassay.results.measurement import conditions, pool
-from metalassay.results.parse import Measurement
+from metalassay.results.parse import LargestBatch, Measurement
 
 FindChip = Callable[[Hardware], "Chip | None"]
 
 MODES = {"train": "training", "infer": "inference"}
+VERBS = {"train": "train", "infer": "run"}
 WORKLOADS = {
     "transit-cnn": "samples",
     "gpt-tiny": "tokens",
     "gpt-small": "tokens",
     "gpt-original": "tokens",
 }
-"""The workloads in the order of the tables, and what their throughput counts."""
+"""The workloads in the order of the tables, and the unit of their throughput."""
 _MOST_DOUBTS = 5
 MOST_ROWS = 1000
-"""Of all machines together; some 200 bytes each in Markdown and twice that on the page."""
-_FRAME = 3  # rows that head and notes of a table take as much room as
+"""For all machines together; about 200 bytes each in Markdown and twice that on the page."""
+_FRAME = 3  # the head and the notes of a table take as much room as this number of rows
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one measurement comes to. ``refused`` is a reason, and then no figure is to be shown.
+    """What follows from one measurement. If ``refused`` gives a reason, no figure may be shown.
 
-    ``share`` is the part of the chip's memory bandwidth, at most; None where that bounds nothing.
+    ``share`` is an upper bound on the share of the chip's memory bandwidth, None where there is none.
     """
 
     rate: statistics.Throughput
@@ -46,7 +47,7 @@ class Figures:
 
 
 def figures(one: Measurement, chip: Chip | None) -> Figures:
-    """Work out the figures of a measurement; ``chip`` is the one it ran on, None if unknown."""
+    """Compute the figures of a measurement; ``chip`` is the one it ran on, None if unknown."""
     rate = statistics.throughput(one.seconds, one.items_per_call)
     seconds = one.items_per_call / rate.median
     gflop_s = roofline_model.gflop_per_second(one.flop_per_call, seconds)
@@ -67,13 +68,26 @@ def figures(one: Measurement, chip: Chip | None) -> Figures:
 
 
 def bandwidth(chip: Chip | None) -> float | None:
-    """Return the published memory bandwidth in GB/s, None if we have none."""
+    """Return the published memory bandwidth in GB/s, None if it is not known."""
     return chip.memory_bandwidth.value if chip and chip.memory_bandwidth else None
 
 
-def device_name(one: Measurement) -> str:
-    """Return the device as tables name it: an emulated one is never called plainly by its name."""
+def device_name(one: Measurement | LargestBatch) -> str:
+    """Return the device as tables name it: "mps", or "mps (emulated)"."""
     return f"{one.device} (emulated)" if one.emulated else one.device
+
+
+def row_label(workload: str, mode: str, batch_size: int, *where: str) -> str:
+    """Return the name of a row, as in "transit-cnn training, batch 64 (float32, mps)"."""
+    conditions = f" ({', '.join(where)})" if where else ""
+    return f"{workload} {MODES[mode]}, batch {batch_size}{conditions}"
+
+
+def workload_order(workload: str, mode: str = "train") -> tuple[object, ...]:
+    """Return a sort key for the order of the tables: our workloads first, training before inference."""
+    known = list(WORKLOADS)
+    position = known.index(workload) if workload in WORKLOADS else len(known)
+    return (position, natural(workload), list(MODES).index(mode))
 
 
 def spread(rate: statistics.Throughput) -> str:
@@ -85,10 +99,10 @@ def spread(rate: statistics.Throughput) -> str:
 
 def latest(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Keep the newest of the measurements that were taken under the same conditions."""
-    kept: dict[object, Measurement] = {}
+    newest: dict[object, Measurement] = {}
     for one in sorted(pool(measurements), key=lambda m: (m.when, m.file)):
-        kept[conditions(one)] = one
-    return sorted(kept.values(), key=_order)
+        newest[conditions(one)] = one
+    return sorted(newest.values(), key=_order)
 
 
 def tables(
@@ -96,37 +110,33 @@ def tables(
     find_chip: FindChip,
     older: Iterable[tuple[Hardware, int]] = (),
 ) -> tuple[Table, ...]:
-    """Return one table a machine, in the order of ``machines.in_order``.
+    """Return one table per machine, in the order of ``machines.in_order``.
 
-    ``older`` counts, for each machine by ``identity``, what was superseded and is not in
-    ``measurements`` any more. After ``MOST_ROWS`` rows the rest is counted and not shown: a page has
-    a size.
+    ``older`` counts, for each machine by ``identity``, the superseded measurements that are not in
+    ``measurements`` any more. After ``MOST_ROWS`` rows the rest is only counted, to limit the page.
     """
-    called = names(one.machine for one in measurements)
-    of_machine: dict[Hardware, list[Measurement]] = {machine: [] for machine in called}
+    name_of = names(one.machine for one in measurements)
+    of_machine: dict[Hardware, list[Measurement]] = {machine: [] for machine in name_of}
     for one in measurements:
         of_machine[identity(one.machine)].append(one)
-    dropped = dict(older)
-    made: list[Table] = []
+    superseded = dict(older)
+    tables: list[Table] = []
     room, unseen = MOST_ROWS, 0
-    for machine, name in called.items():
+    for machine, name in name_of.items():
         if room:
-            of = of_machine[machine]
-            made.append(_table(name, of, find_chip(machine), room, dropped.get(machine, 0)))
-            room = max(0, room - len(made[-1].rows) - _FRAME)
+            own, chip = of_machine[machine], find_chip(machine)
+            tables.append(_table(name, own, chip, room, superseded.get(machine, 0)))
+            room = max(0, room - len(tables[-1].rows) - _FRAME)
         else:
             unseen += 1
     if unseen:
-        note = f"{unseen} further machine(s) are not shown. Name fewer files."
-        made[-1] = replace(made[-1], notes=(*made[-1].notes, note))
-    return tuple(made)
+        tables[-1] = replace(tables[-1], notes=(*tables[-1].notes, *_cut(unseen, "machine")))
+    return tuple(tables)
 
 
 def _order(one: Measurement) -> tuple[object, ...]:
     return (
-        list(WORKLOADS).index(one.workload) if one.workload in WORKLOADS else len(WORKLOADS),
-        natural(one.workload),
-        one.mode != "train",
+        *workload_order(one.workload, one.mode),
         one.batch_size,
         (one.dtype, one.device, one.threads),
         natural(one.versions["torch"]),
@@ -137,9 +147,9 @@ def _order(one: Measurement) -> tuple[object, ...]:
 def _table(
     machine: str, measurements: Sequence[Measurement], chip: Chip | None, room: int, older: int
 ) -> Table:
-    everything = latest(measurements)
-    shown = everything[:room]
-    systems = sorted({_system(one.machine) for one in shown}, key=natural)
+    newest = latest(measurements)
+    shown = newest[:room]
+    systems = sorted({system_name(one.machine) for one in shown}, key=natural)
     numeric = (False, False, True, False, False, True, False, True, True, True, True, True)
     return Table(
         caption=f"{machine}, {' and '.join(systems)}",
@@ -147,19 +157,21 @@ def _table(
             *("workload", "mode", "batch", "dtype", "device", "threads", "torch"),
             *("median items/s", "quartiles", "rounds", "GFLOP/s", "GB/s at most"),
         ),
-        rows=tuple(_row(one, figures(one, chip), plausibility.roof(one, chip)) for one in shown),
+        rows=tuple(
+            _row(one, figures(one, chip), plausibility.roofline(one, chip)) for one in shown
+        ),
         numeric=numeric,
         notes=(
             *_wrong(shown),
-            *_notes(older + len(pool(measurements)) - len(everything), chip),
-            *_cut(len(everything) - len(shown)),
-            *_marks(shown),
+            *_notes(older + len(pool(measurements)) - len(newest), chip),
+            *_cut(len(newest) - len(shown), "measurement"),
+            *_flags(shown),
             *_doubts(shown, chip),
         ),
     )
 
 
-def _row(one: Measurement, found: Figures, roof: tuple[float, float] | None) -> tuple[str, ...]:
+def _row(one: Measurement, found: Figures, roofline: Roofline | None) -> tuple[str, ...]:
     conditions = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
@@ -176,13 +188,13 @@ def _row(one: Measurement, found: Figures, roof: tuple[float, float] | None) -> 
         + (", WRONG NUMBERS" if one.parity else ""),
         spread(found.rate),
         rounds,
-        f"{significant(found.gflop_s)}{_of_roof(one, found, roof)}",
+        f"{significant(found.gflop_s)}{_of_roofline(one, found, roofline)}",
         f"{significant(found.gb_s)}{share}",
     )
 
 
 def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
-    """Yield what is wrong with the numbers behind a speed; a wrong answer has none."""
+    """Yield what is wrong with the results behind a speed; a wrong result has none."""
     yield from dict.fromkeys(
         f"WRONG NUMBERS: {one.workload} on {one.device}: {one.parity}"
         for one in shown
@@ -190,67 +202,66 @@ def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
     )
 
 
-def _of_roof(one: Measurement, found: Figures, roof: tuple[float, float] | None) -> str:
-    """Return which part of the roof of the same run it reached; the time it takes at best over its own."""
-    if roof is None or one.compulsory_bytes is None:
+def _of_roofline(one: Measurement, found: Figures, roofline: Roofline | None) -> str:
+    """Return the share of the roofline of the same run: the shortest possible time over the measured one."""
+    if roofline is None or one.compulsory_bytes is None:
         return ""
-    gflop_s, gb_s = roof
-    best = roofline_model.least_seconds(
-        one.flop_per_call, one.compulsory_bytes, gflop_s=gflop_s, gb_s=gb_s
+    shortest = roofline_model.least_seconds(
+        one.flop_per_call, one.compulsory_bytes, gflop_s=roofline.gflop_s, gb_s=roofline.gb_s
     )
-    return f" ({best * found.rate.median / one.items_per_call:.0%} of the roof)"
+    return f" ({shortest * found.rate.median / one.items_per_call:.0%} of roofline)"
 
 
 def _notes(older: int, chip: Chip | None) -> Iterable[str]:
     yield (
-        "GFLOP/s is the arithmetic that the median implies. GB/s counts every byte in and out of "
-        "every operator; caches serve part of them, so the memory saw that much at most."
+        "GFLOP/s is the arithmetic rate that the median implies. GB/s counts all bytes that the "
+        "operators read and write; caches serve some of them, so it is an upper bound on memory traffic."
     )
     memory = chip.memory_bandwidth if chip else None
     peak = chip.fp32_tflops if chip else None
     if memory:
         yield (
-            "In brackets: the share of the chip's memory bandwidth, at most; left out where the "
-            "count is above the bandwidth and so bounds nothing."
+            "In brackets: an upper bound on the share of the chip's memory bandwidth; omitted where the "
+            "count exceeds the bandwidth."
         )
     limits = [f"{memory.value:g} GB/s ({memory.kind})"] if memory else []
     limits += [f"{peak.value:g} TFLOP/s in float32 on the GPU ({peak.kind})"] if peak else []
     if limits:
         yield f"Limits of the chip: {', '.join(limits)}."
     else:
-        yield "Peak and bandwidth of this machine are not known, so no figure is held against them."
+        yield "The peak and the bandwidth of this machine are not known, so no figure is checked against them."
     if older:
-        yield f"{older} older measurement(s) under the same conditions are left out."
+        yield not_shown(older, "older measurement", " under the same conditions")
 
 
-def _cut(number: int) -> Iterable[str]:
+def _cut(number: int, what: str) -> Iterable[str]:
     if number:
-        yield f"{number} further measurement(s) are not shown. Name fewer files."
+        yield f"{not_shown(number, f'further {what}')} To see more, name fewer files."
 
 
-def _marks(shown: Sequence[Measurement]) -> Iterable[str]:
-    """Yield what makes times doubtful, each with the workloads that it was seen at."""
-    names: dict[str, list[str]] = {}
+def _flags(shown: Sequence[Measurement]) -> Iterable[str]:
+    """Yield each flag that makes times doubtful, with the workloads that have it."""
+    flagged: dict[str, list[str]] = {}
     for one in shown:
-        for mark in one.flags:
-            names.setdefault(mark, []).append(f"{one.workload} {MODES[one.mode]} {one.batch_size}")
+        for flag in one.flags:
+            name = f"{one.workload} {MODES[one.mode]} {one.batch_size}"
+            flagged.setdefault(flag, []).append(name)
     if any(one.measured_peak for one in shown):
         yield (
-            "Of the roof: the time that a matrix product and a triad, run just before, would take for "
-            "the same arithmetic and the least traffic, over the time it took."
+            "Share of the roofline: the shortest time that the measured peaks allow for the arithmetic and "
+            "the compulsory traffic, over the measured time. The peaks are those of a matrix product and "
+            "a triad, run just before."
         )
-    for mark, where in names.items():
-        yield f"Doubtful, {mark}: {', '.join(dict.fromkeys(where))}."
-
-
-def _system(machine: Hardware) -> str:
-    return machine.release if machine.system == "Darwin" else f"{machine.system} {machine.release}"
+    for flag, where in flagged.items():
+        yield f"Doubtful, {flag}: {', '.join(dict.fromkeys(where))}."
 
 
 def _doubts(shown: Iterable[Measurement], chip: Chip | None) -> Iterable[str]:
-    """Yield what others' figures and the chip's limits say against the probe and the watts."""
-    found = list(dict.fromkeys(d.sentence for one in shown for d in plausibility.doubts(one, chip)))
-    for sentence in found[:_MOST_DOUBTS]:
+    """Yield how the measured peaks and the watts disagree with the chip's limits and published figures."""
+    sentences = list(
+        dict.fromkeys(doubt.sentence for one in shown for doubt in plausibility.doubts(one, chip))
+    )
+    for sentence in sentences[:_MOST_DOUBTS]:
         yield f"{sentence[0].upper()}{sentence[1:]}."
-    if len(found) > _MOST_DOUBTS:
-        yield f"{len(found) - _MOST_DOUBTS} more of the kind."
+    if len(sentences) > _MOST_DOUBTS:
+        yield not_shown(len(sentences) - _MOST_DOUBTS, "further doubt", done="listed")

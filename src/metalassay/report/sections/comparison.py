@@ -1,6 +1,6 @@
-"""Two machines or more side by side, in the shape in which people compare an M4 with an M4 Pro.
+"""Two or more machines side by side, in the rows in which people compare an M4 with an M4 Pro.
 
-Every row of that shape is there; what nobody measured says so.
+Every such row is present; what was not measured says so.
 """
 
 from __future__ import annotations
@@ -10,37 +10,35 @@ from collections.abc import Iterable, Iterator
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.report.machines import natural
-from metalassay.report.model import NO_VALUE, NOT_MEASURED, Table, counted, significant
+from metalassay.report.model import NO_VALUE, NOT_MEASURED, Table, not_shown, significant
 from metalassay.report.sections import plausibility
 from metalassay.report.sections.benchmarks import MODES, WORKLOADS, bandwidth, spread
 from metalassay.report.sections.side_by_side import Compared, Ratio, Row, Side
 from metalassay.results.parse import LargestBatch
 
+_UNKNOWN = "bandwidth of this machine not known"
 _NOTE = (
-    "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two "
-    "saved runs are two single processes: they cannot carry a confidence interval, so there is none, "
-    "and a small difference may be chance."
+    "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two saved runs "
+    "are two single processes, from which no confidence interval can be computed, so a small difference "
+    "may be due to chance."
 )
 _NOTE_ON_PROCESSES = (
-    "Brackets behind a ratio: where 95 % of it lies when the processes of each side are drawn anew "
-    "(bootstrap over processes). Runs of different days and machines are not paired, so this says how "
-    "processes vary and not that the difference is significant."
+    "Brackets after a ratio: 95 % interval of a bootstrap over the processes of each machine. Runs of "
+    "different days and machines are not paired, so the interval shows the variation between processes and "
+    "not whether the difference is significant."
 )
 _NOTE_ON_FASTEST = (
-    "Bandwidth and power stand at the batch size at which a workload was fastest, of those that were "
-    "measured on most machines; `metalassay report --csv` has all."
+    "Bandwidth and power are those at the batch size at which a workload was fastest, among the batch sizes "
+    "measured on most machines; `metalassay report --csv` exports all of them."
 )
 _NOTE_ON_BATCHES = (
-    "The maximum batch is the largest that fitted, each try in a process of its own; a try ends when "
-    "less than a tenth of the memory is left. In brackets: the smallest that did not fit, and why."
+    "The maximum batch size is the largest that fitted into memory. Each attempt runs in a process of its own and "
+    "ends when less than a tenth of the memory is left. In brackets: the smallest that did not fit, and why."
 )
 
 
 def table(compared: Compared) -> Table | None:
-    """Return the comparison, or None when there are fewer than two machines.
-
-    Ratios are to the first machine; an M4 comes before an M4 Pro.
-    """
+    """Return the comparison, None for fewer than two machines. Ratios are over the first machine."""
     machines = len(compared.names)
     if machines < 2:
         return None
@@ -76,13 +74,13 @@ def _on_processes(compared: Compared) -> Iterator[str]:
 def _left_out(compared: Compared) -> Iterator[str]:
     if compared.left_out:
         yield (
-            f"{counted(compared.left_out, 'further machine')} not shown here: those with the most "
-            "measurements are. Choose with --machine NAME."
+            f"{not_shown(compared.left_out, 'further machine')} Shown are those with the most measurements; "
+            "choose others with --machine NAME."
         )
 
 
 def _far_ratios(compared: Compared) -> Iterator[str]:
-    """Yield the ratios on the GPU that lie outside all that others' figures span."""
+    """Yield the ratios on the GPU that are outside the range of published ratios."""
     for number, chip in enumerate(compared.chips[1:], 1):
         first = compared.chips[0]
         if chip is None or first is None:
@@ -95,8 +93,8 @@ def _far_ratios(compared: Compared) -> Iterator[str]:
             value = row.ratios[number - 1].value
             if row.key[4] == "mps" and value is not None and not low <= value <= high:
                 yield (
-                    f"{row.label}: {value:.2f}x lies outside the {low:.2f}x to {high:.2f}x that "
-                    f"{compared.short[number]} has over {compared.short[0]} in others' figures "
+                    f"{row.label}: {value:.2f}x is outside the range of published figures for "
+                    f"{compared.short[number]} over {compared.short[0]}, {low:.2f}x to {high:.2f}x "
                     f"({', '.join(known)})."
                 )
 
@@ -116,9 +114,9 @@ def _throughputs(compared: Compared) -> Iterator[tuple[str, ...]]:
 
 def _batches(compared: Compared) -> Iterator[tuple[str, ...]]:
     machines = len(compared.names)
-    for (workload, mode, dtype, device), found in compared.batches.items():
+    for (workload, mode, dtype, device), searches in compared.batches.items():
         label = f"maximum batch size, {workload} {MODES[mode]} ({dtype}, {device})"
-        yield (label, *map(batch_text, found), *_no_ratio(machines))
+        yield (label, *map(batch_text, searches), *_no_ratio(machines))
     if not compared.batches:
         yield _unmeasured("maximum batch size", machines)
 
@@ -129,7 +127,7 @@ def _bandwidths(compared: Compared) -> Iterator[tuple[str, ...]]:
         row
         for row in _fastest(compared.rows)
         if any(
-            side and (bandwidth(chip) or plausibility.roof(side[0], chip))
+            side and (bandwidth(chip) or plausibility.roofline(side[0], chip))
             for side, chip in zip(row.sides, compared.chips, strict=True)
         )
     ]
@@ -137,12 +135,12 @@ def _bandwidths(compared: Compared) -> Iterator[tuple[str, ...]]:
         cells = map(_bandwidth, row.sides, compared.chips)
         yield (f"{label}, {row.label}", *cells, *_no_ratio(machines))
     if not rows:
-        unknown = "not known: the machine's bandwidth" if compared.rows else NOT_MEASURED
+        unknown = _UNKNOWN if compared.rows else NOT_MEASURED
         yield (label, *[unknown] * machines, *_no_ratio(machines))
 
 
 def _powers(compared: Compared) -> Iterator[tuple[str, ...]]:
-    """Yield watts with their rail, and items a second for each; only what a counter gave."""
+    """Yield watts with their rail, and items/s per watt, where a power counter was read."""
     machines = len(compared.names)
     rows = _fastest(
         row for row in compared.rows if any(side and side[0].watts for side in row.sides)
@@ -157,20 +155,20 @@ def _powers(compared: Compared) -> Iterator[tuple[str, ...]]:
 
 
 def _fastest(rows: Iterable[Row]) -> list[Row]:
-    """Keep, of the batch sizes of each workload and setting, the one at which it was fastest."""
-    kept: dict[object, Row] = {}
+    """Return for each workload and setting the row of the batch size at which it was fastest."""
+    fastest: dict[object, Row] = {}
     for row in rows:
         workload, mode, _, dtype, device = row.key
         setting = (workload, mode, dtype, device)
-        if setting not in kept or _rates(row) > _rates(kept[setting]):
-            kept[setting] = row
-    return list(kept.values())
+        if setting not in fastest or _rates(row) > _rates(fastest[setting]):
+            fastest[setting] = row
+    return list(fastest.values())
 
 
 def _rates(row: Row) -> tuple[int, float]:
-    """Return on how many machines a row was measured, and the rate of the first that may be told."""
-    told = [side[1].rate.median for side in row.sides if side and not side[1].refused]
-    return len(told), told[0] if told else 0.0
+    """Return on how many machines a row has a throughput, and the first of those throughputs."""
+    rates = [side[1].rate.median for side in row.sides if side and not side[1].refused]
+    return len(rates), rates[0] if rates else 0.0
 
 
 def _watts(side: Side | None) -> str:
@@ -198,29 +196,27 @@ def _no_ratio(machines: int) -> tuple[str, ...]:
 def _rate(side: Side | None) -> str:
     if side is None:
         return NOT_MEASURED
-    _, found = side
-    return (
-        "refused" if found.refused else f"{significant(found.rate.median)} ({spread(found.rate)})"
-    )
+    rate, refused = side[1].rate, side[1].refused
+    return "refused" if refused else f"{significant(rate.median)} ({spread(rate)})"
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """Return "2.00x", with its interval where it has one, or why it is not comparable."""
+    """Format a ratio as "2.00x", with its interval if it has one, or else why it is not comparable."""
     if ratio.value is None:
         return ratio.why if ratio.why.startswith("not comparable") else NO_VALUE
     span = f" [{ratio.span[0]:.2f}, {ratio.span[1]:.2f}]" if ratio.span else ""
     return f"{ratio.value:.2f}x{span}"
 
 
-def batch_text(found: LargestBatch | None) -> str:
-    """Return the largest batch that fitted, and the smallest that did not."""
-    if found is None:
+def batch_text(search: LargestBatch | None) -> str:
+    """Return the largest batch size that fitted, and the smallest that did not."""
+    if search is None:
         return NOT_MEASURED
-    if found.emulated:
-        return "refused"  # an emulated device has the memory of another
-    if found.limit is None:
-        return f"{found.largest:,} or more (as many as were asked for)"
-    return f"{found.largest:,} ({found.limit:,}: {found.why})"
+    if search.emulated:
+        return "refused"  # its memory is that of another device
+    if search.limit is None:
+        return f"{search.largest:,} or more (the largest that was tried)"
+    return f"{search.largest:,} ({search.limit:,}: {search.why})"
 
 
 def _bandwidth(side: Side | None, chip: Chip | None) -> str:
@@ -230,13 +226,13 @@ def _bandwidth(side: Side | None, chip: Chip | None) -> str:
     if found.refused:
         return "refused"
     limit, share, whose = bandwidth(chip), found.share, ""
-    roof = plausibility.roof(one, chip)
-    if limit is None and roof is not None:
-        limit, whose = roof[1], " of its triad"
+    roofline = plausibility.roofline(one, chip)
+    if limit is None and roofline is not None:
+        limit, whose = roofline.gb_s, " of its triad"
         share = roofline_model.bandwidth_share(found.gb_s, limit)
     if limit is None:
-        return "not known: the machine's bandwidth"
-    shown = significant(limit) if whose else f"{limit:g}"
+        return _UNKNOWN
+    limit_text = f"{significant(limit) if whose else f'{limit:g}'} GB/s{whose}"
     if share is None:
-        return f"not known: the count is above {shown} GB/s{whose}"
-    return f"at most {share:.0%} of {shown} GB/s{whose}"
+        return f"not known: the count exceeds {limit_text}"
+    return f"at most {share:.0%} of {limit_text}"

@@ -10,8 +10,17 @@ from packaging.requirements import Requirement
 from metalassay.bugs import verdict
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import identity, names, natural
-from metalassay.report.model import NO_VALUE, BugRow, Cell, Column, CompatTable, Evidence, counted
-from metalassay.results.parse import BugResult, BugTest, VersionSet, same_set
+from metalassay.report.model import (
+    NO_VALUE,
+    BugRow,
+    Cell,
+    Column,
+    CompatTable,
+    Evidence,
+    counted,
+    not_shown,
+)
+from metalassay.results.verdict_file import BugResult, BugTest, VersionSet, same_set
 
 _STACK = ("accelerate", "torch", "transformers", "python")
 
@@ -21,38 +30,38 @@ _WORDS = {
     verdict.PATCHED: ("broken, patch works", "patched"),
     verdict.NOT_TESTED: ("not tested", "untested"),
 }
-"""What a verdict is called in a cell, and its tone; those in ``verdict.RED`` are spelled out."""
+"""The text and the tone of a cell by verdict; the verdicts in ``verdict.RED`` are spelled out."""
 
 HOW_TO_READ = (
-    "A column is one set of versions, installed together in an environment of its own on the "
-    "machine that the table names; a row is one known bug.",
-    "fine: our data calls these versions healthy, and the test of correct behaviour passed.",
-    "broken: the bug is there and fails exactly as known; with “patch works”, the patch in "
-    "metalassay fixes it.",
-    "RED: data and reality differ, and that is news: a patch that fails, a bug that is gone "
-    "(fixed upstream?), or a failure nobody has explained.",
-    "not tested and not installable are no passes: nothing ran, and the reason is given.",
+    "A column is one set of versions, installed together into an environment of its own on the machine "
+    "named in the caption; a row is one known bug.",
+    "fine: our data lists these versions as not affected, and the test of the correct behaviour passed.",
+    "broken: the bug is present and fails exactly as known; with “patch works”, the patch in metalassay "
+    "fixes it.",
+    "RED: the result differs from what our data predicts, and that is news: a patch that fails, a bug that "
+    "is gone (fixed upstream?), or a failure that nobody has explained.",
+    "not tested, not installable: nothing ran, so neither counts as passed; the reason is given.",
 )
 
 
 def table(sets: Sequence[VersionSet], older: int = 0) -> CompatTable | None:
-    """Return the table of all version sets, or None without one.
+    """Return the table of all version sets, None without one.
 
-    Of several runs of the same set and versions on one machine, the latest is shown; ``older``
-    counts those that are not in ``sets`` any more.
+    Of several runs of the same set and versions on one machine, the latest is shown; ``older`` counts
+    the runs that are not in ``sets`` any more.
     """
     if not sets:
         return None
     shown = _latest(sets)
-    # A set that could not be installed ran nowhere; its file knows the platform, not the machine.
-    machines = names(each.hardware for each in shown if not each.not_installable)
+    # A set that could not be installed did not run, so it has a platform but no machine.
+    machines = names(one.hardware for one in shown if not one.not_installable)
     shown.sort(
         key=lambda s: (natural(s.id), machines.get(identity(s.hardware), ""), s.started, s.file)
     )
-    by_set = [{bug.id: bug for bug in each.bugs} for each in shown]
-    # The latest file knows best what a bug is called now.
+    by_set = [{bug.id: bug for bug in one.bugs} for one in shown]
+    # The latest file has the current title of a bug.
     latest = sorted(shown, key=lambda s: s.started)
-    about = {bug.id: bug for each in latest for bug in each.bugs}
+    about = {bug.id: bug for one in latest for bug in one.bugs}
     older += len(sets) - len(shown)
     used = list(machines.values())
     return CompatTable(
@@ -60,13 +69,13 @@ def table(sets: Sequence[VersionSet], older: int = 0) -> CompatTable | None:
             ["Known bugs by version set", *([" and ".join(used)] if used else [])]
         ),
         fact_names=(*_STACK, "platform", *(["machine"] if len(used) > 1 else [])),
-        columns=tuple(_column(each, machines) for each in shown),
+        columns=tuple(_column(one, machines) for one in shown),
         rows=tuple(
             _row(
                 about[bug_id],
                 [_cell(s, bugs.get(bug_id)) for s, bugs in zip(shown, by_set, strict=True)],
             )
-            for bug_id in dict.fromkeys(bug.id for each in shown for bug in each.bugs)
+            for bug_id in dict.fromkeys(bug.id for one in shown for bug in one.bugs)
         ),
         how_to_read=HOW_TO_READ,
         notes=(
@@ -76,12 +85,12 @@ def table(sets: Sequence[VersionSet], older: int = 0) -> CompatTable | None:
                 if s.not_installable
             ),
             *(
-                f"{s.id} cannot be trusted, so it is not shown: {s.distrusted} ({s.file})"
+                f"{s.id} is not shown because its file contradicts itself: {s.distrusted} ({s.file})"
                 for s in shown
                 if s.distrusted
             ),
             *(
-                [f"{older} older run(s) of the same versions on the same machine are left out."]
+                [not_shown(older, "older run", " of the same versions on the same machine")]
                 if older
                 else []
             ),
@@ -90,14 +99,14 @@ def table(sets: Sequence[VersionSet], older: int = 0) -> CompatTable | None:
 
 
 def summary(compat: CompatTable) -> str:
-    """Count the cells in one line; sets of which nothing ran are counted as sets."""
+    """Count the cells by verdict in one line; sets that did not run are counted as sets."""
     tones = Counter(cell.tone for row in compat.rows for cell in row.cells)
     states = Counter(column.state for column in compat.columns)
     parts = [f"{tones['red']} RED", f"{tones['fine']} fine"]
     if broken := tones["broken"] + tones["patched"]:
         parts.append(f"{broken} broken as known (a patch fixes {tones['patched']})")
     if tones["untested"]:
-        parts.append(f"{tones['untested']} not tested")
+        parts.append(f"{tones['untested']:,} not tested")
     for state in ("not installable", "unreadable"):
         if states[state]:
             parts.append(f"{counted(states[state], 'set')} {state}")
@@ -107,8 +116,8 @@ def summary(compat: CompatTable) -> str:
 
 def _latest(sets: Iterable[VersionSet]) -> list[VersionSet]:
     latest: dict[object, VersionSet] = {}
-    for each in sorted(sets, key=lambda s: (s.started, s.file)):
-        latest[same_set(each)] = each
+    for one in sorted(sets, key=lambda s: (s.started, s.file)):
+        latest[same_set(one)] = one
     return list(latest.values())
 
 
@@ -131,7 +140,7 @@ def _column(one: VersionSet, machines: Mapping[Hardware, str]) -> Column:
 
 
 def _version(one: VersionSet, package: str) -> str:
-    """Return the version that was installed, or the one that could not be."""
+    """Return the version that was installed, or the one that could not be installed."""
     if package in one.versions:
         return one.versions[package]
     if not one.not_installable:

@@ -1,4 +1,4 @@
-"""Under which conditions things were run: a row for each that occurred, however many files had it."""
+"""The conditions under which things were run: one row per set of conditions, for any number of files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.machines import identity, names, natural
-from metalassay.report.model import NO_VALUE, Table, counted
-from metalassay.report.sections.benchmarks import MODES
+from metalassay.report import statistics
+from metalassay.report.machines import identity, names, natural, system_name
+from metalassay.report.model import NO_VALUE, Table, counted, not_shown
+from metalassay.report.sections.benchmarks import row_label
 from metalassay.report.sections.side_by_side import Compared
-from metalassay.results.newest import (
+from metalassay.results.latest import (
     MEASUREMENTS,
     NOT_INSTALLED,
     PACKAGES,
@@ -27,18 +28,18 @@ MOST_ROWS = 100
 MOST_DOUBTS = 20
 
 _HEAD = ("machine", "system", *PACKAGES, "device", "power mode", "threads", "malloc")
-# What should be the same on compared machines; the rest is the machine's own or is told elsewhere.
-# The system's version counts on MPS alone, as in stats.comparable: macOS brings its compiler along.
+# What should agree between compared machines. The version of the system matters on MPS only, as in
+# statistics.differences: macOS includes the MPS compiler.
 _SHOULD_AGREE = ("system", "python", "torch", "power mode", "threads", "malloc")
 
 
 Settings = tuple[str, ...]
-"""The cells of a row up to the files: what the conditions were."""
+"""The cells of a row that describe the conditions."""
 
 
 @dataclass
 class _Seen:
-    """What had one set of conditions: files, how much of each kind they held, the first and the last."""
+    """What ran under one set of conditions: files, their contents by kind, and the first and last time."""
 
     first: datetime
     last: datetime
@@ -51,80 +52,77 @@ class _Seen:
         self.first, self.last = min(self.first, group.first), max(self.last, group.last)
 
     def cells(self) -> tuple[str, ...]:
-        holds = ", ".join(_several(number, kind) for kind, number in self.kinds.items())
+        contents = ", ".join(_several(number, kind) for kind, number in self.kinds.items())
         first, last = (f"{moment:%Y-%m-%d %H:%M}" for moment in (self.first, self.last))
-        return f"{self.files:,}", holds, first if first == last else f"{first} to {last}"
+        return f"{self.files:,}", contents, first if first == last else f"{first} to {last}"
 
 
 def table(
     groups: Sequence[FileGroup], measured: Sequence[Measurement], compared: Compared
 ) -> Table | None:
-    """Return the conditions, those that differ between the compared machines marked; None if none.
+    """Return the conditions, with differences between the compared machines marked; None without a file.
 
-    ``groups`` are all files, ``measured`` the newest measurements, of which doubts are told. Version
-    sets are one row a machine and Python: how their versions differ is what the compatibility table
-    is about.
+    ``groups`` are all files, ``measured`` the newest measurements, whose flags are listed. Version
+    sets get one row per machine and Python; the compatibility table shows their versions.
     """
-    called = names(group.machine for group in groups)
+    name_of = names(group.machine for group in groups)
     rows: dict[Settings, _Seen] = {}
     machines: dict[Settings, Hardware] = {}
     for group in groups:
         if group.kind in (MEASUREMENTS, SEARCHES):
-            key = _settings(group, called)
+            key = _settings(group, name_of)
             rows.setdefault(key, _Seen(group.first, group.last)).add(group)
             if group.kind == MEASUREMENTS:
                 machines[key] = identity(group.machine)
-    rows.update(_version_sets([g for g in groups if g.kind in (SETS, NOT_INSTALLED)], called))
+    rows.update(_version_sets([g for g in groups if g.kind in (SETS, NOT_INSTALLED)], name_of))
     if not rows:
         return None
-    place = {name: number for number, name in enumerate(called.values())}
+    place = {name: number for number, name in enumerate(name_of.values())}
     ordered = sorted(rows, key=lambda key: (place[key[0]], *map(natural, key)))
     shown = ordered[:MOST_ROWS]
     return Table(
-        caption="Under which conditions the files were made",
-        head=(*_HEAD, "files", "hold", "when (UTC)"),
+        caption="Conditions under which the files were made",
+        head=(*_HEAD, "files", "contents", "when (UTC)"),
         rows=tuple((*key, *rows[key].cells()) for key in shown),
         numeric=(*[False] * len(_HEAD), True, False, False),
-        notes=tuple(_notes(shown, ordered, rows, measured, called, compared, machines)),
+        notes=tuple(_notes(shown, ordered, rows, measured, name_of, compared, machines)),
         marked=frozenset(_differing(shown, compared, machines)),
     )
 
 
-def _settings(group: FileGroup, called: dict[Hardware, str]) -> Settings:
+def _settings(group: FileGroup, name_of: dict[Hardware, str]) -> Settings:
     threads = NO_VALUE if group.threads is None else str(group.threads)
     return (
-        *(called[identity(group.machine)], _system(group.machine)),
+        *(name_of[identity(group.machine)], system_name(group.machine)),
         *(version or NO_VALUE for version in group.versions),
         *(group.device, group.power_mode or NO_VALUE, threads, group.malloc or NO_VALUE),
     )
 
 
 def _version_sets(
-    groups: Iterable[FileGroup], called: dict[Hardware, str]
+    groups: Iterable[FileGroup], name_of: dict[Hardware, str]
 ) -> dict[Settings, _Seen]:
     together: dict[tuple[str, str, str], list[FileGroup]] = {}
-    for each in groups:
-        python = each.versions[0] or NO_VALUE
-        key = (called[identity(each.machine)], _system(each.machine), python)
-        together.setdefault(key, []).append(each)
+    for group in groups:
+        python = group.versions[0] or NO_VALUE
+        key = (name_of[identity(group.machine)], system_name(group.machine), python)
+        together.setdefault(key, []).append(group)
     rows: dict[Settings, _Seen] = {}
-    for (machine, system, python), group in together.items():
-        seen = _Seen(group[0].first, group[0].last)
-        for each in group:
-            seen.add(each)
-        packages = (_one_or_count(group, number) for number in range(1, len(PACKAGES)))
+    for (machine, system, python), members in together.items():
+        seen = _Seen(members[0].first, members[0].last)
+        for member in members:
+            seen.add(member)
+        packages = (_one_or_count(members, number) for number in range(1, len(PACKAGES)))
         row = (machine, system, python, *packages, *[NO_VALUE] * 4)
         rows[row] = seen
     return rows
 
 
 def _one_or_count(groups: Iterable[FileGroup], package: int) -> str:
-    found = {version for each in groups if (version := each.versions[package])}
-    return found.pop() if len(found) == 1 else f"{len(found)} versions" if found else NO_VALUE
-
-
-def _system(machine: Hardware) -> str:
-    return machine.release if machine.system == "Darwin" else f"{machine.system} {machine.release}"
+    versions = {version for group in groups if (version := group.versions[package])}
+    if len(versions) == 1:
+        return versions.pop()
+    return f"{len(versions)} versions" if versions else NO_VALUE
 
 
 def _several(number: int, what: str) -> str:
@@ -140,9 +138,9 @@ def _differing(
     compared: Compared,
     machines: dict[tuple[str, ...], Hardware],
 ) -> Iterator[tuple[int, int]]:
-    """Yield the cells whose value another of the compared machines does not have.
+    """Yield the cells whose value does not occur on every other compared machine.
 
-    A machine of which the value is not known differs in nothing.
+    An unknown value counts as no difference.
     """
     if len(compared.machines) < 2:
         return
@@ -161,9 +159,9 @@ def _differing(
             and (name != "system" or key[_HEAD.index("device")].startswith("mps"))
         ]
         for _, value, machine in counting:
-            values.setdefault(machine, set()).add(value)
+            values.setdefault(machine, set()).add(statistics.public(value))
         for number, value, _ in counting:
-            if any(value not in each for each in values.values()):
+            if any(statistics.public(value) not in own for own in values.values()):
                 yield number, column
 
 
@@ -172,36 +170,35 @@ def _notes(
     ordered: Sequence[tuple[str, ...]],
     rows: dict[tuple[str, ...], _Seen],
     measured: Iterable[Measurement],
-    called: dict[Hardware, str],
+    name_of: dict[Hardware, str],
     compared: Compared,
     machines: dict[tuple[str, ...], Hardware],
 ) -> Iterator[str]:
     differing = sorted({_HEAD[column] for _, column in _differing(shown, compared, machines)})
     if differing:
         yield (
-            f"Marked: what is not the same on the compared machines ({', '.join(differing)}). Where no "
-            "ratio may be formed for it, the row of the comparison says so."
+            f"Marked: what differs between the compared machines ({', '.join(differing)}). Where it rules "
+            "out a ratio, the row of the comparison says so."
         )
     if len(ordered) > len(shown):
         files = sum(rows[key].files for key in ordered[len(shown) :])
-        yield (
-            f"{len(ordered) - len(shown)} further conditions, in {counted(files, 'file')}, "
-            "are not shown."
-        )
-    yield from _doubtful(measured, called)
+        where = f" (in {counted(files, 'file')})"
+        yield not_shown(len(ordered) - len(shown), "further row", where)
+    yield from _flagged(measured, name_of)
 
 
-def _doubtful(measured: Iterable[Measurement], called: dict[Hardware, str]) -> Iterator[str]:
-    """Yield what makes times doubtful: each kind once a machine, with how often and an example."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _flagged(measured: Iterable[Measurement], name_of: dict[Hardware, str]) -> Iterator[str]:
+    """Yield each kind of flag once per machine, with an example and the number of measurements."""
+    flagged: dict[tuple[str, str], list[str]] = {}
     for one in measured:
-        for mark in one.flags:
+        for flag in one.flags:
             # "drifted: by +12 %" and "drifted: by +30 %" are of one kind
-            kind = re.sub(r"\d[\d.,]*", "N", mark)
-            name = f"{one.workload} {MODES[one.mode]}, batch {one.batch_size}: {mark}"
-            found.setdefault((kind, called[identity(one.machine)]), []).append(name)
-    for (_, machine), flags in list(found.items())[:MOST_DOUBTS]:
-        first = f"Doubtful on {machine}: {flags[0]}"
-        yield f"{first}; {len(flags) - 1} more of the kind." if len(flags) > 1 else f"{first}."
-    if len(found) > MOST_DOUBTS:
-        yield f"{len(found) - MOST_DOUBTS} further kinds of doubt are not listed."
+            kind = re.sub(r"\d[\d.,]*", "N", flag)
+            text = f"{row_label(one.workload, one.mode, one.batch_size)}: {flag}"
+            flagged.setdefault((kind, name_of[identity(one.machine)]), []).append(text)
+    for (_, machine), texts in list(flagged.items())[:MOST_DOUBTS]:
+        first = f"Doubtful on {machine}: {texts[0]}"
+        yield f"{first}; {len(texts) - 1} more of this kind." if len(texts) > 1 else f"{first}."
+    if len(flagged) > MOST_DOUBTS:
+        number = len(flagged) - MOST_DOUBTS
+        yield not_shown(number, "further kind", " of doubt", "listed")

@@ -1,4 +1,4 @@
-"""What a report comes to, in three sentences: what was run where, what broke, and how fast it was."""
+"""The headline of a report in three sentences: what was run where, what broke, and how fast it was."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metalassay.report.sections.comparison import ratio_text
 from metalassay.report.sections.side_by_side import Compared, Row, Side
 from metalassay.results.parse import LargestBatch, Measurement, VersionSet
 
-_MOST_NAMES = 3  # a sentence with more is not read to its end
+_MOST_NAMES = 3  # a sentence with more is hard to read
 
 
 def sentences(
@@ -24,9 +24,9 @@ def sentences(
     compared: Compared,
     number: int = 0,
 ) -> tuple[str, str, str]:
-    """Return the three sentences; of what was not run they say so.
+    """Return the three sentences, which also name what was not run.
 
-    ``number`` counts measurements, those included that newer ones in ``measured`` supersede.
+    ``number`` counts the measurements that were read, including those that newer ones supersede.
     """
     run = _run(sets, measured, batches, max(number, len(measured)))
     return run, _compatibility(compat), _speed(compared)
@@ -45,12 +45,13 @@ def _run(
             f"{counted(number, 'measurement')} of {_listed(workloads)} on "
             f"{_machines(one.machine for one in measured)}"
         )
-    installed = [each for each in sets if not each.not_installable]
+    installed = [one for one in sets if not one.not_installable]
     if installed:
-        where = _machines(each.hardware for each in installed)
+        where = _machines(one.hardware for one in installed)
         parts.append(f"the known bugs in {counted(len(installed), 'version set')} on {where}")
     if len(sets) > len(installed):
-        parts.append(f"{counted(len(sets) - len(installed), 'set')} that could not be installed")
+        impossible = counted(len(sets) - len(installed), "version set")
+        parts.append(f"{impossible} that could not be installed")
     if batches:
         parts.append(f"{counted(len(batches), 'search', 'searches')} for the largest batch")
     if not parts:
@@ -64,7 +65,7 @@ def _machines(machines: Iterable[Hardware]) -> str:
 
 def _listed(texts: Sequence[str]) -> str:
     """Return "a, b and 2 more"."""
-    # "and 1 more" would take as much room as its name
+    # "and 1 more" would be as long as the name.
     shown = list(texts if len(texts) == _MOST_NAMES + 1 else texts[:_MOST_NAMES])
     if len(texts) > len(shown):
         shown.append(f"{len(texts) - len(shown)} more")
@@ -92,8 +93,10 @@ def _compatibility(compat: CompatTable | None) -> str:
             if cell.tone == "red"
         ]
         others = f"; the others: {rest}" if rest else ""
-        return f"Compatibility is RED in {tones['red']} of {ran} tests of a bug: {_listed(reds)}{others}."
-    return f"Compatibility is as the data says in all {ran} tests of a bug: {rest}."
+        return (
+            f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}."
+        )
+    return f"Compatibility: as our data predicts in all {ran:,} tested cells: {rest}."
 
 
 def _tones(tones: Counter[str]) -> str:
@@ -105,7 +108,7 @@ def _tones(tones: Counter[str]) -> str:
         (tones["absent"], "not installable"),
         (tones["unreadable"], "unreadable"),
     ]
-    return ", ".join(f"{number} {word}" for number, word in parts if number)
+    return ", ".join(f"{number:,} {word}" for number, word in parts if number)
 
 
 def _speed(compared: Compared) -> str:
@@ -123,13 +126,13 @@ def _speed(compared: Compared) -> str:
 
 
 def _refused(rows: Iterable[Row]) -> str:
-    found = [side[1].refused for row in rows for side in row.sides if side]
-    refused = sum(reason is not None for reason in found)
-    return f"; {refused} of {counted(len(found), 'measurement')} refused" if refused else ""
+    reasons = [side[1].refused for row in rows for side in row.sides if side]
+    refused = sum(reason is not None for reason in reasons)
+    return f"; {refused} of {counted(len(reasons), 'measurement')} refused" if refused else ""
 
 
 def _of_one(compared: Compared) -> str:
-    """Say what the first workload reached at its best batch size."""
+    """Return the throughput of the first workload at its best batch size."""
     best: tuple[Row, Side] | None = None
     for row in compared.rows:
         for side in row.sides:
@@ -142,22 +145,22 @@ def _of_one(compared: Compared) -> str:
                 best = row, side
     if best is None:
         return f"No speed can be given for {compared.names[0]}"
-    row, (one, found) = best
-    sizes = {each.key[2] for each in compared.rows if each.key[:2] == row.key[:2]}
+    row, (one, computed) = best
+    sizes = {other.key[2] for other in compared.rows if other.key[:2] == row.key[:2]}
     at_best = f", the best of {len(sizes)} batch sizes" if len(sizes) > 1 else ""
-    quartiles = f", quartiles {spread(found.rate)}" if found.rate.slow is not None else ""
+    quartiles = f", quartiles {spread(computed.rate)}" if computed.rate.slow is not None else ""
     threads = f", {counted(one.threads, 'thread')}" if one.device == "cpu" else ""
     return (
-        f"{row.label}{threads}: {significant(found.rate.median)} {row.unit}/s{at_best}{quartiles}; "
-        f"no ratio, as only {compared.names[0]} was measured"
+        f"{row.label}{threads}: {significant(computed.rate.median)} {row.unit}/s{at_best}{quartiles}; "
+        f"no ratio, because only {compared.names[0]} was measured"
     )
 
 
 def _of_several(compared: Compared) -> str:
-    """Say one ratio, and how far all of them lie apart.
+    """Return one ratio and the range of all of them.
 
-    It is of the first workload that has one, with an interval if any has; at the batch size at which
-    the first machine is fastest.
+    The ratio is that of the first workload that has one, with an interval if any has, at the batch
+    size at which the first machine is fastest.
     """
     rows = [row for row in compared.rows if row.ratios[0].value is not None]
     pair = f"{compared.short[1]} over {compared.short[0]}"
@@ -169,20 +172,22 @@ def _of_several(compared: Compared) -> str:
         )
         why = _listed(list(reasons)) if reasons else "no workload was measured on both"
         return f"{pair}: no ratio, {why}"
-    likely = [row for row in rows if row.ratios[0].span] or rows
-    alike = [row for row in likely if row.key[:2] == likely[0].key[:2]]
-    first = max(alike, key=_rate_of_first)
+    preferred = [row for row in rows if row.ratios[0].span] or rows
+    same_workload = [row for row in preferred if row.key[:2] == preferred[0].key[:2]]
+    first = max(same_workload, key=_rate_of_first)
     text = f"{pair}: {ratio_text(first.ratios[0])} in {first.label}"
     if first.ratios[0].span:
-        text += " (95 % over processes in brackets)"
+        text += " (in brackets: 95 % bootstrap interval over processes)"
     else:
-        text += " (two single runs, so without an interval)"
+        text += " (of two single runs, so without an interval)"
     if len(rows) > 1:
         values = [row.ratios[0].value or 0.0 for row in rows]
         low, high = f"{min(values):.2f}x", f"{max(values):.2f}x"
-        text += f", {low if low == high else f'{low} to {high}'} over all {len(rows)} rows that have one"
-    unlike = sum(row.ratios[0].why.startswith("not comparable") for row in compared.rows)
-    return text + (f"; {counted(unlike, 'row')} not comparable" if unlike else "")
+        text += (
+            f", {low if low == high else f'{low} to {high}'} in the {len(rows)} rows with a ratio"
+        )
+    incomparable = sum(row.ratios[0].why.startswith("not comparable") for row in compared.rows)
+    return text + (f"; {counted(incomparable, 'row')} not comparable" if incomparable else "")
 
 
 def _rate_of_first(row: Row) -> float:

@@ -1,4 +1,4 @@
-"""The ledger of claims as a section: how many have which verdict, and a row for each."""
+"""The ledger of claims as a section: the number of claims per verdict, and one row per claim."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from metalassay.claims.page import SUBJECTS
 from metalassay.report.model import NO_VALUE, Section, Table, counted
 
 _SENTENCES = (
-    "What five guides about PyTorch on a Mac claim, in our words, and what is true. Confirmed, refuted, "
-    "misleading and depends on version rest on a test that runs anywhere, on arithmetic with the guide's "
-    "own numbers, or on a source that was read; a source is no measurement. What needs a Mac is not "
-    "decided: nobody has run it on one yet.",
-    "The command metalassay claims ID shows a claim with all its evidence; docs/ledger.md has them all.",
+    "The claims of five guides about PyTorch on a Mac, in our words, and what is true. The verdicts confirmed, "
+    "refuted, misleading and depends on version rest on a test that runs anywhere, on arithmetic with the "
+    "numbers of the guide, or on a published source; a source is not a measurement. A claim that needs a Mac "
+    "is undecided: nobody has run its test on one yet.",
+    "The command metalassay claims ID shows a claim with all its evidence; docs/ledger.md lists all claims.",
 )
 
 
 def section(claims: Sequence[Claim]) -> Section:
-    """Lay out the claims: counts by verdict, then a table for the guide that says each first."""
+    """Return the section: counts by verdict, then one table per guide, each claim in that of its first guide."""
     guides = sorted({place.guide for claim in claims for place in claim.guides})
     decided = sum(claim.verdict not in (NEEDS_A_MAC, NOT_TESTABLE) for claim in claims)
     waiting = sum(claim.verdict == NEEDS_A_MAC for claim in claims)
     first = (
         f"{counted(len(claims), 'claim')}: {decided} decided, {waiting} waiting for a Mac, "
-        f"{len(claims) - decided - waiting} that nothing can decide."
+        f"{len(claims) - decided - waiting} not testable."
     )
     return Section(
         id="ledger",
@@ -36,16 +36,24 @@ def section(claims: Sequence[Claim]) -> Section:
 
 def _counts(claims: Sequence[Claim], guides: Sequence[str]) -> Table:
     def row(name: str, chosen: Sequence[Claim]) -> tuple[str, ...]:
-        of = (sum(any(p.guide == guide for p in c.guides) for c in chosen) for guide in guides)
-        return (name, *map(str, of), str(len(chosen)))
+        per_guide = (
+            sum(any(place.guide == guide for place in claim.guides) for claim in chosen)
+            for guide in guides
+        )
+        return (name, *map(str, per_guide), str(len(chosen)))
 
-    by_verdict = [row(word, [c for c in claims if c.verdict == word]) for word in VERDICTS]
+    by_verdict = [
+        row(verdict, [claim for claim in claims if claim.verdict == verdict])
+        for verdict in VERDICTS
+    ]
     return Table(
         caption="Claims by verdict and guide",
         head=("verdict", *(f"guide {guide}" for guide in guides), "all"),
         rows=(*by_verdict, row("all", claims)),
         numeric=(False, *[True] * (len(guides) + 1)),
-        notes=("A claim of several guides counts for each, and once in the last column.",),
+        notes=(
+            "A claim made by several guides counts once for each of them, and once in the last column.",
+        ),
     )
 
 
@@ -58,7 +66,7 @@ def _by_guide(claims: Iterable[Claim], guides: Sequence[str]) -> Iterable[Table]
             subject = f": {SUBJECTS[guide]}" if guide in SUBJECTS else ""
             yield Table(
                 caption=f"Guide {guide}{subject}",
-                head=("claim", "the guide says", "verdict", "what is true", "evidence"),
+                head=("claim", "claimed by the guide", "verdict", "what is true", "evidence"),
                 rows=tuple(map(_row, own)),
                 numeric=(False,) * 5,
             )
@@ -69,9 +77,9 @@ def _row(claim: Claim) -> tuple[str, ...]:
 
 
 def _evidence(claim: Claim) -> str:
-    """Return the command that decides it, here or else on a Mac; or what else it rests on."""
+    """Return the command that decides a claim, on any machine or else on a Mac, or its other evidence."""
     if claim.here:
         return claim.here[0]
     if claim.verdict != NEEDS_A_MAC and claim.source:
-        return "documents and earlier runs: see metalassay claims"
+        return f"documents and earlier runs: metalassay claims {claim.id}"
     return f"on a Mac: {claim.on_a_mac[0]}" if claim.on_a_mac else NO_VALUE

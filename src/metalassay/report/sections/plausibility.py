@@ -1,22 +1,22 @@
-"""Whether a probe's figures can be true: held against the chip's limits and against others' figures.
+"""Whether measured peaks and watts are plausible, given the chip's limits and published figures.
 
-Above what the chip has, a figure is refused and nothing is held against it. Twice as far out as any
-figure that others published for that chip, it stands and is marked: a machine may be odd, or busy.
+A figure above the limits of the chip is refused and used for nothing. One that is more than a factor of two
+outside the range of what others published for that chip is kept and noted: a machine may be unusual, or busy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.published import Published
-from metalassay.report.model import significant
+from metalassay.report.model import Roofline, significant
 from metalassay.results.parse import Measurement
 
 FAR = 2.0
-"""So many times outside the range of public figures is far."""
+"""A figure is far from the published ones if it is this many times above or below all of them."""
 # Apple rounds down: 100 GB/s is 102.4, 200 is 204.8 (chips.toml).
 _ROUNDED = 1.03
 _ON = {"mps": "gpu", "cpu": "cpu"}
@@ -24,17 +24,17 @@ _ON = {"mps": "gpu", "cpu": "cpu"}
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why a figure is refused, or else far from others' figures; a sentence that names it."""
+    """A sentence on why a figure is refused, or else far from published figures."""
 
     refused: bool
     sentence: str
 
 
 def doubts(one: Measurement, chip: Chip | None) -> list[Doubt]:
-    """Return what is doubtful about the roof and the watts of a measurement; without a chip nothing."""
+    """Return what is doubtful about the measured peaks and the watts; nothing for an unknown chip."""
     if chip is None or one.emulated:
         return []
-    figures = [each for each in published.of(chip) if each.on == _ON.get(one.device)]
+    figures = [figure for figure in published.of(chip) if figure.on == _ON.get(one.device)]
     found: list[Doubt | None] = []
     if one.measured_peak:
         gflop_s, gb_s = one.measured_peak
@@ -45,24 +45,19 @@ def doubts(one: Measurement, chip: Chip | None) -> list[Doubt]:
     return [doubt for doubt in found if doubt]
 
 
-def roof(one: Measurement, chip: Chip | None) -> tuple[float, float] | None:
-    """Return the (GFLOP/s, GB/s) that the device reached just before; None where that says nothing.
+def roofline(one: Measurement, chip: Chip | None) -> Roofline | None:
+    """Return the peaks that the device reached just before, None where they cannot be used.
 
-    That is without a probe, on an emulated device, and where either figure is refused.
+    That is without measured peaks, on an emulated device, and where either peak is refused.
     """
     if one.measured_peak is None or one.emulated or min(one.measured_peak) <= 0:
         return None
-    return None if any(doubt.refused for doubt in _of_roof(one, chip)) else one.measured_peak
-
-
-def _of_roof(one: Measurement, chip: Chip | None) -> Iterator[Doubt]:
-    if chip is not None and one.measured_peak is not None:
-        for doubt in (
-            _bandwidth(one.measured_peak[1], chip, ()),
-            _arithmetic(one.measured_peak[0], one.device, chip, ()),
-        ):
-            if doubt:
-                yield doubt
+    gflop_s, gb_s = one.measured_peak
+    if chip is not None:
+        for doubt in (_bandwidth(gb_s, chip, ()), _arithmetic(gflop_s, one.device, chip, ())):
+            if doubt and doubt.refused:
+                return None
+    return Roofline("measured", gflop_s, gb_s)
 
 
 def _bandwidth(gb_s: float, chip: Chip, figures: Iterable[Published]) -> Doubt | None:
@@ -70,10 +65,10 @@ def _bandwidth(gb_s: float, chip: Chip, figures: Iterable[Published]) -> Doubt |
     if limit and gb_s > _ROUNDED * limit.value:
         return Doubt(
             True,
-            f"refused: a triad at {significant(gb_s)} GB/s, where the memory has {limit.value:g} "
+            f"refused: a triad at {significant(gb_s)} GB/s, but the memory has {limit.value:g} "
             f"GB/s ({limit.kind})",
         )
-    return _far("a triad at", gb_s, "GB/s", [each for each in figures if each.what == "bandwidth"])
+    return _far("a triad at", gb_s, "GB/s", [f for f in figures if f.what == "bandwidth"])
 
 
 def _arithmetic(
@@ -86,24 +81,24 @@ def _arithmetic(
         assert peak is not None  # noqa: S101  (else nothing is impossible)
         return Doubt(
             True,
-            f"refused: a matrix product at {significant(gflop_s / 1e3)} TFLOP/s, where the chip has "
+            f"refused: a matrix product at {significant(gflop_s / 1e3)} TFLOP/s, but the chip has "
             f"{peak.value:g} TFLOP/s in float32 ({peak.kind})",
         )
     alike = [
-        each
-        for each in figures
-        if each.what == "arithmetic" and each.work == "matrix product" and each.dtype == "float32"
+        figure
+        for figure in figures
+        if (figure.what, figure.work, figure.dtype) == ("arithmetic", "matrix product", "float32")
     ]
     return _far("a matrix product at", gflop_s / 1e3, "TFLOP/s", alike)
 
 
 def _power(watts: float, rail: str, figures: Sequence[Published]) -> Doubt | None:
-    """Return what is doubtful about watts; little is not, as a small workload takes little."""
-    loads = [each for each in figures if each.what == "power" and each.work == "load"]
-    # Of rails but the GPU's we have no figure; none takes more than the machine from its plug.
+    """Return what is doubtful about watts; low ones are not, as a small workload takes little power."""
+    loads = [figure for figure in figures if figure.what == "power" and figure.work == "load"]
+    # Only the GPU's rail has published figures; no other takes more than the machine at the wall.
     on = "gpu" if rail.partition(",")[0].strip().lower() == "gpu" else "wall"
-    alike = [each for each in loads if each.on == on]
-    if not alike or watts <= max(each.high for each in alike):
+    alike = [figure for figure in loads if figure.on == on]
+    if not alike or watts <= max(figure.high for figure in alike):
         return None
     return _far(f"power ({rail}) of", watts, "W", alike)
 
@@ -111,12 +106,12 @@ def _power(watts: float, rail: str, figures: Sequence[Published]) -> Doubt | Non
 def _far(what: str, value: float, unit: str, figures: Sequence[Published]) -> Doubt | None:
     if not figures or value <= 0:
         return None
-    low, high = min(each.low for each in figures), max(each.high for each in figures)
+    low, high = min(f.low for f in figures), max(f.high for f in figures)
     if low / FAR <= value <= high * FAR:
         return None
-    nearest = min(figures, key=lambda each: each.low if value < low else -each.high)
+    nearest = min(figures, key=lambda figure: figure.low if value < low else -figure.high)
     return Doubt(
         False,
-        f"{what} {significant(value)} {unit} is far from the public figure {nearest.text()} "
+        f"{what} {significant(value)} {unit} is far from the published figure {nearest.text()} "
         f"({nearest.tool}, {nearest.how}; {nearest.source})",
     )

@@ -1,9 +1,9 @@
-"""What a chip that nobody measured might do: an interval from counted work and published figures.
+"""What a chip that was not measured might do: an interval from counted work and published figures.
 
-A projection is arithmetic and no measurement. Its upper end is the roofline of the chip's limits with
-the least traffic there could be; its lower end takes the lowest share of those limits that PyTorch's MPS
-backend reached in others' figures (reference.toml), with all the traffic that was counted, and arithmetic
-and memory one after the other.
+A projection is arithmetic and not a measurement. Its upper end is the roofline of the chip's limits with
+the compulsory traffic. Its lower end takes the lowest shares of those limits that PyTorch's MPS backend
+reached in published figures (published.toml), with all counted traffic, and does not overlap arithmetic
+and memory traffic.
 """
 
 from __future__ import annotations
@@ -23,35 +23,36 @@ from metalassay.report.model import (
     Section,
     Series,
     Table,
-    counted,
+    not_shown,
     significant,
 )
-from metalassay.report.sections.benchmarks import MODES
+from metalassay.report.sections.benchmarks import VERBS, row_label
 from metalassay.results.parse import Measurement
 
-# A step launches some hundred operators. Timed without waiting for their end, one costs 23 microseconds
-# on MPS (https://github.com/pytorch/pytorch/pull/152199), so shorter calls may take mostly launching,
-# and no figure of a chip bounds that.
+# A step launches some hundred operators. Timed without waiting for their end, a launch takes 23 microseconds
+# on MPS (https://github.com/pytorch/pytorch/pull/152199), so launches may dominate shorter calls, and no
+# published figure of a chip bounds them.
 SHORTEST = 0.010
-# Forty such launches; a call whose roofline is shorter is ruled by them, and an end of a hundred million
-# tokens a second, though nothing can pass it, would only mislead.
+"""Seconds per call, by the lower end, below which there is no lower end."""
+# Forty such launches. An upper end of a hundred million tokens a second would be true but misleading.
 SHORTEST_AT_ALL = 0.001
+"""Seconds per call, by the upper end, below which there is no projection."""
 MOST_ROWS = 200
 _PEAK_ERROR = 1.15  # of a peak that is estimated from cores and clock
 _MEMORY_ERROR = 1.03  # Apple rounds down: 100 GB/s is 102.4
 
 _HOW = (
-    "Projected, not measured: nobody has run this suite on these chips for this section. Each interval is "
-    "worked out from the arithmetic and the bytes that were counted in a run elsewhere and from figures "
-    "that were published about the chip; a real machine may lie outside it.",
-    "Upper end: the least traffic at the full published bandwidth, or all arithmetic at the full peak of the "
-    "GPU, whichever takes longer. Where the peak is an estimate from cores and clock, 15 % more.",
+    "Projected, not measured: nobody ran this suite on these chips for this section. Each interval is computed "
+    "from the arithmetic and the bytes counted in a run elsewhere and from published figures of the chip. A real "
+    "machine may be outside it.",
+    "Upper end: the compulsory traffic at the full published bandwidth, or all arithmetic at the full peak of "
+    "the GPU, whichever takes longer. Where the peak is an estimate from cores and clock, 15 % is added.",
 )
 
 
 @dataclass(frozen=True)
 class Shares:
-    """The lowest parts of a chip's limits that others' runs of PyTorch on MPS reached, and which runs."""
+    """The lowest shares of a chip's limits that published runs of PyTorch on MPS reached, and which runs."""
 
     bandwidth: float
     arithmetic: float
@@ -61,9 +62,9 @@ class Shares:
 
 @dataclass(frozen=True)
 class Projected:
-    """Items a second; ``one`` is what was counted.
+    """A projection in items/s of the work that ``one`` counted.
 
-    ``low`` is None where launching may decide, ``high`` too where it surely does.
+    ``low`` is None where launches may dominate, and ``high`` too where they certainly do.
     """
 
     one: Measurement
@@ -73,25 +74,28 @@ class Projected:
 
 
 def chip(text: str) -> Chip:
-    """Return the chip of "Apple M4 Pro 20c", "M4 Pro 20-core GPU" or "M1 Max 32".
+    """Return the chip called "Apple M4 Pro 20c", "M4 Pro 20-core GPU" or "M1 Max 32".
 
-    Raises ``UserError`` for one that is not in chips.toml, or of which too little is published.
+    Raises ``UserError`` for a chip that is not in chips.toml, or whose limits are not published.
     """
-    able = [each for each in chips.load() if each.memory_bandwidth and each.fp32_tflops]
+    possible = [one for one in chips.load() if one.memory_bandwidth and one.fp32_tflops]
     plain = " ".join(text.split()).lower().removeprefix("apple ")
-    found = re.fullmatch(r"(.*?)(?: (\d+)(?: ?c| ?cores?|-core(?: gpu)?)?)?", plain)
-    assert found is not None  # noqa: S101  (every part is optional)
-    named = [c for c in chips.load() if c.name.lower() == f"apple {found[1]}"]
-    chosen = [c for c in named if found[2] is None or c.gpu_cores == int(found[2])]
-    known = f"choose one of: {', '.join(map(name, able))}"
+    match = re.fullmatch(r"(.*?)(?: (\d+)(?: ?c| ?cores?|-core(?: gpu)?)?)?", plain)
+    assert match is not None  # noqa: S101  (every part is optional)
+    named = [one for one in chips.load() if one.name.lower() == f"apple {match[1]}"]
+    chosen = [one for one in named if match[2] is None or one.gpu_cores == int(match[2])]
+    known = f"choose one of: {', '.join(map(name, possible))}"
     if not chosen:
-        raise UserError(f"cannot project {text!r}: no such chip is known", known)
+        raise UserError(f"cannot project onto {text!r}: unknown chip", known)
     if len(chosen) > 1:
         variants = ", ".join(map(name, chosen))
-        raise UserError(f"cannot project {text!r}: say how many GPU cores", f"one of: {variants}")
-    if chosen[0] not in able:
         raise UserError(
-            f"cannot project {name(chosen[0])}: no peak of its GPU is published that we can vouch for",
+            f"cannot project onto {text!r}: number of GPU cores missing",
+            f"choose one of: {variants}",
+        )
+    if chosen[0] not in possible:
+        raise UserError(
+            f"cannot project onto {name(chosen[0])}: no reliable peak of its GPU is published",
             known,
         )
     return chosen[0]
@@ -103,7 +107,7 @@ def name(one: Chip) -> str:
 
 
 def shares() -> Shares:
-    """Return the lowest shares that others' figures for PyTorch on MPS come to."""
+    """Return the lowest shares of a chip's limits in the published figures for PyTorch on MPS."""
     bandwidth: list[tuple[float, str]] = []
     arithmetic: list[tuple[float, str]] = []
     for one in chips.load():
@@ -121,28 +125,28 @@ def shares() -> Shares:
 
 def project(one: Measurement, onto: Chip, low: Shares) -> Projected:
     """Project the counted work of a float32 measurement onto a chip with both limits."""
-    assert onto.memory_bandwidth is not None  # noqa: S101  (``chip`` has looked)
+    assert onto.memory_bandwidth is not None  # noqa: S101  (checked by ``chip``)
     assert onto.fp32_tflops is not None  # noqa: S101
     peak, memory = onto.fp32_tflops.value * 1e3, onto.memory_bandwidth.value
     error = _PEAK_ERROR if onto.fp32_tflops.kind == chips.ESTIMATE else 1.0
-    least = min(one.compulsory_bytes or 0, one.bytes_per_call)
+    compulsory = min(one.compulsory_bytes or 0, one.bytes_per_call)
     limits = {"gflop_s": peak * error, "gb_s": memory * _MEMORY_ERROR}
-    quick = roofline_model.least_seconds(one.flop_per_call, least, **limits)
+    shortest = roofline_model.least_seconds(one.flop_per_call, compulsory, **limits)
     by_arithmetic = roofline_model.least_seconds(one.flop_per_call, 0, **limits)
-    slow = one.flop_per_call / (low.arithmetic * peak * 1e9)
-    slow += one.bytes_per_call / (low.bandwidth * memory * 1e9)
+    longest = one.flop_per_call / (low.arithmetic * peak * 1e9)
+    longest += one.bytes_per_call / (low.bandwidth * memory * 1e9)
     return Projected(
         one,
-        None if slow < SHORTEST else one.items_per_call / slow,
-        None if quick < SHORTEST_AT_ALL else one.items_per_call / quick,
-        "arithmetic" if quick == by_arithmetic else "memory",
+        None if longest < SHORTEST else one.items_per_call / longest,
+        None if shortest < SHORTEST_AT_ALL else one.items_per_call / shortest,
+        "arithmetic" if shortest == by_arithmetic else "memory",
     )
 
 
 def section(wanted: Sequence[str], shown: Iterable[Measurement]) -> Section | None:
-    """Return the projections onto the chips that were asked for, None if none was.
+    """Return the projections onto the ``wanted`` chips, None without one.
 
-    ``shown`` are measurements of which the counts are taken, whatever machine they ran on.
+    ``shown`` are the measurements that the counts are taken from, whatever machine they ran on.
     """
     if not wanted:
         return None
@@ -158,7 +162,7 @@ def section(wanted: Sequence[str], shown: Iterable[Measurement]) -> Section | No
             projected=True,
         )
     low = shares()
-    of_chip = {one: [project(each, one, low) for each in counted_work] for one in onto}
+    of_chip = {one: [project(work, one, low) for work in counted_work] for one in onto}
     return Section(
         id="projections",
         title="Projections",
@@ -171,71 +175,63 @@ def section(wanted: Sequence[str], shown: Iterable[Measurement]) -> Section | No
 
 def _lower_end(low: Shares) -> str:
     return (
-        f"Lower end: {low.bandwidth:.0%} of the bandwidth for all bytes counted and, after that, "
-        f"{low.arithmetic:.0%} of the peak for all arithmetic: the lowest shares that PyTorch on MPS "
-        f"reached in figures that others published (memory: {low.bandwidth_from}; arithmetic: "
-        f"{low.arithmetic_from}). Launching operators is in neither; a call that would take less than "
-        f"{SHORTEST * 1e3:g} ms has no lower end, and one below {SHORTEST_AT_ALL * 1e3:g} ms by its upper "
-        "end is not projected."
+        f"Lower end: {low.bandwidth:.0%} of the bandwidth for all counted bytes and, without overlap, "
+        f"{low.arithmetic:.0%} of the peak for all arithmetic. These are the lowest shares that PyTorch on MPS "
+        f"reached in published figures (memory: {low.bandwidth_from}; arithmetic: {low.arithmetic_from}). "
+        "The launches of operators are in neither end, so a call shorter than "
+        f"{SHORTEST * 1e3:g} ms has no lower end, and one shorter than {SHORTEST_AT_ALL * 1e3:g} ms by "
+        "its upper end is not projected."
     )
 
 
 def _work(shown: Iterable[Measurement]) -> tuple[list[Measurement], int]:
-    """Return the newest counts of each workload, mode and batch; and how many are not float32."""
-    kept: dict[object, Measurement] = {}
+    """Return the newest counts per workload, mode and batch, and the number of those not in float32."""
+    newest: dict[object, Measurement] = {}
     left_out = set()
     ones = list(shown)
-    for one in sorted(ones, key=lambda each: each.when):
+    for one in sorted(ones, key=lambda one: one.when):
         key = (one.workload, one.mode, one.batch_size)
         if one.dtype == "float32" and not one.emulated:
-            kept[key] = one
+            newest[key] = one
         elif not one.emulated:
             left_out.add((*key, one.dtype))
     order = {id(one): number for number, one in enumerate(ones)}
-    return sorted(kept.values(), key=lambda one: order[id(one)])[:MOST_ROWS], len(left_out)
+    return sorted(newest.values(), key=lambda one: order[id(one)])[:MOST_ROWS], len(left_out)
 
 
 def _table(onto: Chip, found: Sequence[Projected], left_out: int) -> Table:
     peak, memory = onto.fp32_tflops, onto.memory_bandwidth
-    assert peak is not None  # noqa: S101  (``chip`` has looked)
+    assert peak is not None  # noqa: S101  (checked by ``chip``)
     assert memory is not None  # noqa: S101
+    half = not_shown(left_out, "workload", " in half precision", "projected")
     return Table(
         caption=f"{name(onto)}: projected intervals",
-        head=("workload", "projected from", "projected to", "counts", "upper end bound by"),
+        head=("workload", "projected from", "projected to", "counted work", "upper end limited by"),
         rows=tuple(map(_row, found)),
         numeric=(False, True, True, False, False),
         notes=(
             f"From {memory.value:g} GB/s ({memory.kind}, {memory.source}) and {peak.value:g} TFLOP/s "
             f"in float32 ({peak.kind}, {peak.source}).",
-            *(
-                [
-                    f"{counted(left_out, 'workload')} in half precision not projected: no peak is known."
-                ]
-                if left_out
-                else []
-            ),
+            *([f"{half} No peak is known for it."] if left_out else []),
         ),
     )
 
 
 def _row(found: Projected) -> tuple[str, ...]:
     one = found.one
+    label = row_label(one.workload, one.mode, one.batch_size, one.dtype)
     low = "no lower end" if found.low is None else significant(found.low)
     counts = (
         f"{significant(one.flop_per_call / 1e9)} GFLOP, at most "
-        f"{significant(one.bytes_per_call / 1e6)} MB a call"
+        f"{significant(one.bytes_per_call / 1e6)} MB per call"
     )
     if found.high is None:
-        return (_label(one), "not projected", "not projected", counts, "launching, most likely")
-    return (_label(one), low, f"{significant(found.high)} {one.unit}/s", counts, found.bound)
-
-
-def _label(one: Measurement) -> str:
-    return f"{one.workload} {MODES[one.mode]}, batch {one.batch_size} ({one.dtype})"
+        return (label, "not projected", "not projected", counts, "launches, most likely")
+    return (label, low, f"{significant(found.high)} {one.unit}/s", counts, found.bound)
 
 
 def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
-    """Yield a plot a workload and mode, of what has both ends."""
+    """Yield a plot per workload and mode, of the projections with both ends."""
     lines: dict[tuple[str, str, str], dict[Chip, list[Projected]]] = {}
     for one, found in of_chip.items():
         for each in found:
@@ -244,19 +240,19 @@ def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
                 lines.setdefault(kind, {}).setdefault(one, []).append(each)
     for (workload, mode, unit), by_chip in lines.items():
         yield Plot(
-            title=f"How fast might {workload} {'train' if mode == 'train' else 'run'}, by batch size?",
+            title=f"How fast might {workload} {VERBS[mode]}, by batch size?",
             x_label="batch size, samples",
             y_label=f"{unit}/s, projected",
             series=tuple(
                 Series(name(one), tuple(map(_point, found)), projected=True)
                 for one, found in by_chip.items()
             ),
-            note="Each bar is the projected interval; the mark in it is only its geometric middle.",
+            note="Each bar is a projected interval; the marker is only its geometric mean.",
         )
 
 
 def _point(found: Projected) -> Point:
-    assert found.low is not None  # noqa: S101  (the caller has looked)
+    assert found.low is not None  # noqa: S101  (checked by the caller)
     assert found.high is not None  # noqa: S101
     low = found.low
     text = f"batch {found.one.batch_size}: {significant(low)} to {significant(found.high)}"

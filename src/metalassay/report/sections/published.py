@@ -1,4 +1,4 @@
-"""What others have measured on the chips that a report is about: context, and never our measurements."""
+"""Figures that others have published for the chips of a report: context, never our own measurements."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from metalassay.machine.published import UNITS, Published
 from metalassay.report.model import NO_VALUE, Section, Table
 
 _SENTENCES = (
-    "None of these figures was measured by us or with this suite. They are other people's, with other "
-    "programs, often of one run, and stand here so that ours can be held against them.",
+    "None of these figures was measured by us or with this suite. Others measured them with other programs, "
+    "often in a single run; they are listed for comparison with ours.",
 )
-_ON = {"gpu": "GPU", "cpu": "CPU", "wall": "the whole machine at its plug"}
+_ON = {"gpu": "GPU", "cpu": "CPU", "wall": "whole machine, at the wall"}
 _NAMES = {
     "bandwidth": "memory bandwidth",
     "arithmetic": "arithmetic",
@@ -23,24 +23,24 @@ _NAMES = {
 
 
 def section(chips: Iterable[Chip | None]) -> Section | None:
-    """Return a table for the chips, each once; None when nobody published anything of them."""
+    """Return the section with a table of published figures, None if there are none for these chips."""
     known = [chip for chip in dict.fromkeys(chips) if chip is not None]
-    figures = list(dict.fromkeys(each for chip in known for each in published.of(chip)))
+    figures = list(dict.fromkeys(figure for chip in known for figure in published.of(chip)))
     if not figures:
         return None
     return Section(
         id="others",
-        title="What others have measured on these chips",
+        title="Published measurements of these chips",
         sentences=_SENTENCES,
         tables=(
             Table(
-                caption="Figures that others published; not measured by us",
+                caption="Figures published by others, not measured by us",
                 head=("chip", "what", "value", "limit of the chip", "with", "how", "source"),
                 rows=tuple(_rows(known, figures)),
                 numeric=(False, False, True, True, False, False, False),
                 notes=(
-                    "Limit: what the maker publishes for the memory, and cores times clock for the "
-                    "arithmetic of the GPU in float32 (an estimate, good to some 15 %).",
+                    "Limit: the memory bandwidth as published by the maker, and cores times clock for the "
+                    "arithmetic of the GPU in float32 (an estimate, within about 15 %).",
                 ),
             ),
         ),
@@ -49,24 +49,24 @@ def section(chips: Iterable[Chip | None]) -> Section | None:
 
 def _rows(chips: Sequence[Chip], figures: Sequence[Published]) -> Iterator[tuple[str, ...]]:
     for what, name in _NAMES.items():
-        for each in figures:
-            if each.what == what:
-                cores = f", {each.gpu_cores} GPU cores" if each.gpu_cores else ""
-                dtype = f" in {each.dtype}" if each.dtype else ""
-                work = "" if what == "time" else f", {each.work}"
+        for figure in figures:
+            if figure.what == what:
+                cores = f", {figure.gpu_cores} GPU cores" if figure.gpu_cores else ""
+                dtype = f" in {figure.dtype}" if figure.dtype else ""
+                work = "" if what == "time" else f", {figure.work}"
                 yield (
-                    f"{each.chip}{cores}",
-                    f"{name}{dtype}, {_ON[each.on]}{work}",
-                    each.text(),
-                    _limit(each, chips),
-                    each.tool,
-                    each.how,
-                    each.source,
+                    f"{figure.chip}{cores}",
+                    f"{name}{dtype}, {_ON[figure.on]}{work}",
+                    figure.text(),
+                    _limit(figure, chips),
+                    figure.tool,
+                    figure.how,
+                    figure.source,
                 )
 
 
 def _limit(figure: Published, chips: Sequence[Chip]) -> str:
-    """Return the chip's own limit for what was measured, where there is one that applies."""
+    """Return the limit of the chip that applies to a figure, a dash without one."""
     for chip in chips:
         if figure not in published.of(chip):
             continue

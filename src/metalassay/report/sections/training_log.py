@@ -1,7 +1,7 @@
-"""Logs of training runs as a section: the load of the machine over time, and how the loss fell.
+"""Logs of training runs as a section: the load of the machine over time, and the loss over steps.
 
-Two kinds of JSON lines are read: a monitor's, see ``metalassay.supervise.monitor_log``, and a run's own (``step``,
-``loss``); see ``metalassay.training.run_log``.
+Two kinds of JSON lines are read: those of a monitor, see ``metalassay.supervise.monitor_log``, and those of
+a training run (``step``, ``loss``), see ``metalassay.training.run_log``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from metalassay.report.model import (
 from metalassay.supervise import monitor_log
 
 MOST_POINTS = 200
-"""Of a line; longer logs are averaged, with the least and the most as its bars."""
+"""Per line; longer logs are averaged, with minimum and maximum as error bars."""
 
 
 @dataclass(frozen=True)
 class Log:
-    """One file. ``load`` holds (seconds since its start, CPU %, memory free %), ``loss`` (step, loss).
+    """One file: ``load`` has (seconds since its start, CPU %, free memory %), ``loss`` (step, loss).
 
-    CPU is that of the whole machine; 100 is all cores.
+    CPU is the use of the whole machine, where 100 is all cores.
     """
 
     name: str
@@ -40,15 +40,15 @@ class Log:
 
 
 def parse(content: bytes, name: str) -> Log:
-    """Read a log of either kind. A last line that was cut off is left out.
+    """Read a log of either kind, without a last line that was cut off.
 
     Raises ``FieldError``, naming the line, for anything else.
     """
     if monitor_log.SCHEMA.rpartition("/")[0].encode() in content.partition(b"\n")[0]:
-        found = monitor_log.parse(content, name)
-        load = tuple((row.t, row.cpu_percent, row.memory_free_percent) for row in found.rows)
+        rows = monitor_log.parse(content, name).rows
+        load = tuple((row.t, row.cpu_percent, row.memory_free_percent) for row in rows)
         if not load:
-            raise FieldError("a monitor's log without a reading")
+            raise FieldError("log of a monitor without a reading")
         return Log(name, load=load)
     return Log(name, loss=tuple(_losses(content)))
 
@@ -59,13 +59,13 @@ def _losses(content: bytes) -> Iterator[tuple[float, float]]:
     except UnicodeDecodeError as error:
         raise FieldError(f"not UTF-8 text (byte {error.start})") from None
     if not lines:
-        raise FieldError("no line of a monitor or of a training run")
+        raise FieldError("neither a log of a monitor nor of a training run: no lines")
     for number, line in enumerate(lines, 1):
         try:
             top = Field(json.loads(line), f"line {number}")
         except (ValueError, RecursionError):
             if number == len(lines) and not line.endswith("\n"):
-                return  # the program was killed while it wrote
+                return  # the program was killed while writing
             raise FieldError(f"line {number}: not JSON") from None
         yield top.get("step").number(0, 1e15), top.get("loss").number(-1e30, 1e30)
 
@@ -88,30 +88,30 @@ def _plots(logs: Sequence[Log]) -> Iterator[Plot]:
         yield Plot(
             title="How did the loss fall?",
             x_label="step",
-            y_label="loss, mean since the report before",
+            y_label="loss, mean since the previous log line",
             series=tuple(losses),
         )
     of_load = [log for log in logs if log.load]
     for column, title, unit in (
-        (1, "How busy was the machine's CPU?", "CPU, % of all cores"),
-        (2, "How much memory was left?", "memory free, %"),
+        (1, "How busy was the CPU of the machine?", "CPU, % of all cores"),
+        (2, "How much memory was free?", "free memory, %"),
     ):
         series = tuple(
-            Series(log.name, _line(((each[0], each[column]) for each in log.load), unit))
+            Series(log.name, _line(((row[0], row[column]) for row in log.load), unit))
             for log in of_load
         )
         if series:
-            note = "Bars: the least and the most of the readings that a point stands for."
+            note = "Bars: minimum and maximum of the readings averaged in a point."
             yield Plot(title, "seconds since the log began", unit, series, note=note)
 
 
 def _line(readings: Iterable[tuple[float, float]], what: str) -> tuple[Point, ...]:
-    """Return the readings as at most ``MOST_POINTS`` points: means of neighbours."""
-    found = list(readings)
-    width = -(-len(found) // MOST_POINTS) or 1
+    """Return the readings as at most ``MOST_POINTS`` points, each the mean of neighbouring readings."""
+    readings = list(readings)
+    width = -(-len(readings) // MOST_POINTS) or 1
     points = []
-    for start in range(0, len(found), width):
-        group = found[start : start + width]
+    for start in range(0, len(readings), width):
+        group = readings[start : start + width]
         values = [value for _, value in group]
         mean = sum(values) / len(values)
         points.append(
@@ -129,10 +129,10 @@ def _line(readings: Iterable[tuple[float, float]], what: str) -> tuple[Point, ..
 def _table(logs: Iterable[Log]) -> Table:
     return Table(
         caption="Logs that were read",
-        head=("log", "lines", "loss, first", "loss, last", "CPU, mean %", "memory free, least %"),
+        head=("log", "lines", "first loss", "last loss", "mean CPU, %", "least free memory, %"),
         rows=tuple(map(_row, logs)),
         numeric=(False, True, True, True, True, True),
-        notes=("CPU is of the whole machine, all that ran on it counted.",),
+        notes=("CPU is that of the whole machine, including all other programs.",),
     )
 
 

@@ -12,7 +12,7 @@ c10::StorageImpl* impl(const c10::Storage& storage) {
   return storage.unsafeGetStorageImpl();
 }
 
-// Both directions keep the owner alive by a reference held in the DataPtr: no allocation, no copy.
+// In both directions, the DataPtr holds a reference that keeps the owner alive; nothing is copied.
 void release(void* owner) {
   c10::raw::intrusive_ptr::decref(static_cast<c10::StorageImpl*>(owner));
 }
@@ -24,7 +24,7 @@ void release_counted(void* owner) {
 
 c10::DataPtr pointer_to(c10::StorageImpl* owner, c10::DeleterFnPtr deleter, c10::Device where) {
   c10::raw::intrusive_ptr::incref(owner);
-  // The pointer is taken without `mutable_data`, which would materialize copy-on-write memory.
+  // Do not use `mutable_data`, which would materialize copy-on-write memory.
   return c10::DataPtr(const_cast<void*>(owner->data()), owner, deleter, where);
 }
 
@@ -33,15 +33,15 @@ c10::Storage make_storage(size_t bytes, c10::DataPtr data, c10::Allocator* alloc
       c10::StorageImpl::use_byte_size_t(), bytes, std::move(data), allocator, true));
 }
 
-// Memory that a CPU kernel made, from now on counted and freed as memory of the device.
+// Takes over memory allocated by a CPU kernel; it is counted and freed as device memory from now on.
 c10::DataPtr adopt(const c10::Storage& cpu) {
   account(cpu.nbytes());
   return pointer_to(impl(cpu), release_counted, device());
 }
 
-// A tensor over a storage, with the sizes and flags of another one.
-at::Tensor shaped(at::Tensor made, const at::Tensor& like) {
-  auto* target = made.unsafeGetTensorImpl();
+// Gives `tensor` the sizes, strides and flags of `like`.
+at::Tensor shaped(at::Tensor tensor, const at::Tensor& like) {
+  auto* target = tensor.unsafeGetTensorImpl();
   target->set_sizes_and_strides(like.sizes(), like.strides(), like.storage_offset());
   if (like.is_conj()) {
     target->_set_conj(true);
@@ -49,7 +49,7 @@ at::Tensor shaped(at::Tensor made, const at::Tensor& like) {
   if (like.is_neg()) {
     target->_set_neg(true);
   }
-  return made;
+  return tensor;
 }
 
 } // namespace
@@ -58,9 +58,9 @@ c10::Storage Borrowed::lend(const c10::Storage& storage) {
   if (storage.device_type() != kDevice) {
     return storage;
   }
-  for (const auto& each : storages_) {
-    if (each.mps.is_alias_of(storage)) {
-      return each.cpu;
+  for (const auto& pair : storages_) {
+    if (pair.mps.is_alias_of(storage)) {
+      return pair.cpu;
     }
   }
   auto data = pointer_to(impl(storage), release, c10::Device(c10::kCPU));
@@ -80,15 +80,15 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
     guests_.push_back(tensor);
     return tensor;
   }
-  for (const auto& each : tensors_) {
-    if (each.mps.is_same(tensor)) {
-      return each.cpu;
+  for (const auto& pair : tensors_) {
+    if (pair.mps.is_same(tensor)) {
+      return pair.cpu;
     }
   }
   auto storage = lend(tensor.storage());
-  for (auto& each : storages_) {
-    if (each.keys.empty() && each.cpu.is_alias_of(storage)) {
-      each.keys = tensor.key_set()
+  for (auto& pair : storages_) {
+    if (pair.keys.empty() && pair.cpu.is_alias_of(storage)) {
+      pair.keys = tensor.key_set()
                       .remove(c10::DispatchKey::Conjugate)
                       .remove(c10::DispatchKey::Negative);
     }
@@ -105,9 +105,9 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
 }
 
 const Borrowed::Storages& Borrowed::owner_of(const c10::Storage& cpu) {
-  for (const auto& each : storages_) {
-    if (each.cpu.is_alias_of(cpu)) {
-      return each;
+  for (const auto& pair : storages_) {
+    if (pair.cpu.is_alias_of(cpu)) {
+      return pair;
     }
   }
   storages_.push_back(
@@ -119,13 +119,13 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
   if (!result.defined() || !result.device().is_cpu()) {
     return result;
   }
-  for (const auto& each : tensors_) {
-    if (each.cpu.is_same(result)) {
-      return each.mps;
+  for (const auto& pair : tensors_) {
+    if (pair.cpu.is_same(result)) {
+      return pair.mps;
     }
   }
-  for (const auto& each : guests_) {
-    if (each.is_same(result)) {
+  for (const auto& guest : guests_) {
+    if (guest.is_same(result)) {
       return result;
     }
   }
@@ -147,7 +147,7 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
 }
 
 void Borrowed::write_back() {
-  // First the memory of each storage (resize_), then what each tensor looks at (set_, out=).
+  // First the memory of each storage (resize_), then the view of each tensor (set_, out=).
   const size_t count = storages_.size();
   for (size_t i = 0; i < count; ++i) {
     auto* mps = impl(storages_[i].mps);
@@ -161,21 +161,21 @@ void Borrowed::write_back() {
       mps->set_nbytes(cpu->nbytes());
     }
   }
-  for (const auto& each : tensors_) {
-    auto* mps = each.mps.unsafeGetTensorImpl();
-    const auto& cpu = each.cpu;
+  for (const auto& pair : tensors_) {
+    auto* mps = pair.mps.unsafeGetTensorImpl();
+    const auto& cpu = pair.cpu;
     const auto& storage = owner_of(cpu.storage()).mps;
-    if (!storage.is_alias_of(each.mps.storage())) {
+    if (!storage.is_alias_of(pair.mps.storage())) {
       mps->set_storage_keep_dtype(storage);
     }
-    if (each.mps.sizes() != cpu.sizes() || each.mps.strides() != cpu.strides() ||
-        each.mps.storage_offset() != cpu.storage_offset()) {
+    if (pair.mps.sizes() != cpu.sizes() || pair.mps.strides() != cpu.strides() ||
+        pair.mps.storage_offset() != cpu.storage_offset()) {
       mps->set_sizes_and_strides(cpu.sizes(), cpu.strides(), cpu.storage_offset());
     }
-    if (each.mps.is_conj() != cpu.is_conj()) {
+    if (pair.mps.is_conj() != cpu.is_conj()) {
       mps->_set_conj(cpu.is_conj());
     }
-    if (each.mps.is_neg() != cpu.is_neg()) {
+    if (pair.mps.is_neg() != cpu.is_neg()) {
       mps->_set_neg(cpu.is_neg());
     }
   }

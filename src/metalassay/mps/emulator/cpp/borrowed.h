@@ -1,4 +1,4 @@
-// Lends the memory of mps tensors to CPU kernels for the time of one call, without a copy.
+// Lends the memory of mps tensors to a CPU kernel for one call, without a copy.
 #pragma once
 
 #include "emulator.h"
@@ -7,21 +7,21 @@
 
 namespace metalassay {
 
-// One call of a CPU kernel. Every mps tensor is lent as a CPU tensor over the same memory; what
-// the kernel returns, resizes or re-seats is brought back to the mps side afterwards.
+// The tensors of one call of a CPU kernel. Every mps tensor is lent as a CPU tensor over the same
+// memory; what the kernel returns, resizes or re-seats is carried back to the mps side afterwards.
 class Borrowed {
  public:
-  // The CPU twin of an mps tensor; the same one whenever the same tensor comes again, because
-  // kernels compare identities (`add_(x, x)`). Anything else comes back as it is.
+  // Returns the CPU twin of an mps tensor, the same one for every use of the tensor, because kernels
+  // compare identities (`add_(x, x)`). Other tensors are returned unchanged.
   at::Tensor lend(const at::Tensor& tensor);
   c10::Storage lend(const c10::Storage& storage);
-  // The mps tensor for a result: the original for a twin (in-place, out=), a tensor over the original
-  // storage for a view of one, otherwise the new memory becomes mps memory.
+  // Returns the mps tensor for a result: the original for a twin (in-place, out=), a tensor over the
+  // original storage for a view of a twin; otherwise the new memory becomes mps memory.
   at::Tensor give_back(const at::Tensor& result);
   // Carries new sizes, strides and storages from the twins to their originals (resize_, set_, out=).
   void write_back();
 
-  // Whether any tensor was lent, and whether one with dimensions stayed on another device.
+  // Whether any tensor was lent, and a tensor with dimensions on another device, if there is one.
   bool lent() const {
     return !tensors_.empty();
   }
@@ -33,8 +33,8 @@ class Borrowed {
   struct Storages {
     c10::Storage mps;
     c10::Storage cpu;
-    // Those of the tensor that it was lent for: a view has the keys of its base. Without them it
-    // would have no version counter in inference mode, which the view of an ordinary tensor needs.
+    // The keys of the tensor that the storage was lent for: a view has the keys of its base. Without
+    // them, a view of an ordinary tensor would have no version counter in inference mode.
     c10::DispatchKeySet keys;
   };
   struct Tensors {

@@ -14,6 +14,7 @@ namespace {
 
 using OptionalTensors = c10::List<std::optional<at::Tensor>>;
 
+// Operators that accept tensors on two devices.
 const std::unordered_set<std::string>& mixing() {
   static const std::unordered_set<std::string> names{
       "aten::copy_",          "aten::_copy_from",       "aten::_copy_from_and_resize",
@@ -26,7 +27,7 @@ const std::unordered_set<std::string>& mixing() {
 
 constexpr auto kPlaceholder = "Placeholder storage has not been allocated on MPS device!";
 
-// Kernels that build an MPSGraph find a CPU tensor there; the others at TensorIterator's check.
+// Kernels that build an MPSGraph report a CPU tensor themselves; others fail TensorIterator's check.
 const char* stranger_text(const std::string& name) {
   static const std::unordered_set<std::string> graphs{
       "aten::mm",           "aten::addmm",         "aten::bmm",
@@ -44,16 +45,16 @@ c10::IValue lend(Borrowed& borrowed, const c10::IValue& value) {
   if (value.isTensorList()) {
     c10::List<at::Tensor> lent;
     lent.reserve(value.toListRef().size());
-    for (const auto& each : value.toListRef()) {
-      lent.push_back(borrowed.lend(each.toTensor()));
+    for (const auto& element : value.toListRef()) {
+      lent.push_back(borrowed.lend(element.toTensor()));
     }
     return lent;
   }
   if (value.isOptionalTensorList()) {
     OptionalTensors lent;
-    for (const auto& each : value.toListRef()) {
+    for (const auto& element : value.toListRef()) {
       lent.push_back(
-          each.isNone() ? std::optional<at::Tensor>() : borrowed.lend(each.toTensor()));
+          element.isNone() ? std::optional<at::Tensor>() : borrowed.lend(element.toTensor()));
     }
     return lent;
   }
@@ -74,11 +75,11 @@ c10::IValue give_back(Borrowed& borrowed, const c10::IValue& value) {
     return borrowed.give_back(value.toTensor());
   }
   if (value.isTensorList()) {
-    c10::List<at::Tensor> brought;
-    for (const auto& each : value.toListRef()) {
-      brought.push_back(borrowed.give_back(each.toTensor()));
+    c10::List<at::Tensor> returned;
+    for (const auto& element : value.toListRef()) {
+      returned.push_back(borrowed.give_back(element.toTensor()));
     }
-    return brought;
+    return returned;
   }
   return value;
 }
@@ -108,7 +109,7 @@ void refuse_stranger(const at::Tensor& stranger, const char* text) {
   TORCH_CHECK(
       false, "Expected all tensors to be on the same device, but found at least two devices, ",
       device(), " and ", stranger.device(), "!");
-  std::abort(); // the check above has thrown
+  std::abort(); // not reached: the check above throws
 }
 
 void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack* stack) {
@@ -118,7 +119,7 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
   Borrowed borrowed;
   for (size_t i = begin; i < stack->size(); ++i) {
     auto& value = (*stack)[i];
-    // Numbers, shapes and flags are the most, and stay as they are.
+    // Numbers, shapes and flags are the most frequent, and stay unchanged.
     if (value.isInt() || value.isNone() || value.isBool() || value.isIntList()) {
       continue;
     }
@@ -135,13 +136,13 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
   }
   {
     at::AutoDispatchBelowADInplaceOrView guard;
-    std::optional<BorrowDefaultGenerator> drawing;
+    std::optional<BorrowDefaultGenerator> generator;
     if (traits.draws) {
-      drawing.emplace();
+      generator.emplace();
     }
     op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
   }
-  // First the originals: a result may be a view of memory that was resized.
+  // The originals first: a result may be a view of memory that was resized.
   if (traits.writes) {
     borrowed.write_back();
   }

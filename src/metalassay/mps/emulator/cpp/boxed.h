@@ -1,4 +1,4 @@
-// Runs an operator of the CPU on tensors of the emulated device.
+// Runs a CPU operator on tensors of the emulated device.
 #pragma once
 
 #include "borrowed.h"
@@ -7,21 +7,21 @@
 
 namespace metalassay {
 
-// What is known of an operator before it is called; worked out once, when it is registered.
+// What is known about an operator before it is called; determined once, when it is registered.
 struct Traits {
-  bool writes = false; // an argument is written to: bring back its sizes and storage
-  bool mixes_devices = false; // takes CPU tensors beside mps ones (indices, the source of a copy)
-  bool draws = false; // takes random numbers and no generator
-  int generator = -1; // the place of its generator among the arguments
-  const char* stranger_text = nullptr; // what a Mac says to a CPU tensor; null: as TensorIterator
+  bool writes = false; // writes to an argument, whose sizes and storage are carried back
+  bool mixes_devices = false; // accepts CPU tensors beside mps tensors (indices, the source of a copy)
+  bool draws = false; // draws random numbers and takes no generator
+  int generator = -1; // the index of its generator argument
+  const char* stranger_text = nullptr; // a Mac's error for a CPU tensor; null: that of TensorIterator
 };
 
 Traits traits_of(const c10::OperatorHandle& op);
 
-// Replaces the arguments on the stack by the results. Autograd stays out of it.
+// Replaces the arguments on the stack by the results, below autograd.
 void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack* stack);
 
-// Raises what a Mac says when `stranger`, on another device, meets mps tensors.
+// Raises the error of a Mac for `stranger`, a tensor on another device than the mps tensors.
 [[noreturn]] void refuse_stranger(const at::Tensor& stranger, const char* text);
 
 } // namespace metalassay

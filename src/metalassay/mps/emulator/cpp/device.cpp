@@ -1,7 +1,7 @@
-// What torch asks of a device besides kernels: guards, and the hooks behind torch.mps.
+// What torch needs from a device besides kernels: a guard, and the hooks behind torch.mps.
 //
-// No function of the two interfaces says `override`, because they differ between releases of torch:
-// what a release does not know is then a function that nobody calls.
+// The functions of the two interfaces are not marked `override`, because the interfaces differ between
+// torch releases: a function that a release does not have is then simply never called.
 #include "emulator.h"
 
 #include <ATen/detail/MPSHooksInterface.h>
@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One device, one stream, and nothing to wait for: every kernel is over when it returns.
+// One device, one stream, and nothing to wait for: every kernel has finished when it returns.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   static c10::Stream stream() noexcept {
     return c10::Stream(c10::Stream::DEFAULT, device());
@@ -52,7 +52,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceIndex deviceCount() const noexcept {
     return 1;
   }
-  // An event of torch.Event is the time at which it was recorded.
+  // An event of torch.Event holds the time at which it was recorded.
   void record(void** event, const c10::Stream&, const c10::DeviceIndex, const c10::EventFlag) const {
     if (*event == nullptr) {
       *event = new Clock::time_point();
@@ -79,7 +79,7 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   void synchronizeDevice(const c10::DeviceIndex) const {}
 };
 
-// The events of torch.mps.event, by the number that Python holds.
+// The events of torch.mps.event, by their number in Python.
 struct Events {
   std::mutex mutex;
   std::map<uint32_t, Clock::time_point> recorded;
@@ -112,7 +112,7 @@ struct Hooks final : at::MPSHooksInterface {
   bool hasMPS() const {
     return true;
   }
-  // A Mac that can do all that any release asks for.
+  // Emulate a Mac that is new enough for every release.
   bool isOnMacOSorNewer(unsigned = 13, unsigned = 0) const {
     return true;
   }
@@ -205,9 +205,9 @@ struct Hooks final : at::MPSHooksInterface {
   }
 };
 
-// torch makes its hooks object once, at the first question about MPS, which libraries ask while they
-// are imported. So the object is exchanged in place; it has a table of functions and no data, ours
-// neither, and torch calls it and deletes it through virtual functions alone.
+// torch creates its hooks object once, when MPS is first queried, which libraries do when they are
+// imported. So the object is replaced in place: both have a virtual table and no data, and torch calls
+// and deletes the object only through virtual functions.
 static_assert(sizeof(Hooks) == sizeof(at::MPSHooksInterface), "hooks must not hold data");
 
 void* hooks_place() {
@@ -225,7 +225,7 @@ void install_device() {
 
 void uninstall_device() {
   new (hooks_place()) at::MPSHooksInterface();
-  // Tensors that outlive the emulation still need a guard to be freed under.
+  // Tensors that outlive the emulation still need a guard when they are freed.
   if (allocated_bytes() == 0) {
     c10::impl::device_guard_impl_registry[static_cast<size_t>(kDevice)].store(nullptr);
   }

@@ -1,5 +1,6 @@
-// What the files of the emulator share. The emulated device `mps` is a view on CPU memory: its tensors
-// carry the dispatch key MPS, so the dispatcher decides as on a Mac, and their kernels run on the CPU.
+// Declarations shared by the files of the emulator. The emulated `mps` device uses CPU memory: its
+// tensors have the dispatch key MPS, so the dispatcher decides as on a Mac, and their kernels run on the
+// CPU.
 #pragma once
 
 #include <ATen/core/Generator.h>
@@ -11,24 +12,23 @@
 
 namespace metalassay {
 
-// What one emulated torch says and does; Python fills it in, so that C++ knows nothing of versions.
+// The behaviour of one emulated torch release. Python fills it in, so that no C++ depends on versions.
 struct Settings {
   // Whether an operator without a kernel runs on the CPU (PYTORCH_ENABLE_MPS_FALLBACK).
   bool fallback = false;
-  // The texts of errors and warnings; "{}" stands for the operator's name.
+  // Errors and warnings; "{}" stands for the operator's name.
   std::string not_implemented;
-  std::string not_implemented_distributed; // empty: this torch has no such case
+  std::string not_implemented_distributed; // empty if this torch has no such case
   std::string falls_back;
   // The name of the memory pool in the out-of-memory message: "private" or "shared".
   std::string pool = "shared";
-  // Bytes that Metal would recommend to stay below; the limit is a multiple of it.
+  // Metal's recommended maximum in bytes; the limit is a multiple of it.
   size_t recommended_memory = 0;
-  // A device that is offered and cannot allocate a byte, as on some hosted runners.
+  // The device is available but cannot allocate a byte, as on some hosted runners.
   bool dead = false;
 };
 
 const Settings& settings();
-
 
 constexpr auto kDevice = c10::DeviceType::MPS;
 
@@ -38,7 +38,7 @@ inline c10::Device device() {
 
 // memory.cpp
 c10::Allocator* allocator();
-// Counts memory that a CPU kernel allocated and an mps tensor now owns; raises when over the limit.
+// Counts memory as allocated on the device; raises the out-of-memory error above the limit.
 void account(size_t bytes);
 void discount(size_t bytes) noexcept;
 size_t allocated_bytes();
@@ -46,15 +46,15 @@ size_t driver_bytes();
 void empty_cache();
 void set_memory_fraction(double ratio);
 void reset_memory_limits();
-// Raises what Metal cannot hold: float64 and complex128.
+// Raises TypeError for the dtypes that Metal does not support: float64 and complex128.
 void check_dtype(c10::ScalarType dtype);
 
 // generator.cpp
 const at::Generator& default_generator();
 at::Generator new_generator();
-// The CPU generator that draws for an mps one; raises for a generator of another device.
+// Returns the CPU generator inside an mps generator; raises for a generator of another device.
 at::Generator inner_generator(const at::Generator& generator);
-// Lets the default mps generator draw in place of the CPU's, for kernels that take no generator.
+// Makes the default mps generator draw instead of the CPU's, for kernels that take no generator.
 class BorrowDefaultGenerator {
  public:
   BorrowDefaultGenerator();
@@ -67,14 +67,14 @@ class BorrowDefaultGenerator {
 void install_device();
 void uninstall_device();
 
-// kernels.cpp: the three lists name overloads as torch's yaml does, without "aten::".
+// kernels.cpp; the lists name overloads as in torch's yaml, without "aten::".
 void register_kernels(
     const std::vector<std::string>& kernels,
     const std::vector<std::string>& forced_fallbacks,
     const std::vector<std::string>& missing);
 void unregister_all();
 
-// overrides.cpp; before register_kernels, which leaves alone what is registered.
+// overrides.cpp; call it before register_kernels, which skips operators that are registered.
 void register_overrides(const std::vector<std::string>& kernels);
 
 } // namespace metalassay

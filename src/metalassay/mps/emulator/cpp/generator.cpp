@@ -1,4 +1,4 @@
-// Random numbers: an mps generator draws from a CPU generator of its own.
+// Random numbers: each mps generator draws from its own CPU generator.
 #include "emulator.h"
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -28,7 +28,7 @@ class MpsGenerator final : public c10::GeneratorImpl {
   uint64_t seed() override {
     return inner_.seed();
   }
-  // A Mac counts random numbers here; the CPU's generator has no such number, and says so.
+  // On a Mac, the offset counts random numbers; the CPU's generator has none and raises an error.
   void set_offset(uint64_t offset) override {
     inner_.set_offset(offset);
   }
@@ -49,7 +49,7 @@ class MpsGenerator final : public c10::GeneratorImpl {
   at::Generator inner_;
 };
 
-// Two threads must not exchange the engines at once.
+// Only one thread may exchange the engines at a time.
 std::recursive_mutex& exchange_mutex() {
   static auto* mutex = new std::recursive_mutex();
   return *mutex;
@@ -62,7 +62,7 @@ void exchange_engines() {
   const auto engine = cpu->engine();
   cpu->set_engine(mps->engine());
   mps->set_engine(engine);
-  // Normal numbers are made in pairs; the second of a pair waits here.
+  // Normal numbers are drawn in pairs; the second of a pair is stored here.
   const auto single = cpu->next_float_normal_sample();
   cpu->set_next_float_normal_sample(mps->next_float_normal_sample());
   mps->set_next_float_normal_sample(single);

@@ -1,5 +1,5 @@
-// Registers kernels, so that the dispatcher knows the same of `mps` as on a Mac, and answers for the
-// operators that have none.
+// Registers the kernels that a Mac has, and a fallback that raises an error or runs on the CPU for
+// operators without one.
 #include "kernels.h"
 
 #include <c10/util/Exception.h>
@@ -31,7 +31,7 @@ std::string filled(const std::string& text, const c10::OperatorHandle& op) {
   return text.substr(0, place) + c10::toString(op.operator_name()) + text.substr(place + 2);
 }
 
-// As TORCH_WARN_ONCE: once for all operators, unless torch.set_warn_always(True).
+// Like TORCH_WARN_ONCE: one warning for all operators, unless torch.set_warn_always(True).
 void warn_falls_back(const c10::OperatorHandle& op) {
   if (!warned.exchange(true) || c10::WarningUtils::get_warnAlways()) {
     TORCH_WARN(filled(settings().falls_back, op));
@@ -61,10 +61,10 @@ struct ForcedFallback final : c10::OperatorKernel {
       op.operator_name().name.rfind("c10d::", 0) == 0 && !known.not_implemented_distributed.empty();
   TORCH_CHECK_NOT_IMPLEMENTED(
       false, filled(distributed ? known.not_implemented_distributed : known.not_implemented, op));
-  std::abort(); // the check above has thrown
+  std::abort(); // not reached: the check above throws
 }
 
-// The backend's answer for every operator, of any library, that nobody registered a kernel for.
+// Called for every operator of any library for which no kernel is registered.
 void no_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
   const bool distributed = op.operator_name().name.rfind("c10d::", 0) == 0 &&
       !settings().not_implemented_distributed.empty();
@@ -81,7 +81,7 @@ struct NoKernel final : c10::OperatorKernel {
   }
 };
 
-// `_slow_conv2d_forward` has a kernel on a Mac for the sake of its message.
+// `_slow_conv2d_forward` has a kernel on a Mac only to raise this error.
 void slow_conv2d(const c10::OperatorHandle& op, c10::Stack* stack) {
   const size_t begin = stack->size() - op.schema().arguments().size();
   const auto input = (*stack)[begin].toTensor();
@@ -141,26 +141,26 @@ void register_kernels(
       .fallback(torch::CppFunction::makeFromBoxedFunctor(std::make_unique<NoKernel>()));
   add_kernel("_slow_conv2d_forward", &slow_conv2d);
   auto& aten = library("aten", c10::DispatchKey::MPS);
-  // Python registers some kernels for MPS itself (torch/_refs/linalg), and overrides come first.
-  const auto free_for = [](const std::string& name) {
+  // Skip kernels that Python registers for MPS (torch/_refs/linalg), and our overrides.
+  const auto unregistered = [](const std::string& name) {
     auto op = find(name);
     return op && !op->hasKernelForDispatchKey(c10::DispatchKey::MPS)
         ? op
         : std::optional<c10::OperatorHandle>();
   };
   for (const auto& name : kernels) {
-    if (const auto op = free_for(name)) {
+    if (const auto op = unregistered(name)) {
       add<Kernel>(aten, name, traits_of(*op));
     }
   }
   for (const auto& name : forced_fallbacks) {
-    if (const auto op = free_for(name)) {
+    if (const auto op = unregistered(name)) {
       add<ForcedFallback>(aten, name, traits_of(*op));
     }
   }
-  // Operators that were leaves in the emulated release and are made of others in this one.
+  // Operators that have become composites since the emulated release, where they had no kernel.
   for (const auto& name : missing) {
-    if (free_for(name)) {
+    if (unregistered(name)) {
       add<NoKernel>(aten, name);
     }
   }

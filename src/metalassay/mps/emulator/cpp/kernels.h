@@ -7,13 +7,13 @@
 
 namespace metalassay {
 
-// Adds one boxed kernel for an operator that this torch has and nobody registered yet.
+// Adds a boxed kernel for an operator, if this torch has the operator and no kernel is registered.
 void add_kernel(
     const std::string& name,
     void (*kernel)(const c10::OperatorHandle&, c10::Stack*),
     c10::DispatchKey key = c10::DispatchKey::MPS);
 
-// A library for typed kernels; it lives until everything is unregistered.
+// Returns a library for typed kernels, which lives until everything is unregistered.
 torch::Library& typed_library();
 
 } // namespace metalassay

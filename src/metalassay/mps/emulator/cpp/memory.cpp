@@ -1,11 +1,11 @@
-// The memory of the device: the CPU's, counted, and limited as the MPS allocator limits it.
+// The memory of the device: CPU memory, counted and limited as by the MPS allocator.
 #include "emulator.h"
 
 #include <c10/core/CPUAllocator.h>
 #include <c10/util/Exception.h>
 #include <torch/version.h>
 #if TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 9
-#include <c10/core/CachingDeviceAllocator.h> // torch.accelerator's statistics of memory
+#include <c10/core/CachingDeviceAllocator.h> // memory statistics of torch.accelerator
 #define METALASSAY_DEVICE_ALLOCATOR 1
 #endif
 
@@ -21,12 +21,12 @@ namespace {
 
 std::atomic<size_t> allocated{0};
 std::atomic<size_t> peak{0};
-std::atomic<size_t> driver{0}; // what the real allocator keeps until torch.mps.empty_cache()
+std::atomic<size_t> driver{0}; // what the real allocator caches until torch.mps.empty_cache()
 std::atomic<size_t> allocations{0};
 std::atomic<size_t> frees{0};
 std::atomic<size_t> total{0};
 
-// 0 is no limit. Read from the environment at the first use of the allocator, as on a Mac, not before.
+// 0 means no limit. Read from the environment when the allocator is first used, as on a Mac.
 std::mutex limit_mutex;
 std::atomic<bool> limit_known{false};
 std::atomic<size_t> limit{0};
@@ -35,7 +35,7 @@ constexpr double kDefaultHigh = 1.7;
 constexpr double kDefaultLow = 1.4;
 constexpr double kMostHigh = 2.0;
 
-// Metal's buffers are multiples of this, and torch.mps counts buffers.
+// Metal's buffers are multiples of 256 bytes, and torch.mps counts buffers.
 size_t rounded(size_t bytes) {
   return (bytes + 255) / 256 * 256;
 }
@@ -97,7 +97,7 @@ std::string readable(size_t bytes) {
       false, "MPS backend out of memory (MPS allocated: ", readable(used),
       ", other allocations: 0 bytes", most_text, "). Tried to allocate ", readable(wanted), " on ",
       pool, " pool.", hint);
-  std::abort(); // the check above has thrown
+  std::abort(); // not reached: the check above throws
 }
 
 void raise_to(std::atomic<size_t>& highest, size_t value) {
@@ -106,7 +106,7 @@ void raise_to(std::atomic<size_t>& highest, size_t value) {
   }
 }
 
-// What a buffer needs besides its bytes: the pointer to free it by, and how much to discount.
+// A buffer: the memory to free, and its size for the counters.
 struct Block {
   c10::DataPtr memory;
   size_t bytes;
@@ -124,7 +124,7 @@ using Base = c10::DeviceAllocator;
 using Base = c10::Allocator;
 #endif
 
-// No function says `override`: the interface differs between releases of torch.
+// Functions are not marked `override`: the interface differs between torch releases.
 class MpsAllocator final : public Base {
  public:
   c10::DataPtr allocate(size_t bytes) {
@@ -189,7 +189,7 @@ class MpsAllocator final : public Base {
 } // namespace
 
 c10::Allocator* allocator() {
-  // Never deleted: tensors may be freed after the statics of this library are.
+  // Never deleted: tensors may be freed after the static objects of this library.
   static auto* one = new MpsAllocator();
   return one;
 }
@@ -200,7 +200,7 @@ void account(size_t bytes) {
   }
   const size_t wanted = rounded(bytes);
   if (settings().dead) {
-    // What macos-14 runners said: https://github.com/actions/runner-images/issues/9918
+    // The error on macos-14 runners: https://github.com/actions/runner-images/issues/9918
     out_of_memory(0, static_cast<size_t>(kDefaultHigh * 5010800640.0), wanted, "shared");
   }
   know_limit();

@@ -1,4 +1,4 @@
-// What Python may call.
+// The functions for Python.
 #include "emulator.h"
 
 #include <pybind11/pybind11.h>

@@ -1,4 +1,4 @@
-// The operators whose way on a Mac is not in the CPU build of torch: composites with an
+// The operators whose path on a Mac is not in a CPU build of torch: composites with an
 // `#ifdef USE_MPS` inside, and kernels that only MPS has.
 #include "kernels.h"
 
@@ -20,7 +20,7 @@ namespace {
 
 using Values = std::vector<c10::IValue>;
 
-// The arguments of one call, off the stack and in order.
+// Removes the arguments of one call from the stack and returns them in order.
 Values take(const c10::OperatorHandle& op, c10::Stack* stack) {
   const auto count = static_cast<std::ptrdiff_t>(op.schema().arguments().size());
   Values values(stack->end() - count, stack->end());
@@ -38,7 +38,7 @@ Named by_name(const c10::OperatorHandle& op, Values values) {
   return named;
 }
 
-// Calls another operator with those arguments that it has, the rest by their defaults: signatures
+// Calls another operator with the arguments that it has and defaults for the rest, because signatures
 // grow from release to release. Leaves the results on the stack.
 void call(const char* name, const Named& named, c10::Stack* stack) {
   const auto op = c10::Dispatcher::singleton().findSchemaOrThrow(name, "");
@@ -57,7 +57,7 @@ void as_on_cpu(const c10::OperatorHandle& op, c10::Stack* stack) {
   run_on_cpu(op, traits_of(op), stack);
 }
 
-// A copy is the one way between devices, and the commonest call of all: its traits are known.
+// The only way between devices, and the most frequent call, so its traits are not looked up.
 void copy(const c10::OperatorHandle& op, c10::Stack* stack) {
   Traits traits;
   traits.writes = true;
@@ -86,7 +86,7 @@ void convolution(const c10::OperatorHandle& op, c10::Stack* stack) {
   run_on_cpu(op, traits_of(op), stack);
 }
 
-// CPU tensors with the meaning of `linear_backward`, which the CPU has no kernel for.
+// `linear_backward` in other operators, because the CPU has no kernel for it.
 void linear_backward(const c10::OperatorHandle& op, c10::Stack* stack) {
   const auto values = take(op, stack);
   at::AutoDispatchBelowADInplaceOrView guard;
@@ -106,8 +106,8 @@ void linear_backward(const c10::OperatorHandle& op, c10::Stack* stack) {
   if (wanted[2]) {
     grad_bias = flat.sum(0);
   }
-  for (const auto& each : {grad_self, grad_weight, grad_bias}) {
-    stack->emplace_back(borrowed.give_back(each));
+  for (const auto& gradient : {grad_self, grad_weight, grad_bias}) {
+    stack->emplace_back(borrowed.give_back(gradient));
   }
 }
 
@@ -148,14 +148,14 @@ at::Tensor additive_mask(const at::Tensor& mask, const at::Tensor& query) {
       .masked_fill_(mask.logical_not(), -std::numeric_limits<double>::infinity());
 }
 
-// Attention without a gradient: MPS has a kernel for the whole; the CPU's plain way computes it.
+// Attention without a gradient: MPS has one kernel for it; here the mathematical form computes it.
 void attention_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
   auto values = take(op, stack);
   at::AutoDispatchBelowADInplaceOrView guard;
   Borrowed borrowed;
-  for (auto& each : values) {
-    if (each.isTensor()) {
-      each = borrowed.lend(each.toTensor());
+  for (auto& value : values) {
+    if (value.isTensor()) {
+      value = borrowed.lend(value.toTensor());
     }
   }
   auto named = by_name(op, values);
@@ -171,8 +171,8 @@ void attention_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
   }
 }
 
-// torch chooses a kernel by a table that the CPU build leaves empty for MPS. A Mac takes its own
-// kernel where no gradient is wanted and the plain composite otherwise.
+// torch chooses a kernel from a table that has no entry for MPS in a CPU build. A Mac uses its own
+// kernel if no gradient is needed, and the composite otherwise.
 void attention(const c10::OperatorHandle& op, c10::Stack* stack) {
   auto named = by_name(op, take(op, stack));
   const auto query = named["query"].toTensor();
@@ -189,12 +189,12 @@ void attention(const c10::OperatorHandle& op, c10::Stack* stack) {
   call(plain ? "aten::_scaled_dot_product_attention_math"
              : "aten::_scaled_dot_product_attention_math_for_mps",
        named, stack);
-  stack->resize(stack->size() - 1); // the weights of the attention
+  stack->resize(stack->size() - 1); // drop the attention weights
 }
 
-// A Mac takes its fused kernel where no gradient is wanted, and until a backward kernel exists the
-// plain composite otherwise (https://github.com/pytorch/pytorch/pull/145301); the CPU build always
-// the fused operator, whose backward a Mac does not have.
+// A Mac uses its fused kernel if no gradient is needed, and otherwise the composite, until a backward
+// kernel exists (https://github.com/pytorch/pytorch/pull/145301). A CPU build always uses the fused
+// operator, whose backward a Mac does not have.
 void rms_norm(const c10::OperatorHandle& op, c10::Stack* stack) {
   auto named = by_name(op, take(op, stack));
   const auto input = named["input"].toTensor();
@@ -207,7 +207,7 @@ void rms_norm(const c10::OperatorHandle& op, c10::Stack* stack) {
       fused->hasKernelForDispatchKey(c10::DispatchKey::MPS)) {
     call("aten::_fused_rms_norm", named, stack);
     if (fused->schema().returns().size() > 1) {
-      stack->resize(stack->size() - 1); // the reciprocal of the root, for a backward pass
+      stack->resize(stack->size() - 1); // drop the reciprocal root, which a backward pass would use
     }
     return;
   }
@@ -227,7 +227,7 @@ void rms_norm(const c10::OperatorHandle& op, c10::Stack* stack) {
   stack->emplace_back(result.to(input.scalar_type()));
 }
 
-// Typed, not boxed: the limit on memory is then checked before the memory is taken.
+// Typed, not boxed, so that the memory limit is checked before memory is allocated.
 at::Tensor empty(
     at::IntArrayRef size,
     std::optional<at::ScalarType> dtype,
@@ -264,7 +264,7 @@ void register_overrides(const std::vector<std::string>& kernels) {
   auto& aten = typed_library();
   aten.impl("empty.memory_format", TORCH_FN(empty));
   aten.impl("empty_strided", TORCH_FN(empty_strided));
-  // These are composites to a Mac's dispatcher too; what is inside of them differs.
+  // A Mac's dispatcher sees these as composites too, but their implementation differs.
   add_kernel("copy_", &copy);
   add_kernel("_convolution", &convolution);
   add_kernel("convolution_backward", &as_on_cpu);
@@ -272,7 +272,7 @@ void register_overrides(const std::vector<std::string>& kernels) {
     add_kernel("scaled_dot_product_attention", &attention, key);
     add_kernel("rms_norm", &rms_norm, key);
   }
-  // Kernels that only MPS has; they count where the emulated release has them.
+  // Kernels that only MPS has; registered if the emulated release has them.
   const std::pair<const char*, void (*)(const c10::OperatorHandle&, c10::Stack*)> own[] = {
       {"_copy_from", &copy_from},
       {"_copy_from_and_resize", &copy_from_and_resize},

@@ -1,0 +1,64 @@
+"""`metalassay train`: what is checked before the training is started."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import pytest
+
+from metalassay.cli import main
+
+TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
+
+
+@pytest.mark.parametrize("command", [TRANSIT, GPT])
+def test_more_than_four_threads_per_core_are_refused(
+    command: list[str],
+    launched: list[argparse.Namespace],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert main.main([*command, "--threads", "13"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "metalassay: --threads 13: at most 12, 4 times the cores here",
+        f"  next: metalassay {' '.join(command)} --threads 3",
+    ]
+    assert not launched
+    assert main.main([*command, "--threads", "12"]) == 0
+    assert [options.launched for options in launched] == [" ".join(command)]
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "following"),
+    [
+        (64, 3, "--accumulate 2 or 4, or --batch-size 63"),
+        (7, 4, "--accumulate 1 or 7, or --batch-size 4"),
+        (8, 9, "--accumulate 8, or --batch-size 9"),
+        (2**61 - 1, 3, "--accumulate 1, or --batch-size 2305843009213693950"),
+    ],
+)
+def test_a_batch_that_cannot_be_split_equally_is_refused(
+    batch: int,
+    parts: int,
+    following: str,
+    launched: list[argparse.Namespace],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command in (TRANSIT, GPT):
+        assert main.main([*command, "--batch-size", f"{batch}", "--accumulate", f"{parts}"]) == 2
+        assert capsys.readouterr().err.splitlines() == [
+            f"metalassay: --batch-size {batch} cannot be split into {parts} equal parts",
+            f"  next: {following}",
+        ]
+    assert not launched
+    assert main.main([*TRANSIT, "--batch-size", "64", "--accumulate", "4"]) == 0
+
+
+def test_progress_is_a_bar_unless_something_else_is_asked_for(
+    launched: list[argparse.Namespace],
+) -> None:
+    for option in ([], ["--quiet"], ["--json"]):
+        assert main.main([*GPT, *option]) == 0
+    assert [options.progress for options in launched] == ["bar", "quiet", "json"]

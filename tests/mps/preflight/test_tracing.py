@@ -1,0 +1,90 @@
+"""What the recorder sees of a program that really runs."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Any
+
+import pytest
+
+from metalassay.mps.preflight import predict, run
+
+PROGRAM = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+net = torch.nn.Linear(4, 4)
+optimizer = torch.optim.AdamW(net.parameters())
+for (rows,) in DataLoader(TensorDataset(torch.ones(4, 4)), batch_size=2, shuffle=True):
+    hidden = net(rows)
+    loss = torch.nn.functional.pdist(hidden).sum()  # line 9
+    loss = loss + torch.linalg.pinv(hidden).sum()
+    loss.backward()
+    optimizer.step()
+wide = torch.ones(2, dtype=torch.float64)
+"""
+
+
+@pytest.fixture(scope="module")
+def trace(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the trace of the program above."""
+    script = tmp_path_factory.mktemp("program") / "train.py"
+    script.write_text(PROGRAM)
+    trace, code = run.trace([sys.executable, str(script)])
+    assert (code, trace["ended"]) == (0, "")
+    return trace
+
+
+def entries(trace: Any, *path: str) -> Any:
+    """Return the entries whose path ends with ``path``."""
+    return [call for call in trace["calls"] if tuple(call["path"][-len(path) :]) == path]
+
+
+@pytest.mark.slow
+def test_forward_backward_and_optimizer_are_in_the_trace(trace: Any) -> None:
+    (forward,) = entries(trace, "_pdist_forward")
+    (backward,) = entries(trace, "_pdist_backward")
+    assert (forward["line"], forward["count"], forward["node"]) == (9, 2, "")
+    assert (backward["line"], backward["node"]) == (9, "PdistBackward0")
+    assert {call["line"] for call in entries(trace, "addcdiv_")} == {12}
+
+
+@pytest.mark.slow
+def test_a_composite_is_decomposed_completely(trace: Any) -> None:
+    # pinv calls svd in C++, where a plain dispatch mode does not see it.
+    (inside,) = entries(trace, "svd", "linalg_svd")
+    assert inside["line"] == 10
+    assert "linalg_pinv.atol_rtol_tensor" in inside["path"]
+
+
+@pytest.mark.slow
+def test_data_loading_is_left_out(trace: Any) -> None:
+    # Shuffling and collating stay on the CPU on a Mac too.
+    assert entries(trace, "randperm") == []
+    assert entries(trace, "stack") == []
+
+
+@pytest.mark.slow
+def test_the_trace_predicts_what_the_program_would_meet(trace: Any) -> None:
+    preflight = predict.judge(trace)
+    newest = preflight.versions[-1]
+    assert "_pdist_forward" in {finding.operator for finding in preflight.bad(newest, "missing")}
+    assert [place.line for place in preflight.wide] == [13]
+
+
+def test_recording_changes_only_the_last_digits_of_results() -> None:
+    """The recorder runs composites part by part, which may round differently than a fused kernel."""
+    torch = pytest.importorskip("torch")
+    from metalassay.mps.preflight import tracing
+    from metalassay.workloads import registry
+
+    def losses(recorder: Any) -> list[float]:
+        workload = registry.make(
+            registry.get("gpt-tiny"), "train", torch.device("cpu"), "float32", batch_size=2
+        )
+        with recorder:
+            return [workload.step().item() for _ in range(3)]
+
+    unrecorded = losses(contextlib.nullcontext())
+    assert losses(tracing.Recorder()) == pytest.approx(unrecorded, rel=1e-6)

@@ -1,0 +1,25 @@
+"""Traces of operators as preflight records them, written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metalassay.mps.preflight import predict
+
+
+def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool = False) -> Any:
+    """Return one entry of a trace; ``path`` lists the operators, outermost first."""
+    return {
+        "path": list(path),
+        "file": "/home/user/train.py",
+        "line": line,
+        "function": "step",
+        "node": node,
+        "wide": wide,
+        "count": count,
+    }
+
+
+def judged(*calls: Any, versions: list[str] | None = None) -> predict.Preflight:
+    """Evaluate a trace recorded with torch 2.13.0."""
+    return predict.judge({"torch": "2.13.0", "ended": "", "calls": list(calls)}, versions)
