@@ -78,12 +78,12 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
     """Format an answer for a terminal of ``width`` columns, with at most ``most`` bugs (None: all)."""
     if not answer.explanations:
         last = f"; its last exception is {answer.exceptions[0]}" if answer.exceptions else ""
-        step = (
+        advice = (
             "metalassay doctor lists the known bugs that apply here; if none fits, and the error is"
             " not in your own code, report it to the library named last in the traceback"
         )
         return "\n".join(
-            [f"no known bug explains this text{last}", *_wrap(step, width, "  next: ", " " * 8)]
+            [f"no known bug explains this text{last}", *_wrap(advice, width, "  next: ", " " * 8)]
         )
     lines = []
     for number, explanation in enumerate(answer.explanations[:most], 1):
