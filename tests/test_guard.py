@@ -1,4 +1,4 @@
-"""The guard against trainings of zero steps; that it holds per version is tested in compat/."""
+"""The guard against trainings of zero steps; compat/ tests it with each version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_importing_the_guard_imports_neither_torch_nor_transformers() -> None:
     assert done.stderr.strip() == "set()"
 
 
-def test_a_loader_with_data_is_as_it_was() -> None:
+def test_a_loader_with_data_is_unchanged() -> None:
     class Loader(list[int]):
         epoch = 3
 
@@ -36,7 +36,7 @@ def test_a_loader_with_data_is_as_it_was() -> None:
         _ = loader.nothing_of_that_name
 
 
-def test_a_none_among_the_batches_is_data() -> None:
+def test_a_none_batch_is_data() -> None:
     assert list(guard.no_empty([None, None])) == [None, None]
 
 
@@ -60,7 +60,7 @@ def test_the_second_pass_over_a_generator_is_empty() -> None:
         list(loader)
 
 
-def test_no_batch_is_kept_alive() -> None:
+def test_a_batch_is_released_when_the_next_is_requested() -> None:
     class Batch:
         pass
 
@@ -81,26 +81,26 @@ def loader_over(rows: int, **options: Any) -> Any:
     return data.DataLoader(list(range(rows)), **options)
 
 
-def test_drop_last_is_named_with_the_numbers() -> None:
+def test_drop_last_is_reported_with_the_numbers() -> None:
     with pytest.raises(guard.ZeroStepsError, match="3 rows, one batch needs 4, and drop_last"):
         list(guard.no_empty(loader_over(3, batch_size=4, drop_last=True)))
 
 
-def test_an_empty_sampler_over_rows_is_not_blamed_on_them() -> None:
+def test_an_empty_sampler_is_not_reported_as_an_empty_dataset() -> None:
     loader = loader_over(3, sampler=[], batch_size=4)
     with pytest.raises(guard.ZeroStepsError, match="3 rows, the loader reports length 0"):
         list(guard.no_empty(loader))
 
 
 def test_the_prompts_of_grpo_are_counted() -> None:
-    # TRL's RepeatSampler, as the guard sees it: unique prompts, and how many make a whole batch.
+    # The attributes of TRL's RepeatSampler: the unique prompts, and how many fill a batch.
     sampler = SimpleNamespace(num_samples=2, batch_size=4, mini_repeat_count=2)
     loader = SimpleNamespace(dataset=[0, 1], batch_sampler=SimpleNamespace(sampler=sampler))
     cause, _ = guard.why_empty(loader)
     assert cause.startswith("2 unique prompts, one generation batch needs 4")
 
 
-def test_prompts_enough_for_a_batch_are_not_the_cause() -> None:
+def test_enough_prompts_for_a_batch_are_not_reported_as_the_cause() -> None:
     sampler = SimpleNamespace(num_samples=4, batch_size=4, mini_repeat_count=2)
     loader = SimpleNamespace(dataset=range(4), batch_sampler=SimpleNamespace(sampler=sampler))
     assert "prompt" not in guard.why_empty(loader)[0]
@@ -113,7 +113,7 @@ def accelerate() -> Any:
     return module
 
 
-def test_an_empty_prepared_loader_yields_no_none_and_the_patch_does_not_stay(
+def test_an_empty_prepared_loader_yields_no_none_and_the_patch_is_removed(
     accelerate: Any,
 ) -> None:
     shard = accelerate.data_loader.DataLoaderShard
@@ -127,7 +127,7 @@ def test_an_empty_prepared_loader_yields_no_none_and_the_patch_does_not_stay(
     assert not accelerate.state.GradientState().in_dataloader
 
 
-def test_a_prepared_loader_with_data_is_as_it_was(accelerate: Any) -> None:
+def test_a_prepared_loader_with_data_is_unchanged(accelerate: Any) -> None:
     loader = guard.no_empty(accelerate.Accelerator(cpu=True).prepare(loader_over(5, batch_size=2)))
     assert [batch.tolist() for batch in loader] == [[0, 1], [2, 3], [4]]
     assert loader.end_of_dataloader
@@ -141,7 +141,7 @@ def test_batches_skipped_past_the_end_are_counted(accelerate: Any) -> None:
 
 
 @pytest.mark.slow
-def test_each_process_must_have_its_batch(accelerate: Any) -> None:
+def test_the_batches_of_all_processes_are_counted(accelerate: Any) -> None:
     loader = accelerate.data_loader.prepare_data_loader(
         loader_over(3, batch_size=2, drop_last=True), num_processes=2, process_index=0
     )
@@ -153,14 +153,14 @@ def test_each_process_must_have_its_batch(accelerate: Any) -> None:
 def trainer() -> Any:
     for package in ("torch", "accelerate"):
         pytest.importorskip(package)
-    # Installed and not importable, next to another package of the wrong version: not our subject.
+    # It may be installed but not importable, beside another package of the wrong version.
     pytest.importorskip("transformers.trainer", exc_type=ImportError)
     from metalassay.testing import tiny_trainer
 
     return tiny_trainer
 
 
-def test_the_context_manager_names_the_cause_and_leaves_nothing_behind(
+def test_the_context_manager_reports_the_cause_and_restores_the_trainer(
     trainer: Any, tmp_path: Path
 ) -> None:
     training = trainer.trainer(tmp_path, trainer.Rows(1), max_steps=2, dataloader_drop_last=True)
@@ -171,10 +171,10 @@ def test_the_context_manager_names_the_cause_and_leaves_nothing_behind(
         training.train()
     assert type(training).__dict__["train"] is stock
     assert training.callback_handler.callbacks == callbacks
-    assert training.train().global_step == 0, "outside the block the Trainer is as it was"
+    assert training.train().global_step == 0, "outside the block the Trainer is unchanged"
 
 
-def test_the_context_manager_turns_the_crash_of_old_accelerates_into_the_cause(
+def test_the_context_manager_reports_the_cause_where_an_old_accelerate_crashes(
     trainer: Any, tmp_path: Path
 ) -> None:
     training = trainer.trainer(tmp_path, trainer.Stream(0), max_steps=2, **trainer.NO_DISPATCH)
@@ -182,7 +182,7 @@ def test_the_context_manager_turns_the_crash_of_old_accelerates_into_the_cause(
         training.train()
 
 
-def test_the_callback_lets_steps_pass_and_stops_a_resume_with_nothing_left(
+def test_the_callback_allows_steps_and_rejects_a_resume_with_nothing_left(
     trainer: Any, tmp_path: Path
 ) -> None:
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1}

@@ -1,7 +1,7 @@
-"""What the patches cost a batch: the same loop over the same loader, stock and patched in turns.
+"""Measure the cost of the patches per batch: a loop over one loader, stock and patched in turns.
 
-The order changes from round to round, so that a busy machine slows both; the ratio of each round
-and the difference of its two times are what is compared. Time is the thread's own processor time.
+The order alternates from round to round, so that a busy machine slows both alike. The results are
+the medians of the ratio and of the difference within a round, in the thread's CPU time.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PATCHES = (accelerate_empty_shard, accelerate_empty_dispatcher, accelerate_empty
 
 
 class Stream(IterableDataset[torch.Tensor]):
-    """The cheapest batches there are, so that accelerate's own loop is most of the time."""
+    """A dataset with very cheap batches, so that accelerate's own loop takes most of the time."""
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        """Yield the same one over and over."""
+        """Yield the same batch ``BATCHES`` times."""
         batch = torch.zeros(1)
         return (batch for _ in range(BATCHES))
 
@@ -46,26 +46,26 @@ def loader(dispatch: bool) -> Any:
 
 
 def patched() -> ExitStack:
-    """Return a context with all patches on."""
+    """Return a context in which all patches are active."""
     stack = ExitStack()
-    for each in PATCHES:
-        stack.enter_context(each.patch())
+    for module in PATCHES:
+        stack.enter_context(module.patch())
     return stack
 
 
 def microseconds(rows: Any, context: Callable[[], AbstractContextManager[Any]]) -> float:
-    """Return the time of one batch; entering and leaving the patches is not part of it."""
+    """Return the time per batch in µs, without that of entering and leaving the patches."""
     with context():
         began = time.thread_time()
         count = sum(1 for _ in rows)
         seconds = time.thread_time() - began
     if count != BATCHES:
-        raise SystemExit(f"{count} batches came out of {BATCHES}")
+        raise SystemExit(f"the loader yielded {count} batches, not {BATCHES}")
     return seconds / BATCHES * 1e6
 
 
 def main() -> None:
-    """Print the medians, for both kinds of loader."""
+    """Print the medians for both kinds of loader."""
     Accelerator(cpu=True)
     print(f"accelerate {importlib.metadata.version('accelerate')}, {ROUNDS} rounds of {BATCHES}")
     for name, dispatch in (("DataLoaderShard", False), ("DataLoaderDispatcher", True)):
@@ -80,7 +80,7 @@ def main() -> None:
                 rounds.append((microseconds(rows, nullcontext), changed))
         del rounds[0]  # the first one warms up
         print(
-            f"{name:<20} stock {statistics.median(a for a, _ in rounds):6.2f} µs a batch,"
+            f"{name:<20} stock {statistics.median(a for a, _ in rounds):6.2f} µs per batch,"
             f" patched {statistics.median(b for _, b in rounds):6.2f},"
             f" median ratio {statistics.median(b / a for a, b in rounds):.3f},"
             f" median difference {statistics.median(b - a for a, b in rounds):+.3f} µs"

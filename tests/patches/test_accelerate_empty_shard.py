@@ -1,4 +1,4 @@
-"""The patches themselves; that they fix the bug is tested in compat/, per version."""
+"""The patch for empty shards; that it fixes the bug is tested in compat/, per version."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_healthy_code_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
         assert DataLoaderShard.__iter__ is healthy
 
 
-def test_only_a_bare_yield_counts() -> None:
+def test_only_a_generator_with_a_bare_yield_is_affected() -> None:
     def bare() -> Iterator[None]:
         yield
 
@@ -83,12 +83,12 @@ def test_a_none_batch_that_the_user_made_is_kept(shard: Any) -> None:
         assert list(loader([1, 2], batch_size=1, collate_fn=lambda rows: None)) == [None, None]
 
 
-def test_leaving_early_closes_the_generator_and_keeps_no_batch_alive(shard: Any) -> None:
+def test_leaving_early_closes_the_generator_and_releases_batches(shard: Any) -> None:
     with empty_shard.patch():
         iterator = iter(loader(torch.arange(6.0), batch_size=2))
         batch = weakref.ref(next(iterator))
         next(iterator)
-        assert batch() is None, "a batch is let go when the next one is asked for"
+        assert batch() is None, "a batch is released when the next one is requested"
         inner = iterator.gi_yieldfrom
         assert isinstance(inner, types.GeneratorType)
         iterator.close()

@@ -1,4 +1,4 @@
-"""`metalassay.patches.install`: on for good, without importing the library."""
+"""`metalassay.patches.install` activates patches permanently, without importing the library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_installing_imports_no_library() -> None:
 
 @pytest.mark.slow
 @needs_accelerate
-def test_patches_come_on_with_the_first_import_and_go_with_uninstall() -> None:
+def test_patches_are_applied_at_the_first_import_and_removed_by_uninstall() -> None:
     lines = printed(
         "import sys, inspect, metalassay.patches as p\n"
         "finders = len(sys.meta_path)\n"
@@ -67,6 +67,6 @@ def test_an_installed_patch_works_beside_the_context_manager() -> None:
     assert lines == ["[]", "[]"]
 
 
-def test_a_name_that_is_no_patch_is_an_error_that_lists_them() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_patches() -> None:
     with pytest.raises(ValueError, match="no patch is called 'x'; the patches are: accelerate_"):
         patches.install("x")

@@ -1,4 +1,4 @@
-"""Layers around a method: their order, their users, and what is left when they go."""
+"""Layers around a method: their order, their users, and what remains when they are removed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def owner() -> Any:
     return Owner
 
 
-def saying(word: str) -> Callable[[Any], Any]:
-    """Return a layer that adds a word to what the method below says."""
+def adding(word: str) -> Callable[[Any], Any]:
+    """Return a layer that adds a word to the result of the method below."""
     return lambda below: lambda self: f"{below(self)} {word}"
 
 
-def test_layers_lie_in_the_order_of_their_levels_whoever_came_first(owner: Any) -> None:
-    inner, outer = saying("inner"), saying("outer")
+def test_layers_are_applied_in_the_order_of_their_levels_whichever_came_first(owner: Any) -> None:
+    inner, outer = adding("inner"), adding("outer")
     with layer(owner, "method", outer, level=1), layer(owner, "method", inner, level=0):
         assert owner().method() == "stock inner outer"
 
 
-def test_a_layer_used_twice_lies_there_once_until_its_last_user_leaves(owner: Any) -> None:
-    original, word = owner.method, saying("patched")
+def test_a_layer_entered_twice_is_applied_once_until_its_last_user_leaves(owner: Any) -> None:
+    original, word = owner.method, adding("patched")
     one, two = layer(owner, "method", word, level=0), layer(owner, "method", word, level=0)
     one.__enter__()
     two.__enter__()
@@ -47,8 +47,8 @@ def test_a_layer_used_twice_lies_there_once_until_its_last_user_leaves(owner: An
 def test_leaving_in_any_order_restores_the_stock_method(owner: Any) -> None:
     original = owner.method
     one, two = (
-        layer(owner, "method", saying("one"), level=0),
-        layer(owner, "method", saying("two"), level=1),
+        layer(owner, "method", adding("one"), level=0),
+        layer(owner, "method", adding("two"), level=1),
     )
     one.__enter__()
     two.__enter__()
@@ -58,8 +58,8 @@ def test_leaving_in_any_order_restores_the_stock_method(owner: Any) -> None:
     assert owner.method is original
 
 
-def test_threads_leave_the_stock_method_behind(owner: Any) -> None:
-    original, word, seen = owner.method, saying("patched"), set()
+def test_threads_restore_the_stock_method(owner: Any) -> None:
+    original, word, seen = owner.method, adding("patched"), set()
     barrier = threading.Barrier(8)
 
     def user() -> None:
@@ -77,11 +77,11 @@ def test_threads_leave_the_stock_method_behind(owner: Any) -> None:
     assert owner.method is original
 
 
-def test_somebody_elses_patch_on_top_of_ours_is_not_thrown_away(owner: Any) -> None:
+def test_a_replacement_by_other_code_on_top_of_ours_is_kept(owner: Any) -> None:
     def theirs(self: Any) -> str:
         return "theirs"
 
-    ours, more = saying("ours"), saying("more")
+    ours, more = adding("ours"), adding("more")
     held = layer(owner, "method", ours, level=0)
     held.__enter__()
     owner.method = theirs

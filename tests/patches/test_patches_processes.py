@@ -66,18 +66,18 @@ def rows(loader: Any) -> list[list[float]]:
     return [batch.tolist() for batch in loader]
 
 
-def test_a_loader_keeps_its_batches_while_patches_come_and_go_in_another_thread(
+def test_a_loader_yields_its_batches_while_another_thread_enters_and_leaves_patches(
     loader: Any,
 ) -> None:
     stock = [owner.__iter__ for owner in OWNERS]
     done, seen = threading.Event(), set()
 
-    def come_and_go() -> None:
+    def enter_and_leave() -> None:
         while not done.is_set():
             with patched():
                 seen.add(OWNERS[0].__iter__ is stock[0])
 
-    threads = [threading.Thread(target=come_and_go) for _ in range(2)]
+    threads = [threading.Thread(target=enter_and_leave) for _ in range(2)]
     for thread in threads:
         thread.start()
     try:
@@ -86,14 +86,14 @@ def test_a_loader_keeps_its_batches_while_patches_come_and_go_in_another_thread(
         done.set()
         for thread in threads:
             thread.join()
-    assert seen == {False}, "every visitor saw the patched loader"
+    assert seen == {False}, "every thread saw the patched loader"
     assert [owner.__iter__ for owner in OWNERS] == stock
 
 
 def test_two_threads_loop_over_two_patched_loaders(
     loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The list of active loaders is the process's own, and upstream does not lock it.
+    # The list of active loaders belongs to the process, and upstream does not lock it.
     monkeypatch.setattr(GradientState, "_add_dataloader", lambda self, loader: None)
     monkeypatch.setattr(GradientState, "_remove_dataloader", lambda self, loader: None)
     loaders, found = [loader, pickle.loads(pickle.dumps(loader))], []  # noqa: S301
@@ -113,7 +113,7 @@ def test_two_threads_loop_over_two_patched_loaders(
     assert found == [ROWS] * 200
 
 
-def test_a_loop_goes_on_when_its_patch_leaves_or_comes(loader: Any) -> None:
+def test_a_loop_continues_when_a_patch_is_removed_or_added(loader: Any) -> None:
     with patched():
         started_inside = iter(loader)
         first = next(started_inside)
@@ -126,12 +126,12 @@ def test_a_loop_goes_on_when_its_patch_leaves_or_comes(loader: Any) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_child_loops_leaves_and_enters(loader: Any) -> None:
+def test_a_forked_child_can_loop_and_use_patches(loader: Any) -> None:
     stock = [owner.__iter__ for owner in OWNERS]
     readable, writable = os.pipe()
     with patched():
         child = os.fork()
-        if child == 0:  # whatever happens here, pytest must not go on in the child
+        if child == 0:  # whatever happens here, pytest must not continue in the child
             try:
                 with patched():
                     result = [rows(loader), rows(loader)]
@@ -146,7 +146,7 @@ def test_a_forked_child_loops_leaves_and_enters(loader: Any) -> None:
     assert [owner.__iter__ for owner in OWNERS] == stock
 
 
-def test_a_pickled_loader_is_patched_where_the_patch_is(loader: Any) -> None:
+def test_a_pickled_loader_is_patched_only_while_the_patch_is_active(loader: Any) -> None:
     before = pickle.dumps(loader)
     with patched():
         assert rows(loader) == ROWS
@@ -154,14 +154,14 @@ def test_a_pickled_loader_is_patched_where_the_patch_is(loader: Any) -> None:
         assert rows(pickle.loads(before)) == ROWS  # noqa: S301
         assert rows(pickle.loads(inside)) == ROWS  # noqa: S301
     assert rows(pickle.loads(inside)) == ROWS  # noqa: S301
-    assert b"metalassay" not in inside, "whoever loads it needs nothing of ours"
+    assert b"metalassay" not in inside, "loading it must not need metalassay"
 
 
 def send_rows(loader: Any, answers: Any) -> None:
     answers.send(rows(loader))
 
 
-def test_a_spawned_child_gets_a_patched_processs_loader() -> None:
+def test_a_spawned_child_can_use_the_loader_of_a_patched_process() -> None:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     with patched():

@@ -1,7 +1,7 @@
-"""On loaders that have batches the patches change nothing: seeded traces, stock against patched.
+"""On loaders that have batches the patches change nothing: traces, stock against patched.
 
-The stock library makes a trace for each case; with a patch on it must come out equal, bit for bit.
-The last test breaks a patch on purpose.
+The trace of each random case with a patch must equal that of the stock library, bit for bit. The last
+test uses wrong patches, to show that the comparison detects them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CASES, STATEFUL_CASES = 1000, 150
 @pytest.fixture(scope="module", autouse=True)
 def _one_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        # accelerate reads torchdata's metadata anew for every loader: most of a trace's time.
+        # accelerate reads torchdata's metadata again for every loader, most of a trace's time.
         for name in ("metadata", "version"):
             patch.setattr(
                 importlib.metadata, name, functools.cache(getattr(importlib.metadata, name))
@@ -60,20 +60,20 @@ def stock() -> dict[Case, list[Any]]:
 def stock_stateful() -> dict[Case, list[Any]]:
     pytest.importorskip("torchdata.stateful_dataloader")
     if not hasattr(data_loader, "DataLoaderAdapter"):
-        pytest.skip("this accelerate knows no stateful loaders")
+        pytest.skip("this accelerate has no stateful loaders")
     return {case: trace(case) for case in cases(STATEFUL_CASES, stateful=True)}
 
 
 def differences(expected: dict[Case, list[Any]]) -> list[Case]:
-    """Return the cases whose trace is not the expected one."""
+    """Return the cases whose trace differs from the expected one."""
     return [case for case, events in expected.items() if trace(case) != events]
 
 
 def all_of_them() -> AbstractContextManager[Any]:
-    """Put all patches on; the outermost first, since the order must not matter."""
+    """Activate all patches, the outermost first, since the order must not matter."""
     stack = ExitStack()
-    for each in (epoch, dispatcher, shard):
-        stack.enter_context(each.patch())
+    for module in (epoch, dispatcher, shard):
+        stack.enter_context(module.patch())
     return stack
 
 
@@ -100,16 +100,18 @@ def test_a_patch_changes_no_trace_of_a_stateful_loader(
         assert differences(stock_stateful) == []
 
 
-def test_the_cases_hold_every_value_many_times(stock: dict[Case, list[Any]]) -> None:
+def test_the_cases_cover_every_value_many_times(stock: dict[Case, list[Any]]) -> None:
     assert len(stock) == CASES
     for field in dataclasses.fields(Case):
         seen = Counter(getattr(case, field.name) for case in stock)
         assert field.name == "stateful" or len(seen) > 1
         assert min(seen.values()) >= 25, f"{field.name}: {seen}"
-    assert sum(len(events) > 4 for events in stock.values()) >= 0.95 * CASES, "most loaders run"
+    assert sum(len(events) > 4 for events in stock.values()) >= 0.95 * CASES, (
+        "most loaders must run"
+    )
 
 
-def none_taken_for_the_end(below: Any) -> Any:
+def none_ends_the_loop(below: Any) -> Any:
     def __iter__(self: Any) -> Iterator[Any]:  # noqa: N807
         iterator = below(self)
         first = next(iterator, None)
@@ -149,14 +151,14 @@ def all_read_at_once(below: Any) -> Any:
 @pytest.mark.parametrize(
     ("wrong", "owner"),
     [
-        (none_taken_for_the_end, "DataLoaderShard"),  # a dispatcher hands out no None
+        (none_ends_the_loop, "DataLoaderShard"),  # a dispatcher never yields None
         *itertools.product(
             (first_one_twice, first_one_held, all_read_at_once),
             ("DataLoaderShard", "DataLoaderDispatcher"),
         ),
     ],
 )
-def test_the_comparison_sees_a_patch_that_is_wrong(
+def test_the_comparison_detects_a_wrong_patch(
     wrong: Callable[[Any], Any], owner: str, stock: dict[Case, list[Any]]
 ) -> None:
     some = dict(list(stock.items())[:150])

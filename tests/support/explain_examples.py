@@ -1,4 +1,4 @@
-"""Texts to explain: what users saw, from data/explain_examples.toml, and one famous message."""
+"""Texts to explain: the examples of data/explain_examples.toml, and one well-known message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EIGHT = {"python": "3.11.7", "accelerate": "1.8.0", "torch": "2.13.0"}
 
 
 def found(text: str, installed: dict[str, str]) -> dict[str, str]:
-    """Return the bugs that explain the text, in order, and whether each applies."""
+    """Return the ids of the bugs that explain the text, in order, and whether each applies."""
     return {each.bug: each.applies for each in explain.explain(text, installed).explanations}
 
 

@@ -1,4 +1,4 @@
-"""A trace of a loader: everything that two epochs over it let a training loop see."""
+"""Trace a loader: record everything that a training loop can observe in two epochs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from metalassay.testing import accelerate_state
 
 CPU = torch.device("cpu")
 SEED = torch.Generator().manual_seed(1).get_state()
-# What the stock library raises on some of these loaders, and the patched one must raise alike.
+# Exceptions that the stock library raises for some of these loaders; the patched one must too.
 RAISED = (AttributeError, LookupError, NameError, RuntimeError, TypeError, ValueError)
 
 
 class Log:
-    """What the dataset sees: each read, with the batches still alive then, and each set_epoch."""
+    """A log of the dataset: each read, with the number of batches still alive, and each set_epoch."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
@@ -74,7 +74,7 @@ DATASETS = {
 
 
 def collator(kind: str) -> Callable[[Any], Any] | None:
-    """Return a collate_fn; "none" is the one whose batches are legitimately None."""
+    """Return a collate_fn; with "none" batches are legitimately None."""
     calls = iter(range(10**6))
     if kind == "none":
         return lambda rows: None
@@ -86,7 +86,7 @@ def collator(kind: str) -> Callable[[Any], Any] | None:
 
 
 def make(case: Case, log: Log, generator: Any) -> Any:
-    """Return the case's loader as accelerate hands it out."""
+    """Return the case's loader as accelerate prepares it."""
     kwargs: dict[str, Any] = {
         "batch_size": case.batch_size,
         "drop_last": case.drop_last,
@@ -120,18 +120,18 @@ def make(case: Case, log: Log, generator: Any) -> Any:
 
 
 def frozen(value: Any) -> Any:
-    """Return a value that compares by content, types included."""
+    """Return a value that compares by content and type."""
     if isinstance(value, torch.Tensor):
         return (str(value.dtype), tuple(value.shape), hash(value.numpy().tobytes()))
     if isinstance(value, dict):
-        return {key: frozen(each) for key, each in value.items()}
+        return {key: frozen(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return (type(value).__name__, *map(frozen, value))
     return (type(value).__name__, repr(value))
 
 
 def states(loader: Any) -> tuple[Any, ...]:
-    """Return what a training loop, an Accelerator or a checkpoint may ask in between."""
+    """Return the state that a training loop, an Accelerator or a checkpoint may read."""
     gradients = GradientState()
     own = ("end_of_dataloader", "remainder", "iteration", "skip_batches")
     return (
@@ -143,7 +143,7 @@ def states(loader: Any) -> tuple[Any, ...]:
 
 
 def run(case: Case, loader: Any, log: Log, inner: Any = None) -> Iterator[Any]:
-    """Loop over the loader once, as a user would, and say what can be seen."""
+    """Iterate over the loader once, as a user would, and yield what can be observed."""
     iterator, count = iter(loader), 0
     while count != case.stop:
         yield states(loader)
@@ -164,14 +164,14 @@ def run(case: Case, loader: Any, log: Log, inner: Any = None) -> Iterator[Any]:
             yield from run(dataclasses.replace(case, stop=None), inner, log)
     yield ("left", *states(loader))
     del iterator
-    yield ("let go", *states(loader))
+    yield ("released", *states(loader))
 
 
 def trace(case: Case) -> list[Any]:
-    """Return all that two epochs over the case's loader show."""
+    """Return everything observed in two epochs over the case's loader."""
     accelerate_state.reset("GradientState")
     torch.set_rng_state(SEED)
-    # A dispatcher asks the state how many processes there are; the first one needs no other.
+    # A dispatcher reads the number of processes from the state; process 0 needs no other process.
     with pytest.MonkeyPatch.context() as patch:
         if case.dispatch:
             patch.setattr(PartialState(), "num_processes", case.processes)
@@ -179,7 +179,7 @@ def trace(case: Case) -> list[Any]:
 
 
 def two_epochs(case: Case) -> Iterator[Any]:
-    """Make the loader and loop; a stateful one is then resumed, unless at its end: that is empty."""
+    """Make the loader and iterate; then resume a stateful one, unless it is at its end and so empty."""
     log, generator = Log(), torch.Generator().manual_seed(2)
     try:
         loader = make(case, log, generator)

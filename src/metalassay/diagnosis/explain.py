@@ -77,17 +77,18 @@ def parse_versions(text: str) -> dict[str, str]:
 def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
     """Format an answer for a terminal of ``width`` columns, with at most ``most`` bugs (None: all)."""
     if not answer.explanations:
-        last = answer.exceptions[:1]
-        return (
-            f"no known bug explains this text{f'; its last exception is {last[0]}' if last else ''}\n"
-            "  next: metalassay doctor lists the known bugs that apply here; if none fits, and the "
-            "error is not in your own code, report it to the library named last in the traceback"
+        last = f"; its last exception is {answer.exceptions[0]}" if answer.exceptions else ""
+        advice = (
+            "metalassay doctor lists the known bugs that apply here; if none fits, and the error is"
+            " not in your own code, report it to the library named last in the traceback"
+        )
+        return "\n".join(
+            [f"no known bug explains this text{last}", *_wrap(advice, width, "  next: ", " " * 8)]
         )
     lines = []
     for number, explanation in enumerate(answer.explanations[:most], 1):
-        title = f"{explanation.title}  [{explanation.bug}]"
-        lines += _wrap(title, width, f"{number}. ", "   ")
-        lines.append(f"   {explanation.link}")
+        lines += _wrap(explanation.title, width, f"{number}. ", "   ")
+        lines.append(f"   {explanation.link} [{explanation.bug}]")
         lines += _field("found", explanation.evidence.words, width)
         if explanation.evidence.generic:
             lines += _field(
