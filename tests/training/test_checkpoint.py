@@ -15,16 +15,16 @@ from metalassay.errors import UserError
 from metalassay.training import checkpoint
 
 
-def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(tmp_path: Path) -> None:
     run(tmp_path, checkpoint_every=10)
     torn = tmp_path / "step-00000020" / "state.safetensors"
     torn.write_bytes(torn.read_bytes()[:-1])
-    said: list[str] = []
-    found = checkpoint.newest(tmp_path, notify=said.append)
+    messages: list[str] = []
+    found = checkpoint.newest(tmp_path, notify=messages.append)
     assert found
     assert found.step == 10
-    assert len(said) == 1
-    assert "step-00000020" in said[0]
+    assert len(messages) == 1
+    assert "step-00000020" in messages[0]
     whole = tmp_path / "whole"
     run(whole)
     run(tmp_path, resume=True)
@@ -32,7 +32,7 @@ def test_a_torn_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": "x"}'])
-def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_state_is_skipped(tmp_path: Path, damage: str) -> None:
     run(tmp_path, checkpoint_every=10)
     (tmp_path / "step-00000020" / "state.json").write_text(damage, "utf-8")
     found = checkpoint.newest(tmp_path, notify=lambda text: None)
@@ -41,7 +41,7 @@ def test_a_torn_state_is_passed_over(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
-def test_a_full_disk_is_an_error_with_a_next_step_and_the_old_checkpoint_stands(
+def test_a_full_disk_is_an_error_and_leaves_the_old_checkpoint_unchanged(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, steps=20, checkpoint_every=10)
@@ -63,19 +63,19 @@ def test_a_full_disk_is_an_error_with_a_next_step_and_the_old_checkpoint_stands(
     assert not list(tmp_path.glob(".step*"))
 
 
-def test_a_file_in_the_place_of_a_checkpoint_is_passed_over_and_replaced(tmp_path: Path) -> None:
+def test_a_file_named_like_a_checkpoint_is_skipped_and_replaced(tmp_path: Path) -> None:
     run(tmp_path / "whole")
     run(tmp_path, checkpoint_every=10)
     shutil.rmtree(tmp_path / "step-00000020")
     (tmp_path / "step-00000020").write_text("a file", "utf-8")
-    said: list[str] = []
-    assert run(tmp_path, resume=True, notify=said.append).step == 20
-    assert any("step-00000020, which is incomplete or damaged" in each for each in said)
+    messages: list[str] = []
+    assert run(tmp_path, resume=True, notify=messages.append).step == 20
+    assert any("step-00000020, which is incomplete or damaged" in each for each in messages)
     assert digest(tmp_path) == digest(tmp_path / "whole")
 
 
 def alter(folder: Path, **changes: Any) -> None:
-    """Set keys of a checkpoint's state.json; None takes them away."""
+    """Set keys of a checkpoint's state.json; None removes them."""
     path = folder / "state.json"
     document = {**json.loads(path.read_text("utf-8")), **changes}
     left = {key: value for key, value in document.items() if value is not None}
@@ -91,9 +91,7 @@ def alter(folder: Path, **changes: Any) -> None:
         {"position": None, "state_sha256": None},  # of a version without that digest
     ],
 )
-def test_a_state_that_is_not_what_was_written_is_passed_over(
-    tmp_path: Path, changes: dict[str, Any]
-) -> None:
+def test_an_altered_state_is_skipped(tmp_path: Path, changes: dict[str, Any]) -> None:
     run(tmp_path, checkpoint_every=10)
     run(tmp_path / "whole")
     alter(tmp_path / "step-00000020", **changes)
@@ -101,7 +99,7 @@ def test_a_state_that_is_not_what_was_written_is_passed_over(
     assert digest(tmp_path) == digest(tmp_path / "whole")
 
 
-def test_a_checkpoint_from_before_the_digest_of_the_state_is_read(tmp_path: Path) -> None:
+def test_an_older_checkpoint_without_a_digest_of_the_state_can_be_read(tmp_path: Path) -> None:
     run(tmp_path)
     alter(tmp_path / "step-00000020", state_sha256=None)
     found = checkpoint.newest(tmp_path)

@@ -47,7 +47,7 @@ def digest(folder: Path) -> str:
 
 @pytest.mark.slow
 @posix
-def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_that_was_not(
+def test_a_killed_or_stopped_and_resumed_gpt_ends_with_the_bits_of_an_uninterrupted_one(
     tmp_path: Path,
 ) -> None:
     whole = tmp_path / "whole"
@@ -58,16 +58,16 @@ def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_t
         with train(folder) as child:
             wait_for_step(child, 25)
             child.send_signal(number)
-            _, said = child.communicate()
+            _, stderr = child.communicate()
             assert child.returncode == code
         if number != signal.SIGKILL:
-            assert f"{number.name}: stopped after step" in said
-            assert "--resume" in said
+            assert f"{number.name}: stopped after step" in stderr
+            assert "--resume" in stderr
             assert len(list(folder.glob("step-*"))) >= 1
         with train(folder, "--resume") as child:
-            out, said = child.communicate()
+            out, stderr = child.communicate()
             assert child.returncode == 0
-        assert "resumed at step" in said
+        assert "resumed at step" in stderr
         assert json.loads(out.splitlines()[-1])["steps"] == 60
         assert digest(folder) == digest(whole), number.name
 
@@ -75,16 +75,14 @@ def test_a_gpt_that_is_killed_or_stopped_and_resumed_ends_with_the_bits_of_one_t
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
-    ("limit", "said", "kept"),
+    ("limit", "stderr", "kept"),
     [
-        (2_000_000, "", 2),  # enough for all of it: the limit itself does no harm
+        (2_000_000, "", 2),  # enough room: the limit itself does no harm
         (100_000, "no room for the checkpoint of step 10", 0),
         (3_000, "no room to write", 0),  # not even for the tokenizer
     ],
 )
-def test_a_full_disk_is_one_clear_error_of_the_command(
-    tmp_path: Path, limit: int, said: str, kept: int
-) -> None:
+def test_a_full_disk_is_one_clear_error(tmp_path: Path, limit: int, stderr: str, kept: int) -> None:
     import resource
 
     def no_room() -> None:
@@ -92,17 +90,17 @@ def test_a_full_disk_is_one_clear_error_of_the_command(
 
     command = [*TRAIN, "-o", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=no_room)
-    assert done.returncode == (2 if said else 0)
-    assert said in done.stderr
+    assert done.returncode == (2 if stderr else 0)
+    assert stderr in done.stderr
     assert "Traceback" not in done.stderr
-    assert "  next: " in done.stderr or not said
+    assert "  next: " in done.stderr or not stderr
     assert len(list(tmp_path.glob("step-*"))) == kept
     assert not list(tmp_path.glob(".step*"))
 
 
 @pytest.mark.slow
 @posix
-def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_leaves_earlier_checkpoints_unchanged(tmp_path: Path) -> None:
     import resource
 
     with train(tmp_path) as child:
@@ -123,21 +121,21 @@ def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_malformed_lines_of_a_users_file_are_named_and_counted(tmp_path: Path) -> None:
+def test_malformed_lines_of_a_users_file_are_reported_and_counted(tmp_path: Path) -> None:
     data = tmp_path / "mine.jsonl"
     line = json.dumps({"text": "<|im_start|>a question<|im_end|> <|im_start|>an answer<|im_end|>"})
     data.write_text("\n".join([line] * 30 + ["{", '{"text": 3}'] + [line] * 9) + "\n", "utf-8")
     with train(tmp_path / "run", "--data", str(data)) as child:
-        out, said = child.communicate()
+        out, stderr = child.communicate()
         assert child.returncode == 0
     assert json.loads(out.splitlines()[-1])["malformed_lines"] == 2
-    assert f"skipped {data}, line 31: not JSON" in said
-    assert f'skipped {data}, line 32: no "text"' in said
+    assert f"skipped {data}, line 31: not JSON" in stderr
+    assert f'skipped {data}, line 32: no "text"' in stderr
     with train(tmp_path / "strict", "--data", str(data), "--strict") as child:
-        out, said = child.communicate()
+        out, stderr = child.communicate()
         assert child.returncode == 2
     assert out == ""
-    assert f"{data}, line 31: not JSON" in said
+    assert f"{data}, line 31: not JSON" in stderr
 
 
 def test_the_monitor_log_may_be_in_the_folder_of_a_new_run(tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ from metalassay.errors import UserError
 from metalassay.training.config_check import config_hash
 
 
-def test_another_configuration_is_refused_and_the_difference_named(tmp_path: Path) -> None:
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(UserError, match="width was 8, is 9"):
         run(tmp_path, resume=True, config={"width": 9})
 
 
-def test_a_refused_resume_names_what_differs_and_nothing_else(tmp_path: Path) -> None:
+def test_the_message_names_what_differs_and_nothing_else(tmp_path: Path) -> None:
     run(tmp_path, config={"data": {"bytes": 1, "sha256_of_first_mb": "a"}})
 
     def refused(steps: int, data: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Figures and weights that are no numbers any more, and those of a run that is already finished."""
+"""Metrics and weights that are not finite, and the metrics of a run that has already finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metalassay.training.loop import train as train_task
 GPT = ["train", "gpt", "--device", "cpu", "--quiet"]
 
 
-def test_a_finished_run_that_is_resumed_knows_its_figures(tmp_path: Path) -> None:
+def test_a_finished_run_that_is_resumed_reports_its_metrics(tmp_path: Path) -> None:
     def judged() -> Task:
         made: Task = task()
         weights = list(made.model.parameters())
@@ -27,7 +27,7 @@ def test_a_finished_run_that_is_resumed_knows_its_figures(tmp_path: Path) -> Non
     assert first.figures == again.figures != {}
 
 
-def test_a_figure_that_is_not_finite_stops_the_run_and_nothing_of_it_is_kept(
+def test_a_metric_that_is_not_finite_stops_the_run_without_a_checkpoint(
     tmp_path: Path,
 ) -> None:
     judged = replace(task(), evaluate=lambda: {"validation_loss": float("nan")})
@@ -39,7 +39,7 @@ def test_a_figure_that_is_not_finite_stops_the_run_and_nothing_of_it_is_kept(
     assert not list(tmp_path.glob("step-*"))
 
 
-def test_weights_that_are_not_finite_are_in_no_checkpoint(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     broken = task()
 
     def overflow(at: Progress) -> None:
@@ -51,9 +51,7 @@ def test_weights_that_are_not_finite_are_in_no_checkpoint(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("rate", [1e36, 1e300, float("inf"), float("nan")])
-def test_a_learning_rate_that_float32_cannot_compute_with_is_refused(
-    tmp_path: Path, rate: float
-) -> None:
+def test_a_learning_rate_that_overflows_float32_is_refused(tmp_path: Path, rate: float) -> None:
     with pytest.raises(UserError, match="a learning rate of"):
         train_task(task(), Recipe(1, rate), tmp_path / "a", CPU)
     assert not list(tmp_path.iterdir())
@@ -62,7 +60,7 @@ def test_a_learning_rate_that_float32_cannot_compute_with_is_refused(
 
 
 @pytest.mark.slow
-def test_a_learning_rate_far_too_high_is_an_error_and_no_nan(
+def test_a_learning_rate_that_is_far_too_high_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--learning-rate", "1e30", "--steps", "1", "-o", str(tmp_path)]

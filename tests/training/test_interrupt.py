@@ -69,7 +69,7 @@ def test_one_signal_finishes_the_step_and_writes_the_checkpoint(
     assert int(step) < 200
 
 
-def test_a_second_signal_stops_at_once_and_leaves_nothing_half_written(
+def test_a_second_signal_stops_at_once_and_leaves_no_unfinished_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = checkpoint._write
@@ -84,17 +84,14 @@ def test_a_second_signal_stops_at_once_and_leaves_nothing_half_written(
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, checkpoint_every=5)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".lock",
-        "log.jsonl",
-        "step-00000005",
-    ]
+    names = {path.name for path in tmp_path.iterdir()} - {".lock"}
+    assert names == {"log.jsonl", "step-00000005"}
     assert signal.getsignal(signal.SIGINT) is before
 
 
 @posix
 @pytest.mark.slow
-def test_sigterm_before_the_first_step_is_answered_as_ctrl_c_is(tmp_path: Path) -> None:
+def test_sigterm_before_the_first_step_works_like_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "train", "transit", "--device", "cpu"]
     command += ["--curves", "60000", "--quiet", "-o", str(tmp_path / "run")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
@@ -102,7 +99,7 @@ def test_sigterm_before_the_first_step_is_answered_as_ctrl_c_is(tmp_path: Path) 
             assert child.poll() is None
         time.sleep(0.3)  # it makes light curves for many seconds now
         child.send_signal(signal.SIGTERM)
-        _, said = child.communicate()
+        _, stderr = child.communicate()
     assert child.returncode == 130
-    assert "stopped at once" in said
+    assert "stopped at once" in stderr
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Training: the same bits after a kill, a stop and a full disk as without."""
+"""The training loop: the same bits after a kill or a stop as without, and honest speeds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metalassay.training.loop import Progress, Recipe, train
 
 
 @pytest.mark.slow
-def test_a_run_killed_after_100_steps_and_resumed_ends_with_the_bits_of_one_that_was_not(
+def test_a_killed_and_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
     tmp_path: Path,
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -31,13 +31,15 @@ def test_a_run_killed_after_100_steps_and_resumed_ends_with_the_bits_of_one_that
     assert at_kill[-1] == "step-00000100"
     assert start(killed, resume=True).wait() == 0
     assert digest(killed) == digest(whole)
-    # The tensors too, and not by the digest we wrote.
+    # Compare the tensors themselves, not only the digests.
     for name, tensor in load_file(max(whole.glob("step-*")) / "state.safetensors").items():
         other = load_file(max(killed.glob("step-*")) / "state.safetensors")[name]
         assert torch.equal(tensor, other), name
 
 
-def test_a_stopped_run_goes_on_with_the_bits_of_one_that_was_not(tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_ends_with_the_bits_of_an_uninterrupted_one(
+    tmp_path: Path,
+) -> None:
     def stop(at: Progress) -> None:
         if at.step == 7:
             signal.raise_signal(signal.SIGINT)
@@ -51,7 +53,7 @@ def test_a_stopped_run_goes_on_with_the_bits_of_one_that_was_not(tmp_path: Path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
-def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
+def test_two_runs_cannot_use_the_same_folder(tmp_path: Path) -> None:
     def second(at: Progress) -> None:
         with pytest.raises(UserError, match="is in use by a run in process"):
             run(tmp_path, resume=True)
@@ -60,7 +62,7 @@ def test_two_runs_never_write_to_one_folder(tmp_path: Path) -> None:
     run(tmp_path, resume=True)  # it is free again
 
 
-def test_a_folder_with_a_run_is_not_written_over(tmp_path: Path) -> None:
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
     run(tmp_path)
     with pytest.raises(UserError, match="already holds a run"):
         run(tmp_path)
@@ -75,19 +77,19 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("step-*"))
 
 
-def test_time_held_back_is_never_reported_as_speed(tmp_path: Path) -> None:
-    held = [0.0]
+def test_a_speed_is_not_reported_if_the_program_was_paused(tmp_path: Path) -> None:
+    paused = [0.0]
     seen: dict[int, float | None] = {}
 
     def report(at: Progress) -> None:
         seen[at.step] = at.speed
-        held[0] += 1.0 if at.step == 10 else 0.0
+        paused[0] += 1.0 if at.step == 10 else 0.0
 
     def pace() -> float:
-        return held[0]
+        return paused[0]
 
     run(tmp_path, report_every=5, report=report, pace=pace)
-    assert all(seen[step] for step in (5, 10, 15, 20))  # held back between two measurements
+    assert all(seen[step] for step in (5, 10, 15, 20))  # paused between two measurements
     once = iter([0.0] * 8 + [1.0] * 1000)
     seen.clear()
     run(tmp_path / "b", report_every=5, report=report, pace=lambda: next(once))

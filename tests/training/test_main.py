@@ -15,7 +15,7 @@ from metalassay.training import commands
 from metalassay.training.__main__ import main
 
 
-def test_a_folder_where_a_file_of_the_run_should_be_is_named(
+def test_a_folder_in_the_place_of_a_file_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place = tmp_path / "result.json"
@@ -26,21 +26,21 @@ def test_a_folder_where_a_file_of_the_run_should_be_is_named(
         lambda _: write_atomically(place, "{}"),
     )
     assert main(json.dumps({"command": "evaluate"})) == 2
-    said = capsys.readouterr().err
-    assert f"cannot use {place}: Is a directory" in said
+    message = capsys.readouterr().err
+    assert f"cannot use {place}: Is a directory" in message
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "said"),
+    ("command", "code", "message"),
     [("evaluate", 0, ""), ("train gpt", 1, "the reader of the output is gone; stopped")],
 )
-def test_a_reader_that_went_away_is_no_traceback(
+def test_a_closed_pipe_is_not_a_traceback(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     command: str,
     code: int,
-    said: str,
+    message: str,
 ) -> None:
     def gone(_: object) -> int:
         raise BrokenPipeError
@@ -54,10 +54,10 @@ def test_a_reader_that_went_away_is_no_traceback(
     finally:
         os.dup2(out, 1)
         os.close(out)
-    assert said in capfd.readouterr().err
+    assert message in capfd.readouterr().err
 
 
-def test_a_missing_library_is_named_with_the_extra_that_has_it(
+def test_a_missing_library_is_reported_with_the_extra_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)

@@ -1,4 +1,4 @@
-"""Our optimiser and schedule are torch's own, number for number."""
+"""The optimiser and the schedule give the same numbers as torch's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def model() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
 
 
-def test_the_schedule_is_torchs_one_cycle() -> None:
+def test_the_schedule_equals_torchs_one_cycle() -> None:
     weight = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.AdamW([weight], lr=1e-3)
     theirs = torch.optim.lr_scheduler.OneCycleLR(
@@ -29,7 +29,7 @@ def test_the_schedule_is_torchs_one_cycle() -> None:
         theirs.step()
 
 
-def test_the_flat_optimiser_is_torchs_adamw_with_clipping() -> None:
+def test_the_flat_optimiser_equals_torchs_adamw_with_clipping() -> None:
     models = [model(), model()]
     ours = FlatAdamW(models[0], weight_decay=0.1)
     theirs = torch.optim.AdamW(models[1].parameters(), lr=1e-2, weight_decay=0.1)

@@ -1,4 +1,4 @@
-"""What a run shows."""
+"""The progress of a run as a status line, as JSON, or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metalassay.training.progress import Display, format_line
 AT = Progress(10, 40, 2.5, 1e-3, 1.0, 123.4, {"validation_loss": 2.25})
 
 
-def test_json_is_one_line_a_report_with_all_that_is_known(
+def test_json_is_one_complete_line_per_report(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Display("json", 40, "curves") as display:
@@ -34,7 +34,7 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_bar_shows_loss_speed_cpu_memory_and_what_is_left(
+def test_the_bar_shows_loss_speed_cpu_memory_and_remaining_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with Display("bar", 40, "curves") as display:
@@ -54,7 +54,7 @@ def test_the_bar_shows_loss_speed_cpu_memory_and_what_is_left(
         assert part in err
 
 
-def test_a_speed_held_back_is_not_called_one() -> None:
+def test_a_pause_is_shown_instead_of_a_speed() -> None:
     assert "123 curves/s" in format_line(AT, "curves", 0.5, 0.25, 0, 1, None)
     assert format_line(
         Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25, 61, 3601, None
@@ -78,7 +78,7 @@ LONG = Progress(12000, 12000, 10.5, 1e-3, 1.0, 123456.7)
         (7, "12000/1"),
     ],
 )
-def test_a_narrow_terminal_gets_shorter_words_and_then_fewer_figures(
+def test_a_narrow_terminal_gets_shorter_words_then_fewer_figures(
     width: int, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "_block", lambda: "#")
@@ -97,7 +97,7 @@ def test_no_line_is_wider_than_its_terminal_and_80_columns_show_everything(
             assert all(each in line for each in ("loss ", "/s", "CPU 100%", "mem", "71%"))
 
 
-def test_json_says_how_long_the_rest_takes(
+def test_json_has_the_remaining_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [50.0]

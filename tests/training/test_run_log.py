@@ -14,14 +14,14 @@ from metalassay.training.run_log import RunLog
 
 
 @pytest.mark.parametrize("line", [b"{garbage}\n", b"\xff}\n", b'{"step": null}\n', b"{}\n"])
-def test_a_format_line_the_log_that_is_none_is_left_out(tmp_path: Path, line: bytes) -> None:
+def test_lines_that_are_not_log_entries_are_removed(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"step": 1}\n' + line + b'{"step": 2}\n{"step": 3}\n')
     RunLog(path, 2)
     assert path.read_bytes() == b'{"step": 1}\n{"step": 2}\n'
 
 
-def test_a_log_that_is_a_folder_is_one_line(tmp_path: Path) -> None:
+def test_a_folder_named_like_the_log_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*log\.jsonl"):
         run(tmp_path)

@@ -1,4 +1,4 @@
-"""The line at the bottom of a terminal, on real pseudo-terminals, drawn by a small one of our own."""
+"""The status line on real pseudo-terminals, whose output a small emulator renders."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ import termios
 Screen = Callable[[], list[str]]
 
 
-def rows(said: bytes, columns: int) -> list[str]:
-    """Return what a terminal of so many columns shows after ``said``."""
+def rows(output: bytes, columns: int) -> list[str]:
+    """Return the rows of a terminal with ``columns`` columns after ``output``."""
     screen, x, wrap = [[" "] * columns], 0, False
-    for each in said.decode():
+    for each in output.decode():
         if each == "\r":
             x, wrap = 0, False
         elif each == "\n":
@@ -45,24 +45,24 @@ def rows(said: bytes, columns: int) -> list[str]:
     return ["".join(row).rstrip() for row in screen]
 
 
-def sized(terminal: int, columns: int) -> None:
+def set_width(terminal: int, columns: int) -> None:
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
 
 @contextlib.contextmanager
 def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
-    """Make standard error a terminal; yield what tells its rows."""
+    """Make standard error a terminal; yield a function that returns its rows."""
     ours, theirs = pty.openpty()
-    sized(theirs, columns)
-    said = b""
+    set_width(theirs, columns)
+    output = b""
 
     def screen() -> list[str]:
-        nonlocal said
+        nonlocal output
         os.set_blocking(ours, False)
         with contextlib.suppress(BlockingIOError):
             while some := os.read(ours, 65536):
-                said += some
-        return rows(said, columns)
+                output += some
+        return rows(output, columns)
 
     with os.fdopen(theirs, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stderr", stream)
@@ -73,7 +73,7 @@ def terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
 
 
 @pytest.mark.parametrize("columns", [25, 60, 80, 120])
-def test_what_is_printed_during_and_after_a_run_has_lines_of_its_own(
+def test_text_printed_during_and_after_a_run_has_lines_of_its_own(
     columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with terminal(columns, monkeypatch) as screen:
@@ -82,7 +82,7 @@ def test_what_is_printed_during_and_after_a_run_has_lines_of_its_own(
             for step in (1000, 2000):
                 display.show(Progress(step, 2000, 9.8765, 0.1, 1.0, 123456.0, {"loss": 1.5}))
                 display.sample(step, "Why?", "So.")
-                commands._warn("seen")  # which knows nothing of the display
+                commands._warn("seen")  # which has no access to the display
         status_line.write("steps: 2000")
         found = screen()
     assert found[0] == "begun"
@@ -90,27 +90,27 @@ def test_what_is_printed_during_and_after_a_run_has_lines_of_its_own(
     assert found[4:7] == ["step 2000: loss 1.5", "step 2000: Why? -> So.", "metalassay: seen"]
     assert "2000/2000" in found[7]
     assert found[8:] == ["steps: 2000", ""]
-    assert len(found[7]) <= columns - 3  # and with "^C" behind it the row does not end
+    assert len(found[7]) <= columns - 3  # room for "^C"
 
 
-def test_a_shorter_line_leaves_nothing_of_a_longer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shorter_line_erases_a_longer_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with terminal(80, monkeypatch) as screen, status_line.StatusLine() as line:
         line.draw(lambda width: "a long one")
         line.draw(lambda width: "short")
         assert screen() == ["short"]
 
 
-def test_the_width_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_is_read_for_every_line(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int | None] = []
     with terminal(80, monkeypatch) as screen, status_line.StatusLine() as line:
-        for columns in (80, 40, 0):  # 0: a terminal that does not know
-            sized(sys.stderr.fileno(), columns)
+        for columns in (80, 40, 0):  # 0: a terminal that does not report its width
+            set_width(sys.stderr.fileno(), columns)
             line.draw(lambda width: asked.append(width) or "")  # type: ignore[func-returns-value]
         assert screen() == [""]
     assert asked == [77, 37, 77]
 
 
-def test_a_file_gets_a_line_for_each_state(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_gets_one_line_per_state(capsys: pytest.CaptureFixture[str]) -> None:
     with status_line.StatusLine() as line:
         line.draw(lambda width: f"1 of {width}")
         line.write("between")
@@ -119,22 +119,22 @@ def test_a_file_gets_a_line_for_each_state(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.slow
-def test_ctrl_c_during_a_training_leaves_the_terminal_whole(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_terminal_intact(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "train", "gpt", "--steps", "100000"]
     command += ["--device", "cpu", "-o", str(tmp_path)]
     ours, theirs = pty.openpty()
-    sized(theirs, 80)
+    set_width(theirs, 80)
     child = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
     os.close(theirs)
-    said = b""
-    with contextlib.suppress(OSError):  # Linux reports the end of a terminal so
+    output = b""
+    with contextlib.suppress(OSError):  # how Linux reports the end of a terminal
         while some := os.read(ours, 65536):
-            if b"/100000" in some and b"/100000" not in said:
+            if b"/100000" in some and b"/100000" not in output:
                 child.send_signal(signal.SIGINT)
-            said += some
+            output += some
     os.close(ours)
     assert child.wait() == 130
-    found = rows(said, 80)
+    found = rows(output, 80)
     last = next(number for number, row in enumerate(found) if row.startswith("metalassay: SIGINT"))
     assert "loss" in found[last - 1]
     assert len(found[last - 1]) <= 77

@@ -13,7 +13,7 @@ from metalassay.training.gpt import dialogues, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 
 
-def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
+def test_the_package_has_200_training_and_30_test_dialogues() -> None:
     questions = {}
     for path, count in ((dialogues.TRAINING, 200), (dialogues.TEST, 30)):
         found = [line.text for line in dialogues.lines(path)]
@@ -33,7 +33,7 @@ def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "fault"),
+    ("text", "fault"),
     [
         ("a question and its answer", "no <|im_start|>...<|im_end|>"),
         ("<|im_start|>no end", "no <|im_start|>...<|im_end|>"),
@@ -45,13 +45,13 @@ def test_200_dialogues_to_train_and_30_to_test_come_with_the_package() -> None:
         ("before <|im_start|>a whole pair: \U0001f30a<|im_end|> after", None),
     ],
 )
-def test_a_line_holds_a_whole_message_or_is_malformed(
-    tmp_path: Path, said: str, fault: str | None
+def test_a_line_without_a_complete_message_is_malformed(
+    tmp_path: Path, text: str, fault: str | None
 ) -> None:
     path = tmp_path / "a.jsonl"
-    path.write_text(json.dumps({"text": said}) + "\n", "ascii")
+    path.write_text(json.dumps({"text": text}) + "\n", "ascii")
     (line,) = dialogues.lines(path)
-    assert (line.fault, line.text) == (fault, None if fault else said)
+    assert (line.fault, line.text) == (fault, None if fault else text)
     faults = Faults(path, True, print)
     if fault:
         with pytest.raises(UserError, match=r"a\.jsonl, line 1: "):
@@ -60,7 +60,7 @@ def test_a_line_holds_a_whole_message_or_is_malformed(
         tokenizer.train(path, 372, faults)
 
 
-def test_a_line_too_long_is_passed_over_in_pieces(
+def test_a_line_that_is_too_long_is_malformed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogues, "LONGEST_LINE", 64)

@@ -10,7 +10,7 @@ from metalassay.cli import main as cli
 from metalassay.training.gpt.generation import Sampling, distinct, generate, pick, repetition
 
 
-def test_generation_takes_the_likeliest_and_goes_past_the_context() -> None:
+def test_greedy_generation_takes_the_likeliest_and_continues_past_the_context() -> None:
     net = model()
     greedy = Sampling(temperature=0)
     made = list(generate(net, [1, 2, 3], 40, greedy))
@@ -30,7 +30,7 @@ def test_generation_takes_the_likeliest_and_goes_past_the_context() -> None:
         list(generate(net, [], 1, greedy))
 
 
-def test_the_same_seed_says_the_same_and_another_does_not() -> None:
+def test_the_same_seed_gives_the_same_text_and_another_does_not() -> None:
     net = model()
     first, again, other = (
         list(generate(net, [1], 30, Sampling(1.5, 0, 1.0, seed))) for seed in (0, 0, 1)
@@ -38,7 +38,7 @@ def test_the_same_seed_says_the_same_and_another_does_not() -> None:
     assert first == again != other
 
 
-def test_top_k_top_p_and_temperature_leave_out_what_they_should() -> None:
+def test_top_k_top_p_and_temperature_change_the_distribution_as_defined() -> None:
     scores = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
 
     def drawn(sampling: Sampling) -> list[float]:
@@ -78,7 +78,7 @@ def test_a_top_p_too_low_for_float32_leaves_the_likeliest() -> None:
 @pytest.mark.parametrize(
     "wrong", [["--top-k", "-1"], ["--top-p", "0"], ["--top-p", "1.1"], ["--temperature", "nan"]]
 )
-def test_sampling_that_means_nothing_is_refused(
+def test_invalid_sampling_options_are_refused(
     wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

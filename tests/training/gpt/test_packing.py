@@ -1,4 +1,4 @@
-"""Dialogues become windows: where they begin, in which order, from any position, in flat memory."""
+"""Dialogues become windows: where they begin, their order, any position, and constant memory."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def unmarked(line: str) -> str:
 
 
 def stream(
-    path: Path, strict: bool = False, said: list[str] | None = None, seed: int = 0
+    path: Path, strict: bool = False, messages: list[str] | None = None, seed: int = 0
 ) -> TokenStream:
-    """Return batches of 2 windows of 4 tokens, one a letter."""
-    faults = Faults(path, strict, (said if said is not None else []).append)
+    """Return batches of 2 windows of 4 tokens, one token per letter."""
+    faults = Faults(path, strict, (messages if messages is not None else []).append)
 
     def encode(line: str) -> list[int]:
         return [ord(each) - 97 for each in unmarked(line)]
@@ -43,7 +43,7 @@ def in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("in_order")
-def test_a_window_begins_with_a_dialogue_and_targets_are_one_on(tmp_path: Path) -> None:
+def test_a_window_begins_with_a_dialogue_and_targets_are_shifted_by_one(tmp_path: Path) -> None:
     # "abc" and "de" fill a window of 5, "fgh" and "ij" the next; of "klm" and "nopq" the last does
     # not fit, and begins the one after.
     source = stream(marked_jsonl(tmp_path / "a.jsonl", "abc", "de", "fgh", "ij", "klm", "nopq"))
@@ -55,15 +55,15 @@ def test_a_window_begins_with_a_dialogue_and_targets_are_one_on(tmp_path: Path) 
 
 
 @pytest.mark.usefixtures("in_order")
-def test_a_dialogue_too_long_for_a_window_goes_on_in_the_next(tmp_path: Path) -> None:
+def test_a_dialogue_longer_than_a_window_continues_in_the_next(tmp_path: Path) -> None:
     source = stream(marked_jsonl(tmp_path / "a.jsonl", "abcdefghij", "xyz"))
     batches = [source.next() for _ in range(2)]
     targets = [each for batch in batches for each in letters(batch.target)]
-    # Every token but the first is a target once, and the next pass begins anew.
+    # Every token but the first is a target once, and the next pass begins again.
     assert targets == ["bcde", "fghi", "jxyz", "bcde"]
 
 
-def test_a_small_file_is_shuffled_anew_in_every_pass(tmp_path: Path) -> None:
+def test_a_small_file_is_shuffled_in_every_pass(tmp_path: Path) -> None:
     words = [chr(97 + i) * 5 for i in range(10)]
     path = marked_jsonl(tmp_path / "a.jsonl", *words)
     source = stream(path)
@@ -77,7 +77,7 @@ def test_a_small_file_is_shuffled_anew_in_every_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("small", [True, False], ids=["small file", "large file"])
-def test_a_stream_goes_on_from_any_position(
+def test_a_stream_can_continue_from_any_position(
     tmp_path: Path, small: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not small:
@@ -100,7 +100,7 @@ def test_a_stream_goes_on_from_any_position(
 
 
 @pytest.mark.parametrize("small", [True, False], ids=["small file", "large file"])
-def test_malformed_lines_are_counted_once_and_named_by_number(
+def test_malformed_lines_are_counted_once_and_reported_by_number(
     tmp_path: Path, small: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not small:
@@ -109,19 +109,19 @@ def test_malformed_lines_are_counted_once_and_named_by_number(
     path.write_bytes(
         b'{"text": "<|im_start|>abcdefghi<|im_end|>"}\nnot json\n\n{"text": 5}\n[]\n{"text": "\xff"}\n{"text": ""}\n{"a": 1}\n'
     )
-    said: list[str] = []
-    source = stream(path, said=said)
+    messages: list[str] = []
+    source = stream(path, messages=messages)
     for _ in range(5):
         source.next()
     assert source.faults.count == 6
-    numbers = [line.split("line ")[1].split(":")[0] for line in said[:5]]
+    numbers = [line.split("line ")[1].split(":")[0] for line in messages[:5]]
     assert numbers == ["2", "4", "5", "6", "7"]
-    assert len(said) == 6
-    assert "not UTF-8" in said[3]
+    assert len(messages) == 6
+    assert "not UTF-8" in messages[3]
 
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
-def test_every_seed_that_can_be_typed_shuffles(tmp_path: Path, seed: int) -> None:
+def test_the_largest_and_smallest_seeds_work(tmp_path: Path, seed: int) -> None:
     source = stream(marked_jsonl(tmp_path / "a.jsonl", "abc", "def"), seed=seed)
     assert source.next().target.shape == (2, 4)
 
@@ -135,7 +135,7 @@ def test_strict_stops_at_the_first_malformed_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1000])
-def test_a_file_without_dialogues_is_an_error_and_not_a_loop(
+def test_a_file_without_dialogues_is_an_error(
     tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packing, "SHUFFLED", limit)
@@ -148,7 +148,7 @@ def test_a_file_without_dialogues_is_an_error_and_not_a_loop(
 
 
 def peak(path: Path) -> int:
-    """Return the most bytes that Python held while a whole file went by."""
+    """Return the peak of Python's memory in bytes during a pass over the file."""
     source = TokenStream(path, lambda line: list(line.encode()), 2, 256, Faults(path, True, print))
     source.next()
     tracemalloc.start()

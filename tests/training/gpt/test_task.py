@@ -1,4 +1,4 @@
-"""The mini GPT: its data, tokenizer, training, generation and what judges it."""
+"""The mini GPT: its evaluation, and the commands that train, generate and evaluate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT
 
 
-def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary() -> None:
+def test_the_perplexity_of_an_untrained_model_is_the_size_of_the_vocabulary() -> None:
     net = TinyGPT(tiny_gpt.TINY).eval()
     tokens = [each % 372 for each in range(0, 3000, 7)]
     with torch.inference_mode():
@@ -29,7 +29,7 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_vocabulary() -> None:
     assert found["bits_per_byte"] == pytest.approx(bits, rel=0.02)
 
 
-def test_a_dialogue_is_judged_alone_and_a_long_one_in_pieces() -> None:
+def test_each_dialogue_is_evaluated_alone_and_a_long_one_in_pieces() -> None:
     net = model()
     encoded = [[1, 2, 3], [each % 50 for each in range(40)], [7], [9, 8]]  # the context is 16
     with torch.inference_mode():
@@ -45,7 +45,7 @@ def test_a_dialogue_is_judged_alone_and_a_long_one_in_pieces() -> None:
     assert total == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_marks_of_the_format_are_no_text_to_judge_by(tmp_path: Path) -> None:
+def test_the_markers_of_the_format_do_not_count_as_text(tmp_path: Path) -> None:
     path = jsonl(
         tmp_path / "a.jsonl",
         f"{dialogues.START}ab{dialogues.END} {dialogues.START}你{dialogues.END}",
@@ -60,7 +60,7 @@ def test_the_marks_of_the_format_are_no_text_to_judge_by(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_commands_train_generate_and_judge(
+def test_the_commands_train_generate_and_evaluate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(tmp_path / "run")
@@ -70,9 +70,9 @@ def test_the_commands_train_generate_and_judge(
     lines = [json.loads(line) for line in out.splitlines()]
     assert lines[0]["loss"] == pytest.approx(math.log(372), abs=0.5)
     assert lines[-1]["validation_perplexity"] < 300
-    said = [line for line in lines if "sample" in line]
-    assert [line["step"] for line in said] == [20, 40]
-    assert all(line["prompt"] == "What is a tide?" for line in said)
+    samples = [line for line in lines if "sample" in line]
+    assert [line["step"] for line in samples] == [20, 40]
+    assert all(line["prompt"] == "What is a tide?" for line in samples)
     assert lines[-1]["malformed_lines"] == 0
     assert not list(tmp_path.rglob("*.pkl"))
     assert list(tmp_path.rglob("*.json"))
@@ -81,18 +81,18 @@ def test_the_commands_train_generate_and_judge(
     assert run(monkeypatch, *train) == 2
     assert "--resume" in capsys.readouterr().err
 
-    spoken = []
+    answers = []
     for seed in ("1", "1", "2"):
         arguments = ["generate", folder, "Why?", "--seed", seed, "--temperature", "1.5"]
         assert run(monkeypatch, *arguments) == 0
-        spoken.append(capsys.readouterr().out)
-    assert spoken[0] == spoken[1] != spoken[2]
-    assert dialogues.START not in spoken[0]
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != answers[2]
+    assert dialogues.START not in answers[0]
 
     assert run(monkeypatch, "evaluate", folder, "--samples", "2", "--json") == 0
-    judged = json.loads(capsys.readouterr().out)
-    assert judged["perplexity"] == pytest.approx(lines[-1]["validation_perplexity"], rel=1e-6)
-    assert set(judged) > {
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["perplexity"] == pytest.approx(lines[-1]["validation_perplexity"], rel=1e-6)
+    assert set(evaluation) > {
         "bits_per_byte",
         "distinct_1",
         "distinct_2",
@@ -108,7 +108,7 @@ def test_a_folder_without_a_model_is_an_error(
     assert "metalassay train gpt" in capsys.readouterr().err
 
 
-def test_a_missing_test_file_names_the_option_that_it_came_by(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_with_its_option(tmp_path: Path) -> None:
     path = tmp_path / "none.jsonl"
     faults = dialogues.Faults(path, False, print)
     with pytest.raises(UserError, match="--test FILE"):

@@ -1,4 +1,4 @@
-"""The tokenizer of a run: its own, kept with it, and never taken for another."""
+"""The tokenizer of a run: trained for it, stored with it, and checked when it is read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def kept(folder: Path) -> dict[str, Any]:
     return {"workload": "gpt", "tokenizer": made.digest}
 
 
-def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
+def test_a_new_run_trains_its_own_tokenizer(tmp_path: Path) -> None:
     kept(tmp_path)
     data, folder = marked_jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
     new, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
@@ -41,7 +41,7 @@ def test_a_new_run_makes_its_own_tokenizer(tmp_path: Path) -> None:
     assert tokenizer.read(tmp_path, found.config).tokenizer.to_str() == made.to_str()
 
 
-def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_tokenizer(tmp_path: Path) -> None:
     config = kept(tmp_path)
     data, folder = (
         marked_jsonl(tmp_path / "a.jsonl", "ab"),
@@ -52,12 +52,12 @@ def test_a_run_that_goes_on_keeps_its_tokenizer(tmp_path: Path) -> None:
     assert old.config["tokenizer"] == config["tokenizer"]
 
 
-def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) -> None:
+def test_a_tokenizer_that_is_missing_damaged_or_different_is_reported(tmp_path: Path) -> None:
     config = kept(tmp_path)
     path = tmp_path / "tokenizer.json"
     whole = path.read_text("utf-8")
     assert tokenizer.read(tmp_path, config).tokenizer.get_vocab_size() == 300
-    for broken, said in (
+    for broken, message in (
         (b"", "is damaged"),
         (b"\xff", "is damaged"),
         (whole.encode()[:-9], "is damaged"),
@@ -65,14 +65,14 @@ def test_a_tokenizer_that_is_missing_broken_or_another_is_named(tmp_path: Path) 
         (whole.replace('"Ġ"', '"?"').encode(), "is not the tokenizer"),
     ):
         path.write_bytes(broken)
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             tokenizer.read(tmp_path, config)
     path.unlink()
     with pytest.raises(UserError, match=r"cannot read .*tokenizer\.json: No such file"):
         tokenizer.read(tmp_path, config)
 
 
-def test_the_digest_of_a_tokenizer_is_that_of_earlier_versions(tmp_path: Path) -> None:
+def test_the_digest_of_a_tokenizer_is_the_same_as_in_earlier_versions(tmp_path: Path) -> None:
     made = tokenizer.train(
         dialogues.TRAINING, 300, dialogues.Faults(dialogues.TRAINING, False, print)
     )
@@ -80,7 +80,7 @@ def test_the_digest_of_a_tokenizer_is_that_of_earlier_versions(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("command", ["generate", "evaluate"])
-def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_one_line(
+def test_a_model_without_its_tokenizer_or_with_nan_weights_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -101,12 +101,12 @@ def test_a_model_without_its_tokenizer_or_with_weights_that_are_no_numbers_is_on
     assert "the weights are not finite after step 2" in capsys.readouterr().err
 
 
-def test_the_tokenizer_gives_back_any_text(tmp_path: Path) -> None:
+def test_any_text_survives_encoding_and_decoding(tmp_path: Path) -> None:
     faults = dialogues.Faults(dialogues.TRAINING, False, print)
     made = tokenizer.train(dialogues.TRAINING, 372, faults).tokenizer
     assert made.get_vocab_size() == 372
-    said = "Ночь 🌙 你好 <|im_start|>x<|im_end|>"
-    assert made.decode(made.encode(said).ids, skip_special_tokens=False) == said
+    text = "Ночь 🌙 你好 <|im_start|>x<|im_end|>"
+    assert made.decode(made.encode(text).ids, skip_special_tokens=False) == text
     assert len(made.encode(dialogues.START).ids) == 1
 
 

@@ -10,7 +10,7 @@ import pytest
 from metalassay.training.transit.eclipse import eclipses, overlap
 
 
-def test_discs_that_overlap_share_the_area_that_geometry_says() -> None:
+def test_the_overlap_of_two_discs_equals_its_formula() -> None:
     star, planet = np.array(1.0), np.array(0.1)
     assert overlap(star, planet, np.array(2.0)) == 0
     assert overlap(star, planet, np.array(0.0)) == pytest.approx(math.pi * 0.01)
@@ -26,7 +26,7 @@ def test_discs_that_overlap_share_the_area_that_geometry_says() -> None:
         (0.5, [0.2918078, 0.2666878, 0.120017, 0.0878379]),
     ],
 )
-def test_a_transit_is_as_deep_as_batman_says(radius: float, lost: list[float]) -> None:
+def test_the_depth_of_a_transit_equals_that_of_batman(radius: float, lost: list[float]) -> None:
     # Recorded from batman-package 2.5.1, quadratic law, u = (0.4, 0.2), at these distances.
     distance = np.array([0, 0.5, 0.95, 1.05])
     table = eclipses(np.array([radius]), np.array([0.4]), np.array([0.2]))
@@ -34,7 +34,7 @@ def test_a_transit_is_as_deep_as_batman_says(radius: float, lost: list[float]) -
 
 
 @pytest.mark.parametrize("radius", [0.05, 0.5])
-def test_without_limb_darkening_a_planet_takes_the_square_of_its_radius(radius: float) -> None:
+def test_without_limb_darkening_the_depth_is_the_square_of_the_radius(radius: float) -> None:
     table = eclipses(np.array([radius]), np.zeros(1), np.zeros(1))
     inside = table.at(np.array([0.0, 0.4]), np.zeros(2, np.int64))
     assert inside == pytest.approx(radius**2, rel=1e-6)

@@ -1,4 +1,4 @@
-"""Light curves for what a user may ask for: any seed, any number, and what is said meanwhile."""
+"""Light curves: reproducible from a seed, with every kind of star in its share."""
 
 from __future__ import annotations
 
@@ -27,15 +27,13 @@ from metalassay.training.transit import light_curves, task
         (2**40, "083a60cf3a84429d"),
     ],
 )
-def test_stars_are_divided_by_the_seed_as_ever_and_without_a_warning(
-    seed: int, digest: str
-) -> None:
+def test_the_split_of_the_stars_never_changes_and_gives_no_warning(seed: int, digest: str) -> None:
     tenth = light_curves.tenth(np.arange(5000), seed)
     assert hashlib.sha256(tenth.astype("<i8").tobytes()).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1])
-def test_every_seed_that_can_be_typed_makes_curves_and_an_order(seed: int) -> None:
+def test_the_largest_and_smallest_seeds_work(seed: int) -> None:
     assert len(light_curves.chunk(seed, 0).planet) == task.CHUNK
     none = torch.zeros(10, 1, 1)
     source = task.ShuffledBatches(task.Curves(none, none, torch.arange(10)), 5, seed)
@@ -44,7 +42,7 @@ def test_every_seed_that_can_be_typed_makes_curves_and_an_order(seed: int) -> No
 
 
 @pytest.mark.parametrize(("mode", "shown"), [("quiet", False), ("json", False), ("bar", True)])
-def test_making_the_curves_shows_a_bar_unless_it_should_be_quiet(
+def test_a_bar_is_shown_only_in_the_mode_bar(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -60,12 +58,12 @@ def test_making_the_curves_shows_a_bar_unless_it_should_be_quiet(
     given |= {"accumulate": 1, "device": "cpu", "output": str(tmp_path), "resume": False}
     with pytest.raises(UserError, match="enough"):
         commands.train_transit(given)
-    said = capsys.readouterr()
-    assert ("generating light curves" in said.err) == shown
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert ("generating light curves" in captured.err) == shown
+    assert captured.out == ""
 
 
-def test_the_same_seed_gives_the_same_curves_and_another_others() -> None:
+def test_the_same_seed_gives_the_same_curves_and_another_does_not() -> None:
     first, again, other = (light_curves.chunk(seed, 3) for seed in (1, 1, 2))
     assert np.array_equal(first.whole, again.whole)
     assert np.array_equal(first.near, again.near)
@@ -73,7 +71,7 @@ def test_the_same_seed_gives_the_same_curves_and_another_others() -> None:
     assert not np.array_equal(first.near, light_curves.chunk(1, 4).near)
 
 
-def test_every_kind_of_star_is_there_in_its_share() -> None:
+def test_every_kind_of_star_has_its_share() -> None:
     kinds = np.concatenate([light_curves.chunk(0, i).kind for i in range(4)])
     shares = np.bincount(kinds, minlength=4) / len(kinds)
     assert shares == pytest.approx(light_curves.SHARES, abs=0.08)

@@ -1,4 +1,4 @@
-"""Relu and pooling in one against torch's own two: every comparison here is of equality, not of nearness."""
+"""Relu and pooling fused, compared with torch's: values must be equal, not only close."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def both(x: Tensor, gradient: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tens
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 1, 2), (1, 1, 3), (3, 4, 7), (2, 32, 200), (2, 3, 2001)])
-def test_values_and_gradients_are_torchs(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_values_and_gradients_equal_torchs(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     # Whole numbers from -2 to 2: equal pairs, zeros and pairs that relu stops, all of them often.
     generator = torch.Generator().manual_seed(0)
     half = (*shape[:-1], shape[-1] // 2)
@@ -42,25 +42,25 @@ def test_values_and_gradients_are_torchs(shape: tuple[int, ...], dtype: torch.dt
         assert torch.equal(ours[1], torchs[1])
 
 
-def test_the_first_of_two_equal_ones_gets_the_gradient() -> None:
+def test_the_first_of_two_equal_values_gets_the_gradient() -> None:
     ours, torchs = both(torch.tensor([[[3.0, 3.0, 1.0, 2.0]]]), torch.tensor([[[5.0, 7.0]]]))
     assert ours[1].tolist() == torchs[1].tolist() == [[[5.0, 0.0, 0.0, 7.0]]]
 
 
-def test_a_gradient_without_memory_of_its_own_will_do() -> None:
+def test_an_expanded_gradient_works() -> None:
     # The mean over the last axis hands back one number a channel, expanded.
     x = torch.randn(2, 3, 9, generator=torch.Generator().manual_seed(1))
     ours, torchs = both(x, torch.ones(2, 3, 1).expand(2, 3, 4))
     assert torch.equal(ours[1], torchs[1])
 
 
-def test_what_is_no_number_stays_visible() -> None:
+def test_nan_is_passed_on() -> None:
     value = ReluMaxPool()(torch.tensor([[[1.0, torch.nan, torch.nan, 1.0]]], requires_grad=True))
     assert value.isnan().tolist() == [[[True, True]]]
 
 
 @pytest.mark.parametrize("grad", [True, False])
-def test_where_no_gradient_is_asked_for_it_is_torchs_own(
+def test_without_a_gradient_torchs_own_operations_run(
     grad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -78,7 +78,7 @@ def test_where_no_gradient_is_asked_for_it_is_torchs_own(
     assert asked == ([] if grad else ["relu"])
 
 
-def test_a_second_derivative_is_refused_not_wrong() -> None:
+def test_a_second_derivative_is_refused() -> None:
     x = torch.randn(1, 1, 4, requires_grad=True)
     (gradient,) = torch.autograd.grad(ReluMaxPool()(x).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="twice"):
@@ -143,7 +143,7 @@ def test_the_guides_model_has_the_same_loss_and_gradients_fused() -> None:
         assert torch.equal(one.grad, other.grad), name
 
 
-def test_training_uses_it() -> None:
+def test_the_task_uses_the_fused_model() -> None:
     curves = task.Curves(torch.zeros(8, 1, 2001), torch.zeros(8, 1, 201), torch.zeros(8))
     model = task.task("guide", {"train": curves}, 8, 4, 0, 1).model
     assert sum(isinstance(each, ReluMaxPool) for each in model.modules()) == 6

@@ -1,4 +1,4 @@
-"""The transit workload: physics, views, the split by star, the models and the command."""
+"""The transit task: the split by star, the batches, the models and the command."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ def test_no_star_is_in_two_sets() -> None:
     assert sum(map(len, numbers)) == 10
 
 
-def test_the_sets_hold_the_curves_of_their_stars_only() -> None:
+def test_each_set_has_only_the_curves_of_its_stars() -> None:
     sets = transit.make(0, 1024)
     chunks = [light_curves.chunk(0, i) for i in range(4)]
-    tenth = light_curves.tenth(np.concatenate([each.star for each in chunks]), 0)
-    whole = np.concatenate([each.whole for each in chunks])
+    tenth = light_curves.tenth(np.concatenate([chunk.star for chunk in chunks]), 0)
+    whole = np.concatenate([chunk.whole for chunk in chunks])
     assert np.array_equal(sets["test"].whole[:, 0].numpy(), whole[tenth == 9])
     assert np.array_equal(sets["train"].whole[:, 0].numpy(), whole[tenth < 8])
 
 
-def test_astronet_is_the_papers() -> None:
+def test_astronet_equals_the_model_of_the_paper() -> None:
     model = AstroNet()
     assert sum(each.numel() for each in model.parameters()) == 9_940_193
     columns = (
@@ -68,13 +68,11 @@ def test_astronet_is_the_papers() -> None:
         ([0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], 0.5),
     ],
 )
-def test_the_area_under_the_curve_counts_pairs(
-    score: list[float], label: list[int], expected: float
-) -> None:
+def test_the_auc_counts_pairs(score: list[float], label: list[int], expected: float) -> None:
     assert transit.auc(np.array(score, np.float32), np.array(label, np.float32)) == expected
 
 
-def test_a_pass_takes_every_batch_once_and_can_be_resumed_anywhere() -> None:
+def test_a_pass_uses_every_curve_once_and_can_be_resumed_anywhere() -> None:
     planet = torch.arange(20.0)
     curves = transit.Curves(torch.zeros(20, 1, 2), torch.zeros(20, 1, 2), planet)
     source = transit.ShuffledBatches(curves, 5, seed=3)
@@ -87,7 +85,7 @@ def test_a_pass_takes_every_batch_once_and_can_be_resumed_anywhere() -> None:
 
 
 def options(folder: Path, *more: str) -> str:
-    """Return what the command line hands over for a small, quick run."""
+    """Return what the command line passes to its process for a small, quick run."""
     handed: list[str] = []
 
     def launch(command: str, parsed: object) -> int:
@@ -126,7 +124,7 @@ def test_the_command_trains_and_the_same_seed_gives_the_same_losses(
     assert losses(tmp_path / "c") != losses(tmp_path / "a")
 
 
-def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
+def test_accumulated_parts_of_a_batch_equal_the_batch(tmp_path: Path) -> None:
     sets = transit.make(0, 1024)
     gradients = []
     for parts in (1, 2):
@@ -149,7 +147,7 @@ def test_too_few_curves_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_on_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_prints_how_to_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "metalassay", "train", "transit", "--curves", "1024"]
     command += ["--epochs", "50", "--device", "cpu", "--json", "--report-every", "1"]
     command += ["-o", str(tmp_path)]
@@ -157,9 +155,9 @@ def test_ctrl_c_on_the_command_line_says_how_to_go_on(tmp_path: Path) -> None:
     assert child.stdout
     assert json.loads(child.stdout.readline())["step"] == 1
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate()
+    _, stderr = child.communicate()
     assert child.returncode == 130
-    assert "--resume" in said
+    assert "--resume" in stderr
     assert len(list(tmp_path.glob("step-*"))) == 1
 
 
@@ -175,14 +173,14 @@ def test_the_guides_model_learns_to_tell_planets(tmp_path: Path) -> None:
     assert transit.auc(score, sets["test"].planet.numpy()) > 0.93
 
 
-def test_the_order_of_a_negative_seed_is_that_of_torch() -> None:
+def test_a_negative_seed_gives_the_same_order_as_torch() -> None:
     none = torch.zeros(10, 1, 1)
     source = transit.ShuffledBatches(transit.Curves(none, none, torch.arange(10)), 10, -1)
     expected = torch.randperm(10, generator=torch.Generator().manual_seed(-1_000_003))
     assert source.next().target.tolist() == expected.tolist()
 
 
-def test_curves_for_which_there_is_no_memory_are_refused_before_any_is_made(
+def test_more_curves_than_fit_into_memory_are_refused_before_any_is_generated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(light_curves, "chunk", lambda *_: pytest.fail("a chunk was made"))
@@ -197,7 +195,7 @@ def test_curves_for_which_there_is_no_memory_are_refused_before_any_is_made(
 
 
 @pytest.mark.slow
-def test_the_estimate_of_memory_is_near_what_curves_take() -> None:
+def test_the_estimate_of_memory_is_close_to_the_real_use() -> None:
     code = (
         "import sys; from metalassay.machine.process_memory import peak_rss; from metalassay.training.transit import task as transit;"
         "before = peak_rss(); transit.make(0, int(sys.argv[1])); print(peak_rss() - before)"

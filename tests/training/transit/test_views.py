@@ -20,7 +20,7 @@ def test_a_view_has_the_median_at_0_and_the_dip_at_minus_1() -> None:
     assert abs(planets[:, :40].mean()) < 0.1
 
 
-def test_medians_are_numpys() -> None:
+def test_medians_equal_numpys() -> None:
     random = np.random.default_rng(0)
     flux, group = random.normal(0, 0.1, 500), random.integers(0, 40, 500)
     found = views.medians(flux, group, 41)
@@ -42,7 +42,7 @@ def test_local_bins_overlap_as_in_the_paper() -> None:
             assert np.isnan(found[number])
 
 
-def test_flattening_takes_out_what_is_slow_and_keeps_the_dip() -> None:
+def test_flattening_removes_slow_changes_and_keeps_the_dip() -> None:
     times = np.arange(0, 20, 1 / 48)
     slow = 0.01 * np.sin(2 * np.pi * times / 60)
     dip = np.abs(times - 10) < 0.1
