@@ -106,8 +106,10 @@ def kernels(device: torch.device) -> Builders:
 
         return rated
 
-    own = {"7,5,5 and 5,3,3": functools.partial(variant, (7, 5, 5), (5, 3, 3))}
-    others = {f"all {k}": functools.partial(variant, (k, k, k), (k, k, k)) for k in (3, 5, 7, 9)}
+    own: Builders = {"7,5,5 and 5,3,3": functools.partial(variant, (7, 5, 5), (5, 3, 3))}
+    others: Builders = {
+        f"all {k}": functools.partial(variant, (k, k, k), (k, k, k)) for k in (3, 5, 7, 9)
+    }
     return own | others
 
 

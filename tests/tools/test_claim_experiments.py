@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import claim_arms
 import claim_experiments
 import pytest
+import torch
 
 from metalassay.claims.evidence import Figures
 from metalassay.cli.main import main
@@ -26,11 +28,11 @@ def test_every_round_builds_all_arms_and_the_control_and_runs_them_in_an_abba_bl
     built: list[str] = []
     ran: list[str] = []
 
-    def builder(name: str, figure: float) -> claim_experiments.Builders:
-        def build() -> claim_experiments.claim_arms.Arm:
+    def builder(name: str, figure: float) -> claim_arms.Builders:
+        def build() -> claim_arms.Arm:
             built.append(name)
 
-            def arm() -> claim_experiments.claim_arms.Figures:
+            def arm() -> claim_arms.Figures:
                 ran.append(name)
                 return {"ms": figure * (1 + len(ran) % 2)}
 
@@ -52,9 +54,9 @@ def test_every_round_builds_all_arms_and_the_control_and_runs_them_in_an_abba_bl
 
 
 def test_the_arms_of_an_experiment_are_built_when_they_are_needed() -> None:
-    device = claim_experiments.torch.device("cpu")
+    device = torch.device("cpu")
     for name in ("layer-norm", "mixed-precision", "kernels", "workers", "threads", "environment"):
-        builders = claim_experiments.EXPERIMENTS[name](device)
+        builders = claim_arms.EXPERIMENTS[name](device)
         assert len(builders) >= 2
         assert all(map(callable, builders.values()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import psutil
@@ -42,5 +43,5 @@ def test_the_core_is_chosen_by_what_was_idle_while_watching(
 
 
 def test_a_system_without_affinity_allows_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(cpu_pinning.os, "sched_getaffinity", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert cpu_pinning.allowed() == ()

@@ -109,11 +109,13 @@ def _answer(wire: socket.socket) -> None:
             else:
                 answer = arm.finish()
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything; the parent reports it)
-            line = str(error).partition("\n")[0]
-            answer = {"error": f"{type(error).__name__}: {line}" if line else type(error).__name__}
+            reason = str(error).partition("\n")[0]
+            answer = {
+                "error": f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+            }
             # Our own errors are sentences: they are reported without the name of the class.
             if next_step := getattr(error, "next_step", None):
-                answer = {"error": getattr(error, "message", line), "next_step": next_step}
+                answer = {"error": getattr(error, "message", reason), "next_step": next_step}
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             wire.sendall(json.dumps(answer).encode() + b"\n")
 
