@@ -56,13 +56,13 @@ def test_speedup_column_of_the_table() -> None:
     says("table-ratios", "1.90, 1.50, 4 and 1.75", "1.08")
 
 
-def test_speedup_of_a_smaller_model_is_no_optimisation() -> None:
+def test_speedup_of_a_smaller_model_is_not_an_optimisation() -> None:
     assert arithmetic.speedup(0.4, 5) == pytest.approx(12.5)
     smaller = arithmetic.speedup(13_568, 2_526_240)
     says("steps-12-times-faster", f"{smaller:.0f} times")
 
 
-def test_speedup_of_loading_memory_and_steps_is_divided_right() -> None:
+def test_speedup_of_loading_memory_and_steps_is_computed_correctly() -> None:
     assert [arithmetic.speedup(*pair) for pair in ((1, 30), (0.5, 4), (1, 8))] == [30, 8, 8]
     assert [arithmetic.speedup(*pair) for pair in ((500, 10_000), (100, 10_000))] == [20, 100]
     says("converges-20-times-sooner", "20 to 100")
@@ -98,7 +98,7 @@ def test_memory_beside_batch_that_would_make_24_gb_hold_four_times_as_much() -> 
     says("maximum-batch", f"{fixed:.1f} GB")
 
 
-def test_found_by_search_is_no_batch_of_256() -> None:
+def test_found_by_search_is_not_true_of_a_batch_of_256() -> None:
     tried = (128, 64, 32, 16, 8)
     assert arithmetic.found_by_search(tried, 64)
     assert not arithmetic.found_by_search(tried, 256)

@@ -48,7 +48,7 @@ def source_of(test: str) -> str:
 
 
 @pytest.mark.parametrize("claim", with_field("test"), ids=lambda claim: claim.id)
-def test_a_test_that_decides_exists_and_runs_anywhere(claim: claims.Claim) -> None:
+def test_a_deciding_test_exists_and_runs_anywhere(claim: claims.Claim) -> None:
     assert source_of(claim.test)
     assert not NEEDS_A_MAC.search(source_of(claim.test))
 
@@ -77,7 +77,7 @@ def test_a_source_can_be_looked_up(claim: claims.Claim) -> None:
 
 
 @pytest.mark.parametrize("claim", with_field("command"), ids=lambda claim: claim.id)
-def test_a_command_names_what_is_here(claim: claims.Claim) -> None:
+def test_a_command_names_an_existing_file(claim: claims.Claim) -> None:
     words = claim.command.split()
     if words[0] != "python":
         assert words[:2] == ["sudo", "powermetrics"]
@@ -96,7 +96,7 @@ def test_a_command_names_what_is_here(claim: claims.Claim) -> None:
 
 
 @pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)
-def test_a_row_says_who_claims_what_and_what_is_true(claim: claims.Claim) -> None:
+def test_a_row_has_guides_a_claim_and_the_truth(claim: claims.Claim) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", claim.id)
     assert claim.claim != claim.truth
     assert claim.truth
@@ -106,17 +106,17 @@ def test_a_row_says_who_claims_what_and_what_is_true(claim: claims.Claim) -> Non
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_claim_stands_in_the_file_of_the_guide_it_is_first_cited_from(path: Path) -> None:
+def test_a_claim_is_in_the_file_of_its_first_guide(path: Path) -> None:
     for claim in claims.parse(path.read_text("utf-8")):
         assert path.stem == f"guide_{claim.guides[0].guide}", claim.id
 
 
-def test_every_guide_has_claims_and_all_of_them_have_at_least_sixty() -> None:
+def test_every_guide_has_claims_and_there_are_at_least_sixty() -> None:
     assert {place.guide for claim in ALL for place in claim.guides} == LINES.keys()
     assert len(ALL) >= 60
 
 
-def test_a_row_becomes_a_claim() -> None:
+def test_a_row_is_parsed_into_a_claim() -> None:
     assert claims.parse(ROW) == (
         claims.Claim(
             id="one",
@@ -144,30 +144,34 @@ SOURCE_LINE = 'source = "run on torch 2.13.0"'
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
-        ([verdict("false")], ValueError, "one: verdict is 'false'"),
-        ([(SOURCE_LINE, "")], ValueError, "one: nothing says why it is refuted"),
-        ([verdict("needs a Mac")], ValueError, "one: a Mac would need a test or a command"),
+        ([verdict("false")], ValueError, "one: verdict 'false' is not one of"),
+        ([(SOURCE_LINE, "")], ValueError, "one: no evidence that it is refuted"),
+        ([verdict("needs a Mac")], ValueError, "one: needs a mac_test or a command"),
         (
             [verdict("needs a Mac"), ("source", "test")],
             ValueError,
-            "one: what a test or arithmetic decides here needs no Mac",
+            "one: a claim that a test or arithmetic decides needs no Mac",
         ),
         (
             [verdict("not testable"), ("source", "command")],
             ValueError,
-            "one: what is not testable has no test",
+            "one: a claim that is not testable has no test",
         ),
-        ([('"000:14"', '"005:14"')], ValueError, "one: '005:14' is no place"),
-        ([('"000:14"', '"000:0"')], ValueError, "one: '000:0' is no place"),
-        ([('"000:14"', '"000"')], ValueError, "one: '000' is no place"),
-        ([('"000:14"', '"000:9-3"')], ValueError, "one: '000:9-3' runs backward"),
-        ([('["000:14", "002:33-34"]', "[]")], ValueError, "one: no guide says so"),
-        ([("source", "sauce")], ValueError, "one: nobody reads the field 'sauce'"),
+        ([('"000:14"', '"005:14"')], ValueError, "one: '005:14' is not a place"),
+        ([('"000:14"', '"000:0"')], ValueError, "one: '000:0' is not a place"),
+        ([('"000:14"', '"000"')], ValueError, "one: '000' is not a place"),
+        (
+            [('"000:14"', '"000:9-3"')],
+            ValueError,
+            "one: '000:9-3': the last line precedes the first",
+        ),
+        ([('["000:14", "002:33-34"]', "[]")], ValueError, "one: no guide is named"),
+        ([("source", "sauce")], ValueError, "one: unknown field 'sauce'"),
         ([('truth = "it is not"', "")], KeyError, "one has no truth"),
         ([('id = "one"', "")], KeyError, "a row without id has no id"),
     ],
 )
-def test_a_row_that_no_reader_could_use_is_an_error_that_names_it(
+def test_an_invalid_row_is_an_error_that_names_it(
     changes: list[tuple[str, str]], error: type[Exception], words: str
 ) -> None:
     text = ROW
@@ -188,7 +192,9 @@ def test_a_row_that_no_reader_could_use_is_an_error_that_names_it(
         ({"verdict": "not testable"}, "nothing"),
     ],
 )
-def test_what_a_verdict_rests_on_is_said_of_what_ran(fields: dict[str, str], decided: str) -> None:
+def test_the_basis_of_a_verdict_follows_from_the_fields(
+    fields: dict[str, str], decided: str
+) -> None:
     claim = claims.Claim(id="one", claim="a", guides=(), truth="b", **fields)
     assert claim.decided == decided
 
@@ -206,7 +212,7 @@ def test_an_id_used_twice_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
     ("asked", "meant"),
     [("watermark-zero-disable-mps", "watermark-zero-disables-mps"), ("betas", "betas-for-the-m4")],
 )
-def test_an_unknown_id_brings_up_similar_ones(asked: str, meant: str) -> None:
+def test_an_unknown_id_is_answered_with_similar_ones(asked: str, meant: str) -> None:
     with pytest.raises(UserError) as raised:
         claims.get(asked)
     assert f"metalassay claims {meant}" in raised.value.next_step

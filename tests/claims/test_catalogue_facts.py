@@ -29,7 +29,7 @@ def python(*arguments: str, folder: Path | None = None, **environment: str) -> s
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
-def test_a_host_platform_is_a_name_and_nothing_else() -> None:
+def test_a_host_platform_changes_only_the_name_of_the_platform() -> None:
     if os.name != "posix":
         pytest.skip("Python reads the variable on POSIX only")
     code = "import sysconfig, platform, sys; print({})"
@@ -40,7 +40,7 @@ def test_a_host_platform_is_a_name_and_nothing_else() -> None:
     assert python("-c", facts, _PYTHON_HOST_PLATFORM=name) == python("-c", facts)
 
 
-def test_a_local_variable_of_a_shell_function_is_nothing_outside() -> None:
+def test_a_local_variable_of_a_shell_function_is_unset_outside_it() -> None:
     bash = shutil.which("bash")
     if bash is None or os.name != "posix":
         pytest.skip("no bash here")
@@ -49,7 +49,7 @@ def test_a_local_variable_of_a_shell_function_is_nothing_outside() -> None:
     assert done.stdout.strip() == "0"
 
 
-def test_a_hash_seed_fixes_hashes_and_no_random_numbers() -> None:
+def test_a_hash_seed_fixes_hashes_but_not_random_numbers() -> None:
     hashes = {python("-c", "print(hash('mps'))", PYTHONHASHSEED="0") for _ in range(2)}
     numbers = {
         python("-c", "import random; print(random.random())", PYTHONHASHSEED="0") for _ in range(2)
@@ -58,7 +58,7 @@ def test_a_hash_seed_fixes_hashes_and_no_random_numbers() -> None:
     assert len(numbers) == 2
 
 
-def test_a_script_finds_what_is_beside_it_and_not_where_it_was_started(tmp_path: Path) -> None:
+def test_a_script_imports_from_its_own_folder_and_not_the_working_directory(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "model.py").write_text("size = 1\n", "utf-8")

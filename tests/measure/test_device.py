@@ -40,12 +40,12 @@ def test_synchronize_waits_for_the_cuda_device_it_is_given(waits: list[object]) 
     assert waits == [torch.device("cuda:1")]
 
 
-def test_the_cpu_needs_no_waiting(waits: list[object]) -> None:
+def test_synchronize_does_nothing_on_the_cpu(waits: list[object]) -> None:
     device.synchronize(torch.device("cpu"))
     assert waits == []
 
 
-def test_a_device_that_we_cannot_wait_for_is_an_error() -> None:
+def test_synchronize_refuses_an_unsupported_device() -> None:
     with pytest.raises(ValueError, match="'meta'"):
         device.synchronize(torch.device("meta"))
 
@@ -53,14 +53,14 @@ def test_a_device_that_we_cannot_wait_for_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("usable", "chosen"), [("mps cuda cpu", "mps"), ("cuda cpu", "cuda"), ("cpu", "cpu")]
 )
-def test_auto_takes_the_first_that_works(
+def test_auto_chooses_the_first_usable_device(
     monkeypatch: pytest.MonkeyPatch, usable: str, chosen: str
 ) -> None:
     monkeypatch.setattr(device, "unusable", lambda kind: None if kind in usable else "broken")
     assert device.resolve("auto") == torch.device(chosen)
 
 
-def test_the_cpu_works() -> None:
+def test_the_cpu_is_usable() -> None:
     assert device.resolve("cpu") == torch.device("cpu")
 
 
@@ -81,13 +81,13 @@ def test_a_device_that_torch_reports_but_cannot_use_is_refused_with_the_reason(
 
 
 @pytest.mark.usefixtures("metal_and_cuda_reported", "waits")
-def test_a_device_that_computes_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_computes_wrong_results_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "ones", lambda *_, device: torch.zeros(8, 8))
     with pytest.raises(UserError, match=r"gave 0\.0, not 512"):
         device.resolve("mps")
 
 
-def test_a_device_is_waited_for_before_it_is_believed(
+def test_a_device_is_synchronized_before_its_result_is_checked(
     monkeypatch: pytest.MonkeyPatch, waits: list[object]
 ) -> None:
     monkeypatch.setattr(device, "synchronize", waits.append)
@@ -149,13 +149,13 @@ def test_an_unknown_device_is_a_usage_error() -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
-def test_memory_on_the_cpu_is_what_the_process_holds_at_most() -> None:
+def test_memory_on_the_cpu_is_the_peak_of_the_process() -> None:
     found = device.memory(torch.device("cpu"))
     assert (found["live"], found["driver"]) == (None, None)
     assert found["peak_rss"] is None or found["peak_rss"] > 2**24
 
 
-def test_the_random_numbers_of_every_device_in_use_are_kept(
+def test_the_random_number_generators_of_cpu_and_device_are_saved_and_restored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept: dict[str, torch.Tensor] = {"mps": torch.zeros(3)}

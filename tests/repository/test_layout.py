@@ -17,7 +17,6 @@ WITHOUT_A_ROOM = {"compat", "repository", "support", "data", "tools", "rehearsal
 # has its tests, or that is gone, must leave the list.
 WITHOUT_TESTS = {
     "workers": "child dataloader_child",
-    "workloads/models": "astronet tiny_gpt two_branch_cnn",
 }
 
 MODULES = {

@@ -18,7 +18,7 @@ from metalassay.statistics import student_t
         (0.001, 120, 3.373),
     ],
 )
-def test_t_is_that_of_the_table(alpha: float, df: int, t: float) -> None:
+def test_t_quantiles_match_the_published_table(alpha: float, df: int, t: float) -> None:
     assert student_t.t_quantile(alpha, df) == pytest.approx(t, abs=6e-4)
     assert student_t.t_two_sided(t, df) == pytest.approx(alpha, rel=2e-3)
 
@@ -32,10 +32,12 @@ def test_t_is_that_of_the_table(alpha: float, df: int, t: float) -> None:
         (10, 1000, 0.0048, 0.0183),
     ],
 )
-def test_clopper_and_pearson_bound_a_rate(hits: int, trials: int, low: float, high: float) -> None:
+def test_clopper_pearson_intervals_match_published_values(
+    hits: int, trials: int, low: float, high: float
+) -> None:
     assert student_t.clopper_pearson(hits, trials) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_the_beta_distribution_is_symmetric_where_it_must_be() -> None:
+def test_the_beta_distribution_is_symmetric_for_equal_parameters() -> None:
     assert student_t.beta_cdf(0.5, 3.0, 3.0) == pytest.approx(0.5)
     assert student_t.beta_cdf(0.2, 2.0, 5.0) == pytest.approx(1 - student_t.beta_cdf(0.8, 5.0, 2.0))

@@ -12,18 +12,18 @@ TWO = Setting(2, 6.0, 2000.0)
 READY = Setting(PRELOADED, 0.1, 10_000.0)
 
 
-def test_workers_must_earn_their_start_up() -> None:
+def test_workers_are_recommended_only_if_they_make_up_for_their_start() -> None:
     # 10,000 samples: 10.1 s without workers, 11 s with two; 100,000: 100.1 s and 56 s
     assert dataloader.recommend([NONE, TWO], 10_000) == NONE
     assert dataloader.recommend([NONE, TWO], 100_000) == TWO
 
 
-def test_what_is_about_as_quick_gives_way_to_the_simpler() -> None:
+def test_of_settings_about_as_fast_the_simpler_is_recommended() -> None:
     assert dataloader.recommend([Setting(4, 0.1, 1050.0), NONE], 10_000) == NONE
     assert dataloader.recommend([Setting(PRELOADED, 0.1, 1050.0), NONE], 10_000) == NONE
 
 
-def test_preloading_is_recommended_where_it_gains() -> None:
+def test_preloading_is_recommended_if_it_is_faster() -> None:
     assert dataloader.recommend([NONE, TWO, READY], 100_000) == READY
 
 
@@ -39,7 +39,7 @@ def test_contenders_include_both_guides_and_preloaded_tensors() -> None:
     assert dataloader.contenders(cores=10) == (PRELOADED, 0, 1, 2, 4, 8)
 
 
-def test_every_contender_is_tried_and_the_length_of_the_run_decides() -> None:
+def test_every_setting_is_timed_and_the_length_of_the_run_decides() -> None:
     tried: list[int] = []
 
     def measure_setting(workers: int) -> Setting:
@@ -52,14 +52,14 @@ def test_every_contender_is_tried_and_the_length_of_the_run_decides() -> None:
         dataloader.tune(0, 1, 1, measure_setting=measure_setting)
 
 
-def test_a_setting_that_takes_too_long_is_ended_and_named() -> None:
+def test_a_setting_that_takes_too_long_is_ended() -> None:
     found = dataloader.measure(0, batch=2, samples=10, timeout=0.05)
     assert (found.per_second, found.why) == (None, "no result within 0.05 s")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [PRELOADED, 0])
-def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
+def test_a_real_measurement_has_a_rate(workers: int) -> None:
     found = dataloader.measure(workers, batch=2, samples=10, seconds=0.05)
     assert found.why == ""
     assert found.per_second is not None
@@ -67,6 +67,6 @@ def test_a_real_try_says_how_fast_it_was(workers: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_setting_that_fails_says_why() -> None:
+def test_a_failing_setting_has_a_reason() -> None:
     found = dataloader.measure(0, batch=0, samples=10, seconds=0.05)
     assert "batch_size should be a positive integer" in found.why

@@ -42,12 +42,12 @@ def in_forks(number: int, *, randomised: bool) -> list[int]:
 @pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="forks, as comparisons do on Linux"
 )
-def test_forked_processes_have_one_heap_and_each_its_own_if_it_is_randomised() -> None:
+def test_forked_processes_share_a_heap_layout_unless_it_is_randomised() -> None:
     # Not always one: between two forks a thread of an earlier test may take some memory.
     assert len(set(in_forks(24, randomised=False))) <= 3 < len(set(in_forks(24, randomised=True)))
 
 
-def test_shuffled_pieces_lie_elsewhere_and_are_no_more_than_before() -> None:
+def test_shuffling_moves_blocks_without_using_more_memory() -> None:
     heap = HeapRandomisation()
     for _ in range(200):
         heap.shuffle()

@@ -27,11 +27,11 @@ def test_it_doubles_and_then_bisects() -> None:
     assert machine(11) == [1, 2, 4, 8, 16, 12, 10, 11]
 
 
-def test_where_not_even_one_fits_the_answer_is_0() -> None:
+def test_if_not_even_one_sample_fits_the_result_is_0() -> None:
     assert (found(0).largest, found(0).limit) == (0, 1)
 
 
-def test_where_the_first_try_is_too_large_it_goes_down() -> None:
+def test_if_the_first_try_is_too_large_smaller_ones_follow() -> None:
     assert machine_from(3, 8) == [8, 4, 2, 3]
 
 
@@ -39,13 +39,13 @@ def machine_from(room: int, start: int) -> list[int]:
     return [each.batch for each in found(room, start=start).tries]
 
 
-def test_it_stops_at_the_most_that_was_asked_for() -> None:
+def test_it_stops_at_the_requested_maximum() -> None:
     result = found(10**9, most=100)
     assert (result.largest, result.limit) == (100, None)
 
 
 @given(st.integers(1, 2**20 - 1))
-def test_the_answer_fits_and_is_close_to_what_does_not(room: int) -> None:
+def test_the_result_fits_and_is_close_to_the_limit(room: int) -> None:
     result = found(room)
     assert result.limit is not None
     assert result.largest <= room < result.limit
@@ -62,23 +62,23 @@ def test_the_answer_fits_and_is_close_to_what_does_not(room: int) -> None:
         "Invalid buffer size: 24.00 GB",
     ],
 )
-def test_every_way_to_say_out_of_memory_is_understood(message: str) -> None:
+def test_every_out_of_memory_message_is_recognised(message: str) -> None:
     error = UserError(f"batch 8: RuntimeError: {message}", "")
     assert message.partition(": ")[0] in max_batch.reason(error, pressed=False)
 
 
-def test_a_killed_process_and_pressure_are_survived() -> None:
+def test_a_killed_process_and_memory_pressure_are_reasons() -> None:
     killed = UserError("batch 8: its process ended", "")
     assert max_batch.reason(killed, pressed=False) == "its process was killed or crashed"
     assert max_batch.reason(killed, pressed=True).startswith("memory pressure: less than 10%")
 
 
-def test_another_error_is_no_lack_of_memory() -> None:
+def test_other_errors_are_raised_again() -> None:
     with pytest.raises(UserError, match="no kernel"):
         max_batch.reason(UserError("batch 8: RuntimeError: no kernel", ""), pressed=False)
 
 
-def test_under_memory_pressure_a_try_is_ended_from_outside(
+def test_a_try_is_killed_under_memory_pressure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(max_batch, "LEFT", 2.0)  # more than there is: pressed at the first look
@@ -87,13 +87,15 @@ def test_under_memory_pressure_a_try_is_ended_from_outside(
     assert tried.why.startswith("memory pressure")
 
 
-def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_functions_and_a_start_above_the_maximum(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["max-batch", "bench.py::step"]) == 2
     assert main(["max-batch", "transit-cnn", "--start", "9", "--most", "8"]) == 2
     assert "needs one of our workloads" in capsys.readouterr().err
 
 
-def test_killing_tells_whoever_waits(tmp_path: object) -> None:
+def test_killing_no_workers_does_nothing(tmp_path: object) -> None:
     with Processes(fresh=True) as processes:
         processes.kill()  # nothing runs: nothing happens
         assert not processes.forks(Arm("A", parse("transit-cnn"), "python"))

@@ -1,4 +1,4 @@
-"""Whether a device computes what the CPU does on our workloads: said in words, or nothing."""
+"""The check that a device computes the same as the CPU on a workload."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def test_the_cpu_agrees_with_itself() -> None:
 
 
 @pytest.mark.parametrize("what", ["forward", "backward", "training"])
-def test_each_of_the_three_can_be_wrong(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_in_any_of_the_three_computations_is_reported(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compute: Callable[[Recipe, str], torch.Tensor] = getattr(cpu_parity, what)
     results = []
 
@@ -31,11 +33,11 @@ def test_each_of_the_three_can_be_wrong(what: str, monkeypatch: pytest.MonkeyPat
     assert said == f"{what}: 3 of {results[0].numel()} values differ from the CPU's"
 
 
-def test_what_stops_a_device_is_said() -> None:
+def test_an_error_on_the_device_is_reported() -> None:
     # The meta device computes nothing, so no answer comes back from it.
-    assert cpu_parity.disagreement(get("gpt-tiny"), "meta").startswith("forward stops: ")
+    assert cpu_parity.disagreement(get("gpt-tiny"), "meta").startswith("forward fails: ")
 
 
-def test_gradients_and_ways_are_parts_of_the_largest() -> None:
+def test_gradients_and_parameter_changes_are_relative_to_the_largest() -> None:
     for compute in (cpu_parity.backward, cpu_parity.training):
         assert compute(get("gpt-tiny"), "cpu").abs().max().item() == pytest.approx(1)

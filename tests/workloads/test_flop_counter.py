@@ -39,7 +39,7 @@ CPU = torch.device("cpu")
     ],
     ids=["matmul", "conv1d", "linear", "attention", "views"],
 )
-def test_hand_worked_counts(
+def test_counts_match_those_worked_out_by_hand(
     step: Callable[[], object], expected: Counts, mode: Callable[[], torch.no_grad]
 ) -> None:
     with mode():  # torch.ones writes its numbers: the second part of each sum
@@ -56,19 +56,19 @@ def test_the_backward_pass_of_attention_counts_five_products() -> None:
 
 
 @pytest.mark.parametrize(("mode", "mflop"), [("infer", 22.70), ("train", 67.15)])
-def test_the_cnn_costs_what_was_measured_for_it(mode: str, mflop: float) -> None:
+def test_the_flop_of_the_cnn_are_the_known_ones(mode: str, mflop: float) -> None:
     counts = count(make(get("transit-cnn"), mode, CPU, "float32", 2).step)
     assert counts.flop / 2 == pytest.approx(mflop * 1e6, rel=0.01)
 
 
-def test_inference_mode_is_split_into_the_same_operations_as_any_other_forward_pass() -> None:
+def test_inference_mode_counts_the_same_operations_as_other_forward_passes() -> None:
     model, curves = branch(4, (7, 5, 5)), torch.ones(2, 1, 201)
     with torch.inference_mode():
         inference = count(lambda: model(curves))
     assert inference == count(lambda: model(curves))
 
 
-def test_what_only_the_first_call_does_is_not_counted() -> None:
+def test_work_of_the_first_call_only_is_not_counted() -> None:
     state: list[torch.Tensor] = []
 
     def step() -> None:

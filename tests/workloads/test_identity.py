@@ -162,7 +162,7 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
         ),
     ],
 )
-def test_the_identity_outlives_what_does_not_change_the_work(
+def test_changes_that_do_not_affect_the_work_leave_the_identity_unchanged(
     written: Written, file: str, old: str, new: str, mode: str
 ) -> None:
     before = written.identity(mode)
@@ -199,7 +199,7 @@ def test_the_identity_changes_with_the_work(
     assert written.identity(mode) != before
 
 
-def test_learning_rate_and_loss_count_in_training_alone(written: Written) -> None:
+def test_learning_rate_and_loss_affect_only_the_training_identity(written: Written) -> None:
     recipe = written.made()
     written.recipe = RECIPE.replace("functional.mse_loss", "functional.l1_loss")
     for other in (replace(recipe, learning_rate=1e-2), written.made()):
@@ -234,7 +234,7 @@ def test_a_function_imported_where_it_is_called_is_followed(written: Written) ->
         ('"bfloat16": torch.bfloat16', '"bfloat16": torch.float16'),
     ],
 )
-def test_the_step_itself_counts(tmp_path: Path, old: str, new: str) -> None:
+def test_a_change_of_the_step_changes_the_identity(tmp_path: Path, old: str, new: str) -> None:
     """Edit a copy of the package, and ask it in a process of its own."""
     assert asked(copied(tmp_path / "edited", old, new)) != identify(WORKLOADS["gpt-tiny"], "train")
 
@@ -248,7 +248,9 @@ def test_the_step_itself_counts(tmp_path: Path, old: str, new: str) -> None:
         ("SMALLEST_SCALE = 0.1", "SMALLEST_SCALE = 0.2"),
     ],
 )
-def test_what_checks_and_refuses_does_not_count(tmp_path: Path, old: str, new: str) -> None:
+def test_changes_of_checks_and_messages_leave_the_identity_unchanged(
+    tmp_path: Path, old: str, new: str
+) -> None:
     assert asked(copied(tmp_path / "edited", old, new)) == identify(WORKLOADS["gpt-tiny"], "train")
 
 
@@ -273,7 +275,7 @@ def asked(folder: Path) -> str:
     return done.stdout.decode().strip()
 
 
-def test_what_is_timed_today() -> None:
+def test_the_identities_of_all_workloads_are_pinned() -> None:
     """A change here makes all earlier figures of that workload incomparable: is that meant?"""
     today = {
         f"{name} {mode}": identify(WORKLOADS[name], mode) for name in WORKLOADS for mode in MODES
@@ -290,7 +292,7 @@ def test_what_is_timed_today() -> None:
     }
 
 
-def test_a_value_whose_description_varies_has_no_identity() -> None:
+def test_a_value_without_a_stable_description_has_no_identity() -> None:
     with pytest.raises(TypeError, match="no stable description of <object object"):
         identity(object())
 

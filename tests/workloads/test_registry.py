@@ -40,7 +40,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_step_ends_in_its_one_synchronize(
+def test_a_step_synchronizes_once_at_its_end(
     monkeypatch: pytest.MonkeyPatch, name: str, mode: str
 ) -> None:
     workload = make(get(name), mode, CPU, "float32", 1)
@@ -94,7 +94,9 @@ def test_half_precision_passes_the_check(dtype: str, mode: str) -> None:
     workload.check()
 
 
-def test_training_that_learns_nothing_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_that_does_not_lower_the_loss_fails_the_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     workload = make(get("gpt-tiny"), "train", CPU, "float32", 1)
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
     workload.step()
@@ -102,7 +104,7 @@ def test_training_that_learns_nothing_fails_the_check(monkeypatch: pytest.Monkey
         workload.check()
 
 
-def test_training_that_explodes_fails_the_check() -> None:
+def test_training_that_diverges_fails_the_check() -> None:
     recipe = dataclasses.replace(get("gpt-tiny"), learning_rate=math.inf)
     workload = make(recipe, "train", CPU, "float32", 1)
     workload.step()
@@ -153,7 +155,9 @@ def test_wrong_logits_fail_the_check(spoil: Callable[[Tensor], Tensor], caught: 
         ("gpt-original", "tokens", 3 * 256, 2_526_240),
     ],
 )
-def test_a_workload_says_what_it_is(name: str, unit: str, items: int, parameters: int) -> None:
+def test_a_workload_has_its_unit_items_and_parameters(
+    name: str, unit: str, items: int, parameters: int
+) -> None:
     workload = make(get(name), "infer", CPU, "float32", 3)
     assert (workload.unit, workload.items_per_call, workload.parameters) == (
         unit,
@@ -164,7 +168,7 @@ def test_a_workload_says_what_it_is(name: str, unit: str, items: int, parameters
     assert workload.identity == identify(get(name), "infer")
 
 
-def test_the_seed_alone_decides_what_is_computed() -> None:
+def test_the_result_depends_on_the_seed_alone() -> None:
     def logits(seed: int) -> Tensor:
         return make(get("transit-cnn"), "infer", CPU, "float32", 2, seed).step()
 
@@ -186,17 +190,17 @@ def test_the_seed_alone_decides_what_is_computed() -> None:
         ((get("gpt-tiny"), "infer", torch.device("meta"), "float16", 1), "unsupported .*'meta'"),
     ],
 )
-def test_what_cannot_be_made_is_refused(arguments: tuple[Any, ...], message: str) -> None:
+def test_an_invalid_workload_is_refused(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make(*arguments)
 
 
-def test_an_unknown_workload_is_refused_with_those_that_there_are() -> None:
+def test_an_unknown_workload_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"unknown workload 'transit' .*transit-cnn, gpt-tiny"):
         get("transit")
 
 
-def test_autocast_that_torch_turns_off_by_itself_is_refused(
+def test_autocast_that_torch_disables_by_itself_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # torch 2.5 on MPS warns of bfloat16, then computes in float32

@@ -1,1 +1,1 @@
-"""What guides claim about training on Macs, and what decides each claim."""
+"""Claims that guides make about training on Macs, and the evidence that decides each."""

@@ -1,4 +1,4 @@
-"""What guides claim, what is true instead, and what decides it: reads the folder claims/."""
+"""The claims of the guides, what is true instead, and what decides each: reads claims/data/."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ VERDICTS = (
     NEEDS_A_MAC,
     NOT_TESTABLE,
 )
-"""In the order of tables. The first four are decided; nothing has decided the last two."""
+"""In the order of tables. The first four are decisions; the last two are open."""
 
-# "002:40" or "002:33-34", of the five guides that this project began with.
+# "002:40" or "002:33-34", in one of the five guides with which this project began.
 _PLACE = re.compile(r"(00[0-4]):([1-9][0-9]*)(?:-([1-9][0-9]*))?")
 
 
@@ -42,7 +42,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Claim:
-    """One row of claims/; the README there explains the fields. Those without a value are empty."""
+    """One row of claims/data/; the README there explains the fields. Missing ones are empty."""
 
     id: str
     claim: str
@@ -57,9 +57,9 @@ class Claim:
 
     @property
     def decided(self) -> str:
-        """Say what the verdict rests on: "test", "arithmetic", "documents", "a Mac" or "nothing".
+        """The basis of the verdict: "test", "arithmetic", "documents", "a Mac" or "nothing".
 
-        "a Mac" will decide it, and has not yet; "nothing" can.
+        "a Mac" means that a test on a Mac would decide it, "nothing" that nothing can.
         """
         if self.verdict in (NEEDS_A_MAC, NOT_TESTABLE):
             return "a Mac" if self.verdict == NEEDS_A_MAC else "nothing"
@@ -69,7 +69,7 @@ class Claim:
 
     @property
     def here(self) -> tuple[str, ...]:
-        """Return the commands that decide it on any machine."""
+        """The commands that decide it on any machine."""
         tests = [self.test] if self.test else []
         if self.arithmetic:
             tests.append(f"tests/claims/test_arithmetic.py -k {self.arithmetic}")
@@ -77,87 +77,90 @@ class Claim:
 
     @property
     def on_a_mac(self) -> tuple[str, ...]:
-        """Return the commands that show the fact itself on a Mac; elsewhere tests skip."""
+        """The commands that show the fact itself on a Mac; on other machines the tests skip."""
         tests = (f"python -m pytest {self.mac_test}",) if self.mac_test else ()
         return (*tests, self.command) if self.command else tests
 
 
 def place(text: str) -> Place:
-    """Read "002:40" or "002:33-34". Raises ``ValueError`` for anything else, backward lines too."""
-    found = _PLACE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"{text!r} is no place in a guide, as 002:40 or 002:33-34 are")
-    guide, first, last = found[1], int(found[2]), int(found[3] or found[2])
+    """Parse "002:40" or "002:33-34". Raises ``ValueError`` for other text and for reversed lines."""
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a place in a guide such as 002:40 or 002:33-34")
+    guide, first, last = match[1], int(match[2]), int(match[3] or match[2])
     if last < first:
-        raise ValueError(f"{text!r} runs backward")
+        raise ValueError(f"{text!r}: the last line precedes the first")
     return Place(guide, first, last)
 
 
 def parse(text: str) -> tuple[Claim, ...]:
-    """Read TOML, one ``Claim`` a row in its order.
+    """Parse TOML and return one ``Claim`` per row, in order.
 
-    Raises ``KeyError`` for a missing field and ``ValueError`` for an unknown field, a place or a
-    verdict that is none, and for a verdict without what it demands; all name the row.
+    Raises ``KeyError`` for a missing field, and ``ValueError`` for an unknown field, an invalid place
+    or verdict, and a verdict without the evidence that it requires; all name the row.
     """
-    found = []
+    claims = []
     for row in tomllib.loads(text)["claim"]:
         where = row.get("id", "a row without id")
-        known = {each.name: each.default for each in fields(Claim)}
+        known = {field.name: field.default for field in fields(Claim)}
         for field, default in known.items():
             if default is MISSING and field not in row:
                 raise KeyError(f"claims: {where} has no {field}")
         for field in row.keys() - known:
-            raise ValueError(f"claims: {where}: nobody reads the field {field!r}")
+            raise ValueError(f"claims: {where}: unknown field {field!r}")
         try:
             claim = Claim(**{**row, "guides": tuple(map(place, row["guides"]))})
             _check(claim)
         except ValueError as error:
             raise ValueError(f"claims: {where}: {error}") from None
-        found.append(claim)
-    return tuple(found)
+        claims.append(claim)
+    return tuple(claims)
 
 
 def _check(claim: Claim) -> None:
-    """Raise ``ValueError`` where the row does not have what its verdict demands."""
+    """Raise ``ValueError`` if the row does not have the evidence that its verdict requires."""
     evidence = claim.test or claim.arithmetic or claim.source
     runnable = claim.mac_test or claim.command
     if claim.verdict not in VERDICTS:
-        raise ValueError(f"verdict is {claim.verdict!r}, none of {VERDICTS}")
+        raise ValueError(f"verdict {claim.verdict!r} is not one of {VERDICTS}")
     if not claim.guides:
-        raise ValueError("no guide says so")
+        raise ValueError("no guide is named")
     if claim.verdict == NEEDS_A_MAC:
         if claim.test or claim.arithmetic:
-            raise ValueError("what a test or arithmetic decides here needs no Mac")
+            raise ValueError("a claim that a test or arithmetic decides needs no Mac")
         if not runnable:
-            raise ValueError("a Mac would need a test or a command to decide it")
+            raise ValueError("needs a mac_test or a command that would decide it")
     elif claim.verdict == NOT_TESTABLE:
         if claim.test or claim.arithmetic or runnable:
-            raise ValueError("what is not testable has no test, arithmetic or command")
+            raise ValueError("a claim that is not testable has no test, arithmetic or command")
     elif not evidence:
-        raise ValueError(f"nothing says why it is {claim.verdict}")
+        raise ValueError(f"no evidence that it is {claim.verdict}")
 
 
 @functools.cache
 def load() -> tuple[Claim, ...]:
     """Return all claims, in the order of the files and of their rows.
 
-    Raises as ``parse`` does, and ``ValueError`` for an id that is used twice.
+    Raises like ``parse``, and ``ValueError`` for an id that is used twice.
     """
     folder = resources.files(__package__).joinpath("data")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    found = tuple(claim for file in files for claim in parse(file.read_text("utf-8")))
-    for claim in found:
-        if sum(each.id == claim.id for each in found) > 1:
+    claims = tuple(claim for file in files for claim in parse(file.read_text("utf-8")))
+    for claim in claims:
+        if sum(other.id == claim.id for other in claims) > 1:
             raise ValueError(f"claims: the id {claim.id} is used twice")
-    return found
+    return claims
 
 
 def get(claim_id: str) -> Claim:
-    """Return the claim of that id; an unknown one is a ``UserError`` that names similar ones."""
+    """Return the claim with this id. Raises ``UserError`` with similar ids for an unknown one."""
     ids = [claim.id for claim in load()]
     if claim_id in ids:
         return load()[ids.index(claim_id)]
-    alike = difflib.get_close_matches(claim_id, ids, n=3)
-    alike += [each for each in ids if claim_id and claim_id in each and each not in alike][:3]
-    meant = f"did you mean {', '.join(alike)}? " if alike else ""
-    raise UserError(f"no claim {claim_id!r}", meant + " ".join(["metalassay claims", *alike[:1]]))
+    similar = difflib.get_close_matches(claim_id, ids, n=3)
+    similar += [known for known in ids if claim_id and claim_id in known and known not in similar][
+        :3
+    ]
+    question = f"did you mean {', '.join(similar)}? " if similar else ""
+    command = " ".join(["metalassay claims", *similar[:1]])
+    raise UserError(f"no claim {claim_id!r}", question + command)

@@ -1,4 +1,4 @@
-"""Claims as text for a terminal: the table, and one claim with all that is known of it."""
+"""Claims as text for a terminal: the table, and one claim with all its evidence."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from collections.abc import Sequence
 from metalassay.claims.catalogue import NEEDS_A_MAC, VERDICTS, Claim
 from metalassay.claims.evidence import Evidence
 
-NARROWEST = 40  # a column of truths narrower than this is hard to read; they then go below
-RESTS_ON = {
+NARROWEST = 40  # if the last column would be narrower, its text goes on lines of its own
+BASIS = {
     "test": "a test that runs on any machine",
-    "arithmetic": "arithmetic, see claim_arithmetic.py",
-    "documents": "what was read or run before, see the source",
-    "a Mac": "nothing yet: no Mac has run it",
+    "arithmetic": "arithmetic, see metalassay/claims/arithmetic.py",
+    "documents": "documents or earlier runs, see the source",
+    "a Mac": "nothing yet: it has not been run on a Mac",
     "nothing": "nothing, and nothing can decide it",
 }
 
 
 def counts(claims: Sequence[Claim]) -> str:
-    """Return how many claims have which verdict, in a line."""
+    """Return the number of claims with each verdict, as one line."""
     number = Counter(claim.verdict for claim in claims)
     parts = ", ".join(f"{number[word]} {word}" for word in VERDICTS if number[word])
     return f"{len(claims)} claim{'' if len(claims) == 1 else 's'}" + (f": {parts}" if parts else "")
 
 
 def table(claims: Sequence[Claim], width: int, guide: str | None = None) -> str:
-    """Return id, guide:line, verdict and truth in columns; "+2" counts further places.
+    """Return id, guide:line, verdict and truth in columns of ``width`` characters in all.
 
-    The place shown is the first, or with ``guide`` the first in that guide.
+    The place is the first, or the first in ``guide``; "+2" means two further places.
     """
     if not claims:
         return ""
@@ -57,13 +57,13 @@ def _places(claim: Claim, guide: str | None) -> str:
 
 
 def details(claim: Claim, runs: Sequence[Evidence], width: int) -> str:
-    """Return everything about a claim: what decides it, how to run that, and what was measured."""
+    """Return everything about a claim: what decides it, the commands for that, and measurements."""
     facts = [
         ("claim", claim.claim),
         ("said in", "guide " + ", ".join(map(str, claim.guides))),
         ("verdict", claim.verdict),
         ("truth", claim.truth),
-        ("rests on", RESTS_ON[claim.decided]),
+        ("based on", BASIS[claim.decided]),
     ]
     if claim.source:
         facts.append(("source", claim.source))

@@ -1,1 +1,1 @@
-"""What is timed: the recipes, their models, the count of their work, the check against the CPU."""
+"""The timed workloads: recipes, models, counts of their work, and the check against the CPU."""

@@ -1,9 +1,9 @@
-"""Whether a device computes what the CPU does: forward, backward and optimizer steps of a workload.
+"""Check that a device computes the same as the CPU: forward, backward and optimizer steps.
 
-A speed says little where the numbers are wrong, and on MPS they have been. In float32, without
-dropout, whose random numbers no two devices share. The optimizer is the workloads' own AdamW with a
-larger epsilon: with the usual one a gradient of nothing but rounding moves a parameter by the whole
-learning rate, in either direction.
+A speed means little if the results are wrong, and on MPS they have been. The check is in float32 and
+without dropout, since devices do not share random numbers. The optimizer is the workloads' AdamW with
+a larger epsilon: with the default, a gradient that consists of rounding errors only would move a
+parameter by the whole learning rate in either direction.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TOLERANCE = 1e-3
 
 
 def disagreement(recipe: Recipe, device: str) -> str:
-    """Return where ``device`` departs from the CPU on a workload, "" where it does not.
+    """Return how ``device`` differs from the CPU on a workload, or "" if it does not.
 
-    An error on the device is a disagreement too: it says what stops it.
+    An error on the device counts as a disagreement, and its message is returned.
     """
     for what, compute in (("forward", forward), ("backward", backward), ("training", training)):
         expected = compute(recipe, "cpu")
         try:
-            found = compute(recipe, device).to("cpu")
-        except (RuntimeError, TypeError) as error:  # what torch raises for what a device cannot do
-            return f"{what} stops: {first_line(error)}"
-        close = torch.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+            actual = compute(recipe, device).to("cpu")
+        except (RuntimeError, TypeError) as error:  # what torch raises for unsupported operations
+            return f"{what} fails: {first_line(error)}"
+        close = torch.isclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE)
         wrong = int((~close).sum())
         if wrong:
             return f"{what}: {wrong} of {expected.numel()} values differ from the CPU's"
@@ -39,14 +39,14 @@ def disagreement(recipe: Recipe, device: str) -> str:
 
 
 def forward(recipe: Recipe, device: str) -> Tensor:
-    """Return the answer of a workload's model on ``device``."""
+    """Return the output of a workload's model on ``device``."""
     model, inputs, _ = _built(recipe, device)
     answer: Tensor = model(*inputs)
     return answer.detach()
 
 
 def backward(recipe: Recipe, device: str) -> Tensor:
-    """Return all gradients of one pass, flat, as parts of the largest."""
+    """Return all gradients of one pass, flattened, relative to the largest."""
     model, inputs, target = _built(recipe, device)
     recipe.loss(model(*inputs), target).backward()  # type: ignore[no-untyped-call]
     gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
@@ -55,7 +55,7 @@ def backward(recipe: Recipe, device: str) -> Tensor:
 
 
 def training(recipe: Recipe, device: str) -> Tensor:
-    """Return how far each parameter goes in three steps, flat, as parts of the farthest."""
+    """Return the change of each parameter in three steps, flattened, relative to the largest."""
     model, inputs, target = _built(recipe, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, eps=1e-3)
     before = torch.cat([each.detach().flatten().clone() for each in model.parameters()])

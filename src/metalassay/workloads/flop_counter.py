@@ -1,4 +1,4 @@
-"""How much arithmetic and how much data one step asks for, counted from the operations it runs."""
+"""Count the arithmetic and the memory traffic of one step from the operations that it runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from metalassay.workloads.registry import Recipe, Workload
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one step: floating-point operations, and bytes that cross the border of an operation."""
+    """The floating-point operations of one step, and the bytes in and out of its operations."""
 
     flop: int
     bytes: int
 
 
 def count(step: Callable[[], object]) -> Counts:
-    """Count what ``step()`` does; runs it twice, since a first call also sets things up.
+    """Count the work of ``step()``; run it twice, because the first call also does some setup.
 
     ``flop`` is the count of torch's ``FlopCounterMode``: 2 for each multiply-add of a matrix
     product, convolution or attention, forward and backward, and nothing for element-wise work,
@@ -35,15 +35,15 @@ def count(step: Callable[[], object]) -> Counts:
     CPU's fused attention, which torch leaves out, we apply the same formulas.
 
     ``bytes`` adds up, over every aten operation, the tensors that go in and those that come out:
-    what eager execution would move if no cache and no kernel kept anything, thus an upper count of
-    memory traffic. Left out are operations that touch no elements: views (those whose schema says
+    what eager execution would move without any cache, and so an upper bound on memory traffic.
+    Operations that touch no elements are not counted: views (those whose schema says
     that the result aliases an input, and ``_unsafe_view``) and uninitialised allocations. An input
     that is expanded counts in full, the 8-byte indices of max-pooling count (eager CPU inference
     can do without them), and an optimiser step counts like any other work.
 
-    Both depend on how a device splits the work into operations. Count on the CPU for numbers that
-    compare between devices: torch has no FLOP formula for what linear layers and attention become
-    on MPS.
+    Both depend on how a device splits the work into operations. For numbers that are comparable
+    between devices, count on the CPU: torch has no FLOP formula for the operations into which MPS
+    turns linear layers and attention.
     """
     step()
     with (
@@ -55,9 +55,10 @@ def count(step: Callable[[], object]) -> Counts:
 
 
 def compulsory(recipe: Recipe, workload: Workload) -> int:
-    """Return the bytes that one call of ``workload``, made from ``recipe``, must move even if caches kept all else.
+    """Return the bytes that one call of ``workload`` must move even with ideal caches.
 
-    See ``physics.compulsory_bytes``; weights, inputs and logits are counted, not estimated.
+    ``recipe`` is the one from which it was made. See ``roofline_model.compulsory_bytes``; weights,
+    inputs and logits are counted, not estimated.
     """
     batch = recipe.batch(workload.batch_size, torch.Generator().manual_seed(0))
     moved, output = [*batch.inputs], 0
@@ -97,7 +98,7 @@ _TOUCHES_NOTHING = {
 
 
 class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of all tensors in and out of the operations run inside it."""
+    """A dispatch mode that adds up the bytes of all tensors in and out of operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

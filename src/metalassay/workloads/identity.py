@@ -3,8 +3,8 @@
 Two stored times may be put into one ratio only if the same code was timed. The identity is a hash over
 the syntax trees of the functions, classes and constants that a timed step is made of, found by following
 names from the step. Comments, docstrings, annotations, import statements, formatting, and the names and
-places of our own files are left out, so that they may change without making earlier figures worthless.
-The harness (waiting for a device, error messages) is left out too: it is the same for every workload.
+places of our own files are excluded, so that they may change without invalidating earlier figures.
+The harness (waiting for a device, error messages) is excluded too: it is the same for every workload.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 PREFIX = "ast1-"
-"""Marks the way in which an identity was made; another way of making them needs another prefix."""
+"""The version of the method; a change of the method needs another prefix."""
 _HARNESS = ("metalassay.measure", "metalassay.errors")
-# Fields of syntax trees that say nothing about what runs, or that not every Python version has.
+# Fields of syntax trees that do not affect what runs, or that not every Python version has.
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx", "type_ignores"}
 
 
@@ -233,12 +233,12 @@ def _imports(source: ast.Module) -> Iterator[tuple[str, str]]:
     """Yield each imported name and the dotted path that it stands for."""
     for node in ast.walk(source):
         if isinstance(node, ast.Import):
-            for each in node.names:
-                top = each.name.partition(".")[0]
-                yield (each.asname, each.name) if each.asname else (top, top)
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (top, top)
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            for each in node.names:
-                yield each.asname or each.name, f"{node.module}.{each.name}"
+            for alias in node.names:
+                yield alias.asname or alias.name, f"{node.module}.{alias.name}"
 
 
 def _chain(node: ast.AST) -> list[str] | None:

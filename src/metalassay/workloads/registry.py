@@ -1,8 +1,8 @@
-"""What the benchmarks time: one training step or one inference of a model on a fixed batch.
+"""The workloads of the benchmarks: one training step or one inference of a model on a fixed batch.
 
-``WORKLOADS`` is the table, ``make`` builds a row of it on a device. Its ``step`` ends in a
-synchronize, so that a clock around it sees the work and not just the asking for it; its ``check``
-says afterwards whether what was timed was right.
+``WORKLOADS`` is the table of recipes, and ``make`` builds one on a device. The ``step`` of a workload
+ends in a synchronize, so that a clock around it includes the work and not just its submission; its
+``check`` tells afterwards whether the results were right.
 """
 
 from __future__ import annotations
@@ -29,31 +29,32 @@ from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCN
 MODES = ("train", "infer")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 1e-2}
-"""Largest error of a logit, as a part of the largest logit: some ten roundings to the dtype.
+"""Largest error of a logit relative to the largest logit: some ten roundings to the dtype.
 
-For float32 it leaves room for TF32, to which CUDA rounds the inputs of convolutions.
+For float32 it allows TF32, to which CUDA rounds the inputs of convolutions.
 """
-SMALLEST_SCALE = 0.1  # a smaller "largest logit" is a sum that cancels; its error does not shrink
+# A smaller largest logit is due to cancellation, and its error does not shrink.
+SMALLEST_SCALE = 0.1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one call works on: the model's inputs and what it should answer, batch first."""
+    """The data of one call: the inputs of the model and its targets, batch first."""
 
     inputs: tuple[Tensor, ...]
     target: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Copy to ``device``."""
+        """Return a copy on ``device``."""
         return Batch(tuple(x.to(device) for x in self.inputs), self.target.to(device))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One row of the table; ``batch_sizes`` are benchmarked unless others are asked for.
+    """One row of the table; ``batch_sizes`` are benchmarked by default.
 
-    A batch of B samples holds B * ``items_per_sample`` items of ``unit``. Write ``build`` and ``batch``
-    as functions with a name, or ``functools.partial`` of one: the identity follows what they refer to.
+    A batch of B samples has B * ``items_per_sample`` items of ``unit``. ``build`` and ``batch`` must be
+    named functions or a ``functools.partial`` of one: the identity follows what they refer to.
     """
 
     name: str
@@ -71,9 +72,9 @@ class Workload:
     """A model and a batch on ``device``, ready to run.
 
     ``step()`` does the work once and waits for the device; it returns the loss (train) or the
-    logits (infer), still on the device. ``check()`` raises ``AssertionError`` if the work is wrong;
-    call it after at least three steps, outside the clock. ``threads`` is torch's intra-op number
-    at the time of building.
+    logits (infer), still on the device. ``check()`` raises ``AssertionError`` if the results are
+    wrong; call it after at least three steps, and do not time it. ``threads`` is torch's number of
+    intra-op threads when the workload was built.
     """
 
     name: str
@@ -103,14 +104,14 @@ def make(
     """Build the workload of ``recipe`` in ``mode`` "train" or "infer".
 
     A ``dtype`` other than "float32" runs under ``torch.autocast``; weights stay float32. Weights
-    and batch depend on ``seed`` alone, whatever the device. Raises ``UserError`` for an unknown mode
-    or dtype and for what this torch cannot do on ``device``.
+    and batch depend on ``seed`` alone, not on the device. Raises ``UserError`` for an unknown mode
+    or dtype, and if this torch does not support it on ``device``.
     """
     for value, known in ((mode, MODES), (dtype, DTYPES)):
         if value not in known:
             raise UserError(f"unknown {value!r}", f"choose one of {', '.join(known)}")
     if batch_size < 1:
-        raise UserError(f"a batch of {batch_size}", "ask for at least 1 sample")
+        raise UserError(f"a batch of {batch_size}", "use at least 1 sample")
     if dtype != "float32":
         require_autocast(device, dtype)
     if dtype == "float16" and mode == "train":
@@ -138,9 +139,9 @@ def make(
 
 
 def identify(recipe: Recipe, mode: str) -> str:
-    """Return the identity of what is timed in ``mode``; the batch size, dtype and device are not in it.
+    """Return the identity of what is timed in ``mode``, without batch size, dtype and device.
 
-    Those three are recorded beside it. See ``metalassay.workloads.identity``.
+    Those three are recorded separately. See ``metalassay.workloads.identity``.
     """
     parts = (recipe.build, recipe.batch, recipe.items_per_sample)
     if mode == "infer":
@@ -231,13 +232,13 @@ def _precision(device: torch.device, dtype: str) -> contextlib.AbstractContextMa
 
 
 def require_autocast(device: torch.device, dtype: str) -> None:
-    """Refuse where torch would only warn and go on in float32 (bfloat16 on MPS before torch 2.6)."""
+    """Raise ``UserError`` if torch would warn and use float32 (bfloat16 on MPS before torch 2.6)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with _precision(device, dtype):
                 enabled = torch.is_autocast_enabled(device.type)
-    except RuntimeError as error:  # the device has no autocast, or not to this dtype
+    except RuntimeError as error:  # no autocast on the device, or not to this dtype
         raise UserError(str(error), "use --dtype float32") from error
     if not enabled:
         raise UserError(
@@ -247,7 +248,7 @@ def require_autocast(device: torch.device, dtype: str) -> None:
 
 
 def require_grad_scaler(device: torch.device) -> None:
-    """Refuse where scaled gradients cannot be unscaled (MPS before torch 2.8), by trying once."""
+    """Try to unscale gradients; raise ``UserError`` if that fails (MPS before torch 2.8)."""
     weight = torch.ones(1, device=device, requires_grad=True)
     optimizer = torch.optim.SGD([weight])
     scaler = torch.amp.GradScaler(device.type)
@@ -255,7 +256,7 @@ def require_grad_scaler(device: torch.device) -> None:
         scaler.scale(weight.sum()).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
-    except (RuntimeError, TypeError) as error:  # no kernel; no float64, which the scaler wants
+    except (RuntimeError, TypeError) as error:  # no kernel, or no float64, which the scaler needs
         raise UserError(
             f"torch {torch.__version__} cannot scale gradients on {device.type}: "
             + first_line(error),
@@ -264,7 +265,7 @@ def require_grad_scaler(device: torch.device) -> None:
 
 
 def _light_curves(batch_size: int, generator: torch.Generator) -> Batch:
-    """Make flat, noisy stars; every second one with a transit of its own depth in the middle."""
+    """Return flat, noisy light curves; every second one has a transit of random depth."""
     config = TwoBranchCNNConfig()
     transit = torch.arange(batch_size) % 2  # (B,)
     depth = transit * (0.5 + torch.rand(batch_size, generator=generator))  # (B,)
@@ -322,4 +323,4 @@ _RECIPES = (
     _gpt("gpt-original", tiny_gpt.ORIGINAL),
 )
 WORKLOADS = {recipe.name: recipe for recipe in _RECIPES}
-"""Every recipe by its name, in the order of the tables."""
+"""All recipes by name, in the order of the tables."""

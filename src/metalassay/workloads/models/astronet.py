@@ -15,7 +15,7 @@ LOCAL_CHANNELS = (16, 32)
 
 
 def column(channels: tuple[int, ...], pool: int) -> nn.Sequential:
-    """Twice convolution and relu, then pooling, for each of ``channels``: (B, 1, bins) -> (B, n)."""
+    """Return two convolutions with relu, then pooling, per channel count: (B, 1, bins) -> (B, n)."""
     layers: list[nn.Module] = []
     before = 1
     for width in channels:
@@ -27,7 +27,7 @@ def column(channels: tuple[int, ...], pool: int) -> nn.Sequential:
 
 
 class AstroNet(nn.Module):
-    """Both views of B light curves, (B, 1, 2001) and (B, 1, 201), to B logits: 9,940,193 parameters."""
+    """Maps both views of B light curves, (B, 1, 2001) and (B, 1, 201), to B logits; 9,940,193 parameters."""
 
     features = 16_576  # 256 x 59 from the global view, 32 x 46 from the local one
 
@@ -41,7 +41,7 @@ class AstroNet(nn.Module):
         self.head = nn.Sequential(*layers, nn.Linear(512, 1))
 
     def forward(self, global_view: Tensor, local_view: Tensor) -> Tensor:
-        """Return the logit that each dip is a transit; a positive one says yes."""
+        """Return the logit that each dip is a transit; positive means yes."""
         both = [self.global_column(global_view), self.local_column(local_view)]
         logits: Tensor = self.head(torch.cat(both, dim=1))  # (B, 16576) -> (B, 1)
         return logits

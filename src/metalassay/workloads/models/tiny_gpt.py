@@ -1,7 +1,7 @@
-"""A small decoder-only transformer in the manner of GPT-2 (Radford et al. 2019).
+"""A small decoder-only transformer like GPT-2 (Radford et al. 2019).
 
 Pre-normalised blocks, learned positions, biases everywhere, the token embedding shared with the output
-layer. The gelu is the exact one: GPT-2's tanh approximation takes a CPU four times as long. Imports
+layer. The gelu is the exact one: GPT-2's tanh approximation takes four times as long on a CPU. Imports
 torch and nothing else, so the file can go into an upstream issue.
 """
 
@@ -43,7 +43,7 @@ class Attention(nn.Module):
         self.projection = nn.Linear(config.channels, config.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix each position with the ones before it."""
+        """Mix each position with itself and the earlier ones."""
         batch, time, channels = x.shape
         parts = self.qkv(x).split(channels, dim=2)  # each (B, T, d)
         shape = (batch, time, self.heads, channels // self.heads)
@@ -66,7 +66,7 @@ class Block(nn.Module):
         self.projection = nn.Linear(4 * config.channels, config.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what both sublayers found to the residual stream."""
+        """Add the outputs of both sublayers to the residual stream."""
         x = x + self.attention(self.attention_norm(x))
         hidden = functional.gelu(self.expand(self.mlp_norm(x)))  # (B, T, 4 d)
         out: Tensor = x + self.projection(hidden)
@@ -74,7 +74,7 @@ class Block(nn.Module):
 
 
 class TinyGPT(nn.Module):
-    """Tokens (B, T), integers below V, to the logits of the next token, (B, T, V)."""
+    """Maps tokens (B, T), integers below V, to the logits of the next token, (B, T, V)."""
 
     def __init__(self, config: TinyGPTConfig) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ class TwoBranchCNNConfig:
     """Sizes of a ``TwoBranchCNN``; the defaults make 42,113 parameters.
 
     Each branch has convolutions of ``width``, ``width`` and 2 * ``width`` channels. The bins are
-    what the benchmarks feed it; adaptive pooling takes any length.
+    those of the benchmarks; adaptive pooling accepts any length.
     """
 
     width: int = 32
@@ -31,7 +31,7 @@ class TwoBranchCNNConfig:
 
 
 def branch(width: int, kernels: tuple[int, int, int]) -> nn.Sequential:
-    """Three times convolution, relu and pooling: (B, 1, bins) -> (B, 2 * width)."""
+    """Return three layers of convolution, relu and pooling: (B, 1, bins) -> (B, 2 * width)."""
     channels = (1, width, width, 2 * width)
     layers: list[nn.Module] = []
     for i, kernel in enumerate(kernels):
@@ -44,7 +44,7 @@ def branch(width: int, kernels: tuple[int, int, int]) -> nn.Sequential:
 
 
 class TwoBranchCNN(nn.Module):
-    """Both views of B light curves, (B, 1, 2001) and (B, 1, 201), to B logits, (B, 1)."""
+    """Maps both views of B light curves, (B, 1, 2001) and (B, 1, 201), to B logits, (B, 1)."""
 
     def __init__(self, config: TwoBranchCNNConfig | None = None) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class TwoBranchCNN(nn.Module):
         self.head = nn.Linear(128, 1)
 
     def forward(self, global_view: Tensor, local_view: Tensor) -> Tensor:
-        """Return the logit that each dip is a transit; a positive one says yes."""
+        """Return the logit that each dip is a transit; positive means yes."""
         x = torch.cat(
             [
                 self.global_branch(global_view),  # (B, 64); lengths 2001 -> 1000 -> 500 -> 250 -> 1
