@@ -176,4 +176,5 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("codespell")
     session.run("actionlint")

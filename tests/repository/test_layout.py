@@ -13,21 +13,10 @@ PACKAGE, TESTS = ROOT / "src" / "metalassay", ROOT / "tests"
 WITHOUT_A_ROOM = {"compat", "repository", "support", "data", "tools", "rehearsal"}
 """Folders of tests/ that test or hold something other than a room of the package."""
 
-# On 2026-11-28 these modules, by room, had no test file of their own. Only remove names: a module that
-# has its tests, or that is gone, must leave the list.
-WITHOUT_TESTS = {
-    "workers": "child dataloader_child",
-}
-
 MODULES = {
     path.relative_to(PACKAGE)
     for path in PACKAGE.rglob("*.py")
     if path.stem not in ("__init__", "__main__")
-}
-
-
-LISTED = {
-    Path(room, f"{name}.py") for room, names in WITHOUT_TESTS.items() for name in names.split()
 }
 
 
@@ -49,12 +38,7 @@ def test_every_folder_of_tests_is_a_room_of_the_package() -> None:
 
 
 def test_every_module_has_a_test_file() -> None:
-    assert {str(module) for module in MODULES - LISTED if not has_tests(module)} == set()
-
-
-def test_a_module_that_has_its_tests_or_is_gone_leaves_the_list() -> None:
-    done = {module for module in LISTED if module not in MODULES or has_tests(module)}
-    assert {str(module) for module in done} == set()
+    assert {str(module) for module in MODULES if not has_tests(module)} == set()
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "compat", "tests", "tests_emulated"])

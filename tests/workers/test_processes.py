@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +17,7 @@ from metalassay.compare import compare, sampling
 from metalassay.errors import UserError
 from metalassay.statistics import decision
 from metalassay.workers import cpu_pinning
-from metalassay.workers.processes import CHILD, Processes
+from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm, parse
 
 BENCH = """
@@ -120,18 +119,6 @@ def test_a_missing_interpreter_is_named() -> None:
         pytest.raises(UserError, match="cannot be started: No such file"),
     ):
         processes.start(Arm("B", parse("bench.py::spin"), "/nowhere/python"))
-
-
-def test_the_child_does_not_bring_our_packages_into_another_environment() -> None:
-    """The folder of our package may be a site-packages with another torch in it."""
-    code = (
-        "import sys, runpy; sys.argv = ['x']; sys.path[0] = {!r}; "
-        "module = runpy.run_path({!r}); module['_our_package'](); "
-        "import metalassay.measure.steady_state; print([p for p in sys.path if p.endswith('metalassay')])"
-    )
-    command = [sys.executable, "-I", "-c", code.format(str(CHILD.parent), str(CHILD))]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks the arms")

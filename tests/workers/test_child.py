@@ -1,0 +1,104 @@
+"""The child process of an arm: its messages, over a socket and without torch."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.workers.processes import CHILD
+from metalassay.workers.specs import Arm, parse
+
+BENCH = """
+print("noise on stdout")
+calls = []
+
+def step():
+    calls.append(1)
+
+def broken():
+    raise ValueError("no data\\nsecond line")
+"""
+
+
+class Child:
+    """A child process and the socket to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, str(CHILD), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        ours.settimeout(60)
+        self.wire = ours
+        self.lines = ours.makefile("rb")
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.wire.sendall(json.dumps(message).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(self.lines.readline())
+        return answer
+
+    def build(self, text: str) -> dict[str, Any]:
+        return self.ask({"build": Arm("A", parse(text), sys.executable, self.folder).message(0.01)})
+
+    def end(self) -> bytes:
+        """Close the socket, upon which the child ends; return its standard output."""
+        self.lines.close()
+        self.wire.close()
+        out, _ = self.process.communicate(timeout=60)
+        return out
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[Child]:
+    (tmp_path / "bench.py").write_text(BENCH)
+    started = Child(tmp_path)
+    yield started
+    started.end()
+
+
+def test_a_built_arm_reports_its_facts_times_steps_and_finishes(child: Child) -> None:
+    facts = child.build("bench.py::step")
+    assert facts["pid"] == child.process.pid
+    assert (facts["torch"], facts["threads"], facts["emulated"]) == (None, 1, False)
+    timing = child.ask({"sample": 3})
+    assert set(timing) == {"wall", "cpu", "warmed"}
+    assert timing["wall"] > 0
+    assert set(child.ask({"finish": True})) == {"peak_rss", "page_faults"}
+
+
+def test_the_output_of_the_benchmark_does_not_reach_standard_output(child: Child) -> None:
+    child.build("bench.py::step")
+    assert child.end() == b""
+    assert child.process.returncode == 0
+
+
+def test_an_error_of_the_benchmark_is_answered_with_its_first_line(child: Child) -> None:
+    assert child.build("bench.py::broken") == {"error": "ValueError: no data"}
+
+
+def test_work_before_anything_is_built_is_an_error(child: Child) -> None:
+    assert child.ask({"sample": 1}) == {"error": "work requested before anything was built"}
+
+
+def test_the_child_does_not_bring_our_packages_into_another_environment() -> None:
+    """The folder of our package may be a site-packages with another torch in it."""
+    code = (
+        "import sys, runpy; sys.argv = ['x']; sys.path[0] = {!r}; "
+        "module = runpy.run_path({!r}); module['_our_package'](); "
+        "import metalassay.measure.steady_state; print([p for p in sys.path if p.endswith('metalassay')])"
+    )
+    command = [sys.executable, "-I", "-c", code.format(str(CHILD.parent), str(CHILD))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
