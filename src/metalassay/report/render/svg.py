@@ -362,10 +362,11 @@ def _legend(
     texts = [wrapped(name, FONT_SIZE, widest, 2) or [_NO_NAME] for name in names]
     column = _SWATCH + max(width(line, FONT_SIZE) for text in texts for line in text)
     columns = max(1, int((WIDTH - 8 + _GAP) // (column + _GAP)))
+    numbered = list(enumerate(texts))
     entries = []
     y = top + LINE / 2
     for first in range(0, len(texts), columns):
-        row = list(enumerate(texts))[first : first + columns]
+        row = numbered[first : first + columns]
         for place, (index, text) in enumerate(row):
             x = 4 + place * (column + _GAP)
             if index < len(series):

@@ -171,7 +171,7 @@ def _table(
     )
 
 
-def _row(one: Measurement, found: Figures, roofline: Roofline | None) -> tuple[str, ...]:
+def _row(one: Measurement, computed: Figures, roofline: Roofline | None) -> tuple[str, ...]:
     conditions = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
         *(str(one.threads), one.versions["torch"]),
@@ -179,17 +179,17 @@ def _row(one: Measurement, found: Figures, roofline: Roofline | None) -> tuple[s
     rounds = f"{one.processes} processes" if one.processes > 1 else str(one.rounds)
     if one.malloc != "default":
         conditions = (f"{one.workload}, malloc {one.malloc}", *conditions[1:])
-    if found.refused:
-        return (*conditions, f"refused: {found.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
-    share = f" ({found.share:.0%})" if found.share is not None else ""
+    if computed.refused:
+        return (*conditions, f"refused: {computed.refused}", NO_VALUE, rounds, NO_VALUE, NO_VALUE)
+    share = f" ({computed.share:.0%})" if computed.share is not None else ""
     return (
         *conditions,
-        f"{significant(found.rate.median)} {one.unit}/s"
+        f"{significant(computed.rate.median)} {one.unit}/s"
         + (", WRONG NUMBERS" if one.parity else ""),
-        spread(found.rate),
+        spread(computed.rate),
         rounds,
-        f"{significant(found.gflop_s)}{_of_roofline(one, found, roofline)}",
-        f"{significant(found.gb_s)}{share}",
+        f"{significant(computed.gflop_s)}{_of_roofline(one, computed, roofline)}",
+        f"{significant(computed.gb_s)}{share}",
     )
 
 
@@ -202,14 +202,14 @@ def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
     )
 
 
-def _of_roofline(one: Measurement, found: Figures, roofline: Roofline | None) -> str:
+def _of_roofline(one: Measurement, computed: Figures, roofline: Roofline | None) -> str:
     """Return the share of the roofline of the same run: the shortest possible time over the measured one."""
     if roofline is None or one.compulsory_bytes is None:
         return ""
     shortest = roofline_model.least_seconds(
         one.flop_per_call, one.compulsory_bytes, gflop_s=roofline.gflop_s, gb_s=roofline.gb_s
     )
-    return f" ({shortest * found.rate.median / one.items_per_call:.0%} of roofline)"
+    return f" ({shortest * computed.rate.median / one.items_per_call:.0%} of roofline)"
 
 
 def _notes(older: int, chip: Chip | None) -> Iterable[str]:

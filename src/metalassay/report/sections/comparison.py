@@ -222,14 +222,14 @@ def batch_text(search: LargestBatch | None) -> str:
 def _bandwidth(side: Side | None, chip: Chip | None) -> str:
     if side is None:
         return NOT_MEASURED
-    one, found = side
-    if found.refused:
+    one, computed = side
+    if computed.refused:
         return "refused"
-    limit, share, whose = bandwidth(chip), found.share, ""
+    limit, share, whose = bandwidth(chip), computed.share, ""
     roofline = plausibility.roofline(one, chip)
     if limit is None and roofline is not None:
         limit, whose = roofline.gb_s, " of its triad"
-        share = roofline_model.bandwidth_share(found.gb_s, limit)
+        share = roofline_model.bandwidth_share(computed.gb_s, limit)
     if limit is None:
         return _UNKNOWN
     limit_text = f"{significant(limit) if whose else f'{limit:g}'} GB/s{whose}"

@@ -35,14 +35,14 @@ def doubts(one: Measurement, chip: Chip | None) -> list[Doubt]:
     if chip is None or one.emulated:
         return []
     figures = [figure for figure in published.of(chip) if figure.on == _ON.get(one.device)]
-    found: list[Doubt | None] = []
+    checks: list[Doubt | None] = []
     if one.measured_peak:
         gflop_s, gb_s = one.measured_peak
-        found.append(_bandwidth(gb_s, chip, figures))
-        found.append(_arithmetic(gflop_s, one.device, chip, figures))
+        checks.append(_bandwidth(gb_s, chip, figures))
+        checks.append(_arithmetic(gflop_s, one.device, chip, figures))
     if one.watts is not None:
-        found.append(_power(one.watts, one.watts_from, published.of(chip)))
-    return [doubt for doubt in found if doubt]
+        checks.append(_power(one.watts, one.watts_from, published.of(chip)))
+    return [doubt for doubt in checks if doubt]
 
 
 def roofline(one: Measurement, chip: Chip | None) -> Roofline | None:

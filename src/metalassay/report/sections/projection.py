@@ -169,7 +169,7 @@ def section(wanted: Sequence[str], shown: Iterable[Measurement]) -> Section | No
         title="Projections",
         sentences=(*_HOW, _lower_end(low)),
         plots=tuple(_plots(of_chip)),
-        tables=tuple(_table(one, found, left_out) for one, found in of_chip.items()),
+        tables=tuple(_table(one, projections, left_out) for one, projections in of_chip.items()),
         projected=True,
     )
 
@@ -200,7 +200,7 @@ def _work(shown: Iterable[Measurement]) -> tuple[list[Measurement], int]:
     return sorted(newest.values(), key=lambda one: order[id(one)])[:MOST_ROWS], len(left_out)
 
 
-def _table(onto: Chip, found: Sequence[Projected], left_out: int) -> Table:
+def _table(onto: Chip, projections: Sequence[Projected], left_out: int) -> Table:
     peak, memory = onto.fp32_tflops, onto.memory_bandwidth
     assert peak is not None  # noqa: S101  (checked by ``chip``)
     assert memory is not None  # noqa: S101
@@ -208,59 +208,60 @@ def _table(onto: Chip, found: Sequence[Projected], left_out: int) -> Table:
     return Table(
         caption=f"{name(onto)}: projected intervals",
         head=("workload", "projected from", "projected to", "counted work", "upper end limited by"),
-        rows=tuple(map(_row, found)),
+        rows=tuple(map(_row, projections)),
         numeric=(False, True, True, False, False),
         notes=(
             f"From {memory.value:g} GB/s ({memory.kind}, {memory.source}) and {peak.value:g} TFLOP/s "
             f"in float32 ({peak.kind}, {peak.source}).",
-            *([f"{half} No peak is known for it."] if left_out else []),
+            *([f"{half} The peak in half precision is not known."] if left_out else []),
         ),
     )
 
 
-def _row(found: Projected) -> tuple[str, ...]:
-    one = found.one
+def _row(projected: Projected) -> tuple[str, ...]:
+    one = projected.one
     label = row_label(one.workload, one.mode, one.batch_size, one.dtype)
-    low = "no lower end" if found.low is None else significant(found.low)
+    low = "no lower end" if projected.low is None else significant(projected.low)
     counts = (
         f"{significant(one.flop_per_call / 1e9)} GFLOP, at most "
         f"{significant(one.bytes_per_call / 1e6)} MB per call"
     )
-    if found.high is None:
+    if projected.high is None:
         return (label, "not projected", "not projected", counts, "launches, most likely")
-    return (label, low, f"{significant(found.high)} {one.unit}/s", counts, found.bound)
+    return (label, low, f"{significant(projected.high)} {one.unit}/s", counts, projected.bound)
 
 
 def _plots(of_chip: dict[Chip, list[Projected]]) -> Iterator[Plot]:
     """Yield a plot per workload and mode, of the projections with both ends."""
     lines: dict[tuple[str, str, str], dict[Chip, list[Projected]]] = {}
-    for one, found in of_chip.items():
-        for each in found:
-            if each.low is not None and each.high is not None:
-                kind = (each.one.workload, each.one.mode, each.one.unit)
-                lines.setdefault(kind, {}).setdefault(one, []).append(each)
+    for one, projections in of_chip.items():
+        for projected in projections:
+            if projected.low is not None and projected.high is not None:
+                work = projected.one
+                kind = (work.workload, work.mode, work.unit)
+                lines.setdefault(kind, {}).setdefault(one, []).append(projected)
     for (workload, mode, unit), by_chip in lines.items():
         yield Plot(
             title=f"How fast might {workload} {VERBS[mode]}, by batch size?",
             x_label="batch size, samples",
             y_label=f"{unit}/s, projected",
             series=tuple(
-                Series(name(one), tuple(map(_point, found)), projected=True)
-                for one, found in by_chip.items()
+                Series(name(one), tuple(map(_point, projections)), projected=True)
+                for one, projections in by_chip.items()
             ),
             note="Each bar is a projected interval; the marker is only its geometric mean.",
         )
 
 
-def _point(found: Projected) -> Point:
-    assert found.low is not None  # noqa: S101  (checked by the caller)
-    assert found.high is not None  # noqa: S101
-    low = found.low
-    text = f"batch {found.one.batch_size}: {significant(low)} to {significant(found.high)}"
+def _point(projected: Projected) -> Point:
+    assert projected.low is not None  # noqa: S101  (checked by the caller)
+    assert projected.high is not None  # noqa: S101
+    low = projected.low
+    text = f"batch {projected.one.batch_size}: {significant(low)} to {significant(projected.high)}"
     return Point(
-        x=found.one.batch_size,
-        y=(low * found.high) ** 0.5,
+        x=projected.one.batch_size,
+        y=(low * projected.high) ** 0.5,
         low=low,
-        high=found.high,
-        label=f"{text} {found.one.unit}/s, projected {NO_VALUE} not measured",
+        high=projected.high,
+        label=f"{text} {projected.one.unit}/s, projected {NO_VALUE} not measured",
     )
