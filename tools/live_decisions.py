@@ -48,7 +48,7 @@ def main() -> None:
             for second in (spec, more):
                 if options.only and (options.only == "same") != (second == spec):
                     continue
-                if any((each["b"], each["seed"]) == (second, seed) for each in done):
+                if any((record["b"], record["seed"]) == (second, seed) for record in done):
                     continue
                 began = time.monotonic()
                 run = runs / f"{seed}-{'same' if second == spec else 'more'}.jsonl"
@@ -77,21 +77,25 @@ def main() -> None:
         (spec, (decision.SLOWER, decision.FASTER), "called different"),
         (more, (decision.SLOWER,), "detected"),
     ):
-        print(summary([each for each in done if each["b"] == second], wrong, f"{second}: {name}"))
+        print(
+            summary(
+                [record for record in done if record["b"] == second], wrong, f"{second}: {name}"
+            )
+        )
 
 
 def summary(done: list[dict[str, Any]], words: tuple[str, ...], name: str) -> str:
     """Return a line about the decisions of one kind."""
     if not done:
         return f"{name}: no decision"
-    hits = sum(each["verdict"] in words for each in done)
+    hits = sum(record["verdict"] in words for record in done)
     low, high = student_t.clopper_pearson(hits, len(done))
-    counts = collections.Counter(each["verdict"] for each in done)
-    seconds = [each["seconds"] for each in done]
+    counts = collections.Counter(record["verdict"] for record in done)
+    seconds = [record["seconds"] for record in done]
     verdicts = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     return (
         f"{name} {hits} of {len(done)} = {hits / len(done):.1%} [{low:.1%}, {high:.1%}]; {verdicts};"
-        f" distrusted {sum(each['distrusted'] for each in done)};"
+        f" distrusted {sum(record['distrusted'] for record in done)};"
         f" {statistics.median(seconds):.0f} s (median), {max(seconds):.0f} s at most"
     )
 

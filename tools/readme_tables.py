@@ -71,10 +71,10 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
     tags = {row_id: row.tags for row_id, row in matrix.load(ROOT).rows.items()}
     order = list(tags)
     tagged = sorted(
-        (each for each in loaded.compat if each.id in tags), key=lambda each: order.index(each.id)
+        (item for item in loaded.compat if item.id in tags), key=lambda item: order.index(item.id)
     )
-    quick = [each for each in tagged if {"quick", "guide"} & set(tags[each.id])]
-    boundary = [each for each in tagged if "boundary" in tags[each.id]]
+    quick = [item for item in tagged if {"quick", "guide"} & set(tags[item.id])]
+    boundary = [item for item in tagged if "boundary" in tags[item.id]]
     return loaded, quick, boundary
 
 
@@ -130,10 +130,10 @@ def famous(sets: list[VersionSet]) -> str:
     """Return one row per version set: its packages, and the verdict on the guides' bug."""
     rows = [
         [
-            *(each.versions.get(name, "·") for name in ("accelerate", "transformers", "torch")),
-            *(SHORT.get(bug.verdict, "**RED**") for bug in each.bugs if bug.id == FAMOUS),
+            *(item.versions.get(name, "·") for name in ("accelerate", "transformers", "torch")),
+            *(SHORT.get(bug.verdict, "**RED**") for bug in item.bugs if bug.id == FAMOUS),
         ]
-        for each in sorted(sets, key=lambda each: each.id == "guide")
+        for item in sorted(sets, key=lambda item: item.id == "guide")
     ]
     heads = ["accelerate", "transformers", "torch", f"`{FAMOUS}`"]
     return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
@@ -142,14 +142,14 @@ def famous(sets: list[VersionSet]) -> str:
 def speed(loaded: load.Loaded) -> str:
     """Return the extract of the benchmarks: training and inference of two workloads."""
     some = [
-        each
-        for each in loaded.measurements
-        if EXTRACT.get(each.workload) == each.batch_size and each.threads == 2
+        item
+        for item in loaded.measurements
+        if EXTRACT.get(item.workload) == item.batch_size and item.threads == 2
     ]
     built = report.build(load.Loaded((), tuple(some), ()))
     caption, _, table = markdown.benchmark_table(built).partition("\n\n")
     kept = ("workload", "mode", "batch", "median items/s", "quartiles")
-    (how,) = {f"{each.device}, {each.threads} threads, {each.dtype}" for each in some}
+    (how,) = {f"{item.device}, {item.threads} threads, {item.dtype}" for item in some}
     return f"{caption}: {how}\n\n{columns(table, kept)}"
 
 
@@ -167,17 +167,17 @@ def columns(table: str, kept: tuple[str, ...]) -> str:
 def bounds(sets: list[VersionSet]) -> str:
     """Return one row per bug and one column per boundary row of the matrix."""
     on = " and ".join(short_name(machine) for machine in in_order(s.hardware for s in sets))
-    words = [{bug.id: SHORT.get(bug.verdict, "**RED**") for bug in each.bugs} for each in sets]
+    words = [{bug.id: SHORT.get(bug.verdict, "**RED**") for bug in item.bugs} for item in sets]
     # The many that need a Mac would be lines of dots; they are counted instead.
     ids = sorted({bug for word in words for bug in word if word[bug] != SHORT[verdict.NOT_TESTED]})
-    unseen = {each.id for each in bugs.load() if each.reported_only} - set(ids)
+    unseen = {item.id for item in bugs.load() if item.reported_only} - set(ids)
     rows = [
-        [fact, *(each.versions.get(fact, "·").removesuffix("+cpu") for each in sets)]
+        [fact, *(item.versions.get(fact, "·").removesuffix("+cpu") for item in sets)]
         for fact in FACTS
     ]
     rows += [[bug, *(word.get(bug, "·") for word in words)] for bug in ids]
-    heads = ["accelerate", *(each.versions["accelerate"] for each in sets)]
-    cells = [each[bug] for each in words for bug in ids if bug in each]
+    heads = ["accelerate", *(item.versions["accelerate"] for item in sets)]
+    cells = [item[bug] for item in words for bug in ids if bug in item]
     table = tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
     text = (
         f"On {on}, CPU only; {len(cells)} cells, {cells.count('**RED**')} of them red:\n\n{table}"

@@ -35,15 +35,15 @@ def run(options: argparse.Namespace) -> int:
 
     rows = matrix.load(Path()).rows
     wanted = [matrix.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
-    found = []
+    resolutions = []
     for row in wanted:
         for platform in resolver.PLATFORMS:
-            found.append(resolver.resolve(row, platform))
+            resolutions.append(resolver.resolve(row, platform))
             if not options.quiet:
-                line = f"{row.id}: {platform}: {found[-1].why or 'ok'}"
+                line = f"{row.id}: {platform}: {resolutions[-1].why or 'ok'}"
                 print(line, file=sys.stderr, flush=True)
     if options.json:
-        print(json.dumps([asdict(each) for each in found], indent=1))
-    failed = sum(bool(each.why) for each in found)
-    print(f"{len(found) - failed} of {len(found)} resolve", file=sys.stderr)
+        print(json.dumps([asdict(resolution) for resolution in resolutions], indent=1))
+    failed = sum(bool(resolution.why) for resolution in resolutions)
+    print(f"{len(resolutions) - failed} of {len(resolutions)} resolve", file=sys.stderr)
     return 1 if failed else 0

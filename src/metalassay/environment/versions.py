@@ -39,13 +39,13 @@ def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
     "macos" is present on a Mac only, and "apple-silicon" (4 for an M4 Pro) only where the chip is
     known: a virtual machine may report the chip of its host, or another one.
     """
-    found = {PYTHON: platform.python_version(), **machine()}
+    present = {PYTHON: platform.python_version(), **machine()}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            present[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return present
 
 
 def machine() -> dict[str, str]:

@@ -49,7 +49,9 @@ def backward(recipe: Recipe, device: str) -> Tensor:
     """Return all gradients of one pass, flattened, relative to the largest."""
     model, inputs, target = _built(recipe, device)
     recipe.loss(model(*inputs), target).backward()  # type: ignore[no-untyped-call]
-    gradients = [each.grad.flatten() for each in model.parameters() if each.grad is not None]
+    gradients = [
+        parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None
+    ]
     every = torch.cat(gradients)
     return every / every.abs().max()
 
@@ -58,12 +60,12 @@ def training(recipe: Recipe, device: str) -> Tensor:
     """Return the change of each parameter in three steps, flattened, relative to the largest."""
     model, inputs, target = _built(recipe, device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, eps=1e-3)
-    before = torch.cat([each.detach().flatten().clone() for each in model.parameters()])
+    before = torch.cat([parameter.detach().flatten().clone() for parameter in model.parameters()])
     for _ in range(STEPS):
         optimizer.zero_grad()
         recipe.loss(model(*inputs), target).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    way = torch.cat([each.detach().flatten() for each in model.parameters()]) - before
+    way = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]) - before
     return way / way.abs().max()
 
 

@@ -79,9 +79,9 @@ class _Definitions:
         if isinstance(value, Mapping):
             return ["mapping", [[self.describe(key), self.describe(value[key])] for key in value]]
         if isinstance(value, list | tuple):
-            return ["sequence", [self.describe(each) for each in value]]
+            return ["sequence", [self.describe(item) for item in value]]
         if isinstance(value, set | frozenset):
-            return ["set", sorted(json.dumps(self.describe(each)) for each in value)]
+            return ["set", sorted(json.dumps(self.describe(item)) for item in value)]
         text = repr(value)
         if " at 0x" in text:
             raise TypeError(f"no stable description of {text}")
@@ -130,7 +130,7 @@ class _Names:
     def tree(self, node: object, bound: frozenset[str]) -> object:
         """Return ``node`` as nested lists; ``bound`` are the names of the scopes around it."""
         if isinstance(node, list):
-            return [self.tree(each, bound) for each in _without_docstring(node)]
+            return [self.tree(item, bound) for item in _without_docstring(node)]
         if not isinstance(node, ast.AST):
             return repr(node)
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -190,8 +190,8 @@ def _within(dotted: str, places: tuple[str, ...]) -> bool:
 def _packages(value: object) -> Iterator[str]:
     """Yield the top-level packages of the functions and classes among ``value``."""
     if isinstance(value, tuple):
-        for each in value:
-            yield from _packages(each)
+        for item in value:
+            yield from _packages(item)
     elif isinstance(value, functools.partial):
         yield from _packages((value.func, *value.args))
     elif isinstance(value, types.FunctionType | type) and value.__module__ != "builtins":
@@ -255,12 +255,12 @@ def _chain(node: ast.AST) -> list[str] | None:
 def _without_docstring(body: list[Any]) -> list[Any]:
     """Drop bare strings, which do nothing: docstrings, and those below constants."""
     return [
-        each
-        for each in body
+        item
+        for item in body
         if not (
-            isinstance(each, ast.Expr)
-            and isinstance(each.value, ast.Constant)
-            and isinstance(each.value.value, str)
+            isinstance(item, ast.Expr)
+            and isinstance(item.value, ast.Constant)
+            and isinstance(item.value.value, str)
         )
     ]
 
@@ -281,8 +281,8 @@ def _names_bound(node: ast.AST) -> frozenset[str]:
         return frozenset()
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    every += [each for each in (arguments.vararg, arguments.kwarg) if each]
-    names = {each.arg for each in every}
+    every += [item for item in (arguments.vararg, arguments.kwarg) if item]
+    names = {item.arg for item in every}
     body = node.body if isinstance(node.body, list) else [node.body]
     for statement in body:
         names |= _stored(statement)

@@ -141,11 +141,11 @@ def _row(placed: Placed) -> tuple[str, ...]:
 
 
 def _above(placed: Iterable[Placed]) -> Iterator[str]:
-    above = [each for each in placed if each.attainable and each.gflop_s > each.attainable]
+    above = [point for point in placed if point.attainable and point.gflop_s > point.attainable]
     if above:
         yield (
             "Above the roofline, so the measured peaks are below what the machine can do: "
-            f"{', '.join(each.label for each in above[:3])}{' and others' if len(above) > 3 else ''}."
+            f"{', '.join(point.label for point in above[:3])}{' and others' if len(above) > 3 else ''}."
         )
 
 
@@ -153,8 +153,8 @@ def _plots(compared: Compared, of_machine: dict[int, list[Placed]]) -> Iterator[
     """Yield a plot per machine and device: points by workload, with the rooflines above them."""
     for number, placed in of_machine.items():
         devices: dict[str, list[Placed]] = {}
-        for each in placed:
-            devices.setdefault(device_name(each.one), []).append(each)
+        for point in placed:
+            devices.setdefault(device_name(point.one), []).append(point)
         for device, points in devices.items():
             yield Plot(
                 title=f"How close does {compared.short[number]} come to its roofline on {device}?",
@@ -170,8 +170,8 @@ def _plots(compared: Compared, of_machine: dict[int, list[Placed]]) -> Iterator[
 
 def _series(placed: Iterable[Placed]) -> Iterator[Series]:
     kinds: dict[str, list[Placed]] = {}
-    for each in placed:
-        kinds.setdefault(f"{each.one.workload} {MODES[each.one.mode]}", []).append(each)
+    for point in placed:
+        kinds.setdefault(f"{point.one.workload} {MODES[point.one.mode]}", []).append(point)
     for name, points in kinds.items():
         points.sort(key=lambda point: point.intensity)
         yield Series(name, tuple(map(_point, points)), line=False)
@@ -188,10 +188,10 @@ def _point(placed: Placed) -> Point:
 def _rooflines(placed: Sequence[Placed], chip: Chip | None, device: str) -> Iterator[Roofline]:
     """Yield the newest measured roofline per number of threads, and the published one of a GPU."""
     measured: dict[str, Roofline] = {}
-    for each in sorted(placed, key=lambda p: p.one.when):
-        if each.roofline:
-            name = ", ".join(("measured peaks", *_threads(each.one)))
-            measured[name] = replace(each.roofline, name=name)
+    for point in sorted(placed, key=lambda p: p.one.when):
+        if point.roofline:
+            name = ", ".join(("measured peaks", *_threads(point.one)))
+            measured[name] = replace(point.roofline, name=name)
     yield from measured.values()
     if device == "mps" and chip and chip.fp32_tflops and chip.memory_bandwidth:
         peak, memory = chip.fp32_tflops, chip.memory_bandwidth
@@ -201,7 +201,9 @@ def _rooflines(placed: Sequence[Placed], chip: Chip | None, device: str) -> Iter
 
 def _scaling(compared: Compared) -> Iterator[Table]:
     """Yield the measured ratios of two or more machines beside those that the rooflines predict."""
-    rows = [row for each in compared.rows if (row := _scaled(each, compared.chips)) is not None]
+    rows = [
+        row for measured in compared.rows if (row := _scaled(measured, compared.chips)) is not None
+    ]
     if len(compared.names) > 1 and rows:
         short = compared.short
         heads = [(f"{name} / {short[0]}, measured", "by the rooflines") for name in short[1:]]
