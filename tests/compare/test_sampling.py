@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.compare import sampling, text
+from metalassay.compare import result, sampling
 from metalassay.compare.sampling import Plan, State
 from metalassay.statistics import decision
 from metalassay.workers import specs
@@ -144,7 +144,7 @@ def test_the_end_of_the_budget_gives_one_analysis_and_the_detectable_difference(
     assert found.verdict == "inconclusive"
     assert world.time < 22
     assert state.analyses == [len(state.replicates)]
-    assert text.verdict(found).startswith(
+    assert result.verdict(found).startswith(
         "inconclusive: could have detected \N{GREATER-THAN OR EQUAL TO}"
     )
 

@@ -88,7 +88,7 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay import compare
-    from metalassay.compare import text
+    from metalassay.compare import result
 
     live = sys.stderr.isatty()
 
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         if options.quiet:
             return
         end = "\x1b[K\r" if live else "\n"
-        print(text.line(step), end=end, file=sys.stderr, flush=True)
+        print(result.line(step), end=end, file=sys.stderr, flush=True)
 
     comparison = compare.compare(
         options.a,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import arms, sampling, saved_run, text
+from metalassay.compare import arms, result, sampling, saved_run
 from metalassay.compare.sampling import Plan, Progress, State
 from metalassay.errors import UserError
 from metalassay.machine import conditions
@@ -77,7 +77,7 @@ class Comparison:
         return self.decision.verdict
 
     def __str__(self) -> str:
-        return text.report(self)
+        return result.report(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole result for JSON; the format calls the replicates "trios"."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from metalassay.compare import Comparison, text
+from metalassay.compare import Comparison, result
 from metalassay.compare.sampling import Progress
 from metalassay.statistics.decision import Decision
 
@@ -50,7 +50,7 @@ FOUND = Decision(
     ],
 )
 def test_each_verdict_is_a_sentence(changes: dict[str, object], says: str) -> None:
-    assert text.verdict(replace(FOUND, **changes)) == says  # type: ignore[arg-type]
+    assert result.verdict(replace(FOUND, **changes)) == says  # type: ignore[arg-type]
 
 
 COMPARISON = Comparison(
@@ -98,9 +98,9 @@ def test_too_few_replicates_are_inconclusive() -> None:
 
 
 def test_the_progress_line_has_the_interval_once_there_is_one() -> None:
-    assert text.line(Progress(2, 8.4, None)) == "2 replicates, 8 s"
-    assert text.line(Progress(4, 12.0, FOUND)) == "4 replicates, 12 s: +3.1% [+2.1%, +4.2%]"
+    assert result.line(Progress(2, 8.4, None)) == "2 replicates, 8 s"
+    assert result.line(Progress(4, 12.0, FOUND)) == "4 replicates, 12 s: +3.1% [+2.1%, +4.2%]"
 
 
 def test_one_replicate_is_written_in_the_singular() -> None:
-    assert text.line(Progress(1, 3.0, None)) == "1 replicate, 3 s"
+    assert result.line(Progress(1, 3.0, None)) == "1 replicate, 3 s"
