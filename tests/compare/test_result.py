@@ -1,4 +1,4 @@
-"""The text of a comparison."""
+"""The result of a comparison, as text, as JSON and as a verdict."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import arms, result, sampling, saved_run
+from metalassay.compare import arms, sampling, saved_run
+from metalassay.compare.result import Comparison
 from metalassay.compare.sampling import Plan, Progress, State
 from metalassay.errors import UserError
 from metalassay.machine import conditions
@@ -41,49 +41,6 @@ __all__ = [
 _WAITS = 0.7
 # Page faults per step more in one process than in another; 1,000 of them took 15 % of 11 ms.
 _FAULTS = 50
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of a comparison.
-
-    ``decision`` is by ``clock``, and ``other`` judges the same replicates by ``other_clock``.
-    ``decision`` is None if there were too few replicates. If Ctrl+C ended the run, ``interrupted`` is
-    true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
-    ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
-    itself, and ``conditions`` the state of the machine before and after.
-    """
-
-    a: str
-    b: str
-    clock: str
-    other_clock: str
-    decision: Decision | None
-    other: Decision | None
-    alpha: float
-    replicates: int
-    steps: int
-    seconds: float
-    interrupted: bool
-    notes: tuple[str, ...]
-    facts: dict[str, Any]
-    conditions: dict[str, Any]
-
-    @property
-    def verdict(self) -> str:
-        """One of "slower", "faster", "same", "inconclusive"."""
-        if self.decision is None or self.interrupted:
-            return INCONCLUSIVE
-        return self.decision.verdict
-
-    def __str__(self) -> str:
-        return result.report(self)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the whole result for JSON; the format calls the replicates "trios"."""
-        fields = dataclasses.asdict(self)
-        head = {"schema": "metalassay.comparison/1", "verdict": self.verdict}
-        return head | {"trios": fields.pop("replicates")} | fields
 
 
 def compare(

@@ -1,16 +1,60 @@
-"""The text of a comparison: the verdict, its basis, and the line of progress while it runs."""
+"""The result of a comparison, its text, and the line of progress while it runs."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from metalassay.statistics import decision
 from metalassay.statistics.decision import Decision
 
 if TYPE_CHECKING:
-    from metalassay.compare import Comparison
     from metalassay.compare.sampling import Progress
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison.
+
+    ``decision`` is by ``clock``, and ``other`` judges the same replicates by ``other_clock``.
+    ``decision`` is None if there were too few replicates. If Ctrl+C ended the run, ``interrupted`` is
+    true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
+    ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
+    itself, and ``conditions`` the state of the machine before and after.
+    """
+
+    a: str
+    b: str
+    clock: str
+    other_clock: str
+    decision: Decision | None
+    other: Decision | None
+    alpha: float
+    replicates: int
+    steps: int
+    seconds: float
+    interrupted: bool
+    notes: tuple[str, ...]
+    facts: dict[str, Any]
+    conditions: dict[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """One of "slower", "faster", "same", "inconclusive"."""
+        if self.decision is None or self.interrupted:
+            return decision.INCONCLUSIVE
+        return self.decision.verdict
+
+    def __str__(self) -> str:
+        return report(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole result for JSON; the format calls the replicates "trios"."""
+        fields = dataclasses.asdict(self)
+        head = {"schema": "metalassay.comparison/1", "verdict": self.verdict}
+        return head | {"trios": fields.pop("replicates")} | fields
 
 
 def verdict(decided: Decision) -> str:
