@@ -8,7 +8,10 @@ import os
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import nox
 
@@ -17,52 +20,85 @@ import nox
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
 from metalassay.environment import matrix, resolver
+from metalassay.errors import UserError
 from metalassay.results import verdict_file
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
-MATRIX = matrix.load(Path())
+try:
+    MATRIX = matrix.load(Path())
+except UserError as error:
+    sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
+    sys.exit(error.exit_code)
 VERDICTS = Path("reports", "compat")
 QUICK = [row for row in MATRIX.rows.values() if "quick" in row.tags]
 
 
-def install(session: nox.Session, *requirements: str) -> str:
-    """Install the requirements unless they are installed already; return why that failed, or "".
+class Failure(NamedTuple):
+    """Why an installation failed; only a ``conflict`` is a fact about the packages."""
+
+    why: str
+    conflict: bool = False
+
+
+PAUSES = (2, 10)
+"""Seconds to wait before the second and the third attempt to install."""
+
+
+def install(session: nox.Session, *requirements: str) -> Failure | None:
+    """Install the requirements unless they are installed already; return why that failed, or None.
 
     The resolver runs first: it takes a second, shows a conflict before anything is downloaded, and
-    the real installation can then show its progress.
+    the real installation can then show its progress. Whatever is not a conflict is tried again.
     """
     key = json.dumps(
         [requirements, hashlib.sha256(Path("pyproject.toml").read_bytes()).hexdigest()]
     )
     stamp = Path(session.virtualenv.location, "metalassay-installed.json")
     if stamp.exists() and stamp.read_text() == key:
-        return ""
+        return None
     if stamp.exists():
         # A package that is not required any more would stay, and be tested as if it belonged.
         shutil.rmtree(session.virtualenv.location)
         session.virtualenv.create()
+    failure = _attempt(session, requirements)
+    for pause in PAUSES:
+        if failure is None or failure.conflict:
+            break
+        session.warn(f"{failure.why}; trying again in {pause} s")
+        time.sleep(pause)
+        failure = _attempt(session, requirements)
+    if failure is None:
+        stamp.write_text(key)
+    return failure
+
+
+def _attempt(session: nox.Session, requirements: Sequence[str]) -> Failure | None:
     env = resolver.pip_find_links()
     with tempfile.TemporaryFile("w+") as log:
         try:
             session.install("--dry-run", *requirements, env=env, silent=False, stdout=log)
         except nox.command.CommandFailed:
             log.seek(0)
-            return resolver.failure_reason(log.read())
+            output = log.read()
+            if why := resolver.conflict(output):
+                return Failure(why, conflict=True)
+            return Failure(resolver.failure_reason(output))
     try:
         session.install(*requirements, env=env, silent=False)
     except nox.command.CommandFailed:
-        return "it resolves, but the installation failed; see the installer's message above"
-    stamp.write_text(key)
-    return ""
+        return Failure(
+            "it resolves, but the installation failed; see the installer's message above"
+        )
+    return None
 
 
 def must_install(session: nox.Session, *requirements: str) -> None:
     """Install, or end the session with the reason."""
-    if why := install(session, *requirements):
-        session.error(f"cannot install {' '.join(requirements)}: {why}")
+    if failure := install(session, *requirements):
+        session.error(f"cannot install {' '.join(requirements)}: {failure.why}")
 
 
 def run_row(session: nox.Session, row: matrix.Row) -> None:
@@ -73,11 +109,17 @@ def run_row(session: nox.Session, row: matrix.Row) -> None:
     arguments += [f"--bug={bug}" for bug in row.bugs]
     if row in QUICK:
         arguments = ["-m", "not slow", *arguments]
-    if why := install(session, "-e", ".[compat]", *row.requires):
+    if failure := install(session, "-e", ".[compat]", *row.requires):
         command = f'nox -s "compat({row.id})"'
-        verdict_file.write_not_installable(target, row.record(), command=command, why=why)
-        end = session.error if "--strict" in session.posargs else session.skip
-        end(f"not installable: {why}")
+        if not failure.conflict:
+            session.error(
+                f"could not install: {failure.why}; this is not a verdict on {row.id}, and"
+                f" {target} is unchanged; next: {command}"
+            )
+        verdict_file.write_not_installable(target, row.record(), command=command, why=failure.why)
+        unexpected = row.installs and "--strict" in session.posargs
+        end = session.error if unexpected else session.skip
+        end(f"not installable: {failure.why}")
     session.run("pytest", "compat", "--set", row.id, "--verdicts", str(target), *arguments)
 
 

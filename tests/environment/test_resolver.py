@@ -124,3 +124,83 @@ def test_without_pip_there_are_no_find_links(
 def test_find_links_that_are_set_for_uv_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_FIND_LINKS", "/mine")
     assert resolver.pip_find_links() == {}
+
+
+# What uv 0.13.9 printed when each of these happened here, with paths and the first line left out.
+NO_VERDICT = [
+    pytest.param(
+        "error: Failed to fetch: http://127.0.0.1:9/simple/accelerate/\n  cause: error sending request for url (http://127.0.0.1:9/simple/accelerate/)\n  cause: client error (Connect)\n  cause: tcp connect error\n  cause: Connection refused (os error 111)",
+        id="refused",
+    ),
+    pytest.param(
+        "error: Failed to fetch: http://no.such.host.invalid/simple/accelerate/\n  cause: error sending request for url (http://no.such.host.invalid/simple/accelerate/)\n  cause: client error (Connect)\n  cause: dns error\n  cause: error resolving DNS\n  cause: failed to lookup address information: Name or service not known",
+        id="dns",
+    ),
+    pytest.param(
+        "error: Failed to fetch: http://127.0.0.1:8765/500/simple/accelerate/\n  cause: HTTP status server error (503 Service Unavailable) for url (http://127.0.0.1:8765/500/simple/accelerate/)",
+        id="http500",
+    ),
+    pytest.param(
+        "error: No solution found when resolving dependencies\n  cause: Because accelerate was not found in the package registry and you require accelerate==1.8.0, we can conclude that your requirements are unsatisfiable.\n\nhint: An index URL (http://127.0.0.1:8765/401/simple) could not be queried due to a lack of valid authentication credentials (401 Unauthorized)",
+        id="http401",
+    ),
+    pytest.param(
+        "error: No solution found when resolving dependencies\n  cause: Because accelerate was not found in the package registry and you require accelerate==1.8.0, we can conclude that your requirements are unsatisfiable.",
+        id="http404",
+    ),
+    pytest.param(
+        "error: No solution found when resolving dependencies\n  cause: Because there is no version of accelerate==1.8.0 and you require accelerate==1.8.0, we can conclude that your requirements are unsatisfiable.",
+        id="httpgarbage",
+    ),
+    pytest.param(
+        "error: Failed to fetch: http://127.0.0.1:8765/trunc/simple/accelerate/\n  cause: error decoding response body for url (http://127.0.0.1:8765/trunc/simple/accelerate/)\n  cause: request or response body error\n  cause: error reading a body from connection\n  cause: end of file before message length reached",
+        id="httptrunc",
+    ),
+    pytest.param(
+        "error: Failed to fetch: http://127.0.0.1:8765/slow/simple/accelerate/\n  cause: error sending request for url (http://127.0.0.1:8765/slow/simple/accelerate/)\n  cause: operation timed out",
+        id="slow",
+    ),
+    pytest.param(
+        "error: No solution found when resolving dependencies\n  cause: Because there is no version of accelerate==99.0 and you require accelerate==99.0, we can conclude that your requirements are unsatisfiable.",
+        id="noversion",
+    ),
+    pytest.param(
+        "error: No solution found when resolving dependencies\n  cause: Because metalassay-no-such-pkg-x was not found in the package registry and you require metalassay-no-such-pkg-x==1, we can conclude that your requirements are unsatisfiable.",
+        id="nopackage",
+    ),
+    pytest.param(
+        "Resolved 1 package in 122ms\nDownloading numpy (15.6MiB)\nerror: Failed to download `numpy==2.1.0`\n  cause: Failed to extract archive: numpy-2.1.0-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl\n  cause: I/O operation failed during extraction\n  cause: failed to write to file `small/cache/.tmpFzcEAS/numpy/_core/_simd.cpython-311-x86_64-linux-gnu.so`: No space left on device (os error 28)",
+        id="diskfull",
+    ),
+    pytest.param(
+        'Resolved 1 package in 1ms\n   Building bad @ bad\nerror: Failed to build `bad @ bad`\n  cause: The build backend returned an error\n  cause: Call to `nope.get_requires_for_build_wheel` failed (exit status: 1)\n\n         [stderr]\n         Traceback (most recent call last):\n           File "<string>", line 8, in <module>\n           File "bad/nope.py", line 1, in <module>\n             raise RuntimeError(\'build broke\')\n         RuntimeError: build broke\n\nhint: Build failures usually indicate a problem with the package or the build environment',
+        id="build",
+    ),
+    pytest.param("", id="killed"),
+    pytest.param(
+        "error: Failed to resolve requirements from `build-system.requires`\n  cause: No solution found"
+        " when resolving: `a>=1`\n  cause: a depends on b\n  cause: Failed to fetch: http://x/b/",
+        id="a build requirement that cannot be fetched",
+    ),
+]
+UV_CONFLICT = "error: No solution found when resolving dependencies\n  cause: Because transformers==4.52.4 depends on huggingface-hub>=0.30.0,<1.0 and you require transformers==4.52.4, we can conclude that you require huggingface-hub>=0.30.0,<1.0.\n         And because you require huggingface-hub>=1, we can conclude that your requirements are unsatisfiable."
+PIP_CONFLICT = "ERROR: Cannot install huggingface-hub>=1 and transformers==4.52.4 because these package versions have conflicting dependencies.\n\nThe conflict is caused by:\n    The user requested huggingface-hub>=1\n    transformers 4.52.4 depends on huggingface-hub<1.0 and >=0.30.0\n\nTo fix this you could try to:\n1. loosen the range of package versions you've specified\n2. remove package versions to allow pip attempt to solve the dependency conflict\n\nERROR: ResolutionImpossible: for help visit https://pip.pypa.io/en/latest/topics/dependency-resolution/#dealing-with-dependency-conflicts"
+
+
+@pytest.mark.parametrize("output", NO_VERDICT)
+def test_only_a_contradiction_between_requirements_is_a_conflict(output: str) -> None:
+    assert resolver.conflict(output) is None
+    assert resolver.failure_reason(output)
+
+
+def test_a_contradiction_is_explained_in_the_resolvers_words() -> None:
+    assert str(resolver.conflict(UV_CONFLICT)).startswith("Because transformers==4.52.4 depends on")
+    assert resolver.conflict(PIP_CONFLICT) == (
+        "Cannot install huggingface-hub>=1 and transformers==4.52.4 because these package versions"
+        " have conflicting dependencies."
+    )
+
+
+def test_a_conflict_seen_through_a_failing_connection_is_not_believed() -> None:
+    warning = "WARNING: Retrying (Retry(total=4)) after connection broken\n"
+    assert resolver.conflict(warning + PIP_CONFLICT) is None

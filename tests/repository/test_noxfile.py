@@ -10,7 +10,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -95,36 +95,103 @@ def test_the_noxfile_loads_where_metalassay_is_not_installed() -> None:
     assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "environment" / "matrix.py")
 
 
-@pytest.mark.parametrize("strict", [False, True])
-def test_a_row_that_cannot_be_installed_leaves_a_file_that_the_report_reads(
-    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, strict: bool
-) -> None:
-    ends: list[tuple[str, str]] = []
+class Stop(Exception):  # noqa: N818  (what nox raises is no error of ours)
+    """How a session ends early."""
+
+
+def session_that(*posargs: str) -> types.SimpleNamespace:
+    """Return a session that raises ``Stop("skip: why")`` or ``Stop("error: why")``."""
 
     def end(how: str) -> Callable[[str], None]:
         def stop(why: str) -> None:
-            ends.append((how, why))
-            raise EOFError
+            raise Stop(f"{how}: {why}")
 
         return stop
 
-    session = types.SimpleNamespace(
-        posargs=["--strict"] if strict else [],
+    return types.SimpleNamespace(
+        posargs=list(posargs),
         notify=lambda _: None,
+        warn=lambda _: None,
         skip=end("skip"),
         error=end("error"),
     )
-    monkeypatch.setattr(noxfile, "install", lambda *_: "no such version")
+
+
+@pytest.mark.parametrize(
+    ("strict", "installs", "end"),
+    [(False, True, "skip"), (True, True, "error"), (True, False, "skip")],
+)
+def test_a_row_whose_requirements_conflict_leaves_a_file_that_the_report_reads(
+    noxfile: types.ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    strict: bool,
+    installs: bool,
+    end: str,
+) -> None:
+    failure = noxfile.Failure("a depends on b<1", conflict=True)
+    monkeypatch.setattr(noxfile, "install", lambda *_: failure)
     monkeypatch.setattr(noxfile, "VERDICTS", tmp_path / "compat")
-    with pytest.raises(EOFError):
-        noxfile.run_row(session, Row("x", ("a==1",), "r", ("full",)))
-    assert ends == [("error" if strict else "skip", "not installable: no such version")]
+    row = Row("x", ("a==1",), "r", ("full",), installs=installs)
+    with pytest.raises(Stop, match=f"{end}: not installable: a depends on b<1"):
+        noxfile.run_row(session_that(*(["--strict"] if strict else [])), row)
     loaded = load.load([tmp_path])
     assert loaded.warnings == ()
     (version_set,) = loaded.compat
     assert (version_set.id, version_set.requires) == ("x", ("a==1",))
-    assert version_set.not_installable == "no such version"
+    assert version_set.not_installable == "a depends on b<1"
     assert version_set.command == 'nox -s "compat(x)"'
+
+
+def test_a_failure_of_the_network_is_an_error_and_leaves_the_earlier_verdicts(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(noxfile, "install", lambda *_: noxfile.Failure("connection refused"))
+    monkeypatch.setattr(noxfile, "VERDICTS", tmp_path)
+    earlier = tmp_path / "x.json"
+    earlier.write_text("verdicts")
+    with pytest.raises(Stop, match="error: could not install: connection refused; this is not a"):
+        noxfile.run_row(session_that(), Row("x", ("a==1",), "r", ("full",)))
+    assert earlier.read_text() == "verdicts"
+
+
+@pytest.mark.parametrize(
+    ("outputs", "attempts", "failure"),
+    [
+        (["down", "down", "down"], 3, ("down", False)),
+        (["down", None], 2, None),
+        (["conflict"], 1, ("a depends on b", True)),
+    ],
+)
+def test_what_is_not_a_conflict_is_tried_again(
+    outputs: list[str | None],
+    attempts: int,
+    failure: tuple[str, bool] | None,
+    noxfile: types.ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    printed = {
+        "down": "error: down",
+        "conflict": "error: No solution found when resolving dependencies\n  cause: a depends on b",
+    }
+    tried: list[str | None] = []
+
+    def install(*arguments: str, stdout: IO[str] | None = None, **_: object) -> None:
+        if "--dry-run" in arguments:
+            tried.append(outputs[len(tried)])
+            if tried[-1] is not None:
+                assert stdout is not None
+                stdout.write(printed[tried[-1]])
+                raise noxfile.nox.command.CommandFailed
+
+    session = session_that()
+    session.install = install
+    session.virtualenv = types.SimpleNamespace(location=str(tmp_path))
+    monkeypatch.setattr(noxfile, "PAUSES", (0, 0))
+    assert noxfile.install(session, "a==1") == failure
+    assert len(tried) == attempts
+    assert (tmp_path / "metalassay-installed.json").exists() is (failure is None)
 
 
 def test_a_row_that_is_installed_runs_its_tests(
@@ -136,7 +203,7 @@ def test_a_row_that_is_installed_runs_its_tests(
         notify=lambda _: None,
         run=lambda *command: commands.append(command),
     )
-    monkeypatch.setattr(noxfile, "install", lambda *_: "")
+    monkeypatch.setattr(noxfile, "install", lambda *_: None)
     noxfile.run_row(session, Row("x", ("a==1",), "r", ("full",), bugs=("b", "c")))
     target = str(Path("reports", "compat", "x.json"))
     assert commands == [
@@ -183,7 +250,7 @@ def test_a_package_that_is_not_required_any_more_is_removed(
     session = Environment(tmp_path / "environment")
 
     def installed(*requirements: str) -> set[str]:
-        assert noxfile.install(session, *requirements) == ""
+        assert noxfile.install(session, *requirements) is None
         return {path.name for path in Path(session.location).iterdir()} - {
             "metalassay-installed.json"
         }

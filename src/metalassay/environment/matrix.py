@@ -1,6 +1,6 @@
 """Reads matrix.toml: the version sets to test, and what the other nox sessions install.
 
-noxfile.py imports this module in nox's own environment: it takes the standard library only.
+noxfile.py imports this module in nox's own environment: it takes the standard library and packaging only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError
 
@@ -19,7 +21,10 @@ FILE = "matrix.toml"
 
 @dataclass(frozen=True)
 class Row:
-    """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox."""
+    """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox.
+
+    ``installs`` is false for a row whose requirements are known to contradict each other.
+    """
 
     id: str
     requires: tuple[str, ...]
@@ -27,6 +32,7 @@ class Row:
     tags: tuple[str, ...]
     python: str | None = None
     bugs: tuple[str, ...] = ()
+    installs: bool = True
 
     def record(self) -> dict[str, Any]:
         """Return the fields that a verdict file stores."""
@@ -94,23 +100,51 @@ def load(root: Path) -> Matrix:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}", "fix the line") from None
     try:
-        rows = [_row(row) for row in top.get("row").each()]
-        return Matrix(
-            {row.id: row for row in rows}, _requirements(top), _upstream(top.find("upstream"))
-        )
+        rows: dict[str, Row] = {}
+        for place in top.get("row").each():
+            row = _row(place)
+            if row.id in rows:
+                raise FieldError(f"{place.place}: two rows have the id {row.id!r}")
+            rows[row.id] = row
+        return Matrix(rows, _requirements(top), _upstream(top.find("upstream")))
     except FieldError as error:
         raise UserError(f"{path}: {error}", "fix the row") from None
 
 
+_ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs"}
+
+
 def _row(row: Field) -> Row:
+    unknown = sorted(set(row.value if isinstance(row.value, dict) else ()) - _ROW)
+    if unknown:
+        raise FieldError(
+            f"{row.place}: unknown key {unknown[0]!r}; a row has {', '.join(sorted(_ROW))}"
+        )
     return Row(
         id=row.get("id").name(),
-        requires=_names(row.get("requires")),
+        requires=_requires(row.get("requires")),
         reason=row.get("reason").name(),
         tags=_names(row.get("tags")),
         python=row.find("python").or_none(Field.name),
         bugs=row.find("bugs").or_none(_names) or (),
+        installs=row.find("installs").value is not False,
     )
+
+
+def _requires(values: Field) -> tuple[str, ...]:
+    """Return requirements as in PEP 508; paths such as ``./a/path`` are passed on unread."""
+    for value in values.each():
+        text = value.name()
+        if "/" in text:
+            continue
+        try:
+            specifier = Requirement(text).specifier
+        except InvalidRequirement as error:
+            reason = str(error).partition("\n")[0]
+            raise FieldError(f"{value.place}: {text!r} is not a requirement: {reason}") from None
+        if len({one.version for one in specifier if one.operator == "=="}) > 1:
+            raise FieldError(f"{value.place}: {text!r} asks for two versions at once")
+    return _names(values)
 
 
 def _upstream(table: Field) -> Upstream:

@@ -81,12 +81,47 @@ def resolve(row: Row, platform: str) -> Resolution:
     return Resolution(row.id, platform, {}, failure_reason(done.stderr))
 
 
+def conflict(output: str) -> str | None:
+    """Return the resolver's explanation if requirements contradict each other, else None.
+
+    Only that is a fact about the packages. Everything else that an installer reports (a connection, a
+    time-out, a full disk, a package that fails to build) is a fact about this machine today, and so is
+    "not found in the package registry", which an index answers that is down or behind a login page.
+    """
+    uv = "No solution found when resolving" in output
+    pip = "ResolutionImpossible" in output
+    if not (uv or pip) or any(sign in output for sign in _NO_ANSWER):
+        return None
+    reason = failure_reason(output)
+    return reason if any(word in reason for word in _CONTRADICTION) else None
+
+
+# What uv and pip print when the index did not answer as an index does.
+_NO_ANSWER = (
+    "Failed to fetch",
+    "Failed to download",
+    "could not be queried",
+    "not found in the package registry",
+    "not found in the cache",
+    "network was disabled",
+    "Retrying (",
+)
+# A missing version alone is no contradiction: every version of the matrix was released once.
+_CONTRADICTION = (
+    "depends on",
+    "depend on",
+    "conflicting dependencies",
+    "matching Python",
+    "wheels with",
+)
+
+
 def failure_reason(output: str) -> str:
     """Return the sentence in the output of uv or pip that explains why it failed."""
     explanation = re.search(r"(?:╰─▶|cause:) (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
     if explanation:
         return one_line(explanation[1])
-    errors = re.findall(r"^(?:error|ERROR): (.+)$", output, re.MULTILINE)
+    errors = re.findall(r"^(?:error|ERROR): (?!ResolutionImpossible)(.+)$", output, re.MULTILINE)
     lines = errors or output.strip().splitlines()
     return one_line(lines[-1]) if lines else "the installer failed without a message"
 
