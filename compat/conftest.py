@@ -64,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
         versions=VERSIONS,
         version_set=version_set.record(),
         target=config.getoption("--verdicts"),
+        suite=Path(__file__).parent,
+        bugs=version_set.bugs,
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -77,3 +78,15 @@ def test_the_range_of_a_symptom_lies_inside_that_of_its_bug() -> None:
             for release in releases:
                 versions = dict.fromkeys(bug.packages, release)
                 assert bug.hits(versions) or not bug.hits(versions, symptom.id)
+
+
+def test_no_record_of_the_evidence_is_both_affected_and_fine() -> None:
+    files = sorted((ROOT / "docs" / "evidence" / "compat").glob("*.json"))
+    assert files
+    both = [
+        f"{path.name}: {bug['id']}"
+        for path in files
+        for bug in json.loads(path.read_text("utf-8"))["bugs"]
+        if bug["affected"] and bug["verdict"] == "fine"
+    ]
+    assert both == []

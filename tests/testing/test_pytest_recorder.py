@@ -14,6 +14,7 @@ import pytest
 
 from metalassay.bugs import catalogue
 from metalassay.environment import versions
+from metalassay.results import load
 
 CONFTEST = Path(__file__).parents[2] / "compat" / "conftest.py"
 DATA = """
@@ -132,3 +133,65 @@ def test_an_unknown_row_is_a_usage_error(assay: Any) -> None:
     code, _, output = assay("pass", "2.0", "--set", "nonsense")
     assert code == 4
     assert "matrix.toml" in output
+
+
+SLOW_CRASH = """
+import pytest
+
+@pytest.mark.slow
+@pytest.mark.bug("lib-crash", symptom="crash")
+def test_slow(upstream):
+    if upstream == "stock": raise ValueError("the known message")
+
+@pytest.mark.bug("lib-crash")
+def test_control():
+    pass
+"""
+
+
+def test_an_affected_symptom_that_was_left_out_as_slow_is_not_tested_and_never_fine(
+    assay: Any, pytester: pytest.Pytester
+) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n    bug(id, symptom): x\n    slow: x\n")
+    pytester.makepyfile(test_more=SLOW_CRASH)
+    _, record, output = assay("pytest.skip('elsewhere')", "1.0", "-m", "not slow")
+    (bug,) = record["bugs"]
+    assert bug["verdict"] == "not tested"
+    assert bug["why"] == "slow: not in this selection; elsewhere"
+    assert "not tested       lib-crash" in output
+
+
+def test_a_slow_test_of_a_symptom_that_these_versions_lack_leaves_the_bug_fine(
+    assay: Any, pytester: pytest.Pytester
+) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n    bug(id, symptom): x\n    slow: x\n")
+    pytester.makepyfile(test_more=SLOW_CRASH.replace("if upstream", "if False and upstream"))
+    _, record, _ = assay("pass", "2.0", "-m", "not slow")
+    assert record["bugs"][0]["verdict"] == "fine"
+    assert len(record["bugs"][0]["tests"]) == 3  # both runs of test_it, and the control
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("-k", "test_it"), "-k"),
+        (("-x",), "stopped early"),
+        (("--maxfail=1",), "stopped early"),
+        (("test_lib.py",), "only some files"),
+        (("--deselect", "test_more.py::test_other"), "--deselect"),
+        (("--bug", "lib-crash"), "--bug"),
+    ],
+)
+def test_a_partial_run_leaves_the_verdicts_of_the_whole_one(
+    assay: Any, pytester: pytest.Pytester, arguments: tuple[str, ...], reason: str
+) -> None:
+    pytester.makepyfile(test_more="def test_other(): pass")
+    body = "raise TypeError" if reason == "stopped early" else "pass"
+    _, whole, _ = assay("pass", "2.0")
+    text = (pytester.path / "verdict.json").read_text("utf-8")
+    _, record, output = assay(body, "2.0", *arguments)
+    assert record == whole
+    assert (pytester.path / "verdict.json").read_text("utf-8") == text
+    assert f"partial run ({reason}): verdicts: " in output
+    assert json.loads((pytester.path / "verdict.partial").read_text("utf-8"))["bugs"]
+    assert load.load([pytester.path]).compat[0].bugs[0].verdict == "fine"

@@ -63,8 +63,10 @@ def decide(runs: Iterable[TestRun]) -> str:
     """Return the verdict on a bug from all runs of its tests: the worst word wins.
 
     ``patched`` needs both: a stock run that is broken as known and a healthy patched run. A patched
-    run without a stock run proves nothing and counts as not tested.
+    run without a stock run proves nothing and counts as not tested. A bug is never ``fine`` while a test
+    of a symptom that affects these versions was skipped: what passed is about other symptoms.
     """
+    runs = list(runs)
     judged = [(one(run), run.control) for run in runs]
     words = [word for word, control in judged if word in RED or not control]
     for word in (UNEXPLAINED, PATCH_FAILS, FIXED):
@@ -72,4 +74,6 @@ def decide(runs: Iterable[TestRun]) -> str:
             return word
     if BROKEN in words:
         return PATCHED if PATCHED in words else BROKEN
+    if any(run.affected and run.outcome == "skipped" for run in runs):
+        return NOT_TESTED
     return FINE if FINE in words else NOT_TESTED

@@ -123,7 +123,15 @@ def document(
 def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) -> dict[str, Any]:
     """Judge one bug by its tests and lay it out for the file."""
     word = _judge(tests)
-    skips = dict.fromkeys(test.evidence for test in tests if test.outcome == "skipped")
+    skipped = [test for test in tests if test.outcome == "skipped"]
+    if word in (verdict.BROKEN, verdict.PATCHED):
+        skipped = [
+            test for test in skipped if test.affected
+        ]  # the verdict is on the other symptoms
+    elif word != verdict.NOT_TESTED:
+        skipped = []
+    skips = dict.fromkeys(test.evidence for test in skipped)
+    why = "; ".join(skips)
     return {
         "id": bug.id,
         "title": bug.title,
@@ -132,7 +140,7 @@ def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) 
         "affected": bug.hits(versions),
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
-        "why": "; ".join(skips) if word == verdict.NOT_TESTED else "",
+        "why": f"in part; not tested: {why}" if why and word != verdict.NOT_TESTED else why,
         "fixes": list(bug.advice()),
         "tests": [asdict(test) for test in tests],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.machine import hardware
 from metalassay.results import verdict_file
 
+SLOW = "slow: not in this selection"
+"""Why a test that was left out did not run."""
+
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
 
 
@@ -23,7 +26,9 @@ class Recorder:
 
     ``marked`` returns the bug and the symptom that a test is marked with; ``expected`` returns
     whether the data expects the symptom with the installed versions. ``version_set`` is the record
-    of the matrix row, ``target`` the verdict file, or None to write none.
+    of the matrix row, ``target`` the verdict file, or None to write none. ``suite`` is the folder of all
+    tests, and ``bugs`` are the only ones that the row tests (all if empty): a run of anything less is
+    partial, and never replaces the verdict file.
     """
 
     def __init__(
@@ -35,6 +40,8 @@ class Recorder:
         versions: Mapping[str, str],
         version_set: Mapping[str, Any],
         target: Path | None,
+        suite: Path,
+        bugs: Collection[str] = (),
     ) -> None:
         self.config = config
         self.marked = marked
@@ -42,6 +49,10 @@ class Recorder:
         self.versions = versions
         self.version_set = version_set
         self.target = target
+        self.suite = suite
+        self.bugs = frozenset(bugs)
+        self.partial = ""  # why this run is not the whole one, if it is not
+        self.file = target
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
         self.tests: dict[str, tuple[Bug, list[verdict_file.BugTest]]] = {}
@@ -76,12 +87,55 @@ class Recorder:
             return "" if report.passed else str(report.longrepr)
         return verdict_file.evidence(report.longreprtext, Path.home(), self.config.rootpath)
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write the file, unless the run was interrupted: a partial file would look complete."""
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        """Record slow tests that are left out and that affect these versions: they were not tested."""
+        for item in items:
+            marked = self.marked(item)
+            if marked is None or not item.get_closest_marker("slow") or not self.expected(item):
+                continue
+            bug, symptom = marked
+            if self.bugs and bug.id not in self.bugs:
+                continue
+            self.tests.setdefault(bug.id, (bug, []))[1].append(
+                verdict_file.BugTest(
+                    test=item.nodeid,
+                    symptom=symptom,
+                    upstream=_upstream(item),
+                    affected=True,
+                    outcome="skipped",
+                    seconds=0.0,
+                    evidence=SLOW,
+                )
+            )
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Write the file; a run of less than the whole goes beside it, an interrupted one nowhere."""
         complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if self.target is not None and self.tests and complete:
-            verdict_file.write(self.target, self.record())
-            self.written = True
+        if self.target is None or not self.tests or not complete:
+            return
+        self.partial = self.why_partial(session)
+        # The report reads *.json, and so leaves a partial run alone.
+        self.file = self.target.with_suffix(".partial") if self.partial else self.target
+        verdict_file.write(self.file, self.record())
+        self.written = True
+
+    def why_partial(self, session: pytest.Session) -> str:
+        """Return what made this run smaller than the whole one of its row; "" for the whole one."""
+        option = self.config.option
+        reasons = {
+            "stopped early": bool(session.shouldfail or session.shouldstop),
+            "-k": bool(option.keyword),
+            "-m": option.markexpr not in ("", "not slow"),
+            "--bug": set(option.bug or ()) != self.bugs,
+            "--deselect": bool(option.deselect),
+            "--ignore": bool(option.ignore or option.ignore_glob),
+            "--last-failed": bool(getattr(option, "lf", False)),
+            "only some files": any(
+                (self.config.invocation_params.dir / argument).resolve() != self.suite.resolve()
+                for argument in self.config.args
+            ),
+        }
+        return ", ".join(reason for reason, holds in reasons.items() if holds)
 
     def record(self) -> dict[str, Any]:
         """Lay out the verdict file."""
@@ -116,12 +170,19 @@ class Recorder:
                     f"    {verdict.MEANING[record['verdict']]}; see {bug.link}"
                 )
         if self.target is not None:
-            terminalreporter.write_line(
-                f"verdicts: {self.target}"
-                if self.written
-                else "no verdicts written: the run was interrupted or tested no bug"
-                f" ({self.target} is unchanged)"
-            )
+            if self.partial:
+                line = (
+                    f"partial run ({self.partial}): verdicts: {self.file}; {self.target} is"
+                    f' unchanged; next, for the whole row: nox -s "compat({self.version_set["id"]})"'
+                )
+            elif self.written:
+                line = f"verdicts: {self.target}"
+            else:
+                line = (
+                    "no verdicts written: the run was interrupted or tested no bug"
+                    f" ({self.target} is unchanged)"
+                )
+            terminalreporter.write_line(line)
 
 
 def _upstream(item: pytest.Item) -> str:
