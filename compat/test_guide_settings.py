@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import mps_processes
@@ -37,17 +37,53 @@ def test_uv_reads_its_python_preference(uv_programs: list[bytes]) -> None:
         assert all(variable in program for program in uv_programs)
 
 
-def test_tokenizers_read_their_parallelism_variable() -> None:
-    spec = importlib.util.find_spec("tokenizers")
-    if spec is None or spec.origin is None:
+ENCODE_AND_FORK = """
+import os, signal, psutil
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+
+def threads_added():
+    before = psutil.Process().num_threads()
+    tokenizer.encode_batch(["a " * 50] * 200)
+    return psutil.Process().num_threads() - before
+
+print(threads_added(), flush=True)
+if os.fork() == 0:
+    signal.alarm(5)  # a child that waits for threads that were not forked ends here
+    print(threads_added(), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "parallel_in_child"),
+    [(None, False), ("false", False), ("true", True)],
+    ids=["unset", "false", "true"],
+)
+def test_tokenizers_read_their_parallelism_variable(
+    value: str | None, parallel_in_child: bool
+) -> None:
+    if importlib.util.find_spec("tokenizers") is None:
         pytest.skip("tokenizers is not installed")
-    library = b"".join(
-        path.read_bytes()
-        for path in Path(spec.origin).parent.iterdir()
-        if path.suffix in {".so", ".pyd"}
+    if not hasattr(os, "fork"):
+        pytest.skip("this system cannot fork")
+    environment = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
+    environment.update({"TOKENIZERS_PARALLELISM": value} if value else {})
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE_AND_FORK],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
-    assert b"TOKENIZERS_PARALLELISM" in library
-    assert b"Disabling parallelism to avoid deadlocks" in library
+    parent, *child = map(int, done.stdout.split())
+    assert (parent > 0) is (value != "false")
+    # With "true" the forked child works in parallel again, or waits for ever and prints nothing.
+    assert (child != [0]) is parallel_in_child
 
 
 def test_the_guides_monitor_reads_what_macos_prints() -> None:
