@@ -5,6 +5,7 @@ python tools/help_pages.py
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -25,6 +26,7 @@ def pages(width: int) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for old in FOLDER.glob("*.txt"):
         old.unlink()
     for page, text in pages(80):

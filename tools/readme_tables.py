@@ -9,6 +9,7 @@ evidence, and the README's examples against what the commands print.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -203,7 +204,9 @@ def keep() -> None:
 
 def main() -> None:
     """Write both pages."""
-    if "--keep" in sys.argv:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--keep", action="store_true", help="first copy reports/ to docs/evidence/")
+    if parser.parse_args().keep:
         keep()
     write_atomically(README, readme(README.read_text("utf-8")))
     write_atomically(PAGE, page(PAGE.read_text("utf-8")))

@@ -10,6 +10,7 @@ page is left out; an ellipsis marks that the table goes on.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -99,6 +100,7 @@ def photograph(markup: str, picture: Path) -> None:
 
 def main() -> int:
     """Take the picture and print its size."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     photograph(page(), PICTURE)
     size = PICTURE.stat().st_size
     print(f"{PICTURE.relative_to(ROOT)}: {size / 1000:.0f} kB")

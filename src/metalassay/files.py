@@ -29,8 +29,14 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
 
     The text is written to a temporary file in the same folder, flushed to the disk and then renamed.
     Missing folders are created. Raises ``OSError`` as the file system does. An old file stays after
-    an error, also one of the body. ``newline`` is that of ``open``.
+    an error, also one of the body. ``newline`` is that of ``open``. A device or a pipe is written to,
+    never replaced, and a link keeps its place: the file that it names is replaced.
     """
+    if path.exists() and not path.is_file():
+        with path.open("w", encoding="utf-8", newline=newline) as stream:
+            yield stream
+        return
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

@@ -49,3 +49,16 @@ def test_quiet_prints_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> No
     out, err = capsys.readouterr()
     assert err == ""
     assert json.loads(out)["boundaries"][0]["after"] == "1.9.0"
+
+
+def test_a_bisection_in_which_nothing_could_be_tested_is_no_agreement(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = {"1.8.1": bisect.UNKNOWN, "1.9.0": bisect.UNKNOWN}
+    finding = Finding("bug", "accelerate", states, (), ())
+    monkeypatch.setattr(bisect, "bisect", lambda *_: finding)
+    assert main(["bisect", "bug"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "metalassay: no release of accelerate could be tested here, so nothing is known",
+        "  next: nox -s bisect -- bug (it installs what the tests need)",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -157,3 +158,29 @@ def test_completion_without_shtab_names_the_package(
 
 def test_the_commands_parser_is_ours() -> None:
     assert all(isinstance(each, Parser) for _, each in main.subcommands(main.parser(())))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a POSIX shell does")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_changes_no_exit_code(closed: str) -> None:
+    command = f'"{sys.executable}" -m metalassay ops linalg_qr {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_output_is_an_error_in_two_lines() -> None:
+    command = f'"{sys.executable}" -m metalassay claims > /dev/full'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) <= 3  # claims counts on stderr first
+    assert "the output could not be written: No space left on device" in done.stderr
+
+
+def test_a_terminal_that_cannot_show_every_character_is_no_error() -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [sys.executable, "-m", "metalassay", "claims"], env=environment, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def test_a_value_that_an_option_cannot_have_is_refused_in_a_sentence(
             main.main([*command, f"{option}={value}"])
         assert raised.value.code == 2
         first, following, rest = capsys.readouterr().err.split("\n")
-        assert first == f"metalassay: argument {option}: {wanted}, not {value!r}"
+        assert first == f"metalassay: argument {option}: must be {wanted}, not {value!r}"
         assert (following, rest) == (f"  next: metalassay {program} --help", "")
 
 
@@ -82,7 +82,7 @@ def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> Non
     for name, reader in by_option.items():
         if reader is not Path:  # any text is a path
             with pytest.raises(
-                argparse.ArgumentTypeError, match=r"^(a whole number|a number|text|a path) "
+                argparse.ArgumentTypeError, match=r"^must be (a whole number|a number|text|a path) "
             ):
                 pytest.fail(f"{name} takes {reader(NO_TEXT)!r}")
 

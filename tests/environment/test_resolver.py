@@ -85,9 +85,16 @@ def test_a_row_that_resolves_has_the_versions_that_uv_chose(fake_uv: Path, tmp_p
 
 
 def test_a_row_that_does_not_resolve_has_the_reason(fake_uv: Path) -> None:
-    fake_uv.write_text("echo 'error: no such version' >&2; exit 1\n")
+    fake_uv.write_text(f"cat >&2 <<'END'\n{UV_CONFLICT}\nEND\nexit 1\n")
     answer = resolver.resolve(ROW, "Linux x86_64")
-    assert (answer.row, answer.versions, answer.why) == ("x", {}, "no such version")
+    assert (answer.row, answer.versions) == ("x", {})
+    assert answer.why.startswith("Because transformers==4.52.4 depends on")
+
+
+def test_an_index_that_does_not_answer_is_the_users_error_and_no_answer(fake_uv: Path) -> None:
+    fake_uv.write_text("echo 'error: Failed to fetch: http://127.0.0.1:9/' >&2; exit 2\n")
+    with pytest.raises(UserError, match=r"that says nothing about the row \(check the network"):
+        resolver.resolve(ROW, "Linux x86_64")
 
 
 def test_without_uv_the_user_is_told_to_install_it(

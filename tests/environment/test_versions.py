@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,13 @@ def test_a_bug_that_names_a_machine_applies_to_no_other(
     installed: dict[str, str], hit: bool
 ) -> None:
     assert HAZARD.hits(installed) is hit
+
+
+def test_damaged_metadata_is_unreadable_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "damaged-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_bytes(bytes(range(128, 256)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert versions.installed(("damaged",))["damaged"] == versions.UNREADABLE

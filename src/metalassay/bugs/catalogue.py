@@ -164,7 +164,7 @@ def get(bug_id: str) -> Bug:
     for bug in load():
         if bug.id == bug_id:
             return bug
-    raise KeyError(f"known_bugs has no bug {bug_id!r}")
+    raise KeyError(f"there is no known bug {bug_id!r}")
 
 
 def _bug(row: Mapping[str, Any]) -> Bug:

@@ -8,6 +8,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from metalassay.errors import UserError
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
@@ -47,6 +49,11 @@ def run(options: argparse.Namespace) -> int:
     finding = bisecting.bisect(
         Path(), options.bug, options.package, options.first, options.last, progress
     )
+    if set(finding.states.values()) <= {bisecting.UNKNOWN}:
+        raise UserError(
+            f"no release of {finding.package} could be tested here, so nothing is known",
+            f"nox -s bisect -- {options.bug} (it installs what the tests need)",
+        )
     if options.json:
         print(json.dumps(asdict(finding), indent=1))
     else:

@@ -78,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
         python = interpreters.find(options.env) if options.env else None
         installed = interpreters.versions_of(python) if python else versions.installed()
     if left_out:
-        print(f"note: read the end; {left_out:,} bytes before it were left out", file=sys.stderr)
+        print(
+            f"note: only the end was read; {left_out:,} bytes before it were left out",
+            file=sys.stderr,
+        )
     answer = explain.explain(text, installed)
     if options.json:
         print(json.dumps({**asdict(answer), "bytes_left_out": left_out}, indent=1))

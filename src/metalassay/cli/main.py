@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 import textwrap
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 
 from metalassay import __version__
 from metalassay.cli.parser import Parser, columns
-from metalassay.errors import UserError
+from metalassay.errors import UserError, reason
+from metalassay.files import NO_ROOM
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -73,6 +75,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 found something, 2 bad input."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _prepare_streams()
     try:
         options = parser(_named(arguments)).parse_args(arguments)
         code: int = options.command(options)
@@ -81,14 +84,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"metalassay: {error.message}", file=sys.stderr)
         print(f"  next: {error.next_step}", file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        # `| head` closed the pipe. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # `| head` closed the pipe
+        _discard_stdout()
         return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _discard_stdout()
+        print(f"metalassay: the output could not be written: {reason(error)}", file=sys.stderr)
+        print("  next: free some space, or write to another place", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
     return code
+
+
+def _prepare_streams() -> None:
+    """Make sure that printing works where a stream is closed, or cannot encode every character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell, as in `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if name == "stderr" else "replace")
+
+
+def _discard_stdout() -> None:
+    """Let nothing more be written: Python would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser(wanted: Iterable[str]) -> argparse.ArgumentParser:

@@ -79,7 +79,7 @@ def _utf8(wanted: str, text: str) -> str:
 
 def _refused(wanted: str, text: str) -> argparse.ArgumentTypeError:
     short = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-    return argparse.ArgumentTypeError(f"{wanted}, not {short!r}")
+    return argparse.ArgumentTypeError(f"must be {wanted}, not {short!r}")
 
 
 count = whole(1)

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("two tables cannot share a file", "name another file for one of them")
     if options.card is not None and options.card.suffix.lower() != ".svg":
         raise UserError(
-            f"a card is an SVG, and {options.card} is not named so",
+            f"the name of a card ends in .svg, not as in {options.card}",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
     logs = [_log(Path(name)) for name in options.log]

@@ -19,7 +19,7 @@ from typing import Any
 from metalassay.compare import arms, sampling, saved_run
 from metalassay.compare.result import Comparison
 from metalassay.compare.sampling import Plan, Progress, State
-from metalassay.errors import UserError
+from metalassay.errors import UserError, cannot_write
 from metalassay.machine import conditions
 from metalassay.statistics import decision as rule
 from metalassay.statistics.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision
@@ -86,8 +86,12 @@ def compare(
 
         def keep(now: State) -> None:
             if save:
-                saved_run.write(save, about, now)
+                try:
+                    saved_run.write(save, about, now)
+                except OSError as error:
+                    raise cannot_write(save, error, "choose another --save") from None
 
+        keep(state)  # an unwritable file is reported now, not after a minute of measuring
         interrupted = False
         pinned = plan.clock == "cpu" and cpu_pinning.possible(first, second)
         before, began = conditions.observe(), time.monotonic()

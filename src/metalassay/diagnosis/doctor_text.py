@@ -108,7 +108,7 @@ def _mps(diagnosis: Diagnosis) -> str:
 def _summary(diagnosis: Diagnosis, counted: int, width: int) -> list[str]:
     about = {package for bug in bugs.load() for package in bug.packages} - versions.MACHINE
     if not counted and not about & diagnosis.versions.keys():
-        return ["None of the packages that the known bugs concern is installed here."]
+        return ["No package with known bugs is installed here."]
     if not counted:
         return _wrap(
             f"Healthy: of {len(bugs.load())} known bugs, none applies that can be fixed by changing"

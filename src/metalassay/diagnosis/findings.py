@@ -82,7 +82,7 @@ def of_metadata(installed: Mapping[str, str]) -> list[Finding]:
             id=f"unreadable-{name}",
             kind=METADATA,
             severity="warning",
-            title=f"The metadata of {name} contain no valid version",
+            title=f"The metadata of {name} has no valid version; reinstall the package",
             observed=f"{name} {version}",
             expected="a version according to PEP 440",
             fix=fix_plan.as_shell(["pip", "install", "--force-reinstall", "--no-deps", name]),

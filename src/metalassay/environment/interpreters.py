@@ -25,6 +25,8 @@ for name in sys.argv[1:]:
         found[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
+    except UnicodeDecodeError:
+        found[name] = "unreadable"
 print(json.dumps(found))
 """
 

@@ -78,7 +78,14 @@ def resolve(row: Row, platform: str) -> Resolution:
     if done.returncode == 0:
         pins = re.findall(r"^([\w.-]+)==(\S+)", done.stdout, re.MULTILINE)
         return Resolution(row.id, platform, dict(pins), "")
-    return Resolution(row.id, platform, {}, failure_reason(done.stderr))
+    why = conflict(done.stderr)
+    if why is None:
+        raise UserError(
+            f"uv could not resolve {row.id}: {failure_reason(done.stderr)[:200]}; that says nothing"
+            " about the row",
+            "check the network and the index, then try again",
+        )
+    return Resolution(row.id, platform, {}, why)
 
 
 def conflict(output: str) -> str | None:

@@ -28,6 +28,8 @@ STACK = (
 )
 """The packages whose versions affect what is measured, named as on the package index."""
 
+UNREADABLE = "unreadable"
+"""Stands for the version of a package whose metadata is damaged."""
 PYTHON, MACOS, APPLE_SILICON = "python", "macos", "apple-silicon"
 MACHINE = frozenset({PYTHON, MACOS, APPLE_SILICON})
 """Pseudo-packages: they have a version, but are on no package index."""
@@ -45,6 +47,8 @@ def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
             present[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+        except UnicodeDecodeError:
+            present[package] = UNREADABLE
     return present
 
 

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
+from metalassay.fields import first_line
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.oracle import Operators, State
 
@@ -96,11 +97,19 @@ def parse(content: bytes, name: str) -> Mapping[str, Any]:
                 raise ValueError("a call without a path or a count")
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{name} is not a trace of operators: {error!r}",
+            f"{name} is not a trace of operators: {_why_not(error)}",
             "record it again: metalassay preflight --save FILE -- python train.py",
         ) from None
     checked: Mapping[str, Any] = trace
     return checked
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text (byte {error.start})"
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return first_line(error)[:200]
 
 
 def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Preflight:
