@@ -23,7 +23,7 @@ from metalassay.environment import matrix, resolver
 from metalassay.errors import UserError
 from metalassay.results import verdict_file
 
-nox.needs_version = ">=2025.2.9"
+nox.needs_version = ">=2026.8.10"  # the first with --parallel
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
@@ -103,7 +103,10 @@ def must_install(session: nox.Session, *requirements: str) -> None:
 
 def run_row(session: nox.Session, row: matrix.Row) -> None:
     """Install one version set and test whether bugs/data/ is right about it."""
-    session.notify("report")
+    if session.parallel:
+        session.log("the tables of all rows: nox -s report")
+    else:
+        session.notify("report")
     target = VERDICTS / f"{row.id}.json"
     arguments = [argument for argument in session.posargs if argument != "--strict"]
     arguments += [f"--bug={bug}" for bug in row.bugs]
@@ -123,11 +126,11 @@ def run_row(session: nox.Session, row: matrix.Row) -> None:
     session.run("pytest", "compat", "--set", row.id, "--verdicts", str(target), *arguments)
 
 
-@nox.session
-@nox.parametrize("row", [nox.param(row, id=row.id, tags=list(row.tags)) for row in QUICK])
-def compat(session: nox.Session, row: matrix.Row) -> None:
+@nox.session(allow_parallel=True)
+@nox.parametrize("row", [nox.param(row.id, id=row.id, tags=list(row.tags)) for row in QUICK])
+def compat(session: nox.Session, row: str) -> None:
     """Install a version set of matrix.toml and test every known bug on it."""
-    run_row(session, row)
+    run_row(session, MATRIX.rows[row])
 
 
 for row in MATRIX.rows.values():
@@ -138,7 +141,13 @@ for row in MATRIX.rows.values():
 
         selected.__doc__ = row.reason
         name = f"compat({row.id})"
-        nox.session(name=name, python=row.python, tags=list(row.tags), default=False)(selected)
+        nox.session(
+            name=name,
+            python=row.python,
+            tags=list(row.tags),
+            default=False,
+            allow_parallel=True,
+        )(selected)
 
 
 @nox.session

@@ -111,6 +111,7 @@ def session_that(*posargs: str) -> types.SimpleNamespace:
     return types.SimpleNamespace(
         posargs=list(posargs),
         notify=lambda _: None,
+        parallel=False,
         warn=lambda _: None,
         skip=end("skip"),
         error=end("error"),
@@ -201,6 +202,7 @@ def test_a_row_that_is_installed_runs_its_tests(
     session = types.SimpleNamespace(
         posargs=["--strict", "-x"],
         notify=lambda _: None,
+        parallel=False,
         run=lambda *command: commands.append(command),
     )
     monkeypatch.setattr(noxfile, "install", lambda *_: None)
