@@ -60,8 +60,12 @@ os.wait()
 
 @pytest.mark.parametrize(
     ("value", "parallel_in_child"),
-    [(None, False), ("false", False), ("true", True)],
-    ids=["unset", "false", "true"],
+    [
+        pytest.param(None, False, id="unset"),
+        pytest.param("false", False, id="false"),
+        # The child waits for ever, and is ended after five seconds.
+        pytest.param("true", True, id="true", marks=pytest.mark.slow),
+    ],
 )
 def test_tokenizers_read_their_parallelism_variable(
     value: str | None, parallel_in_child: bool
