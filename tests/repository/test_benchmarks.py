@@ -162,14 +162,14 @@ def test_without_pytest_benchmark_one_line_names_what_to_install(tmp_path: Path)
 def test_counting_options_must_be_above_0(tmp_path: Path, option: str) -> None:
     run = pytest_in(tmp_path, option, "0")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"argument {option}: a whole number of at least 1, not '0'" in run.stderr
+    assert f"argument {option}: must be a whole number of at least 1, not '0'" in run.stderr
 
 
 @pytest.mark.slow
 def test_a_number_of_threads_that_would_abort_the_process_is_refused(tmp_path: Path) -> None:
     run = pytest_in(tmp_path, "--threads", "100000")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "argument --threads: a whole number of at most " in run.stderr
+    assert "argument --threads: must be a whole number of at most " in run.stderr
 
 
 @pytest.mark.slow
