@@ -110,8 +110,8 @@ def test_a_set_that_cannot_be_installed_has_the_resolvers_sentence(tmp_path: Pat
 
 
 def test_evidence_is_the_end_of_a_traceback_without_colours_and_folders() -> None:
-    traceback = "\n".join(["line"] * 20) + "\n\x1b[31m/root/x/a.py\x1b[0m: in /home/jane/b.py\n\n"
-    lines = verdict_file.evidence(traceback, Path("/home/jane"), Path("/root/x")).splitlines()
+    traceback = "\n".join(["line"] * 20) + "\n\x1b[31m/srv/x/a.py\x1b[0m: in /home/jane/b.py\n\n"
+    lines = verdict_file.evidence(traceback, Path("/home/jane"), Path("/srv/x")).splitlines()
     assert len(lines) == 12
     assert lines[-1] == "a.py: in ~/b.py"
 
