@@ -169,6 +169,13 @@ def test_a_closed_stream_changes_no_exit_code(closed: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits need a system that can stop processes")
+def test_a_program_under_limits_keeps_its_exit_code_where_stdout_is_closed() -> None:
+    command = f'"{sys.executable}" -m metalassay run --max-cpu 90 -- sh -c "exit 7" >&-'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_output_is_an_error_in_two_lines() -> None:
     command = f'"{sys.executable}" -m metalassay claims > /dev/full'

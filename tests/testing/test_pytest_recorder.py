@@ -195,3 +195,15 @@ def test_a_partial_run_leaves_the_verdicts_of_the_whole_one(
     assert f"partial run ({reason}): verdicts: " in output
     assert json.loads((pytester.path / "verdict.partial").read_text("utf-8"))["bugs"]
     assert load.load([pytester.path]).compat[0].bugs[0].verdict == "fine"
+
+
+@pytest.mark.parametrize(("tags", "partial"), [("quick", False), ("full", True)])
+def test_only_a_quick_row_is_whole_without_its_slow_tests(
+    assay: Any, pytester: pytest.Pytester, tags: str, partial: bool
+) -> None:
+    row = f'id = "x"\nrequires = ["lib"]\nreason = "r"\ntags = ["{tags}"]\n'
+    (pytester.path / "matrix.toml").write_text("[[row]]\n" + row, "utf-8")
+    _, record, output = assay("pass", "2.0", "--set", "x", "-m", "not slow")
+    assert (record is None) is partial
+    assert ("partial run (-m): " in output) is partial
+    assert ('next, for the whole of it: nox -s "compat(x)"' in output) is partial

@@ -104,8 +104,11 @@ def _prepare_streams() -> None:
     """Make sure that printing works where a stream is closed, or cannot encode every character."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by the shell, as in `>&-`
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        if stream is None:  # closed by the shell, as in `>&-`; a program that we start needs it too
+            number = {"stdout": 1, "stderr": 2}[name]
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            os.set_inheritable(number, True)  # dup2 does not, if open() returned this very number
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if name == "stderr" else "replace")
 

@@ -127,7 +127,7 @@ def _row(row: Field) -> Row:
         tags=_names(row.get("tags")),
         python=row.find("python").or_none(Field.name),
         bugs=row.find("bugs").or_none(_names) or (),
-        installs=row.find("installs").value is not False,
+        installs=row.find("installs").value is None or row.get("installs").flag(),
     )
 
 

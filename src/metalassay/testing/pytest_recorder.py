@@ -51,6 +51,7 @@ class Recorder:
         self.target = target
         self.suite = suite
         self.bugs = frozenset(bugs)
+        self.in_matrix = bool(version_set["requires"])
         self.partial = ""  # why this run is not the whole one, if it is not
         self.file = target
         self.began = time.monotonic()
@@ -122,10 +123,12 @@ class Recorder:
     def why_partial(self, session: pytest.Session) -> str:
         """Return what made this run smaller than the whole one of its row; "" for the whole one."""
         option = self.config.option
+        # Of the rows of the matrix, only a quick one is whole without its slow tests.
+        may_leave_out_slow = not self.in_matrix or "quick" in self.version_set["tags"]
         reasons = {
             "stopped early": bool(session.shouldfail or session.shouldstop),
             "-k": bool(option.keyword),
-            "-m": option.markexpr not in ("", "not slow"),
+            "-m": option.markexpr not in (("", "not slow") if may_leave_out_slow else ("",)),
             "--bug": set(option.bug or ()) != self.bugs,
             "--deselect": bool(option.deselect),
             "--ignore": bool(option.ignore or option.ignore_glob),
@@ -171,9 +174,13 @@ class Recorder:
                 )
         if self.target is not None:
             if self.partial:
+                row = self.version_set["id"]
+                whole = (
+                    f'nox -s "compat({row})"' if self.in_matrix else "pytest compat --verdicts FILE"
+                )
                 line = (
                     f"partial run ({self.partial}): verdicts: {self.file}; {self.target} is"
-                    f' unchanged; next, for the whole row: nox -s "compat({self.version_set["id"]})"'
+                    f" unchanged; next, for the whole of it: {whole}"
                 )
             elif self.written:
                 line = f"verdicts: {self.target}"
