@@ -1,21 +1,43 @@
-"""What an explanation contains: whether the bug applies here, and its fixes."""
+"""What an explanation contains: whether it applies here, what it explains, and what to do."""
 
 from __future__ import annotations
 
+import pytest
 from explain_examples import CUT, EIGHT, FAMOUS, found
 
 from metalassay import bugs
-from metalassay.diagnosis import explain
+from metalassay.diagnosis import explain, explain_text
+from metalassay.diagnosis.answers import Found
+
+FRAME = (
+    '  File "/home/u/lib/python3.11/site-packages/accelerate/data_loader.py", line 7, in inner\n'
+)
+
+
+def bugs_in(text: str, installed: dict[str, str]) -> list[Found]:
+    """Return what the known bugs answer, in order."""
+    answer = explain.explain(text, installed, given=True)
+    return [each.found for each in answer.explanations if each.found.source == "bug"]
 
 
 def test_versions_that_are_not_affected_differ_from_unknown_ones() -> None:
-    [healthy, *_] = explain.explain(FAMOUS, {"accelerate": "1.15.0"}).explanations
+    [healthy, *_] = bugs_in(FAMOUS, {"accelerate": "1.15.0"})
     assert healthy.applies == "no"
-    assert "accelerate 1.15.0: not affected by this; the text comes from another" in healthy.note
-    [unknown, *_] = explain.explain(FAMOUS, {"torch": "2.13.0"}).explanations
-    assert healthy.fixes == tuple(map(str, bugs.get("accelerate-empty-shard").fixes))
+    assert "accelerate 1.15.0: not affected by this (accelerate >=0.11.0,<1.9.0)" in healthy.note
+    [unknown, *_] = bugs_in(FAMOUS, {"torch": "2.13.0"})
+    assert healthy.do == tuple(map(str, bugs.get("accelerate-empty-shard").fixes))
     assert unknown.applies == "unknown"
     assert unknown.note.startswith("accelerate not found, so it is unknown")
+
+
+def test_what_does_not_apply_comes_last_and_explains_nothing() -> None:
+    versions = {"accelerate": "1.15.0", "trl": "0.1", "transformers": "4.0"}
+    answer = explain.explain(FAMOUS, versions, given=True)
+    assert [each.found.applies for each in answer.explanations] == ["no", "no"]
+    assert not answer.explained
+    text = explain_text.as_text(answer)
+    assert text.startswith("not explained: UnboundLocalError: ")
+    assert text.index("known in other versions, not in these:") < text.index("1. ")
 
 
 def test_a_bug_with_another_message_in_the_installed_versions_is_marked() -> None:
@@ -23,46 +45,110 @@ def test_a_bug_with_another_message_in_the_installed_versions_is_marked() -> Non
     assert found(FAMOUS, here) == {"grpo-zero-steps": "otherwise", "accelerate-empty-shard": "no"}
 
 
-def test_a_generic_message_is_marked_and_needs_affected_versions() -> None:
+def test_a_generic_message_needs_a_frame_of_the_package_and_affected_versions() -> None:
     text = "TypeError: 'NoneType' object is not subscriptable"
-    answer = explain.explain(text, EIGHT)
-    assert answer.explanations[0].evidence.generic
-    assert "other mistakes cause this message too" in explain.as_text(answer)
-    assert found(text, {"accelerate": "1.15.0"}) == {}
-    full, certain = (
-        "RuntimeError: MPS backend out of memory",
-        "ValueError: Batch does not contain any data",
-    )
-    assert list(found(f"{certain}\n{full}", EIGHT)) == [
-        "accelerate-empty-dispatcher",
-        "accelerate-mps-oom-not-recognised",
-    ]
+    assert found(text, EIGHT) == {}
+    answer = explain.explain(FRAME + text, EIGHT, given=True)
+    assert answer.explanations[0].found.generic
+    assert "other mistakes cause this message too" in explain_text.as_text(answer, width=200)
+    other = FRAME.replace("accelerate", "sklearn") + text
+    assert found(other, EIGHT) == {}
+    assert found(FRAME + text, {"accelerate": "1.15.0"}) == {}
 
 
 def test_a_message_that_is_cut_off_is_marked() -> None:
-    assert "the text is cut off there" in explain.as_text(explain.explain(CUT, EIGHT))
-    assert "cut off" not in explain.as_text(explain.explain(FAMOUS, EIGHT))
+    assert "the text is cut off there" in bugs_in(CUT, EIGHT)[0].words
+    assert "cut off" not in bugs_in(FAMOUS, EIGHT)[0].words
 
 
 def test_an_installed_fix_comes_last_and_what_does_not_help_is_separate() -> None:
     text = "TypeError: Can only concatenate tensors but got <class 'str'>"
-    [first] = explain.explain(f"[rank0]: {text}", {"accelerate": "1.15.0"}).explanations
-    assert first.fixes[0].startswith("with several processes: ")
-    assert first.fixes[-1].endswith("'accelerate>=1.13.0' [installed already]")
-    [first] = explain.explain(text, {"accelerate": "1.8.0"}).explanations
-    assert first.fixes[0] == "with one process: pip install 'accelerate>=1.13.0'"
-    [first] = explain.explain(FAMOUS, EIGHT).explanations
-    assert not any("1.1.1" in fix for fix in first.fixes)
-    assert any("1.1.1" in fix for fix in first.not_fixes)
+    [first] = bugs_in(f"[rank0]: {text}", {"accelerate": "1.15.0"})
+    assert first.do[0].startswith("with several processes: ")
+    assert first.do[-1].endswith("'accelerate>=1.13.0' [installed already]")
+    [first] = bugs_in(text, {"accelerate": "1.8.0"})
+    assert first.do[0] == "with one process: pip install 'accelerate>=1.13.0'"
+    [first] = bugs_in(FAMOUS, EIGHT)
+    assert not any("1.1.1" in fix for fix in first.do)
+    assert any("1.1.1" in fix for fix in first.not_help)
 
 
-def test_the_text_contains_everything_within_the_width() -> None:
-    answer = explain.explain(FAMOUS, EIGHT)
-    text = explain.as_text(answer, width=60)
+TYPO = "AttributeError: 'IterableDataset' object has no attribute 'n_shard'"
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        (
+            f"{FAMOUS}\n\nDuring handling of the above exception, another exception occurred:\n\nKeyError: 1",
+            ["context"],
+        ),
+        (f"{FAMOUS}\nthe log goes on\nKeyError: 1", ["earlier"]),
+        (
+            f"{FAMOUS}\n\nThe above exception was the direct cause of the following exception:\n\nValueError: x",
+            ["cause"],
+        ),
+        (f"KeyError: 1\n{FAMOUS}", ["ended"]),
+        (f"[rank0]: KeyError: 1\n[rank1]: {FAMOUS}", ["rank"]),
+        (f"[rank1]: {FAMOUS}\n[rank0]: KeyError: 1", ["ended"]),
+        (f"torch warns: UserWarning: {FAMOUS[19:]}\nKeyError: 1", ["warning"]),
+        (f"{TYPO}\n{FAMOUS}", ["ended", "earlier"]),
+        (FAMOUS[19:], ["ended"]),
+    ],
+)
+def test_the_exception_that_ended_the_program_decides(text: str, roles: list[str]) -> None:
+    answer = explain.explain(text, EIGHT, given=True)
+    bug = [each for each in answer.explanations if each.found.source == "bug"]
+    assert [each.role for each in bug] == roles
+    assert answer.explained is (roles[0] in ("ended", "cause"))
+    if not answer.explained:
+        assert explain_text.as_text(answer).startswith("not explained: KeyError: 1")
+        assert "not what ended" in explain_text.as_text(answer, width=200) or roles == ["rank"]
+
+
+def test_versions_in_the_text_win_over_what_is_installed_here_and_that_is_said() -> None:
+    text = f"- `Accelerate` version: 1.15.0\n{FAMOUS}"
+    answer = explain.explain(text, EIGHT)
+    assert answer.versions == {"accelerate": "1.15.0"}
+    assert answer.notes == (
+        "the text comes from an environment with accelerate 1.15.0, not from this one (accelerate "
+        "1.8.0): what is installed here is left aside",
+    )
+    assert not answer.explained
+    answer = explain.explain(text, EIGHT, given=True)
+    assert answer.versions == EIGHT
+    assert answer.notes == ("the text says accelerate 1.15.0; 1.8.0 was given and is used",)
+    assert explain_text.as_text(answer, 100).endswith(f"versions: {answer.notes[0]}")
+
+
+@pytest.mark.parametrize("width", [40, 60, 77, 83, 96])
+@pytest.mark.parametrize("prefix", ["", "[rank0]: "])
+def test_a_message_broken_anywhere_is_recognised(width: int, prefix: str) -> None:
+    whole = FAMOUS if not prefix else FAMOUS[:60] + FAMOUS[60:]
+    lines = [whole[at : at + width] for at in range(0, len(whole), width)]
+    text = "\n".join(prefix + line for line in lines)
+    assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_first_answer_has_at_most_twelve_lines_of_eighty_columns(most: int) -> None:
+    text = explain_text.as_text(explain.explain(FAMOUS, EIGHT, given=True), most=most)
+    first = text.split("\n\n")[0].splitlines()
+    assert len(first) <= 12
+    assert all(len(line) <= 80 for line in text.splitlines())
+    fields = [line[3:12].strip() for line in first[2:] if line[3:12].strip()]
+    assert fields == ["do", "why", "found", "here", "sure", "link", "more"]
+
+
+def test_everything_is_shown_on_request_within_the_width() -> None:
+    answer = explain.explain(FAMOUS, EIGHT, given=True)
+    text = explain_text.as_text(answer, width=60, most=None)
     bug = bugs.get("accelerate-empty-shard")
     flat = " ".join(text.split())
-    for part in (bug.title, bug.link, bug.where_text(), "accelerate 1.8.0: affected", FAMOUS):
-        assert part in flat
-    assert " ".join(bug.cause.split()) in flat
-    assert "fixes 1. upgrade" in flat
-    assert max(len(line) for line in text.splitlines()[2:] if "patches" not in line) <= 60
+    parts = (bug.title, bug.link, bug.where_text(), "accelerate 1.8.0: affected", FAMOUS, bug.cause)
+    for part in (*parts, *bug.not_fixes, *map(str, bug.fixes)):
+        assert " ".join(part.split()) in flat
+    assert (
+        max(len(line) for line in text.splitlines() if "/" not in line and "patches" not in line)
+        <= 60
+    )

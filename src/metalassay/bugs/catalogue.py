@@ -51,6 +51,7 @@ class Symptom:
     """One way in which a bug shows: the exception's type name and a pattern for its message.
 
     ``generic``: other mistakes produce the same message, so it is no proof of this bug.
+    ``own_words``: but only code of the bug's packages says so, not Python or just any library.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Symptom:
     seen: tuple[str, ...]
     where: Where
     generic: bool = False
+    own_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,6 +229,7 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         seen=tuple(row.get("seen", ())),
         where=_where(row["where"]) if "where" in row else where,
         generic=_flag(row, "generic", place),
+        own_words=_flag(row, "own_words", place),
     )
 
 

@@ -1,0 +1,175 @@
+"""Write an answer of ``explain`` for a terminal: the first one in at most about twelve lines."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from metalassay.diagnosis.explain import Answer, Explanation
+from metalassay.diagnosis.unrecognised import Recognised
+
+_FIRST, _LATER = 12, 6  # lines of the first answer, and of one after it
+_ROLES = {
+    "cause": "the exception from which the last one was raised",
+    "context": "an exception that was being handled when the last one was raised; not the last one",
+    "rank": "another rank, which failed later",
+    "earlier": "an earlier exception, after which the program went on; not what ended it",
+    "after": "after the end of the program; not what ended it",
+    "warning": "a warning, not what ended the program",
+    "line": "another line of the log, not what ended the program",
+}
+_LABEL = 9  # columns for the names of the fields
+
+
+def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
+    """Format an answer for ``width`` columns, with at most ``most`` explanations (None: all, in full)."""
+    lines: list[str] = []
+    ended = answer.ended
+    if answer.recognised:
+        lines += _recognised(answer.recognised, answer, width)
+        if answer.explanations:
+            lines += ["", *_wrap(_also(answer), width, "", "")]
+    shown = answer.explanations[:most]
+    for number, each in enumerate(shown, 1):
+        if lines:
+            lines.append("")
+        leads = number == 1 and answer.explained
+        room = None if most is None else _FIRST if leads else _LATER
+        lines += _explanation(each, number, width, room, ended)
+    for note in answer.notes:
+        lines += ["", *_wrap(note, width, "versions: ", " " * 10)]
+    if (more := len(answer.explanations) - len(shown)) > 0:
+        lines += ["", f"{more} more fit{'s' if more == 1 else ''}: --all"]
+    return "\n".join(lines)
+
+
+def known_as_text(rows: Iterable[Mapping[str, Any]], width: int = 80) -> str:
+    """Format what ``explain.known`` returns: for each row its id, title, versions and messages."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append(row["id"])
+        lines += _wrap(row["title"], width, "  ", "  ")
+        if row["affected"]:
+            lines += _wrap(f"({row['affected']})", width, "  ", "  ")
+        lines += [f"    {_cut(message, width - 4)}" for message in row["messages"]]
+    return "\n".join(lines)
+
+
+def _also(answer: Answer) -> str:
+    if all(each.found.applies == "no" for each in answer.explanations):
+        return "known in other versions, not in these:"
+    return "known, but not what ended the program:" if answer.ended else "possibly:"
+
+
+def _explanation(
+    each: Explanation, number: int, width: int, room: int | None, ended: str | None
+) -> list[str]:
+    """Return the lines of one explanation: all, or the most useful ones in about ``room`` lines."""
+    if room is None:
+        return _lines(each, number, width, ended, None, None, rest=None)
+    lines: list[str] = []
+    for do, why in ((3, 3), (3, 2), (2, 2), (2, 1)):
+        lines = _lines(each, number, width, ended, do, why if room == _FIRST else 0, rest=room)
+        if len(lines) <= room:
+            break
+    return lines
+
+
+def _lines(
+    each: Explanation,
+    number: int,
+    width: int,
+    ended: str | None,
+    do_lines: int | None,
+    why_lines: int | None,
+    rest: int | None,
+) -> list[str]:
+    """Return an explanation's lines; ``rest``: no further advice if it makes more lines than that."""
+    found, short = each.found, rest is not None
+    lines = _wrap(f"{found.title} [{found.id}]", width, f"{number}. ", "   ")
+    if ended and each.role in _ROLES:
+        lines += _field("is", _ROLES[each.role], width, 1 if short else None)
+    if found.do:
+        lines += _field("do", found.do[0], width, do_lines)
+    if why_lines != 0:
+        lines += _field("why", found.cause, width, why_lines)
+        words = _cut(found.words, width - _LABEL - 3) if short else found.words
+        lines += _field("found", words, width)
+    lines += _field("here", found.note, width, 2 if short else None)
+    if why_lines != 0:
+        lines += _field("sure", found.sure, width, 2 if short else None)
+    link = f"   {'link':<{_LABEL}}{found.link}"
+    more = [_field("or", text, width) for text in found.do[1:]]
+    more += [_field("not", text, width) for text in found.not_help]
+    left = 0
+    for field in more:
+        if rest is None or (why_lines != 0 and len(lines) + len(field) + 2 <= rest):
+            lines += field
+        else:
+            left += 1
+    lines.append(link)
+    if left and why_lines != 0:
+        lines.append(f"   {'more':<{_LABEL}}{left} more to do or to avoid: --all")
+    return lines
+
+
+def _recognised(known: Recognised, answer: Answer, width: int) -> list[str]:
+    lines = _wrap(
+        f"not explained: {known.exception}" if known.exception else "nothing known is in this text",
+        width,
+        "",
+        "  ",
+    )[:4]
+    if answer.rank is not None:
+        lines += _field("rank", f"{answer.rank}, which failed first", width)
+    if known.place:
+        whose = "your own file" if known.own_file else f"a file of {known.package or 'Python'}"
+        lines += _field("raised in", f"{known.place}, {whose}", width)
+    about = [
+        f"{known.package} {known.version}" if known.package and known.version else known.package,
+        f"{known.function}()"
+        if known.function and known.function.isidentifier()
+        else known.function,
+        f"device {known.device}" if known.device else None,
+        f"dtype {known.dtype}" if known.dtype else None,
+    ]
+    if named := [each for each in about if each]:
+        lines += _field("names", ", ".join(named), width)
+    for similar in known.similar:
+        lines += _field("similar", f"{similar.title} [{similar.id}]", width, most=2)
+        missing = ", ".join(similar.missing[:6])
+        says = f"but that one says: {_cut(similar.says, 100)}"
+        if missing:
+            says += f" (not here: {missing})"
+        lines += _field("", says, width, most=3)
+    lines += _field("next", known.next, width)
+    return lines
+
+
+def _field(name: str, text: str, width: int, most: int | None = None) -> list[str]:
+    first, later = f"   {name:<{_LABEL}}", " " * (3 + _LABEL)
+    if len(name) >= _LABEL:
+        first = f"   {name} "
+    lines = _wrap(text, width, first, later)
+    if most is not None and len(lines) > most:
+        last = lines[most - 1][: width - 2].rstrip(" .,;:")
+        lines = [*lines[: most - 1], f"{last} …"]
+    return lines
+
+
+def _cut(text: str, most: int) -> str:
+    text = re.sub(r"\s+", " ", text).strip()
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def _wrap(text: str, width: int, first: str, later: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
