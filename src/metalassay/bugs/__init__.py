@@ -10,6 +10,7 @@ from metalassay.bugs.catalogue import (
     load,
     parse,
     unique,
+    where_text,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "load",
     "parse",
     "unique",
+    "where_text",
 ]

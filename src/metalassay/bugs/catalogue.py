@@ -112,14 +112,7 @@ class Bug:
 
     def where_text(self) -> str:
         """Return the affected versions as text, such as ``accelerate >=0.11.0,<1.9.0``."""
-        # SpecifierSet forgets the order it was written in; lower bounds read better first.
-        return " or ".join(
-            " with ".join(
-                f"{package} {','.join(sorted((str(s) for s in specifiers), reverse=True))}"
-                for package, specifiers in alternative.items()
-            )
-            for alternative in self.where
-        )
+        return where_text(self.where)
 
     def advice(self) -> tuple[str, ...]:
         """Return all fixes as sentences, then what does not help, each marked as not a fix."""
@@ -127,6 +120,18 @@ class Bug:
             *(str(fix) for fix in self.fixes),
             *(f"not a fix: {each}" for each in self.not_fixes),
         )
+
+
+def where_text(where: Where) -> str:
+    """Return versions as text, such as ``accelerate >=0.11.0,<1.9.0``; "" where none is named."""
+    # SpecifierSet forgets the order it was written in; lower bounds read better first.
+    return " or ".join(
+        " with ".join(
+            f"{package} {','.join(sorted((str(s) for s in specifiers), reverse=True))}"
+            for package, specifiers in alternative.items()
+        )
+        for alternative in where
+    )
 
 
 def parse(text: str) -> tuple[Bug, ...]:

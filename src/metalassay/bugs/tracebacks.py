@@ -49,6 +49,7 @@ def clean(text: str) -> str:
         text = _QUOTED.sub("", text)
     text = _SPACES.sub(" " * 60, text)
     text = _BOX_AFTER.sub("", _BOX_BEFORE.sub("", text))
+    text = re.sub(r"\n{4,}", "\n\n\n", text)
     return re.sub(rf"[^\n]{{{_LONGEST_LINE}}}", r"\g<0>\n", text)
 
 

@@ -20,12 +20,13 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from metalassay import bugs
-from metalassay.bugs import tracebacks
+from metalassay.bugs import limits, tracebacks
 from metalassay.bugs.matching import APPLIES
 from metalassay.bugs.matching import patterns as patterns_of
 from metalassay.diagnosis import (
     bug_answer,
     known_packages,
+    limit_answer,
     log_excerpt,
     program_end,
     text_facts,
@@ -38,7 +39,7 @@ from metalassay.errors import UserError
 
 Source = Callable[[str, Mapping[str, str]], tuple[Found, ...]]
 
-SOURCES: Mapping[str, Source] = {"bug": bug_answer.find}
+SOURCES: Mapping[str, Source] = {"bug": bug_answer.find, "limit": limit_answer.find}
 """Who answers, the most specific first: where two explain the same line, the first one leads."""
 
 _EXPLAINS = ("ended", "cause")
@@ -50,18 +51,15 @@ class Explanation:
     """One thing that was found, and what part of the log it explains.
 
     ``role`` is one of ``program_end.ROLES``. ``exception`` is the exception whose message or
-    traceback contains the words, if one does, and ``rank`` the one that printed it.
+    traceback contains the words, if one does, and ``rank`` the one that printed it. ``explains``:
+    this explains what ended the program, or all that there is, in versions that may be these.
     """
 
     found: Found
     role: str
     rank: str | None
     exception: str | None
-
-    @property
-    def explains(self) -> bool:
-        """Return whether this explains what ended the program, in versions that may be these."""
-        return self.role in _EXPLAINS and self.found.applies != "no"
+    explains: bool
 
 
 @dataclass(frozen=True)
@@ -161,11 +159,14 @@ def _look(
 
 def _explanation(found: Found, log: Log) -> Explanation:
     event = log.event_at(found.position)
+    role = log.role_at(found.position)
+    decides = role in _EXPLAINS or log.ended is None
     return Explanation(
         found=found,
-        role=log.role_at(found.position),
+        role=role,
         rank=event.rank if event else None,
         exception=event.line if event else None,
+        explains=decides and found.applies != "no",
     )
 
 
@@ -209,23 +210,31 @@ def parse_versions(text: str) -> dict[str, str]:
 
 def _known_names() -> frozenset[str]:
     """Return the names of all packages that the data or the machine know."""
-    in_bugs = (package for bug in bugs.load() for package in bug.packages)
-    return known_packages.names() | environment.MACHINE | {*environment.STACK, *in_bugs}
+    of_bugs = {package for bug in bugs.load() for package in bug.packages}
+    of_limits = {package for limit in limits.load() for package in limit.packages}
+    stack = {*environment.MACHINE, *environment.STACK}
+    return known_packages.names() | stack | of_bugs | of_limits
 
 
 def messages() -> list[unrecognised.Row]:
     """Return the messages of all rows, without the escapes of their patterns."""
-    return [
-        unrecognised.Row(bug.id, bug.title, _readable(pattern))
+    of_bugs = [
+        unrecognised.Row(bug.id, bug.title, readable(pattern))
         for bug in bugs.load()
         for symptom in bug.symptoms
         for pattern, _ in patterns_of(symptom)
     ]
+    of_limits = [
+        unrecognised.Row(limit.id, limit.title, readable(pattern))
+        for limit in limits.load()
+        for pattern in limit.patterns
+    ]
+    return of_bugs + of_limits
 
 
 def known() -> list[dict[str, Any]]:
-    """Return every known bug with its id, affected versions, title and the text of each symptom."""
-    return [
+    """Return every known bug and limit with its id, versions, title and the text of its messages."""
+    of_bugs = [
         {
             "source": "bug",
             "id": bug.id,
@@ -236,14 +245,31 @@ def known() -> list[dict[str, Any]]:
         }
         for bug in bugs.load()
     ]
+    of_limits = [
+        {
+            "source": "limit",
+            "id": limit.id,
+            "affected": bugs.where_text(limit.where),
+            "title": readable(limit.title),
+            "reported_only": False,
+            "messages": [readable(pattern) for pattern in limit.patterns],
+        }
+        for limit in limits.load()
+    ]
+    return of_bugs + of_limits
 
 
 def _symptom_text(symptom: bugs.Symptom) -> str:
     texts = (
         f"{raises}: {pattern}" if raises else pattern for pattern, raises in patterns_of(symptom)
     )
-    return _readable(" | ".join(texts)) or "(silent)"
+    return readable(" | ".join(texts)) or "(silent)"
 
 
-def _readable(pattern: str) -> str:
+def readable(pattern: str) -> str:
+    """Return a pattern as the message that it is for: without escapes, groups and repetitions."""
+    pattern = re.sub(r"\(\?(?:P<\w+>|[:!=]|<[!=])", "(", pattern)
+    pattern = re.sub(
+        r"\\[dDwWsSb][*+?]*(?:\{[\d,]*\})?|\[[^\]]*\][*+?]*(?:\{[\d,]*\})?|\.[*+]\??", "…", pattern
+    )
     return re.sub(r"\\(\W)", r"\1", pattern)

@@ -65,7 +65,8 @@ _MESSENGERS = frozenset(
         "SignalException",
     }
 )
-_FIRST_FAILED = re.compile(r"Root Cause \(first observed failure\):.{0,400}?\brank\s*: (\d+)", re.S)
+_SUMMARY = "Root Cause (first observed failure):"  # torchrun's; the rank is a few lines below
+_FIRST_FAILED = re.compile(r"\brank\s{0,20}: (\d{1,6})")
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<package>[\w.-]+)")
 _STANDARD = re.compile(
     r"[\\/]lib[\\/]python3\.\d+[\\/](?!(?:site|dist)-packages)|<frozen |[\\/]Lib[\\/]\w+\.py"
@@ -138,7 +139,8 @@ def read(text: str) -> Log:
     """Untangle a text from ``tracebacks.clean`` and find what ended the program."""
     parts = _by_rank(text)
     last = {part.rank: _last(part) for part in parts}
-    named = _FIRST_FAILED.search(text)
+    _, _, summary = text.rpartition(_SUMMARY)
+    named = _FIRST_FAILED.search(summary[:500]) if len(summary) < len(text) else None
     first_failed = named[1] if named and last.get(named[1]) is not None else None
 
     def failed(part: _Part) -> tuple[bool, bool, float]:
@@ -285,6 +287,8 @@ def _with_ends(events: list[Event], length: int) -> list[Event]:
 
 
 def _frame(line: str) -> Frame | None:
+    if ".py" not in line and 'File "' not in line:
+        return None
     for pattern in _FRAMES:
         if match := pattern.search(line[:1_000]):
             groups = match.groupdict()

@@ -27,7 +27,7 @@ _STATED = (
         re.IGNORECASE | re.MULTILINE,
     ),
     re.compile(
-        rf"{_BEGIN}(?P<name>{_NAMES})[ \t]+v?{_NUMBER}(?:\+\w+)?(?=\s|$)",
+        rf"{_BEGIN}(?P<name>{_NAMES})[ \t]+v?{_NUMBER}(?:\+\w+)?(?=[ \t]*$|[ \t]{(2,)})",
         re.IGNORECASE | re.MULTILINE,
     ),
     re.compile(rf"[\\/](?P<name>{_NAMES})-{_NUMBER}(?:\+\w+)?\.(?:dist|egg)-info", re.IGNORECASE),
