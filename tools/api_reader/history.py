@@ -24,9 +24,9 @@ def merge(releases: Sequence[Release]) -> dict[str, Any]:
     surfaces = [_surface(release) for release in releases]
     modules = _presence([release.modules for release in releases])
     for module in modules:
-        listed = _presence(
-            [surface.get(module, {}) for surface in (each.names for each in surfaces)]
-        )
+        listed = _presence([surface.names.get(module, {}) for surface in surfaces])
+        if not has_details(module):
+            listed = {name: listed[name] for name in _own_names(module, releases) & listed.keys()}
         if listed:
             names[module] = listed
     return {
@@ -46,6 +46,23 @@ def merge(releases: Sequence[Release]) -> dict[str, Any]:
         "classes": _classes([surface.classes for surface in surfaces]),
         "uses": _presence([surface.uses for surface in surfaces]),
     }
+
+
+def _own_names(module: str, releases: Sequence[Release]) -> set[str]:
+    """Return what a model's module defines in some release, but for what nobody imports.
+
+    A model's package shows what its modules define, and is left out. So are conversion scripts.
+    """
+    found: set[str] = set()
+    last = module.rpartition(".")[2]
+    if last.startswith("convert_"):
+        return found
+    for release in releases:
+        content = release.modules.get(module)
+        for name, value in (content.names if content else {}).items():
+            if isinstance(value, Function | Class) or (value is None and "ARCHIVE" in name):
+                found.add(name)
+    return found
 
 
 class _Surface:

@@ -128,22 +128,26 @@ class Timeline:
     def _having(self) -> list[str]:
         return [each for each, state in zip(self.releases, self.states, strict=True) if state is True]
 
-    def words(self) -> str:
-        """Say which releases have it: "until 0.15.2", "since 4.46.0", "from 0.9.2 to 0.12.2"."""
-        last = self.releases[-1]
+    def words(self, named: bool = False) -> str:
+        """Say which releases have it: "until 0.15.2", "since 4.46.0", "from 0.9.2 to 0.12.2".
+
+        With ``named``, with the name of the package: "until trl 0.15.2".
+        """
+        name = f"{self.package} " if named else ""
+        oldest, newest = self.releases[0], self.releases[-1]
         parts = []
-        for first, final in self.spans():
-            if first == self.releases[0] and final == last:
-                parts.append(f"in every release from {first} to {final}")
-            elif first == self.releases[0]:
-                parts.append(f"until {final}")
-            elif final == last:
-                parts.append(f"since {first}")
-            elif first == final:
-                parts.append(f"in {first} alone")
+        for first, last in self.spans():
+            if first == oldest and last == newest:
+                parts.append(f"in every release from {name}{first} to {last}")
+            elif first == oldest:
+                parts.append(f"until {name}{last}")
+            elif last == newest:
+                parts.append(f"since {name}{first}")
+            elif first == last:
+                parts.append(f"in {name}{first} alone")
             else:
-                parts.append(f"from {first} to {final}")
-        return " and ".join(parts) or f"in no release from {self.releases[0]} to {last}"
+                parts.append(f"from {name}{first} to {last}")
+        return " and ".join(parts) or f"in no release from {name}{oldest} to {newest}"
 
 
 def indices(releases: tuple[str, ...], version: str) -> tuple[int, ...]:
@@ -216,12 +220,25 @@ class History:
 
     def name(self, module: str, name: str) -> Timeline:
         """Return the releases in which ``from module import name`` works."""
-        changes = self._in(module).get(name, ())
+        if f"{module}.".startswith(MODELS) and module not in self._names:
+            return self._model_name(module, name)
+        changes = self._names.get(module, {}).get(name, ())
         submodule = self._modules.get(f"{module}.{name}", ())
         missing = None if module in self.dynamic else False
         return self.timeline(
             lambda index: _present(changes, index) or _present(submodule, index) or missing
         )
+
+    def _model_name(self, module: str, name: str) -> Timeline:
+        """Return the releases in which a model's module has a name, or one of a model's modules."""
+        found = [
+            names[name]
+            for path, names in self._models().items()
+            if name in names and (path == module or path.rpartition(".")[0] == module)
+        ]
+        if not found:  # only what was defined there is in the data
+            return self.timeline(lambda index: None)
+        return self.timeline(lambda index: any(_present(changes, index) for changes in found))
 
     def uses_of(self, what: str) -> Timeline:
         """Return the releases whose source imports ``what``, or calls it: "package.name(keyword)"."""
@@ -262,13 +279,30 @@ class History:
             return _value(self.classes[path]["bases"], index) is not None
         return _value(self.functions.get(path, ()), index) is not None
 
+    def function(self, path: str, index: int) -> Signature | bool | None:
+        """Return a function's signature in a release; False if it is not there, None if unknown."""
+        text = _value(self.functions.get(path, ()), index)
+        return False if text is None else parse(text)
+
+    def names(self, module: str, index: int) -> tuple[str, ...]:
+        """Return the names that a module has in a release."""
+        return tuple(name for name, at in self._in(module).items() if _present(at, index))
+
+    def modules(self, last: str, index: int) -> tuple[str, ...]:
+        """Return the modules of a release whose last part is ``last``."""
+        return tuple(
+            module
+            for module, changes in self._modules.items()
+            if module.rpartition(".")[2] == last and _present(changes, index)
+        )
+
     def is_public(self, name: str) -> bool:
         """Return whether any release exports a name from the package itself."""
         return name in self._names.get(self.package, ())
 
     def has_model_class(self, name: str) -> bool:
         """Return whether a name is, or was, a class of one of transformers' models."""
-        return self.package == "transformers" and any(name in names for names in self._models().values())
+        return self.package == "transformers" and self.is_public(name) and not self.paths(name)
 
     def _in(self, module: str) -> Mapping[str, list[int]]:
         if f"{module}.".startswith(MODELS) and module not in self._names:
@@ -309,6 +343,7 @@ def _method(path: str, name: str, where: Environment, depth: int = 0) -> Method 
     *parents, known = _bases(bases)
     own = _value(entry.get("methods", {}).get(name, ()), index)
     if own is not None:
+        path = _canonical(path, where) or path
         return Method(path, parse(own) if known or name != "__init__" else None)
     if name == "__init__":
         if not known:
@@ -372,6 +407,21 @@ def has_attribute(path: str, name: str, where: Environment, depth: int = 0) -> b
     return None if dynamic or None in states else False
 
 
+def attributes(path: str, where: Environment) -> tuple[str, ...]:
+    """Return the attributes and methods of a class that its source shows, with those it inherits."""
+    result: dict[str, None] = {}
+    for each in ancestors(path, where):
+        found = _class(each, where)
+        if found:
+            entry, index = found
+            result.update(
+                {n: None for n, at in entry.get("attributes", {}).items() if _present(at, index)}
+            )
+            methods = entry.get("methods", {}).items()
+            result.update({n: None for n, at in methods if _value(at, index) is not None})
+    return tuple(result)
+
+
 def ancestors(path: str, where: Environment) -> tuple[str, ...]:
     """Return a class and those that it inherits from, as far as the data knows them."""
     found = _class(path, where)
@@ -381,7 +431,7 @@ def ancestors(path: str, where: Environment) -> tuple[str, ...]:
     bases = _value(entry["bases"], index)
     if bases is None:
         return ()
-    result = {path: None}
+    result: dict[str, None] = {_canonical(path, where) or path: None}
     for parent in _bases(bases)[:-1]:
         result.update(dict.fromkeys(ancestors(parent, where)))
     return tuple(result)
@@ -423,19 +473,28 @@ def _bases(text: str) -> list[Any]:
 
 def _class(path: str, where: Environment) -> tuple[Mapping[str, Any], int] | None:
     """Return a class's entry and the index of its package's release, None if either is unknown."""
+    found = _canonical(path, where)
+    if found is None:
+        return None
+    package = found.partition(".")[0]
+    return history(package).classes[found], where[package]
+
+
+def _canonical(path: str, where: Environment) -> str | None:
+    """Return the path at which a class is defined, None if it is unknown."""
     package = path.partition(".")[0]
     if package not in PACKAGES or package not in where:
         return None
     known, index = history(package), where[package]
     if path in known.classes:
-        return known.classes[path], index
+        return path
     # As another package imports it: transformers.Trainer.
     found = [
         each
         for each in known.paths(path.rpartition(".")[2])
         if each in known.classes and known.exists(each, index)
     ]
-    return (known.classes[found[0]], index) if len(found) == 1 else None
+    return found[0] if len(found) == 1 else None
 
 
 def _present(changes: Sequence[int], index: int) -> bool:
