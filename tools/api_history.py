@@ -35,6 +35,8 @@ OLDEST = {
     "transformers": "4.30.0",
     "trl": "0.4.0",
 }
+# Withdrawn from the index, which does not list them, and installed by many.
+WITHDRAWN = {"transformers": ["4.46.0", "4.52.0", "4.57.0"]}
 TOOLS = Path(__file__).parent
 DATA = TOOLS.parent / "src" / "metalassay" / "bugs" / "data" / "api"
 CACHE = Path.home() / ".cache" / "metalassay" / "api-history"
@@ -48,7 +50,7 @@ def released(package: str) -> list[str]:
     found = re.search(r"^Available versions: (.*)$", done.stdout, re.MULTILINE)
     if not found:
         raise UserError(f"pip finds no release of {package}", done.stderr.strip())
-    versions = sorted(found[1].split(", "), key=Version)
+    versions = sorted([*found[1].split(", "), *WITHDRAWN.get(package, [])], key=Version)
     return [each for each in versions if Version(each) >= Version(OLDEST[package])]
 
 
@@ -139,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.audit:
             from api_reader import audit
 
-            return audit.run(packages, chosen.cache)
+            return audit.run(packages)
         return generate(packages, chosen.cache, chosen.check)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -17,7 +17,8 @@ Place = tuple[str, str]
 NAMES_ONLY = ("transformers.models.", "transformers.utils.dummy_")
 """Below these, names are kept and signatures are not, but for ``DETAILED``."""
 DETAILED = ("transformers.models.auto.",)
-_FORMAT = 1  # change it when source.py reads more or otherwise
+_FORMAT = 2  # change them when source.py reads signatures, or names, otherwise
+_NAMES_FORMAT = 1
 
 
 @dataclass
@@ -26,6 +27,7 @@ class Cache:
 
     path: Path
     modules: dict[tuple[int, str, int], Module] = field(default_factory=dict)
+    used: set[tuple[int, str, int]] = field(default_factory=set)
     grown: bool = False
 
     @classmethod
@@ -38,7 +40,8 @@ class Cache:
     def save(self) -> None:
         """Write the cache if it has grown."""
         if self.grown:
-            self.path.write_bytes(pickle.dumps(self.modules, pickle.HIGHEST_PROTOCOL))
+            kept = {key: value for key, value in self.modules.items() if key in self.used}
+            self.path.write_bytes(pickle.dumps(kept, pickle.HIGHEST_PROTOCOL))
             self.grown = False
 
 
@@ -138,7 +141,7 @@ def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
             module = path.removesuffix(".py").replace("/", ".")
             is_package = module.endswith(".__init__")
             module = module.removesuffix(".__init__")
-            key = (_FORMAT, path, entry.CRC)
+            key = (_FORMAT if has_details(module) else _NAMES_FORMAT, path, entry.CRC)
             if key not in cache.modules:
                 try:
                     text = archive.read(entry).decode("utf-8")
@@ -147,6 +150,7 @@ def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
                     continue
                 cache.modules[key] = content
                 cache.grown = True
+            cache.used.add(key)
             modules[module] = cache.modules[key]
     return Release(package, version, modules)
 

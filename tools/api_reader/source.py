@@ -23,7 +23,9 @@ _KEPT = {  # decorators after which a function still has the signature that its 
     "transmit_format", "fingerprint_transform", "no_op_if_value_is_null", "patch_submodule",
     "on_main_process", "on_local_main_process", "on_main_process_decorator", "on_last_process",
     "on_process", "save_model_hook", "cached_property", "verify_operation", "chained_operation",
-    "inference_mode", "script", "ignored", "compile", "disable", "wrap", "singledispatch",
+    "can_return_tuple", "empty_device_cache", "no_type_check", "profiling_decorator",
+    "restore_default_dtype", "restore_default_torch_dtype", "traced", "transmit_tasks",
+    "use_kernel_forward_from_hub", "inference_mode", "script", "ignored", "compile", "disable", "wrap", "singledispatch",
 }  # fmt: skip
 _KEPT_CLASS = _KEPT | {"dataclass", "total_ordering", "runtime_checkable", "unique"}
 _TRACKED = ("accelerate", "transformers", "trl", "peft", "datasets")

@@ -21,6 +21,9 @@ from packaging.version import InvalidVersion, Version
 
 PACKAGES = ("accelerate", "datasets", "peft", "transformers", "trl")
 MODELS = "transformers.models."
+# Since transformers 5 a lazy module answers for old names of these kinds that its source does not show.
+_ALIASED = ("TokenizerFast", "Tokenizer", "ImageProcessorFast", "ImageProcessor")
+_ALIASED_SINCE = "5.0.0"
 
 _FOLDER = resources.files(__package__).joinpath("data").joinpath("api")
 
@@ -138,16 +141,23 @@ class Timeline:
         parts = []
         for first, last in self.spans():
             if first == oldest and last == newest:
-                parts.append(f"in every release from {name}{first} to {last}")
+                part = f"in every release from {name}{first} to {last}"
             elif first == oldest:
-                parts.append(f"until {name}{last}")
+                part = f"until {name}{last}"
             elif last == newest:
-                parts.append(f"since {name}{first}")
+                part = f"since {name}{first}"
             elif first == last:
-                parts.append(f"in {name}{first} alone")
+                part = f"in {name}{first} alone"
             else:
-                parts.append(f"from {name}{first} to {last}")
+                part = f"from {name}{first} to {last}"
+            unsure = None in (self._next(first, -1), self._next(last, 1))
+            parts.append(f"at least {part}" if unsure else part)
         return " and ".join(parts) or f"in no release from {name}{oldest} to {newest}"
+
+    def _next(self, release: str, step: int) -> bool | None:
+        """Return the state of the release before or after one; False at either end."""
+        index = self.releases.index(release) + step
+        return self.states[index] if 0 <= index < len(self.states) else False
 
 
 def indices(releases: tuple[str, ...], version: str) -> tuple[int, ...]:
@@ -224,10 +234,23 @@ class History:
             return self._model_name(module, name)
         changes = self._names.get(module, {}).get(name, ())
         submodule = self._modules.get(f"{module}.{name}", ())
-        missing = None if module in self.dynamic else False
-        return self.timeline(
-            lambda index: _present(changes, index) or _present(submodule, index) or missing
-        )
+        aliased = self.package == "transformers" and name.endswith(_ALIASED)
+        since = bisect.bisect_left(_versions(self.releases), Version(_ALIASED_SINCE))
+
+        def state(index: int) -> bool | None:
+            if _present(changes, index) or _present(submodule, index):
+                return True
+            return None if module in self.dynamic or (aliased and index >= since) else False
+
+        return self.timeline(state)
+
+    def known_names(self, module: str) -> tuple[str, ...]:
+        """Return every name that some release of a module has."""
+        return tuple(self._in(module))
+
+    def module_names(self, index: int) -> tuple[str, ...]:
+        """Return the modules of a release."""
+        return tuple(name for name, changes in self._modules.items() if _present(changes, index))
 
     def _model_name(self, module: str, name: str) -> Timeline:
         """Return the releases in which a model's module has a name, or one of a model's modules."""

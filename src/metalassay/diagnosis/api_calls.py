@@ -9,7 +9,7 @@ from metalassay.bugs.api_history import Signature, Timeline
 from metalassay.diagnosis import api_instead, api_reply, api_subject
 from metalassay.diagnosis.answers import Found
 from metalassay.diagnosis.api_question import Question
-from metalassay.diagnosis.api_reply import Context
+from metalassay.diagnosis.api_reply import Context, Instead, Wording
 from metalassay.diagnosis.api_subject import Subject
 
 Suits = Callable[[Signature], bool | None]
@@ -45,10 +45,11 @@ def unexpected(question: Question, context: Context) -> Found | None:
     if found := _by_library(question, context, subject, name, fits, id_):
         return found
     instead = api_instead.of_argument(question, context, subject, name)
-    return api_reply.reply(
-        question, context, fits, id=id_, subject=subject.name,
-        lacks=f"takes no '{name}'", has=f"took '{name}'", instead=instead,
-    )  # fmt: skip
+    return api_reply.reply(question, context, fits, _argument(subject.name, name), instead, id=id_)
+
+
+def _argument(subject: str, name: str) -> Wording:
+    return Wording(subject, f"takes no '{name}'", f"takes '{name}'", f"took '{name}'")
 
 
 def missing(question: Question, context: Context) -> Found | None:
@@ -68,12 +69,12 @@ def missing(question: Question, context: Context) -> Found | None:
             break
     else:
         return None
-    give = api_reply.Instead((f"pass {', '.join(f'{each}=…' for each in question.names)}",))
-    return api_reply.reply(
-        question, context, fits, id=f"{subject.package}.{subject.name}({','.join(question.names)})",
-        subject=subject.name, lacks=f"requires {text}", has=f"did not require {text}",
-        instead=give,
-    )  # fmt: skip
+    give = Instead((f"pass {', '.join(f'{each}=…' for each in question.names)}",))
+    wording = Wording(
+        subject.name, f"requires {text}", f"does not require {text}", f"did not require {text}"
+    )
+    id_ = f"{subject.package}.{subject.name}({','.join(question.names)})"
+    return api_reply.reply(question, context, fits, wording, give, id=id_)
 
 
 def takes(question: Question, context: Context) -> Found | None:
@@ -97,11 +98,14 @@ def takes(question: Question, context: Context) -> Found | None:
     by_name = "pass the arguments by their names" + (
         f"; by position it takes {api_reply.listed(names)}" if names else ""
     )
-    return api_reply.reply(
-        question, context, fits, id=f"{subject.package}.{subject.name}", subject=subject.name,
-        lacks=f"takes {question.most} positional arguments (self counts)",
-        has=f"took {question.given} or more", instead=api_reply.Instead((by_name,)),
-    )  # fmt: skip
+    wording = Wording(
+        subject.name,
+        f"takes {question.most} positional arguments (self counts)",
+        f"takes {question.given} or more",
+        f"took {question.given} or more",
+    )
+    id_ = f"{subject.package}.{subject.name}"
+    return api_reply.reply(question, context, fits, wording, Instead((by_name,)), id=id_)
 
 
 def _never(
@@ -112,13 +116,15 @@ def _never(
     now = api_subject.signature(subject, fixed)
     if not isinstance(now, Signature) or now.accepts(name) is not False:
         return None
-    instead = api_instead.of_argument(question, context, subject, name)
-    if question.caller not in ("", "?", subject.package):
-        instead = api_reply.Instead((f"upgrade {question.caller}, whose own code passes it",))
-    return api_reply.reply(
-        question, context, line, id=id_, subject=subject.name, lacks=f"takes no '{name}'",
-        has=f"takes '{name}'", instead=instead,
-    )  # fmt: skip
+    instead = api_instead.of_argument(question, context, subject, name, misspelt=True)
+    if question.caller not in ("", "?", "python", subject.package):
+        instead = Instead((f"pip install -U {question.caller}",), _whose(question))
+    return api_reply.reply(question, context, line, _argument(subject.name, name), instead, id=id_)
+
+
+def _whose(question: Question) -> str:
+    owner = api_reply.possessive(question.caller)
+    return f"The call is in {owner} own code ({question.frames[-1].module})."
 
 
 def _by_library(
@@ -129,7 +135,7 @@ def _by_library(
     if caller in ("", "?", "python", subject.package, fits.package):
         return None
     do: tuple[str, ...] = (f"pip install -U {caller}",)
-    why = f"The call is in {caller}'s own code ({question.frames[-1].module})."
+    why = _whose(question)
     if caller in api_history.PACKAGES:
         ends = (f".{subject.owner}({name})", f".{subject.owner}.__init__({name})")
         history = api_history.history(caller)
@@ -139,10 +145,10 @@ def _by_library(
                 why += f" {caller} passes it {history.uses_of(what).words()}."
                 do = api_reply.installs(without, context.installed.get(caller)) or do
                 break
+    wording = _argument(subject.name, name)
     return api_reply.reply(
-        question, context, fits, id=id_, subject=subject.name, lacks=f"takes no '{name}'",
-        has=f"took '{name}'", instead=api_reply.Instead(do, why), alternative="or: ",
-    )  # fmt: skip
+        question, context, fits, wording, Instead(do, why), id=id_, alternative="or: "
+    )
 
 
 def _library_override(
@@ -164,7 +170,7 @@ def _library_override(
     if base is None:
         return None
     caller = Subject(base, subject.method)
-    passes = _known(api_subject.timelines(caller, context, suits)[0])
+    passes = api_subject.timelines(caller, context, suits)[0]
     own = api_subject.timelines(subject, context, suits)[0]
     if not passes.ever:
         return None
@@ -184,8 +190,8 @@ def _library_override(
     return Found(
         source="api",
         id=f"{subject.package}.{subject.name}",
-        title=f"{own.package}'s {subject.name} does not take {what}, which {passes.package}'s "
-        f"{caller.name} is called with",
+        title=f"{api_reply.possessive(own.package)} {subject.name} does not take {what}, with which "
+        f"{passes.package} calls it",
         applies=applies,
         note=f"{have}; {own.package} takes it {own.words()}, {passes.package} passes it {passes.words()}"
         + (f"; {api_reply.ELSEWHERE}" if applies == "no" else ""),
@@ -215,24 +221,24 @@ def _own_override(
     base = _base(question, context, suits)
     if base is None:
         return None
-    passes = _known(api_subject.timelines(base, context, suits)[0])
+    passes = api_subject.timelines(base, context, suits)[0]
     now = api_subject.signature(base, {base.package: context.index(base.package)})
     if question.kind == "takes" and isinstance(now, Signature):
         new = now.positional[question.most : question.given]
         if new:
             what = api_reply.listed([f"'{each}'" for each in new])
             add = ", ".join(f"{each}=None" for each in new)
+    wording = Wording(
+        question.owner, f"lacks {what}, with which {base.package} calls it",
+        f"has {what}", f"had {what}", about=base.name,
+    )  # fmt: skip
+    instead = Instead(
+        (f"add {add} to your {base.method}, and hand it on to super().{base.method}",),
+        f"{question.owner} is your own, or of the project that you run, and overrides {base.name}.",
+    )
     return api_reply.reply(
-        question, context, _not(passes), id=f"{base.package}.{base.name}",
-        subject=question.owner,
-        lacks=f"lacks {what}, which {base.name} has",
-        has=f"{base.name} was without {what}",
-        instead=api_reply.Instead(
-            (f"add {add} to your {base.method}, and hand it on to super().{base.method}",),
-            f"{question.owner} is your own, or of the project that you run: no release of these "
-            f"libraries has it. It overrides {base.name}, which has {what} {passes.words()}.",
-        ),
-        own=True,
+        question, context, _not(passes), wording, instead, id=f"{base.package}.{base.name}",
+        shown=passes,
     )  # fmt: skip
 
 
@@ -242,16 +248,18 @@ def _not_passed(question: Question, context: Context) -> Found | None:
     base = _base(question, context, lambda given: given.accepts(name))
     if base is None:
         return None
-    passes = _known(api_subject.timelines(base, context, lambda given: given.accepts(name))[0])
-    return api_reply.reply(
-        question, context, passes, id=f"{base.package}.{base.name}", subject=question.owner,
-        lacks=f"requires '{name}', which {base.name} lacks", has=f"{base.name} has '{name}'",
-        instead=api_reply.Instead(
-            (f"give it a default value in your {base.method}: {name}=None",),
-            f"{question.owner} is your own, or of the project that you run.",
-        ),
-        own=True,
+    passes = api_subject.timelines(base, context, lambda given: given.accepts(name))[0]
+    wording = Wording(
+        question.owner, f"requires '{name}', without which {base.package} calls it",
+        f"has '{name}'", f"had '{name}'", about=base.name,
     )  # fmt: skip
+    instead = Instead(
+        (f"give it a default value in your {base.method}: {name}=None",),
+        f"{question.owner} is your own, or of the project that you run, and overrides {base.name}.",
+    )
+    return api_reply.reply(
+        question, context, passes, wording, instead, id=f"{base.package}.{base.name}"
+    )
 
 
 def _base(question: Question, context: Context, suits: Suits) -> Subject | None:
@@ -268,7 +276,7 @@ def _base(question: Question, context: Context, suits: Suits) -> Subject | None:
             if owner and not any(path.endswith(e) and owner[0].endswith(e) for e in _DERIVED):
                 continue
             subject = Subject(path, method)
-            if _known(api_subject.timelines(subject, context, suits)[0]).ever:
+            if api_subject.timelines(subject, context, suits)[0].ever:
                 found.append(subject)
     framed = {frame.module for frame in question.frames}
     in_frames = [each for each in found if each.path.rpartition(".")[0] in framed]
@@ -297,15 +305,16 @@ def _is_model(question: Question) -> bool:
 
 def _from_pretrained(question: Question, context: Context, name: str) -> Found | None:
     """Answer where a model's class refuses what from_pretrained() handed on to it."""
-    taken = api_subject.timelines(_LOADING, context, lambda given: given.accepts(name))[0]
+    taken = api_subject.timelines(_LOADING, context, lambda given: given.accepts(name) is True)[0]
     model = question.owner.partition(".")[0].replace("__init__", "the model's class")
+    instead = api_instead.of_argument(question, context, _LOADING, name, misspelt=not taken.ever)
+    why = (
+        f"What from_pretrained and the model's configuration do not know is handed to {model}, "
+        "which takes the configuration alone."
+    )
     return api_reply.reply(
-        question, context, _known(taken), id=f"transformers.from_pretrained({name})",
-        subject="from_pretrained", lacks=f"takes no '{name}'", has=f"takes '{name}'",
-        instead=api_instead.of_argument(question, context, _LOADING, name).because(
-            f"What from_pretrained and the model's configuration do not know is handed to "
-            f"{model}, which takes the configuration alone."
-        ),
+        question, context, taken, _argument("from_pretrained", name), instead.because(why),
+        id=f"transformers.from_pretrained({name})",
     )  # fmt: skip
 
 
@@ -321,11 +330,6 @@ def _not(line: Timeline) -> Timeline:
     return Timeline(
         line.package, line.releases, tuple(None if each is None else not each for each in line.states)
     )
-
-
-def _known(line: Timeline) -> Timeline:
-    """Return a line in which what the source does not tell counts as no."""
-    return Timeline(line.package, line.releases, tuple(each is True for each in line.states))
 
 
 def _both(one: Timeline, other: Timeline) -> Timeline:

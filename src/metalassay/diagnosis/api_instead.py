@@ -14,48 +14,77 @@ from metalassay.diagnosis.api_reply import Context, Instead
 from metalassay.diagnosis.api_subject import Subject
 
 
-def of_argument(question: Question, context: Context, subject: Subject, name: str) -> Instead:
-    """Return what replaces an argument: a kept rename, one in the data, another class, or a near name."""
+def of_argument(
+    question: Question, context: Context, subject: Subject, name: str, *, misspelt: bool = False
+) -> Instead:
+    """Return what replaces an argument: a kept rename, one in the data, another class, or a near name.
+
+    A near name is offered only for an argument that no release has: ``misspelt``.
+    """
     where = {each: context.index(each) for each in api_history.PACKAGES}
     now = api_subject.signature(subject, where)
+    text = context.near(question)
     classes = _classes(subject, where)
     for rename in api_history.renames():
-        if rename.what in {f"{each}({name})" for each in classes} and _works(rename, subject, where):
-            do = rename.do or (write(name, rename.now, context.near(question)),)
-            return Instead(do, rename.why, rename.link)
+        if rename.what in {f"{each}({name})" for each in classes}:
+            new, other = _new_name(rename), _class_of(rename)
+            if new and other:
+                if _accepts(question, context, other, new, where):
+                    do = rename.do or (_moved(name, other, new, text),)
+                    return Instead(do, rename.why, rename.link, rename.now)
+            elif not new or (isinstance(now, Signature) and now.accepts(new) is not False):
+                do = rename.do or (write(name, new, text),)
+                return Instead(do, rename.why, rename.link, new)
     if not isinstance(now, Signature):
         return Instead((f"leave out {name}=",))
     for new in _deprecated(subject, where, name):
         if now.accepts(new):
-            return Instead((write(name, new, context.near(question)),))
+            return Instead((write(name, new, text),), now=new)
     if other := _sibling(question, context, subject, name, where):
-        inner = f"{other}({name}=…)"
-        do = f"args={inner}" if not other.endswith("Trainer") else inner
-        return Instead((f"pass it to {other}: {do}",))
-    for old in _reversed(classes, name):
-        if now.accepts(old.what.partition("(")[2].rstrip(")")):
-            before = old.what.partition("(")[2].rstrip(")")
-            return Instead((write(name, before, context.near(question)),), old.why, old.link)
-    known = [*now.names, *now.taken]
-    near = difflib.get_close_matches(name, known, 1, 0.75)
+        return Instead((_moved(name, other, name, text),), now=f"an argument of {other}")
+    for rename in api_history.renames():
+        owner, _, old = rename.what.rstrip(")").partition("(")
+        if rename.now == name and owner in classes and now.accepts(old):
+            return Instead((write(name, old, text),), rename.why, rename.link)
+    near = difflib.get_close_matches(name, [*now.names, *now.taken], 1, 0.75) if misspelt else []
     if near:
-        return Instead((f"{write(name, near[0], context.near(question))} if that is what you mean",))
+        return Instead((f"{write(name, near[0], text)} if that is what you mean",))
     return Instead((f"leave out {name}=",))
+
+
+def _new_name(rename: Rename) -> str:
+    return rename.now.rpartition("(")[2].rstrip(")")
+
+
+def _class_of(rename: Rename) -> str:
+    return rename.now.partition("(")[0] if "(" in rename.now else ""
+
+
+def _accepts(
+    question: Question, context: Context, owner: str, name: str, where: Environment
+) -> bool:
+    path = api_subject.find_path(owner, True, question, context)
+    given = api_subject.signature(Subject(path, "__init__"), where) if path else None
+    return isinstance(given, Signature) and given.accepts(name) is True
+
+
+def _moved(old: str, owner: str, new: str, text: str) -> str:
+    value = _value(old, text) or "…"
+    call = f"{owner}({new}={value})"
+    given = f"args={call}" if owner.endswith(("Config", "Arguments")) else call
+    return f"pass it to {owner}: {given}"
 
 
 def write(old: str, new: str, text: str) -> str:
     """Return the smallest change of a call, with the value that the text shows, if it is a plain one."""
-    found = re.findall(rf"\b{re.escape(old)}\s*=\s*([\w.\[\]'\"-]+)(?=\s*[,)\n])", text)
-    value = found[-1] if found else ""
+    value = _value(old, text)
     return f"write {new}={value} instead of {old}={value}"
 
 
-def _works(rename: Rename, subject: Subject, where: Environment) -> bool:
-    """Return whether the new name is accepted in these releases; sentences are not checked."""
-    if rename.do or not rename.now:
-        return True
-    now = api_subject.signature(subject, where)
-    return isinstance(now, Signature) and now.accepts(rename.now) is not False
+def _value(name: str, text: str) -> str:
+    """Return the value that a call in the text gives an argument, "" if it is not a plain one."""
+    found = re.findall(rf"\b{re.escape(name)}\s*=\s*([\w.\[\]'\"-]+)(?=\s*[,)\n])", text)
+    return found[-1] if found else ""
 
 
 def _classes(subject: Subject, where: Environment) -> tuple[str, ...]:
@@ -77,12 +106,6 @@ def _deprecated(subject: Subject, where: Environment, name: str) -> Iterator[str
                 yield signature.renamed[name]
 
 
-def _reversed(classes: tuple[str, ...], name: str) -> Iterator[Rename]:
-    for rename in api_history.renames():
-        if rename.now == name and rename.what.partition("(")[0] in classes:
-            yield rename
-
-
 def _sibling(
     question: Question, context: Context, subject: Subject, name: str, where: Environment
 ) -> str | None:
@@ -100,8 +123,4 @@ def _sibling(
         other = owner.removesuffix("Config") + "Trainer"
     else:
         return None
-    path = api_subject.find_path(other, True, question, context)
-    if path is None:
-        return None
-    given = api_subject.signature(Subject(path, "__init__"), where)
-    return other if isinstance(given, Signature) and given.accepts(name) else None
+    return other if _accepts(question, context, other, name, where) else None

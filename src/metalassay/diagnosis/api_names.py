@@ -10,7 +10,7 @@ from metalassay.bugs.api_history import Timeline
 from metalassay.diagnosis import api_reply, api_subject
 from metalassay.diagnosis.answers import Found
 from metalassay.diagnosis.api_question import Question
-from metalassay.diagnosis.api_reply import Context, Instead
+from metalassay.diagnosis.api_reply import Context, Instead, Wording
 
 _INSTALLED = re.compile(r"(?:site|dist)-packages[/\\]|[/\\]src[/\\]")
 _PATH = re.compile(r"\(([^()\n]{1,300}?([\w-]+)(?:[/\\]__init__)?\.py)\)")
@@ -56,10 +56,11 @@ def module(question: Question, context: Context) -> Found | None:
         others = [each for each in history.modules(path.rpartition(".")[2], index) if each != path]
         near = [each for each in others if not path.startswith(api_history.MODELS)]
         instead = Instead((f"import it from {near[0]}",)) if len(near) == 1 else Instead()
+    wording = Wording(f"the module {path}", "does not exist", "exists", "existed")
+    instead = _by_library(question, context, path) or instead
     return api_reply.reply(
-        question, context, fits, id=path, subject=f"the module {path}", lacks="does not exist",
-        has="exists", instead=_by_library(question, context, path) or instead, alternative="or: ",
-    )  # fmt: skip
+        question, context, fits, wording, instead, id=path, alternative="or: "
+    )
 
 
 def attribute_of_object(question: Question, context: Context) -> Found | None:
@@ -90,9 +91,9 @@ def attribute_of_object(question: Question, context: Context) -> Found | None:
         near = difflib.get_close_matches(name, known, 1, 0.8)
         instead = Instead((f"write {near[0]} if that is what you mean",)) if near else Instead()
     named = package in context.near(question)
+    wording = Wording(owner, f"has no attribute '{name}'", f"has '{name}'", f"had '{name}'")
     return api_reply.reply(
-        question, context, fits, id=f"{package}.{owner}.{name}", subject=owner,
-        lacks=f"has no attribute '{name}'", has=f"had '{name}'", instead=instead,
+        question, context, fits, wording, instead, id=f"{package}.{owner}.{name}",
         generic=not named,
     )  # fmt: skip
 
@@ -121,11 +122,11 @@ def _name(question: Question, context: Context, form: str) -> Found | None:
     if instead is None:
         instead = _elsewhere(question, history, fits, index, form)
     by_library = _by_library(question, context, f"{path}.{name}")
+    wording = Wording(path, f"has no '{name}'", f"has '{name}'", f"had '{name}'")
+    alternative = {"alternative": "or: "} if by_library else {}
     return api_reply.reply(
-        question, context, fits, id=f"{path}.{name}", subject=f"{path}",
-        lacks=f"has no '{name}'", has=f"has '{name}'", instead=by_library or instead,
-        alternative="or: " if by_library else "or keep the program as it is: ",
-    )  # fmt: skip
+        question, context, fits, wording, by_library or instead, id=f"{path}.{name}", **alternative
+    )
 
 
 def _elsewhere(
@@ -149,7 +150,7 @@ def _renamed(package: str, whats: tuple[str, ...]) -> Instead | None:
     for rename in api_history.renames():
         if rename.package == package and rename.what in whats:
             do = rename.do or (f"write {rename.now} instead of {rename.what.rpartition('.')[2]}",)
-            return Instead(do, rename.why, rename.link)
+            return Instead(do, rename.why, rename.link, rename.now)
     return None
 
 
@@ -165,7 +166,8 @@ def _by_library(question: Question, context: Context, what: str) -> Instead | No
                 return Instead((), f"{other} {context.installed[other]} imports it.")
         return None
     do = f"pip install -U {caller}"
-    why = f"The import is in {caller}'s own code ({question.frames[-1].module})."
+    owner = api_reply.possessive(caller)
+    why = f"The import is in {owner} own code ({question.frames[-1].module})."
     if caller in api_history.PACKAGES:
         uses = api_history.history(caller).uses_of(what)
         if uses.ever:

@@ -44,62 +44,91 @@ class Context:
 
 @dataclass(frozen=True)
 class Instead:
-    """What to write instead, the best first, with the reason and the link of a kept rename."""
+    """What to write instead, the best first, with the reason and the link of a kept rename.
+
+    ``now`` is the new name, for the title; empty if there is none.
+    """
 
     do: tuple[str, ...] = ()
     why: str = ""
     link: str = ""
+    now: str = ""
 
     def because(self, why: str) -> Instead:
         """Return it with a reason in front."""
-        return Instead(self.do, " ".join(filter(None, (why, self.why))), self.link)
+        return Instead(self.do, " ".join(filter(None, (why, self.why))), self.link, self.now)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The sentences about a thing that some releases have and others do not.
+
+    ``lacks`` and ``has`` are about the subject: "takes no 'tokenizer'", "takes 'tokenizer'"; ``had``
+    is the same in the past. ``about`` is the subject of ``has``, where it is another.
+    """
+
+    subject: str
+    lacks: str
+    has: str
+    had: str = ""
+    about: str = ""
+
+    def told(self, fits: Timeline, named: bool) -> str:
+        """Say which releases fit."""
+        spans = fits.spans()
+        past = bool(spans) and spans[-1][1] != fits.releases[-1]
+        verb = self.had if past and self.had else self.has
+        return f"{self.about or self.subject} {verb} {fits.words(named=named)}"
 
 
 def reply(
     question: Question,
     context: Context,
     fits: Timeline,
+    wording: Wording,
+    instead: Instead,
     *,
     id: str,  # noqa: A002  (the field's name)
-    subject: str,
-    lacks: str,
-    has: str,
-    instead: Instead,
     alternative: str = "or keep the program as it is: ",
-    own: bool = False,
+    shown: Timeline | None = None,
     generic: bool = False,
 ) -> Found:
     """Return the answer where the releases in ``fits`` have what the program needs and others do not.
 
-    ``subject`` is what the sentences are about; ``lacks`` and ``has`` say of it what a release that
-    does not fit, and one that does, is like: "takes no 'tokenizer'", "took 'tokenizer'". With ``own``,
-    ``has`` is a sentence of its own. To the changes of the code, commands are added that install a
-    release that fits.
+    ``shown`` is the timeline that the sentences are about, if it is not ``fits``. To the changes of
+    the code, commands are added that install a release that fits.
     """
     package, version = fits.package, context.installed.get(fits.package)
     state = fits.at(version) if version else None
-    sentence = has if own else f"{subject} {has}"
-    told = f"{sentence} {fits.words()}"
+    shown = shown or fits
+    told = wording.told(shown, named=False)
+    title = f"{wording.subject} {wording.lacks}"
+    since = boundary(fits, version)
+    prefix = alternative if instead.do else ""
+    do = (*instead.do, *(f"{prefix}{each}" for each in installs(fits, version)))
     if version is None:
         applies, note = "unknown", f"{package} not found here; {told}"
     elif state is None:
         applies, note = "unknown", f"{package} {version}: the source does not tell; {told}"
     elif state:
-        applies, note = "no", f"{package} {version}: {told}; {ELSEWHERE}"
+        applies, note = "no", f"{package} {version} does not raise this: {told}; {ELSEWHERE}"
+        do = (
+            f"see what that program runs: python -c 'import {package}; "
+            f"print({package}.__version__, {package}.__file__)'",
+        )
     else:
         applies, note = "yes", f"{package} {version} is installed; {told}"
-    since = boundary(fits, version)
-    prefix = alternative if instead.do else ""
+    title += f" {since[0]}" if since else f" in {package}" + ("" if fits.ever else " of any release")
     return Found(
         source="api",
         id=id,
-        title=f"{subject} {lacks} " + (since[0] if since else f"in any release of {package}"),
+        title=title + (f": it is {instead.now} now" if instead.now and applies != "no" else ""),
         applies=applies,
         note=note,
         words=question.words,
         position=question.position,
-        cause=f"{sentence} {fits.words(named=True)}. {instead.why}".strip(),
-        do=(*instead.do, *(f"{prefix}{each}" for each in installs(fits, version))),
+        cause=f"{wording.told(shown, named=True)}. {instead.why}".strip(),
+        do=do,
         not_help=(),
         link=instead.link or page(package, since[1] if since else fits.releases[-1]),
         sure=sure(fits),
@@ -108,39 +137,36 @@ def reply(
 
 
 def boundary(fits: Timeline, version: str | None) -> tuple[str, str] | None:
-    """Return in words since or before which release a version does not fit, and that release."""
-    spans = fits.spans()
+    """Return in words since or before which release the program does not fit, and that release."""
+    releases, spans = fits.releases, fits.spans()
     if not spans:
         return None
-    releases = fits.releases
-    older = [each for each in spans if version is None or fits.before(version)]
     last = fits.before(version) if version else spans[-1][1]
-    if older and last and last != releases[-1]:
-        first_without = releases[releases.index(last) + 1]
-        return f"since {fits.package} {first_without}", first_without
-    first = (fits.after(version) if version else spans[0][0]) or spans[0][0]
-    if first != releases[0]:
+    if version and fits.at(version):
+        last = spans[-1][1]
+    if last and last != releases[-1]:
+        index = releases.index(last) + 1
+        return (f"since {fits.package} {releases[index]}", releases[index]) if (
+            fits.states[index] is False
+        ) else None
+    first = (fits.after(version) if version else None) or spans[-1][0]
+    index = releases.index(first)
+    if index and fits.states[index - 1] is False:
         return f"before {fits.package} {first}", first
     return None
 
 
 def installs(fits: Timeline, version: str | None) -> tuple[str, ...]:
-    """Return the commands that install a release that fits, newer ones first."""
-    newest = fits.releases[-1]
+    """Return the commands that install a release that fits, the newest kind first."""
     spans = fits.spans()
     if not spans or (version and fits.at(version)):
         return ()
-    commands = []
-    newer = fits.after(version) if version else (spans[-1][0] if spans[-1][1] == newest else None)
-    if newer:
-        open_end = any(first <= newer <= last == newest for first, last in spans) or (
-            spans[-1][1] == newest and spans[-1][0] == newer
-        )
-        commands.append(f"pip install '{fits.package}{'>=' if open_end else '=='}{newer}'")
-    older = fits.before(version) if version else (None if newer else spans[-1][1])
-    if older:
-        commands.append(f"pip install '{fits.package}=={older}'")
-    return tuple(commands)
+    first, last = spans[-1]
+    if last == fits.releases[-1]:  # what still fits is the better choice
+        return (f"pip install '{fits.package}>={first}'",)
+    if version and (newer := fits.after(version)):
+        return (f"pip install '{fits.package}=={newer}'",)
+    return (f"pip install '{fits.package}=={last}'",)
 
 
 def page(package: str, version: str) -> str:
@@ -159,3 +185,8 @@ def sure(*lines: Timeline) -> str:
 def listed(names: Sequence[str]) -> str:
     """Join words as a sentence does."""
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def possessive(name: str) -> str:
+    """Return a package's name as an owner: trl's, transformers'."""
+    return f"{name}'" if name.endswith("s") else f"{name}'s"
