@@ -1,0 +1,192 @@
+"""Put what the API history knows about one error into the words of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from metalassay.bugs import api_history
+from metalassay.bugs.api_history import Environment, Timeline
+from metalassay.diagnosis.answers import Found
+from metalassay.diagnosis.api_question import Question
+
+ELSEWHERE = "the text comes from another environment, or from before a change of versions"
+_RELEASE_PAGE = {
+    "accelerate": "https://github.com/huggingface/accelerate/releases/tag/v{}",
+    "datasets": "https://github.com/huggingface/datasets/releases/tag/{}",
+    "peft": "https://github.com/huggingface/peft/releases/tag/v{}",
+    "transformers": "https://github.com/huggingface/transformers/releases/tag/v{}",
+    "trl": "https://github.com/huggingface/trl/releases/tag/v{}",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """The text, the versions that are installed, and the releases of the history that stand for them."""
+
+    text: str
+    installed: Mapping[str, str]
+    where: Environment = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: str, installed: Mapping[str, str]) -> Context:
+        """Return the context of a text."""
+        return cls(text, installed, api_history.environment(installed))
+
+    def near(self, question: Question) -> str:
+        """Return the text before and at an error, where its traceback is."""
+        return self.text[max(0, question.position - 16_000) : question.position + 400]
+
+    def index(self, package: str) -> int:
+        """Return the release that is installed, or the newest one known."""
+        return self.where.get(package, len(api_history.history(package).releases) - 1)
+
+
+@dataclass(frozen=True)
+class Instead:
+    """What to write instead, the best first, with the reason and the link of a kept rename.
+
+    ``now`` is the new name, for the title; empty if there is none.
+    """
+
+    do: tuple[str, ...] = ()
+    why: str = ""
+    link: str = ""
+    now: str = ""
+
+    def because(self, why: str) -> Instead:
+        """Return it with a reason in front."""
+        return Instead(self.do, " ".join(filter(None, (why, self.why))), self.link, self.now)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """The sentences about a thing that some releases have and others do not.
+
+    ``lacks`` and ``has`` are about the subject: "takes no 'tokenizer'", "takes 'tokenizer'"; ``had``
+    is the same in the past. ``about`` is the subject of ``has``, where it is another.
+    """
+
+    subject: str
+    lacks: str
+    has: str
+    had: str = ""
+    about: str = ""
+
+    def told(self, fits: Timeline, named: bool) -> str:
+        """Say which releases fit."""
+        spans = fits.spans()
+        past = bool(spans) and spans[-1][1] != fits.releases[-1]
+        verb = self.had if past and self.had else self.has
+        return f"{self.about or self.subject} {verb} {fits.words(named=named)}"
+
+
+def reply(
+    question: Question,
+    context: Context,
+    fits: Timeline,
+    wording: Wording,
+    instead: Instead,
+    *,
+    id: str,  # noqa: A002  (the field's name)
+    alternative: str = "or keep the program as it is: ",
+    shown: Timeline | None = None,
+    generic: bool = False,
+) -> Found:
+    """Return the answer where the releases in ``fits`` have what the program needs and others do not.
+
+    ``shown`` is the timeline that the sentences are about, if it is not ``fits``. To the changes of
+    the code, commands are added that install a release that fits.
+    """
+    package, version = fits.package, context.installed.get(fits.package)
+    state = fits.at(version) if version else None
+    shown = shown or fits
+    told = wording.told(shown, named=False)
+    title = f"{wording.subject} {wording.lacks}"
+    since = boundary(fits, version)
+    prefix = alternative if instead.do else ""
+    do = (*instead.do, *(f"{prefix}{each}" for each in installs(fits, version)))
+    if version is None:
+        applies, note = "unknown", f"{package} not found here; {told}"
+    elif state is None:
+        applies, note = "unknown", f"{package} {version}: the source does not tell; {told}"
+    elif state:
+        applies, note = "no", f"{package} {version} does not raise this: {told}; {ELSEWHERE}"
+        do = (
+            f"see what that program runs: python -c 'import {package}; "
+            f"print({package}.__version__, {package}.__file__)'",
+        )
+    else:
+        applies, note = "yes", f"{package} {version} is installed; {told}"
+    title += f" {since[0]}" if since else f" in {package}" + ("" if fits.ever else " of any release")
+    return Found(
+        source="api",
+        id=id,
+        title=title + (f": it is {instead.now} now" if instead.now and applies != "no" else ""),
+        applies=applies,
+        note=note,
+        words=question.words,
+        position=question.position,
+        cause=f"{wording.told(shown, named=True)}. {instead.why}".strip(),
+        do=do,
+        not_help=(),
+        link=instead.link or page(package, since[1] if since else fits.releases[-1]),
+        sure=sure(fits),
+        generic=generic,
+    )
+
+
+def boundary(fits: Timeline, version: str | None) -> tuple[str, str] | None:
+    """Return in words since or before which release the program does not fit, and that release."""
+    releases, spans = fits.releases, fits.spans()
+    if not spans:
+        return None
+    last = fits.before(version) if version else spans[-1][1]
+    if version and fits.at(version):
+        last = spans[-1][1]
+    if last and last != releases[-1]:
+        index = releases.index(last) + 1
+        return (f"since {fits.package} {releases[index]}", releases[index]) if (
+            fits.states[index] is False
+        ) else None
+    first = (fits.after(version) if version else None) or spans[-1][0]
+    index = releases.index(first)
+    if index and fits.states[index - 1] is False:
+        return f"before {fits.package} {first}", first
+    return None
+
+
+def installs(fits: Timeline, version: str | None) -> tuple[str, ...]:
+    """Return the commands that install a release that fits, the newest kind first."""
+    spans = fits.spans()
+    if not spans or (version and fits.at(version)):
+        return ()
+    first, last = spans[-1]
+    if last == fits.releases[-1]:  # what still fits is the better choice
+        return (f"pip install '{fits.package}>={first}'",)
+    if version and (newer := fits.after(version)):
+        return (f"pip install '{fits.package}=={newer}'",)
+    return (f"pip install '{fits.package}=={last}'",)
+
+
+def page(package: str, version: str) -> str:
+    """Return the address of a release's notes."""
+    return _RELEASE_PAGE[package].format(version)
+
+
+def sure(*lines: Timeline) -> str:
+    """Say what was read."""
+    return "read in the source of " + " and of ".join(
+        f"all {len(line.releases)} releases of {line.package}, {line.releases[0]} to {line.releases[-1]}"
+        for line in lines
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join words as a sentence does."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def possessive(name: str) -> str:
+    """Return a package's name as an owner: trl's, transformers'."""
+    return f"{name}'" if name.endswith("s") else f"{name}'s"

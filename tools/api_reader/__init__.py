@@ -1,0 +1,1 @@
+"""Read the API of released wheels from their source, without importing or running anything."""
