@@ -52,6 +52,8 @@ class Symptom:
 
     ``generic``: other mistakes produce the same message, so it is no proof of this bug.
     ``own_words``: but only code of the bug's packages says so, not Python or just any library.
+    ``frame``: a pattern for the frame below which a generic message counts, instead of any frame of
+    the bug's packages.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Symptom:
     where: Where
     generic: bool = False
     own_words: bool = False
+    frame: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def _flag(row: Mapping[str, Any], key: str, place: str) -> bool:
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
     place = f"{bug_id}, symptom {row['id']}"
-    for pattern in (row["match"], *row.get("seen", ())):
+    for pattern in (row["match"], *row.get("seen", ()), row.get("frame", "")):
         try:
             re.compile(pattern)
         except re.error as error:
@@ -235,6 +238,7 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         where=_where(row["where"]) if "where" in row else where,
         generic=_flag(row, "generic", place),
         own_words=_flag(row, "own_words", place),
+        frame=row.get("frame"),
     )
 
 

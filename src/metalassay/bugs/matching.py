@@ -177,7 +177,7 @@ def _hit(
         return None  # neither the message nor the versions point to this bug
     words = tracebacks.shorten(tracebacks.line_at(text, start, end))
     near = text[max(0, start - _NEAR) : end + 500]
-    if symptom.generic and not symptom.own_words and not _has_frame(bug, near):
+    if symptom.generic and not symptom.own_words and not _has_frame(bug, symptom, near):
         return None
     evidence = Evidence(symptom.id, how, words, symptom.generic, cut)
     return Hit(bug, evidence, applies, _named(bug, near), start)
@@ -190,12 +190,16 @@ def _named(bug: bugs.Bug, near: str) -> int:
     return int(any(re.search(rf"\b{re.escape(package)}\b", near) for package in bug.packages))
 
 
-def _has_frame(bug: bugs.Bug, near: str) -> bool:
+def _has_frame(bug: bugs.Bug, symptom: bugs.Symptom, near: str) -> bool:
     """Return whether a traceback nearby goes through one of the bug's packages."""
+    if symptom.frame is not None:
+        return bool(re.search(symptom.frame, near))
     wheres = (bug.where, *(symptom.where for symptom in bug.symptoms))
     packages = {package for where in wheres for alternative in where for package in alternative}
     names = "|".join(re.escape(package.replace("-", "_")) for package in sorted(packages))
-    return bool(re.search(rf"[\\/](?:{names})[\\/][\w\\/]+\.py\b", near))
+    frame = rf"[\\/](?:{names})[\\/][\w\\/]+\.py\b"
+    lazily = rf"Failed to import (?:{names})\."  # transformers' and TRL's lazy modules say that
+    return bool(re.search(f"{frame}|{lazily}", near))
 
 
 def _applies(bug: bugs.Bug, symptom: bugs.Symptom, installed: Mapping[str, str]) -> str:

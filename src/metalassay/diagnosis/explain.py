@@ -24,6 +24,7 @@ from metalassay.bugs import limits, tracebacks
 from metalassay.bugs.matching import APPLIES
 from metalassay.bugs.matching import patterns as patterns_of
 from metalassay.diagnosis import (
+    api_answer,
     bug_answer,
     known_packages,
     limit_answer,
@@ -39,7 +40,11 @@ from metalassay.errors import UserError
 
 Source = Callable[[str, Mapping[str, str]], tuple[Found, ...]]
 
-SOURCES: Mapping[str, Source] = {"bug": bug_answer.find, "limit": limit_answer.find}
+SOURCES: Mapping[str, Source] = {
+    "bug": bug_answer.find,
+    "api": api_answer.find,
+    "limit": limit_answer.find,
+}
 """Who answers, the most specific first: where two explain the same line, the first one leads."""
 
 _EXPLAINS = ("ended", "cause")

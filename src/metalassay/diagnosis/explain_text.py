@@ -31,7 +31,7 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
         lines += _recognised(answer.recognised, answer, width)
         if answer.explanations:
             lines += ["", *_wrap(_also(answer), width, "", "")]
-    shown = answer.explanations[:most]
+    shown = answer.explanations if most is None else _worth_showing(answer)[:most]
     for number, each in enumerate(shown, 1):
         if lines:
             lines.append("")
@@ -43,6 +43,15 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
     if (more := len(answer.explanations) - len(shown)) > 0:
         lines += ["", f"{more} more fit{'s' if more == 1 else ''}: --all"]
     return "\n".join(lines)
+
+
+def _worth_showing(answer: Answer) -> list[Explanation]:
+    """Return the explanations, of the same words only the first one if it is certain."""
+    first, *others = answer.explanations or (None,)
+    if first is None:
+        return []
+    certain = first.explains and first.found.applies == "yes" and not first.found.generic
+    return [first, *(each for each in others if not certain or each.exception != first.exception)]
 
 
 def known_as_text(rows: Iterable[Mapping[str, Any]], width: int = 80) -> str:
