@@ -64,7 +64,9 @@ def test_a_message_without_its_type_is_enough(example: dict[str, Any]) -> None:
     last = example["text"].strip().splitlines()[-1]
     message = re.sub(r"^(\[rank\d\]: )?[\w.]+(Error|Warning): ", "", last)
     needs_frame = any(
-        symptom.generic and not symptom.own_words and patterns.compiled(pattern).expression.search(message)
+        symptom.generic
+        and not symptom.own_words
+        and patterns.compiled(pattern).expression.search(message)
         for symptom in bugs.get(example["bug"]).symptoms
         for pattern, _ in matching.patterns(symptom)
     )

@@ -31,6 +31,24 @@ def test_what_pages_mail_and_boxes_add_is_removed(text: str, plain: str) -> None
     assert tracebacks.clean(text) == plain
 
 
+def test_a_traceback_on_one_line_gets_its_lines_back() -> None:
+    flat = (
+        'E: Traceback (most recent call last): File "a.py", line 1, in f g() File "b.py", line 2, in g '
+        "lib.OneError: no such: thing During handling of the above exception, another exception "
+        'occurred: Traceback (most recent call last): File "c.py", line 3, in h KeyError: 1'
+    )
+    assert tracebacks.clean(flat).splitlines() == [
+        "E: Traceback (most recent call last):",
+        '  File "a.py", line 1, in f g()',
+        '  File "b.py", line 2, in g',
+        "lib.OneError: no such: thing",
+        "During handling of the above exception, another exception occurred:",
+        "Traceback (most recent call last):",
+        '  File "c.py", line 3, in h',
+        "KeyError: 1",
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -209,3 +209,19 @@ def test_an_offset_belongs_to_the_exception_whose_traceback_contains_it() -> Non
         "ended",
     ]
     assert program_end.read("no exception\n").role_at(3) == "ended"
+
+
+def test_a_traceback_of_a_notebook_is_read() -> None:
+    text = (
+        "---------------------------------------------------------------------------\n"
+        "RuntimeError                              Traceback (most recent call last)\n"
+        "Cell In[26], line 2\n"
+        "----> 2 trainer.train()\n\n"
+        f"File {SITE}/transformers/trainer.py:2245, in Trainer.train(self, **kwargs)\n"
+        "   2244 else:\n"
+        "-> 2245     return inner_training_loop(\n\n"
+        "RuntimeError: no memory\n"
+    )
+    log = program_end.read(tracebacks.clean(text))
+    assert [each.line for each in log.events] == ["RuntimeError: no memory"]
+    assert [each.package for each in log.events[0].frames] == ["transformers"]

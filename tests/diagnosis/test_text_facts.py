@@ -39,6 +39,10 @@ def versions(text: str) -> dict[str, str]:
             '  File "/opt/python3.12/site-packages/torch-2.5.1.dist-info/x.py", line 1\n',
             {"python": "3.12", "torch": "2.5.1"},
         ),
+        (
+            "``torch -- 2.2.2``\n``system -- mac os 15.2 (24C101)``\ntransformers-4.49.0\npython-3.10\n",
+            {"torch": "2.2.2", "macos": "15.2", "transformers": "4.49.0", "python": "3.10"},
+        ),
         ("ProductVersion:\t\t15.1\n", {"macos": "15.1"}),
         ("torch: 2.10.0.dev20251101\n", {"torch": "2.10.0.dev20251101"}),
         ("Tested on macOS Sonoma 14.5 with an M3\n", {"macos": "14.5"}),

@@ -22,6 +22,8 @@ _SPACES = re.compile(r"[ \t]{61,}")  # a run that patterns would scan again and 
 _QUOTED = re.compile(r"^(?:> ?)+", re.MULTILINE)  # as mail and Markdown quote
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp);")
 _TAG = re.compile(r"</?(?:br|code|div|p|pre|span)(?: [^<>\n]{0,200})?/?>")
+# A traceback on one line, as an unquoted argument of a command or some web forms make of it.
+_FLAT = re.compile(r"Traceback \(most recent call last\):[ \t]+File \"[^\n]*")
 _QUOTES = str.maketrans("‘’“”", "''\"\"")  # noqa: RUF001  (what web pages make of quotes)
 _ERROR = r"[A-Za-z_][\w.]{0,99}?(?:Error|Exception|Warning|Interrupt|Iteration|Exit|Failure)"
 # Anywhere in a line: a rank, a time stamp, a logger or the bars of an exception group may precede it.
@@ -47,10 +49,20 @@ def clean(text: str) -> str:
         text = text.replace("\\n", "\n").replace('\\"', '"')
     if text.startswith(">") or "\n> " in text:
         text = _QUOTED.sub("", text)
-    text = _SPACES.sub(" " * 60, text)
+    text = _FLAT.sub(_unfolded, _SPACES.sub(" " * 60, text))
     text = _BOX_AFTER.sub("", _BOX_BEFORE.sub("", text))
     text = re.sub(r"\n{4,}", "\n\n\n", text)
     return re.sub(rf"[^\n]{{{_LONGEST_LINE}}}", r"\g<0>\n", text)
+
+
+def _unfolded(flat: re.Match[str]) -> str:
+    """Give every frame and every exception of a traceback on one line a line of its own again."""
+    text = re.sub(r"[ \t]+(?=File \")", "\n  ", flat[0])
+    text = re.sub(rf"[ \t]+(?={_ERROR}: )", "\n", text)
+    chains = (
+        "During handling of the above|The above exception was the|Traceback \\(most recent call"
+    )
+    return re.sub(rf"[ \t]+(?={chains})", "\n", text)
 
 
 def exceptions(text: str, most: int = 20) -> tuple[str, ...]:

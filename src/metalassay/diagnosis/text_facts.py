@@ -22,8 +22,8 @@ _BEGIN = r"^[ \t*-]{0,8}(?:\[(?:pip3?|conda)\][ \t]+)?"
 # Reports of an environment and lists of packages, each alone on its line; prose is no statement.
 _STATED = (
     re.compile(
-        rf"{_BEGIN}`?(?P<name>{_NAMES})`?(?: version)?(?: \([^()\n]{{0,30}}\))? ?"
-        rf"(?:==|=|:|@)[ \t]*v?{_NUMBER}(?![\w.]*\w)",
+        rf"{_BEGIN}`{{0,2}}(?P<name>{_NAMES})`?(?: version)?(?: \([^()\n]{{0,30}}\))? ?"
+        rf"(?:==?|:|@|--?)[ \t]*v?{_NUMBER}(?![\w.]*\w)",
         re.IGNORECASE | re.MULTILINE,
     ),
     re.compile(
