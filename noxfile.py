@@ -197,6 +197,13 @@ def oracle(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def api(session: nox.Session) -> None:
+    """Read which release has which name and argument from the wheels again: nox -s api -- trl."""
+    must_install(session, "-e", ".[api-history]")
+    session.run("python", "tools/api_history.py", *session.posargs)
+
+
+@nox.session(default=False)
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])

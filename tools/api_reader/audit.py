@@ -42,7 +42,11 @@ def run(packages: Iterable[str]) -> int:
 def install(config: Mapping[str, Any], release: Mapping[str, Any], folder: Path) -> Path:
     """Return the interpreter of a new environment with a release in it."""
     python = folder / "bin" / "python"
-    wanted = [f"{release['package']}=={release['version']}", config["torch"], *release.get("also", ())]
+    wanted = [
+        f"{release['package']}=={release['version']}",
+        config["torch"],
+        *release.get("also", ()),
+    ]
     for command in (
         ["uv", "venv", "--quiet", "--python", config["python"], str(folder)],
         ["uv", "pip", "install", "--quiet", "--python", str(python), *wanted],
@@ -76,9 +80,7 @@ def compare(package: str, version: str, python: Path) -> tuple[str, list[str]]:
     real = json.loads(done.stdout.rpartition("\n@@")[2])
     names, name_differences = _names(history, index, modules, callables, real)
     signatures, differences = _signatures(package, index, real["signatures"])
-    counts = (
-        f"{names} names, {signatures} signatures, {len(real['failed'])} not importable here"
-    )
+    counts = f"{names} names, {signatures} signatures, {len(real['failed'])} not importable here"
     return counts, name_differences + differences
 
 

@@ -69,7 +69,7 @@ def main() -> None:
             thing = getattr(loaded, path, None)
             if getattr(thing, "__module__", None) == module:
                 answer["signatures"][f"{module}.{path}"] = signatures(thing)
-    sys.__stdout__.write("\n@@" + json.dumps(answer))
+    print("\n@@" + json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -137,7 +137,9 @@ def _classes(surfaces: Sequence[Mapping[str, Class]]) -> dict[str, Any]:
             "methods": _values(
                 [{m: text(f) for m, f in each.methods.items()} if each else {} for each in here]
             ),
-            "attributes": _presence([dict.fromkeys(each.attributes) if each else {} for each in here]),
+            "attributes": _presence(
+                [dict.fromkeys(each.attributes) if each else {} for each in here]
+            ),
         }
         if any(each and each.fields is not None for each in here):
             entry["fields"] = values(

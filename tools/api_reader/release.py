@@ -158,4 +158,3 @@ def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
 def has_details(module: str) -> bool:
     """Return whether signatures of this module are kept."""
     return not f"{module}.".startswith(NAMES_ONLY) or f"{module}.".startswith(DETAILED)
-

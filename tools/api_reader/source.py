@@ -152,9 +152,7 @@ class _Reader:
                     self.typed.update(self._bind(node.body, self.typed_stars))
                     names.update(self._bind(node.orelse, stars))
                 else:
-                    names.update(
-                        {**self._bind(node.orelse, stars), **self._bind(node.body, stars)}
-                    )
+                    names.update({**self._bind(node.orelse, stars), **self._bind(node.body, stars)})
             elif isinstance(node, ast.Try):
                 for handler in node.handlers:
                     names.update(self._bind(handler.body, stars))
@@ -279,10 +277,17 @@ def _taken(node: ast.AST, kwargs: str) -> set[str]:
                 key = each.args[0]
         elif isinstance(each, ast.Subscript) and _is_name(each.value, kwargs):
             key = each.slice
-        elif isinstance(each, ast.Compare) and isinstance(each.ops[0], ast.In | ast.NotIn):
-            if _is_name(each.comparators[0], kwargs):
-                key = each.left
-        if isinstance(key, ast.Constant) and isinstance(key.value, str) and key.value.isidentifier():
+        elif (
+            isinstance(each, ast.Compare)
+            and isinstance(each.ops[0], ast.In | ast.NotIn)
+            and _is_name(each.comparators[0], kwargs)
+        ):
+            key = each.left
+        if (
+            isinstance(key, ast.Constant)
+            and isinstance(key.value, str)
+            and key.value.isidentifier()
+        ):
             taken.add(key.value)
     return taken
 
@@ -376,15 +381,22 @@ def _dict_keys(node: ast.AST) -> dict[str, set[str]]:
             target = each.targets[0]
             if isinstance(target, ast.Name):
                 found.setdefault(target.id, set()).update(_keys(each.value))
-            elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-                if key := _text(target.slice):
-                    found.setdefault(target.value.id, set()).add(key)
-        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute):
-            if each.func.attr == "update" and isinstance(each.func.value, ast.Name):
-                keys = found.setdefault(each.func.value.id, set())
-                keys.update(keyword.arg for keyword in each.keywords if keyword.arg)
-                for argument in each.args:
-                    keys.update(_keys(argument))
+            elif (
+                isinstance(target, ast.Subscript)
+                and isinstance(target.value, ast.Name)
+                and (key := _text(target.slice))
+            ):
+                found.setdefault(target.value.id, set()).add(key)
+        elif (
+            isinstance(each, ast.Call)
+            and isinstance(each.func, ast.Attribute)
+            and each.func.attr == "update"
+            and isinstance(each.func.value, ast.Name)
+        ):
+            keys = found.setdefault(each.func.value.id, set())
+            keys.update(keyword.arg for keyword in each.keywords if keyword.arg)
+            for argument in each.args:
+                keys.update(_keys(argument))
     return found
 
 
@@ -399,9 +411,12 @@ def _keys(node: ast.expr) -> set[str]:
 def _exported(tree: ast.Module) -> list[str] | None:
     found: list[str] | None = None
     for node in tree.body:
-        if isinstance(node, ast.Assign | ast.AugAssign) and "__all__" in _targets(node):
-            if isinstance(node.value, ast.List | ast.Tuple):
-                found = (found or []) + [_text(each) for each in node.value.elts]
+        if (
+            isinstance(node, ast.Assign | ast.AugAssign)
+            and "__all__" in _targets(node)
+            and isinstance(node.value, ast.List | ast.Tuple)
+        ):
+            found = (found or []) + [_text(each) for each in node.value.elts]
     return found
 
 

@@ -47,7 +47,10 @@ class Signature:
     @property
     def names(self) -> tuple[str, ...]:
         """Every argument that can be given by its name."""
-        return tuple(each for each in self.positional if each not in ("self", "cls")) + self.keyword_only
+        return (
+            tuple(each for each in self.positional if each not in ("self", "cls"))
+            + self.keyword_only
+        )
 
     def accepts(self, parameter: str) -> bool | None:
         """Return whether an argument can be given by name; None where ``**kwargs`` may take it."""
@@ -122,14 +125,18 @@ class Timeline:
 
     def before(self, version: str) -> str | None:
         """Return the last release older than ``version`` that has it."""
-        return next((each for each in reversed(self._having()) if Version(each) < Version(version)), None)
+        return next(
+            (each for each in reversed(self._having()) if Version(each) < Version(version)), None
+        )
 
     def after(self, version: str) -> str | None:
         """Return the first release newer than ``version`` that has it."""
         return next((each for each in self._having() if Version(each) > Version(version)), None)
 
     def _having(self) -> list[str]:
-        return [each for each, state in zip(self.releases, self.states, strict=True) if state is True]
+        return [
+            each for each, state in zip(self.releases, self.states, strict=True) if state is True
+        ]
 
     def words(self, named: bool = False) -> str:
         """Say which releases have it: "until 0.15.2", "since 4.46.0", "from 0.9.2 to 0.12.2".
@@ -280,7 +287,8 @@ class History:
         }
         return tuple(
             sorted(
-                found, key=lambda each: (each != self.package, each not in defined, each.count("."), each)
+                found,
+                key=lambda each: (each != self.package, each not in defined, each.count("."), each),
             )
         )
 
@@ -329,7 +337,8 @@ class History:
 
     def _in(self, module: str) -> Mapping[str, list[int]]:
         if f"{module}.".startswith(MODELS) and module not in self._names:
-            return self._models().get(module, {})
+            found: Mapping[str, list[int]] = self._models().get(module, {})
+            return found
         return self._names.get(module, {})
 
 
@@ -422,7 +431,8 @@ def has_attribute(path: str, name: str, where: Environment, depth: int = 0) -> b
     ):
         return True
     dynamic = entry.get("open") or any(
-        _value(methods.get(each, ()), index) is not None for each in ("__getattr__", "__getattribute__")
+        _value(methods.get(each, ()), index) is not None
+        for each in ("__getattr__", "__getattribute__")
     )
     states = {has_attribute(parent, name, where, depth + 1) for parent in _bases(bases)[:-1]}
     if True in states:
@@ -467,7 +477,7 @@ def renames() -> tuple[Rename, ...]:
     return tuple(
         Rename(
             each["package"], each["what"], each.get("now", ""), tuple(each.get("do", ())),
-            each["why"], each["link"],
+            each.get("why", ""), each["link"],
         )
         for each in tomllib.loads(text)["rename"]
     )  # fmt: skip

@@ -16,6 +16,9 @@ Suits = Callable[[Signature], bool | None]
 
 _TRAINER = "transformers.trainer.Trainer"
 _LOADING = Subject("transformers.modeling_utils.PreTrainedModel", "from_pretrained")
+# load_dataset() hands what it does not know to the class that configures the reader of the files.
+_READER = "datasets.builder.BuilderConfig"
+_LOAD_DATASET = Subject("datasets.load.load_dataset", "")
 # What programs derive classes of their own from, by the end of the name.
 _DERIVED = (
     "Trainer", "Callback", "CallbackHandler", "Collator", "GenerationMixin", "PreTrainedModel",
@@ -33,8 +36,15 @@ def unexpected(question: Question, context: Context) -> Found | None:
     subject = api_subject.find(question, context)
     if subject is None:
         if _is_model(question):
-            return _from_pretrained(question, context, name)
+            why = (
+                "What from_pretrained and the model's configuration do not know is handed to the "
+                "model's class, which takes the configuration alone."
+            )
+            return _handed_on(question, context, _LOADING, "from_pretrained", name, why)
         return _own_override(question, context, accepts, f"'{name}'", f"{name}=None")
+    if _reads_files(subject, context):
+        why = f"load_dataset hands what it does not know to {subject.name}, which refuses it."
+        return _handed_on(question, context, _LOAD_DATASET, "load_dataset", name, why)
     if found := _library_override(question, context, subject, accepts, f"'{name}'"):
         return found
     id_ = f"{subject.package}.{subject.name}({name})"
@@ -163,7 +173,8 @@ def _library_override(
             path
             for path in api_subject.lineage(subject, fixed)
             if path.partition(".")[0] != subject.package
-            and subject.method in api_history.history(path.partition(".")[0]).classes[path]["methods"]
+            and subject.method
+            in api_history.history(path.partition(".")[0]).classes[path]["methods"]
         ),
         None,
     )
@@ -203,9 +214,7 @@ def _library_override(
             *api_reply.installs(own, context.installed.get(own.package)),
             *(
                 f"or: {each}"
-                for each in api_reply.installs(
-                    _not(passes), context.installed.get(passes.package)
-                )
+                for each in api_reply.installs(_not(passes), context.installed.get(passes.package))
             ),
         ),
         not_help=(),
@@ -229,7 +238,7 @@ def _own_override(
             what = api_reply.listed([f"'{each}'" for each in new])
             add = ", ".join(f"{each}=None" for each in new)
     wording = Wording(
-        question.owner, f"lacks {what}, with which {base.package} calls it",
+        question.owner, f"lacks {what}, passed to it",
         f"has {what}", f"had {what}", about=base.name,
     )  # fmt: skip
     instead = Instead(
@@ -250,7 +259,7 @@ def _not_passed(question: Question, context: Context) -> Found | None:
         return None
     passes = api_subject.timelines(base, context, lambda given: given.accepts(name))[0]
     wording = Wording(
-        question.owner, f"requires '{name}', without which {base.package} calls it",
+        question.owner, f"requires '{name}', not passed to it",
         f"has '{name}'", f"had '{name}'", about=base.name,
     )  # fmt: skip
     instead = Instead(
@@ -303,18 +312,20 @@ def _is_model(question: Question) -> bool:
     return api_history.history("transformers").has_model_class(owner)
 
 
-def _from_pretrained(question: Question, context: Context, name: str) -> Found | None:
-    """Answer where a model's class refuses what from_pretrained() handed on to it."""
-    taken = api_subject.timelines(_LOADING, context, lambda given: given.accepts(name) is True)[0]
-    model = question.owner.partition(".")[0].replace("__init__", "the model's class")
-    instead = api_instead.of_argument(question, context, _LOADING, name, misspelt=not taken.ever)
-    why = (
-        f"What from_pretrained and the model's configuration do not know is handed to {model}, "
-        "which takes the configuration alone."
-    )
+def _reads_files(subject: Subject, context: Context) -> bool:
+    where = {each: context.index(each) for each in api_history.PACKAGES}
+    return subject.method == "__init__" and _READER in api_subject.lineage(subject, where)
+
+
+def _handed_on(
+    question: Question, context: Context, subject: Subject, label: str, name: str, why: str
+) -> Found | None:
+    """Answer where a class refuses what a function took as ``**kwargs`` and handed on to it."""
+    taken = api_subject.timelines(subject, context, lambda given: given.accepts(name) is True)[0]
+    instead = api_instead.of_argument(question, context, subject, name, misspelt=not taken.ever)
     return api_reply.reply(
-        question, context, taken, _argument("from_pretrained", name), instead.because(why),
-        id=f"transformers.from_pretrained({name})",
+        question, context, taken, _argument(label, name), instead.because(why),
+        id=f"{subject.package}.{label}({name})",
     )  # fmt: skip
 
 
@@ -328,11 +339,12 @@ def _deciding(lines: Sequence[Timeline]) -> Timeline | None:
 
 def _not(line: Timeline) -> Timeline:
     return Timeline(
-        line.package, line.releases, tuple(None if each is None else not each for each in line.states)
+        line.package,
+        line.releases,
+        tuple(None if each is None else not each for each in line.states),
     )
 
 
 def _both(one: Timeline, other: Timeline) -> Timeline:
     states = tuple(bool(a and b) for a, b in zip(one.states, other.states, strict=True))
     return Timeline(one.package, one.releases, states)
-

@@ -40,8 +40,8 @@ def of_argument(
     for new in _deprecated(subject, where, name):
         if now.accepts(new):
             return Instead((write(name, new, text),), now=new)
-    if other := _sibling(question, context, subject, name, where):
-        return Instead((_moved(name, other, name, text),), now=f"an argument of {other}")
+    if sibling := _sibling(question, context, subject, name, where):
+        return Instead((_moved(name, sibling, name, text),), now=f"an argument of {sibling}")
     for rename in api_history.renames():
         owner, _, old = rename.what.rstrip(")").partition("(")
         if rename.now == name and owner in classes and now.accepts(old):

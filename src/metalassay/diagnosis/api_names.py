@@ -58,9 +58,7 @@ def module(question: Question, context: Context) -> Found | None:
         instead = Instead((f"import it from {near[0]}",)) if len(near) == 1 else Instead()
     wording = Wording(f"the module {path}", "does not exist", "exists", "existed")
     instead = _by_library(question, context, path) or instead
-    return api_reply.reply(
-        question, context, fits, wording, instead, id=path, alternative="or: "
-    )
+    return api_reply.reply(question, context, fits, wording, instead, id=path, alternative="or: ")
 
 
 def attribute_of_object(question: Question, context: Context) -> Found | None:
@@ -123,10 +121,10 @@ def _name(question: Question, context: Context, form: str) -> Found | None:
         instead = _elsewhere(question, history, fits, index, form)
     by_library = _by_library(question, context, f"{path}.{name}")
     wording = Wording(path, f"has no '{name}'", f"has '{name}'", f"had '{name}'")
-    alternative = {"alternative": "or: "} if by_library else {}
     return api_reply.reply(
-        question, context, fits, wording, by_library or instead, id=f"{path}.{name}", **alternative
-    )
+        question, context, fits, wording, by_library or instead, id=f"{path}.{name}",
+        alternative="or: " if by_library else api_reply.KEEP,
+    )  # fmt: skip
 
 
 def _elsewhere(
@@ -162,7 +160,11 @@ def _by_library(question: Question, context: Context, what: str) -> Instead | No
     if caller == "?":  # no traceback: which installed library imports it?
         for other in api_history.PACKAGES:
             uses = api_history.history(other).uses_of(what)
-            if other != package and other in context.installed and uses.at(context.installed[other]):
+            if (
+                other != package
+                and other in context.installed
+                and uses.at(context.installed[other])
+            ):
                 return Instead((), f"{other} {context.installed[other]} imports it.")
         return None
     do = f"pip install -U {caller}"

@@ -37,7 +37,9 @@ _IMPORT = _pattern(
 _MODULE_ATTRIBUTE = _pattern(
     rf"module Q(?P<module>(?:{_ROOTS})(?:\.\w+){{0,8}})Q has no attribute Q(?P<name>\w{{1,100}})Q"
 )
-_OBJECT_ATTRIBUTE = _pattern(r"object Qhas no attribute Q(?P<name>\w{1,100})Q".replace(" Qhas", " has"))
+_OBJECT_ATTRIBUTE = _pattern(
+    r"object Qhas no attribute Q(?P<name>\w{1,100})Q".replace(" Qhas", " has")
+)
 _NO_MODULE = _pattern(
     rf"No module named Q(?P<module>(?:{_ROOTS})(?:\.\w+){{1,8}})Q(?P<rest>[^\n]{{0,120}})"
 )
@@ -107,7 +109,7 @@ def _all(text: str) -> Iterator[Question]:
 
 
 def _last(pattern: re.Pattern[str], text: str) -> list[re.Match[str]]:
-    matches = [each for each in pattern.finditer(text)][-_MOST:]
+    matches = list(pattern.finditer(text))[-_MOST:]
     return [each for each in matches if not tracebacks.is_source(text, each.start())]
 
 
@@ -154,9 +156,7 @@ def _owner(callee: str, frames: tuple[Frame, ...]) -> str:
         parts[-1] = "__init__"
     if parts == ["__init__"]:
         called = _CALL.findall(frames[-1].source) if frames else []
-        classes = [
-            name for each in called if (name := each.rpartition(".")[2])[:1].isupper()
-        ]
+        classes = [name for each in called if (name := each.rpartition(".")[2])[:1].isupper()]
         if len(set(classes)) != 1:
             return "__init__"
         parts = [classes[0], "__init__"]

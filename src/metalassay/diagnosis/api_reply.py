@@ -11,6 +11,7 @@ from metalassay.diagnosis.answers import Found
 from metalassay.diagnosis.api_question import Question
 
 ELSEWHERE = "the text comes from another environment, or from before a change of versions"
+KEEP = "or keep the program as it is: "
 _RELEASE_PAGE = {
     "accelerate": "https://github.com/huggingface/accelerate/releases/tag/v{}",
     "datasets": "https://github.com/huggingface/datasets/releases/tag/{}",
@@ -89,7 +90,7 @@ def reply(
     instead: Instead,
     *,
     id: str,  # noqa: A002  (the field's name)
-    alternative: str = "or keep the program as it is: ",
+    alternative: str = KEEP,
     shown: Timeline | None = None,
     generic: bool = False,
 ) -> Found:
@@ -118,7 +119,12 @@ def reply(
         )
     else:
         applies, note = "yes", f"{package} {version} is installed; {told}"
-    title += f" {since[0]}" if since else f" in {package}" + ("" if fits.ever else " of any release")
+    if applies == "no":
+        title += f" elsewhere, not in {package} {version}"
+    elif since:
+        title += f" {since[0]}"
+    else:
+        title += f" in {package} {version or ''}".rstrip() if fits.ever else f" in any {package}"
     return Found(
         source="api",
         id=id,
@@ -146,9 +152,11 @@ def boundary(fits: Timeline, version: str | None) -> tuple[str, str] | None:
         last = spans[-1][1]
     if last and last != releases[-1]:
         index = releases.index(last) + 1
-        return (f"since {fits.package} {releases[index]}", releases[index]) if (
-            fits.states[index] is False
-        ) else None
+        return (
+            (f"since {fits.package} {releases[index]}", releases[index])
+            if (fits.states[index] is False)
+            else None
+        )
     first = (fits.after(version) if version else None) or spans[-1][0]
     index = releases.index(first)
     if index and fits.states[index - 1] is False:
