@@ -9,7 +9,7 @@ from metalassay.bugs import matching
 from metalassay.diagnosis.answers import Found
 
 _ELSEWHERE = "the text comes from another environment, or from before a change of versions"
-_GENERIC = "other mistakes cause this message too; it is this one only if the cause fits"
+_GENERIC = "other mistakes cause this message too"
 
 
 def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:

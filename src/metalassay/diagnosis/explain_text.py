@@ -1,4 +1,4 @@
-"""Write an answer of ``explain`` for a terminal: the first one in at most about twelve lines."""
+"""Write an answer of ``explain`` for a terminal: the first one in at most about a dozen lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from metalassay.diagnosis.explain import Answer, Explanation
 from metalassay.diagnosis.unrecognised import Recognised
 
-_FIRST, _LATER = 12, 6  # lines of the first answer, and of one after it
+_FIRST, _LATER = 13, 6  # lines of the first answer, and of one after it
 _ROLES = {
     "cause": "the exception from which the last one was raised",
     "context": "an exception that was being handled when the last one was raised; not the last one",
@@ -77,50 +77,44 @@ def _explanation(
 ) -> list[str]:
     """Return the lines of one explanation: all, or the most useful ones in about ``room`` lines."""
     if room is None:
-        return _lines(each, number, width, ended, None, None, rest=None)
-    lines: list[str] = []
-    for do, why in ((3, 3), (3, 2), (2, 2), (2, 1)):
-        lines = _lines(each, number, width, ended, do, why if room == _FIRST else 0, rest=room)
+        return _lines(each, number, width, ended, {})
+    if room == _LATER:
+        return _lines(each, number, width, ended, {"do": 2, "here": 2, "is": 1})
+    most = {"is": 1, "do": 3, "or": 2, "why": 3, "found": 1, "here": 2, "sure": 2}
+    lines = _lines(each, number, width, ended, most)
+    for name, fewer in _SHORTER:
         if len(lines) <= room:
             break
+        most[name] = fewer
+        lines = _lines(each, number, width, ended, most)
     return lines
 
 
+# What is shortened, one after the other, until an answer fits.
+_SHORTER = (("why", 2), ("sure", 1), ("here", 1), ("or", 0), ("do", 2), ("why", 1))
+
+
 def _lines(
-    each: Explanation,
-    number: int,
-    width: int,
-    ended: str | None,
-    do_lines: int | None,
-    why_lines: int | None,
-    rest: int | None,
+    each: Explanation, number: int, width: int, ended: str | None, most: Mapping[str, int]
 ) -> list[str]:
-    """Return an explanation's lines; ``rest``: no further advice if it makes more lines than that."""
-    found, short = each.found, rest is not None
+    """Return an explanation's lines, with at most so many of each field; {}: all of them."""
+    found = each.found
+    fields = [("is", _ROLES[each.role])] if ended and each.role in _ROLES else []
+    others = [("or", text) for text in found.do[1:]]
+    hidden = max(0, len(others) - 1 + len(found.not_help)) if most else 0
+    if most and not most.get("or"):
+        hidden += bool(others)
+    fields += [("do", text) for text in found.do[:1]] + (others[:1] if most else others)
+    fields += [] if most else [("not", text) for text in found.not_help]
+    fields += [("why", found.cause), ("found", found.words), ("here", found.note)]
+    fields += [("sure", found.sure)]
     lines = _wrap(f"{found.title} [{found.id}]", width, f"{number}. ", "   ")
-    if ended and each.role in _ROLES:
-        lines += _field("is", _ROLES[each.role], width, 1 if short else None)
-    if found.do:
-        lines += _field("do", found.do[0], width, do_lines)
-    if why_lines != 0:
-        lines += _field("why", found.cause, width, why_lines)
-        words = _cut(found.words, width - _LABEL - 3) if short else found.words
-        lines += _field("found", words, width)
-    lines += _field("here", found.note, width, 2 if short else None)
-    if why_lines != 0:
-        lines += _field("sure", found.sure, width, 2 if short else None)
-    link = f"   {'link':<{_LABEL}}{found.link}"
-    more = [_field("or", text, width) for text in found.do[1:]]
-    more += [_field("not", text, width) for text in found.not_help]
-    left = 0
-    for field in more:
-        if rest is None or (why_lines != 0 and len(lines) + len(field) + 2 <= rest):
-            lines += field
-        else:
-            left += 1
-    lines.append(link)
-    if left and why_lines != 0:
-        lines.append(f"   {'more':<{_LABEL}}{left} more to do or to avoid: --all")
+    for name, text in fields:
+        if not most or most.get(name):
+            lines += _field(name, text, width, most.get(name))
+    lines.append(f"   {'link':<{_LABEL}}{found.link}")
+    if hidden and "why" in most:
+        lines.append(f"   {'more':<{_LABEL}}{hidden} more to do or to avoid: --all")
     return lines
 
 
