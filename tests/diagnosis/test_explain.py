@@ -56,6 +56,15 @@ def test_a_generic_message_needs_a_frame_of_the_package_and_affected_versions() 
     assert found(FRAME + text, {"accelerate": "1.15.0"}) == {}
 
 
+def test_the_same_words_without_the_librarys_frame_are_named_as_similar() -> None:
+    text = "RuntimeError: view size is not compatible with input tensor's size and stride"
+    answer = explain.explain(text, {"torch": "2.5.1"}, given=True)
+    assert not answer.explained
+    assert answer.recognised is not None
+    assert "mps-batch-norm-channels-last" in [each.id for each in answer.recognised.similar]
+    assert "counts only below a frame of its library" in explain_text.as_text(answer, width=200)
+
+
 def test_a_message_that_is_cut_off_is_marked() -> None:
     assert "the text is cut off there" in bugs_in(CUT, EIGHT)[0].words
     assert "cut off" not in bugs_in(FAMOUS, EIGHT)[0].words

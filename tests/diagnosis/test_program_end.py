@@ -172,6 +172,7 @@ def test_only_what_was_raised_is_an_exception(text: str, said: str | None) -> No
         ("/usr/lib/python3/dist-packages/numpy/core.py", "numpy"),
         ("/usr/lib/python3.11/runpy.py", "python"),
         ("<frozen importlib._bootstrap>", "python"),
+        ("/home/u/transformers/src/transformers/trainer.py", "transformers"),
         ("/home/u/torch/train.py", None),
         ("train.py", None),
     ],

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from metalassay.diagnosis.explain import Answer, Explanation
-from metalassay.diagnosis.unrecognised import Recognised
+from metalassay.diagnosis.unrecognised import Recognised, Similar
 
 _FIRST, _LATER = 13, 6  # lines of the first answer, and of one after it
 _ROLES = {
@@ -132,9 +132,7 @@ def _recognised(known: Recognised, answer: Answer, width: int) -> list[str]:
         lines += _field("raised in", f"{known.place}, {whose}", width)
     about = [
         f"{known.package} {known.version}" if known.package and known.version else known.package,
-        f"{known.function}()"
-        if known.function and known.function.isidentifier()
-        else known.function,
+        f"{known.function}()" if known.function and known.function[0] != "<" else None,
         f"device {known.device}" if known.device else None,
         f"dtype {known.dtype}" if known.dtype else None,
     ]
@@ -142,13 +140,16 @@ def _recognised(known: Recognised, answer: Answer, width: int) -> list[str]:
         lines += _field("names", ", ".join(named), width)
     for similar in known.similar:
         lines += _field("similar", f"{similar.title} [{similar.id}]", width, most=2)
-        missing = ", ".join(similar.missing[:6])
-        says = f"but that one says: {_cut(similar.says, 100)}"
-        if missing:
-            says += f" (not here: {missing})"
-        lines += _field("", says, width, most=3)
+        lines += _field("", _difference(similar), width, most=3)
     lines += _field("next", known.next, width)
     return lines
+
+
+def _difference(similar: Similar) -> str:
+    if not similar.missing:
+        return "the same words, which others say too: it counts only below a frame of its library"
+    gone = ", ".join(similar.missing[:6])
+    return f"but that one says: {_cut(similar.says, 100)} (not here: {gone})"
 
 
 def _field(name: str, text: str, width: int, most: int | None = None) -> list[str]:

@@ -68,6 +68,7 @@ _MESSENGERS = frozenset(
 _SUMMARY = "Root Cause (first observed failure):"  # torchrun's; the rank is a few lines below
 _FIRST_FAILED = re.compile(r"\brank\s{0,20}: (\d{1,6})")
 _INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<package>[\w.-]+)")
+_CHECKOUT = re.compile(r"[\\/](?P<package>\w+)[\\/]src[\\/](?P=package)[\\/]")
 _STANDARD = re.compile(
     r"[\\/]lib[\\/]python3\.\d+[\\/](?!(?:site|dist)-packages)|<frozen |[\\/]Lib[\\/]\w+\.py"
 )
@@ -307,6 +308,8 @@ def package_of(file: str) -> str | None:
     if match := list(_INSTALLED.finditer(file)):
         name = match[-1]["package"]
         return name.removesuffix(".py").partition("-")[0].partition(".")[0]
+    if checkout := _CHECKOUT.search(file):
+        return checkout["package"]
     return "python" if _STANDARD.search(file) else None
 
 
