@@ -29,13 +29,26 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
 }
 """The calculations that a row may ask for, and the values that they may add to those of the message."""
 
+_MOST = 50
+_REACH = 4_000  # more than any pattern matches
 _GAP = r"\s{1,200}"  # bounded, or a long run of spaces would be scanned again from each of its ends
 _QUOTE = "['\"`]?"
-# An escape and a set of characters stay as they are.
 _PIECE = re.compile(r"\\.|\[(?:\\.|[^\]\\])+\]| [+*?]?|['`]\??", re.DOTALL)
 _TEXTS = ("title", "cause", "do", "not_help", "sure")
 _FIELDS = frozenset(
-    {*_TEXTS, "id", "link", "patterns", "generic", "near", "unless", "where", "bug", "numbers"}
+    {
+        *_TEXTS,
+        "id",
+        "link",
+        "patterns",
+        "generic",
+        "near",
+        "unless",
+        "words",
+        "where",
+        "bug",
+        "numbers",
+    }
     | {"test", "case"}
 )
 
@@ -68,6 +81,7 @@ class Limit:
     generic: bool
     near: tuple[str, ...]
     unless: tuple[str, ...]
+    words: tuple[str, ...]
     where: Where
     bug: str | None
     numbers: str | None
@@ -90,26 +104,37 @@ class Limit:
         wheres = (self.where, *(case.where for case in self.cases))
         return tuple(
             dict.fromkeys(
-                package
-                for where in wheres
-                for alternative in where
-                for package in alternative
+                package for where in wheres for alternative in where for package in alternative
             )
         )
 
-    def matches(self, text: str) -> Iterator[re.Match[str]]:
-        """Yield where one of the patterns matches and what must be near is near, the last first."""
+    def matches(self, text: str, words: str | None = None) -> Iterator[re.Match[str]]:
+        """Yield where one of the patterns matches and what must be near is near, the last first.
+
+        Only the last ``_MOST`` matches are looked at: a log may repeat a message thousands of times.
+        ``words`` is ``words_of(text)``; pass it when the same text is searched for many limits.
+        """
+        words = words_of(text) if words is None else words
         found: list[re.Match[str]] = []
         for pattern in self.patterns:
             word, compiled = _compiled(pattern)
-            if word in text:
-                found += compiled.finditer(text)
-        for match in sorted(found, key=lambda match: match.start(), reverse=True):
+            present = [each for each in ((word,) if word else self.words) if each in words]
+            for start, end in _around(text, present) if word or self.words else [(0, len(text))]:
+                found += compiled.finditer(text, start, end)
+        for match in sorted(found, key=lambda match: match.start(), reverse=True)[:_MOST]:
             around = text[max(0, match.start() - NEAR_BEFORE) : match.end() + NEAR_AFTER]
             if self.near and not any(_nearby(words).search(around) for words in self.near):
                 continue
             if not any(_nearby(words).search(around) for words in self.unless):
                 yield match
+
+
+def words_of(text: str) -> str:
+    """Return each different word of a text once: a word is in the result if it is in the text.
+
+    Logs repeat themselves, so the result is much shorter, and quick to search.
+    """
+    return " ".join(set(text.split()))
 
 
 def fits(where: Where, versions: Mapping[str, str]) -> bool | None:
@@ -180,8 +205,8 @@ def required_word(pattern: str) -> str:
 def expression(pattern: str) -> str:
     """Return the regular expression that a pattern of the data stands for.
 
-    It begins at the beginning of a word. A space stands for any white space, as terminals wrap at
-    spaces; a quotation mark or backtick stands for any of them, or none.
+    It begins at the beginning of a word. A space stands for any white space, and ``[^\\n]`` for any
+    character, as terminals wrap at spaces; a quotation mark or backtick stands for any of them, or none.
     """
     return r"(?<!\w)(?:" + _PIECE.sub(_translate, pattern) + ")"
 
@@ -189,7 +214,9 @@ def expression(pattern: str) -> str:
 def _translate(piece: re.Match[str]) -> str:
     text = piece[0]
     if text[0] == " ":
-        return {"": _GAP, "+": _GAP, "*": r"\s{0,200}", "?": r"\s?"}[text[1:]]
+        return r"\s{0,200}" if text[1:] in {"*", "?"} else _GAP
+    if text[0] == "[":
+        return r"[\s\S]" if text == r"[^\n]" else text.replace(" ", r"\s")
     return _QUOTE if text[0] in "'`" else text
 
 
@@ -201,6 +228,27 @@ def _compiled(pattern: str) -> tuple[str, re.Pattern[str]]:
 @functools.cache
 def _nearby(words: str) -> re.Pattern[str]:
     return re.compile(expression(words), re.IGNORECASE)
+
+
+def _around(text: str, words: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a text in which the words are, with enough around them for any pattern."""
+    places = sorted(place for word in words for place in _places(text, word))
+    start = end = -1
+    for place in places:
+        if place - _REACH > end:
+            if end >= 0:
+                yield start, end
+            start = max(0, place - _REACH)
+        end = place + _REACH
+    if end >= 0:
+        yield start, min(end, len(text))
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + len(word))
 
 
 def _fits_all(alternative: Mapping[str, SpecifierSet], known: Mapping[str, str]) -> bool | None:
@@ -215,6 +263,7 @@ def _fits_all(alternative: Mapping[str, SpecifierSet], known: Mapping[str, str])
 
 
 def is_version(text: str) -> bool:
+    """Return whether a text can be read as a version; damaged metadata cannot."""
     try:
         Version(text)
     except InvalidVersion:
@@ -236,6 +285,7 @@ def _limit(row: Mapping[str, Any]) -> Limit:
         generic=row.get("generic", False),
         near=tuple(row.get("near", ())),
         unless=tuple(row.get("unless", ())),
+        words=tuple(row.get("words", ())),
         where=_where(row.get("where", ()), name),
         bug=row.get("bug"),
         numbers=row.get("numbers"),

@@ -22,20 +22,21 @@ def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
     is assumed about a package that it lacks. What applies comes first, then what is specific, then
     what comes last in the text. A limit that names a known bug is left out where that bug applies.
     """
+    words = limits.words_of(text)
     found = [
         _found(limit, match, text, installed)
         for limit in limits.load()
         if not (limit.bug and bugs.get(limit.bug).hits(_readable(installed)))
-        for match in _last(limit, text)
+        for match in _last(limit, text, words)
     ]
     return tuple(
         sorted(found, key=lambda one: (APPLIES.index(one.applies), one.generic, -one.position))
     )
 
 
-def _last(limit: limits.Limit, text: str) -> Iterable[re.Match[str]]:
+def _last(limit: limits.Limit, text: str, words: str) -> Iterable[re.Match[str]]:
     """Yield the last match that is not inside a source line, if there is one."""
-    for match in limit.matches(text):
+    for match in limit.matches(text, words):
         if not tracebacks.is_source(text, match.start()):
             yield match
             return
@@ -44,7 +45,7 @@ def _last(limit: limits.Limit, text: str) -> Iterable[re.Match[str]]:
 def _found(
     limit: limits.Limit, match: re.Match[str], text: str, installed: Mapping[str, str]
 ) -> Found:
-    values = {name: value for name, value in match.groupdict().items() if value is not None}
+    values = {name: " ".join(value.split()) for name, value in match.groupdict().items() if value}
     if limit.numbers:
         values |= limit_numbers.CALCULATIONS[limit.numbers](values)
     case = _case(limit, values, installed)
@@ -60,9 +61,7 @@ def _found(
         position=match.start(),
         cause=_filled(case.cause or limit.cause, values),
         do=_steps(limit.do if case.do is None else case.do, limit, values),
-        not_help=_steps(
-            limit.not_help if case.not_help is None else case.not_help, limit, values
-        ),
+        not_help=_steps(limit.not_help if case.not_help is None else case.not_help, limit, values),
         link=limit.link,
         sure=case.sure or limit.sure,
         generic=limit.generic,
@@ -115,9 +114,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda place: values.get(place[1], place[0]), _OPTIONAL.sub(optional, text))
 
 
-def _steps(
-    texts: Iterable[str], limit: limits.Limit, values: Mapping[str, str]
-) -> tuple[str, ...]:
+def _steps(texts: Iterable[str], limit: limits.Limit, values: Mapping[str, str]) -> tuple[str, ...]:
     """Fill in the steps, without those that need a value that the message lacks."""
     return tuple(
         _filled(text, values)

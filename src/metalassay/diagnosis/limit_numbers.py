@@ -20,7 +20,7 @@ def memory(values: Values) -> dict[str, str]:
 
     ``kind`` is "nothing" (the device gave nothing though nothing is in use: a virtual machine),
     "one" (a single request of a quarter of the limit or more), "others" (more than half is held by
-    others than PyTorch's tensors) or "full". Sizes are in GiB.
+    others than PyTorch's tensors) or "full". Sizes are in GiB or MiB.
     """
     try:
         allocated, tried = _bytes(values["allocated"]), _bytes(values["tried"])
@@ -29,16 +29,18 @@ def memory(values: Values) -> dict[str, str]:
     except (KeyError, ValueError):
         return {}
     result = {
-        "held": _gib(allocated + other),
-        "mine": _gib(allocated),
-        "others": _gib(other),
-        "wanted": _gib(tried),
+        "held": _size(allocated + other),
+        "mine": _size(allocated),
+        "others": _size(other),
+        "wanted": _size(tried),
     }
     if limit:
         result |= {
-            "most": _gib(limit),
-            "over": _gib(max(0.0, allocated + other + tried - limit)),
-            "recommended": _gib(limit / 1.7),  # the default limit is 1.7 times the recommended size
+            "most": _size(limit),
+            "over": _size(max(0.0, allocated + other + tried - limit)),
+            "recommended": _size(
+                limit / 1.7
+            ),  # the default limit is 1.7 times the recommended size
         }
     if allocated + other == 0 and tried < 2**20:
         result["kind"] = "nothing"
@@ -58,7 +60,7 @@ def buffer(values: Values) -> dict[str, str]:
     except (KeyError, ValueError):
         return {}
     side = int((size / 4) ** 0.5)
-    return {"wanted": _gib(size), "elements": f"{size / 4:.1e}", "side": f"{side:,}"}
+    return {"wanted": _size(size), "elements": f"{size / 4:.1e}", "side": f"{side:,}"}
 
 
 def grpo(values: Values) -> dict[str, str]:
@@ -115,5 +117,5 @@ def _bytes(text: str) -> float:
     return float(number) * _UNITS[unit]
 
 
-def _gib(size: float) -> str:
-    return f"{size / _GIB:.2f} GiB" if size >= 0.01 * _GIB else f"{size / 2**20:.2f} MiB"
+def _size(size: float) -> str:
+    return f"{size / _GIB:.2f} GiB" if size >= _GIB else f"{size / 2**20:.2f} MiB"
