@@ -68,6 +68,14 @@ def test_dpo_imports_with_this_transformers(upstream: str) -> None:
     imports("DPOTrainer")
 
 
+def with_tokenizer(trainer: Any) -> dict[str, Any]:
+    """Return the argument that gives ``trainer`` its tokenizer, under the name of the installed TRL."""
+    from tiny_trl import tokenizer
+
+    renamed = "processing_class" in inspect.signature(trainer.__init__).parameters
+    return {"processing_class" if renamed else "tokenizer": tokenizer()}
+
+
 @pytest.mark.bug("trl-train-sampler-transformers-4-52", symptom="grpo")
 def test_grpo_makes_its_loader(upstream: str, tmp_path: Path) -> None:
     from tiny_trl import grpo
@@ -79,7 +87,7 @@ def test_grpo_makes_its_loader(upstream: str, tmp_path: Path) -> None:
 def test_kto_makes_its_loader(upstream: str, tmp_path: Path) -> None:
     import trl
     from datasets import Dataset
-    from tiny_trl import llama, tokenizer
+    from tiny_trl import llama
 
     if not hasattr(trl, "KTOTrainer"):
         pytest.skip("this trl has no KTO")
@@ -96,7 +104,7 @@ def test_kto_makes_its_loader(upstream: str, tmp_path: Path) -> None:
             max_length=16,
         ),
         train_dataset=Dataset.from_dict(rows),
-        processing_class=tokenizer(),
+        **with_tokenizer(trl.KTOTrainer),
     )
     assert len(kto.get_train_dataloader()) > 0
 
@@ -104,10 +112,9 @@ def test_kto_makes_its_loader(upstream: str, tmp_path: Path) -> None:
 def dpo(folder: Path, **arguments: Any) -> Any:
     """Return a DPOTrainer for a minimal Llama."""
     from datasets import Dataset
-    from tiny_trl import llama, tokenizer
+    from tiny_trl import llama
     from trl import DPOConfig, DPOTrainer
 
-    renamed = "processing_class" in inspect.signature(DPOTrainer.__init__).parameters
     rows = {"prompt": ["a b"] * 4, "chosen": ["c d"] * 4, "rejected": ["d c"] * 4}
     config = DPOConfig(
         output_dir=str(folder),
@@ -127,7 +134,7 @@ def dpo(folder: Path, **arguments: Any) -> Any:
         ref_model=llama(),
         args=config,
         train_dataset=Dataset.from_dict(rows),
-        **{"processing_class" if renamed else "tokenizer": tokenizer()},
+        **with_tokenizer(DPOTrainer),
     )
 
 
@@ -147,12 +154,11 @@ def test_dpo_logs_what_the_trainer_passes(upstream: str, tmp_path: Path) -> None
 def sft(folder: Path, config: dict[str, Any] | None = None, **arguments: Any) -> None:
     """Make an SFTTrainer for a minimal Llama, with arguments that old programs pass."""
     from datasets import Dataset
-    from tiny_trl import llama, tokenizer
+    from tiny_trl import llama
     from trl import SFTConfig, SFTTrainer
 
     if "tokenizer" not in arguments:
-        renamed = "processing_class" in inspect.signature(SFTTrainer.__init__).parameters
-        arguments["processing_class" if renamed else "tokenizer"] = tokenizer()
+        arguments.update(with_tokenizer(SFTTrainer))
     SFTTrainer(
         model=llama(),
         args=SFTConfig(
