@@ -29,6 +29,7 @@ from metalassay.diagnosis import (
     known_packages,
     limit_answer,
     log_excerpt,
+    operator_answer,
     program_end,
     text_facts,
     unrecognised,
@@ -42,6 +43,7 @@ Source = Callable[[str, Mapping[str, str]], tuple[Found, ...]]
 
 SOURCES: Mapping[str, Source] = {
     "bug": bug_answer.find,
+    "operator": operator_answer.find,
     "api": api_answer.find,
     "limit": limit_answer.find,
 }
