@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from metalassay import bugs
-from metalassay.bugs import limits
+from metalassay.bugs import limits, patterns
 from metalassay.environment import versions
 from metalassay.mps.probe import os_floors
 
@@ -109,7 +109,7 @@ def test_every_pattern_is_shown_by_an_example_or_reads_like_another(limit: limit
     shown = [
         pattern
         for pattern in limit.patterns
-        if any(re.search(limits.expression(pattern), text) for text in EXAMPLES[limit.id]["yes"])
+        if any(re.search(patterns.expression(pattern), text) for text in EXAMPLES[limit.id]["yes"])
     ]
     assert len(shown) >= min(2, len(limit.patterns))
 
@@ -134,9 +134,9 @@ def test_quotation_marks_may_be_missing_or_others() -> None:
 
 
 def test_spaces_in_a_set_of_characters_are_any_white_space() -> None:
-    assert limits.expression(r"[a'\]]{2}\'") == r"(?<!\w)(?:[a'\]]{2}\')"
-    assert limits.expression(r"[a ][^\n]") == r"(?<!\w)(?:[a\s][\s\S])"
-    assert limits.expression("a +b *c ?d") == r"(?<!\w)(?:a\s{1,200}b\s{0,200}c\s{0,200}d)"
+    assert patterns.expression(r"[a'\]]{2}\'") == r"(?<!\w)(?:[a'\]]{2}\')"
+    assert patterns.expression(r"[a ][^\n]") == r"(?<!\w)(?:[a\s][\s\S])"
+    assert patterns.expression("a +b *c ?d") == r"(?<!\w)(?:a\s{1,200}b\s{0,200}c\s{0,200}d)"
 
 
 @pytest.mark.parametrize(
@@ -151,15 +151,15 @@ def test_spaces_in_a_set_of_characters_are_any_white_space() -> None:
     ],
 )
 def test_the_word_without_which_a_pattern_cannot_match(pattern: str, word: str) -> None:
-    assert limits.required_word(pattern) == word
+    assert patterns.required_word(pattern) == word
 
 
 def test_the_word_of_every_pattern_is_in_its_matches() -> None:
     for limit in ALL:
         for pattern in limit.patterns:
             for text in EXAMPLES[limit.id]["yes"]:
-                for match in re.finditer(limits.expression(pattern), text):
-                    assert limits.required_word(pattern) in match[0]
+                for match in re.finditer(patterns.expression(pattern), text):
+                    assert patterns.required_word(pattern) in match[0]
 
 
 def test_a_long_text_is_searched_in_parts_without_losing_a_match() -> None:

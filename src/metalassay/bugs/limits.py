@@ -17,6 +17,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from metalassay.bugs.catalogue import Where
+from metalassay.bugs.patterns import expression, required_word
 
 NEAR_BEFORE, NEAR_AFTER = 16_000, 500
 """How many characters before and after the words the ones of ``near`` and ``unless`` may be."""
@@ -31,9 +32,6 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
 
 _MOST = 50
 _REACH = 4_000  # more than any pattern matches
-_GAP = r"\s{1,200}"  # bounded, or a long run of spaces would be scanned again from each of its ends
-_QUOTE = "['\"`]?"
-_PIECE = re.compile(r"\\.|\[(?:\\.|[^\]\\])+\]| [+*?]?|['`]\??", re.DOTALL)
 _TEXTS = ("title", "cause", "do", "not_help", "sure")
 _FIELDS = frozenset(
     {
@@ -176,48 +174,6 @@ def get(limit_id: str) -> Limit:
         if limit.id == limit_id:
             return limit
     raise KeyError(f"there is no limit {limit_id!r}")
-
-
-def required_word(pattern: str) -> str:
-    """Return the longest word without which a pattern cannot match, or "" if none is certain."""
-    words, word, depth, position = [""], "", 0, 0
-    while position < len(pattern):
-        character = pattern[position]
-        if depth == 0 and (character.isalnum() or character == "_"):
-            word += character
-            position += 1
-            continue
-        if character == "|" and depth == 0:
-            return ""
-        words.append(word[:-1] if character in "?*{" else word)
-        word = ""
-        if character == "{":
-            position = pattern.index("}", position)
-        elif character == "[":
-            position = pattern.index("]", position + 2)
-        elif character == "\\":
-            position += 1
-        depth += {"(": 1, ")": -1}.get(character, 0)
-        position += 1
-    return max([*words, word], key=len)
-
-
-def expression(pattern: str) -> str:
-    """Return the regular expression that a pattern of the data stands for.
-
-    It begins at the beginning of a word. A space stands for any white space, and ``[^\\n]`` for any
-    character, as terminals wrap at spaces; a quotation mark or backtick stands for any of them, or none.
-    """
-    return r"(?<!\w)(?:" + _PIECE.sub(_translate, pattern) + ")"
-
-
-def _translate(piece: re.Match[str]) -> str:
-    text = piece[0]
-    if text[0] == " ":
-        return r"\s{0,200}" if text[1:] in {"*", "?"} else _GAP
-    if text[0] == "[":
-        return r"[\s\S]" if text == r"[^\n]" else text.replace(" ", r"\s")
-    return _QUOTE if text[0] in "'`" else text
 
 
 @functools.cache

@@ -131,23 +131,25 @@ def patterns(symptom: bugs.Symptom) -> Iterator[tuple[str, str | None]]:
 def _beginning(pattern: str, line: str) -> re.Match[str] | None:
     """Match a pattern at the end of a line; up to the last sixth of the pattern may be missing."""
     shortest = len(pattern) * 5 // 6
-    words = _whole_words(pattern[:shortest])
-    if words and not any(word in line for word in words):
+    if _whole_word(pattern[:shortest]) not in line:
         return None
     for length in range(len(pattern) - 1, shortest, -1):
         try:
-            beginning = patterns_of_data.compiled(pattern[:length]).expression
+            beginning = re.compile(rf"{patterns_of_data.expression(pattern[:length])}\Z")
         except re.error:  # the pattern was cut inside a group or an escape
             continue
-        if match := re.compile(rf"{beginning.pattern}\Z").search(line):
+        if match := beginning.search(line):
             return match
     return None
 
 
 @functools.cache
-def _whole_words(beginning: str) -> tuple[str, ...]:
-    """Return words that a text has if it has the beginning of a pattern; its last word may be cut."""
-    return patterns_of_data.required_words(re.sub(r"\w+$", "", beginning))
+def _whole_word(beginning: str) -> str:
+    """Return a word that a text has if it has the beginning of a pattern, whose last word may be cut."""
+    try:
+        return patterns_of_data.required_word(re.sub(r"\w+$", "", beginning))
+    except ValueError:  # the pattern was cut inside a class or a repetition
+        return ""
 
 
 def _hit(

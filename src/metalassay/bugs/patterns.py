@@ -13,78 +13,65 @@ from dataclasses import dataclass
 
 _GAP = r"\s{1,200}"  # bounded, or a long run of spaces would be scanned again from each of its ends
 _QUOTE = "['\"`]?"
+_PIECE = re.compile(r"\\.|\[(?:\\.|[^\]\\])+\]| [+*?]?|['`]\??", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """A compiled pattern, and words of which a text contains one if the pattern matches.
-
-    Without words nothing is certain, and the pattern must be tried.
-    """
+    """A compiled pattern, and a word that a text contains if it matches; "" if none is certain."""
 
     expression: re.Pattern[str]
-    words: tuple[str, ...]
+    word: str
 
     def finditer(self, text: str) -> Iterator[re.Match[str]]:
-        """Yield the matches in a text; cheap where the text has none of the words."""
-        if not self.words or any(word in text for word in self.words):
+        """Yield the matches in a text; cheap where the text lacks the word."""
+        if self.word in text:
             yield from self.expression.finditer(text)
 
 
 @functools.cache
 def compiled(pattern: str) -> Pattern:
     """Compile a pattern of the data. Raises ``re.error`` if it is none."""
-    return Pattern(re.compile(expression(pattern)), required_words(pattern))
+    return Pattern(re.compile(expression(pattern)), required_word(pattern))
+
+
+def required_word(pattern: str) -> str:
+    """Return the longest word without which a pattern cannot match, or "" if none is certain."""
+    words, word, depth, position = [""], "", 0, 0
+    while position < len(pattern):
+        character = pattern[position]
+        if depth == 0 and (character.isalnum() or character == "_"):
+            word += character
+            position += 1
+            continue
+        if character == "|" and depth == 0:
+            return ""
+        words.append(word[:-1] if character in "?*{" else word)
+        word = ""
+        if character == "{":
+            position = pattern.index("}", position)
+        elif character == "[":
+            position = pattern.index("]", position + 2)
+        elif character == "\\":
+            position += 1
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        position += 1
+    return max([*words, word], key=len)
 
 
 def expression(pattern: str) -> str:
     """Return the regular expression that a pattern of the data stands for.
 
-    It begins at the beginning of a word. A space stands for any white space; a quotation mark or
-    backtick stands for any of them, or none.
+    It begins at the beginning of a word. A space stands for any white space, and ``[^\\n]`` for any
+    character, as terminals wrap at spaces; a quotation mark or backtick stands for any of them, or none.
     """
-    parts = []
-    for token in _tokens(pattern):
-        parts.append({" ": _GAP, "'": _QUOTE, "`": _QUOTE, '"': _QUOTE}.get(token, token))
-    boundary = r"(?<!\w)" if re.match(r"[\w('\"`]", pattern) else ""
-    return f"{boundary}(?:{''.join(parts)})"
+    return r"(?<!\w)(?:" + _PIECE.sub(_translate, pattern) + ")"
 
 
-def required_words(pattern: str) -> tuple[str, ...]:
-    """Return a word for each alternative of a pattern without which it cannot match.
-
-    The words are the longest ones. () if an alternative has no word that is certain.
-    """
-    words: list[list[str]] = [[""]]
-    word, depth = "", 0
-    for part in [*_tokens(pattern), ""]:
-        if depth == 0 and len(part) == 1 and (part.isalnum() or part == "_"):
-            word += part
-            continue
-        if (part and part in "?*") or part.startswith("{"):
-            word = word[:-1]  # the last character is optional
-        words[-1].append(word)
-        word = ""
-        depth += {"(": 1, ")": -1}.get(part, 0)
-        if part == "|" and depth == 0:
-            words.append([""])
-    longest = tuple(max(each, key=len) for each in words)
-    return longest if all(longest) else ()
-
-
-def _tokens(pattern: str) -> Iterator[str]:
-    """Yield characters, escapes, character classes and repetitions."""
-    at = 0
-    while at < len(pattern):
-        end = at + 1
-        if pattern[at] == "\\":
-            end = at + 2
-        elif pattern[at] == "[":
-            end = at + 2  # the first character of a class may be "]"
-            while end < len(pattern) and pattern[end] != "]":
-                end += 2 if pattern[end] == "\\" else 1
-            end += 1
-        elif pattern[at] == "{":
-            end = pattern.find("}", at) + 1 or len(pattern)
-        yield pattern[at:end]
-        at = end
+def _translate(piece: re.Match[str]) -> str:
+    text = piece[0]
+    if text[0] == " ":
+        return r"\s{0,200}" if text[1:] in {"*", "?"} else _GAP
+    if text[0] == "[":
+        return r"[\s\S]" if text == r"[^\n]" else text.replace(" ", r"\s")
+    return _QUOTE if text[0] in "'`" else text
