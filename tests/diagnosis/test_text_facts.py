@@ -124,3 +124,25 @@ def test_what_the_user_names_wins_and_the_contradiction_is_told() -> None:
     used, notes = text_facts.merge(facts(torch="2.1.1"), {"torch": "2.13.0"}, True)
     assert used == {"torch": "2.13.0"}
     assert notes == ("the text says torch 2.1.1; 2.13.0 was given and is used",)
+
+
+@pytest.mark.parametrize(
+    ("text", "mac"),
+    [
+        ("The operator 'aten::isin' is not currently implemented for the MPS device.", True),
+        ('  File "/Users/u/train.py", line 1, in f', True),
+        ("RuntimeError: Input type (MPSByteType) and weight type", True),
+        ("- Platform: macOS-14.5-arm64", True),
+        ("KeyError: 'labels'", False),
+        ('  File "/home/u/train.py", line 1, in f', False),
+    ],
+)
+def test_a_text_from_a_mac_says_nothing_about_another_computer(text: str, mac: bool) -> None:
+    read = text_facts.read(text, "")
+    assert read.mac is mac
+    used, notes = text_facts.merge(read, {"torch": "2.13.0"}, False)
+    assert ("torch" in used) is not mac
+    assert any("comes from a Mac, which this computer is not" in note for note in notes) is mac
+    here = {"torch": "2.13.0", "macos": "14.5"}
+    assert text_facts.merge(read, here, False)[0] == here
+    assert text_facts.merge(read, {"torch": "2.13.0"}, True)[0]["torch"] == "2.13.0"

@@ -66,17 +66,26 @@ _DTYPE = re.compile(
     re.IGNORECASE,
 )
 _CASED = frozenset({"half", "double", "byte", "char", "short", "int", "long", "bool"})
+_MAC = re.compile(
+    r"\bMPS (?:autocast|backend|device|framework|tensor)|\bMPS(?:Graph|NDArray|\w*Type\b)"
+    r"|[\"'( ]/Users/\w|/opt/homebrew/|/ATen/native/mps/|-macosx_",
+    re.IGNORECASE,
+)
 _COMMIT = re.compile(r"commit hash (?P<commit>[0-9a-f]{7,40})\b")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a text says; ``versions`` by package as ``installed`` has them, None where it says nothing."""
+    """What a text says; ``versions`` by package as ``installed`` has them, None where it says nothing.
+
+    ``mac``: it was printed on a Mac.
+    """
 
     versions: Mapping[str, str]
     device: str | None
     dtype: str | None
     commit: str | None
+    mac: bool = False
 
 
 def read(text: str, message: str) -> Facts:
@@ -84,11 +93,13 @@ def read(text: str, message: str) -> Facts:
     device = next((name for name, words in _DEVICES if words.search(message)), None)
     dtype = _DTYPE.search(message)
     commit = _COMMIT.search(text)
+    versions = dict(_versions(text))
     return Facts(
-        versions=dict(_versions(text)),
+        versions=versions,
         device=device,
         dtype=next(filter(None, dtype.groups())) if dtype else None,
         commit=commit["commit"] if commit else None,
+        mac="macos" in versions or device == "mps" or bool(_MAC.search(text)),
     )
 
 
@@ -138,6 +149,11 @@ def merge(
         return dict(facts.versions), (
             f"the text comes from an environment with {said}, not from this one ({here}): what is "
             "installed here is left aside",
+        )
+    if facts.mac and "macos" not in installed and not given:
+        return dict(facts.versions), (
+            "the text comes from a Mac, which this computer is not: what is installed here is left "
+            f"aside{f'; read in the text: {said}' if said else ''}",
         )
     notes = [
         f"the text says {package} {version}; {installed[package]} was given and is used"
