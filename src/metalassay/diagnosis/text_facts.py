@@ -68,7 +68,7 @@ _DTYPE = re.compile(
 _CASED = frozenset({"half", "double", "byte", "char", "short", "int", "long", "bool"})
 _MAC = re.compile(
     r"\bMPS (?:autocast|backend|device|framework|tensor)|\bMPS(?:Graph|NDArray|\w*Type\b)"
-    r"|[\"'( ]/Users/\w|/opt/homebrew/|/ATen/native/mps/|-macosx_",
+    r"|[\"'( ]/Users/\w|/opt/homebrew/|/ATen/native/mps/|-macosx_|_mps[\"']",
     re.IGNORECASE,
 )
 _COMMIT = re.compile(r"commit hash (?P<commit>[0-9a-f]{7,40})\b")
