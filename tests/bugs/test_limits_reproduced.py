@@ -620,3 +620,36 @@ def test_a_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         OSError,
     )
     assert ids(text)[:1] == ["gated-or-missing-repository"]
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
+def test_a_storage_of_mps_elsewhere() -> None:
+    storage = torch.UntypedStorage(2)
+    text = traceback_of(
+        lambda: torch.serialization.default_restore_location(storage, "mps"), RuntimeError
+    )
+    assert ids(text) == ["mps-storage-elsewhere"]
+
+
+def test_a_fused_optimizer_elsewhere() -> None:
+    weight = nn.Parameter(torch.ones(2, device="meta"))
+    weight.grad = torch.ones_like(weight)
+    text = traceback_of(torch.optim.AdamW([weight], fused=True).step, RuntimeError)
+    assert ids(text) == ["fused-optimizer"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_tf32_of_training_arguments(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    text = traceback_of(
+        lambda: transformers.TrainingArguments(output_dir=str(tmp_path), tf32=True), ValueError
+    )
+    assert ids(text) == ["tf32"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_fp8_needs_a_gpu() -> None:
+    quantizers = pytest.importorskip("transformers.quantizers.quantizer_finegrained_fp8")
+    quantizer = quantizers.FineGrainedFP8HfQuantizer.__new__(quantizers.FineGrainedFP8HfQuantizer)
+    text = traceback_of(quantizer.validate_environment, (RuntimeError, ImportError))  # type: ignore[arg-type]
+    assert ids(text) == ["quantization-for-cuda"]
