@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_releases_come_from_the_index_with_those_withdrawn(monkeypatch: pytest.M
         stdout = "transformers (4.53.0)\nAvailable versions: 4.53.0, 4.51.3, 4.29.2\n"
         stderr = ""
 
-    monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: Done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: Done)
     assert tool.released("transformers") == ["4.46.0", "4.51.3", "4.52.0", "4.53.0", "4.57.0"]
 
 
@@ -79,6 +80,6 @@ def test_an_index_without_the_package_is_an_error(monkeypatch: pytest.MonkeyPatc
         stdout = ""
         stderr = "ERROR: No matching distribution"
 
-    monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: Done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: Done)
     with pytest.raises(UserError, match="no release of trl"):
         tool.released("trl")

@@ -6,6 +6,7 @@ import inspect
 import json
 import zipfile
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 from api_reader import audit_child, history, release, source
@@ -122,18 +123,17 @@ def test_calls_of_another_library_are_read_with_the_keys_of_their_dictionary(
     }
 
 
-def _functions() -> list[object]:
+def _functions() -> list[FunctionType]:
     def one(a: int, b: int = 2) -> None: ...
     def two(a: int, /, *rest: int, b: int, **more: int) -> None: ...
     def three(*, a: int = 1) -> None: ...
     def four(a: int, b: int = 1, /) -> None: ...
 
-    return [one, two, three, four]
+    return [each for each in (one, two, three, four) if isinstance(each, FunctionType)]
 
 
 @pytest.mark.parametrize("function", _functions())
-def test_the_audit_writes_a_signature_as_the_reader_does(function: object) -> None:
-    assert callable(function)
+def test_the_audit_writes_a_signature_as_the_reader_does(function: FunctionType) -> None:
     text = inspect.getsource(function).strip()
     found = source.read(text, "m", is_package=False).names[function.__name__]
     assert isinstance(found, Function)
