@@ -2,8 +2,9 @@
 
 Compared are: every name that the history knows of a module, whether this release has it or not; every
 function; and every method of every class, by its signature. Left out is what the history calls unknown,
-names that a module has only while an optional package is installed, and modules that cannot be
-imported without one; they are counted.
+names that a module has only while an optional package is installed (``optional`` in api_audit.toml),
+modules that cannot be imported without one, and functions whose decorator hides their signature
+from inspect as ``*args, **kwargs``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from metalassay.bugs.api_history import History, Method
 from metalassay.errors import UserError
 
 _FOLDER = Path(__file__).parent
+_HIDDEN = "*args,**kwargs"
 _LIST = _FOLDER.parent / "api_audit.toml"
 
 
@@ -32,7 +34,8 @@ def run(packages: Iterable[str]) -> int:
         if release["package"] in packages:
             with tempfile.TemporaryDirectory(prefix="metalassay-api-") as folder:
                 python = install(config, release, Path(folder))
-                counts, differences = compare(release["package"], release["version"], python)
+                counts, found = compare(release["package"], release["version"], python)
+            differences = [each for each in found if not each.startswith(tuple(config["optional"]))]
             print(f"{release['package']} {release['version']}: {counts}, {len(differences)} differ")
             print("".join(f"  {each}\n" for each in differences), end="", flush=True)
             different += len(differences)
@@ -100,7 +103,9 @@ def _names(
     for module, there in real["names"].items():
         present = set(there)
         # What is neither defined there nor exported may depend on optional packages.
-        certain = set(callables.get(module, ())) if "." in module else set(modules[module])
+        certain = set(callables.get(module, ()))
+        if "." not in module:
+            certain |= {name for name in modules[module] if history.paths(name)}
         for name in modules[module]:
             if f"{module}.{name}" in real["failed"] or history.module(f"{module}.{name}").ever:
                 continue
@@ -129,7 +134,7 @@ def _signatures(
             else:
                 told = history.function(path, index)
                 ours = told if not isinstance(told, bool) else None
-            if ours is None:
+            if ours is None or text == _HIDDEN:
                 continue
             compared += 1
             theirs = api_history.parse(text)

@@ -17,7 +17,7 @@ Place = tuple[str, str]
 NAMES_ONLY = ("transformers.models.", "transformers.utils.dummy_")
 """Below these, names are kept and signatures are not, but for ``DETAILED``."""
 DETAILED = ("transformers.models.auto.",)
-_FORMAT = 2  # change them when source.py reads signatures, or names, otherwise
+_FORMAT = 3  # change them when source.py reads signatures, or names, otherwise
 _NAMES_FORMAT = 1
 
 
@@ -52,6 +52,8 @@ class Release:
     package: str
     version: str
     modules: dict[str, Module]
+    scanning: frozenset[str] = frozenset()
+    """Lazy packages that export what the modules below them list in ``__all__``."""
 
     @cached_property
     def _names(self) -> dict[str, dict[str, Place | None]]:
@@ -73,6 +75,7 @@ class Release:
                     for name, place in self.names(target).items():
                         if name in exported if exported is not None else name[0] != "_":
                             found[name] = place
+            found.update(self._listed_below(module))
             bound = {**(content.typed if content.lazy else {}), **content.names}
             for name, value in bound.items():
                 if isinstance(value, Import):
@@ -84,6 +87,17 @@ class Release:
                     found[name] = None
             self._names[module] = found
         return self._names[module]
+
+    def _listed_below(self, module: str) -> dict[str, Place | None]:
+        if module not in self.scanning:
+            return {}
+        below = f"{module}.models." if module == self.package else f"{module}."
+        return {
+            name: self._lookup(path, name)
+            for path, content in self.modules.items()
+            if path.startswith(below)
+            for name in content.exported or ()
+        }
 
     def place(self, value: Import) -> Place | None:
         """Return where an imported name is defined, None if outside this package."""
@@ -133,6 +147,7 @@ class Release:
 def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
     """Return the release in a wheel."""
     modules = {}
+    scanning = set()
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
             path = entry.filename
@@ -150,9 +165,11 @@ def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
                     continue
                 cache.modules[key] = content
                 cache.grown = True
+            if is_package and b"define_import_structure(" in archive.read(entry):
+                scanning.add(module)
             cache.used.add(key)
             modules[module] = cache.modules[key]
-    return Release(package, version, modules)
+    return Release(package, version, modules, frozenset(scanning))
 
 
 def has_details(module: str) -> bool:

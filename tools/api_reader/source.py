@@ -8,6 +8,7 @@ takes out of ``**kwargs`` itself.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ _KEPT = {  # decorators after which a function still has the signature that its 
 }  # fmt: skip
 _KEPT_CLASS = _KEPT | {"dataclass", "total_ordering", "runtime_checkable", "unique"}
 _TRACKED = ("accelerate", "transformers", "trl", "peft", "datasets")
+# A test of another package's version, such as is_accelerate_available("0.30") or transformers_ge_v5.
+_VERSION = re.compile(r"version|greater|_[gl][et]_|\(['\"]\d|\bmin_|_MIN_")
 
 
 @dataclass
@@ -174,13 +177,26 @@ class _Reader:
     def _foreign_imports(self, tree: ast.Module) -> dict[str, tuple[str, str]]:
         own = self.package.partition(".")[0]
         found = {}
-        for node in ast.walk(tree):
+        for node in _needed(tree.body):
             if isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 root = node.module.partition(".")[0]
                 if root in _TRACKED and root != own:
                     for alias in node.names:
                         found[alias.asname or alias.name] = (node.module, alias.name)
         return found
+
+
+def _needed(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run whatever the version of another package is."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If) and _VERSION.search(ast.unparse(node.test)):
+            continue
+        if isinstance(node, ast.Try):
+            yield from _needed([*node.orelse, *node.finalbody])
+            continue
+        for part in ("body", "orelse"):
+            yield from _needed(getattr(node, part, ()))
 
 
 def function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Function:

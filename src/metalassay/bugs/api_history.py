@@ -133,6 +133,11 @@ class Timeline:
         """Return the first release newer than ``version`` that has it."""
         return next((each for each in self._having() if Version(each) > Version(version)), None)
 
+    def negated(self) -> Timeline:
+        """Return the releases that do not have it; what is unknown stays so."""
+        states = tuple(None if each is None else not each for each in self.states)
+        return Timeline(self.package, self.releases, states)
+
     def _having(self) -> list[str]:
         return [
             each for each, state in zip(self.releases, self.states, strict=True) if state is True

@@ -75,11 +75,11 @@ def missing(question: Question, context: Context) -> Found | None:
     text = api_reply.listed([f"'{each}'" for each in question.names])
     for exists, demands in zip(there, demanded, strict=True):
         if demands.ever:
-            fits = _both(exists, _not(demands))
+            fits = _both(exists, demands.negated())
             break
     else:
         return None
-    give = Instead((f"pass {', '.join(f'{each}=…' for each in question.names)}",))
+    give = Instead((f"pass {', '.join(f'{each}=…' for each in question.names)} to {subject.name}",))
     wording = Wording(
         subject.name, f"requires {text}", f"does not require {text}", f"did not require {text}"
     )
@@ -141,24 +141,39 @@ def _by_library(
     question: Question, context: Context, subject: Subject, name: str, fits: Timeline, id_: str
 ) -> Found | None:
     """Answer where another library's own line made the call, and the user's is not at fault."""
+    ends = (f".{subject.owner}({name})", f".{subject.owner}.__init__({name})")
     caller = question.caller
-    if caller in ("", "?", "python", subject.package, fits.package):
+    if caller == "?":  # no traceback: does an installed library make such a call?
+        caller = next(
+            (
+                each
+                for each in context.where
+                if each != subject.package and _passes(each, subject.package, ends, context)
+            ),
+            "",
+        )
+    if caller in ("", "python", subject.package, fits.package):
         return None
     do: tuple[str, ...] = (f"pip install -U {caller}",)
-    why = _whose(question)
+    why = _whose(question) if question.frames else ""
     if caller in api_history.PACKAGES:
-        ends = (f".{subject.owner}({name})", f".{subject.owner}.__init__({name})")
-        history = api_history.history(caller)
-        for what in history.uses:
-            if what.endswith(ends) and what.startswith(subject.package):
-                without = _not(history.uses_of(what))
-                why += f" {caller} passes it {history.uses_of(what).words()}."
-                do = api_reply.installs(without, context.installed.get(caller)) or do
-                break
-    wording = _argument(subject.name, name)
-    return api_reply.reply(
-        question, context, fits, wording, Instead(do, why), id=id_, alternative="or: "
-    )
+        for passes in _calls(caller, subject.package, ends):
+            why = f"{why} {caller} passes it {passes.words()}.".strip()
+            do = api_reply.installs(passes.negated(), context.installed.get(caller)) or do
+    wording, instead = _argument(subject.name, name), Instead(do, why, second=True)
+    return api_reply.reply(question, context, fits, wording, instead, id=id_, alternative="or: ")
+
+
+def _calls(caller: str, package: str, ends: tuple[str, ...]) -> list[Timeline]:
+    """Return in which releases a library's own code makes a call, one timeline for each such call."""
+    history = api_history.history(caller)
+    found = [each for each in history.uses if each.startswith(package) and each.endswith(ends)]
+    return [history.uses_of(each) for each in found][:1]
+
+
+def _passes(caller: str, package: str, ends: tuple[str, ...], context: Context) -> bool:
+    version = context.installed[caller]
+    return any(each.at(version) for each in _calls(caller, package, ends))
 
 
 def _library_override(
@@ -174,7 +189,7 @@ def _library_override(
             for path in api_subject.lineage(subject, fixed)
             if path.partition(".")[0] != subject.package
             and subject.method
-            in api_history.history(path.partition(".")[0]).classes[path]["methods"]
+            in api_history.history(path.partition(".")[0]).classes[path].get("methods", {})
         ),
         None,
     )
@@ -214,7 +229,9 @@ def _library_override(
             *api_reply.installs(own, context.installed.get(own.package)),
             *(
                 f"or: {each}"
-                for each in api_reply.installs(_not(passes), context.installed.get(passes.package))
+                for each in api_reply.installs(
+                    passes.negated(), context.installed.get(passes.package)
+                )
             ),
         ),
         not_help=(),
@@ -246,7 +263,7 @@ def _own_override(
         f"{question.owner} is your own, or of the project that you run, and overrides {base.name}.",
     )
     return api_reply.reply(
-        question, context, _not(passes), wording, instead, id=f"{base.package}.{base.name}",
+        question, context, passes.negated(), wording, instead, id=f"{base.package}.{base.name}",
         shown=passes,
     )  # fmt: skip
 
@@ -335,14 +352,6 @@ def _deciding(lines: Sequence[Timeline]) -> Timeline | None:
         if line.ever and not all(line.states):
             return line
     return next((line for line in lines if line.ever), None)
-
-
-def _not(line: Timeline) -> Timeline:
-    return Timeline(
-        line.package,
-        line.releases,
-        tuple(None if each is None else not each for each in line.states),
-    )
 
 
 def _both(one: Timeline, other: Timeline) -> Timeline:

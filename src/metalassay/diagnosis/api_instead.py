@@ -25,8 +25,10 @@ def of_argument(
     now = api_subject.signature(subject, where)
     text = context.near(question)
     classes = _classes(subject, where)
-    for rename in api_history.renames():
-        if rename.what in {f"{each}({name})" for each in classes}:
+    for owner in classes:  # the class itself before those that it inherits from
+        for rename in api_history.renames():
+            if rename.what != f"{owner}({name})":
+                continue
             new, other = _new_name(rename), _class_of(rename)
             if new and other:
                 if _accepts(question, context, other, new, where):
@@ -36,7 +38,7 @@ def of_argument(
                 do = rename.do or (write(name, new, text),)
                 return Instead(do, rename.why, rename.link, new)
     if not isinstance(now, Signature):
-        return Instead((f"leave out {name}=",))
+        return Instead((f"leave out {name}=",), second=True)
     for new in _deprecated(subject, where, name):
         if now.accepts(new):
             return Instead((write(name, new, text),), now=new)
@@ -49,7 +51,7 @@ def of_argument(
     near = difflib.get_close_matches(name, [*now.names, *now.taken], 1, 0.75) if misspelt else []
     if near:
         return Instead((f"{write(name, near[0], text)} if that is what you mean",))
-    return Instead((f"leave out {name}=",))
+    return Instead((f"leave out {name}=",), second=True)
 
 
 def _new_name(rename: Rename) -> str:
@@ -99,7 +101,7 @@ def _deprecated(subject: Subject, where: Environment, name: str) -> Iterator[str
     """Yield the new names that a decorator of some release gives an old argument."""
     for path in api_subject.lineage(subject, where):
         history = api_history.history(path.partition(".")[0])
-        entry = history.classes[path]["methods"].get(subject.method, [])
+        entry = history.classes[path].get("methods", {}).get(subject.method, [])
         for text in filter(None, entry[1::2]):
             signature = api_history.parse(text)
             if signature and signature.renamed.get(name):

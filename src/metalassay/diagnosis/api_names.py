@@ -22,6 +22,7 @@ _MODEL_BASES = (
     ("Config", "transformers.configuration_utils.PretrainedConfig"),
     ("", "transformers.modeling_utils.PreTrainedModel"),
 )
+_GENERATION = "transformers.generation.utils.GenerationMixin"
 
 
 def imported(question: Question, context: Context) -> Found | None:
@@ -71,19 +72,29 @@ def attribute_of_object(question: Question, context: Context) -> Found | None:
     history = api_history.history(package)
     fixed = {each: context.index(each) for each in api_history.PACKAGES}
     subject = api_subject.Subject(path, "__init__")
+    # A model with a head generates; its class derives from both.
+    mixed_in = [_GENERATION] if path == _MODEL_BASES[-1][1] and "For" in owner else []
 
-    def has(index: int) -> bool:
+    def has(index: int) -> bool | None:
         at = api_subject.path_at(subject, history, index)
-        return bool(at and api_history.has_attribute(at, name, {**fixed, package: index}))
+        if at is None:
+            return None
+        where = {**fixed, package: index}
+        return any(api_history.has_attribute(each, name, where) for each in (at, *mixed_in))
 
     fits = history.timeline(has)
     version = context.installed.get(package)
     if not fits.ever or (version and fits.at(version) is not False):
         return None  # never the class's own, or there: then the object's state is the matter
+    classes = {
+        each.rpartition(".")[2]: None
+        for index in (context.index(package), history.releases.index(fits.spans()[-1][1]))
+        for each in api_history.ancestors(
+            api_subject.path_at(subject, history, index) or path, {**fixed, package: index}
+        )
+    }
+    instead = _renamed(package, tuple(f"{each}.{name}" for each in classes))
     index = context.index(package)
-    instead = _renamed(package, tuple(
-        f"{each.rpartition('.')[2]}.{name}" for each in api_history.ancestors(path, fixed)
-    ))  # fmt: skip
     if instead is None:
         known = api_history.attributes(path, {**fixed, package: index})
         near = difflib.get_close_matches(name, known, 1, 0.8)
@@ -138,10 +149,15 @@ def _elsewhere(
         other = api_history.history(package)
         if package != history.package and name in other.names(package, len(other.releases) - 1):
             return Instead((f"write: {form.format(module=package, name=name)}",))
+    if fits.ever:
+        return Instead()
     near = difflib.get_close_matches(name, history.names(question.owner, index), 1, 0.85)
-    if near and not fits.ever:
-        return Instead((f"write {near[0]} if that is what you mean",))
-    return Instead()
+    return Instead(
+        (
+            *(f"write {each} if that is what you mean" for each in near),
+            f"if it is newer than {history.releases[-1]}: pip install -U {history.package}",
+        )
+    )
 
 
 def _renamed(package: str, whats: tuple[str, ...]) -> Instead | None:
@@ -160,21 +176,20 @@ def _by_library(question: Question, context: Context, what: str) -> Instead | No
     if caller == "?":  # no traceback: which installed library imports it?
         for other in api_history.PACKAGES:
             uses = api_history.history(other).uses_of(what)
-            if (
-                other != package
-                and other in context.installed
-                and uses.at(context.installed[other])
-            ):
-                return Instead((), f"{other} {context.installed[other]} imports it.")
+            version = context.installed.get(other)
+            if other != package and version and uses.at(version):
+                do = api_reply.installs(uses.negated(), version)
+                return Instead(do, f"{other} {version} imports it.", second=True)
         return None
-    do = f"pip install -U {caller}"
     owner = api_reply.possessive(caller)
     why = f"The import is in {owner} own code ({question.frames[-1].module})."
+    do = (f"pip install -U {caller}",)
     if caller in api_history.PACKAGES:
         uses = api_history.history(caller).uses_of(what)
         if uses.ever:
             why += f" {caller} imports it {uses.words()}."
-    return Instead((do,), why)
+            do = api_reply.installs(uses.negated(), context.installed.get(caller)) or do
+    return Instead(do, why, second=True)
 
 
 def _shadowed(question: Question) -> Found | None:

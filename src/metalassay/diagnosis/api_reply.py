@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from metalassay.bugs import api_history
 from metalassay.bugs.api_history import Environment, Timeline
@@ -47,17 +47,19 @@ class Context:
 class Instead:
     """What to write instead, the best first, with the reason and the link of a kept rename.
 
-    ``now`` is the new name, for the title; empty if there is none.
+    ``now`` is the new name, for the title; empty if there is none. ``second``: where the installed
+    release is too old, a newer one is the better advice.
     """
 
     do: tuple[str, ...] = ()
     why: str = ""
     link: str = ""
     now: str = ""
+    second: bool = False
 
     def because(self, why: str) -> Instead:
         """Return it with a reason in front."""
-        return Instead(self.do, " ".join(filter(None, (why, self.why))), self.link, self.now)
+        return replace(self, why=" ".join(filter(None, (why, self.why))))
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,7 @@ def reply(
     told = wording.told(shown, named=False)
     title = f"{wording.subject} {wording.lacks}"
     since = boundary(fits, version)
-    prefix = alternative if instead.do else ""
-    do = (*instead.do, *(f"{prefix}{each}" for each in installs(fits, version)))
+    do = _ordered(instead, installs(fits, version), alternative, fits, version)
     if version is None:
         applies, note = "unknown", f"{package} not found here; {told}"
     elif state is None:
@@ -124,7 +125,11 @@ def reply(
     elif since:
         title += f" {since[0]}"
     else:
-        title += f" in {package} {version or ''}".rstrip() if fits.ever else f" in any {package}"
+        title += (
+            f" in {package} {version or ''}".rstrip()
+            if fits.ever
+            else f" in any release up to {fits.releases[-1]}"
+        )
     return Found(
         source="api",
         id=id,
@@ -140,6 +145,20 @@ def reply(
         sure=sure(fits),
         generic=generic,
     )
+
+
+def _ordered(
+    instead: Instead,
+    commands: tuple[str, ...],
+    alternative: str,
+    fits: Timeline,
+    version: str | None,
+) -> tuple[str, ...]:
+    if not instead.do:
+        return commands
+    if instead.second and version and fits.after(version) and not fits.before(version):
+        return (*commands, *(f"or: {each}" for each in instead.do))
+    return (*instead.do, *(f"{alternative}{each}" for each in commands))
 
 
 def boundary(fits: Timeline, version: str | None) -> tuple[str, str] | None:
