@@ -74,6 +74,15 @@ def test_an_operator_without_a_cpu_kernel_cannot_fall_back() -> None:
     found = only(missing(f"aten::{name}", "2.9.1"), {"torch": "2.9.1"})
     assert FALLBACK not in found.do
     assert any("the CPU has no kernel" in each for each in found.not_help)
+    name = "_scaled_dot_product_flash_attention"
+    [do] = only(missing(f"aten::{name}", "2.9.1"), {"torch": "2.9.1"}).do
+    assert do.startswith(f"call torch's public function, not torch.ops.aten.{name}: ")
+
+
+def test_an_operator_without_advice_can_be_called_on_the_cpu() -> None:
+    found = only(missing("aten::unfold_backward"), {"torch": "2.5.1"})
+    assert found.do[1].startswith("only this call on the CPU")
+    assert found.do[2] == FALLBACK
 
 
 def test_a_fallback_is_a_warning_and_comes_after_errors() -> None:
@@ -187,7 +196,7 @@ def test_every_operator_of_the_record_has_an_answer(part: int) -> None:
             wrong.append(f"{name}: {found.applies} with torch {torch}, not {applies}")
         assert found.cause
         assert found.note
-        assert found.do or found.not_help
+        assert found.do
     assert wrong == []
 
 

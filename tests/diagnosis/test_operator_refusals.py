@@ -140,3 +140,13 @@ def test_an_old_macos_is_a_warning() -> None:
     assert "a warning, not an error" in found.title
     assert only(text, {"macos": "14.1"}).applies == "no"
     assert only(text, {}).applies == "unknown"
+
+
+def test_a_known_name_tells_the_device_of_a_dtype_that_no_row_has() -> None:
+    text = "RuntimeError: \"upsample_nearest2d_channels_last\" not implemented for 'BFloat16'"
+    found = only(text, {"torch": "2.0.1"})
+    assert found.cause.startswith('"upsample_nearest2d_channels_last" is a kernel of the CPU')
+    assert (found.applies, found.generic) == ("unknown", True)
+    nameless = only("RuntimeError: \"add_stub\" not implemented for 'Float8_e4m3fn'", {})
+    assert "its name does not tell the device" in nameless.cause
+    assert nameless.do == ("compute this step in float32: f(x.float()).to(x.dtype)",)

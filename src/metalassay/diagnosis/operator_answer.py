@@ -209,9 +209,15 @@ def _remedies(
     if row and not row.fallback:
         return tuple(do), tuple(not_help)
     if _falls_back(name, torch.version):
+        if row is None:
+            do.append("only this call on the CPU: move its inputs with .cpu() and the result back")
         do.append(FALLBACK)
         not_help.append(TOO_LATE)
     else:
+        if not do:
+            do.append(
+                f"call torch's public function, not torch.ops.aten.{name}: it chooses what MPS has"
+            )
         not_help.append(
             "PYTORCH_ENABLE_MPS_FALLBACK=1: the CPU has no kernel for this operator either"
         )

@@ -22,6 +22,7 @@ from metalassay.diagnosis.operator_parts import (
 )
 from metalassay.mps.operators import advice, history, oracle
 
+DTYPES = "https://docs.pytorch.org/docs/stable/tensor_attributes.html"
 _TORCH_DTYPES = {
     "Half": "float16",
     "BFloat16": "bfloat16",
@@ -173,7 +174,7 @@ def dtype_refused(mention: Mention, installed: Mapping[str, str]) -> Answer:
     """Answer that a kernel is not implemented for a dtype: whose kernel, and since when it is."""
     row = advice.for_kernel(mention.name, mention.detail)
     dtype = _TORCH_DTYPES.get(mention.detail, mention.detail.lower())
-    device = row.device if row else _device(mention.name)
+    device = row.device if row else advice.device_of(mention.name) or _device(mention.name)
     version = version_of(installed.get("torch"))
     since = Version(row.since) if row and row.since else None
     if row is None:
@@ -207,7 +208,7 @@ def dtype_refused(mention: Mention, installed: Mapping[str, str]) -> Answer:
         )
         if device != "cuda"
         else (),
-        link=row.link if row else TRACKER,
+        link=row.link if row else DTYPES,
         sure=row.sure if row else "judged by the kernel's name",
         generic=row is None,
     )
@@ -257,11 +258,8 @@ def _dtype_remedies(
         )
     if device == "cuda":
         return ("compute this step in float32: f(x.float()).to(x.dtype)", "or pip install -U torch")
-    return (
-        "compute this step in float32: f(x.float()).to(x.dtype)",
-        "or on the CPU: f(x.cpu()).to(x.device)",
-        *upgrade,
-    )
+    on_cpu = ("or on the CPU: f(x.cpu()).to(x.device)",) if device == "mps" else ()
+    return ("compute this step in float32: f(x.float()).to(x.dtype)", *on_cpu, *upgrade)
 
 
 # --- ran on the CPU because macOS is too old

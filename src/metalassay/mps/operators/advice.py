@@ -136,6 +136,11 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}." if text and not text.startswith("torch.") else f"{text}."
 
 
+def device_of(kernel: str) -> str | None:
+    """Return the device whose kernel has this name, whatever the dtype; None if no row has it."""
+    return next((row.device for row in kernels() if _fits(kernel, row.names)), None)
+
+
 @functools.cache
 def all_advice() -> tuple[Advice, ...]:
     """Return all rows of advice.toml, in their order."""
