@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.diagnosis import explain
+from metalassay.diagnosis import explain, explain_text
 
 OUTCOMES = ("right", "wrong", "wrong, caveat", "silent")
 WIDTH = 80
@@ -61,16 +61,17 @@ class Judged:
 
 def first_shown(text: str, versions: str | None) -> Shown | None:
     """Explain a text and return the explanation that is printed first, or None."""
-    answer = explain.explain(text, explain.parse_versions(versions) if versions else {})
+    given = explain.parse_versions(versions) if versions else {}
+    answer = explain.explain(text, given, given=bool(given))
     if not answer.explanations:
         return None
     first = answer.explanations[0]
-    printed = _flat(explain.as_text(answer, width=_ONE_LINE, most=1))
+    printed = _flat(explain_text.as_text(answer, width=_ONE_LINE, most=1))
     return Shown(
-        title=first.title,
-        text=printed.replace(_flat(first.evidence.words), "…"),
-        elsewhere=first.applies in ("no", "otherwise"),
-        generic=first.evidence.generic,
+        title=first.found.title,
+        text=printed.replace(_flat(first.found.words), "…"),
+        elsewhere=not answer.explained or first.found.applies in ("no", "otherwise"),
+        generic=first.found.generic,
     )
 
 

@@ -32,7 +32,7 @@ def test_there_are_two_hundred_different_errors() -> None:
 @pytest.mark.parametrize("installed", [INSTALLED, {}], ids=["a-mac", "nothing-known"])
 def test_none_of_them_is_explained(installed: dict[str, str]) -> None:
     explained = {
-        error["id"]: [found.title for found in answer.explanations]
+        error["id"]: [each.found.id for each in answer.explanations]
         for error in ERRORS
         if (answer := explain.explain(error["text"], installed)).explanations
     }
