@@ -168,8 +168,8 @@ def test_a_long_text_is_searched_in_parts_without_losing_a_match() -> None:
         text = EXAMPLES[limit.id]["yes"][0]
         whole = "".join(f"{filler}{text}\n" for _ in range(3))
         found = {match.start() for match in limit.matches(whole)}
-        alone = {match.start() for match in limit.matches(f"{filler}{text}\n")}
-        assert len(found) == 3 * len(alone)
+        alone = {match.start() for match in limit.matches(text)}
+        assert len(found) == 3 * len(alone) > 0, limit.id
 
 
 def test_words_must_be_near_and_others_must_not() -> None:

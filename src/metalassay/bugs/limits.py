@@ -191,13 +191,14 @@ def _around(text: str, words: Iterable[str]) -> Iterator[tuple[int, int]]:
     places = sorted(place for word in words for place in _places(text, word))
     start = end = -1
     for place in places:
-        if place - _REACH > end:
+        begin = max(0, place - _REACH)
+        if end < begin:
             if end >= 0:
                 yield start, end
-            start = max(0, place - _REACH)
+            start = begin
         end = place + _REACH
     if end >= 0:
-        yield start, min(end, len(text))
+        yield start, end
 
 
 def _places(text: str, word: str) -> Iterator[int]:
