@@ -76,14 +76,14 @@ def with_tokenizer(trainer: Any) -> dict[str, Any]:
     return {"processing_class" if renamed else "tokenizer": tokenizer()}
 
 
-@pytest.mark.bug("trl-train-sampler-transformers-4-52", symptom="grpo")
+@pytest.mark.bug("grpotrainer-train-sampler-transformers-4-52", symptom="positional")
 def test_grpo_makes_its_loader(upstream: str, tmp_path: Path) -> None:
     from tiny_trl import grpo
 
     assert len(grpo(tmp_path, 8, max_steps=1).get_train_dataloader()) > 0
 
 
-@pytest.mark.bug("trl-train-sampler-transformers-4-52", symptom="kto")
+@pytest.mark.bug("ktotrainer-train-sampler-transformers-4-52", symptom="positional")
 def test_kto_makes_its_loader(upstream: str, tmp_path: Path) -> None:
     import trl
     from datasets import Dataset
