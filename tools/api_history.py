@@ -5,6 +5,7 @@
     nox -s api -- --check            write nothing; exit with code 1 if a file would change
     nox -s api -- --audit            install the releases in tools/api_audit.toml, each into an environment
                                      of its own, and compare the data with inspect.signature
+    nox -s api -- --audit --python EXE      compare with the packages that EXE has, and install nothing
     nox -s api -- --cache DIR        where wheels and what was read of them are kept
 
 The sources are read as text, and nothing is imported or executed, except by --audit.
@@ -108,6 +109,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("packages", nargs="*", metavar="PACKAGE", help="default: all")
     parser.add_argument("--check", action="store_true", help="compare and write nothing")
     parser.add_argument("--audit", action="store_true", help="compare with installed packages")
+    parser.add_argument("--python", type=Path, metavar="EXE", help="with --audit")
     parser.add_argument("--cache", type=Path, metavar="DIR", default=CACHE)
     chosen = parser.parse_args(arguments)
     if unknown := set(chosen.packages) - OLDEST.keys():
@@ -141,6 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.audit:
             from api_reader import audit
 
+            if chosen.python:
+                return audit.run_installed(packages, chosen.python)
             return audit.run(packages)
         return generate(packages, chosen.cache, chosen.check)
     except UserError as error:

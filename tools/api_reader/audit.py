@@ -29,17 +29,34 @@ _LIST = _FOLDER.parent / "api_audit.toml"
 def run(packages: Iterable[str]) -> int:
     """Install and compare the releases in api_audit.toml; return the exit code."""
     config = tomllib.loads(_LIST.read_text("utf-8"))
+    optional = tuple(config["optional"])
     different = 0
     for release in config["release"]:
         if release["package"] in packages:
             with tempfile.TemporaryDirectory(prefix="metalassay-api-") as folder:
                 python = install(config, release, Path(folder))
-                counts, found = compare(release["package"], release["version"], python)
-            differences = [each for each in found if not each.startswith(tuple(config["optional"]))]
-            print(f"{release['package']} {release['version']}: {counts}, {len(differences)} differ")
-            print("".join(f"  {each}\n" for each in differences), end="", flush=True)
-            different += len(differences)
+                different += _report(release["package"], release["version"], python, optional)
     return int(different > 0)
+
+
+def run_installed(packages: Iterable[str], python: Path) -> int:
+    """Compare the packages that an existing environment has; return the exit code."""
+    optional = tuple(tomllib.loads(_LIST.read_text("utf-8"))["optional"])
+    different = 0
+    for package in packages:
+        code = f"from importlib.metadata import version; print(version({package!r}))"
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+        if done.returncode == 0:
+            different += _report(package, done.stdout.strip(), python, optional)
+    return int(different > 0)
+
+
+def _report(package: str, version: str, python: Path, optional: tuple[str, ...]) -> int:
+    counts, found = compare(package, version, python)
+    differences = [each for each in found if not each.startswith(optional)]
+    print(f"{package} {version}: {counts}, {len(differences)} differ")
+    print("".join(f"  {each}\n" for each in differences), end="", flush=True)
+    return len(differences)
 
 
 def install(config: Mapping[str, Any], release: Mapping[str, Any], folder: Path) -> Path:

@@ -37,11 +37,11 @@ def text(function: Any) -> str:
 def signatures(thing: Any) -> dict[str, str]:
     """Return the signature of a function, or of each method of a class and of its ``__init__``."""
     if not inspect.isclass(thing):
-        return {"": text(thing)} if callable(thing) else {}
+        return {"": text(thing)} if inspect.isfunction(inspect.unwrap(thing)) else {}
     found = {}
     for name, value in [*vars(thing).items(), ("__init__", thing.__init__)]:
         function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
-        if inspect.isfunction(function):
+        if inspect.isfunction(function) and inspect.isfunction(inspect.unwrap(function)):
             found[name] = text(function)
     return found
 

@@ -27,6 +27,9 @@ def merge(releases: Sequence[Release]) -> dict[str, Any]:
         listed = _presence([surface.names.get(module, {}) for surface in surfaces])
         if not has_details(module):
             listed = {name: listed[name] for name in _own_names(module, releases) & listed.keys()}
+        else:
+            shown = {name for surface in surfaces for name in surface.own.get(module, ())}
+            listed = {name: changes for name, changes in listed.items() if name in shown}
         if listed:
             names[module] = listed
     return {
@@ -70,6 +73,7 @@ class _Surface:
 
     def __init__(self) -> None:
         self.names: dict[str, dict[str, None]] = {}
+        self.own: dict[str, set[str]] = {}  # without what comes from Python's own library
         self.functions: dict[str, str] = {}
         self.classes: dict[str, Class] = {}
         self.uses: dict[str, None] = {}
@@ -80,7 +84,9 @@ def _surface(release: Release) -> _Surface:
     for module, content in sorted(release.modules.items()):
         if ".dummy_" in module:
             continue
-        surface.names[module] = dict.fromkeys(sorted(release.names(module)))
+        names = release.names(module)
+        surface.names[module] = dict.fromkeys(sorted(names))
+        surface.own[module] = names.keys() - release.standard(module)
         if not has_details(module):
             continue
         for name, value in content.names.items():

@@ -62,7 +62,7 @@ class Release:
     def names(self, module: str) -> dict[str, Place | None]:
         """Return each name that can be imported from a module, and where it is defined.
 
-        None is the place of a name that comes from another package or is a mere value.
+        None is the place of a name that comes from elsewhere or is a mere value.
         """
         if module not in self._names:
             self._names[module] = {}  # ends a circle of star imports
@@ -72,6 +72,8 @@ class Release:
             for target in stars:
                 if target in self.modules:
                     exported = self.modules[target].exported
+                    if exported is None and not content.lazy:  # what is below it was imported
+                        found.update(self._below(target))
                     for name, place in self.names(target).items():
                         if name in exported if exported is not None else name[0] != "_":
                             found[name] = place
@@ -79,14 +81,30 @@ class Release:
             bound = {**(content.typed if content.lazy else {}), **content.names}
             for name, value in bound.items():
                 if isinstance(value, Import):
-                    if not source.is_standard(value.module):
-                        found[name] = self.place(value)
+                    found[name] = self.place(value)
                 elif isinstance(value, Function | Class):
                     found[name] = (module, name)
                 else:
                     found[name] = None
             self._names[module] = found
         return self._names[module]
+
+    def standard(self, module: str) -> set[str]:
+        """Return the names of a module that it imports from Python's own library."""
+        return {
+            name
+            for name, value in self.modules[module].names.items()
+            if isinstance(value, Import) and source.is_standard(value.module)
+        }
+
+    def _below(self, package: str) -> dict[str, Place | None]:
+        start = f"{package}."
+        return {
+            path.removeprefix(start): (path, "")
+            for path in self.modules
+            if path.startswith(start) and path.removeprefix(start).isidentifier()
+            if path[len(start)] != "_"
+        }
 
     def _listed_below(self, module: str) -> dict[str, Place | None]:
         if module not in self.scanning:
