@@ -13,6 +13,7 @@ import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
 from metalassay import bugs
+from metalassay.bugs import limits
 from metalassay.cli import main
 from metalassay.environment import interpreters, versions
 
@@ -137,6 +138,10 @@ def test_all_that_is_known_is_listed_within_eighty_columns(
     assert main.main(["explain", "--list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["id"] for row in rows if row["source"] == "bug"] == [bug.id for bug in bugs.load()]
+    limit_ids = [limit.id for limit in limits.load()]
+    assert [row["id"] for row in rows if row["source"] == "limit"] == limit_ids
+    assert set(limit_ids) <= set(lines)
+    assert not any("[[" in row["title"] or "{" in row["title"] for row in rows)
 
 
 def test_explain_imports_no_library_it_explains() -> None:

@@ -156,6 +156,12 @@ def test_every_exception_has_a_role(text: str, expected: list[str]) -> None:
         ("no error: all is well", None),
         (TRACE.replace("CustomFailure: no", "AssertionError"), "AssertionError"),
         ("zsh: segmentation fault  python a.py", "zsh: segmentation fault python a.py"),
+        ("[1]    4711 killed     python train.py", "[1] 4711 killed python train.py"),
+        (
+            "Process finished with exit code 137 (interrupted by signal 9: SIGKILL)",
+            "Process finished with exit code 137 (interrupted by signal 9: SIGKILL)",
+        ),
+        ("Process finished with exit code 1", None),
         ("a.mm:1: failed assertion `x'", "a.mm:1: failed assertion `x'"),
     ],
 )

@@ -77,5 +77,5 @@ def test_packages_are_known_by_their_import_names_and_typing_errors_are_recognis
     assert hub is not None
     assert hub.tracker.endswith("/huggingface_hub/issues")
     assert known_packages.named("somelib") is None
-    assert known_packages.similar("tranformer", known_packages.names()) == "transformers"
+    assert known_packages.similar("transformerz", known_packages.names()) == "transformers"
     assert known_packages.similar("qqqqqq", known_packages.names()) is None

@@ -232,7 +232,7 @@ def messages() -> list[unrecognised.Row]:
         for pattern, _ in patterns_of(symptom)
     ]
     of_limits = [
-        unrecognised.Row(limit.id, limit.title, readable(pattern))
+        unrecognised.Row(limit.id, _title(limit), readable(pattern))
         for limit in limits.load()
         for pattern in limit.patterns
     ]
@@ -257,13 +257,18 @@ def known() -> list[dict[str, Any]]:
             "source": "limit",
             "id": limit.id,
             "affected": bugs.where_text(limit.where),
-            "title": readable(limit.title),
+            "title": _title(limit),
             "reported_only": False,
             "messages": [readable(pattern) for pattern in limit.patterns],
         }
         for limit in limits.load()
     ]
     return of_bugs + of_limits
+
+
+def _title(limit: limits.Limit) -> str:
+    """Return a limit's title without what only a message can fill in."""
+    return re.sub(r"\{\w+\}", "…", re.sub(r"\[\[.*?\]\]", "", limit.title)).strip()
 
 
 def _symptom_text(symptom: bugs.Symptom) -> str:

@@ -46,7 +46,8 @@ _BARE = re.compile(rf"\s*(?P<type>[A-Za-z_][\w.]{{0,99}}?{_SUFFIX})\s*$")
 _KILLED = re.compile(
     r"failed assertion|OMP: Error #|Fatal Python error|libc\+\+abi: terminating|Segmentation fault"
     r"|Abort trap|Bus error|^Killed\b|Killed: 9|^\S{0,10}sh: .{0,80}?(?:killed|abort|fault|trap)\b"
-    r"|\bSignal \d+ \(SIG[A-Z]+\) received"
+    r"|\bSignal \d+ \(SIG[A-Z]+\) received|^Process finished with exit code 1(?:3[0-9]|4[0-3])\b"
+    r"|^\[\d+\] +[-+]? *\d+ (?:killed|abort|segmentation fault|bus error|trace trap)\b"
 )
 _IGNORED = re.compile(r"^Exception ignored in|^Error in atexit|^Error in sys\.excepthook")
 _CHAINS = {
