@@ -624,9 +624,10 @@ def test_a_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
 def test_a_storage_of_mps_elsewhere() -> None:
-    storage = torch.UntypedStorage(2)
+    storage = torch.UntypedStorage(2)  # type: ignore[no-untyped-call]
     text = traceback_of(
-        lambda: torch.serialization.default_restore_location(storage, "mps"), RuntimeError
+        lambda: torch.serialization.default_restore_location(storage, "mps"),  # type: ignore[no-untyped-call]
+        RuntimeError,
     )
     assert ids(text) == ["mps-storage-elsewhere"]
 
