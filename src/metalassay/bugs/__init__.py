@@ -9,6 +9,7 @@ from metalassay.bugs.catalogue import (
     get,
     load,
     parse,
+    revision,
     unique,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "get",
     "load",
     "parse",
+    "revision",
     "unique",
 ]
