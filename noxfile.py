@@ -19,8 +19,8 @@ import nox
 # the standard library and what nox itself depends on (packaging).
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from metalassay.environment import matrix, resolver
 from metalassay.errors import UserError
+from metalassay.matrix import matrix_file, resolver
 from metalassay.results import verdict_file
 
 nox.needs_version = ">=2026.8.10"  # the first with --parallel
@@ -28,7 +28,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
 try:
-    MATRIX = matrix.load(Path())
+    MATRIX = matrix_file.load(Path())
 except UserError as error:
     sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
     sys.exit(error.exit_code)
@@ -101,7 +101,7 @@ def must_install(session: nox.Session, *requirements: str) -> None:
         session.error(f"cannot install {' '.join(requirements)}: {failure.why}")
 
 
-def run_row(session: nox.Session, row: matrix.Row) -> None:
+def run_row(session: nox.Session, row: matrix_file.Row) -> None:
     """Install one version set and test whether bugs/data/ is right about it."""
     if session.parallel:
         session.log("the tables of all rows: nox -s report")
@@ -136,7 +136,7 @@ def compat(session: nox.Session, row: str) -> None:
 for row in MATRIX.rows.values():
     if row not in QUICK:
 
-        def selected(session: nox.Session, row: matrix.Row = row) -> None:  # noqa: D103
+        def selected(session: nox.Session, row: matrix_file.Row = row) -> None:  # noqa: D103
             run_row(session, row)
 
         selected.__doc__ = row.reason

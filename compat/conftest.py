@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from metalassay import bugs
-from metalassay.environment import matrix, versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
+from metalassay.matrix import matrix_file
 from metalassay.testing import accelerate_state
 from metalassay.testing.pytest_recorder import Recorder
 
@@ -47,7 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        version_set = matrix.get(config.rootpath, config.getoption("--set"))
+        version_set = matrix_file.get(config.rootpath, config.getoption("--set"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     if config.pluginmanager.hasplugin("metalassay-emulated-mps"):

@@ -24,8 +24,8 @@ from tabulate import tabulate
 from metalassay import bugs, report
 from metalassay.bugs import verdict
 from metalassay.cli.main import main as metalassay
-from metalassay.environment import matrix
 from metalassay.files import write_atomically
+from metalassay.matrix import matrix_file
 from metalassay.report.machines import in_order, short_name
 from metalassay.report.render import markdown
 from metalassay.results import anonymise, load
@@ -69,7 +69,7 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
     loaded = load.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
-    tags = {row_id: row.tags for row_id, row in matrix.load(ROOT).rows.items()}
+    tags = {row_id: row.tags for row_id, row in matrix_file.load(ROOT).rows.items()}
     order = list(tags)
     tagged = sorted(
         (item for item in loaded.compat if item.id in tags), key=lambda item: order.index(item.id)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from metalassay.environment import matrix
+from metalassay.matrix import matrix_file
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3
@@ -28,7 +28,7 @@ def seconds(*command: str | Path) -> float:
 
 def main() -> None:
     """Print each round and the median ratio."""
-    rows = [row.id for row in matrix.load(ROOT).rows.values() if "quick" in row.tags]
+    rows = [row.id for row in matrix_file.load(ROOT).rows.values() if "quick" in row.tags]
     names = ["compat-" + row.replace(".", "-") for row in rows]
     environments = [p for name in names if (p := ROOT / ".nox" / name / "bin" / "python").exists()]
     if len(environments) != 5:

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import pytest
 
-from metalassay.environment import matrix
-from metalassay.environment.matrix import Row
+from metalassay.matrix import matrix_file
+from metalassay.matrix.matrix_file import Row
 from metalassay.results import load
 
 pytest.importorskip("nox")
@@ -51,7 +51,7 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
 
 QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
 QUICK = [f"compat({row})" for row in QUICK_IDS]
-ROWS = matrix.load(ROOT).rows
+ROWS = matrix_file.load(ROOT).rows
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ sys.modules.update(dict.fromkeys(sys.argv[1:]))  # None: importing it raises Imp
 spec = importlib.util.spec_from_file_location("noxfile", "noxfile.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-print(module.matrix.__file__)
+print(module.matrix_file.__file__)
 """
 
 
@@ -92,7 +92,7 @@ def test_the_noxfile_loads_where_metalassay_is_not_installed() -> None:
         text=True,
     )
     assert done.stderr == ""
-    assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "environment" / "matrix.py")
+    assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "matrix" / "matrix_file.py")
 
 
 class Stop(Exception):  # noqa: N818  (what nox raises is no error of ours)

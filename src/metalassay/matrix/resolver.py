@@ -15,9 +15,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
 from metalassay.fields import one_line
+from metalassay.matrix.matrix_file import Row
 
 PLATFORMS = {
     "Linux x86_64": "x86_64-manylinux_2_28",

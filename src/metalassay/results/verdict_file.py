@@ -159,7 +159,7 @@ def document(
 ) -> dict[str, Any]:
     """Lay out a verdict file.
 
-    ``version_set`` is the record of a row (``matrix.rows.Row.record``), ``hardware`` that of a
+    ``version_set`` is the record of a row (``matrix.matrix_file.Row.record``), ``hardware`` that of a
     machine (``machine.hardware.as_dict``), and ``bugs`` come from ``bug_record``. ``seconds`` is
     wall time.
     """
