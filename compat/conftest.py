@@ -44,6 +44,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ID",
         help="the version set (row of matrix.toml) that is installed; recorded in the verdict file",
     )
+    group.addoption(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="go on after the tests that this file has; for the program that runs the matrix",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         version_set=version_set.record(),
         target=config.getoption("--verdicts"),
         suite=Path(__file__).parent,
-        bugs=version_set.bugs,
+        only=version_set.bugs,
+        diary=config.getoption("--journal"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")
 

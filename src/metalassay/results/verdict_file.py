@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -246,10 +247,16 @@ def write_not_installable(
 
 
 def evidence(traceback: str, home: Path, root: Path) -> str:
-    """Return the last lines of a traceback, without colours and the user's folder names."""
+    """Return the last lines of a traceback without colours, and without what differs between runs.
+
+    That is the user's folder names, those of the environment and of temporary files, and addresses.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip()
-    lines = plain.splitlines()[-_EVIDENCE_LINES:]
-    return "\n".join(lines).replace(f"{root}/", "").replace(str(home), "~")
+    text = "\n".join(plain.splitlines()[-_EVIDENCE_LINES:])
+    for folder, shown in ((sys.prefix, ""), (str(root), "")):
+        text = text.replace(f"{folder}/", shown)
+    text = re.sub(r"[^\s'\"]*/pytest-of-[^\s/]+/pytest-\d+/", "TMP/", text)
+    return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text).replace(str(home), "~")
 
 
 def read(top: Field, file: str) -> VersionSet:
