@@ -84,8 +84,9 @@ def alone(folder: Path, *, shared: bool = False) -> Iterator[int]:
     With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
     child that inherits it holds the lock as long as it lives, even if this process is killed.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".metalassay-lock").open("a") as stream:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder: uv clears it to make a new environment.
+    with (folder.parent / f".{folder.name}.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield stream.fileno()
 

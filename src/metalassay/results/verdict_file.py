@@ -259,6 +259,17 @@ def evidence(traceback: str, home: Path, root: Path) -> str:
     return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text).replace(str(home), "~")
 
 
+def load(path: Path) -> VersionSet:
+    """Read one verdict file.
+
+    Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
+    """
+    top = Field(json.loads(path.read_text("utf-8")))
+    if top.get("schema").value != SCHEMA:
+        raise ValueError(f"{path} is not a verdict file of this version")
+    return read(top, path.name)
+
+
 def read(top: Field, file: str) -> VersionSet:
     """Read a parsed verdict file; ``file`` is its name as the report shows it.
 
