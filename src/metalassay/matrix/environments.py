@@ -84,11 +84,17 @@ def alone(folder: Path, *, shared: bool = False) -> Iterator[int]:
     With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
     child that inherits it holds the lock as long as it lives, even if this process is killed.
     """
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder: uv clears it to make a new environment.
-    with (folder.parent / f".{folder.name}.lock").open("a") as stream:
+    with (folder.parent / f"{folder.name}.lock").open("a") as stream:
         fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield stream.fileno()
+
+
+def all_of(environments: Path) -> Path:
+    """Return what the rows share and a benchmark holds alone, as ``alone`` wants it."""
+    return environments / "metalassay"
 
 
 def folder_of(row_id: str, environments: Path) -> Path:
@@ -107,6 +113,14 @@ def key_of(root: Path, lock: Sequence[str], python: Interpreter) -> str:
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
+def is_built(environment: Path, root: Path, lock: Sequence[str], python: Interpreter) -> bool:
+    """Return whether an environment was built from exactly this and needs nothing."""
+    try:
+        return (environment / _STAMP).read_text("utf-8") == key_of(root, lock, python)
+    except OSError:
+        return False
+
+
 def build(
     environment: Path, root: Path, lock: Sequence[str], python: Interpreter, keep_open: int
 ) -> Failure | None:
@@ -115,11 +129,10 @@ def build(
     Returns why that failed, or None. The folder's lock (``alone``) must be held; ``keep_open`` is its
     descriptor.
     """
-    stamp, key = environment / _STAMP, key_of(root, lock, python)
-    with contextlib.suppress(OSError):
-        if stamp.read_text("utf-8") == key:
-            return None
-        stamp.unlink()  # from here on, nobody knows what the environment has
+    if is_built(environment, root, lock, python):
+        return None
+    stamp = environment / _STAMP
+    stamp.unlink(missing_ok=True)  # from here on, nobody knows what the environment has
     if not _same_interpreter(environment, python):
         made = run_uv(
             ["venv", "--quiet", "--clear", "--python", str(python.path), str(environment)],
@@ -136,7 +149,7 @@ def build(
         if isinstance(done, Failure):
             # The lock was resolved already: whatever fails now is a fact about this machine.
             return Failure(f"it resolves, but the installation failed: {done.why}")
-    stamp.write_text(key, "utf-8")
+    stamp.write_text(key_of(root, lock, python), "utf-8")
     return None
 
 

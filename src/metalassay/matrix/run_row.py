@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from metalassay import bugs
-from metalassay.errors import reason
+from metalassay.errors import cannot_write, reason
 from metalassay.matrix import environments, inputs, resolver
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.resolver import Failure
@@ -103,7 +103,10 @@ def run(row: Row, options: Options) -> Outcome:
     except OSError as error:
         outcome = Outcome(row.id, ERROR, f"{error.filename or target}: {reason(error)}")
     if outcome.state == ERROR:
-        _mark(row, options, target, started, outcome.why)
+        try:
+            _mark(row, options, target, started, outcome.why)
+        except OSError as error:
+            raise cannot_write(options.output, error, "free some space, or --output DIR") from None
     return replace(outcome, seconds=time.monotonic() - began)
 
 
@@ -121,6 +124,15 @@ def resolved(row: Row, root: Path, python: environments.Interpreter) -> tuple[st
     """Choose the versions of everything that a row needs, metalassay's own requirements included."""
     own = environments.own_requirements(root, "compat")
     return resolver.lock([*own, *row.requires], python.path)
+
+
+def key_now(row: Row, root: Path) -> tuple[str | None, str]:
+    """Return the key that a row has today, and why it has none if its versions do not resolve."""
+    python = environments.interpreter(row)
+    lock = resolved(row, root, python)
+    if isinstance(lock, Failure):
+        return None, lock.why
+    return inputs.key(root, row, lock, python), ""
 
 
 def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome:
@@ -143,9 +155,11 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
     environment = environments.folder_of(row.id, options.environments)
     # Benchmarks hold the outer lock alone: nothing of ours runs beside them.
     with (
-        environments.alone(options.environments, shared=True),
+        environments.alone(environments.all_of(options.environments), shared=True),
         environments.alone(environment) as held,
     ):
+        if not environments.is_built(environment, options.root, lock, python):
+            options.say(f"{row.id}: building {environment}")
         failure = _patient(
             row, lambda: environments.build(environment, options.root, lock, python, held), options
         )
