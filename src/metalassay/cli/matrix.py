@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay.cli import matrix_fleet
 from metalassay.cli.option_types import whole
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "metalassay matrix ACTION [options]"
     parser.epilog = """\
 actions:
-  list     what each row is, how long it took last, and its command
-  shard    distribute rows over several machines by the time they take
-  run      run rows without nox, and keep their verdict files
+  list       what each row is, how long it took last, and its command
+  shard      distribute rows over several machines by the time they take
+  run        run rows without nox, and keep their verdict files
+  scheduler  start the scheduler of a fleet (docs/fleet.md)
+  worker     let this machine run rows for a fleet
 
 examples:
   metalassay matrix list --tag boundary
@@ -46,6 +49,12 @@ examples:
     _configure_list(actions.add_parser("list", help="list the rows"))
     _configure_shard(actions.add_parser("shard", help="distribute rows over machines"))
     _configure_run(actions.add_parser("run", help="run rows"))
+    matrix_fleet.configure_scheduler(
+        actions.add_parser("scheduler", help="start the scheduler of a fleet")
+    )
+    matrix_fleet.configure_worker(
+        actions.add_parser("worker", help="let this machine run rows for a fleet")
+    )
 
 
 def _configure_list(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +107,7 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay matrix run accelerate-1.8.0
   metalassay matrix run --tag boundary -j 2 --output verdicts
+  metalassay matrix run --tag full --scheduler tcp://127.0.0.1:8786
   metalassay report verdicts             the table of what has run
 
 exit code: 0 all green, 1 a row is red or could not be run, 2 bad input,
@@ -118,6 +128,7 @@ exit code: 0 all green, 1 a row is red or could not be run, 2 bad input,
         "--strict", action="store_true", help="a row that should install and does not is red"
     )
     parser.add_argument("--json", action="store_true", help="print how each row ended as JSON")
+    matrix_fleet.add_run_options(parser)
     parser.set_defaults(act=_run)
 
 
@@ -263,10 +274,15 @@ def _run(options: argparse.Namespace) -> int:
     from metalassay.errors import UserError
     from metalassay.matrix import run_rows
 
-    if not options.rows and not options.tag:
+    on_fleet = matrix_fleet.is_wanted(options)
+    if not options.rows and not options.tag and not options.bench:
         raise UserError("no row is named", "metalassay matrix run ROW, or --tag quick")
-    rows = chosen(options)
-    outcomes = run_rows.run(rows, _run_options(options), options.jobs, _known(rows, options.output))
+    rows = chosen(options) if options.rows or options.tag else []
+    known, run_options = _known(rows, options.output), _run_options(options)
+    if on_fleet:
+        outcomes = matrix_fleet.run(rows, run_options, known, options)
+    else:
+        outcomes = run_rows.run(rows, run_options, options.jobs, known)
     return finish(outcomes, options)
 
 

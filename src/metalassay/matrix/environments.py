@@ -72,9 +72,19 @@ def project(root: Path) -> dict[str, Any]:
 
 
 def own_requirements(root: Path, extra: str) -> list[str]:
-    """Return what metalassay itself needs in an environment, with one of its extras."""
+    """Return what metalassay itself needs in an environment, with one of its extras.
+
+    An extra that names another one, as in "metalassay[compat]", contains it.
+    """
     table = project(root)
-    return [*table["dependencies"], *table["optional-dependencies"][extra]]
+    needed = list(table["dependencies"])
+    for requirement in table["optional-dependencies"][extra]:
+        inner = re.fullmatch(rf"{table['name']}\[([\w,-]+)\]", requirement)
+        for name in inner[1].split(",") if inner else ():
+            needed += own_requirements(root, name)
+        if not inner:
+            needed.append(requirement)
+    return list(dict.fromkeys(needed))
 
 
 @contextlib.contextmanager

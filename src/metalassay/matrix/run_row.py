@@ -43,7 +43,7 @@ class Options:
     environments. ``fresh`` runs a row although nothing has changed, ``strict`` makes a row red that
     should install and does not. ``arguments`` go to pytest and make the run partial. With ``quiet``,
     pytest writes to a log beside the verdict file instead of the terminal. ``stop`` ends the run, and
-    ``say`` is told what takes time.
+    ``say`` is told what takes time. ``commit`` is what verdict files name; "" asks git in ``root``.
     """
 
     root: Path
@@ -54,6 +54,7 @@ class Options:
     arguments: tuple[str, ...] = ()
     quiet: bool = False
     stop: threading.Event = field(default_factory=threading.Event, compare=False)
+    commit: str | None = ""
     say: Callable[[str], object] = field(default=lambda text: sys.stderr.write(f"{text}\n"))
 
 
@@ -149,9 +150,7 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
             return unchanged
     if not options.arguments:
         _mark(row, options, target, started, "it began, and no end was recorded")
-    origin = verdict_file.Origin(
-        inputs.commit(options.root), bugs.revision(), python.name, lock, key
-    )
+    origin = verdict_file.Origin(_commit(options), bugs.revision(), python.name, lock, key)
     environment = environments.folder_of(row.id, options.environments)
     # Benchmarks hold the outer lock alone: nothing of ours runs beside them.
     with (
@@ -182,7 +181,7 @@ def _patient(row: Row, attempt: Callable[[], _T], options: Options) -> _T:
 
 
 def _not_installable(row: Row, options: Options, target: Path, why: str) -> Outcome:
-    origin = verdict_file.Origin(inputs.commit(options.root), bugs.revision())
+    origin = verdict_file.Origin(_commit(options), bugs.revision())
     verdict_file.write_not_installable(
         target, row.record(), command=command(row), why=why, origin=origin
     )
@@ -225,7 +224,7 @@ def _test(
     pytest += [*selection(row), *options.arguments]
     over = -1
     while True:
-        code = _process(pytest, options, environment, target, held)
+        code = in_environment(pytest, options, environment, target, held)
         so_far = journal.read(diary)
         if so_far.complete:
             break
@@ -241,10 +240,14 @@ def _test(
     return Outcome(row.id, RED if known.red or code == 1 else GREEN)
 
 
-def _process(
+def in_environment(
     arguments: list[str], options: Options, environment: Path, target: Path, held: int
 ) -> int:
-    """Run pytest in a process group of its own; return its exit code, negative for a signal."""
+    """Run pytest of an environment in a process group; return its exit code, negative for a signal.
+
+    ``target`` names the log, and ``held`` is the descriptor of a lock that lasts as long as pytest. Raises
+    ``StoppedError``.
+    """
     log = target.with_suffix(".log").open("a", encoding="utf-8") if options.quiet else None
     try:
         process = subprocess.Popen(  # noqa: S603  (pytest of the environment, no shell)
@@ -285,6 +288,10 @@ def _variables(environment: Path) -> dict[str, str]:
         "PATH": os.pathsep.join([str(programs), variables.get("PATH", os.defpath)]),
         "VIRTUAL_ENV": str(environment.resolve()),
     }
+
+
+def _commit(options: Options) -> str | None:
+    return inputs.commit(options.root) if options.commit == "" else options.commit
 
 
 def _end(code: int) -> str:

@@ -50,22 +50,33 @@ def path_of(verdicts: Path) -> Path:
     return verdicts.with_suffix(SUFFIX)
 
 
-def write(verdicts: Path, version_set: Mapping[str, Any], started: datetime, why: str) -> None:
+def write(
+    verdicts: Path,
+    version_set: Mapping[str, Any],
+    started: datetime,
+    why: str,
+    machine: Mapping[str, str] | None = None,
+) -> None:
     """Write the marker beside the verdict file, which stays as it is.
 
     ``version_set`` is the record of the row (``matrix.matrix_file.Row.record``), ``started`` when the run
-    began (with its offset to UTC), and ``why`` one line. Raises ``OSError`` as the file system does.
+    began (with its offset to UTC), and ``why`` one line. ``machine`` is where the row ran, as
+    ``this_machine`` describes it; None means here. Raises ``OSError`` as the file system does.
     """
-    system, _, release, _, machine, _ = platform.uname()
     record = {
         "schema": SCHEMA,
         "set": dict(version_set),
         "started": started.isoformat(timespec="seconds"),
         "why": why,
-        # Where this runs, psutil may be missing; so the rest of the hardware stays unknown.
-        "hardware": {"system": system, "release": release, "machine": machine},
+        "hardware": dict(machine or this_machine()),
     }
     write_atomically(path_of(verdicts), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def this_machine() -> dict[str, str]:
+    """Return as much of the hardware as is known without psutil, which may be missing here."""
+    system, _, release, _, machine, _ = platform.uname()
+    return {"system": system, "release": release, "machine": machine}
 
 
 def clear(verdicts: Path) -> None:
