@@ -364,9 +364,7 @@ def _client(fleet: Fleet) -> Iterator[Any]:
     warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
     certificates = fleet_security.of_client(fleet.tls)
     try:
-        client = distributed.Client(
-            fleet.address, timeout=CONNECT, security=certificates
-        )
+        client = distributed.Client(fleet.address, timeout=CONNECT, security=certificates)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"no scheduler answers at {fleet.address}: {_cause(error)}",

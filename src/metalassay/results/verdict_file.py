@@ -10,6 +10,7 @@ it takes the standard library and packaging, which nox itself depends on.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import sys
@@ -253,8 +254,9 @@ def evidence(traceback: str, home: Path, root: Path) -> str:
     """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip()
     text = "\n".join(plain.splitlines()[-_EVIDENCE_LINES:])
-    for folder, shown in ((sys.prefix, ""), (str(root), "")):
-        text = text.replace(f"{folder}/", shown)
+    # pytest shows a path from the folder that it runs in where that is shorter.
+    for folder in (sys.prefix, str(root), os.path.relpath(sys.prefix, root)):
+        text = text.replace(f"{folder}/", "")
     text = re.sub(r"[^\s'\"]*/pytest-of-[^\s/]+/pytest-\d+/", "TMP/", text)
     return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text).replace(str(home), "~")
 
