@@ -129,3 +129,14 @@ def test_a_file_that_cannot_be_read_is_the_users_error(
         (tmp_path / "matrix.toml").write_text(text)
     with pytest.raises(UserError, match=message):
         matrix_file.load(tmp_path)
+
+
+def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
+    row = '[[row]]\nid = "x"\nrequires = ["a"]\ntags = []\nreason = "r"\n'
+    (tmp_path / "matrix.toml").write_text(f'{row}needs = ["mps", "m4pro"]\n')
+    assert matrix_file.load(tmp_path).rows["x"].needs == ("mps", "m4pro")
+    assert "needs" not in matrix_file.load(tmp_path).rows["x"].record()
+    for wrong in ('["mps=1"]', '["two words"]', '[""]', "[1]", '"mps"'):
+        (tmp_path / "matrix.toml").write_text(f"{row}needs = {wrong}\n")
+        with pytest.raises(UserError, match="needs"):
+            matrix_file.load(tmp_path)

@@ -72,3 +72,10 @@ def test_a_marker_without_a_machine_is_read() -> None:
 def test_a_wrong_marker_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(FieldError, match=message):
         unfinished.read(Field(RECORD | change), "x")
+
+
+def test_the_marker_of_a_row_on_another_machine_names_that_machine(tmp_path: Path) -> None:
+    there = {"system": "Darwin", "release": "25.1.0", "machine": "arm64"}
+    unfinished.write(tmp_path / "x.json", SET, STARTED, "interrupted", there)
+    marker = json.loads((tmp_path / "x.unfinished").read_text("utf-8"))
+    assert marker["hardware"] == there

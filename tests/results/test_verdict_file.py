@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -142,6 +144,13 @@ def test_evidence_is_the_end_of_a_traceback_without_colours_and_folders() -> Non
     lines = verdict_file.evidence(traceback, Path("/home/jane"), Path("/srv/x")).splitlines()
     assert len(lines) == 12
     assert lines[-1] == "a.py: in ~/b.py"
+
+
+@pytest.mark.parametrize("root", [Path(sys.prefix).parent, Path(sys.prefix).parent / "x" / "y"])
+def test_evidence_does_not_say_where_the_environment_is(root: Path) -> None:
+    for prefix in (sys.prefix, os.path.relpath(sys.prefix, root)):
+        text = verdict_file.evidence(f"{prefix}/lib/lib.py:7: ValueError", Path("/home/jane"), root)
+        assert text == "lib/lib.py:7: ValueError"
 
 
 @pytest.mark.parametrize(

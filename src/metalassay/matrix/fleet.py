@@ -368,7 +368,7 @@ def _client(fleet: Fleet) -> Iterator[Any]:
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"no scheduler answers at {fleet.address}: {_cause(error)}",
-            "start it with: metalassay matrix scheduler",
+            "metalassay matrix scheduler; if it runs: tls:// needs certificates, tcp:// must have none",
         ) from None
     try:
         yield client
