@@ -41,8 +41,8 @@ def test_every_set_has_a_row_with_its_origin_and_its_red_cells(tmp_path: Path) -
     assert head.endswith("| recorded (UTC) | metalassay | bug data | run | RED |")
     cells = {row.split(" | ")[0].strip("| "): row.strip("| ").split(" | ")[-5:] for row in rows}
     new = constructed_origin.DATA_NEW
-    assert cells["a-whole"] == ["2026-11-28", "5b1ce00fed", new, "–", "0"]  # noqa: RUF001
-    assert cells["h-newest"] == ["2026-11-28", "5b1ce00fed", new, "–", "1"]  # noqa: RUF001
+    assert cells["a-whole"] == ["2026-11-28", "5b1ce00fedcb", new, "–", "0"]  # noqa: RUF001
+    assert cells["h-newest"] == ["2026-11-28", "5b1ce00fedcb", new, "–", "1"]  # noqa: RUF001
     assert cells["b-last-failed"][3] == "last run did not finish"
     assert cells["c-never-finished"][3:] == ["not finished", "–"]  # noqa: RUF001
     assert "Error: signal 6 (SIGABRT)" in text

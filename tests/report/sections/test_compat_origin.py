@@ -31,8 +31,8 @@ def heads(compat: CompatTable, name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("commit", "shown"),
     [
-        ("0123456789abcdef", "0123456789"),
-        ("0123456789abcdef+", "0123456789+"),
+        ("0123456789abcdef", "0123456789ab"),
+        ("0123456789abcdef+", "0123456789ab+"),
         ("0123abc", "0123abc"),
         (None, "commit not recorded"),
     ],

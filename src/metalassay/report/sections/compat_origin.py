@@ -12,8 +12,9 @@ from metalassay.report.sections.compat_notes import moment
 from metalassay.report.sections.compat_runs import Shown
 from metalassay.results.verdict_file import VersionSet
 
+UNKNOWN = "not recorded"
 _NOT_RECORDED = "revision not recorded"
-_COMMIT = 10  # hexadecimal digits; the whole commit is in the details of the column
+_COMMIT = 12  # hexadecimal digits; the whole commit is in the details of the column
 _MOST_NAMES = 8
 
 Fact = tuple[str, list[str]]
@@ -32,7 +33,7 @@ def facts(shown: Sequence[Shown], data: Sequence[str] | None) -> Iterator[Fact]:
     """Yield the lines of the heads: when a column was recorded, and with what."""
     runs = [one.run for one in shown]
     yield "recorded (UTC)", [run.started.date().isoformat() if run else NO_VALUE for run in runs]
-    yield "metalassay", [_commit(run) if run else NO_VALUE for run in runs]
+    yield "metalassay", [commit(run) if run else NO_VALUE for run in runs]
     if data:
         newest = _newest(shown, data)
         yield (
@@ -105,7 +106,7 @@ def unpinned(run: VersionSet) -> dict[str, str]:
     return {
         wanted.name: run.versions.get(wanted.name)
         or lock.get(canonicalize_name(wanted.name))
-        or "not recorded"
+        or UNKNOWN
         for wanted in requirements(run.requires)
         if not any(each.operator in ("==", "===") for each in wanted.specifier)
     }
@@ -136,12 +137,13 @@ def _version(one: Shown, package: str) -> str:
     return "not installed" if one.judged else NO_VALUE
 
 
-def _commit(run: VersionSet) -> str:
-    commit = run.origin.commit
-    if commit is None:
+def commit(run: VersionSet) -> str:
+    """Return metalassay's commit for the head of a column, with a "+" if files were changed since."""
+    whole = run.origin.commit
+    if whole is None:
         return "commit not recorded"
-    changed = "+" if commit.endswith("+") else ""
-    return f"{commit.removesuffix('+')[:_COMMIT]}{changed}"
+    changed = "+" if whole.endswith("+") else ""
+    return f"{whole.removesuffix('+')[:_COMMIT]}{changed}"
 
 
 def _newest(shown: Sequence[Shown], data: Sequence[str]) -> str:
