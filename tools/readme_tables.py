@@ -134,7 +134,7 @@ def version(item: VersionSet, package: str) -> str:
     unpinned = compat_origin.unpinned(item)
     if package in unpinned:
         return f"*{unpinned[package].replace(compat_origin.UNKNOWN, '?')}*"
-    return item.versions.get(package, "·")
+    return compat_origin.installed(item, package) or "·"
 
 
 def word(bug: BugResult) -> str:

@@ -100,6 +100,19 @@ def test_the_head_names_what_a_floating_requirement_meant_that_day(tmp_path: Pat
     assert compat.columns[0].lock == "numpy==2.4.6, huggingface-hub==0.36.2"
 
 
+def test_a_package_is_not_called_absent_where_nobody_looked(tmp_path: Path) -> None:
+    floating = row("a", "accelerate==1.8.0", "rich")
+    locked = {**origin(None), "lock": ["rich==14.0"]}
+    compat = table(
+        tmp_path,
+        version_set("a", "2026-11-28", FINE, set=floating, origin=locked),
+        version_set("b", "2026-11-28", FINE, origin=locked),
+        version_set("c", "2026-11-28", FINE),
+        version_set("d", "2026-11-28", FINE, origin={**origin(None), "lock": []}),
+    )
+    assert heads(compat, "rich") == ["14.0 (not pinned)", "14.0", "not installed", "–"]  # noqa: RUF001
+
+
 def test_without_a_lock_an_unknown_version_is_not_made_up(tmp_path: Path) -> None:
     about = row("x", "accelerate==1.8.0", "datasets")
     written(tmp_path, {"x.json": version_set("x", "2026-11-28", FINE, set=about)})

@@ -92,6 +92,17 @@ def requirements(texts: Sequence[str]) -> Iterator[Requirement]:
             continue
 
 
+def installed(run: VersionSet, package: str) -> str | None:
+    """Return the version that was installed, None where there was none, or none was recorded."""
+    if package in run.versions:
+        return run.versions[package]
+    if run.not_installable:
+        return None
+    pins = (pin.partition("==") for pin in run.origin.lock)
+    name = canonicalize_name(package)
+    return next((version for pin, _, version in pins if canonicalize_name(pin) == name), None)
+
+
 def unpinned(run: VersionSet) -> dict[str, str]:
     """Return the packages that a set requires without ``==``, with what that meant on the day of the run.
 
@@ -99,14 +110,8 @@ def unpinned(run: VersionSet) -> dict[str, str]:
     """
     if run.not_installable:
         return {}
-    lock = {
-        canonicalize_name(name): version
-        for name, _, version in (pin.partition("==") for pin in run.origin.lock)
-    }
     return {
-        wanted.name: run.versions.get(wanted.name)
-        or lock.get(canonicalize_name(wanted.name))
-        or UNKNOWN
+        wanted.name: installed(run, wanted.name) or UNKNOWN
         for wanted in requirements(run.requires)
         if not any(each.operator in ("==", "===") for each in wanted.specifier)
     }
@@ -122,19 +127,22 @@ def versions(shown: Sequence[Shown], stack: Sequence[str]) -> Iterator[Fact]:
         yield (
             package,
             [
-                f"{each[package]} (not pinned)" if package in each else _version(one, package)
+                f"{each[package]} (not pinned)"
+                if package in each
+                else _version(one, package, package in stack)
                 for one, each in zip(shown, found, strict=True)
             ],
         )
 
 
-def _version(one: Shown, package: str) -> str:
-    if one.run and package in one.run.versions:
-        return one.run.versions[package]
+def _version(one: Shown, package: str, always_recorded: bool) -> str:
+    if one.run and (version := installed(one.run, package)):
+        return version
     for wanted in requirements(one.requires):
         if wanted.name == package and (one.run is None or one.run.not_installable):
             return f"wanted {wanted.specifier or 'any'}"
-    return "not installed" if one.judged else NO_VALUE
+    known = always_recorded or bool(one.run and one.run.origin.lock)
+    return "not installed" if one.judged and known else NO_VALUE
 
 
 def commit(run: VersionSet) -> str:
