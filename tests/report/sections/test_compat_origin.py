@@ -70,6 +70,18 @@ def test_columns_that_were_judged_with_other_data_than_the_newest_are_marked(
     assert compat.remarks == ("3 sets judged with other bug data",)
 
 
+def test_two_columns_suffice_to_differ_and_one_never_does(tmp_path: Path) -> None:
+    sets = [
+        version_set("a", "2026-11-20", FINE, origin=origin(DATA_OLD)),
+        version_set("b", "2026-11-28", FINE, origin=origin(DATA_NEW)),
+    ]
+    compat = table(tmp_path / "two", *sets)
+    assert heads(compat, "bug data") == [f"{DATA_OLD} (another)", DATA_NEW]
+    assert compat.alerts[0].startswith("1 of 2 columns was judged with another revision")
+    nothing = version_set("c", "2026-11-28", not_installable="a conflict", versions={})
+    assert "bug data" not in table(tmp_path / "one", sets[0], nothing).fact_names
+
+
 @pytest.mark.parametrize("data", [DATA_NEW, None])
 def test_files_of_one_revision_or_of_none_are_not_marked(data: str | None, tmp_path: Path) -> None:
     compat = table(
