@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +61,8 @@ def write(verdicts: Path, version_set: Mapping[str, Any], started: datetime, why
         "schema": SCHEMA,
         "set": dict(version_set),
         "started": started.isoformat(timespec="seconds"),
-        "why": why,
+        # An installer may name an index by its address, and that may have a password; people share reports.
+        "why": re.sub(r"(?<=://)[^/@\s]+@", "", why),
         "hardware": _machine(),
     }
     write_atomically(path_of(verdicts), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
