@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from typing import Any
 
 from metalassay.fields import Field
 from metalassay.files import write_atomically
-from metalassay.machine.hardware import Hardware, from_dict
+from metalassay.machine.hardware import Hardware, as_dict, from_dict, probe
 
 NAME = "metalassay.unfinished"
 SCHEMA = f"{NAME}/1"
@@ -56,16 +57,23 @@ def write(verdicts: Path, version_set: Mapping[str, Any], started: datetime, why
     ``version_set`` is the record of the row (``matrix.matrix_file.Row.record``), ``started`` when the run
     began (with its offset to UTC), and ``why`` one line. Raises ``OSError`` as the file system does.
     """
-    system, _, release, _, machine, _ = platform.uname()
     record = {
         "schema": SCHEMA,
         "set": dict(version_set),
         "started": started.isoformat(timespec="seconds"),
-        "why": why,
-        # Where this runs, psutil may be missing; so the rest of the hardware stays unknown.
-        "hardware": {"system": system, "release": release, "machine": machine},
+        # An installer may name an index by its address, and that may have a password; people share reports.
+        "why": re.sub(r"(?<=://)[^/@\s]+@", "", why),
+        "hardware": _machine(),
     }
     write_atomically(path_of(verdicts), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _machine() -> dict[str, object]:
+    try:
+        return as_dict(probe(gpu_too=False))  # on a Mac, the GPU takes seconds
+    except ImportError:  # nox's own environment has no psutil, which only a Mac can do without
+        system, _, release, _, machine, _ = platform.uname()
+        return {"system": system, "release": release, "machine": machine}
 
 
 def clear(verdicts: Path) -> None:
