@@ -145,7 +145,7 @@ def test_a_lock_waits_for_its_holder(tmp_path: Path) -> None:
     order: list[str] = []
 
     def second() -> None:
-        with environments.alone(tmp_path / "x"):
+        with environments.alone(tmp_path / "x", waits=lambda: order.append("waits")):
             order.append("second")
 
     with environments.alone(tmp_path / "x"):
@@ -154,7 +154,7 @@ def test_a_lock_waits_for_its_holder(tmp_path: Path) -> None:
         other.join(timeout=0.3)
         order.append("first")
     other.join(timeout=10)
-    assert order == ["first", "second"]
+    assert order == ["waits", "first", "second"]
 
 
 def test_rows_share_a_lock_that_a_benchmark_has_alone(tmp_path: Path) -> None:
