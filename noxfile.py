@@ -168,7 +168,10 @@ def bench(session: nox.Session) -> None:
     session.notify("report")
     must_install(session, "-e", ".[bench]", *MATRIX.requires["bench"])
     # No row of the matrix runs beside a benchmark: each of them shares this lock.
-    with environments.alone(environments.all_of(ENVIRONMENTS)):
+    with environments.alone(
+        environments.all_of(ENVIRONMENTS),
+        waits=lambda: session.log("waits for rows of the matrix that run"),
+    ):
         session.run("pytest", "benchmarks", "--benchmark-autosave", *session.posargs)
 
 

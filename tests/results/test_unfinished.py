@@ -47,6 +47,15 @@ def test_a_marker_leaves_the_verdicts_alone_and_is_removed(tmp_path: Path) -> No
     assert verdicts.read_text() == "kept"
 
 
+def test_a_password_in_an_address_is_not_written(tmp_path: Path) -> None:
+    why = (
+        "could not install: https://me:s3cret@example.org/simple/a@1/ (401), https://example.org/@x"
+    )
+    unfinished.write(tmp_path / "x.json", SET, STARTED, why)
+    plain = "could not install: https://example.org/simple/a@1/ (401), https://example.org/@x"
+    assert read(tmp_path / "x.unfinished").why == plain
+
+
 RECORD: dict[str, Any] = {
     "schema": unfinished.SCHEMA,
     "set": SET,

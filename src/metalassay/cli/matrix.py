@@ -306,9 +306,10 @@ def finish(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
     bad = [outcome for outcome in outcomes if outcome.bad]
     for outcome in bad:
         log = options.output / f"{outcome.row}.log"
-        print(f"{outcome.state}: {outcome.row}: see {log}", file=sys.stderr)
+        where = f"see {log}" if log.exists() else outcome.why  # none where nothing could be tested
+        print(f"{outcome.state}: {outcome.row}: {where}", file=sys.stderr)
     print(
-        f"{len(outcomes)} rows, {len(bad)} red or in error; next: metalassay report {options.output}",
+        f"{len(outcomes)} row{'' if len(outcomes) == 1 else 's'}, {len(bad)} red or in error; next: metalassay report {options.output}",
         file=sys.stderr,
     )
     return 1 if bad else 0

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +88,25 @@ def own_requirements(root: Path, extra: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path, *, shared: bool = False) -> Iterator[int]:
+def alone(
+    folder: Path, *, shared: bool = False, waits: Callable[[], object] | None = None
+) -> Iterator[int]:
     """Hold the lock of a folder while the body runs; wait for whoever holds it now.
 
-    With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
+    ``waits`` is called once if somebody does. With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
     child that inherits it holds the lock as long as it lives, even if this process is killed.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder: uv clears it to make a new environment.
     with (folder.parent / f"{folder.name}.lock").open("a") as stream:
-        fcntl.flock(stream, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits:
+                waits()
+            fcntl.flock(stream, kind)
         yield stream.fileno()
 
 

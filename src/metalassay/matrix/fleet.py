@@ -71,7 +71,7 @@ class _Task:
     priority: int = 0
     begun: list[str] = field(default_factory=list)
     started: datetime | None = None
-    machine: Mapping[str, str] | None = None
+    machine: Mapping[str, object] | None = None
     attempts: int = 0
     stranded: float | None = None
 

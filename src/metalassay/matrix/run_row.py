@@ -153,9 +153,17 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
     origin = verdict_file.Origin(_commit(options), bugs.revision(), python.name, lock, key)
     environment = environments.folder_of(row.id, options.environments)
     # Benchmarks hold the outer lock alone: nothing of ours runs beside them.
+    benchmarks = environments.all_of(options.environments)
     with (
-        environments.alone(environments.all_of(options.environments), shared=True),
-        environments.alone(environment) as held,
+        environments.alone(
+            benchmarks,
+            shared=True,
+            waits=lambda: options.say(f"{row.id}: waits for a benchmark that runs alone"),
+        ),
+        environments.alone(
+            environment,
+            waits=lambda: options.say(f"{row.id}: waits for another run of this row"),
+        ) as held,
     ):
         if not environments.is_built(environment, options.root, lock, python):
             options.say(f"{row.id}: building {environment}")

@@ -41,8 +41,10 @@ def run(
         return outcome
 
     with interrupted_by_sigterm(), ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(one, row): row.id for row in order}
+        futures: dict[Future[Outcome], str] = {}
         try:
+            for row in order:
+                futures[pool.submit(one, row)] = row.id
             _wait(futures, progress)
         except BaseException:
             options.stop.set()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from typing import Any
 
 from metalassay.fields import Field
 from metalassay.files import write_atomically
-from metalassay.machine.hardware import Hardware, from_dict
+from metalassay.machine.hardware import Hardware, as_dict, from_dict, probe
 
 NAME = "metalassay.unfinished"
 SCHEMA = f"{NAME}/1"
@@ -55,7 +56,7 @@ def write(
     version_set: Mapping[str, Any],
     started: datetime,
     why: str,
-    machine: Mapping[str, str] | None = None,
+    machine: Mapping[str, object] | None = None,
 ) -> None:
     """Write the marker beside the verdict file, which stays as it is.
 
@@ -67,16 +68,20 @@ def write(
         "schema": SCHEMA,
         "set": dict(version_set),
         "started": started.isoformat(timespec="seconds"),
-        "why": why,
+        # An installer may name an index by its address, and that may have a password; people share reports.
+        "why": re.sub(r"(?<=://)[^/@\s]+@", "", why),
         "hardware": dict(machine or this_machine()),
     }
     write_atomically(path_of(verdicts), json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def this_machine() -> dict[str, str]:
-    """Return as much of the hardware as is known without psutil, which may be missing here."""
-    system, _, release, _, machine, _ = platform.uname()
-    return {"system": system, "release": release, "machine": machine}
+def this_machine() -> dict[str, object]:
+    """Return as much of the hardware as is known quickly, as a marker has it."""
+    try:
+        return as_dict(probe(gpu_too=False))  # on a Mac, the GPU takes seconds
+    except ImportError:  # nox's own environment has no psutil, which only a Mac can do without
+        system, _, release, _, machine, _ = platform.uname()
+        return {"system": system, "release": release, "machine": machine}
 
 
 def clear(verdicts: Path) -> None:

@@ -141,8 +141,13 @@ class VersionSet:
 
 
 def same_set(one: VersionSet) -> tuple[object, ...]:
-    """Return what two verdict files must share for the newer one to replace the older one."""
+    """Return what the runs of one set have in common: its name, the machine and the versions."""
     return one.id, identity(one.hardware), tuple(sorted(one.versions.items()))
+
+
+def run_key(one: VersionSet) -> tuple[object, ...]:
+    """Return what two runs must share for the newer to replace the older: a partial one never does."""
+    return *same_set(one), bool(one.selection.partial)
 
 
 def document(

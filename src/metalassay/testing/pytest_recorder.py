@@ -179,7 +179,7 @@ class Recorder:
         if self.target is None or not self.tests or not complete:
             return
         self.partial = self.why_partial(session)
-        # The report reads *.json, and so leaves a partial run alone.
+        # The report reads both; a partial run never replaces the whole one.
         self.file = self.target.with_suffix(".partial") if self.partial else self.target
         verdict_file.write(self.file, self.record())
         self.written = True
