@@ -127,6 +127,21 @@ def test_a_python_that_does_not_exist_is_named_with_its_row() -> None:
     assert caught.value.next_step == "uv python install 3.99, or correct the row"
 
 
+def test_an_interpreter_behind_a_shim_of_pyenv_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("3.9.9", "3.9.18", "3.90.1", "3.8.18"):
+        python = tmp_path / "versions" / version / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\necho CPython {version}\n")
+        python.chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(environments, "run_uv", lambda *_, **__: Failure("a shim failed"))
+    assert environments.interpreter(Row("x", (), "", (), python="3.9")).name == "CPython 3.9.18"
+    with pytest.raises(UserError, match=r"no Python 3\.7"):
+        environments.interpreter(Row("x", (), "", (), python="3.7"))
+
+
 def test_the_interpreter_of_a_row_is_asked_for_its_own_name() -> None:
     if shutil.which("uv") is None:
         pytest.skip("uv is not installed")

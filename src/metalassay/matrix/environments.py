@@ -1,6 +1,6 @@
 """Builds the environment of a row from its lock, and again only when lock or interpreter change.
 
-noxfile.py imports this module in nox's own environment: it takes the standard library only.
+noxfile.py imports this module in nox's own environment: it takes the standard library and packaging only.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from packaging.version import Version
 
 from metalassay.environment import versions
 from metalassay.errors import UserError
@@ -43,11 +46,26 @@ def interpreter(row: Row) -> Interpreter:
         return Interpreter(Path(sys.executable), versions.interpreter())
     found = run_uv(["python", "find", "--no-python-downloads", row.python], timeout=60)
     if isinstance(found, Failure):
+        # uv stops at a shim of pyenv whose version is not switched on, and does not look behind it.
+        behind = _in_pyenv(row.python)
+        if behind:
+            return _asked(behind)
         raise UserError(
             f"{FILE}: row {row.id}: there is no Python {row.python} on this machine",
             f"uv python install {row.python}, or correct the row",
         )
     return _asked(Path(found.strip()))
+
+
+def _in_pyenv(version: str) -> Path | None:
+    """Return the newest interpreter of a version such as "3.12" that pyenv has, or None."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [
+        python
+        for python in root.glob("versions/*/bin/python")
+        if re.fullmatch(rf"{re.escape(version)}(\.\d+)?", python.parts[-3])
+    ]
+    return max(found, key=lambda python: Version(python.parts[-3]), default=None)
 
 
 def _asked(python: Path) -> Interpreter:
