@@ -31,7 +31,9 @@ examples:
   metalassay matrix scheduler
   metalassay matrix scheduler --host 10.0.0.2 --tls-ca ca.pem --tls-cert box.pem --tls-key box.key
 
-The certificates, and the commands for several machines: docs/fleet.md"""
+The certificates, and the commands for several machines: docs/fleet.md
+
+exit code: 0 it was ended, 2 bad input, otherwise Dask's own"""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument(
         "--port", type=whole(1, 65535), default=_PORT, metavar="N", help="port to listen on"
@@ -53,7 +55,9 @@ examples:
   metalassay matrix worker tls://10.0.0.2:8786 --resources 'mps=1 m4pro=1' \\
     --tls-ca ca.pem --tls-cert mini.pem --tls-key mini.key
 
-The certificates, and the commands for several machines: docs/fleet.md"""
+The certificates, and the commands for several machines: docs/fleet.md
+
+exit code: 0 it was ended, 2 bad input, otherwise Dask's own"""
     parser.add_argument(
         "address", metavar="ADDRESS", help="the scheduler, as in tcp://127.0.0.1:8786"
     )

@@ -359,8 +359,8 @@ def _client(fleet: Fleet) -> Iterator[Any]:
     except ImportError:
         raise UserError("a fleet needs distributed, which is not installed", INSTALL) from None
     # What Dask logs about a scheduler that is lost is said here in one line.
-    for name in ("distributed", "tornado", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name in ("distributed", "distributed.client", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # each has a level of its own
     warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
     certificates = fleet_security.of_client(fleet.tls)
     try:
