@@ -9,6 +9,7 @@ from metalassay.bugs.catalogue import (
     get,
     load,
     parse,
+    revision,
     unique,
     where_text,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "get",
     "load",
     "parse",
+    "revision",
     "unique",
     "where_text",
 ]

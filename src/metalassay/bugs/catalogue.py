@@ -6,6 +6,7 @@ Knows no library by name. Other rooms use it through the package: ``bugs.load()`
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -148,9 +149,23 @@ def parse(text: str) -> tuple[Bug, ...]:
 @functools.cache
 def load() -> tuple[Bug, ...]:
     """Return all known bugs, in the order of the files. Raises as ``parse`` does."""
+    return unique(bug for text in _texts().values() for bug in parse(text))
+
+
+@functools.cache
+def revision() -> str:
+    """Return a hash of the data, twelve hexadecimal digits: verdicts depend on what the data says."""
+    digest = hashlib.sha256()
+    for name, text in _texts().items():
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def _texts() -> dict[str, str]:
+    """Return the texts of the bug files by name, in the order of the names."""
     folder = resources.files(__package__).joinpath("data")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return unique(bug for file in files for bug in parse(file.read_text("utf-8")))
+    return {file.name: file.read_text("utf-8") for file in files}
 
 
 def unique(bugs: Iterable[Bug]) -> tuple[Bug, ...]:

@@ -52,6 +52,11 @@ def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
     return present
 
 
+def interpreter() -> str:
+    """Return the implementation and the version of this interpreter, as in "CPython 3.11.7"."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
 def machine() -> dict[str, str]:
     """Return "macos" and, where it is known, "apple-silicon"; nothing on other systems."""
     release = platform.mac_ver()[0] if sys.platform == "darwin" else ""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.environment import resolver
-from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
+from metalassay.matrix import resolver
+from metalassay.matrix.matrix_file import Row
 
 ROW = Row("x", ("accelerate==1.8.0", "torch"), "a reason", ("full",), python="3.11")
 
