@@ -9,7 +9,6 @@ from metalassay.bugs import matching
 from metalassay.diagnosis.answers import Found
 
 _ELSEWHERE = "the text comes from another environment, or from before a change of versions"
-_GENERIC = "other mistakes cause this message too"
 
 
 def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
@@ -30,8 +29,6 @@ def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
         if bug.reported_only
         else "executed by us: a test fails with these and passes with others"
     )
-    if evidence.generic:
-        sure = f"{_GENERIC}; {sure}"
     return Found(
         source="bug",
         id=bug.id,

@@ -20,6 +20,7 @@ _ROLES = {
     "warning": "a warning, not what ended the program",
     "line": "another line of the log, not what ended the program",
 }
+_GENERIC = "other mistakes cause this message too"
 _LABEL = 9  # columns for the names of the fields
 
 
@@ -107,7 +108,7 @@ def _lines(
     fields += [("do", text) for text in found.do[:1]] + (others[:1] if most else others)
     fields += [] if most else [("not", text) for text in found.not_help]
     fields += [("why", found.cause), ("found", found.words), ("here", found.note)]
-    fields += [("sure", found.sure)]
+    fields += [("sure", f"{_GENERIC}; {found.sure}" if found.generic else found.sure)]
     lines = _wrap(f"{found.title} [{found.id}]", width, f"{number}. ", "   ")
     for name, text in fields:
         if not most or most.get(name):
