@@ -654,3 +654,20 @@ def test_fp8_needs_a_gpu() -> None:
     quantizer = quantizers.FineGrainedFP8HfQuantizer.__new__(quantizers.FineGrainedFP8HfQuantizer)
     text = traceback_of(quantizer.validate_environment, (RuntimeError, ImportError))  # type: ignore[arg-type]
     assert ids(text) == ["quantization-for-cuda"]
+
+
+def test_the_size_of_a_dtype() -> None:
+    numpy = pytest.importorskip("numpy")
+    two = not numpy.__version__.startswith("1.")
+    assert numpy.dtype.__basicsize__ == (88 if two else 96)
+    compiled, found = (96, 88) if two else (88, 96)
+    text = (
+        "ValueError: numpy.dtype size changed, may indicate binary incompatibility."
+        f" Expected {compiled} from C header, got {found} from PyObject"
+    )
+    [answer] = limit_answer.find(text, {})
+    assert answer.title == (
+        "A package was compiled for NumPy 1 and meets NumPy 2"
+        if two
+        else "A package was compiled for NumPy 2 and meets NumPy 1"
+    )
