@@ -80,6 +80,31 @@ def test_a_log_is_read_from_standard_input(
     assert answer["bytes_left_out"] == 0
 
 
+def test_a_long_log_is_read_from_its_beginning_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = GRPO["text"].encode() + b"{'loss': 1.25, 'epoch': 0.01}\n" * 100_000
+    monkeypatch.setattr(sys, "stdin", pipe(log))
+    assert main.main(["explain", "--versions", "accelerate=1.8.0", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ended"] == FAMOUS
+    assert 0 < len(log) - answer["bytes_left_out"] < 300_000
+
+
+def test_json_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "--versions", "accelerate=1.15.0", "--json", FAMOUS]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert not answer["explained"]
+    [first, *_] = answer["explanations"]
+    bug = bugs.get("accelerate-empty-shard")
+    assert (first["id"], first["applies"], first["explains"]) == (bug.id, "no", False)
+    assert (first["role"], first["exception"]) == ("ended", FAMOUS)
+    assert first["do"] == [str(fix) for fix in bug.fixes]
+    assert first["not_help"] == [*bug.not_fixes]
+    assert answer["recognised"]["next"]
+    assert answer["facts"]["device"] is None
+
+
 def test_no_match_reports_the_exception_and_the_next_step_with_exit_code_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

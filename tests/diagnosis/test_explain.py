@@ -149,6 +149,16 @@ def test_the_first_answer_is_short(most: int) -> None:
     assert fields == ["do", "why", "found", "here", "sure", "link", "more"]
 
 
+def test_of_one_message_only_the_certain_answer_is_shown_and_the_others_counted() -> None:
+    text = "TypeError: SFTTrainer.__init__() got an unexpected keyword argument 'tokenizer'"
+    answer = explain.explain(text, {"trl": "0.16.1"}, given=True)
+    assert [each.found.source for each in answer.explanations] == ["bug", "api"]
+    shown = explain_text.as_text(answer)
+    assert "\n2. " not in shown
+    assert shown.endswith("1 more fits: --all")
+    assert "\n2. " in explain_text.as_text(answer, most=None)
+
+
 def test_everything_is_shown_on_request_within_the_width() -> None:
     answer = explain.explain(FAMOUS, EIGHT, given=True)
     text = explain_text.as_text(answer, width=60, most=None)
