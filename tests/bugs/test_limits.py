@@ -172,6 +172,13 @@ def test_a_long_text_is_searched_in_parts_without_losing_a_match() -> None:
         assert len(found) == 3 * len(alone) > 0, limit.id
 
 
+def test_of_a_message_that_is_repeated_many_times_the_last_ones_are_found() -> None:
+    [limit] = limits.parse(row(patterns=["some words of it"]))
+    text = "some words of it\n" * 20_000
+    found = [match.start() for match in limit.matches(text)]
+    assert found == [17 * place for place in range(19_999, 19_949, -1)]
+
+
 def test_words_must_be_near_and_others_must_not() -> None:
     [limit] = limits.parse(row(near=["torch"], unless=["cuda"]))
     assert list(limit.matches("torch says: some words"))

@@ -31,6 +31,7 @@ NUMBERS: Mapping[str, tuple[str, ...]] = {
 """The calculations that a row may ask for, and the values that they may add to those of the message."""
 
 _MOST = 50
+_PLACES = 10_000
 _REACH = 4_000  # more than any pattern matches
 _TEXTS = ("title", "cause", "do", "not_help", "sure")
 _FIELDS = frozenset(
@@ -109,7 +110,8 @@ class Limit:
     def matches(self, text: str, words: str | None = None) -> Iterator[re.Match[str]]:
         """Yield where one of the patterns matches and what must be near is near, the last first.
 
-        Only the last ``_MOST`` matches are looked at: a log may repeat a message thousands of times.
+        Only the last ``_MOST`` matches, among the last ``_PLACES`` places of a word, are looked at: a
+        log may repeat a message many thousand times.
         ``words`` is ``words_of(text)``; pass it when the same text is searched for many limits.
         """
         words = words_of(text) if words is None else words
@@ -202,10 +204,13 @@ def _around(text: str, words: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 def _places(text: str, word: str) -> Iterator[int]:
-    place = text.find(word)
-    while place >= 0:
+    """Yield the last places of a word, the last first."""
+    place = text.rfind(word)
+    for _ in range(_PLACES):
+        if place < 0:
+            return
         yield place
-        place = text.find(word, place + len(word))
+        place = text.rfind(word, 0, place)
 
 
 def _fits_all(alternative: Mapping[str, SpecifierSet], known: Mapping[str, str]) -> bool | None:
