@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metalassay.bugs import tracebacks
-from metalassay.diagnosis import program_end
+from metalassay.diagnosis import program_end, traceback_frames
 
 SITE = "/home/u/lib/python3.11/site-packages"
 
@@ -36,7 +36,7 @@ def test_of_interleaved_ranks_the_one_that_failed_first_decides() -> None:
         ("KeyError: 'zero'", "0", "rank"),
         ("ValueError: one", "1", "ended"),
     ]
-    assert [each.frames[0].package for each in log.events] == [None, "torch"]
+    assert [each.frames[0].library for each in log.events] == ["", "torch"]
     assert log.ended is not None
     assert log.text[log.ended.start : log.ended.end].splitlines()[0].startswith("Traceback")
     assert "[rank" not in log.text
@@ -89,7 +89,7 @@ def test_marks_before_the_lines_are_recognised(mark: str) -> None:
     log = program_end.read(tracebacks.clean(text))
     assert log.ended is not None
     assert log.ended.line == "ValueError: the message"
-    assert [frame.line for frame in log.ended.frames] == [12]
+    assert [frame.number for frame in log.ended.frames] == [12]
     assert log.text[log.ended.position : log.ended.end] == "ValueError: the message\ngoes on\n"
 
 
@@ -179,14 +179,12 @@ def test_only_what_was_raised_is_an_exception(text: str, said: str | None) -> No
         ("/usr/lib/python3.11/runpy.py", "python"),
         ("<frozen importlib._bootstrap>", "python"),
         ("/home/u/transformers/src/transformers/trainer.py", "transformers"),
-        ("/home/u/torch/train.py", None),
-        ("train.py", None),
+        ("/home/u/torch/train.py", ""),
+        ("train.py", ""),
     ],
 )
-def test_a_frame_belongs_to_a_package_to_python_or_to_the_user(
-    file: str, package: str | None
-) -> None:
-    assert program_end.package_of(file) == package
+def test_a_frame_belongs_to_a_package_to_python_or_to_the_user(file: str, package: str) -> None:
+    assert traceback_frames.library_of(file)[0] == package
 
 
 @pytest.mark.parametrize(
@@ -202,7 +200,7 @@ def test_frames_of_rich_and_ipython_are_read(frame: str) -> None:
     log = program_end.read(f"{frame}\n    code\n\nTypeError: no\n")
     assert log.ended is not None
     [read] = log.ended.frames
-    assert (read.package, read.line, read.function) == ("trl", 12, "train")
+    assert (read.library, read.number, read.function) == ("trl", 12, "train")
 
 
 def test_an_offset_belongs_to_the_exception_whose_traceback_contains_it() -> None:
@@ -231,4 +229,4 @@ def test_a_traceback_of_a_notebook_is_read() -> None:
     )
     log = program_end.read(tracebacks.clean(text))
     assert [each.line for each in log.events] == ["RuntimeError: no memory"]
-    assert [each.package for each in log.events[0].frames] == ["transformers"]
+    assert [each.library for each in log.events[0].frames] == ["", "transformers"]

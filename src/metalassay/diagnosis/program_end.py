@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from metalassay.bugs import tracebacks
+from metalassay.diagnosis import traceback_frames
+from metalassay.diagnosis.traceback_frames import Frame
 
 ROLES = ("ended", "cause", "context", "rank", "earlier", "after", "warning", "line")
 
@@ -31,12 +33,6 @@ _RANK = re.compile(
 )
 _STREAM = re.compile(r"(?:stderr|stdout): ")
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
-_FRAMES = (
-    re.compile(r'\s*(?:\| *)?File "(?P<file>[^"\n]+)", line (?P<line>\d+)(?:, in (?P<name>.+))?'),
-    re.compile(r"(?P<file>(?:/|~/|[A-Za-z]:[\\/])\S+\.py):(?P<line>\d+) in (?P<name>\S+)"),  # rich
-    re.compile(r"File (?P<file>\S+\.pyx?):(?P<line>\d+)(?:, in (?P<name>\w+))?"),  # IPython
-    re.compile(r"(?P<file>(?:/|~/)\S+\.py) in (?P<name>[\w.<>]+)\("),  # IPython before 8
-)
 _LAST_LINE = re.compile(r"(?P<type>[A-Za-z_][\w.]{0,120})(?=:(?:\s|$)|\s*$)")
 _SUFFIX = r"(?:Error|Exception|Warning|Interrupt|Iteration|Exit|Failure|Failed|Timeout)"
 _NAMED = re.compile(
@@ -68,21 +64,6 @@ _MESSENGERS = frozenset(
 )
 _SUMMARY = "Root Cause (first observed failure):"  # torchrun's; the rank is a few lines below
 _FIRST_FAILED = re.compile(r"\brank\s{0,20}: (\d{1,6})")
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/](?P<package>[\w.-]+)")
-_CHECKOUT = re.compile(r"[\\/](?P<package>\w+)[\\/]src[\\/](?P=package)[\\/]")
-_STANDARD = re.compile(
-    r"[\\/]lib[\\/]python3\.\d+[\\/](?!(?:site|dist)-packages)|<frozen |[\\/]Lib[\\/]\w+\.py"
-)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One call in a traceback. ``package`` is the installed package, "python", or None: one's own."""
-
-    file: str
-    line: int | None
-    function: str
-    package: str | None
 
 
 @dataclass(frozen=True)
@@ -250,7 +231,7 @@ def _events(lines: list[str], rank: str | None) -> list[Event]:
             start, frames, inside = offset, [], True
         elif _IGNORED.match(line):
             ignored = True
-        elif frame := _frame(line):
+        elif frame := traceback_frames.on_line(line):
             if not inside:
                 start, frames, inside = offset, [], True
             frames.append(frame)
@@ -286,32 +267,6 @@ def _with_ends(events: list[Event], length: int) -> list[Event]:
         replace(each, end=max(each.end, min(following, each.position + _LONGEST_MESSAGE)))
         for each, following in zip(events, nexts, strict=bool(events))
     ]
-
-
-def _frame(line: str) -> Frame | None:
-    if ".py" not in line and 'File "' not in line:
-        return None
-    for pattern in _FRAMES:
-        if match := pattern.search(line[:1_000]):
-            groups = match.groupdict()
-            line_number = groups.get("line")
-            return Frame(
-                file=match["file"],
-                line=int(line_number) if line_number else None,
-                function=(groups.get("name") or "").strip(),
-                package=package_of(match["file"]),
-            )
-    return None
-
-
-def package_of(file: str) -> str | None:
-    """Return the installed package that a file belongs to, "python", or None for anything else."""
-    if match := list(_INSTALLED.finditer(file)):
-        name = match[-1]["package"]
-        return name.removesuffix(".py").partition("-")[0].partition(".")[0]
-    if checkout := _CHECKOUT.search(file):
-        return checkout["package"]
-    return "python" if _STANDARD.search(file) else None
 
 
 def _exception(line: str, after_frames: bool) -> tuple[str, int, str] | None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from packaging.utils import canonicalize_name
 
 from metalassay.diagnosis import known_packages
-from metalassay.diagnosis.program_end import Event, Frame, Log
+from metalassay.diagnosis.program_end import Event, Log
 from metalassay.diagnosis.text_facts import Facts
+from metalassay.diagnosis.traceback_frames import Frame
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]{2,}")
 _CALLED = re.compile(r"\b([A-Za-z_][\w.]{0,80})\(\)")
@@ -90,7 +91,7 @@ def describe(
     return Recognised(
         exception=event.line if event else None,
         place=_place(frame) if frame else None,
-        own_file=frame.package is None if frame else None,
+        own_file=not frame.library if frame else None,
         package=package,
         version=installed.get(canonicalize_name(package)) if package else None,
         function=called[1] if called else frame.function if frame else None,
@@ -124,18 +125,16 @@ def _words(text: str) -> set[str]:
 
 
 def _place(frame: Frame) -> str:
-    line = f", line {frame.line}" if frame.line else ""
-    name = re.split(r"[\\/](?:site|dist)-packages[\\/]", frame.file)[-1]
-    if frame.package is None:
-        name = re.split(r"[\\/]", frame.file)[-1]
-    return f"{name}{line}"
+    line = f", line {frame.number}" if frame.number else ""
+    inside = re.split(r"/(?:site|dist)-packages/", frame.path)[-1]
+    return f"{inside if frame.library else frame.path.rpartition('/')[2]}{line}"
 
 
 def _package(event: Event | None, message: str) -> str | None:
     """Return the package of the last frame, or one that the message itself names with a module."""
     for frame in reversed(event.frames if event else ()):
-        if frame.package not in (None, "python"):
-            return frame.package
+        if frame.library not in ("", "python"):
+            return frame.library
     for name in re.findall(r"\b([a-z][a-z_0-9]{2,40})[.:]", message):
         if known_packages.named(name):
             return str(name)
@@ -145,7 +144,7 @@ def _package(event: Event | None, message: str) -> str | None:
 def _next(event: Event | None, frame: Frame | None, package: str | None, message: str) -> str:
     asked = "with the whole traceback, the versions and the smallest program that shows it"
     known = known_packages.named(package) if package else None
-    if frame is not None and frame.package is None:
+    if frame is not None and not frame.library:
         forum = known.forum if known and known.forum else "https://stackoverflow.com"
         return (
             "the last line of the traceback is in your own file, so look there first: print the types "
