@@ -160,9 +160,9 @@ def _elsewhere(
     )
 
 
-def _renamed(package: str, whats: tuple[str, ...]) -> Instead | None:
+def _renamed(package: str, subjects: tuple[str, ...]) -> Instead | None:
     for rename in api_history.renames():
-        if rename.package == package and rename.what in whats:
+        if rename.package == package and rename.what in subjects:
             do = rename.do or (f"write {rename.now} instead of {rename.what.rpartition('.')[2]}",)
             return Instead(do, rename.why, rename.link, rename.now)
     return None
