@@ -121,7 +121,7 @@ def accepted(package: str, path: str, name: str, method: str = "__init__") -> Ti
         ("transformers", "transformers.trainer.Trainer", "compute_loss", "num_items_in_batch", "since 4.46.0"),
         ("transformers", "transformers.trainer.Trainer", "log", "start_time", "since 4.47.0"),
         ("transformers", "transformers.trainer.Trainer", "_get_train_sampler", "train_dataset", "since 4.52.0"),
-        ("transformers", "transformers.modeling_utils.PreTrainedModel", "from_pretrained", "dtype", "since 4.56.0"),
+        ("transformers", "transformers.modeling_utils.PreTrainedModel", "from_pretrained", "dtype", "at least since 4.56.0"),
     ],
 )  # fmt: skip
 def test_arguments_came_and_went_where_the_projects_say_so(

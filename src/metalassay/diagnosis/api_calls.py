@@ -158,8 +158,9 @@ def _by_library(
     why = _whose(question) if question.frames else ""
     if caller in api_history.PACKAGES:
         for passes in _calls(caller, subject.package, ends):
-            why = f"{why} {caller} passes it {passes.words()}.".strip()
-            do = api_reply.installs(passes.negated(), context.installed.get(caller)) or do
+            # The source shows calls with the keys of a dictionary at hand, and not every other one.
+            told = passes.words().removeprefix("at least ")
+            why = f"{why} {caller} passes it at least {told}.".strip()
     wording, instead = _argument(subject.name, name), Instead(do, why, second=True)
     return api_reply.reply(question, context, fits, wording, instead, id=id_, alternative="or: ")
 
