@@ -61,6 +61,23 @@ def test_the_reason_of_a_failure_is_the_installers_own_sentence(output: str, rea
     assert resolver.failure_reason(output) == reason
 
 
+@pytest.fixture(autouse=True)
+def no_uv_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PATH decide which uv runs, and read pip's configuration anew."""
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "nothing"))
+    resolver._pip_configuration.cache_clear()
+
+
+def test_the_uv_beside_the_interpreter_comes_before_that_of_path(
+    fake_uv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolver.program() == str(tmp_path / "uv")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "uv").touch()
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "scripts"))
+    assert resolver.program() == str(tmp_path / "scripts" / "uv")
+
+
 @pytest.fixture
 def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a uv on PATH that records its input and arguments and then runs the file's script."""

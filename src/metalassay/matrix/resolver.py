@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,13 @@ def run_uv(
 
 
 def program() -> str:
-    """Return the path of uv. Raises ``UserError`` when it is not installed."""
-    uv = shutil.which("uv")
+    """Return the path of uv: the one beside this interpreter, else the one on PATH.
+
+    What PATH has may be a shim, which takes longer than uv itself. Raises ``UserError`` when uv is not
+    installed.
+    """
+    beside = Path(sysconfig.get_path("scripts"), "uv")
+    uv = str(beside) if beside.is_file() else shutil.which("uv")
     if uv is None:
         raise UserError("uv is not installed", "python3 -m pip install uv")
     return uv
