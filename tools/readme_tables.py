@@ -15,7 +15,6 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -84,7 +83,7 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
 def readme(text: str) -> str:
     """Return the README's text with its examples and extracts written again."""
     loaded, quick, _ = evidence()
-    text = filled(text, "explain", console(EXPLAIN, cut(printed(*EXPLAIN))))
+    text = filled(text, "explain", console(EXPLAIN, first_answer(printed(*EXPLAIN))))
     text = filled(text, "operator", console(OPERATOR, printed(*OPERATOR)[:3]))
     text = filled(text, "speed", speed(loaded))
     return filled(text, "compatibility", famous(quick))
@@ -106,18 +105,9 @@ def printed(*arguments: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def cut(lines: list[str]) -> list[str]:
-    """Return the head of an explanation and its first fix, with a mark where lines are left out."""
-    (fixes,) = (number for number, line in enumerate(lines) if line.startswith("   fixes"))
-    return [*lines[:5], "   [...]", *first_paragraph(lines[fixes:])]
-
-
-def first_paragraph(lines: list[str]) -> Iterator[str]:
-    """Yield the first of numbered paragraphs."""
-    for line in lines:
-        if re.match(r" +2\. ", line):
-            return
-        yield line
+def first_answer(lines: list[str]) -> list[str]:
+    """Return the lines of an explanation's first answer."""
+    return lines[: lines.index("")] if "" in lines else lines
 
 
 def console(arguments: tuple[str, ...], lines: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metalassay.bugs import tracebacks
-from metalassay.diagnosis import known_packages, program_end, text_facts, unrecognised
+from metalassay.diagnosis import program_end, text_facts, unrecognised
 
 SITE = "/home/u/lib/python3.11/site-packages"
 ROWS = [
@@ -70,12 +70,3 @@ def test_the_two_most_similar_rows_are_named_with_what_differs() -> None:
     assert [each.id for each in known.similar] == ["two"]
     assert known.similar[0].missing == ("been", "has", "mps", "not")
     assert describe("KeyError: 'labels'").similar == ()
-
-
-def test_packages_are_known_by_their_import_names_and_typing_errors_are_recognised() -> None:
-    hub = known_packages.named("huggingface_hub")
-    assert hub is not None
-    assert hub.tracker.endswith("/huggingface_hub/issues")
-    assert known_packages.named("somelib") is None
-    assert known_packages.similar("transformerz", known_packages.names()) == "transformers"
-    assert known_packages.similar("qqqqqq", known_packages.names()) is None
