@@ -78,10 +78,7 @@ class Release:
                         if name in exported if exported is not None else name[0] != "_":
                             found[name] = place
             found.update(self._listed_below(module))
-            bound = content.names
-            if content.lazy:  # it replaces itself, and has little of what its own code binds
-                special = {name: each for name, each in bound.items() if name.startswith("__")}
-                bound = {**content.typed, **special}
+            bound = {**(content.typed if content.lazy else {}), **content.names}
             for name, value in bound.items():
                 if isinstance(value, Import):
                     found[name] = self.place(value)
