@@ -19,7 +19,7 @@ from metalassay.mps.probe import os_floors
 ROOT = Path(__file__).parents[2]
 ALL = limits.load()
 EXAMPLES = tomllib.loads((ROOT / "tests/data/explain/limits_examples.toml").read_text("utf-8"))
-PACKAGES = {"accelerate", "datasets", "numpy", "torch", "transformers", "trl"}
+PACKAGES = {"accelerate", "datasets", "huggingface-hub", "numpy", "torch", "transformers", "trl"}
 
 
 def row(**changes: object) -> str:

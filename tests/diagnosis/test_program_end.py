@@ -137,6 +137,20 @@ CONTEXT = "\nDuring handling of the above exception, another exception occurred:
             ["ended", "after"],
         ),
         ("ValueError: 2\nzsh: killed     python train.py\n", ["earlier", "ended"]),
+        (
+            "a.mm:850: failed assertion `x'\n[1]    13512 abort      python a.py\n",
+            ["ended", "after"],
+        ),
+        (
+            "OMP: Error #15: x\nFatal Python error: Aborted\n\nzsh: abort      python a.py\n",
+            ["ended", "after", "after"],
+        ),
+        ("LLVM ERROR: x\nAbort trap: 6\n", ["ended", "after"]),
+        ("a.mm:850: failed assertion `x'\nzsh: killed     python a.py\n", ["earlier", "ended"]),
+        (
+            "Fatal Python error: Aborted\nValueError: 1\nzsh: abort  python\n",
+            ["earlier"] * 2 + ["ended"],
+        ),
         ("RuntimeError: Caught KeyError in worker 0.\nOriginal " + TRACE, ["earlier", "ended"]),
         (TRACE, ["ended"]),
         ("all is well\n", []),

@@ -65,6 +65,8 @@ def test_what_reports_and_lists_state_is_read(text: str, stated: dict[str, str])
         "transformers[torch]==4.52.4 depends on torch",
         "torch.Size([2, 3])",
         "step 1: 2.5",
+        "MPS does not support sort op with int64 input. Support has been added in macOS 13.3",
+        "MPS autocast: macOS 14 or newer",
     ],
 )
 def test_prose_and_demands_are_no_statement(text: str) -> None:

@@ -101,7 +101,7 @@ def _lines(
     """Return an explanation's lines, with at most so many of each field; {}: all of them."""
     found = each.found
     fields = [("is", _ROLES[each.role])] if ended and each.role in _ROLES else []
-    others = [("or", text.removeprefix("or ")) for text in found.do[1:]]
+    others = [("or", text.removeprefix("or: ").removeprefix("or ")) for text in found.do[1:]]
     hidden = max(0, len(others) - 1 + len(found.not_help)) if most else 0
     if most and not most.get("or"):
         hidden += bool(others)

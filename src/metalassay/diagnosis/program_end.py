@@ -39,12 +39,18 @@ _NAMED = re.compile(
     rf"(?<![\w.])(?P<type>[A-Za-z_][\w.]{{0,99}}?{_SUFFIX})(?::(?=\s|$)|\((?=[\"']))"
 )
 _BARE = re.compile(rf"\s*(?P<type>[A-Za-z_][\w.]{{0,99}}?{_SUFFIX})\s*$")
+# Native code says why it ends the process; what a shell or a launcher prints below is only that it did.
+_REASON = re.compile(
+    r"failed assertion|OMP: Error #|libc\+\+abi: terminating|LLVM ERROR: |terminate called after throwing"
+    r"|\*\*\* Terminating app due to uncaught exception|^Assertion failed: "
+)
 _KILLED = re.compile(
-    r"failed assertion|OMP: Error #|Fatal Python error|libc\+\+abi: terminating|Segmentation fault"
+    rf"{_REASON.pattern}|Fatal Python error|Segmentation fault"
     r"|Abort trap|Bus error|^Killed\b|Killed: 9|^\S{0,10}sh: .{0,80}?(?:killed|abort|fault|trap)\b"
     r"|\bSignal \d+ \(SIG[A-Z]+\) received|^Process finished with exit code 1(?:3[0-9]|4[0-3])\b"
     r"|^\[\d+\] +[-+]? *\d+ (?:killed|abort|segmentation fault|bus error|trace trap)\b"
 )
+_BY_THE_SYSTEM = re.compile(r"\b[Kk]illed\b|SIGKILL|exit code 137\b")
 _IGNORED = re.compile(r"^Exception ignored in|^Error in atexit|^Error in sys\.excepthook")
 _CHAINS = {
     "The above exception was the direct cause of the following exception": "cause",
@@ -293,11 +299,22 @@ def _kind(type_: str) -> str:
 
 
 def _last(part: _Part) -> Event | None:
-    """Return the event that ended a rank; one that only tells of another failure counts least."""
+    """Return the event that ended a rank; one that only tells of another failure counts least.
+
+    A process that aborts has mostly printed why: that decides, not the line about the abort.
+    """
     ends = [each for each in part.events() if each.kind in ("raised", "abort")]
-    return next(
+    last = next(
         (each for each in reversed(ends) if not _is_messenger(each)), ends[-1] if ends else None
     )
+    if last is None or last.kind != "abort" or _BY_THE_SYSTEM.search(last.message):
+        return last
+    for each in reversed(ends[: ends.index(last) + 1]):
+        if each.kind != "abort":
+            break
+        if _REASON.search(each.message):
+            return each
+    return last
 
 
 def _is_messenger(event: Event) -> bool:

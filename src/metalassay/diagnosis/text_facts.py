@@ -37,12 +37,14 @@ _INSTALLED_ONE = re.compile(rf"(?:^|\s)(?P<name>[\w.-]{{1,60}}?)-{_NUMBER}(?=\s|
 _PYTHON_FOLDER = re.compile(r"[\\/]python(?P<version>3\.\d{1,2})[\\/]")
 _MACOS = re.compile(
     r"(?:\bmac ?OS(?: version)?(?:[ -]|: ?)(?:(?:Monterey|Ventura|Sonoma|Sequoia|Tahoe|Version) ){0,2}"
-    r"|^ProductVersion:\s+)(?P<version>\d{2}(?:\.\d{1,2}){0,2})(?![\d.]*[\d+])",
+    r"|^ProductVersion:\s+)(?P<version>\d{2}(?:\.\d{1,2}){0,2})(?![\d.]*[\d+])"
+    r"(?!,? (?:or|and) (?:above|higher|later|newer|older|up))",
     re.IGNORECASE | re.MULTILINE,
 )
 # What a message demands is not what the machine has.
 _DEMANDED = re.compile(
-    r"\b(?:after|before|below|from|least|needs?|older|only|requires?|required|since|supported|than|until)\b"
+    r"\b(?:added|after|available|before|below|from|introduced|least|prior|update|upgrade"
+    r"|needs?|older|only|requires?|required|since|supported|than|until)\b"
     r"[^.\n]{0,60}$",
     re.IGNORECASE,
 )
