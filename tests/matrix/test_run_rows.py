@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,32 @@ def test_sigterm_stops_the_rows_that_run_and_begins_no_other(
         run_rows.run(ROWS, options, 2, {})
     assert sorted(began) == sorted(stopped) == ["a", "b"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_interrupt_while_rows_are_handed_out_leaves_none_running(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``submit`` forgets the thread that it is starting when an interrupt comes; the row would run on."""
+    began: list[str] = []
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        start(thread)
+        started.append(thread)
+        if len(started) == 2:
+            time.sleep(0.2)  # the time in which the lost thread would begin its row
+            raise KeyboardInterrupt
+
+    def run(row: Row, given: Options) -> Outcome:
+        began.append(row.id)
+        given.stop.wait(20)
+        raise run_row.StoppedError
+
+    monkeypatch.setattr(run_row, "run", run)
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    with pytest.raises(KeyboardInterrupt):
+        run_rows.run(ROWS, options, 2, {})
+    for thread in started:
+        thread.join(10)
+    assert began == []

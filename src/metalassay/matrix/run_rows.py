@@ -31,8 +31,12 @@ def run(
         order.sort(key=lambda row: -known.get(row.id, 0.0))
     progress = Progress([row.id for row in order], known, jobs)
     options = replace(options, say=progress.say)
+    # An interrupt inside ``submit`` loses the thread that it was starting: the pool does not wait for it.
+    # No row begins before every thread is known to the pool.
+    all_known = threading.Event()
 
     def one(row: Row) -> Outcome:
+        all_known.wait()
         if options.stop.is_set():
             raise run_row.StoppedError
         progress.begins(row.id)
@@ -45,9 +49,11 @@ def run(
         try:
             for row in order:
                 futures[pool.submit(one, row)] = row.id
+            all_known.set()
             _wait(futures, progress)
         except BaseException:
             options.stop.set()
+            all_known.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
         finally:
