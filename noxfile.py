@@ -26,6 +26,7 @@ from metalassay.matrix import (
     resolver,
     run_row,
 )
+from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.resolver import Failure
 
 nox.needs_version = ">=2026.8.10"  # the first with --parallel
@@ -94,13 +95,19 @@ def must_install(session: nox.Session, *requirements: str) -> None:
         session.error(f"cannot install {' '.join(requirements)}: {failure.why}")
 
 
+AHEAD: list[Ahead] = []  # the first row of a run begins to resolve those after it
+
+
 def run_one(session: nox.Session, row: matrix_file.Row) -> None:
     """Run one version set and test whether bugs/data/ is right about it."""
     if session.parallel:
         session.log("the tables of all rows: nox -s report")
     else:
         session.notify("report")
-        session.log(how_far(session, row))
+        waiting = still_to_run(session, row)
+        session.log(how_far(row, waiting))
+        if not AHEAD and len(waiting) > 1:
+            AHEAD.append(Ahead([MATRIX.rows[each] for each in waiting], Path()))
     own = ("--fresh", "--strict")
     options = run_row.Options(
         root=Path(),
@@ -110,6 +117,7 @@ def run_one(session: nox.Session, row: matrix_file.Row) -> None:
         strict="--strict" in session.posargs,
         arguments=tuple(argument for argument in session.posargs if argument not in own),
         say=session.log,
+        ahead=AHEAD[0] if AHEAD else None,
     )
     try:
         outcome = run_row.run(row, options)
@@ -127,14 +135,16 @@ def run_one(session: nox.Session, row: matrix_file.Row) -> None:
     session.log(progress.as_line(outcome))
 
 
-def how_far(session: nox.Session, row: matrix_file.Row) -> str:
-    """Say how many rows follow this one, and how long all of them will take."""
+def still_to_run(session: nox.Session, row: matrix_file.Row) -> list[str]:
+    """Return the ids of this row and of those after it."""
     # nox tells a session nothing of the others; what is still to run is in its manifest.
-    waiting = [
-        f"compat({row.id})",
-        *(each.friendly_name for each in session._runner.manifest._queue),
-    ]
-    rows = [known for known in MATRIX.rows if f"compat({known})" in waiting]
+    names = [each.friendly_name for each in session._runner.manifest._queue]
+    ids = [name.removeprefix("compat(").removesuffix(")") for name in names]
+    return [row.id, *(each for each in ids if each in MATRIX.rows and each != row.id)]
+
+
+def how_far(row: matrix_file.Row, rows: Sequence[str]) -> str:
+    """Say how many rows follow this one, and how long all of them will take."""
     known = durations.recorded(rows, [VERDICTS, durations.EVIDENCE])
     left = durations.estimate(rows, known)
     time_left = "" if left is None else f", about {progress.as_time(left)} if none is unchanged"

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.matrix import environments, matrix_file, run_row
+from metalassay.matrix import ahead, environments, matrix_file, run_row
 from metalassay.matrix.resolver import Failure
 from metalassay.matrix.run_row import Options, Outcome
 from metalassay.results import unfinished, verdict_file
@@ -45,7 +45,7 @@ def test_second(upstream):
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Options]:
     """Return a function that writes a suite and returns the options to run it."""
     monkeypatch.setattr(run_row, "PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(run_row, "resolved", lambda *_: ("lib==1.0",))
+    monkeypatch.setattr(ahead, "of_row", lambda *_: ("lib==1.0",))
     monkeypatch.setattr(environments, "build", lambda *_: None)
     monkeypatch.setattr(environments, "is_built", lambda *_: True)
     programs = tmp_path / ".nox" / "compat-x" / "bin"
@@ -158,7 +158,7 @@ def test_a_changed_input_runs_the_row_again(
     elif what == "row":
         (options.root / "matrix.toml").write_text(ROW.replace('"r"', '"another reason"'))
     else:
-        monkeypatch.setattr(run_row, "resolved", lambda *_: ("lib==1.1",))
+        monkeypatch.setattr(ahead, "of_row", lambda *_: ("lib==1.1",))
     inputs.code.cache_clear()
     assert run(options).unchanged is None
 
@@ -221,7 +221,7 @@ def test_a_conflict_is_a_verdict_and_red_where_the_row_should_install(
         tries.append(1)
         return Failure("a depends on b<1", conflict=True)
 
-    monkeypatch.setattr(run_row, "resolved", fail)
+    monkeypatch.setattr(ahead, "of_row", fail)
     outcome = run(options)
     assert outcome.state == state
     assert "a depends on b<1" in outcome.why

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metalassay.errors import UserError
-from metalassay.matrix import environments, run_row, run_rows
+from metalassay.matrix import ahead, environments, run_row, run_rows
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.run_row import Options, Outcome
 
@@ -19,7 +19,8 @@ ROWS = [Row(name, (), "r", ("full",)) for name in "abcd"]
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> Options:
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
+    monkeypatch.setattr(ahead, "of_row", lambda row, *_: row.requires)
     return Options(tmp_path, tmp_path / "out", tmp_path / ".nox")
 
 

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,9 +208,14 @@ def pip_find_links() -> dict[str, str]:
     """
     if "UV_FIND_LINKS" in os.environ:
         return {}
-    values = re.findall(r"^[\w:]+\.find-links=(.+)$", _pip_configuration(), re.MULTILINE)
+    with _ASKING_PIP:  # pip takes half a second: the first thread asks, the others use its answer
+        configuration = _pip_configuration()
+    values = re.findall(r"^[\w:]+\.find-links=(.+)$", configuration, re.MULTILINE)
     links = dict.fromkeys(link for value in values for link in ast.literal_eval(value).split())
     return {"UV_FIND_LINKS": ",".join(links)} if links else {}
+
+
+_ASKING_PIP = threading.Lock()
 
 
 @functools.cache

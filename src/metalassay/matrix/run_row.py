@@ -21,7 +21,8 @@ from typing import TypeVar
 
 from metalassay import bugs
 from metalassay.errors import cannot_write, reason
-from metalassay.matrix import environments, inputs, resolver
+from metalassay.matrix import ahead, environments, inputs
+from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.resolver import Failure
 from metalassay.results import journal, unfinished, verdict_file
@@ -43,7 +44,8 @@ class Options:
     environments. ``fresh`` runs a row although nothing has changed, ``strict`` makes a row red that
     should install and does not. ``arguments`` go to pytest and make the run partial. With ``quiet``,
     pytest writes to a log beside the verdict file instead of the terminal. ``stop`` ends the run, and
-    ``say`` is told what takes time. ``commit`` is what verdict files name; "" asks git in ``root``.
+    ``say`` is told what takes time. ``commit`` is what verdict files name; "" asks git in ``root``. ``ahead``
+    may have resolved the row already.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Options:
     stop: threading.Event = field(default_factory=threading.Event, compare=False)
     commit: str | None = ""
     say: Callable[[str], object] = field(default=lambda text: sys.stderr.write(f"{text}\n"))
+    ahead: Ahead | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -121,16 +124,10 @@ def selection(row: Row) -> list[str]:
     return [*(["-m", "not slow"] if "quick" in row.tags else []), *(f"--bug={b}" for b in row.bugs)]
 
 
-def resolved(row: Row, root: Path, python: environments.Interpreter) -> tuple[str, ...] | Failure:
-    """Choose the versions of everything that a row needs, metalassay's own requirements included."""
-    own = environments.own_requirements(root, "compat")
-    return resolver.lock([*own, *row.requires], python.path)
-
-
 def key_now(row: Row, root: Path) -> tuple[str | None, str]:
     """Return the key that a row has today, and why it has none if its versions do not resolve."""
     python = environments.interpreter(row)
-    lock = resolved(row, root, python)
+    lock = ahead.of_row(row, root, python)
     if isinstance(lock, Failure):
         return None, lock.why
     return inputs.key(root, row, lock, python), ""
@@ -138,7 +135,7 @@ def key_now(row: Row, root: Path) -> tuple[str | None, str]:
 
 def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome:
     python = environments.interpreter(row)
-    lock = _patient(row, lambda: resolved(row, options.root, python), options)
+    lock = _patient(row, lambda: _lock(row, options, python), options)
     if isinstance(lock, Failure):
         if not lock.conflict:
             return Outcome(row.id, ERROR, f"could not resolve: {lock.why}")
@@ -173,6 +170,12 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
         if failure is not None:
             return Outcome(row.id, ERROR, f"could not install: {failure.why}")
         return _test(row, options, target, origin, environment, held)
+
+
+def _lock(row: Row, options: Options, python: environments.Interpreter) -> ahead.Lock:
+    if options.ahead is not None:
+        return options.ahead.lock(row, python)
+    return ahead.of_row(row, options.root, python)
 
 
 def _patient(row: Row, attempt: Callable[[], _T], options: Options) -> _T:
@@ -288,8 +291,13 @@ def in_environment(
 
 
 def _variables(environment: Path) -> dict[str, str]:
-    """Return the variables of a program in an environment: nothing from outside is imported there."""
-    variables = {n: v for n, v in os.environ.items() if n not in ("PYTHONPATH", "PYTHONHOME")}
+    """Return the variables of a program in an environment: nothing from outside is imported there.
+
+    The environment is ours, so it keeps the bytecode that Python compiles; without it, importing torch and
+    transformers takes twice as long, every time.
+    """
+    left_out = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+    variables = {name: value for name, value in os.environ.items() if name not in left_out}
     programs = environment.resolve() / "bin"
     return {
         **variables,

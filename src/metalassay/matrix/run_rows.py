@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
 from metalassay.matrix import environments, run_row
+from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.progress import Progress
 from metalassay.matrix.run_row import Options, Outcome
@@ -30,7 +31,8 @@ def run(
     if jobs > 1:
         order.sort(key=lambda row: -known.get(row.id, 0.0))
     progress = Progress([row.id for row in order], known, jobs)
-    options = replace(options, say=progress.say)
+    ahead = Ahead(order if len(order) > 1 else (), options.root)
+    options = replace(options, say=progress.say, ahead=ahead)
     # An interrupt inside ``submit`` loses the thread that it was starting: the pool does not wait for it.
     # No row begins before every thread is known to the pool.
     all_known = threading.Event()
@@ -58,6 +60,7 @@ def run(
             raise
         finally:
             progress.close()
+            ahead.close()
     outcomes = {name: future.result() for future, name in futures.items()}
     return [outcomes[row.id] for row in rows]
 

@@ -81,9 +81,17 @@ class Recorder:
         """Leave out what an earlier process of this run has done."""
         items[:] = [item for item in items if item.nodeid not in self.before.over]
 
-    def pytest_collection_finish(self) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Any:  # a generator
         """Keep the garbage collector away from the modules: they stay until the process ends."""
-        gc.freeze()
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            gc.freeze()
+            if collects:
+                gc.enable()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Any:  # a generator
@@ -114,7 +122,14 @@ class Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Any:  # a generator: pytest sends the report in
         """Record the phase that decides: the call, or a set-up or tear-down that failed."""
-        report: pytest.TestReport = yield
+        style = self.config.option.tbstyle
+        if item.get_closest_marker("xfail") and style == "auto":
+            # Nobody reads the traceback of an expected failure, and pytest parses whole modules for it.
+            self.config.option.tbstyle = "native"
+        try:
+            report: pytest.TestReport = yield
+        finally:
+            self.config.option.tbstyle = style
         marked = self.marked(item)
         if marked is None and report.failed:
             self.failures.append(
