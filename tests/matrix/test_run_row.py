@@ -177,8 +177,8 @@ def test_what_is_no_conflict_is_tried_again_and_then_an_error_that_touches_no_ve
         return Failure("connection refused")
 
     monkeypatch.setattr(
-        environments if where == "install" else run_row,
-        {"install": "build", "resolve": "resolved"}[where],
+        environments if where == "install" else ahead,
+        {"install": "build", "resolve": "of_row"}[where],
         fail,
     )
     outcome = run(replace(options, fresh=True))

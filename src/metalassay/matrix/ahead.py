@@ -13,7 +13,7 @@ from metalassay.matrix import environments, resolver
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.resolver import Failure
 
-_AT_ONCE = 4
+_AT_ONCE = 2
 _AHEAD = 5  # rows; what is resolved much earlier than it is used may be out of date by then
 
 Lock = tuple[str, ...] | Failure
