@@ -716,3 +716,8 @@ def test_sharing_what_is_not_on_the_cpu() -> None:
     storage = torch.empty(2, device="meta").untyped_storage()
     text = traceback_of(storage._share_filename_cpu_, RuntimeError)
     assert ids(text) == ["mps-share-filename"]
+
+
+def test_a_module_for_a_class() -> None:
+    text = traceback_of(lambda: torch.cuda.amp.autocast_mode(), TypeError)  # type: ignore[operator]
+    assert ids(text) == ["autocast-mode-is-a-module"]

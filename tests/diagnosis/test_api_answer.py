@@ -281,7 +281,11 @@ def test_a_name_that_is_gone_has_its_replacement() -> None:
     found = answer(text, transformers="4.52.4")
     assert found.do[0] == "write: from torch.optim import AdamW"
     assert "since transformers 4.50.0" in found.title
-    assert answer(text, transformers="4.49.0").applies == "no"
+    there = answer(text, transformers="4.49.0")
+    assert there.applies == "unknown"
+    assert there.title == (
+        "transformers 4.49.0 has what is missing: Python imported the files of another release"
+    )
 
 
 def test_a_name_that_moved_is_found_in_its_new_module() -> None:
@@ -384,3 +388,89 @@ def test_long_runs_of_what_patterns_begin_with_are_read_quickly() -> None:
     for run in ("a" * 200_000, "<" * 200_000, "a." * 100_000, "got an " * 50_000, "'" * 200_000):
         assert answers(run, trl="0.16.0") == ()
         assert answers(f"{run}\n{TOKENIZER}", trl="0.16.0")
+
+
+# Other words, other owners
+
+
+def test_datasets_own_words_for_an_argument_that_it_does_not_know() -> None:
+    text = "ValueError: BuilderConfig ParquetConfig(name='default', data_files=None) doesn't have a 'use_auth_token' key."
+    found = answer(text, datasets="3.5.0")
+    assert found.id == "datasets.load_dataset(use_auth_token)"
+    assert found.applies == "yes"
+    assert found.do[0].startswith("write token=")
+
+
+def test_what_belongs_to_the_trainer_s_own_configuration() -> None:
+    text = traceback(
+        (f"{SITE}/trl/trainer/dpo_trainer.py", "trainer = DPOTrainer(args=args)"),
+        error="AttributeError: 'TrainingArguments' object has no attribute 'model_init_kwargs'",
+    )
+    found = answer(text, transformers="4.46.2", trl="0.12.0")
+    assert "wants DPOConfig as args" in found.title
+    assert "from trl import DPOConfig" in found.do[0]
+    unnamed = answer(
+        "AttributeError: 'TrainingArguments' object has no attribute 'model_init_kwargs'",
+        transformers="4.46.2",
+        trl="0.12.0",
+    )
+    assert "one of " in unnamed.do[0]
+    assert "DPOConfig" in unnamed.do[0]
+    assert not answers(
+        "AttributeError: 'TrainingArguments' object has no attribute 'colour'", trl="0.12.0"
+    )
+
+
+def test_a_configuration_derived_from_the_library_s_has_its_arguments() -> None:
+    text = traceback(
+        (f"{SITE}/axolotl/cli/train.py", "return do_train(parsed_cfg, parsed_cli_args)"),
+        error="TypeError: AxolotlGRPOConfig.__init__() got an unexpected keyword argument "
+        "'max_prompt_length'",
+    )
+    found = answer(text, trl="0.28.0")
+    assert found.applies == "yes"
+    assert found.do[0] == "pip install -U axolotl"
+    assert not answers("TypeError: MyConfig.__init__() got an unexpected keyword argument 'a'")
+
+
+def test_an_argument_of_every_release_read_means_an_older_one() -> None:
+    text = "TypeError: Accelerator.unwrap_model() got an unexpected keyword argument 'keep_fp32_wrapper'"
+    found = answer(text)
+    assert "must be older than 0.20.0" in found.title
+    assert "pip install -U 'accelerate>=0.20.0'" in found.do[0]
+
+
+def test_a_base_class_that_is_older_than_the_program_and_the_record() -> None:
+    frames = (
+        (f"{SITE}/transformers/trainer.py", "self._save_checkpoint(model, trial)"),
+        (f"{SITE}/amrlib/trainer.py", "self.save_model(new, _internal_call=True)"),
+    )
+    error = "TypeError: save_model() got an unexpected keyword argument '_internal_call'"
+    found = answer(traceback(*frames, error=error), transformers="4.11.3")
+    assert "transformers 4.11.3, which is too old" in found.title
+    assert "pip install -U 'transformers>=" in found.do[0]
+
+
+def test_a_deprecated_class_that_hands_all_on_is_no_release_to_install() -> None:
+    text = "TypeError: PPOTrainer.__init__() missing 2 required positional arguments: 'reward_model' and 'train_dataset'"
+    found = answer(text, trl="0.13.0")
+    assert "or keep the program as it is: pip install 'trl==0.11.4'" in found.do
+
+
+def test_a_pin_that_leads_to_a_known_bug_says_so_and_comes_last() -> None:
+    text = "TypeError: DPOTrainer.get_batch_samples() takes 3 positional arguments but 4 were given"
+    found = answer(text, trl="0.9.6", transformers="4.52.4")
+    assert found.do[0] == "pip install 'trl>=0.12.0'"
+    assert found.do[-1].endswith("(then comes the known bug dpotrainer-transformers-4-46)")
+
+
+def test_what_went_and_came_back_is_first_looked_for_in_the_older_releases() -> None:
+    modules = "/root/.cache/huggingface/modules/transformers_modules/microsoft/phi/modeling_phi3.py"
+    text = traceback(
+        (modules, "max_cache_length = past_key_values.get_max_length()"),
+        error="AttributeError: 'DynamicCache' object has no attribute 'get_max_length'",
+    )
+    found = answer(text, transformers="4.52.4")
+    assert "trust_remote_code" in found.do[0]
+    pins = [each for each in found.do if "pip install" in each]
+    assert "'transformers==4.48.3'" in pins[0]

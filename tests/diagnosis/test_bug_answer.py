@@ -33,3 +33,13 @@ def test_an_installed_fix_comes_last_and_what_does_not_help_is_separate() -> Non
     [first] = bugs_in(FAMOUS, EIGHT)
     assert not any("1.1.1" in fix for fix in first.do)
     assert any("1.1.1" in fix for fix in first.not_help)
+
+
+def test_the_fix_for_the_argument_in_the_message_comes_first_with_its_own_range() -> None:
+    text = "TypeError: TrainingArguments.__init__() got an unexpected keyword argument '{}'"
+    [first] = bugs_in(text.format("warmup_ratio"), {"transformers": "5.17.0"})
+    assert first.do[0].startswith("warmup_ratio=0.1: write warmup_steps=0.1")
+    assert "transformers >=5.15.0" in first.note
+    [first] = bugs_in(text.format("no_cuda"), {"transformers": "5.17.0"})
+    assert first.do[0].startswith("no_cuda=True: write use_cpu=True")
+    assert "transformers >=5.0.0" in first.note

@@ -146,6 +146,14 @@ CONTEXT = "\nDuring handling of the above exception, another exception occurred:
             ["ended", "after", "after"],
         ),
         ("LLVM ERROR: x\nAbort trap: 6\n", ["ended", "after"]),
+        (
+            "(mpsFileLoc): /a/b.mm:228:0: error: x\n\nzsh: segmentation fault  ./a.sh\n",
+            ["ended", "after"],
+        ),
+        (
+            'loc("mps_add"("(mpsFileLoc): /a/b.mm":1:0)): error: x\nLLVM ERROR: y\nzsh: abort  a\n',
+            ["ended", "after", "after"],
+        ),
         ("a.mm:850: failed assertion `x'\nzsh: killed     python a.py\n", ["earlier", "ended"]),
         (
             "Fatal Python error: Aborted\nValueError: 1\nzsh: abort  python\n",

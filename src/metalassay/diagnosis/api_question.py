@@ -40,6 +40,10 @@ _MODULE_ATTRIBUTE = _pattern(
 _OBJECT_ATTRIBUTE = _pattern(
     r"object Qhas no attribute Q(?P<name>\w{1,100})Q".replace(" Qhas", " has")
 )
+# transformers 5 raises it in its own words: "BertTokenizer has no attribute encode_plus".
+_CLASS_ATTRIBUTE = _pattern(
+    r"AttributeError: (?P<object>[A-Z]\w{2,99}) has no attribute Q(?P<name>\w{1,100})Q"
+)
 _NO_MODULE = _pattern(
     rf"No module named Q(?P<module>(?:{_ROOTS})(?:\.\w+){{1,8}})Q(?P<rest>[^\n]{{0,120}})"
 )
@@ -105,6 +109,9 @@ def _all(text: str) -> Iterator[Question]:
         for match in _last(pattern, text):
             frames = traceback_frames.before(text, match.start())
             yield _question(text, match, kind, match["module"], _names(match), frames)
+    for match in _last(_CLASS_ATTRIBUTE, text):
+        frames = traceback_frames.before(text, match.start())
+        yield _question(text, match, "object", match["object"], (match["name"],), frames)
     for match in _last(_OBJECT_ATTRIBUTE, text):
         before = text[max(0, match.start() - 120) : match.start()]
         if subject := _OBJECT.search(before):

@@ -14,6 +14,7 @@ from metalassay.diagnosis.api_question import Question
 
 ELSEWHERE = "the text comes from another environment, or from before a change of versions"
 KEEP = "or keep the program as it is: "
+_REMOTE_CODE = "transformers_modules"  # the folder of code that came with a model
 _RELEASE_PAGE = {
     "accelerate": "https://github.com/huggingface/accelerate/releases/tag/v{}",
     "datasets": "https://github.com/huggingface/datasets/releases/tag/{}",
@@ -109,15 +110,28 @@ def reply(
     told = wording.told(shown, named=False)
     title = f"{wording.subject} {wording.lacks}"
     since = boundary(fits, version)
-    do = _ordered(instead, installs(fits, version), alternative, fits, version)
+    commands = installs(fits, version)
+    older = fits.before(version) if version and alternative == KEEP else None
+    if commands and older and f"=={older}'" not in commands[0]:
+        # Gone in between, and back: the program was most likely written for the older ones.
+        commands = (f"pip install '{package}=={older}'", *commands)
+    do = _ordered(instead, commands, alternative, fits, version)
+    must_be_old = version is None and all(fits.states) and instead.second
     if version is None:
         applies, note = "unknown", f"{package} not found here; {told}"
+        if must_be_old:
+            do = _upgrades(fits)
     elif too_old(fits, version):
         applies = "unknown"
         note = f"{package} {version} is older than all that was read; {told}"
         do = _upgrades(fits)
     elif state is None:
         applies, note = "unknown", f"{package} {version}: the source does not tell; {told}"
+    elif state and question.kind in ("import", "attribute"):
+        # pip and Python disagree, or the versions are another machine's: which, the text does not say.
+        applies = "unknown"
+        note = f"{package} {version} does not raise this: {told}; so Python imports other files, or {ELSEWHERE}"
+        do = _other_files(package, version)
     elif state:
         applies, note = "no", f"{package} {version} does not raise this: {told}; {ELSEWHERE}"
         do = (
@@ -126,7 +140,19 @@ def reply(
         )
     else:
         applies, note = "yes", f"{package} {version} is installed; {told}"
-    if version and too_old(fits, version):
+    if applies == "yes" and question.frames and _REMOTE_CODE in question.frames[-1].path:
+        do = (
+            "the line is in the model's own code: omit trust_remote_code=True where transformers has the "
+            "model itself, or take the newest revision of the model",
+            *do,
+        )
+    if must_be_old:
+        title += f": this {package} must be older than {fits.releases[0]}"
+    elif version and state and applies == "unknown":
+        title = (
+            f"{package} {version} has what is missing: Python imported the files of another release"
+        )
+    elif version and too_old(fits, version):
         title += f" in {package} {version}, which is too old"
     elif applies == "no":
         title += f" elsewhere, not in {package} {version}"
@@ -138,7 +164,7 @@ def reply(
             if fits.ever
             else f" in any release from {fits.releases[0]} to {fits.releases[-1]}"
         )
-    told_now = instead.now and applies != "no" and not (version and too_old(fits, version))
+    told_now = instead.now and not state and not (version and too_old(fits, version))
     return Found(
         source="api",
         id=id,
@@ -188,6 +214,17 @@ def _upgrades(fits: Timeline) -> tuple[str, ...]:
         f"upgrade, in the environment that runs the program: pip install -U '{fits.package}{wanted}'",
         f"see what that program runs: python -c 'import {fits.package}; "
         f"print({fits.package}.__version__, {fits.package}.__file__)'",
+    )
+
+
+def _other_files(package: str, version: str) -> tuple[str, ...]:
+    """Return what to do where a name is missing that the installed release has."""
+    return (
+        "in a notebook, after an upgrade: restart the kernel, which keeps what it had imported",
+        f"see what that program runs: python -c 'import {package}; "
+        f"print({package}.__version__, {package}.__file__)'",
+        f"two installations in one folder: pip uninstall -y {package} until it says that none is left, then "
+        f"pip install '{package}=={version}'",
     )
 
 

@@ -42,7 +42,25 @@ def find(question: Question, context: Context) -> Subject | None:
         return None
     name, method = (parts[0], parts[1]) if len(parts) == 2 else (parts[0], "")
     path = find_path(name, bool(method), question, context)
+    if path is None and method == "__init__":
+        path = _derived_from(name, question, context)
     return Subject(path, method) if path else None
+
+
+def _derived_from(name: str, question: Question, context: Context) -> str | None:
+    """Return the library's configuration that a class such as AxolotlGRPOConfig is derived from.
+
+    A dataclass that is derived from another has its arguments. Only for names that the name ends with.
+    """
+    if not name.endswith(("Config", "TrainingArguments")):
+        return None
+    ends = (name[at:] for at in range(1, len(name)) if name[at].isupper())
+    for end in ends:  # the longest first
+        if end in ("Config", "Arguments"):
+            return None
+        if path := find_path(end, True, question, context):
+            return path
+    return None
 
 
 def find_path(name: str, is_class: bool, question: Question, context: Context) -> str | None:

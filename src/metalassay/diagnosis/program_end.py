@@ -43,8 +43,11 @@ _BARE = re.compile(rf"\s*(?P<type>[A-Za-z_][\w.]{{0,99}}?{_SUFFIX})\s*$")
 _REASON = re.compile(
     r"failed assertion|OMP: Error #|libc\+\+abi: terminating|LLVM ERROR: |terminate called after throwing"
     r"|\*\*\* Terminating app due to uncaught exception|^Assertion failed: "
-    r"|\(mpsFileLoc\): .{0,400}: error: |\bloc\(\".{0,400}\): error: "  # Apple's graph compiler
+    r"|\(mpsFileLoc\): .{0,400}: error: |\bloc\(\".{0,400}\): error: "
 )
+_COMPILER = re.compile(
+    r": error: "
+)  # Apple's graph compiler says what, and LLVM below that it gave up
 _KILLED = re.compile(
     rf"{_REASON.pattern}|Fatal Python error|Segmentation fault"
     r"|Abort trap|Bus error|^Killed\b|Killed: 9|^\S{0,10}sh: .{0,80}?(?:killed|abort|fault|trap)\b"
@@ -310,12 +313,13 @@ def _last(part: _Part) -> Event | None:
     )
     if last is None or last.kind != "abort" or _BY_THE_SYSTEM.search(last.message):
         return last
+    reason: Event | None = None
     for each in reversed(ends[: ends.index(last) + 1]):
         if each.kind != "abort":
             break
-        if _REASON.search(each.message):
-            return each
-    return last
+        if _REASON.search(each.message) and (reason is None or _COMPILER.search(each.message)):
+            reason = each
+    return reason or last
 
 
 def _is_messenger(event: Event) -> bool:
