@@ -469,7 +469,7 @@ def test_texts_of_different_lengths() -> None:
     assert "35 tokens, another 28" in answer.cause
 
 
-def trainer(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Any:
+def trainer(tmp_path: Path, rows: list[dict[str, Any]], held: Any = None, **options: Any) -> Any:
     transformers = pytest.importorskip("transformers")
     from metalassay.testing import accelerate_state
 
@@ -478,7 +478,7 @@ def trainer(tmp_path: Path, rows: list[dict[str, Any]], **options: Any) -> Any:
         output_dir=str(tmp_path), max_steps=1, report_to=[], use_cpu=True, **options
     )
     model = transformers.GPT2LMHeadModel(tiny())
-    return transformers.Trainer(model=model, args=arguments, train_dataset=rows)
+    return transformers.Trainer(model=model, args=arguments, train_dataset=rows, eval_dataset=held)
 
 
 @pytest.mark.slow
@@ -493,16 +493,8 @@ def test_a_named_evaluation_set_names_its_metrics(tmp_path: Path) -> None:
     ones = torch.ones(4, dtype=torch.long)
     rows = [{"input_ids": ones, "labels": ones}] * 2
     best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
-    made = trainer(
-        tmp_path,
-        rows,
-        eval_strategy="steps",
-        eval_steps=1,
-        save_strategy="steps",
-        save_steps=1,
-        **best,
-    )
-    made.eval_dataset = {"held": rows}
+    every = {"eval_strategy": "steps", "eval_steps": 1, "save_strategy": "steps", "save_steps": 1}
+    made = trainer(tmp_path, rows, held={"held": rows}, **every, **best)
     text = traceback_of(made.train, KeyError)
     [answer] = limit_answer.find(tracebacks.clean(text), {})
     assert answer.id == "metric-of-a-named-set"
