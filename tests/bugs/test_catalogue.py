@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from metalassay import bugs
+from metalassay.bugs import Bug, Symptom, catalogue
 from metalassay.diagnosis import explain, explain_text
 from metalassay.results import verdict_file
 
@@ -165,3 +169,35 @@ def test_a_symptom_is_generic_only_if_it_is_marked_so() -> None:
         ValueError, match="one, symptom hang: generic = 1 is neither true nor false"
     ):
         bugs.parse(TEXT.replace('match = "late"', 'match = "late"\ngeneric = 1'))
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"title": "other words", "cause": "other words", "fixes": ()}, True),
+        ({"where": ({"lib": SpecifierSet("<3")},)}, False),
+        ({"masked_by": ("mask",)}, False),
+        ({"patch": "other"}, False),
+        ({"symptoms": (Symptom("s", "ValueError", "m", ("seen",), (), True),)}, True),
+        ({"symptoms": (Symptom("s", "ValueError", "other", (), ()),)}, False),
+        (
+            {"symptoms": (Symptom("s", "ValueError", "m", (), ({"lib": SpecifierSet("<1")},)),)},
+            False,
+        ),
+    ],
+)
+def test_the_revision_is_of_what_verdicts_depend_on(
+    change: dict[str, Any], same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    symptom = Symptom("s", "ValueError", "m", (), ())
+    where = ({"lib": SpecifierSet("<2")},)
+    bug = Bug("b", "title", "link", None, where, "cause", (), (), None, (), (symptom,))
+
+    def revision(of: Bug) -> str:
+        monkeypatch.setattr(catalogue, "load", lambda: (of,))
+        catalogue.revision.cache_clear()
+        return catalogue.revision()
+
+    before, after = revision(bug), revision(replace(bug, **change))
+    catalogue.revision.cache_clear()
+    assert (before == after) is same

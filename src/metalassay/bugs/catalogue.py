@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -154,11 +155,33 @@ def load() -> tuple[Bug, ...]:
 
 @functools.cache
 def revision() -> str:
-    """Return a hash of the data, twelve hexadecimal digits: verdicts depend on what the data says."""
-    digest = hashlib.sha256()
-    for name, text in _texts().items():
-        digest.update(f"{name}\0{text}\0".encode())
-    return digest.hexdigest()[:12]
+    """Return a hash, twelve hexadecimal digits, of what verdicts depend on: which bug shows where, and how.
+
+    Titles, causes, advice and links may change without making a recorded verdict old, and so may the
+    patterns that only `explain` uses.
+    """
+    facts = [
+        {
+            "id": bug.id,
+            "where": _canonical(bug.where),
+            "patch": bug.patch,
+            "masked_by": sorted(bug.masked_by),
+            "reported_only": bug.reported_only,
+            "symptoms": [
+                [symptom.id, symptom.raises, symptom.match, _canonical(symptom.where)]
+                for symptom in bug.symptoms
+            ],
+        }
+        for bug in sorted(load(), key=lambda bug: bug.id)
+    ]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _canonical(where: Where) -> list[dict[str, list[str]]]:
+    return [
+        {package: sorted(map(str, specifier)) for package, specifier in alternative.items()}
+        for alternative in where
+    ]
 
 
 def _texts() -> dict[str, str]:
