@@ -115,6 +115,8 @@ def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
         (ROW.replace('id = "x"\n', ""), r"matrix\.toml: row\[0\]\.id is missing \(fix the row"),
         (ROW + 'pyhton = "3.11"\n', r"row\[0\]: unknown key 'pyhton'; a row has bugs, id"),
         (ROW + 'installs = "no"\n', r"row\[0\]\.installs: expected true or false"),
+        (ROW.replace('"x"', '"../x"'), r"row\[0\]: the id '\.\./x' has another character"),
+        (ROW.replace('"x"', '"-x"'), r"row\[0\]: the id '-x' has another character"),
         (ROW + ROW, r"row\[1\]: two rows have the id 'x'"),
         (ROW.replace("torch", "torch=2"), r"row\[0\].requires\[0\]: 'torch=2' is not a requirem"),
         (ROW.replace("torch", "torch==2,==3"), r"'torch==2,==3' asks for two versions at once"),

@@ -114,6 +114,7 @@ def load(root: Path) -> Matrix:
         raise UserError(f"{path}: {error}", "fix the row") from None
 
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs", "needs"}
 
 
@@ -123,8 +124,14 @@ def _row(row: Field) -> Row:
         raise FieldError(
             f"{row.place}: unknown key {unknown[0]!r}; a row has {', '.join(sorted(_ROW))}"
         )
+    name = row.get("id").name()
+    if not _ID.fullmatch(name):  # it names files and folders, and stands in commands
+        raise FieldError(
+            f"{row.place}: the id {name!r} has another character than letters, digits, '.', '_' and '-', or"
+            " does not begin with a letter or digit"
+        )
     return Row(
-        id=row.get("id").name(),
+        id=name,
         requires=_requires(row.get("requires")),
         reason=row.get("reason").name(),
         tags=_names(row.get("tags")),
