@@ -54,6 +54,15 @@ ERROR: No matching distribution found for accelerate==9.9.9
         (PIP, "No matching distribution found for accelerate==9.9.9"),
         ("error: Failed to fetch: timed out\n", "Failed to fetch: timed out"),
         ("first\nthread 'main'  panicked\n", "thread 'main' panicked"),
+        (
+            "error: Failed to install: torch\n  cause: failed to copy file from /c/torch/a.so to"
+            " /d/.nox/x/lib/python3/site-packages/torch/.tmp1: No space left on device (os error 28)\n",
+            "no space is left on the disk of /d/.nox/x",
+        ),
+        (
+            "error: Failed to write to the client cache\n  cause: No space left on device (os error 28)\n",
+            "no space is left on the disk of the environment, the cache of uv, or temporary files",
+        ),
         ("", "the installer failed without a message"),
     ],
 )

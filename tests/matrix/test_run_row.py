@@ -256,6 +256,14 @@ def test_a_suite_that_cannot_be_collected_is_an_error_of_the_row(
     assert not (options.output / "x.json").exists()
 
 
+def test_a_full_disk_is_named(
+    suite: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = suite(FINE, "\nimport nothing_of_this_name\n")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))  # type: ignore[attr-defined]
+    assert run(options).why.endswith(f"no space is left on the disk of {options.output}")
+
+
 def test_a_process_that_dies_before_the_first_test_is_an_error_and_no_loop(
     suite: Callable[..., Options],
 ) -> None:

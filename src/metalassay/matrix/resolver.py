@@ -193,6 +193,14 @@ _CONTRADICTION = (
 
 def failure_reason(output: str) -> str:
     """Return the sentence in the output of uv or pip that explains why it failed."""
+    if full := re.search(
+        r"failed to copy file from [^\n]+? to ([^\n]+): No space left on device", output
+    ):
+        return f"no space is left on the disk of {full[1].partition('/lib/')[0]}"
+    if "No space left on device" in output:
+        return (
+            "no space is left on the disk of the environment, the cache of uv, or temporary files"
+        )
     explanation = re.search(r"(?:╰─▶|cause:) (.+?)(?:\n\s*\n|\n\S|\Z)", output, re.DOTALL)
     if explanation:
         return one_line(explanation[1])

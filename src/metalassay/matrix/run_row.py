@@ -8,6 +8,7 @@ finish (``results.unfinished``).
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ PAUSES = (2.0, 10.0)
 """Seconds to wait before the second and the third attempt to resolve or to install."""
 
 _LONGEST = 3600.0  # seconds for one process of pytest; the slowest row takes four minutes
+_A_VERDICT = 1024**2  # bytes; more than a verdict file and the journal before it take
 _T = TypeVar("_T")
 
 
@@ -240,7 +242,10 @@ def _test(
         if so_far.complete:
             break
         if so_far.running is None and (code in range(2, 6) or len(so_far.over) == over):
-            return Outcome(row.id, ERROR, f"pytest ended before a verdict: {_end(code)}")
+            why = f"pytest ended before a verdict: {_end(code)}"
+            if shutil.disk_usage(options.output).free < _A_VERDICT:
+                why += f"; no space is left on the disk of {options.output}"
+            return Outcome(row.id, ERROR, why)
         over = len(so_far.over)
         journal.died(diary, _end(code))
     diary.unlink(missing_ok=True)
