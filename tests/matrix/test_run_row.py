@@ -260,7 +260,7 @@ def test_a_full_disk_is_named(
     suite: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = suite(FINE, "\nimport nothing_of_this_name\n")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
     assert run(options).why.endswith(f"no space is left on the disk of {options.output}")
 
 
