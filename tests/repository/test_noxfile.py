@@ -181,8 +181,11 @@ def test_our_own_arguments_are_read_and_the_others_go_to_pytest(
 def test_each_row_says_how_many_follow_and_how_long_they_take(noxfile: types.ModuleType) -> None:
     session = session_that()
     first, second, *_ = (noxfile.MATRIX.rows[row] for row in QUICK_IDS)
-    session._runner.manifest._queue = [types.SimpleNamespace(friendly_name=f"compat({second.id})")]
-    said = noxfile.how_far(session, first)
+    names = (f"compat({second.id})", "report", f"compat({first.id})")
+    session._runner.manifest._queue = [types.SimpleNamespace(friendly_name=each) for each in names]
+    waiting = noxfile.still_to_run(session, first)
+    assert waiting == [first.id, second.id]
+    said = noxfile.how_far(first, waiting)
     assert said.startswith(f"{first.id}; 1 more row after it, about ")
 
 
