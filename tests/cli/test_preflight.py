@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from foreground import foreground
 
 from metalassay.cli.main import main
 from metalassay.mps.preflight import run
@@ -47,17 +48,13 @@ def test_the_calls_before_an_interruption_are_reported(tmp_path: Path) -> None:
     script.write_text(
         f"import time, torch\ntorch.ones(3).mode()\nopen({str(ready)!r}, 'w')\ntime.sleep(60)"
     )
-    # A shell starts background jobs with SIGINT ignored, which the child would inherit.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with foreground():
         child = subprocess.Popen(
             [sys.executable, "-m", "metalassay", "preflight", "--", sys.executable, str(script)],
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-    finally:
-        signal.signal(signal.SIGINT, handler)
     while not ready.exists() and child.poll() is None:
         time.sleep(0.05)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does on Ctrl+C

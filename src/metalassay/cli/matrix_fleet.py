@@ -146,13 +146,17 @@ def run(
     options: argparse.Namespace,
 ) -> list[Outcome]:
     """Run rows on the fleet that the options name, and return how each ended."""
-    from metalassay.matrix import fleet, fleet_security
+    from metalassay.matrix import fleet, fleet_security, interrupts
 
     certificates = _tls(options)
     address = fleet_security.address(options.scheduler, certificates, insecure=options.insecure)
     needs = fleet_security.resources(options.resources)
     where = fleet.Fleet(address, certificates, needs, options.wait)
-    return fleet.run(rows, run_options, where, known, benchmarks=options.bench)
+    try:
+        return fleet.run(rows, run_options, where, known, benchmarks=options.bench)
+    except KeyboardInterrupt:
+        interrupts.ignore()
+        raise
 
 
 def _tls(options: argparse.Namespace) -> Tls | None:

@@ -6,9 +6,12 @@ sent, keeps what returns, and says in one line why a row cannot run.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib.util
 import logging
 import queue
+import socket
 import time
 import uuid
 import warnings
@@ -22,16 +25,19 @@ from metalassay.errors import UserError, reason
 from metalassay.files import write_atomically
 from metalassay.matrix import bench, fleet_security, fleet_worker, inputs, sources
 from metalassay.matrix.fleet_security import Tls, as_text
+from metalassay.matrix.interrupts import Interrupts
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.progress import Progress
 from metalassay.matrix.run_row import ERROR, STATES, Options, Outcome
-from metalassay.matrix.run_rows import interrupted_by_sigterm
 from metalassay.results import unfinished
 
 INSTALL = "pip install 'metalassay[fleet]'"
 
-CONNECT = 8.0
-"""Seconds to wait for a scheduler's answer."""
+REACH = 5.0
+"""Seconds for something to listen at the scheduler's address: both may have been started together."""
+
+ANSWER = 30.0
+"""Seconds for what listens there to answer: a scheduler on a busy machine takes its time."""
 
 GRACE = 60.0
 """Seconds for a worker to come back: a nanny starts a new one within a few."""
@@ -95,32 +101,34 @@ def run(
     last run. Raises ``UserError`` when the scheduler does not answer or is lost, when programs do not fit
     together, and when no worker offers what a row needs. ``KeyboardInterrupt`` gives up all rows.
     """
-    with _client(fleet) as client:
-        workers = _workers(client)
-        _refuse_other_versions(client)
-        tasks = _tasks(rows, options, fleet, known, benchmarks=benchmarks)
-        if not fleet.wait:
-            _refuse_unmet_needs(tasks, workers)
-        _allow_failures(client)
-        archive = sources.pack(options.root)
+    with Interrupts() as interrupts, contextlib.ExitStack() as stack:
+        with interrupts.at_once():
+            client = stack.enter_context(_client(fleet))
+            workers = _workers(client)
+            _refuse_other_versions(client)
+            tasks = _tasks(rows, options, fleet, known, benchmarks=benchmarks)
+            if not fleet.wait:
+                _refuse_unmet_needs(tasks, workers)
+            _allow_failures(client)
+            archive = sources.pack(options.root)
         slots = sum(worker["nthreads"] for worker in workers.values())
         progress = Progress([task.name for task in tasks], known, max(1, slots))
-        running = _Run(client, tasks, archive, options, fleet, progress)
-        with interrupted_by_sigterm():
-            try:
-                outcomes = running.until_done()
-            except SchedulerLostError:
-                running.leave_marks("the scheduler was lost")
-                done = len(running.outcomes)
-                raise UserError(
-                    f"the scheduler at {fleet.address} was lost; {done} of {len(tasks)} rows are done",
-                    "start it and its workers, then the same command again: it goes on from there",
-                ) from None
-            except BaseException:
-                running.give_up()
-                raise
-            finally:
-                progress.close()
+        running = _Run(client, tasks, archive, options, fleet, progress, interrupts)
+        try:
+            running.hand_in()
+            outcomes = running.until_done()
+        except SchedulerLostError:
+            running.leave_marks("the scheduler was lost")
+            done = len(running.outcomes)
+            raise UserError(
+                f"the scheduler at {fleet.address} was lost; {done} of {len(tasks)} rows are done",
+                "start it and its workers, then the same command again: it goes on from there",
+            ) from None
+        except BaseException:
+            running.give_up()
+            raise
+        finally:
+            progress.close()
     order = [*([bench.NAME] if benchmarks else []), *(row.id for row in rows)]
     return [outcomes[name] for name in order]
 
@@ -136,30 +144,37 @@ class _Run:
         options: Options,
         fleet: Fleet,
         progress: Progress,
+        interrupts: Interrupts,
     ) -> None:
         from distributed import as_completed
 
+        self.interrupts = interrupts
         self.client, self.options, self.fleet, self.progress = client, options, fleet, progress
         self.name = uuid.uuid4().hex[:12]
         self.tasks = {task.name: task for task in tasks}
+        self.sources = archive
+        self.archive: Any = None
         self.outcomes: dict[str, Outcome] = {}
-        self.events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-        self.looked = time.monotonic()
-        client.subscribe_topic(fleet_worker.TOPIC, lambda event: self.events.put(event[1]))
-        # A task and no scattered data: what a worker that died has held is made again.
-        self.archive = client.submit(
-            fleet_worker.same, archive.content, key=f"metalassay-sources-{archive.name}"
-        )
         self.futures: dict[Any, _Task] = {}
         self.completed = as_completed([], loop=client.loop, raise_errors=False)
-        for task in tasks:
-            task.order = {**task.order, "run": self.name, "sources": archive.name}
+        self.events: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        self.looked = time.monotonic()
+
+    def hand_in(self) -> None:
+        """Hand all rows in, with the sources that they are run from."""
+        self.client.subscribe_topic(fleet_worker.TOPIC, lambda event: self.events.put(event[1]))
+        # A task and no scattered data: what a worker that died has held is made again.
+        self.archive = self.send(
+            fleet_worker.same, self.sources.content, key=f"metalassay-sources-{self.sources.name}"
+        )
+        for task in self.tasks.values():
+            task.order = {**task.order, "run": self.name, "sources": self.sources.name}
             self.submit(task)
 
     def submit(self, task: _Task) -> None:
         """Hand a task in."""
         task.attempts += 1
-        future = self.client.submit(
+        future = self.send(
             fleet_worker.perform,
             task.order,
             self.archive,
@@ -171,9 +186,16 @@ class _Run:
         self.futures[future] = task
         self.completed.add(future)
 
+    def send(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        """Submit a task to Dask, whose client may not be asked any more once it is closed."""
+        if self.client.status != "running":
+            raise SchedulerLostError
+        return self.client.submit(function, *arguments, **options)
+
     def until_done(self) -> dict[str, Outcome]:
         """Wait for all rows and keep what they return, by name."""
         while self.futures:
+            self.interrupts.check()
             self.read_events()
             for future in self.completed.next_batch(block=False):
                 task = self.futures.pop(future, None)
@@ -259,14 +281,15 @@ class _Run:
         """Give one row up."""
         for future in [future for future, other in self.futures.items() if other is task]:
             del self.futures[future]
-            self.client.cancel([future])
+            self.take_back([future])
         self.finish(task, Outcome(task.name, ERROR, why))
 
     def look_for_stranded(self) -> None:
         """Give up the rows that no worker can run any more, unless they are to wait."""
         self.looked = time.monotonic()
         try:
-            offers = [_offer(worker) for worker in _workers(self.client).values()]
+            with self.interrupts.at_once():  # a scheduler that hangs does not answer for minutes
+                offers = [_offer(worker) for worker in _workers(self.client).values()]
         except OSError:
             raise SchedulerLostError from None
         for task in list(self.futures.values()):
@@ -286,9 +309,15 @@ class _Run:
 
     def give_up(self) -> None:
         """Take the tasks back; their workers then kill what runs."""
+        self.read_events()  # a row that has begun a moment ago needs its marker too
         self.leave_marks("interrupted")
-        with contextlib.suppress(OSError, TimeoutError):
-            self.client.cancel([*self.futures, self.archive])
+        self.take_back([*self.futures, *([self.archive] if self.archive else [])])
+
+    def take_back(self, futures: Sequence[Any]) -> None:
+        """Ask the scheduler to forget tasks; one that is lost has forgotten them."""
+        if self.client.status == "running":
+            with contextlib.suppress(OSError, TimeoutError):
+                self.client.cancel(futures)
 
     def mark(self, task: _Task, why: str) -> None:
         """Leave a marker for a row that has no verdicts."""
@@ -354,22 +383,25 @@ def _earlier(target: Path) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def _client(fleet: Fleet) -> Iterator[Any]:
+    if importlib.util.find_spec("distributed") is None:
+        raise UserError("a fleet needs distributed, which is not installed", INSTALL)
     try:
-        import distributed
-    except ImportError:
-        raise UserError("a fleet needs distributed, which is not installed", INSTALL) from None
+        # Before Dask is imported, which takes a second, and ten on a busy machine.
+        _reach(fleet.address)
+    except OSError as error:
+        raise _no_scheduler(fleet, error) from None
+    import distributed
+
     # What Dask logs about a scheduler that is lost is said here in one line.
     for name in ("distributed", "distributed.client", "tornado", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # each has a level of its own
     warnings.simplefilter("ignore", distributed.versions.VersionMismatchWarning)
     certificates = fleet_security.of_client(fleet.tls)
     try:
-        client = distributed.Client(fleet.address, timeout=CONNECT, security=certificates)
+        _greet(fleet.address, certificates)
+        client = distributed.Client(fleet.address, timeout=ANSWER, security=certificates)
     except (OSError, TimeoutError, ValueError) as error:
-        raise UserError(
-            f"no scheduler answers at {fleet.address}: {_cause(error)}",
-            "metalassay matrix scheduler; if it runs: tls:// needs certificates, tcp:// must have none",
-        ) from None
+        raise _no_scheduler(fleet, error) from None
     try:
         yield client
     finally:
@@ -377,11 +409,50 @@ def _client(fleet: Fleet) -> Iterator[Any]:
             client.close(timeout=2)
 
 
-def _cause(error: BaseException) -> str:
-    """Return the innermost reason: Dask wraps a refused connection into a time-out."""
+def _reach(address: str) -> None:
+    """Wait until something listens at an address. Raises ``OSError`` after ``REACH`` seconds."""
+    end = time.monotonic() + REACH
+    where = (fleet_security.host_of(address), fleet_security.port_of(address))
+    while True:
+        try:
+            socket.create_connection(where, timeout=max(0.1, end - time.monotonic())).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+        else:
+            return
+        time.sleep(0.1)
+
+
+def _greet(address: str, certificates: Any) -> None:
+    """Wait for what listens at an address to answer as a program of Dask.
+
+    Dask's client waits for that without a limit. Raises ``OSError`` or ``TimeoutError`` after ``ANSWER`` seconds.
+    """
+    from distributed import Security
+    from distributed.comm import connect
+
+    security = certificates or Security()
+
+    async def handshake() -> None:
+        comm = await connect(address, timeout=ANSWER, **security.get_connection_args("client"))
+        comm.abort()
+
+    async def within_the_limit() -> None:
+        await asyncio.wait_for(handshake(), ANSWER)
+
+    asyncio.run(within_the_limit())
+
+
+def _no_scheduler(fleet: Fleet, error: BaseException) -> UserError:
+    """Return what to say: the innermost reason, for Dask wraps a refused connection into a time-out."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return reason(error)
+    late = isinstance(error, (TimeoutError, asyncio.CancelledError))
+    return UserError(
+        f"no scheduler answers at {fleet.address}: {'no answer in time' if late else reason(error)}",
+        "metalassay matrix scheduler; if it runs: tls:// needs certificates, tcp:// must have none",
+    )
 
 
 def _workers(client: Any) -> Mapping[str, Any]:

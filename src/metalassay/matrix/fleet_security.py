@@ -87,6 +87,11 @@ def host_of(full_address: str) -> str:
     return found[2].strip("[]") if found else ""
 
 
+def port_of(full_address: str) -> int:
+    """Return the port of an address that ``address`` returned."""
+    return int(full_address.rpartition(":")[2])
+
+
 def is_this_machine(host: str) -> bool:
     """Return whether only programs on this machine can reach a host by this name."""
     if host == "localhost":

@@ -1,0 +1,79 @@
+"""Ctrl+C and SIGTERM while rows run on a fleet: noted at any moment, acted upon where nothing gets lost."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupts:
+    """A context manager that turns the first SIGINT or SIGTERM into one ``KeyboardInterrupt``.
+
+    ``check`` raises it, a block of ``at_once`` wherever it is, and the end of the context if nothing else has.
+    Python's own handler raises it between any two instructions: a row that is just handed in would be
+    forgotten, and a finaliser would swallow it. What comes after the first signal is ignored inside the
+    context, so that the clean-up runs to its end.
+
+    A signal that is ignored stays so: a shell starts background jobs without SIGINT, and means it. Outside
+    the main thread, where Python delivers no signals, this has no effect.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._raises = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if error is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if a signal has come."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Let the signal end the block wherever it is: for what waits, and leaves nothing half-done."""
+        self._raises = True
+        try:
+            self.check()
+            yield
+        finally:
+            self._raises = False
+        self.check()  # a finaliser in the block may have swallowed it
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        first, self.requested = not self.requested, True
+        if first and self._raises:
+            raise KeyboardInterrupt
+
+
+def ignore() -> None:
+    """Ignore both signals from now on, in a program that has been interrupted and only has to end.
+
+    A second Ctrl+C would kill it while Python shuts down, and its exit code would not be ours.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
