@@ -188,6 +188,8 @@ def _never(
     if not isinstance(now, Signature) or now.accepts(name) is not False:
         return None
     instead = api_instead.of_argument(question, context, subject, name, misspelt=True)
+    if instead.do == (f"leave out {name}=",):
+        instead = Instead((*instead.do, _changed(subject.package)))
     if question.caller not in ("", "?", "python", subject.package):
         instead = Instead((f"pip install -U {question.caller}",), _whose(question))
     # Other libraries have a Trainer too, so its name alone tells little.
@@ -199,6 +201,13 @@ def _never(
         question, context, line, _argument(subject.name, name), instead, id=id_,
         generic=subject.owner in _COMMON and not named,
     )  # fmt: skip
+
+
+def _changed(package: str) -> str:
+    return (
+        f"a project that asks for it ships a modified {package}, or names a release of its own: install it as "
+        "its README says, in an environment of its own"
+    )
 
 
 def _whose(question: Question) -> str:
@@ -436,11 +445,7 @@ def _handed_on(
     taken = api_subject.timelines(subject, context, lambda given: given.accepts(name) is True)[0]
     instead = api_instead.of_argument(question, context, subject, name, misspelt=not taken.ever)
     if not taken.ever and instead.do == (f"leave out {name}=",):
-        changed = (
-            f"a project that asks for it ships a changed {subject.package}, or names a release of its own: "
-            "install it as its README says, in an environment of its own"
-        )
-        instead = Instead((*instead.do, changed))
+        instead = Instead((*instead.do, _changed(subject.package)))
     return api_reply.reply(
         question, context, taken, _argument(label, name), instead.because(why),
         id=f"{subject.package}.{label}({name})", generic=not taken.ever,

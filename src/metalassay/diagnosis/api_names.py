@@ -195,12 +195,14 @@ def _elsewhere(
 ) -> Instead:
     name = question.names[0]
     homes = [each for each in history.homes(name, index) if each != question.owner]
-    if homes:
+    if homes and history.paths(name):  # its own, and not what a module happens to import
         return Instead((f"write: {form.format(module=homes[0], name=name)}",))
     for package in api_history.PACKAGES:
         other = api_history.history(package)
         if package != history.package and name in other.names(package, len(other.releases) - 1):
             return Instead((f"write: {form.format(module=package, name=name)}",))
+    if homes:
+        return Instead((f"write: {form.format(module=homes[0], name=name)}",))
     if fits.ever:
         return Instead()
     near = difflib.get_close_matches(name, history.names(question.owner, index), 1, 0.85)

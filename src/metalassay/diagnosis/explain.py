@@ -191,7 +191,7 @@ def _rank(each: Explanation) -> tuple[bool, int, int, bool, int]:
 def parse_versions(text: str) -> dict[str, str]:
     """Parse a list such as ``accelerate=1.8.0,torch=2.5.1``.
 
-    Raises ``UserError`` if it is malformed, or names a package that we never heard of.
+    Raises ``UserError`` if it is malformed, or names a package that is spelt almost like a known one.
     """
     versions: dict[str, str] = {}
     for item in text.split(","):
@@ -207,11 +207,11 @@ def parse_versions(text: str) -> dict[str, str]:
             ) from None
         versions[name] = version
     for unknown in versions.keys() - _known_names():
-        like = known_packages.similar(unknown, _known_names())
-        raise UserError(
-            f"--versions: no data has a package named {unknown!r}",
-            f"did you mean {like}?" if like else "leave it out: its version decides nothing here",
-        )
+        # A package that nobody here heard of decides nothing; a misspelt one would.
+        if like := known_packages.similar(unknown, _known_names()):
+            raise UserError(
+                f"--versions: no data has a package named {unknown!r}", f"did you mean {like}?"
+            )
     return versions
 
 
