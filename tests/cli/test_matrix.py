@@ -124,8 +124,8 @@ def test_an_interrupt_before_the_first_row_is_exit_code_130(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(matrix, "_known", lambda *_: signal.raise_signal(number))
-    monkeypatch.setattr(run_rows, "run", lambda *_: pytest.fail("it began"))
-    monkeypatch.setattr(matrix_fleet, "run", lambda *_: pytest.fail("it began"))
+    monkeypatch.setattr(run_rows, "run", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(matrix_fleet, "run", lambda *_, **__: pytest.fail("it began"))
     with foreground():
         assert main(["matrix", "run", "accelerate-1.8.0", *where]) == 130
     assert "Traceback" not in capsys.readouterr().err
