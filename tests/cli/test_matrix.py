@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from foreground import foreground
 
+from metalassay.cli import matrix, matrix_fleet
 from metalassay.cli.main import main
 from metalassay.matrix import matrix_file, run_row, run_rows
 from metalassay.matrix.run_row import Outcome
@@ -110,6 +113,22 @@ def test_run_ends_with_1_when_a_row_is_red_or_an_error(
     captured = capsys.readouterr()
     assert [each["state"] for each in json.loads(captured.out)] == list(states)
     assert "next: metalassay report reports/compat" in captured.err
+
+
+@pytest.mark.parametrize("where", [[], ["--scheduler", "127.0.0.1"]], ids=["here", "fleet"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_the_first_row_is_exit_code_130(
+    where: list[str],
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(matrix, "_known", lambda *_: signal.raise_signal(number))
+    monkeypatch.setattr(run_rows, "run", lambda *_, **__: pytest.fail("it began"))
+    monkeypatch.setattr(matrix_fleet, "run", lambda *_, **__: pytest.fail("it began"))
+    with foreground():
+        assert main(["matrix", "run", "accelerate-1.8.0", *where]) == 130
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import toy_checkout
+from foreground import foreground
 
 from metalassay.cli.main import main
 from metalassay.matrix import fleet
@@ -112,3 +114,19 @@ def test_rows_run_on_the_fleet_that_is_named(
     assert seen == [
         (["a"], True, Fleet("tcp://127.0.0.1:8786", None, {"linux": 1.0}, wait=True), True)
     ]
+
+
+def test_a_run_that_was_interrupted_ends_undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Ctrl+C would kill Python while it shuts down; its exit code would not be 130."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fleet, "run", interrupted)
+    before = signal.getsignal(signal.SIGTERM)
+    with foreground():
+        code = main(["matrix", "run", "a", *FLEET])
+        after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGTERM, before)
+    assert code == 130
+    assert after == [signal.SIG_IGN, signal.SIG_IGN]

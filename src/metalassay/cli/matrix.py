@@ -271,16 +271,19 @@ def _shard(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from metalassay.errors import UserError
-    from metalassay.matrix import run_rows
+    from metalassay.matrix.interrupts import Interrupts
 
-    on_fleet = matrix_fleet.is_wanted(options)
-    if not options.rows and not options.tag and not options.bench:
-        raise UserError("no row is named", "metalassay matrix run ROW, or --tag quick")
-    rows = chosen(options) if options.rows or options.tag else []
-    known, run_options = _known(rows, options.output), _run_options(options)
-    if on_fleet:
-        outcomes = matrix_fleet.run(rows, run_options, known, options)
+    with Interrupts() as interrupts, interrupts.at_once():  # SIGTERM as well, as in the run itself
+        from metalassay.errors import UserError
+        from metalassay.matrix import run_rows
+
+        where = matrix_fleet.named(options) if matrix_fleet.is_wanted(options) else None
+        if not options.rows and not options.tag and not options.bench:
+            raise UserError("no row is named", "metalassay matrix run ROW, or --tag quick")
+        rows = chosen(options) if options.rows or options.tag else []
+        known, run_options = _known(rows, options.output), _run_options(options)
+    if where is not None:
+        outcomes = matrix_fleet.run(rows, run_options, known, where, benchmarks=options.bench)
     else:
         outcomes = run_rows.run(rows, run_options, options.jobs, known)
     return finish(outcomes, options)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from metalassay.cli.option_types import whole
 
 if TYPE_CHECKING:
+    from metalassay.matrix.fleet import Fleet
     from metalassay.matrix.fleet_security import Tls
     from metalassay.matrix.matrix_file import Row
     from metalassay.matrix.run_row import Options, Outcome
@@ -139,21 +140,29 @@ def is_wanted(options: argparse.Namespace) -> bool:
     return False
 
 
-def run(
-    rows: Sequence[Row],
-    run_options: Options,
-    known: Mapping[str, float],
-    options: argparse.Namespace,
-) -> list[Outcome]:
-    """Run rows on the fleet that the options name, and return how each ended."""
-    from metalassay.matrix import fleet, fleet_security, interrupts
+def named(options: argparse.Namespace) -> Fleet:
+    """Return the fleet that the options name. Raises ``UserError`` for what does not fit together."""
+    from metalassay.matrix import fleet, fleet_security
 
     certificates = _tls(options)
     address = fleet_security.address(options.scheduler, certificates, insecure=options.insecure)
     needs = fleet_security.resources(options.resources)
-    where = fleet.Fleet(address, certificates, needs, options.wait)
+    return fleet.Fleet(address, certificates, needs, options.wait)
+
+
+def run(
+    rows: Sequence[Row],
+    run_options: Options,
+    known: Mapping[str, float],
+    where: Fleet,
+    *,
+    benchmarks: bool,
+) -> list[Outcome]:
+    """Run rows on a fleet, and return how each ended."""
+    from metalassay.matrix import fleet, interrupts
+
     try:
-        return fleet.run(rows, run_options, where, known, benchmarks=options.bench)
+        return fleet.run(rows, run_options, where, known, benchmarks=benchmarks)
     except KeyboardInterrupt:
         interrupts.ignore()
         raise
