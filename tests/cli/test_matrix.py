@@ -126,8 +126,13 @@ def test_an_interrupt_before_the_first_row_is_exit_code_130(
     monkeypatch.setattr(matrix, "_known", lambda *_: signal.raise_signal(number))
     monkeypatch.setattr(run_rows, "run", lambda *_, **__: pytest.fail("it began"))
     monkeypatch.setattr(matrix_fleet, "run", lambda *_, **__: pytest.fail("it began"))
+    before = signal.getsignal(signal.SIGTERM)
     with foreground():
-        assert main(["matrix", "run", "accelerate-1.8.0", *where]) == 130
+        code = main(["matrix", "run", "accelerate-1.8.0", *where])
+        after = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGTERM, before)
+    assert code == 130
+    assert after == [signal.SIG_IGN, signal.SIG_IGN]  # a second one would kill Python as it ends
     assert "Traceback" not in capsys.readouterr().err
 
 

@@ -271,17 +271,22 @@ def _shard(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from metalassay.matrix.interrupts import Interrupts
+    from metalassay.matrix import interrupts
 
-    with Interrupts() as interrupts, interrupts.at_once():  # SIGTERM as well, as in the run itself
-        from metalassay.errors import UserError
-        from metalassay.matrix import run_rows
+    try:
+        # SIGTERM as well, as in the run itself; the imports take longest.
+        with interrupts.Interrupts() as caught, caught.at_once():
+            from metalassay.errors import UserError
+            from metalassay.matrix import run_rows
 
-        where = matrix_fleet.named(options) if matrix_fleet.is_wanted(options) else None
-        if not options.rows and not options.tag and not options.bench:
-            raise UserError("no row is named", "metalassay matrix run ROW, or --tag quick")
-        rows = chosen(options) if options.rows or options.tag else []
-        known, run_options = _known(rows, options.output), _run_options(options)
+            where = matrix_fleet.named(options) if matrix_fleet.is_wanted(options) else None
+            if not options.rows and not options.tag and not options.bench:
+                raise UserError("no row is named", "metalassay matrix run ROW, or --tag quick")
+            rows = chosen(options) if options.rows or options.tag else []
+            known, run_options = _known(rows, options.output), _run_options(options)
+    except KeyboardInterrupt:
+        interrupts.ignore()
+        raise
     if where is not None:
         outcomes = matrix_fleet.run(rows, run_options, known, where, benchmarks=options.bench)
     else:
