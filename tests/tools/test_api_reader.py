@@ -150,6 +150,8 @@ def wheel(folder: Path, version: str, files: dict[str, str]) -> Path:
 
 LAZY = """
 from typing import TYPE_CHECKING
+from .lazy import _LazyModule, is_fast_available
+__version__ = "1.0"
 _import_structure = {"part": ["Worker"]}
 if TYPE_CHECKING:
     from .part import *
@@ -162,10 +164,12 @@ else:
 def releases(tmp_path: Path) -> list[release.Release]:
     first = {
         "pkg/__init__.py": LAZY,
+        "pkg/lazy.py": "class _LazyModule: ...\ndef is_fast_available(): ...",
         "pkg/part.py": "__all__ = ['Worker']\nclass Worker:\n  def run(self, a): ...\ndef gone(): ...",
     }
     second = {
         "pkg/__init__.py": LAZY,
+        "pkg/lazy.py": first["pkg/lazy.py"],
         "pkg/part.py": "__all__ = ['Worker']\nfrom .base import Base\n"
         "class Worker(Base):\n  def run(self, a, b=1): ...",
         "pkg/base.py": "class Base: ...",
@@ -184,12 +188,27 @@ def test_a_lazy_package_has_what_it_imports_for_type_checkers(tmp_path: Path) ->
     assert "gone" not in old.names("pkg")
 
 
+def test_a_lazy_package_lacks_what_only_its_own_code_uses(tmp_path: Path) -> None:
+    old, _ = releases(tmp_path)
+    assert old.names("pkg").keys() == {"Worker", "__version__"}
+
+
+def test_a_module_that_mentions_lazy_modules_is_not_one(tmp_path: Path) -> None:
+    old, _ = releases(tmp_path)
+    assert old.names("pkg.lazy").keys() == {"_LazyModule", "is_fast_available"}
+
+
 def test_a_history_says_from_which_release_on_what_is_so(tmp_path: Path) -> None:
     merged = json.loads(json.dumps(history.merge(releases(tmp_path))))
     assert merged["releases"] == ["1.0", "1.1"]
-    assert merged["modules"] == {"pkg": [0], "pkg.base": [1], "pkg.part": [0]}
+    assert merged["modules"] == {
+        "pkg": [0],
+        "pkg.base": [1],
+        "pkg.lazy": [0],
+        "pkg.part": [0],
+    }
     assert merged["names"]["pkg.part"]["gone"] == [0, 1]
-    assert merged["functions"] == {"pkg.part.gone": [0, "", 1, None]}
+    assert merged["functions"]["pkg.part.gone"] == [0, "", 1, None]
     worker = merged["classes"]["pkg.part.Worker"]
     assert worker["methods"] == {"run": [0, "self,a", 1, "self,a,b="]}
     assert worker["bases"] == [0, "", 1, "pkg.base.Base"]

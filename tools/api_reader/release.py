@@ -17,8 +17,8 @@ Place = tuple[str, str]
 NAMES_ONLY = ("transformers.models.", "transformers.utils.dummy_")
 """Below these, names are kept and signatures are not, but for ``DETAILED``."""
 DETAILED = ("transformers.models.auto.",)
-_FORMAT = 3  # change them when source.py reads signatures, or names, otherwise
-_NAMES_FORMAT = 1
+_FORMAT = 4  # change them when source.py reads signatures, or names, otherwise
+_NAMES_FORMAT = 2
 
 
 @dataclass
@@ -68,8 +68,7 @@ class Release:
             self._names[module] = {}  # ends a circle of star imports
             found: dict[str, Place | None] = {}
             content = self.modules[module]
-            stars = content.stars + (content.typed_stars if content.lazy else [])
-            for target in stars:
+            for target in content.typed_stars if content.lazy else content.stars:
                 if target in self.modules:
                     exported = self.modules[target].exported
                     if exported is None and not content.lazy:  # what is below it was imported
@@ -78,7 +77,10 @@ class Release:
                         if name in exported if exported is not None else name[0] != "_":
                             found[name] = place
             found.update(self._listed_below(module))
-            bound = {**(content.typed if content.lazy else {}), **content.names}
+            bound = content.names
+            if content.lazy:  # what its own code binds is lost with the module that it replaces
+                special = {name: value for name, value in bound.items() if name.startswith("__")}
+                bound = {**content.typed, **special}
             for name, value in bound.items():
                 if isinstance(value, Import):
                     found[name] = self.place(value)

@@ -30,6 +30,7 @@ _KEPT = {  # decorators after which a function still has the signature that its 
 }  # fmt: skip
 _KEPT_CLASS = _KEPT | {"dataclass", "total_ordering", "runtime_checkable", "unique"}
 _TRACKED = ("accelerate", "transformers", "trl", "peft", "datasets")
+_LAZY = re.compile(r"^[ \t]*sys\.modules\[__name__\]\s*=\s*_LazyModule\(", re.MULTILINE)
 # A test of another package's version, such as is_accelerate_available("0.30") or transformers_ge_v5.
 _VERSION = re.compile(r"version|greater|_[gl][et]_|\(['\"]\d|\bmin_|_MIN_")
 
@@ -76,8 +77,9 @@ class Import:
 
 @dataclass
 class Module:
-    """What a module binds; ``typed`` are the names under ``TYPE_CHECKING``, which a lazy module has.
+    """What a module binds; ``typed`` are the names under ``TYPE_CHECKING``.
 
+    ``lazy``: it replaces itself with a lazy module, which has the typed names and hardly any other.
     ``stars`` are the modules of ``from … import *``. ``dynamic``: it has a ``__getattr__``.
     ``imports`` lists what is imported from a tracked package anywhere in the file, and ``calls``
     the keywords with which something imported is called: (class or "", callable, keyword).
@@ -119,7 +121,7 @@ class _Reader:
             stars=self.stars,
             typed_stars=self.typed_stars,
             exported=_exported(tree),
-            lazy="_LazyModule" in source,
+            lazy=bool(_LAZY.search(source)),
             dynamic="__getattr__" in names,
             imports=imports,
             calls=set(_foreign_calls(tree, imports)) if self.details else set(),
