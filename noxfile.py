@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import nox
 
@@ -19,32 +17,30 @@ import nox
 # the standard library and what nox itself depends on (packaging).
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from metalassay.environment import matrix, resolver
 from metalassay.errors import UserError
-from metalassay.results import verdict_file
+from metalassay.matrix import (
+    durations,
+    environments,
+    matrix_file,
+    progress,
+    resolver,
+    run_row,
+)
+from metalassay.matrix.ahead import Ahead
+from metalassay.matrix.resolver import Failure
 
 nox.needs_version = ">=2026.8.10"  # the first with --parallel
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
 try:
-    MATRIX = matrix.load(Path())
+    MATRIX = matrix_file.load(Path())
 except UserError as error:
     sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
     sys.exit(error.exit_code)
 VERDICTS = Path("reports", "compat")
+ENVIRONMENTS = Path(".nox")
 QUICK = [row for row in MATRIX.rows.values() if "quick" in row.tags]
-
-
-class Failure(NamedTuple):
-    """Why an installation failed; only a ``conflict`` is a fact about the packages."""
-
-    why: str
-    conflict: bool = False
-
-
-PAUSES = (2, 10)
-"""Seconds to wait before the second and the third attempt to install."""
 
 
 def install(session: nox.Session, *requirements: str) -> Failure | None:
@@ -53,9 +49,7 @@ def install(session: nox.Session, *requirements: str) -> Failure | None:
     The resolver runs first: it takes a second, shows a conflict before anything is downloaded, and
     the real installation can then show its progress. Whatever is not a conflict is tried again.
     """
-    key = json.dumps(
-        [requirements, hashlib.sha256(Path("pyproject.toml").read_bytes()).hexdigest()]
-    )
+    key = json.dumps([requirements, environments.project(Path())])
     stamp = Path(session.virtualenv.location, "metalassay-installed.json")
     if stamp.exists() and stamp.read_text() == key:
         return None
@@ -64,10 +58,10 @@ def install(session: nox.Session, *requirements: str) -> Failure | None:
         shutil.rmtree(session.virtualenv.location)
         session.virtualenv.create()
     failure = _attempt(session, requirements)
-    for pause in PAUSES:
+    for pause in run_row.PAUSES:
         if failure is None or failure.conflict:
             break
-        session.warn(f"{failure.why}; trying again in {pause} s")
+        session.warn(f"{failure.why}; trying again in {pause:.0f} s")
         time.sleep(pause)
         failure = _attempt(session, requirements)
     if failure is None:
@@ -101,52 +95,80 @@ def must_install(session: nox.Session, *requirements: str) -> None:
         session.error(f"cannot install {' '.join(requirements)}: {failure.why}")
 
 
-def run_row(session: nox.Session, row: matrix.Row) -> None:
-    """Install one version set and test whether bugs/data/ is right about it."""
+AHEAD: list[Ahead] = []  # the first row of a run begins to resolve those after it
+
+
+def run_one(session: nox.Session, row: matrix_file.Row) -> None:
+    """Run one version set and test whether bugs/data/ is right about it."""
     if session.parallel:
         session.log("the tables of all rows: nox -s report")
     else:
         session.notify("report")
-    target = VERDICTS / f"{row.id}.json"
-    arguments = [argument for argument in session.posargs if argument != "--strict"]
-    arguments += [f"--bug={bug}" for bug in row.bugs]
-    if row in QUICK:
-        arguments = ["-m", "not slow", *arguments]
-    if failure := install(session, "-e", ".[compat]", *row.requires):
-        command = f'nox -s "compat({row.id})"'
-        if not failure.conflict:
-            session.error(
-                f"could not install: {failure.why}; this is not a verdict on {row.id}, and"
-                f" {target} is unchanged; next: {command}"
-            )
-        verdict_file.write_not_installable(target, row.record(), command=command, why=failure.why)
-        unexpected = row.installs and "--strict" in session.posargs
-        end = session.error if unexpected else session.skip
-        end(f"not installable: {failure.why}")
-    session.run("pytest", "compat", "--set", row.id, "--verdicts", str(target), *arguments)
+        waiting = still_to_run(session, row)
+        session.log(how_far(row, waiting))
+        if not AHEAD and len(waiting) > 1:
+            AHEAD.append(Ahead([MATRIX.rows[each] for each in waiting], Path()))
+    own = ("--fresh", "--strict")
+    options = run_row.Options(
+        root=Path(),
+        output=VERDICTS,
+        environments=ENVIRONMENTS,
+        fresh="--fresh" in session.posargs,
+        strict="--strict" in session.posargs,
+        arguments=tuple(argument for argument in session.posargs if argument not in own),
+        say=session.log,
+        ahead=AHEAD[0] if AHEAD else None,
+    )
+    try:
+        outcome = run_row.run(row, options)
+    except UserError as error:
+        session.error(f"{error.message}; next: {error.next_step}")
+    if outcome.state == run_row.NOT_INSTALLABLE:
+        session.skip(f"not installable: {outcome.why}")
+    if outcome.state == run_row.ERROR:
+        session.error(
+            f"{outcome.why}; this is not a verdict on {row.id}, and {VERDICTS / row.id}.json is"
+            f" unchanged; next: {run_row.command(row)}"
+        )
+    if outcome.state == run_row.RED:
+        session.error(progress.as_line(outcome))
+    session.log(progress.as_line(outcome))
 
 
-@nox.session(allow_parallel=True)
+def still_to_run(session: nox.Session, row: matrix_file.Row) -> list[str]:
+    """Return the ids of this row and of those after it."""
+    # nox tells a session nothing of the others; what is still to run is in its manifest.
+    names = [each.friendly_name for each in session._runner.manifest._queue]
+    ids = [name.removeprefix("compat(").removesuffix(")") for name in names]
+    return [row.id, *(each for each in ids if each in MATRIX.rows and each != row.id)]
+
+
+def how_far(row: matrix_file.Row, rows: Sequence[str]) -> str:
+    """Say how many rows follow this one, and how long all of them will take."""
+    known = durations.recorded(rows, [VERDICTS, durations.EVIDENCE])
+    left = durations.estimate(rows, known)
+    time_left = "" if left is None else f", about {progress.as_time(left)} if none is unchanged"
+    more = len(rows) - 1
+    return f"{row.id}; {more} more row{'' if more == 1 else 's'} after it{time_left}"
+
+
+@nox.session(allow_parallel=True, venv_backend="none")
 @nox.parametrize("row", [nox.param(row.id, id=row.id, tags=list(row.tags)) for row in QUICK])
 def compat(session: nox.Session, row: str) -> None:
     """Install a version set of matrix.toml and test every known bug on it."""
-    run_row(session, MATRIX.rows[row])
+    run_one(session, MATRIX.rows[row])
 
 
 for row in MATRIX.rows.values():
     if row not in QUICK:
 
-        def selected(session: nox.Session, row: matrix.Row = row) -> None:  # noqa: D103
-            run_row(session, row)
+        def selected(session: nox.Session, row: matrix_file.Row = row) -> None:  # noqa: D103
+            run_one(session, row)
 
         selected.__doc__ = row.reason
         name = f"compat({row.id})"
         nox.session(
-            name=name,
-            python=row.python,
-            tags=list(row.tags),
-            default=False,
-            allow_parallel=True,
+            name=name, tags=list(row.tags), default=False, allow_parallel=True, venv_backend="none"
         )(selected)
 
 
@@ -155,7 +177,12 @@ def bench(session: nox.Session) -> None:
     """Time the workloads on this machine."""
     session.notify("report")
     must_install(session, "-e", ".[bench]", *MATRIX.requires["bench"])
-    session.run("pytest", "benchmarks", "--benchmark-autosave", *session.posargs)
+    # No row of the matrix runs beside a benchmark: each of them shares this lock.
+    with environments.alone(
+        environments.all_of(ENVIRONMENTS),
+        waits=lambda: session.log("waits for rows of the matrix that run"),
+    ):
+        session.run("pytest", "benchmarks", "--benchmark-autosave", *session.posargs)
 
 
 @nox.session

@@ -19,8 +19,9 @@ from pathlib import Path
 import pytest
 
 from metalassay import bugs
-from metalassay.environment import matrix, versions
+from metalassay.environment import versions
 from metalassay.errors import UserError
+from metalassay.matrix import matrix_file
 from metalassay.testing import accelerate_state
 from metalassay.testing.pytest_recorder import Recorder
 
@@ -43,11 +44,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="ID",
         help="the version set (row of matrix.toml) that is installed; recorded in the verdict file",
     )
+    group.addoption(
+        "--journal",
+        type=Path,
+        metavar="FILE",
+        help="go on after the tests that this file has; for the program that runs the matrix",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     try:
-        version_set = matrix.get(config.rootpath, config.getoption("--set"))
+        version_set = matrix_file.get(config.rootpath, config.getoption("--set"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     if config.pluginmanager.hasplugin("metalassay-emulated-mps"):
@@ -65,7 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
         version_set=version_set.record(),
         target=config.getoption("--verdicts"),
         suite=Path(__file__).parent,
-        bugs=version_set.bugs,
+        only=version_set.bugs,
+        diary=config.getoption("--journal"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")
 

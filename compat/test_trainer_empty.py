@@ -22,6 +22,9 @@ MASKS = [
         "transformers4-needs-hub-below-1",
         "transformers5-needs-get-module-size",
         "peft-hybridcache-transformers5",
+        "peft-clear-device-cache-accelerate",
+        "trainer-dispatch-batches-accelerate-1",
+        "trainer-optimizer-train-accelerate-0-34",
         "trainer-needs-accelerate-1-3",
     )
     if bugs.get(mask).hits(versions.installed())

@@ -55,7 +55,7 @@ def test_a_training_on_a_stream_that_yields_nothing_is_not_a_success(
 
 
 CAUSES = [
-    pytest.param(drops_all, "1 row, one batch needs 2, and drop_last throws", id="drop-last"),
+    pytest.param(drops_all, "1 row, one batch needs 2, and drop_last drops", id="drop-last"),
     pytest.param(yields_nothing, "the dataset is an iterable, and it yielded nothing", id="stream"),
 ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fresh_import import import_in_a_fresh_process
 
 from metalassay.environment import versions
 
@@ -15,13 +15,7 @@ if "transformers" not in versions.installed():
     pytest.skip("transformers is not installed", allow_module_level=True)
 
 REMOVED = "training-arguments-removed"
-
-
-def import_in_a_fresh_process(statement: str) -> None:
-    """Run ``statement`` in a new interpreter; raise ``ImportError`` with the end of stderr if it fails."""
-    child = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
-    if child.returncode:
-        raise ImportError(child.stderr.strip()[-2000:])
+REMOVED_IN_5 = "training-arguments-removed-in-5"
 
 
 @pytest.mark.slow
@@ -83,3 +77,66 @@ def test_the_trainer_takes_a_tokenizer(upstream: str, tmp_path: Path) -> None:
 
     arguments = TrainingArguments(str(tmp_path), report_to=[], use_cpu=True)
     Trainer(model=gpt2(), args=arguments, tokenizer=None)
+
+
+def accept(folder: Path, **arguments: Any) -> None:
+    """Make TrainingArguments with these arguments, which old programs pass."""
+    from transformers import TrainingArguments
+
+    TrainingArguments(str(folder), report_to=[], **arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="use-mps-device")
+def test_training_arguments_take_use_mps_device(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, use_mps_device=False)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="no-cuda")
+def test_training_arguments_take_no_cuda(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, no_cuda=True)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="overwrite-output-dir")
+def test_training_arguments_take_overwrite_output_dir(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, overwrite_output_dir=True)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="save-safetensors")
+def test_training_arguments_take_save_safetensors(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, save_safetensors=True)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="group-by-length")
+def test_training_arguments_take_group_by_length(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, group_by_length=True)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="warmup-ratio")
+def test_training_arguments_take_warmup_ratio(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, warmup_ratio=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.bug(REMOVED_IN_5, symptom="logging-dir")
+def test_training_arguments_take_logging_dir(upstream: str, tmp_path: Path) -> None:
+    accept(tmp_path, logging_dir=str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.bug("transformers-adamw-removed", symptom="import-error")
+def test_transformers_has_adamw(upstream: str) -> None:
+    import_in_a_fresh_process("from transformers import AdamW")
+
+
+@pytest.mark.slow
+@pytest.mark.bug("peft-clear-device-cache-accelerate", symptom="import-error")
+def test_peft_imports_with_this_accelerate(upstream: str) -> None:
+    if "peft" not in versions.installed():
+        pytest.skip("peft is not installed")
+    import_in_a_fresh_process("import peft")

@@ -15,7 +15,6 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -24,12 +23,14 @@ from tabulate import tabulate
 from metalassay import bugs, report
 from metalassay.bugs import verdict
 from metalassay.cli.main import main as metalassay
-from metalassay.environment import matrix
 from metalassay.files import write_atomically
+from metalassay.matrix import matrix_file
 from metalassay.report.machines import in_order, short_name
+from metalassay.report.model import CompatTable
 from metalassay.report.render import markdown
-from metalassay.results import anonymise, load
-from metalassay.results.parse import VersionSet
+from metalassay.report.sections import compat, compat_origin
+from metalassay.results import anonymise, load, unfinished
+from metalassay.results.verdict_file import BugResult, VersionSet
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -69,7 +70,7 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
     loaded = load.load([EVIDENCE])
     if loaded.warnings:
         sys.exit("\n".join(loaded.warnings))
-    tags = {row_id: row.tags for row_id, row in matrix.load(ROOT).rows.items()}
+    tags = {row_id: row.tags for row_id, row in matrix_file.load(ROOT).rows.items()}
     order = list(tags)
     tagged = sorted(
         (item for item in loaded.compat if item.id in tags), key=lambda item: order.index(item.id)
@@ -82,7 +83,7 @@ def evidence() -> tuple[load.Loaded, list[VersionSet], list[VersionSet]]:
 def readme(text: str) -> str:
     """Return the README's text with its examples and extracts written again."""
     loaded, quick, _ = evidence()
-    text = filled(text, "explain", console(EXPLAIN, cut(printed(*EXPLAIN))))
+    text = filled(text, "explain", console(EXPLAIN, first_answer(printed(*EXPLAIN))))
     text = filled(text, "operator", console(OPERATOR, printed(*OPERATOR)[:3]))
     text = filled(text, "speed", speed(loaded))
     return filled(text, "compatibility", famous(quick))
@@ -104,18 +105,9 @@ def printed(*arguments: str) -> list[str]:
     return out.getvalue().splitlines()
 
 
-def cut(lines: list[str]) -> list[str]:
-    """Return the head of an explanation and its first fix, with a mark where lines are left out."""
-    (fixes,) = (number for number, line in enumerate(lines) if line.startswith("   fixes"))
-    return [*lines[:5], "   [...]", *first_paragraph(lines[fixes:])]
-
-
-def first_paragraph(lines: list[str]) -> Iterator[str]:
-    """Yield the first of numbered paragraphs."""
-    for line in lines:
-        if re.match(r" +2\. ", line):
-            return
-        yield line
+def first_answer(lines: list[str]) -> list[str]:
+    """Return the lines of an explanation's first answer."""
+    return lines[: lines.index("")] if "" in lines else lines
 
 
 def console(arguments: tuple[str, ...], lines: list[str]) -> str:
@@ -127,12 +119,26 @@ def console(arguments: tuple[str, ...], lines: list[str]) -> str:
     return "```console\n$ " + "\n".join([command, *(line.rstrip() for line in lines)]) + "\n```"
 
 
+def version(item: VersionSet, package: str) -> str:
+    """Return the version that was installed, in italics where the row does not pin it."""
+    unpinned = compat_origin.unpinned(item)
+    if package in unpinned:
+        return f"*{unpinned[package].replace(compat_origin.UNKNOWN, '?')}*"
+    return compat_origin.installed(item, package) or "·"
+
+
+def word(bug: BugResult) -> str:
+    """Return the word for a cell."""
+    partial = " (partial)" if bug.why.startswith("in part") else ""
+    return SHORT.get(bug.verdict, "**RED**") + partial
+
+
 def famous(sets: list[VersionSet]) -> str:
     """Return one row per version set: its packages, and the verdict on the guides' bug."""
     rows = [
         [
-            *(item.versions.get(name, "·") for name in ("accelerate", "transformers", "torch")),
-            *(SHORT.get(bug.verdict, "**RED**") for bug in item.bugs if bug.id == FAMOUS),
+            *(version(item, name) for name in ("accelerate", "transformers", "torch")),
+            *(word(bug) for bug in item.bugs if bug.id == FAMOUS),
         ]
         for item in sorted(sets, key=lambda item: item.id == "guide")
     ]
@@ -168,21 +174,35 @@ def columns(table: str, kept: tuple[str, ...]) -> str:
 def bounds(sets: list[VersionSet]) -> str:
     """Return one row per bug and one column per boundary row of the matrix."""
     on = " and ".join(short_name(machine) for machine in in_order(s.hardware for s in sets))
-    words = [{bug.id: SHORT.get(bug.verdict, "**RED**") for bug in item.bugs} for item in sets]
+    words = [{bug.id: word(bug) for bug in item.bugs} for item in sets]
     # The many that need a Mac would be lines of dots; they are counted instead.
     ids = sorted({bug for word in words for bug in word if word[bug] != SHORT[verdict.NOT_TESTED]})
     unseen = {item.id for item in bugs.load() if item.reported_only} - set(ids)
-    rows = [
-        [fact, *(item.versions.get(fact, "·").removesuffix("+cpu") for item in sets)]
-        for fact in FACTS
-    ]
+    unpinned = [name for item in sets for name in compat_origin.unpinned(item)]
+    facts = dict.fromkeys([*FACTS, *sorted(set(unpinned) - {"accelerate"})])
+    rows = [[fact, *(version(item, fact).removesuffix("+cpu") for item in sets)] for fact in facts]
+    rows.append(["recorded (UTC)", *(item.started.date().isoformat() for item in sets)])
+    if any(item.origin.commit for item in sets):
+        rows.append(["metalassay", *(compat_origin.commit(item) for item in sets)])
     rows += [[bug, *(word.get(bug, "·") for word in words)] for bug in ids]
-    heads = ["accelerate", *(item.versions["accelerate"] for item in sets)]
+    if any(item.other_failures for item in sets):
+        red = ["**RED**" if item.other_failures else "·" for item in sets]
+        rows.append([compat.OTHERS, *red])
+    heads = ["accelerate", *(version(item, "accelerate") for item in sets)]
     cells = [item[bug] for item in words for bug in ids if bug in item]
+    cells += ["**RED**" for item in sets if item.other_failures]
     table = tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
     text = (
         f"On {on}, CPU only; {len(cells)} cells, {cells.count('**RED**')} of them red:\n\n{table}"
     )
+    if unpinned:
+        text += (
+            "\n\nVersions in italics are not pinned: they are what the requirement of the row meant on"
+            " the day of the run. A question mark: that was not recorded."
+        )
+    built = report.build(load.Loaded(tuple(sets))).compat
+    if isinstance(built, CompatTable) and built.alerts:
+        text += "\n\n" + "\n".join(f"- {markdown.escape(alert)}" for alert in built.alerts)
     if unseen:
         text += f"\n\nNot tested in any of them, because they show on a Mac only: {len(unseen)} more known bugs."
     return text
@@ -190,6 +210,10 @@ def bounds(sets: list[VersionSet]) -> str:
 
 def keep() -> None:
     """Replace the kept files by those under reports/, without names and paths of this machine."""
+    marks = sorted((ROOT / "reports" / "compat").rglob(f"*{unfinished.SUFFIX}"))
+    if marks:
+        rows = ", ".join(mark.stem for mark in marks)
+        sys.exit(f"the last run of {rows} did not finish\n  next: run them again with nox")
     for source in ("compat", "benchmarks"):
         new = sorted((ROOT / "reports" / source).rglob("*.json"))
         if not new:

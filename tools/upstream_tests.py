@@ -25,7 +25,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from metalassay import files, patches
-from metalassay.environment import matrix, versions
+from metalassay.environment import versions
+from metalassay.matrix import matrix_file
 
 ROOT = Path(__file__).parents[1]
 OUTCOMES = ("passed", "skipped", "failed")
@@ -177,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("row", help="the id of a row of [upstream] in matrix.toml")
     row_id = parser.parse_args().row
-    upstream = matrix.load(ROOT).upstream
+    upstream = matrix_file.load(ROOT).upstream
     version = metadata.version("accelerate")
     started, began = datetime.datetime.now(datetime.UTC), time.monotonic()
     with tempfile.TemporaryDirectory() as name:

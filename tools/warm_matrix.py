@@ -1,20 +1,31 @@
 """Compare the time of a warm `nox -s compat` with that of bare imports in its five environments.
 
-Alternates between the two, so that a busy machine slows both down. Run `nox -s compat` once before.
+python tools/warm_matrix.py [--rounds 3]
+
+Alternates between them, so that a busy machine slows all of them down: bare imports of the stack, one
+per row; the five rows one after the other, and two at a time, although nothing has changed (--fresh);
+and the five rows again, which are unchanged. Run `nox -s compat` once before.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from metalassay.environment import matrix
+from metalassay.matrix import environments, matrix_file
 
 ROOT = Path(__file__).parents[1]
-ROUNDS = 3
+STACK = "import torch, accelerate, transformers"
+NOX = (sys.executable, "-m", "nox")
+WAYS = {
+    "one after the other": (*NOX, "-s", "compat", "--", "--fresh"),
+    "two at a time": (*NOX, "-j", "2", "-s", "compat", "--", "--fresh"),
+    "unchanged": (*NOX, "-s", "compat"),
+}
 
 
 def seconds(*command: str | Path) -> float:
@@ -27,24 +38,27 @@ def seconds(*command: str | Path) -> float:
 
 
 def main() -> None:
-    """Print each round and the median ratio."""
-    rows = [row.id for row in matrix.load(ROOT).rows.values() if "quick" in row.tags]
-    names = ["compat-" + row.replace(".", "-") for row in rows]
-    environments = [p for name in names if (p := ROOT / ".nox" / name / "bin" / "python").exists()]
-    if len(environments) != 5:
-        sys.exit(f"found {len(environments)} of the five environments; first run: nox -s compat")
-    ratios = []
-    for number in range(1, ROUNDS + 1):
-        bare = sum(
-            seconds(python, "-c", "import torch, accelerate, transformers")
-            for python in environments
-        )
-        all_rows = seconds(sys.executable, "-m", "nox", "-s", "compat")
-        ratios.append(all_rows / bare)
-        print(
-            f"round {number}: five imports {bare:.1f} s, five rows {all_rows:.1f} s, {ratios[-1]:.2f}x"
-        )
-    print(f"median ratio {statistics.median(ratios):.2f}x (the limit is 2x)")
+    """Print each round, and the median of every way with its ratio to the imports."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
+    rounds = parser.parse_args().rounds
+    rows = [row.id for row in matrix_file.load(ROOT).rows.values() if "quick" in row.tags]
+    folders = [environments.folder_of(row, ROOT / ".nox") for row in rows]
+    pythons = [python for folder in folders if (python := environments.python_of(folder)).exists()]
+    if len(pythons) != len(rows):
+        sys.exit(f"found {len(pythons)} of {len(rows)} environments; first run: nox -s compat")
+    times: dict[str, list[float]] = {"imports": [], **{way: [] for way in WAYS}}
+    for number in range(1, rounds + 1):
+        times["imports"].append(sum(seconds(python, "-c", STACK) for python in pythons))
+        for way, command in WAYS.items():
+            times[way].append(seconds(*command))
+        shown = ", ".join(f"{way} {values[-1]:.1f} s" for way, values in times.items())
+        print(f"round {number}: {shown}", flush=True)
+    print(f"\n| {len(rows)} quick rows | median | to the imports |\n|:--|--:|--:|")
+    for way, values in times.items():
+        pairs = zip(values, times["imports"], strict=True)
+        ratio = statistics.median(value / bare for value, bare in pairs)
+        print(f"| {way} | {statistics.median(values):.1f} s | {ratio:.2f}x |")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,10 @@ def runs(*lines: str) -> list[TestRun]:
         (["stock affected xfailed", "stock affected xpassed"], "fixed upstream?"),
         (["stock affected xfailed", "stock healthy failed"], "unexplained"),
         (["stock healthy skipped", "stock healthy passed"], "fine"),
+        # The end of the process is the worst of all, wherever it came from.
+        (["stock affected xfailed", "patched affected crashed"], "crashed"),
+        (["stock healthy failed", "stock healthy crashed"], "crashed"),
+        (["stock affected xfailed", "stock control crashed"], "crashed"),
     ],
 )
 def test_the_worst_word_wins(lines: list[str], word: str) -> None:
@@ -53,4 +57,4 @@ def test_the_worst_word_wins(lines: list[str], word: str) -> None:
 
 def test_every_word_is_explained() -> None:
     assert set(verdict.MEANING) >= verdict.RED
-    assert len(verdict.MEANING) == 7
+    assert len(verdict.MEANING) == 8

@@ -13,6 +13,7 @@ import pytest
 from explain_examples import EXAMPLES, FAMOUS, GRPO, pipe
 
 from metalassay import bugs
+from metalassay.bugs import limits
 from metalassay.cli import main
 from metalassay.environment import interpreters, versions
 
@@ -20,13 +21,13 @@ from metalassay.environment import interpreters, versions
 def test_at_most_three_bugs_are_shown_and_the_rest_is_counted(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = "\n".join(each["text"] for each in EXAMPLES)
+    text = "\n".join([*(each["text"] for each in EXAMPLES), FAMOUS])
     assert main.main(["explain", "--versions", "accelerate=1.8.0", text]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("\n   affected ") == 3
-    assert re.search(r"^\d+ more known bugs fit: --all$", shown, re.MULTILINE)
+    assert shown.count("\n   here ") == 3
+    assert re.search(r"^\d+ more fit: --all$", shown, re.MULTILINE)
     assert main.main(["explain", "--versions", "accelerate=1.8.0", "--all", text]) == 0
-    assert capsys.readouterr().out.count("\n   affected ") > 3
+    assert capsys.readouterr().out.count("\n   here ") > 3
 
 
 def test_the_installed_versions_are_asked_unless_given(
@@ -35,7 +36,7 @@ def test_the_installed_versions_are_asked_unless_given(
     monkeypatch.setattr(versions, "installed", lambda packages=(): {"accelerate": "1.8.1"})
     assert main.main(["explain", FAMOUS]) == 0
     assert "accelerate 1.8.1: affected" in capsys.readouterr().out
-    assert main.main(["explain", "--versions", "Accelerate==1.15.0, torch=2.5.1", FAMOUS]) == 0
+    assert main.main(["explain", "--versions", "Accelerate==1.15.0, torch=2.5.1", FAMOUS]) == 1
     assert "accelerate 1.15.0: not affected" in capsys.readouterr().out
     assert main.main(["explain", "--python", sys.executable, "--json", FAMOUS]) == 0
     assert json.loads(capsys.readouterr().out)["versions"]["python"]
@@ -73,9 +74,35 @@ def test_a_log_is_read_from_standard_input(
     monkeypatch.setattr(sys, "stdin", pipe(GRPO["text"].encode()))
     assert main.main(["explain", "--versions", "accelerate=1.8.0", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["explanations"][0]["bug"] == "accelerate-empty-shard"
+    assert answer["explanations"][0]["id"] == "accelerate-empty-shard"
+    assert answer["explained"] is answer["explanations"][0]["explains"] is True
     assert answer["exceptions"] == [FAMOUS]
     assert answer["bytes_left_out"] == 0
+
+
+def test_a_long_log_is_read_from_its_beginning_to_its_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = GRPO["text"].encode() + b"{'loss': 1.25, 'epoch': 0.01}\n" * 100_000
+    monkeypatch.setattr(sys, "stdin", pipe(log))
+    assert main.main(["explain", "--versions", "accelerate=1.8.0", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ended"] == FAMOUS
+    assert 0 < len(log) - answer["bytes_left_out"] < 300_000
+
+
+def test_json_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "--versions", "accelerate=1.15.0", "--json", FAMOUS]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert not answer["explained"]
+    [first, *_] = answer["explanations"]
+    bug = bugs.get("accelerate-empty-shard")
+    assert (first["id"], first["applies"], first["explains"]) == (bug.id, "no", False)
+    assert (first["role"], first["exception"]) == ("ended", FAMOUS)
+    assert first["do"] == [str(fix) for fix in bug.fixes]
+    assert first["not_help"] == [*bug.not_fixes]
+    assert answer["recognised"]["next"]
+    assert answer["facts"]["device"] is None
 
 
 def test_no_match_reports_the_exception_and_the_next_step_with_exit_code_1(
@@ -83,9 +110,26 @@ def test_no_match_reports_the_exception_and_the_next_step_with_exit_code_1(
 ) -> None:
     assert main.main(["explain", "KeyError:", "'labels'"]) == 1
     first, second, *rest = capsys.readouterr().out.splitlines()
-    assert first == "no known bug explains this text; its last exception is KeyError: 'labels'"
-    assert second.startswith("  next: metalassay doctor")
-    assert all(line.startswith("        ") for line in rest)
+    assert first == "not explained: KeyError: 'labels'"
+    assert second.startswith("   next     paste the whole traceback")
+    assert all(line.startswith(" " * 12) for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("text", "next_step"),
+    [
+        ("acccelerate=1.8.0", "did you mean accelerate?"),
+        ("torch=2.5.1,no-such-package=1.0", "leave it out"),
+    ],
+)
+def test_an_unknown_package_is_refused_with_one_line(
+    text: str, next_step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(["explain", "--versions", text, FAMOUS]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "no data has a package named" in said[0]
+    assert next_step in said[1]
+    assert len(said) == 2
 
 
 def test_no_text_and_an_empty_one_are_bad_usage(
@@ -103,16 +147,26 @@ def test_no_text_and_an_empty_one_are_bad_usage(
         assert said in capsys.readouterr().err
 
 
-def test_all_known_bugs_are_listed_with_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_that_is_known_is_listed_within_eighty_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main.main(["explain", "--list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == sum(1 + len(bug.symptoms) for bug in bugs.load())
+    text = capsys.readouterr().out
+    lines = text.splitlines()
     for bug in bugs.load():
-        assert f"{bug.id}  ({bug.where_text()})  {bug.title}" in lines
+        at = lines.index(bug.id)
+        assert bug.title.startswith(lines[at + 1].strip())
     assert "    ValueError: Batch does not contain any data" in lines
     assert "    ValueError: __len__() should return >= 0" in lines
+    # Nothing but a title without a space, such as a command, may be longer.
+    assert [line for line in lines if len(line) > 80 and " " in line.strip()] == []
     assert main.main(["explain", "--list", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(bugs.load())
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows if row["source"] == "bug"] == [bug.id for bug in bugs.load()]
+    limit_ids = [limit.id for limit in limits.load()]
+    assert [row["id"] for row in rows if row["source"] == "limit"] == limit_ids
+    assert set(limit_ids) <= set(lines)
+    assert not any("[[" in row["title"] or "{" in row["title"] for row in rows)
 
 
 def test_explain_imports_no_library_it_explains() -> None:

@@ -21,6 +21,32 @@ def test_an_operator_is_shown_for_all_versions(capsys: pytest.CaptureFixture[str
     assert "linalg_qr.out" in out
 
 
+def test_a_call_that_works_though_its_operator_has_no_kernel_is_noted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(["ops", "slow_conv3d_forward"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "torch.nn.Conv3d runs on MPS from torch 2.3 and macOS 13.2 on. This name never" in out
+    assert main.main(["ops", "slow_conv3d_forward", "--json"]) == 0
+    [note] = json.loads(capsys.readouterr().out)["notes"]
+    assert note.startswith("torch.nn.Conv3d runs on MPS")
+    assert main.main(["ops", "linalg_qr", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == []
+
+
+def test_an_operator_of_another_library_is_answered_as_its(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main.main(["ops", "torchvision::nms"]) == 0
+    out = capsys.readouterr().out
+    assert "This operator is torchvision's, not torch's;" in out
+    assert "first kernel for MPS: torchvision 0.16.0" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert main.main(["ops", "c10d::allreduce_", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["library"]["fallback"] == "wrong"
+
+
 def test_two_versions_are_compared(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -60,6 +86,7 @@ def test_every_list_can_be_printed(kind: str, capsys: pytest.CaptureFixture[str]
     ("arguments", "message"),
     [
         (["linalg_qrr"], "similar: linalg_qr"),
+        (["mylib::op"], "mylib::op is an operator of another library"),
         (["--diff", "2.5", "9.9"], "torch 9.9 are not known"),
         (["mode", "--torch", "2.13"], "--torch goes with --list"),
     ],

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from metalassay.cli.main import main
-from metalassay.environment import resolver
-from metalassay.environment.matrix import Row
-from metalassay.environment.resolver import Resolution
+from metalassay.matrix import resolver
+from metalassay.matrix.matrix_file import Row
+from metalassay.matrix.resolver import Resolution
 
 MATRIX = """
 [[row]]

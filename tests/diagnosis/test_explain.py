@@ -1,68 +1,117 @@
-"""What an explanation contains: whether the bug applies here, and its fixes."""
+"""What an explanation contains: whether it applies here, what it explains, and what to do."""
 
 from __future__ import annotations
 
-from explain_examples import CUT, EIGHT, FAMOUS, found
+import pytest
+from explain_examples import EIGHT, FAMOUS, found
 
 from metalassay import bugs
-from metalassay.diagnosis import explain
+from metalassay.diagnosis import explain, explain_text
+from metalassay.diagnosis.answers import Found
+
+FRAME = (
+    '  File "/home/u/lib/python3.11/site-packages/accelerate/data_loader.py", line 7, in inner\n'
+)
+
+
+def bugs_in(text: str, installed: dict[str, str]) -> list[Found]:
+    """Return what the known bugs answer, in order."""
+    answer = explain.explain(text, installed, given=True)
+    return [each.found for each in answer.explanations if each.found.source == "bug"]
 
 
 def test_versions_that_are_not_affected_differ_from_unknown_ones() -> None:
-    [healthy, *_] = explain.explain(FAMOUS, {"accelerate": "1.15.0"}).explanations
+    [healthy, *_] = bugs_in(FAMOUS, {"accelerate": "1.15.0"})
     assert healthy.applies == "no"
-    assert "accelerate 1.15.0: not affected by this; the text comes from another" in healthy.note
-    [unknown, *_] = explain.explain(FAMOUS, {"torch": "2.13.0"}).explanations
-    assert healthy.fixes == tuple(map(str, bugs.get("accelerate-empty-shard").fixes))
+    assert "accelerate 1.15.0: not affected by this (accelerate >=0.11.0,<1.9.0)" in healthy.note
+    [unknown, *_] = bugs_in(FAMOUS, {"torch": "2.13.0"})
+    assert healthy.do == tuple(map(str, bugs.get("accelerate-empty-shard").fixes))
     assert unknown.applies == "unknown"
     assert unknown.note.startswith("accelerate not found, so it is unknown")
 
 
-def test_a_bug_with_another_message_in_the_installed_versions_is_marked() -> None:
-    here = {"accelerate": "1.15.0", "trl": "1.16.0"}
-    assert found(FAMOUS, here) == {"grpo-zero-steps": "otherwise", "accelerate-empty-shard": "no"}
+def test_what_does_not_apply_comes_last_and_explains_nothing() -> None:
+    versions = {"accelerate": "1.15.0", "trl": "0.1", "transformers": "4.0"}
+    answer = explain.explain(FAMOUS, versions, given=True)
+    assert [each.found.applies for each in answer.explanations] == ["no", "no"]
+    assert not answer.explained
+    text = explain_text.as_text(answer)
+    assert text.startswith("not explained: UnboundLocalError: ")
+    assert text.index("known in other versions, not in these:") < text.index("1. ")
 
 
-def test_a_generic_message_is_marked_and_needs_affected_versions() -> None:
+def test_a_generic_message_needs_a_frame_of_the_package_and_affected_versions() -> None:
     text = "TypeError: 'NoneType' object is not subscriptable"
+    assert found(text, EIGHT) == {}
+    answer = explain.explain(FRAME + text, EIGHT, given=True)
+    assert answer.explanations[0].found.generic
+    assert "other mistakes cause this message too" in explain_text.as_text(answer, width=200)
+    other = FRAME.replace("accelerate", "sklearn") + text
+    assert found(other, EIGHT) == {}
+    assert found(FRAME + text, {"accelerate": "1.15.0"}) == {}
+
+
+def test_the_same_words_without_the_librarys_frame_are_named_as_similar() -> None:
+    text = "RuntimeError: view size is not compatible with input tensor's size and stride"
+    answer = explain.explain(text, {"torch": "2.5.1"}, given=True)
+    assert not answer.explained
+    assert answer.recognised is not None
+    assert "mps-batch-norm-channels-last" in [each.id for each in answer.recognised.similar]
+    assert "counts only below a frame of its library" in explain_text.as_text(answer, width=200)
+
+
+TYPO = "AttributeError: 'IterableDataset' object has no attribute 'n_shard'"
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        (
+            f"{FAMOUS}\n\nDuring handling of the above exception, another exception occurred:\n\nKeyError: 1",
+            ["context"],
+        ),
+        (f"{FAMOUS}\nthe log goes on\nKeyError: 1", ["earlier"]),
+        (
+            f"{FAMOUS}\n\nThe above exception was the direct cause of the following exception:\n\nValueError: x",
+            ["cause"],
+        ),
+        (f"KeyError: 1\n{FAMOUS}", ["ended"]),
+        (f"[rank0]: KeyError: 1\n[rank1]: {FAMOUS}", ["rank"]),
+        (f"[rank1]: {FAMOUS}\n[rank0]: KeyError: 1", ["ended"]),
+        (f"torch warns: UserWarning: {FAMOUS[19:]}\nKeyError: 1", ["warning"]),
+        (f"{TYPO}\n{FAMOUS}", ["ended", "earlier"]),
+        (FAMOUS[19:], ["ended"]),
+    ],
+)
+def test_the_exception_that_ended_the_program_decides(text: str, roles: list[str]) -> None:
+    answer = explain.explain(text, EIGHT, given=True)
+    bug = [each for each in answer.explanations if each.found.source == "bug"]
+    assert [each.role for each in bug] == roles
+    assert answer.explained is (roles[0] in ("ended", "cause"))
+    if not answer.explained:
+        assert explain_text.as_text(answer).startswith("not explained: KeyError: 1")
+        assert "not what ended" in explain_text.as_text(answer, width=200) or roles == ["rank"]
+
+
+def test_versions_in_the_text_win_over_what_is_installed_here_and_that_is_said() -> None:
+    text = f"- `Accelerate` version: 1.15.0\n{FAMOUS}"
     answer = explain.explain(text, EIGHT)
-    assert answer.explanations[0].evidence.generic
-    assert "other mistakes cause this message too" in explain.as_text(answer)
-    assert found(text, {"accelerate": "1.15.0"}) == {}
-    full, certain = (
-        "RuntimeError: MPS backend out of memory",
-        "ValueError: Batch does not contain any data",
+    assert answer.versions == {"accelerate": "1.15.0"}
+    assert answer.notes == (
+        "the text comes from an environment with accelerate 1.15.0, not from this one (accelerate "
+        "1.8.0): what is installed here is left aside",
     )
-    assert list(found(f"{certain}\n{full}", EIGHT)) == [
-        "accelerate-empty-dispatcher",
-        "accelerate-mps-oom-not-recognised",
-    ]
+    assert not answer.explained
+    answer = explain.explain(text, EIGHT, given=True)
+    assert answer.versions == EIGHT
+    assert answer.notes == ("the text says accelerate 1.15.0; 1.8.0 was given and is used",)
+    assert explain_text.as_text(answer, 100).endswith(f"versions: {answer.notes[0]}")
 
 
-def test_a_message_that_is_cut_off_is_marked() -> None:
-    assert "the text is cut off there" in explain.as_text(explain.explain(CUT, EIGHT))
-    assert "cut off" not in explain.as_text(explain.explain(FAMOUS, EIGHT))
-
-
-def test_an_installed_fix_comes_last_and_what_does_not_help_is_separate() -> None:
-    text = "TypeError: Can only concatenate tensors but got <class 'str'>"
-    [first] = explain.explain(f"[rank0]: {text}", {"accelerate": "1.15.0"}).explanations
-    assert first.fixes[0].startswith("with several processes: ")
-    assert first.fixes[-1].endswith("'accelerate>=1.13.0' [installed already]")
-    [first] = explain.explain(text, {"accelerate": "1.8.0"}).explanations
-    assert first.fixes[0] == "with one process: pip install 'accelerate>=1.13.0'"
-    [first] = explain.explain(FAMOUS, EIGHT).explanations
-    assert not any("1.1.1" in fix for fix in first.fixes)
-    assert any("1.1.1" in fix for fix in first.not_fixes)
-
-
-def test_the_text_contains_everything_within_the_width() -> None:
-    answer = explain.explain(FAMOUS, EIGHT)
-    text = explain.as_text(answer, width=60)
-    bug = bugs.get("accelerate-empty-shard")
-    flat = " ".join(text.split())
-    for part in (bug.title, bug.link, bug.where_text(), "accelerate 1.8.0: affected", FAMOUS):
-        assert part in flat
-    assert " ".join(bug.cause.split()) in flat
-    assert "fixes 1. upgrade" in flat
-    assert max(len(line) for line in text.splitlines()[2:] if "patches" not in line) <= 60
+@pytest.mark.parametrize("width", [40, 60, 77, 83, 96])
+@pytest.mark.parametrize("prefix", ["", "[rank0]: "])
+def test_a_message_broken_anywhere_is_recognised(width: int, prefix: str) -> None:
+    whole = FAMOUS if not prefix else FAMOUS[:60] + FAMOUS[60:]
+    lines = [whole[at : at + width] for at in range(0, len(whole), width)]
+    text = "\n".join(prefix + line for line in lines)
+    assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import constructed_origin
 import pytest
 
 from metalassay.cli.main import main
@@ -138,6 +139,42 @@ def test_a_file_that_contradicts_itself_has_no_verdict_in_the_rows(here: Path) -
     (row,) = table(here / "v.csv")
     assert row["verdict"] == "unreadable"
     assert 'is "fine", but its tests lead to' in row["why"]
+
+
+def test_a_verdict_has_its_origin_and_every_state_has_a_row(here: Path) -> None:
+    files = constructed_origin.documents()
+    constructed_origin.write(here / "states", files)
+    assert main(["report", "states", "--csv-compat", "v.csv", "--json", "r.json"]) == 0
+    rows = table(here / "v.csv")
+    assert len(rows) == len(json.loads((here / "r.json").read_text("utf-8"))["compat"])
+    whole = next(row for row in rows if row["set"] == "a-whole")
+    assert (whole["when"], whole["commit"]) == ("2026-11-28T09:12:00+00:00", constructed_origin.NEW)
+    assert (whole["data"], whole["interpreter"], whole["key"]) == (
+        constructed_origin.DATA_NEW,
+        "CPython 3.11.7",
+        "c0ffee",
+    )
+    assert whole["lock"].startswith("accelerate==1.8.0 numpy==2.4.6 ")
+    old = next(row for row in rows if row["set"] == "k-old-format")
+    assert {old[name] for name in ("commit", "data", "lock", "partial", "deselected")} == {""}
+    partial = [row for row in rows if row["partial"]]
+    assert {(row["set"], row["partial"], row["deselected"]) for row in partial} == {
+        ("d-partial-beside", "'-k", "41"),
+        ("e-only-partial", "'-k", "41"),
+    }
+    marks = [row for row in rows if row["verdict"] == "not finished"]
+    assert next((row["set"], row["when"], row["why"]) for row in marks) == (
+        "b-last-failed",
+        "2026-11-28T10:03:07+00:00",
+        "could not install: no route to host",
+    )
+    assert len(marks) == sum(name.endswith(".unfinished") for name in files)
+    failed = [row for row in rows if row["set"] == "h-newest" and not row["bug"]]
+    assert [(row["title"].partition("::")[2], row["verdict"]) for row in failed] == [
+        ("test_tokenizers_read_whether_to", "failed"),
+        ("test_another", "crashed"),
+    ]
+    assert failed[0]["why"] == "E AssertionError: the sentence is gone"
 
 
 def test_an_older_run_has_a_row_too(here: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import constructed_origin
 import constructed_report
 import pytest
 
@@ -35,7 +36,7 @@ FLAGS = (
     "--disable-sync",
 )
 ATTACK = "<script>document.title='taken'</script><img src=x onerror=alert(1)>|`*_\"&amp;'"
-PAGES = ("everything", "attacked", "many")
+PAGES = ("everything", "attacked", "many", "states")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "everything": constructed_report.everything(),
         "attacked": constructed_report.everything(ATTACK),
         "many": constructed_report.everything(sets=70, bugs=75),
+        "states": constructed_origin.written(folder, constructed_origin.documents())[0],
     }
     for name, report in reports.items():
         (folder / f"{name}.html").write_text(html.render(report), "utf-8")
@@ -175,6 +177,18 @@ def test_the_page_never_scrolls_sideways_even_with_everything_unfolded(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 640, 1280])
+def test_marks_and_alerts_are_visible_and_no_mark_is_cut(opened: Any, width: int) -> None:
+    page = opened("states", width)
+    assert page.locator(".alerts li:visible").count() == 5
+    marks = page.locator("th .mark:visible")
+    assert marks.count() == 4
+    cut = "each => each.filter(one => one.scrollWidth > one.clientWidth).map(one => one.innerText)"
+    assert marks.evaluate_all(cut) == []
+    box = page.locator(".alerts").bounding_box()
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= width
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_name_in_the_menu_is_cut(opened: Any, width: int) -> None:
     page = opened(width=width)
@@ -267,6 +281,8 @@ def test_a_wide_table_scrolls_with_the_keyboard_alone(opened: Any) -> None:
         ("everything", 1280, "dark"),
         ("everything", 390, "light"),
         ("attacked", 1280, "light"),
+        ("states", 1280, "light"),
+        ("states", 390, "dark"),
     ],
 )
 @pytest.mark.parametrize("unfolded", [False, True])

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import constructed_origin
 import pytest
 from constructed_runs import FILES, places, with_everywhere
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +22,7 @@ from metalassay.results import load
 
 GOOD: list[bytes] = [path.read_bytes() for path in FILES]
 DOCUMENTS = [json.loads(content) for content in GOOD]
+STATES = constructed_origin.documents()
 ATTACKS = ["<script>alert(1)</script>", "</style><script>x</script>", "\ud800", "\x00\x1b[31m"]
 ATTACKS += ["=1+1", "|`*_[x](javascript:y)", "\u202e", "9" * 5000, "W" * 5000, "", " \n\t"]
 NUMBERS = [10**400, -(10**400), 10**30, 2**63, 1e308, -1e308, 5e-324, -0.0, -1, 0, 0.5]
@@ -53,14 +55,15 @@ def anything() -> st.SearchStrategy[Any]:
     )
 
 
-PLACES = [(number, path) for number, each in enumerate(DOCUMENTS) for path, _ in places(each)]
+EVERYTHING = [*DOCUMENTS, *STATES.values()]
+PLACES = [(number, path) for number, each in enumerate(EVERYTHING) for path, _ in places(each)]
 
 
 @st.composite
 def edited(draw: st.DrawFn) -> bytes:
     """A good file of which up to three values are others, as JSON can spell them."""
     number, _ = draw(st.sampled_from(PLACES))
-    document = copy.deepcopy(DOCUMENTS[number])
+    document = copy.deepcopy(EVERYTHING[number])
     for _ in range(draw(st.integers(1, 3))):
         *path, last = draw(st.sampled_from([path for path, _ in places(document)]))
         at: Any = document
@@ -166,6 +169,14 @@ def test_an_attack_in_every_text_of_every_file_is_only_text(attack: str) -> None
     # A set whose versions are not those it asks for is read with a warning; nothing is left out.
     assert (loaded.measured, len(loaded.compat)) == (7, 4)
     assert all("contradicts itself" in warning for warning in loaded.warnings)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda text: ascii(text[:20]))
+def test_an_attack_in_every_state_of_a_row_is_only_text(attack: str) -> None:
+    loaded = check([json.dumps(with_everywhere(each, attack)).encode() for each in STATES.values()])
+    # With a text in every selection, all are partial, and one replaces another.
+    assert len(loaded.compat) + loaded.older_sets == len(STATES) - 3
+    assert len(loaded.unfinished) == 3
 
 
 DEEP = b"[" * 100_000

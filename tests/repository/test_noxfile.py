@@ -14,9 +14,9 @@ from typing import IO, Any
 
 import pytest
 
-from metalassay.environment import matrix
-from metalassay.environment.matrix import Row
-from metalassay.results import load
+from metalassay.errors import UserError
+from metalassay.matrix import matrix_file, run_row
+from metalassay.matrix.matrix_file import Row
 
 pytest.importorskip("nox")
 
@@ -51,7 +51,7 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
 
 QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
 QUICK = [f"compat({row})" for row in QUICK_IDS]
-ROWS = matrix.load(ROOT).rows
+ROWS = matrix_file.load(ROOT).rows
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ sys.modules.update(dict.fromkeys(sys.argv[1:]))  # None: importing it raises Imp
 spec = importlib.util.spec_from_file_location("noxfile", "noxfile.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-print(module.matrix.__file__)
+print(module.matrix_file.__file__)
 """
 
 
@@ -92,7 +92,7 @@ def test_the_noxfile_loads_where_metalassay_is_not_installed() -> None:
         text=True,
     )
     assert done.stderr == ""
-    assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "environment" / "matrix.py")
+    assert done.stdout.strip() == str(ROOT / "src" / "metalassay" / "matrix" / "matrix_file.py")
 
 
 class Stop(Exception):  # noqa: N818  (what nox raises is no error of ours)
@@ -112,48 +112,78 @@ def session_that(*posargs: str) -> types.SimpleNamespace:
         posargs=list(posargs),
         notify=lambda _: None,
         parallel=False,
+        log=lambda _: None,
         warn=lambda _: None,
+        _runner=types.SimpleNamespace(manifest=types.SimpleNamespace(_queue=[])),
         skip=end("skip"),
         error=end("error"),
     )
 
 
+def outcome(state: str, why: str = "") -> run_row.Outcome:
+    return run_row.Outcome("x", state, why, 1.0)
+
+
 @pytest.mark.parametrize(
-    ("strict", "installs", "end"),
-    [(False, True, "skip"), (True, True, "error"), (True, False, "skip")],
+    ("ending", "end"),
+    [
+        (outcome("not installable", "a depends on b<1"), "skip: not installable: a depends on b<1"),
+        (outcome("red", "not installable: no"), r"error: red +x \(1\.0 s\): not installable: no"),
+        (outcome("red"), r"error: red +x \(1\.0 s\)"),
+        (
+            outcome("error", "could not resolve: refused"),
+            r"error: could not resolve: refused; this is not a verdict on x, and .*x\.json is unchanged;"
+            r' next: nox -s "compat\(x\)"',
+        ),
+    ],
 )
-def test_a_row_whose_requirements_conflict_leaves_a_file_that_the_report_reads(
+def test_a_row_ends_its_session_as_it_ended(
     noxfile: types.ModuleType,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    strict: bool,
-    installs: bool,
+    ending: run_row.Outcome,
     end: str,
 ) -> None:
-    failure = noxfile.Failure("a depends on b<1", conflict=True)
-    monkeypatch.setattr(noxfile, "install", lambda *_: failure)
-    monkeypatch.setattr(noxfile, "VERDICTS", tmp_path / "compat")
-    row = Row("x", ("a==1",), "r", ("full",), installs=installs)
-    with pytest.raises(Stop, match=f"{end}: not installable: a depends on b<1"):
-        noxfile.run_row(session_that(*(["--strict"] if strict else [])), row)
-    loaded = load.load([tmp_path])
-    assert loaded.warnings == ()
-    (version_set,) = loaded.compat
-    assert (version_set.id, version_set.requires) == ("x", ("a==1",))
-    assert version_set.not_installable == "a depends on b<1"
-    assert version_set.command == 'nox -s "compat(x)"'
+    monkeypatch.setattr(noxfile.run_row, "run", lambda *_: ending)
+    with pytest.raises(Stop, match=end):
+        noxfile.run_one(session_that(), Row("x", ("a==1",), "r", ("full",)))
 
 
-def test_a_failure_of_the_network_is_an_error_and_leaves_the_earlier_verdicts(
-    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_bad_input_ends_the_session_with_the_next_step(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noxfile, "install", lambda *_: noxfile.Failure("connection refused"))
-    monkeypatch.setattr(noxfile, "VERDICTS", tmp_path)
-    earlier = tmp_path / "x.json"
-    earlier.write_text("verdicts")
-    with pytest.raises(Stop, match="error: could not install: connection refused; this is not a"):
-        noxfile.run_row(session_that(), Row("x", ("a==1",), "r", ("full",)))
-    assert earlier.read_text() == "verdicts"
+    def run(*_: object) -> run_row.Outcome:
+        raise UserError("uv is not installed", "python3 -m pip install uv")
+
+    monkeypatch.setattr(noxfile.run_row, "run", run)
+    with pytest.raises(Stop, match="error: uv is not installed; next: python3 -m pip install uv"):
+        noxfile.run_one(session_that(), Row("x", (), "r", ("full",)))
+
+
+def test_our_own_arguments_are_read_and_the_others_go_to_pytest(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[run_row.Options] = []
+
+    def run(_: Row, options: run_row.Options) -> run_row.Outcome:
+        given.append(options)
+        return outcome("green")
+
+    monkeypatch.setattr(noxfile.run_row, "run", run)
+    row = Row("x", (), "r", ("full",))
+    noxfile.run_one(session_that("--strict", "-x", "--fresh"), row)
+    noxfile.run_one(session_that(), row)
+    assert [(each.strict, each.fresh, each.arguments) for each in given] == [
+        (True, True, ("-x",)),
+        (False, False, ()),
+    ]
+
+
+def test_each_row_says_how_many_follow_and_how_long_they_take(noxfile: types.ModuleType) -> None:
+    session = session_that()
+    first, second, *_ = (noxfile.MATRIX.rows[row] for row in QUICK_IDS)
+    session._runner.manifest._queue = [types.SimpleNamespace(friendly_name=f"compat({second.id})")]
+    said = noxfile.how_far(session, first)
+    assert said.startswith(f"{first.id}; 1 more row after it, about ")
 
 
 @pytest.mark.parametrize(
@@ -189,28 +219,12 @@ def test_what_is_not_a_conflict_is_tried_again(
     session = session_that()
     session.install = install
     session.virtualenv = types.SimpleNamespace(location=str(tmp_path))
-    monkeypatch.setattr(noxfile, "PAUSES", (0, 0))
-    assert noxfile.install(session, "a==1") == failure
+    monkeypatch.setattr(noxfile.run_row, "PAUSES", (0, 0))
+    monkeypatch.chdir(ROOT)
+    found = noxfile.install(session, "a==1")
+    assert (found and (found.why, found.conflict)) == failure
     assert len(tried) == attempts
     assert (tmp_path / "metalassay-installed.json").exists() is (failure is None)
-
-
-def test_a_row_that_is_installed_runs_its_tests(
-    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commands: list[tuple[str, ...]] = []
-    session = types.SimpleNamespace(
-        posargs=["--strict", "-x"],
-        notify=lambda _: None,
-        parallel=False,
-        run=lambda *command: commands.append(command),
-    )
-    monkeypatch.setattr(noxfile, "install", lambda *_: None)
-    noxfile.run_row(session, Row("x", ("a==1",), "r", ("full",), bugs=("b", "c")))
-    target = str(Path("reports", "compat", "x.json"))
-    assert commands == [
-        ("pytest", "compat", "--set", "x", "--verdicts", target, "-x", "--bug=b", "--bug=c")
-    ]
 
 
 @pytest.mark.parametrize("on_github", [True, False])

@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import constructed_origin
 import pytest
+
+from metalassay.results import load
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -39,6 +42,43 @@ def test_a_cell_that_somebody_edited_is_written_again(tables: ModuleType) -> Non
     edited = text.replace("| patched", "| fine   ", 1)
     assert edited != text
     assert tables.page(edited) == text
+
+
+def test_the_page_names_what_was_not_pinned_and_what_failed_without_a_known_bug(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    files = constructed_origin.documents()
+    loaded = load.load([constructed_origin.write(tmp_path, files)])
+    sets = {one.id: one for one in loaded.compat}
+    text = tables.bounds([sets["a-whole"], sets["h-newest"], sets["f-old-data"]])
+    rows = {
+        row[1]: row[2:-1]
+        for row in (re.split(r" *\| *", line) for line in text.splitlines()[2:])
+        if row[1:]
+    }
+    assert rows["accelerate"] == ["1.8.0", "*1.15.0*", "1.8.0"]
+    assert rows["tokenizers"] == ["·", "*0.23.3*", "·"]
+    assert rows["recorded (UTC)"] == ["2026-11-28", "2026-11-28", "2026-11-19"]
+    assert rows["metalassay"] == ["5b1ce00fedcb", "5b1ce00fedcb", "0ddc0de0ddc0+"]
+    assert rows["lib-part"] == ["broken (partial)", "·", "·"]
+    assert rows["tests without a known bug"] == ["·", "**RED**", "·"]
+    assert "; 7 cells, 1 of them red:" in text
+    assert "- 1 of 3 columns was judged with another revision of the bug data" in text
+    readme = tables.famous([sets["h-newest"]])
+    assert "| *1.15.0*     | *5.23.0*       | *2.15.0* |" in readme
+
+
+def test_evidence_is_not_kept_from_a_row_whose_last_run_did_not_finish(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = constructed_origin.documents()
+    names = ("b-last-failed.json", "b-last-failed.unfinished")
+    constructed_origin.write(tmp_path / "reports/compat", {name: files[name] for name in names})
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "EVIDENCE", tmp_path / "evidence")
+    with pytest.raises(SystemExit, match="the last run of b-last-failed did not finish"):
+        tables.keep()
+    assert not (tmp_path / "evidence").exists()
 
 
 def test_the_readme_is_short_and_no_line_of_its_code_is_wide() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import constructed_origin
 import pytest
 from constructed_runs import DATA, places
 
@@ -123,6 +124,23 @@ def test_a_name_is_removed_wherever_it_is(document: Any) -> None:
             re.split(r"[^\w-]+", stripped.text.lower())
         )
     assert written >= 10
+
+
+def test_a_failure_without_a_known_bug_and_a_selection_lose_their_paths() -> None:
+    document = constructed_origin.documents()["h-newest.json"]
+    document["other_failures"][0]["evidence"] = 'File "/Users/evelyn/x.py", line 3'
+    document["selection"]["arguments"] = ["/Users/evelyn/compat"]
+    text = anonymise.strip(json.dumps(document).encode(), NAMES).text
+    assert "evelyn" not in text
+    copy = parse(text.encode(), "x.json")
+    assert isinstance(copy, VersionSet)
+    assert [one.outcome for one in copy.other_failures] == ["failed", "crashed"]
+
+
+def test_the_mark_of_a_run_that_did_not_finish_is_no_result() -> None:
+    mark = constructed_origin.mark("x", "2026-11-28T10:03:07+00:00", "interrupted")
+    with pytest.raises(FieldError, match="no measurement and no verdict"):
+        anonymise.strip(json.dumps(mark).encode(), NAMES)
 
 
 def test_a_copy_with_other_results_is_refused() -> None:

@@ -44,6 +44,13 @@ def test_a_quoted_pattern_is_expanded(tmp_path: Path, pattern: str, found: list[
     assert named(tree(tmp_path) / pattern) == found
 
 
+def test_a_folder_is_read_with_what_runs_leave_beside_verdicts(tmp_path: Path) -> None:
+    for name in ("x.json", "x.partial", "x.unfinished", "x.txt", ".y.partial", "x.json.part"):
+        (tmp_path / name).write_bytes(M4)
+    assert named(tmp_path) == ["x.json", "x.partial", "x.unfinished"]
+    assert named(tmp_path / "*.json") == ["x.json"]
+
+
 def test_a_pattern_without_a_match_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nothing matches"):
         named(tree(tmp_path) / "a" / "*.jsonl")

@@ -13,6 +13,8 @@ from metalassay.report.sections.benchmarks import latest
 from metalassay.results import load
 from metalassay.results.latest import SEARCHES, LatestResults
 from metalassay.results.parse import Measurement
+from metalassay.results.unfinished import Unfinished
+from metalassay.results.verdict_file import Selection
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 
@@ -104,6 +106,38 @@ def test_the_newest_verdict_file_of_a_set_is_kept_in_any_order() -> None:
             results.add_set(each)
         assert results.sets() == (newer,)
         assert results.older_sets == 1
+
+
+def test_a_partial_run_never_replaces_a_whole_one_in_any_order() -> None:
+    (whole,) = load.load([DATA / "constructed_compat_fine.json"]).compat
+    day = timedelta(days=1)
+    first, second = (
+        replace(
+            whole,
+            started=whole.started + number * day,
+            file=f"{number}.partial",
+            selection=Selection(("-k", "x"), 3, "-k"),
+        )
+        for number in (1, 2)
+    )
+    for order in ((whole, first, second), (second, first, whole)):
+        results = LatestResults()
+        for each in order:
+            results.add_set(each)
+        assert set(results.sets()) == {whole, second}
+        assert results.older_sets == 1
+
+
+def test_the_newest_mark_of_a_row_and_folder_is_kept() -> None:
+    marks = [
+        Unfinished("x", (), "", largest().when + timedelta(hours=hour), "why", None, file)
+        for hour, file in ((1, "a/x.unfinished"), (2, "a/x.unfinished"), (1, "b/x.unfinished"))
+    ]
+    for order in (marks, marks[::-1]):
+        results = LatestResults()
+        for each in order:
+            results.add_unfinished(each)
+        assert set(results.unfinished()) == set(marks[1:])
 
 
 def test_each_setting_is_a_group_and_threads_matter_on_the_cpu_only() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import constructed_origin
 import pytest
 
 from metalassay.errors import UserError
@@ -250,3 +251,41 @@ def test_a_file_too_large_for_a_result_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as stream:
         stream.truncate(65 * 2**20)  # sparse
     assert load.load([path]).warnings == (f"{path}: too large for a result (65 MB)",)
+
+
+def test_a_folder_includes_partial_runs_and_marks_of_runs_that_did_not_finish(
+    tmp_path: Path,
+) -> None:
+    constructed_origin.write(tmp_path, constructed_origin.documents())
+    (tmp_path / "x.txt").write_text("no result")
+    loaded = load.load([tmp_path])
+    assert loaded.warnings == ()
+    assert {one.id for one in loaded.unfinished} == {
+        "b-last-failed",
+        "c-never-finished",
+        "i-old-mark",
+    }
+    partial = [Path(one.file).name for one in loaded.compat if one.selection.partial]
+    assert partial == ["d-partial-beside.partial", "e-only-partial.partial"]
+
+
+def test_equal_marks_in_two_folders_are_both_read_and_a_bad_one_is_a_warning(
+    tmp_path: Path,
+) -> None:
+    mark = constructed_origin.mark("x", "2026-11-28T10:03:07+00:00", "interrupted")
+    for folder in ("a", "b"):
+        constructed_origin.write(tmp_path / folder, {"x.unfinished": mark})
+    constructed_origin.write(
+        tmp_path / "c",
+        {
+            "x.unfinished": {**mark, "why": 3},
+            "y.unfinished": {**mark, "schema": "metalassay.unfinished/2"},
+        },
+    )
+    loaded = load.load([tmp_path])
+    assert len(loaded.unfinished) == 2
+    assert loaded.warnings == (
+        f"{tmp_path / 'c' / 'x.unfinished'}: why: expected text, found 3",
+        f"{tmp_path / 'c' / 'y.unfinished'}: written by a newer metalassay "
+        "(schema metalassay.unfinished/2); upgrade to read it",
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import constructed_origin
 import pytest
 
 from metalassay.errors import UserError
@@ -12,6 +14,7 @@ from metalassay.results import load, object_stores, source
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 M4 = (DATA / "constructed_benchmarks_m4.json").read_bytes()
+MARK = json.dumps(constructed_origin.mark("c", "2026-11-28T10:03:07", "interrupted")).encode()
 LINUX = (DATA / "constructed_benchmarks_linux.json").read_bytes()
 
 
@@ -23,12 +26,14 @@ def test_an_object_store_is_read_like_a_folder() -> None:
         ("/fleet/linux/b.json", LINUX),
         ("/fleet/linux/._b.json", b"\0"),
         ("/fleet/notes.txt", b"no"),
+        ("/fleet/m4/c.unfinished", MARK),
         ("/fleet/bad.json", b"{"),
     ):
         store.pipe_file(name, content)
     try:
         loaded = load.load(["memory://fleet"])
         assert loaded.measured == 5
+        assert [one.file for one in loaded.unfinished] == ["memory:///fleet/m4/c.unfinished"]
         (warning,) = loaded.warnings
         assert warning.startswith("memory:///fleet/bad.json: not JSON")
         assert {one.file for one in loaded.measurements} == {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -68,7 +70,7 @@ def test_a_file_with_the_layout_of_schema_1() -> None:
     written = document(run("xfailed"))
     assert list(written) == [
         *("schema", "set", "command", "started", "seconds", "versions", "hardware"),
-        *("not_installable", "bugs"),
+        *("not_installable", "origin", "selection", "bugs", "other_failures"),
     ]
     assert written["schema"] == "metalassay.compat/1"
     assert written["started"] == "2026-11-21T13:00:00+01:00"
@@ -85,6 +87,34 @@ def test_a_file_with_the_layout_of_schema_1() -> None:
         "seconds": 0.5,
         "evidence": "",
     }
+
+
+def test_origin_selection_and_failures_without_a_bug_are_read_back(tmp_path: Path) -> None:
+    origin = verdict_file.Origin("27da535+", "a1b2c3", "CPython 3.11.7", ("lib==1.0",), "k" * 12)
+    selection = verdict_file.Selection(("compat", "-x"), 12, "stopped early")
+    failure = verdict_file.OtherFailure("compat/test_x.py::test_y", "failed", "AssertionError")
+    record = document(run("xfailed"), origin=origin, selection=selection, other_failures=[failure])
+    verdict_file.write(tmp_path / "x.json", record)
+    (version_set,) = load.load([tmp_path]).compat
+    assert (version_set.origin, version_set.selection) == (origin, selection)
+    assert version_set.other_failures == (failure,)
+    assert version_set.red
+
+
+def test_a_file_without_an_origin_is_read_as_one_whose_origin_is_unknown(tmp_path: Path) -> None:
+    record = document(run("xfailed"))
+    for key in ("origin", "selection", "other_failures"):
+        del record[key]
+    verdict_file.write(tmp_path / "x.json", record)
+    (version_set,) = load.load([tmp_path]).compat
+    assert version_set.origin == verdict_file.Origin()
+    assert not version_set.red
+
+
+def test_a_crash_is_the_verdict_on_its_bug_alone_with_how_the_process_ended() -> None:
+    tests = [run("xfailed"), run("crashed", "patched", "signal 6 (SIGABRT)")]
+    record = verdict_file.bug_record(BUG, {"lib": "1.0"}, tests)
+    assert (record["verdict"], record["why"]) == (verdict.CRASHED, "signal 6 (SIGABRT)")
 
 
 def test_a_bug_that_was_not_tested_has_each_reason_once() -> None:
@@ -114,6 +144,13 @@ def test_evidence_is_the_end_of_a_traceback_without_colours_and_folders() -> Non
     lines = verdict_file.evidence(traceback, Path("/home/jane"), Path("/srv/x")).splitlines()
     assert len(lines) == 12
     assert lines[-1] == "a.py: in ~/b.py"
+
+
+@pytest.mark.parametrize("root", [Path(sys.prefix).parent, Path(sys.prefix).parent / "x" / "y"])
+def test_evidence_does_not_say_where_the_environment_is(root: Path) -> None:
+    for prefix in (sys.prefix, os.path.relpath(sys.prefix, root)):
+        text = verdict_file.evidence(f"{prefix}/lib/lib.py:7: ValueError", Path("/home/jane"), root)
+        assert text == "lib/lib.py:7: ValueError"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import constructed_origin
 from hand_made import find_chip
 
 from metalassay import report
 from metalassay.fields import FieldError
 from metalassay.results import load
 from metalassay.results.load import Loaded
-from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
+from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet, parse
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 FILES = sorted(DATA.glob("constructed_*.json"))
@@ -53,23 +54,30 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
     """Return the report of all files, each edited; file names and a warning contain ``ATTACK``."""
     sets: list[VersionSet] = []
     measurements: list[Measurement] = []
+    marks: list[Unfinished] = []
     batches: list[LargestBatch] = []
     warnings: list[str] = []
-    for path in FILES:
-        document = edit(json.loads(path.read_text("utf-8")))
+    documents = {path.name: json.loads(path.read_text("utf-8")) for path in FILES}
+    for name, document in {**documents, **constructed_origin.documents()}.items():
         try:
-            found = parse(json.dumps(document).encode(), path.name + ATTACK)
+            found = parse(json.dumps(edit(document)).encode(), name + ATTACK)
         except FieldError as error:
-            warnings.append(f"{path.name}: {error}")
+            warnings.append(f"{name}: {error}")
             continue
         if isinstance(found, VersionSet):
             sets.append(found)
         elif isinstance(found, LargestBatch):
             batches.append(found)
+        elif isinstance(found, Unfinished):
+            marks.append(found)
         else:
             measurements.extend(found)
     read = load.Loaded(
-        tuple(sets), tuple(measurements), (*warnings, ATTACK), batches=tuple(batches)
+        tuple(sets),
+        tuple(measurements),
+        (*warnings, ATTACK),
+        batches=tuple(batches),
+        unfinished=tuple(marks),
     )
     return report.build(read)
 

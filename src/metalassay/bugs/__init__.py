@@ -9,7 +9,9 @@ from metalassay.bugs.catalogue import (
     get,
     load,
     parse,
+    revision,
     unique,
+    where_text,
 )
 
 __all__ = [
@@ -21,5 +23,7 @@ __all__ = [
     "get",
     "load",
     "parse",
+    "revision",
     "unique",
+    "where_text",
 ]

@@ -187,6 +187,15 @@ def indices(releases: tuple[str, ...], version: str) -> tuple[int, ...]:
     return (at - 1, at) if at else ()
 
 
+def is_version(text: str) -> bool:
+    """Return whether a text is a version that can be compared."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
 @functools.cache
 def _versions(releases: tuple[str, ...]) -> tuple[Version, ...]:
     return tuple(Version(each) for each in releases)

@@ -6,6 +6,7 @@ Knows no library by name. Other rooms use it through the package: ``bugs.load()`
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -51,6 +52,9 @@ class Symptom:
     """One way in which a bug shows: the exception's type name and a pattern for its message.
 
     ``generic``: other mistakes produce the same message, so it is no proof of this bug.
+    ``own_words``: but only code of the bug's packages says so, not Python or just any library.
+    ``frame``: a pattern for the frame below which a generic message counts, instead of any frame of
+    the bug's packages.
     """
 
     id: str
@@ -59,6 +63,8 @@ class Symptom:
     seen: tuple[str, ...]
     where: Where
     generic: bool = False
+    own_words: bool = False
+    frame: str | None = None
 
 
 @dataclass(frozen=True)
@@ -110,14 +116,7 @@ class Bug:
 
     def where_text(self) -> str:
         """Return the affected versions as text, such as ``accelerate >=0.11.0,<1.9.0``."""
-        # SpecifierSet forgets the order it was written in; lower bounds read better first.
-        return " or ".join(
-            " with ".join(
-                f"{package} {','.join(sorted((str(s) for s in specifiers), reverse=True))}"
-                for package, specifiers in alternative.items()
-            )
-            for alternative in self.where
-        )
+        return where_text(self.where)
 
     def advice(self) -> tuple[str, ...]:
         """Return all fixes as sentences, then what does not help, each marked as not a fix."""
@@ -125,6 +124,18 @@ class Bug:
             *(str(fix) for fix in self.fixes),
             *(f"not a fix: {each}" for each in self.not_fixes),
         )
+
+
+def where_text(where: Where) -> str:
+    """Return versions as text, such as ``accelerate >=0.11.0,<1.9.0``; "" where none is named."""
+    # SpecifierSet forgets the order it was written in; lower bounds read better first.
+    return " or ".join(
+        " with ".join(
+            f"{package} {','.join(sorted((str(s) for s in specifiers), reverse=True))}"
+            for package, specifiers in alternative.items()
+        )
+        for alternative in where
+    )
 
 
 def parse(text: str) -> tuple[Bug, ...]:
@@ -138,9 +149,23 @@ def parse(text: str) -> tuple[Bug, ...]:
 @functools.cache
 def load() -> tuple[Bug, ...]:
     """Return all known bugs, in the order of the files. Raises as ``parse`` does."""
+    return unique(bug for text in _texts().values() for bug in parse(text))
+
+
+@functools.cache
+def revision() -> str:
+    """Return a hash of the data, twelve hexadecimal digits: verdicts depend on what the data says."""
+    digest = hashlib.sha256()
+    for name, text in _texts().items():
+        digest.update(f"{name}\0{text}\0".encode())
+    return digest.hexdigest()[:12]
+
+
+def _texts() -> dict[str, str]:
+    """Return the texts of the bug files by name, in the order of the names."""
     folder = resources.files(__package__).joinpath("data")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    return unique(bug for file in files for bug in parse(file.read_text("utf-8")))
+    return {file.name: file.read_text("utf-8") for file in files}
 
 
 def unique(bugs: Iterable[Bug]) -> tuple[Bug, ...]:
@@ -213,7 +238,7 @@ def _flag(row: Mapping[str, Any], key: str, place: str) -> bool:
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
     place = f"{bug_id}, symptom {row['id']}"
-    for pattern in (row["match"], *row.get("seen", ())):
+    for pattern in (row["match"], *row.get("seen", ()), row.get("frame", "")):
         try:
             re.compile(pattern)
         except re.error as error:
@@ -227,6 +252,8 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         seen=tuple(row.get("seen", ())),
         where=_where(row["where"]) if "where" in row else where,
         generic=_flag(row, "generic", place),
+        own_words=_flag(row, "own_words", place),
+        frame=row.get("frame"),
     )
 
 

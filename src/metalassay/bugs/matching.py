@@ -4,7 +4,8 @@ Hits are ordered by these criteria, the first one counting most:
 
 1. the installed versions have the bug with this symptom, have it with another symptom, it is
    unknown, they do not have it;
-2. the message is specific to the bug, not ``generic``;
+2. the message is specific to the bug, not ``generic`` (a generic one that anybody's code may raise
+   counts only below a frame of one of the bug's packages);
 3. the bug's class is named nearby (the first part of its id: ``grpo``, ``trainer``), one of its
    packages is, neither is;
 4. exception type and message match, the message alone, one of the ``seen`` patterns;
@@ -21,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from metalassay import bugs
+from metalassay.bugs import patterns as patterns_of_data
 from metalassay.bugs import tracebacks
 
 APPLIES = ("yes", "otherwise", "unknown", "no")
@@ -92,7 +94,7 @@ def _hits(text: str, installed: Mapping[str, str]) -> Iterator[Hit]:
     for bug in bugs.load():
         for symptom in bug.symptoms:
             for pattern, raises in patterns(symptom):
-                for match in reversed([*_compiled(pattern).finditer(text)]):
+                for match in reversed([*patterns_of_data.compiled(pattern).finditer(text)]):
                     hit = _hit(bug, symptom, raises, text, match.span(), installed)
                     if hit:
                         yield hit
@@ -126,22 +128,28 @@ def patterns(symptom: bugs.Symptom) -> Iterator[tuple[str, str | None]]:
         yield pattern, None
 
 
-@functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    # Terminals wrap long messages at any space.
-    return re.compile(pattern.replace(" ", r"\s+"))
-
-
 def _beginning(pattern: str, line: str) -> re.Match[str] | None:
     """Match a pattern at the end of a line; up to the last sixth of the pattern may be missing."""
-    for length in range(len(pattern) - 1, len(pattern) * 5 // 6, -1):
+    shortest = len(pattern) * 5 // 6
+    if _whole_word(pattern[:shortest]) not in line:
+        return None
+    for length in range(len(pattern) - 1, shortest, -1):
         try:
-            match = _compiled(rf"(?:{pattern[:length]})\Z").search(line)
+            beginning = re.compile(rf"{patterns_of_data.expression(pattern[:length])}\Z")
         except re.error:  # the pattern was cut inside a group or an escape
             continue
-        if match:
+        if match := beginning.search(line):
             return match
     return None
+
+
+@functools.cache
+def _whole_word(beginning: str) -> str:
+    """Return a word that a text has if it has the beginning of a pattern, whose last word may be cut."""
+    try:
+        return patterns_of_data.required_word(re.sub(r"\w+$", "", beginning))
+    except ValueError:  # the pattern was cut inside a class or a repetition
+        return ""
 
 
 def _hit(
@@ -171,6 +179,8 @@ def _hit(
         return None  # neither the message nor the versions point to this bug
     words = tracebacks.shorten(tracebacks.line_at(text, start, end))
     near = text[max(0, start - _NEAR) : end + 500]
+    if symptom.generic and not symptom.own_words and not _has_frame(bug, symptom, near):
+        return None
     evidence = Evidence(symptom.id, how, words, symptom.generic, cut)
     return Hit(bug, evidence, applies, _named(bug, near), start)
 
@@ -180,6 +190,18 @@ def _named(bug: bugs.Bug, near: str) -> int:
     if first not in bug.packages and first in near.lower():
         return 2
     return int(any(re.search(rf"\b{re.escape(package)}\b", near) for package in bug.packages))
+
+
+def _has_frame(bug: bugs.Bug, symptom: bugs.Symptom, near: str) -> bool:
+    """Return whether a traceback nearby goes through one of the bug's packages."""
+    if symptom.frame is not None:
+        return bool(re.search(symptom.frame, near))
+    wheres = (bug.where, *(symptom.where for symptom in bug.symptoms))
+    packages = {package for where in wheres for alternative in where for package in alternative}
+    names = "|".join(re.escape(package.replace("-", "_")) for package in sorted(packages))
+    frame = rf"[\\/](?:{names})[\\/][\w\\/]+\.py\b"
+    lazily = rf"Failed to import (?:{names})\."  # transformers' and TRL's lazy modules say that
+    return bool(re.search(f"{frame}|{lazily}", near))
 
 
 def _applies(bug: bugs.Bug, symptom: bugs.Symptom, installed: Mapping[str, str]) -> str:

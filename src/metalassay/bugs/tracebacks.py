@@ -6,20 +6,24 @@ Knows the ways in which Python prints an exception, and no bug.
 from __future__ import annotations
 
 import builtins
+import html
 import re
 import textwrap
 from collections import deque
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from metalassay.fields import printable
 
-MOST_BYTES = 8 * 2**20
-"""How much of the end of a log is read, where tracebacks are."""
-
 _LONGEST_LINE = 4_000  # a longer one is split, so that no pattern scans megabytes
 _LINK = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")  # terminal links, which rich writes
-_BOX = re.compile(r"^[ \t]*[│┃╭╰╮╯┏┗]+[─━]*|[ \t]*[│┃╭╰╮╯┓┛]+[ \t]*$", re.MULTILINE)
+_BOX_BEFORE = re.compile(r"^[ \t]*[│┃╭╰╮╯┏┗]++[─━]*+", re.MULTILINE)
+_BOX_AFTER = re.compile(r"(?<![ \t│┃╭╰╮╯┓┛])[ \t│┃╭╰╮╯┓┛]++$", re.MULTILINE)
+_SPACES = re.compile(r"[ \t]{61,}")  # a run that patterns would scan again and again
+_QUOTED = re.compile(r"^(?:> ?)+", re.MULTILINE)  # as mail and Markdown quote
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-fA-F]{1,6}|amp|lt|gt|quot|apos|nbsp);")
+_TAG = re.compile(r"</?(?:br|code|div|p|pre|span)(?: [^<>\n]{0,200})?/?>")
+# A traceback on one line, as an unquoted argument of a command or some web forms make of it.
+_FLAT = re.compile(r"Traceback \(most recent call last\):[ \t]+File \"[^\n]*")
 _QUOTES = str.maketrans("‘’“”", "''\"\"")  # noqa: RUF001  (what web pages make of quotes)
 _ERROR = r"[A-Za-z_][\w.]{0,99}?(?:Error|Exception|Warning|Interrupt|Iteration|Exit|Failure)"
 # Anywhere in a line: a rank, a time stamp, a logger or the bars of an exception group may precede it.
@@ -31,31 +35,34 @@ _SOURCE = re.compile(
 _ELLIPSIS = re.compile(r"(?:…|\.\.\.)[ \t\"')]*$")
 
 
-def read_tail(stream: BinaryIO, most: int) -> tuple[str, int]:
-    """Read a stream to its end; return its last ``most`` bytes as text and the number left out.
-
-    Bytes that are not UTF-8 become replacement characters. NUL is removed, so that UTF-16 logs
-    (PowerShell) can be read too.
-    """
-    blocks: deque[bytes] = deque()
-    kept = seen = 0
-    while block := stream.read(2**16):
-        blocks.append(block)
-        kept += len(block)
-        seen += len(block)
-        while kept - len(blocks[0]) >= most:
-            kept -= len(blocks.popleft())
-    tail = b"".join(blocks)[-most:]
-    return tail.replace(b"\0", b"").decode("utf-8", "replace"), seen - len(tail)
-
-
 def clean(text: str) -> str:
-    """Remove colours, boxes, carriage returns and typographic quotes, and split very long lines."""
+    """Remove what terminals, web pages, mail and loggers add, and split very long lines.
+
+    That is colours, boxes, carriage returns, typographic quotes, HTML's entities and tags, the marks
+    of a quotation, and the middle of long runs of spaces.
+    """
     text = _LINK.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = _BOX.sub("", printable(text).translate(_QUOTES))
+    if _ENTITY.search(text):
+        text = html.unescape(_TAG.sub("", text))
+    text = printable(text).replace("\xa0", " ").translate(_QUOTES)
     if "Traceback (most recent call last):\\n" in text:  # a log of JSON objects
-        text = text.replace("\\n", "\n")
+        text = text.replace("\\n", "\n").replace('\\"', '"')
+    if text.startswith(">") or "\n> " in text:
+        text = _QUOTED.sub("", text)
+    text = _FLAT.sub(_unfolded, _SPACES.sub(" " * 60, text))
+    text = _BOX_AFTER.sub("", _BOX_BEFORE.sub("", text))
+    text = re.sub(r"\n{4,}", "\n\n\n", text)
     return re.sub(rf"[^\n]{{{_LONGEST_LINE}}}", r"\g<0>\n", text)
+
+
+def _unfolded(flat: re.Match[str]) -> str:
+    """Give every frame and every exception of a traceback on one line a line of its own again."""
+    text = re.sub(r"[ \t]+(?=File \")", "\n  ", flat[0])
+    text = re.sub(rf"[ \t]+(?={_ERROR}: )", "\n", text)
+    chains = (
+        "During handling of the above|The above exception was the|Traceback \\(most recent call"
+    )
+    return re.sub(rf"[ \t]+(?={chains})", "\n", text)
 
 
 def exceptions(text: str, most: int = 20) -> tuple[str, ...]:

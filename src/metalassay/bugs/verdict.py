@@ -11,9 +11,10 @@ PATCHED = "patched"
 PATCH_FAILS = "patch fails"
 FIXED = "fixed upstream?"
 UNEXPLAINED = "unexplained"
+CRASHED = "crashed"
 NOT_TESTED = "not tested"
 
-RED = frozenset({PATCH_FAILS, FIXED, UNEXPLAINED})
+RED = frozenset({PATCH_FAILS, FIXED, UNEXPLAINED, CRASHED})
 """The verdicts for which the data and the outcomes differ."""
 
 MEANING = {
@@ -23,6 +24,7 @@ MEANING = {
     PATCH_FAILS: "affected as our data says, but with our patch on it still fails",
     FIXED: "our data calls this version affected, but it behaved correctly",
     UNEXPLAINED: "it failed where our data calls it healthy, or with another symptom than the known one",
+    CRASHED: "a test of it ended the whole process; the other bugs were tested without it",
     NOT_TESTED: "the test could not run here; the reason is given",
 }
 
@@ -34,7 +36,7 @@ class TestRun:
     ``upstream`` is "stock" or "patched". ``affected`` is whether bugs/data/ expects this symptom
     with the installed versions. ``outcome`` is pytest's: "passed", "failed" (or an error in set-up),
     "skipped", "xfailed" (failed with the expected exception and message) or "xpassed" (was expected
-    to fail and passed). A ``control`` has no symptom: it should pass everywhere, and counts only if
+    to fail and passed), or "crashed" where it ended the process. A ``control`` has no symptom: it should pass everywhere, and counts only if
     it does not.
     """
 
@@ -50,6 +52,8 @@ def one(run: TestRun) -> str:
     """Return the verdict on a single run; ``patched`` here means that the patch worked."""
     if run.outcome == "skipped":
         return NOT_TESTED
+    if run.outcome == "crashed":
+        return CRASHED
     if run.upstream == "patched":
         if run.outcome == "passed":
             return PATCHED if run.affected else FINE
@@ -69,7 +73,7 @@ def decide(runs: Iterable[TestRun]) -> str:
     runs = list(runs)
     judged = [(one(run), run.control) for run in runs]
     words = [word for word, control in judged if word in RED or not control]
-    for word in (UNEXPLAINED, PATCH_FAILS, FIXED):
+    for word in (CRASHED, UNEXPLAINED, PATCH_FAILS, FIXED):
         if word in words:
             return word
     if BROKEN in words:

@@ -6,7 +6,6 @@ import argparse
 import json
 import shutil
 import sys
-from dataclasses import asdict
 
 from metalassay.errors import UserError
 
@@ -14,8 +13,8 @@ from metalassay.errors import UserError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Name the known bug behind an error message, with its cause and its fixes for the installed"
-        " versions."
+        "Say what an error message or a log means: the known bug, limit or mistake that ended the"
+        " program, its cause, and what to do with the installed versions."
     )
     parser.epilog = """\
 examples:
@@ -23,7 +22,7 @@ examples:
   python train.py 2>&1 | metalassay explain
   metalassay explain --versions accelerate=1.8.0,torch=2.5.1 < log.txt
 
-exit code: 0 explained, 1 no known bug fits, 2 bad input"""
+exit code: 0 explained, 1 nothing known explains the end, 2 bad input"""
     parser.add_argument(
         "text", nargs="*", metavar="TEXT", help="the message or traceback (default: standard input)"
     )
@@ -41,51 +40,53 @@ exit code: 0 explained, 1 no known bug fits, 2 bad input"""
         help="use these versions, as in accelerate=1.8.0,torch=2.5.1",
     )
     parser.add_argument(
-        "--all", action="store_true", help="show every bug that fits, not the first three"
+        "--all", action="store_true", help="show every answer in full, not the first three in short"
     )
     parser.add_argument(
-        "--list", action="store_true", help="list the known bugs and their messages"
+        "--list", action="store_true", help="list the known bugs and limits with their messages"
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.bugs import tracebacks
-    from metalassay.diagnosis import explain
+    from metalassay.diagnosis import explain, explain_text, log_excerpt
     from metalassay.environment import interpreters, versions
 
+    width = min(shutil.get_terminal_size().columns, 100)
     if options.list:
         known = explain.known()
-        print(json.dumps(known, indent=1) if options.json else explain.known_as_text(known))
+        print(
+            json.dumps(known, indent=1)
+            if options.json
+            else explain_text.known_as_text(known, width)
+        )
         return 0
-    text, left_out = " ".join(options.text), 0
+    # The options are checked before a pipe is read, which may take as long as the program runs.
+    given = explain.parse_versions(options.versions) if options.versions else None
+    python = interpreters.find(options.env) if options.env else None
+    text = " ".join(options.text)
+    left_out = 0
     if not text and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError(
             "there is no text to explain",
             'metalassay explain "MESSAGE", or: python train.py 2>&1 | metalassay explain',
         )
     if not text:
-        text, left_out = tracebacks.read_tail(sys.stdin.buffer, tracebacks.MOST_BYTES)
+        excerpt = log_excerpt.read(sys.stdin.buffer)
+        text, left_out = excerpt.text, excerpt.left_out
     if not text.strip():
         raise UserError(
             "the text is empty",
             "errors go to stderr; pipe both: python train.py 2>&1 | metalassay explain",
         )
-    if options.versions:
-        installed = explain.parse_versions(options.versions)
-    else:
-        python = interpreters.find(options.env) if options.env else None
+    if given is None:
         installed = interpreters.versions_of(python) if python else versions.installed()
-    if left_out:
-        print(
-            f"note: only the end was read; {left_out:,} bytes before it were left out",
-            file=sys.stderr,
-        )
-    answer = explain.explain(text, installed)
-    if options.json:
-        print(json.dumps({**asdict(answer), "bytes_left_out": left_out}, indent=1))
     else:
-        width = min(shutil.get_terminal_size().columns, 100)
-        print(explain.as_text(answer, width, None if options.all else 3))
-    return 0 if answer.explanations else 1
+        installed = given
+    answer = explain.explain(text, installed, given=given is not None or python is not None)
+    if options.json:
+        print(json.dumps({**answer.as_json(), "bytes_left_out": left_out}, indent=1))
+    else:
+        print(explain_text.as_text(answer, width, None if options.all else 3))
+    return 0 if answer.explained else 1

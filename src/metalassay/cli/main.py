@@ -54,6 +54,7 @@ GROUPS = {
         Command("evaluate", "evaluate", "measure the quality of a trained mini GPT"),
     ),
     "maintain": (
+        Command("matrix", "matrix", "list, distribute and run the rows of matrix.toml"),
         Command("resolve", "resolve", "check which rows of matrix.toml can be installed"),
         Command("bisect", "bisect", "find the releases between which a bug appears or goes"),
     ),

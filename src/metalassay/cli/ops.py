@@ -7,9 +7,12 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metalassay.errors import UserError
+
+if TYPE_CHECKING:
+    from metalassay.mps.operators.advice import Library
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = """\
 examples:
   metalassay ops aten::linalg_qr              since which torch, and what was before
+  metalassay ops torchvision::nms             whose it is, and what to do
   metalassay ops --diff 2.5 2.13              what an upgrade changes
   metalassay ops --list cpu-only --torch 2.13 what fails there, one per line
 
@@ -45,13 +49,30 @@ exit code: 0 answered, 2 bad input"""
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
+def _library(operator: str) -> Library | None:
+    """Return whose operator it is, or None for one of torch's own, which have no :: or aten:: before it."""
+    from metalassay.mps.operators import advice
+
+    namespace, _, name = operator.rpartition("::")
+    if namespace in ("", "aten"):
+        return None
+    library = advice.for_library(namespace, name)
+    if library is None:
+        raise UserError(
+            f"{operator} is an operator of another library, which we do not know",
+            "ask that library whether it has a kernel for MPS",
+        )
+    return library
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import versions
-    from metalassay.mps.operators import history, oracle
+    from metalassay.mps.operators import advice, history, oracle
 
     if options.torch and not options.list:
         raise UserError("--torch goes with --list", "metalassay ops --list missing --torch 2.13")
+    width = min(shutil.get_terminal_size().columns, 100)
     if options.list:
         torch = options.torch or versions.installed(("torch",)).get("torch", oracle.versions()[-1])
         names, read = history.listed(options.list, torch), oracle.load(torch).torch
@@ -66,11 +87,18 @@ def run(options: argparse.Namespace) -> int:
             "after": oracle.load(after).torch,
             "changes": [asdict(change) for change in changes],
         }
-        width = min(shutil.get_terminal_size().columns, 100)
         text = history.changes_text(before, after, changes, width)
+    elif library := _library(options.operator):
+        answer, text = {"library": asdict(library)}, advice.library_text(library, width)
     else:
         histories = history.histories(options.operator)
-        answer = {"overloads": [asdict(overload) for overload in histories]}
-        text = history.history_text(histories)
+        notes = advice.notes([each.overload for each in histories])
+        answer = {"overloads": [asdict(overload) for overload in histories], "notes": notes}
+        text = "\n".join(
+            [
+                history.history_text(histories),
+                *("\n" + advice.wrapped(note, width) for note in notes),
+            ]
+        )
     print(json.dumps(answer, indent=1) if options.json else text)
     return 0

@@ -23,8 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
         "Make report.md and report.html from verdict files and benchmark runs of any number of"
-        " machines. A folder means every *.json in and below it; a pattern in quotes is expanded"
-        " here; s3:// and gs:// need: pip install 'metalassay[fleet]'."
+        " machines. A folder means every *.json in and below it, and *.partial and *.unfinished, which"
+        " runs of a part or without an end leave; a pattern in quotes is expanded here; s3:// and"
+        " gs:// need: pip install 'metalassay[fleet]'."
     )
     parser.epilog = """\
 examples:

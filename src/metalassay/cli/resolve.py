@@ -31,10 +31,10 @@ exit code: 0 all rows resolve, 1 some do not (with the reason), 2 bad input"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.environment import matrix, resolver
+    from metalassay.matrix import matrix_file, resolver
 
-    rows = matrix.load(Path()).rows
-    wanted = [matrix.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
+    rows = matrix_file.load(Path()).rows
+    wanted = [matrix_file.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
     resolutions = []
     for row in wanted:
         for platform in resolver.PLATFORMS:

@@ -19,6 +19,20 @@ _LOADING = Subject("transformers.modeling_utils.PreTrainedModel", "from_pretrain
 # load_dataset() hands what it does not know to the class that configures the reader of the files.
 _READER = "datasets.builder.BuilderConfig"
 _LOAD_DATASET = Subject("datasets.load.load_dataset", "")
+_COMMON = frozenset({"Accelerator", "Dataset", "PretrainedConfig", "Trainer"})
+_ARGUMENTS = Subject("transformers.training_args.TrainingArguments", "__init__")
+# Arguments of TrainingArguments that hardly any other class has.
+_TELLING = frozenset(
+    {
+        "dataloader_num_workers", "ddp_find_unused_parameters", "eval_accumulation_steps",
+        "eval_strategy", "evaluation_strategy", "gradient_checkpointing_kwargs", "greater_is_better",
+        "group_by_length", "hub_model_id", "include_num_input_tokens_seen", "label_smoothing_factor",
+        "load_best_model_at_end", "logging_strategy", "metric_for_best_model", "neftune_noise_alpha",
+        "no_cuda", "optim_args", "per_device_eval_batch_size", "per_device_train_batch_size",
+        "per_gpu_train_batch_size", "predict_with_generate", "remove_unused_columns", "report_to",
+        "save_safetensors", "save_strategy", "save_total_limit", "torch_compile", "use_mps_device",
+    }
+)  # fmt: skip
 # What programs derive classes of their own from, by the end of the name.
 _DERIVED = (
     "Trainer", "Callback", "CallbackHandler", "Collator", "GenerationMixin", "PreTrainedModel",
@@ -41,12 +55,16 @@ def unexpected(question: Question, context: Context) -> Found | None:
                 "model's class, which takes the configuration alone."
             )
             return _handed_on(question, context, _LOADING, "from_pretrained", name, why)
+        if question.owner == "__init__":
+            return _unnamed(question, context, name)
         return _own_override(question, context, accepts, f"'{name}'", f"{name}=None")
     if _reads_files(subject, context):
         why = f"load_dataset hands what it does not know to {subject.name}, which refuses it."
         return _handed_on(question, context, _LOAD_DATASET, "load_dataset", name, why)
     if found := _library_override(question, context, subject, accepts, f"'{name}'"):
         return found
+    if _is_another_class(question, context, subject, accepts):
+        return _own_override(question, context, accepts, f"'{name}'", f"{name}=None")
     id_ = f"{subject.package}.{subject.name}({name})"
     lines = api_subject.timelines(subject, context, accepts)
     fits = _deciding(lines)
@@ -98,6 +116,8 @@ def takes(question: Question, context: Context) -> Found | None:
         return _own_override(question, context, enough, "one argument more", "*args, **kwargs")
     if found := _library_override(question, context, subject, enough, "one argument more"):
         return found
+    if _is_another_class(question, context, subject, enough):
+        return _own_override(question, context, enough, "one argument more", "*args, **kwargs")
     now = api_subject.signature(subject, context.where)
     if isinstance(now, Signature) and not enough(now) and len(now.positional) != question.most:
         return None  # neither this release nor this method raises it
@@ -118,6 +138,40 @@ def takes(question: Question, context: Context) -> Found | None:
     return api_reply.reply(question, context, fits, wording, Instead((by_name,)), id=id_)
 
 
+def _is_another_class(question: Question, context: Context, subject: Subject, suits: Suits) -> bool:
+    """Return whether the class must be another one of the same name, that derives from the library's.
+
+    The installed library calls its own method as it defines it, so a method that does not fit the
+    call is not the library's.
+    """
+    if subject.method in ("", "__init__") or question.caller not in ("?", "", subject.package):
+        return False
+    fits = api_subject.timelines(subject, context, suits)[0]
+    version = context.installed.get(subject.package)
+    return version is not None and fits.at(version) is True and not all(fits.states)
+
+
+def _unnamed(question: Question, context: Context, name: str) -> Found | None:
+    """Answer where Python 3.9 or older names no class, but few classes take such an argument.
+
+    The program was written for a release that takes it, and the installed one does not.
+    """
+    package = _ARGUMENTS.package
+    version = context.installed.get(package)
+    if name not in _TELLING or version is None or question.caller not in ("?", "", package):
+        return None
+    fits = api_subject.timelines(_ARGUMENTS, context, lambda given: given.accepts(name))[0]
+    state = fits.at(version)
+    if state is True or (state is None and not api_reply.too_old(fits, version)):
+        return None
+    instead = api_instead.of_argument(question, context, _ARGUMENTS, name)
+    return api_reply.reply(
+        question, context, fits, _argument(_ARGUMENTS.name, name),
+        instead.because("The text does not name the class; this argument is TrainingArguments'."),
+        id=f"{package}.{_ARGUMENTS.name}({name})", generic=True,
+    )  # fmt: skip
+
+
 def _never(
     question: Question, context: Context, subject: Subject, name: str, line: Timeline, id_: str
 ) -> Found | None:
@@ -129,7 +183,15 @@ def _never(
     instead = api_instead.of_argument(question, context, subject, name, misspelt=True)
     if question.caller not in ("", "?", "python", subject.package):
         instead = Instead((f"pip install -U {question.caller}",), _whose(question))
-    return api_reply.reply(question, context, line, _argument(subject.name, name), instead, id=id_)
+    # Other libraries have a Trainer too, so its name alone tells little.
+    named = subject.package in context.near(question)
+    if subject.owner in _COMMON and not named:
+        see = f"other libraries have a {subject.owner} too; see whose it is: print({subject.owner}.__module__)"
+        instead = Instead((*instead.do, see), instead.why, instead.link, instead.now)
+    return api_reply.reply(
+        question, context, line, _argument(subject.name, name), instead, id=id_,
+        generic=subject.owner in _COMMON and not named,
+    )  # fmt: skip
 
 
 def _whose(question: Question) -> str:
@@ -255,18 +317,31 @@ def _own_override(
         if new:
             what = api_reply.listed([f"'{each}'" for each in new])
             add = ", ".join(f"{each}=None" for each in new)
+    same = question.owner == base.name
     wording = Wording(
-        question.owner, f"lacks {what}, passed to it",
+        f"{base.method} of another class named {base.owner}" if same else question.owner,
+        f"lacks {what}, passed to it",
         f"has {what}", f"had {what}", about=base.name,
     )  # fmt: skip
     instead = Instead(
         (f"add {add} to your {base.method}, and hand it on to super().{base.method}",),
-        f"{question.owner} is your own, or of the project that you run, and overrides {base.name}.",
+        _whose_override(question, base),
     )
     return api_reply.reply(
         question, context, passes.negated(), wording, instead, id=f"{base.package}.{base.name}",
-        shown=passes,
+        shown=passes, generic=same,
     )  # fmt: skip
+
+
+def _whose_override(question: Question, base: Subject) -> str:
+    if question.owner == base.name:
+        return (
+            f"The class {base.owner} here is not {api_reply.possessive(base.package)} but another of the "
+            f"same name, your own or of the project that you run, that overrides its {base.method}."
+        )
+    return (
+        f"{question.owner} is your own, or of the project that you run, and overrides {base.name}."
+    )
 
 
 def _not_passed(question: Question, context: Context) -> Found | None:
@@ -341,9 +416,15 @@ def _handed_on(
     """Answer where a class refuses what a function took as ``**kwargs`` and handed on to it."""
     taken = api_subject.timelines(subject, context, lambda given: given.accepts(name) is True)[0]
     instead = api_instead.of_argument(question, context, subject, name, misspelt=not taken.ever)
+    if not taken.ever and instead.do == (f"leave out {name}=",):
+        changed = (
+            f"a project that asks for it ships a changed {subject.package}, or names a release of its own: "
+            "install it as its README says, in an environment of its own"
+        )
+        instead = Instead((*instead.do, changed))
     return api_reply.reply(
         question, context, taken, _argument(label, name), instead.because(why),
-        id=f"{subject.package}.{label}({name})",
+        id=f"{subject.package}.{label}({name})", generic=not taken.ever,
     )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from packaging.version import Version
+
 from metalassay.bugs import api_history
 from metalassay.bugs.api_history import Environment, Timeline
 from metalassay.diagnosis.answers import Found
@@ -110,6 +112,10 @@ def reply(
     do = _ordered(instead, installs(fits, version), alternative, fits, version)
     if version is None:
         applies, note = "unknown", f"{package} not found here; {told}"
+    elif too_old(fits, version):
+        applies = "unknown"
+        note = f"{package} {version} is older than all that was read; {told}"
+        do = _upgrades(fits)
     elif state is None:
         applies, note = "unknown", f"{package} {version}: the source does not tell; {told}"
     elif state:
@@ -120,7 +126,9 @@ def reply(
         )
     else:
         applies, note = "yes", f"{package} {version} is installed; {told}"
-    if applies == "no":
+    if version and too_old(fits, version):
+        title += f" in {package} {version}, which is too old"
+    elif applies == "no":
         title += f" elsewhere, not in {package} {version}"
     elif since:
         title += f" {since[0]}"
@@ -128,12 +136,13 @@ def reply(
         title += (
             f" in {package} {version or ''}".rstrip()
             if fits.ever
-            else f" in any release up to {fits.releases[-1]}"
+            else f" in any release from {fits.releases[0]} to {fits.releases[-1]}"
         )
+    told_now = instead.now and applies != "no" and not (version and too_old(fits, version))
     return Found(
         source="api",
         id=id,
-        title=title + (f": it is {instead.now} now" if instead.now and applies != "no" else ""),
+        title=title + (f": it is {instead.now} now" if told_now else ""),
         applies=applies,
         note=note,
         words=question.words,
@@ -159,6 +168,27 @@ def _ordered(
     if instead.second and version and fits.after(version) and not fits.before(version):
         return (*commands, *(f"or: {each}" for each in instead.do))
     return (*instead.do, *(f"{alternative}{each}" for each in commands))
+
+
+def too_old(fits: Timeline, version: str) -> bool:
+    """Return whether a version is older than all releases read, of which the oldest fits."""
+    return (
+        fits.states[0] is True
+        and api_history.is_version(version)
+        and Version(version) < Version(fits.releases[0])
+    )
+
+
+def _upgrades(fits: Timeline) -> tuple[str, ...]:
+    """Return what to do where the installed release is older than all that was read."""
+    first, last = fits.spans()[0]
+    newest = last == fits.releases[-1]
+    wanted = f">={first}" if newest else f"=={last}"
+    return (
+        f"upgrade, in the environment that runs the program: pip install -U '{fits.package}{wanted}'",
+        f"see what that program runs: python -c 'import {fits.package}; "
+        f"print({fits.package}.__version__, {fits.package}.__file__)'",
+    )
 
 
 def boundary(fits: Timeline, version: str | None) -> tuple[str, str] | None:

@@ -1,206 +1,287 @@
-"""Explain a traceback or a log line: the known bug, its cause, and the fixes for these versions."""
+"""Explain a traceback or a log line: what ended the program, its cause, and what to do about it.
+
+Every source of answers looks at the same cleaned text; one ranking orders what they find:
+
+1. what applies to the versions, or may apply, before what does not;
+2. what explains the exception that ended the program, before what explains another line;
+3. among these by how sure it is that it applies, then what is specific before what is generic;
+4. the order of ``SOURCES``, then the source's own order.
+"""
 
 from __future__ import annotations
 
+import io
 import re
-import textwrap
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from metalassay import bugs
-from metalassay.bugs import matching, tracebacks
+from metalassay.bugs import limits, tracebacks
+from metalassay.bugs.matching import APPLIES
+from metalassay.bugs.matching import patterns as patterns_of
+from metalassay.diagnosis import (
+    api_answer,
+    bug_answer,
+    known_packages,
+    limit_answer,
+    log_excerpt,
+    operator_answer,
+    program_end,
+    text_facts,
+    unrecognised,
+)
+from metalassay.diagnosis.answers import Found
+from metalassay.diagnosis.program_end import ROLES, Log
+from metalassay.environment import versions as environment
 from metalassay.errors import UserError
+
+Source = Callable[[str, Mapping[str, str]], tuple[Found, ...]]
+
+SOURCES: Mapping[str, Source] = {
+    "bug": bug_answer.find,
+    "operator": operator_answer.find,
+    "api": api_answer.find,
+    "limit": limit_answer.find,
+}
+"""Who answers, the most specific first: where two explain the same line, the first one leads."""
+
+_EXPLAINS = ("ended", "cause")
+_ORDER = tuple(SOURCES)
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """One known bug that fits; ``applies`` is one of ``matching.APPLIES``, ``note`` the reason."""
+    """One thing that was found, and what part of the log it explains.
 
-    bug: str
-    title: str
-    link: str
-    affected: str
-    applies: str
-    note: str
-    evidence: matching.Evidence
-    cause: str
-    fixes: tuple[str, ...]
-    not_fixes: tuple[str, ...]
-    reported_only: bool = False
+    ``role`` is one of ``program_end.ROLES``. ``exception`` is the exception whose message or
+    traceback contains the words, if one does, and ``rank`` the one that printed it. ``explains``:
+    this explains what ended the program, or all that there is, in versions that may be these.
+    """
+
+    found: Found
+    role: str
+    rank: str | None
+    exception: str | None
+    explains: bool
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The exceptions in a text, the last one first, and its explanations, the likeliest first."""
+    """What a text means, the likeliest explanation first.
+
+    ``versions`` are those that were judged by and ``notes`` say where they come from, if not from
+    ``installed``. ``ended`` is the exception that ended the program, ``exceptions`` are all, the last
+    one first. ``recognised`` is None if the end is explained.
+    """
 
     versions: Mapping[str, str]
+    notes: tuple[str, ...]
+    facts: text_facts.Facts
+    ended: str | None
+    rank: str | None
     exceptions: tuple[str, ...]
     explanations: tuple[Explanation, ...]
+    recognised: unrecognised.Recognised | None
+
+    @property
+    def explained(self) -> bool:
+        """Return whether the end of the program is explained."""
+        return any(each.explains for each in self.explanations)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as values for JSON."""
+        return {
+            "explained": self.explained,
+            "versions": dict(self.versions),
+            "notes": list(self.notes),
+            "facts": asdict(self.facts),
+            "ended": self.ended,
+            "rank": self.rank,
+            "exceptions": list(self.exceptions),
+            "explanations": [
+                {
+                    **asdict(each.found),
+                    "role": each.role,
+                    "rank": each.rank,
+                    "exception": each.exception,
+                    "explains": each.explains,
+                }
+                for each in self.explanations
+            ],
+            "recognised": asdict(self.recognised) if self.recognised else None,
+        }
 
 
-def explain(text: str, installed: Mapping[str, str]) -> Answer:
-    """Find the known bugs in a message, a traceback or a log; never fails, whatever the text.
+def explain(text: str, installed: Mapping[str, str], given: bool = False) -> Answer:
+    """Find what a message, a traceback or a log means; never fails, whatever the text.
 
     ``installed`` maps package names to versions; nothing is assumed about a package that it lacks.
+    ``given``: they were named by the user, so they win over what the text says.
     """
-    text = tracebacks.clean(text)
-    return Answer(
-        versions=dict(installed),
-        exceptions=tracebacks.exceptions(text),
-        explanations=tuple(
-            _explanation(hit, installed) for hit in matching.recognise(text, installed)
-        ),
+    if len(text) > log_excerpt.WHOLE:
+        text = log_excerpt.read(io.BytesIO(text.encode("utf-8", "replace"))).text
+    cleaned = tracebacks.clean(text)
+    log = program_end.read(cleaned)
+    explanations, facts, versions, notes = _look(log, installed, given)
+    if not any(each.explains for each in explanations):
+        rejoined = program_end.rejoin(log)
+        if rejoined is not None:
+            again = _look(rejoined, installed, given)
+            if any(each.explains for each in again[0]):
+                log, (explanations, facts, versions, notes) = rejoined, again
+    ended = log.ended
+    answer = Answer(
+        versions=versions,
+        notes=notes,
+        facts=facts,
+        ended=ended.line if ended else None,
+        rank=ended.rank if ended else None,
+        exceptions=tracebacks.exceptions(log.text),
+        explanations=explanations,
+        recognised=None,
+    )
+    if answer.explained:
+        return answer
+    shown = {each.found.id for each in explanations}
+    others = [row for row in messages() if row.id not in shown]
+    recognised = unrecognised.describe(log, facts, versions, others)
+    return Answer(**{**vars(answer), "recognised": recognised})
+
+
+def _look(
+    log: Log, installed: Mapping[str, str], given: bool
+) -> tuple[tuple[Explanation, ...], text_facts.Facts, dict[str, str], tuple[str, ...]]:
+    ended = log.ended
+    message = log.text[ended.start : ended.end] if ended else log.text
+    facts = text_facts.read(log.text, message[-log_excerpt.WHOLE :])
+    versions, notes = text_facts.merge(facts, installed, given)
+    found = [each for source in SOURCES.values() for each in source(log.text, versions)]
+    explanations = [_explanation(each, log) for each in found]
+    return tuple(sorted(explanations, key=_rank)), facts, versions, notes
+
+
+def _explanation(found: Found, log: Log) -> Explanation:
+    event = log.event_at(found.position)
+    role = log.role_at(found.position)
+    decides = role in _EXPLAINS or log.ended is None
+    return Explanation(
+        found=found,
+        role=role,
+        rank=event.rank if event else None,
+        exception=event.line if event else None,
+        explains=decides and found.applies != "no",
+    )
+
+
+def _rank(each: Explanation) -> tuple[bool, int, int, bool, int]:
+    found = each.found
+    return (
+        found.applies == "no",
+        ROLES.index(each.role),
+        APPLIES.index(found.applies),
+        found.generic,
+        _ORDER.index(found.source),
     )
 
 
 def parse_versions(text: str) -> dict[str, str]:
-    """Parse a list such as ``accelerate=1.8.0,torch=2.5.1``. Raises ``UserError`` if it is malformed."""
+    """Parse a list such as ``accelerate=1.8.0,torch=2.5.1``.
+
+    Raises ``UserError`` if it is malformed, or names a package that we never heard of.
+    """
     versions: dict[str, str] = {}
     for item in text.split(","):
         package, _, version = item.partition("=")
         version = version.removeprefix("=").strip()
         try:
             Version(version)
-            versions[canonicalize_name(package.strip(), validate=True)] = version
+            name = canonicalize_name(package.strip(), validate=True)
         except ValueError:
             raise UserError(
                 f"--versions: {item.strip()!r} is not PACKAGE=VERSION",
                 "metalassay explain --versions accelerate=1.8.0,torch=2.5.1 TEXT",
             ) from None
+        versions[name] = version
+    for unknown in versions.keys() - _known_names():
+        like = known_packages.similar(unknown, _known_names())
+        raise UserError(
+            f"--versions: no data has a package named {unknown!r}",
+            f"did you mean {like}?" if like else "leave it out: its version decides nothing here",
+        )
     return versions
 
 
-def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
-    """Format an answer for a terminal of ``width`` columns, with at most ``most`` bugs (None: all)."""
-    if not answer.explanations:
-        last = f"; its last exception is {answer.exceptions[0]}" if answer.exceptions else ""
-        advice = (
-            "metalassay doctor lists the known bugs that apply here; if none fits, and the error is"
-            " not in your own code, report it to the library named last in the traceback"
-        )
-        return "\n".join(
-            [f"no known bug explains this text{last}", *_wrap(advice, width, "  next: ", " " * 8)]
-        )
-    lines = []
-    for number, explanation in enumerate(answer.explanations[:most], 1):
-        lines += _wrap(explanation.title, width, f"{number}. ", "   ")
-        lines.append(f"   {explanation.link} [{explanation.bug}]")
-        lines += _field("found", explanation.evidence.words, width)
-        if explanation.evidence.generic:
-            lines += _field(
-                "but",
-                "other mistakes cause this message too; it is this bug only if the cause below "
-                "fits your program",
-                width,
-            )
-        if explanation.evidence.cut:
-            lines += _field("but", "the text is cut off there", width)
-        if explanation.reported_only:
-            lines += _field(
-                "but", f"{bugs.REPORTED_ONLY}: versions and message come from the report", width
-            )
-        lines += _field("affected", explanation.affected, width)
-        lines += _field("installed", explanation.note, width)
-        lines += _field("cause", explanation.cause, width)
-        for step, fix in enumerate(explanation.fixes, 1):
-            lines += _field("fixes" if step == 1 else "", fix, width, f"{step}. ")
-        for step, text in enumerate(explanation.not_fixes, 1):
-            lines += _field("not a fix" if step == 1 else "", text, width, "- ")
-        lines.append("")
-    more = len(answer.explanations) - len(answer.explanations[:most])
-    return "\n".join(lines) + (f"{more} more known bugs fit: --all" if more else "").rstrip()
+def _known_names() -> frozenset[str]:
+    """Return the names of all packages that the data or the machine know."""
+    of_bugs = {package for bug in bugs.load() for package in bug.packages}
+    of_limits = {package for limit in limits.load() for package in limit.packages}
+    stack = {*environment.MACHINE, *environment.STACK}
+    return known_packages.names() | stack | of_bugs | of_limits
+
+
+def messages() -> list[unrecognised.Row]:
+    """Return the messages of all rows, without the escapes of their patterns."""
+    of_bugs = [
+        unrecognised.Row(bug.id, bug.title, readable(pattern))
+        for bug in bugs.load()
+        for symptom in bug.symptoms
+        for pattern, _ in patterns_of(symptom)
+    ]
+    of_limits = [
+        unrecognised.Row(limit.id, _title(limit), readable(pattern))
+        for limit in limits.load()
+        for pattern in limit.patterns
+    ]
+    return of_bugs + of_limits
 
 
 def known() -> list[dict[str, Any]]:
-    """Return every known bug with its id, affected versions, title and the text of each symptom."""
-    return [
+    """Return every known bug and limit with its id, versions, title and the text of its messages."""
+    of_bugs = [
         {
-            "bug": bug.id,
+            "source": "bug",
+            "id": bug.id,
             "affected": bug.where_text(),
             "title": bug.title,
             "reported_only": bug.reported_only,
-            "symptoms": [_symptom_text(symptom) for symptom in bug.symptoms],
+            "messages": [_symptom_text(symptom) for symptom in bug.symptoms],
         }
         for bug in bugs.load()
     ]
+    of_limits = [
+        {
+            "source": "limit",
+            "id": limit.id,
+            "affected": bugs.where_text(limit.where),
+            "title": _title(limit),
+            "reported_only": False,
+            "messages": [readable(pattern) for pattern in limit.patterns],
+        }
+        for limit in limits.load()
+    ]
+    return of_bugs + of_limits
 
 
-def known_as_text(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Format what ``known`` returns: one line per bug, and below it one line per symptom."""
-    return "\n".join(
-        f"{row['bug']}  ({row['affected']})  {row['title']}\n"
-        + "\n".join(f"    {symptom}" for symptom in row["symptoms"])
-        for row in rows
-    )
+def _title(limit: limits.Limit) -> str:
+    """Return a limit's title without what only a message can fill in."""
+    return re.sub(r"\{\w+\}", "…", re.sub(r"\[\[.*?\]\]", "", limit.title)).strip()
 
 
 def _symptom_text(symptom: bugs.Symptom) -> str:
-    text = " | ".join(
-        f"{raises}: {pattern}" if raises else pattern
-        for pattern, raises in matching.patterns(symptom)
+    texts = (
+        f"{raises}: {pattern}" if raises else pattern for pattern, raises in patterns_of(symptom)
     )
-    return re.sub(r"\\(\W)", r"\1", text) or "(silent)"  # without the escapes of a pattern
+    return readable(" | ".join(texts)) or "(silent)"
 
 
-def _explanation(hit: matching.Hit, installed: Mapping[str, str]) -> Explanation:
-    bug, where = hit.bug, hit.bug.symptom(hit.evidence.symptom).where
-    deciding = sorted({package for alternative in where for package in alternative})
-    have = ", ".join(f"{name} {installed[name]}" for name in deciding if name in installed)
-    lacking = ", ".join(matching.missing(where, installed))
-    elsewhere = "the text comes from another environment, or from before a change of versions"
-    notes = {
-        "yes": f"{have}: affected",
-        "otherwise": f"{have}: affected, but with another message; {elsewhere}",
-        "unknown": f"{have}{'; ' if have else ''}{lacking} not found, so it is unknown whether the "
-        "bug applies; specify the environment: --python EXE or --versions PACKAGE=VERSION",
-        "no": f"{have}: not affected by this; {elsewhere}",
-    }
-    # Fixes that are installed already come last, unless they are why the bug does not apply.
-    done = [fix for fix in bug.fixes if hit.applies != "no" and _is_installed(fix, installed)]
-    return Explanation(
-        bug=bug.id,
-        title=bug.title,
-        link=bug.link,
-        affected=bug.where_text(),
-        applies=hit.applies,
-        note=notes[hit.applies],
-        evidence=hit.evidence,
-        cause=bug.cause,
-        fixes=(
-            *(str(fix) for fix in bug.fixes if fix not in done),
-            *(f"{fix} [installed already]" for fix in done),
-        ),
-        not_fixes=bug.not_fixes,
-        reported_only=bug.reported_only,
+def readable(pattern: str) -> str:
+    """Return a pattern as the message that it is for: without escapes, groups and repetitions."""
+    pattern = re.sub(r"\(\?(?:P<\w+>|[:!=]|<[!=])", "(", pattern)
+    pattern = re.sub(
+        r"\\[dDwWsSb][*+?]*(?:\{[\d,]*\})?|\[[^\]]*\][*+?]*(?:\{[\d,]*\})?|\.[*+]\??", "…", pattern
     )
-
-
-def _is_installed(fix: bugs.Fix, installed: Mapping[str, str]) -> bool:
-    """Return whether everything that a fix would install is already there."""
-    requirements = fix.requirements()
-    return bool(requirements) and all(
-        requirement.specifier
-        and requirement.name in installed
-        and requirement.specifier.contains(installed[requirement.name], prereleases=True)
-        for requirement in requirements
-    )
-
-
-def _field(name: str, text: str, width: int, bullet: str = "") -> list[str]:
-    indent = " " * (14 + len(bullet))
-    return _wrap(text, width, f"   {name:<10} {bullet}", indent)
-
-
-def _wrap(text: str, width: int, first: str, later: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(width, 40),
-        initial_indent=first,
-        subsequent_indent=later,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    return re.sub(r"\\(\W)", r"\1", pattern)

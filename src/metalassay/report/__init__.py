@@ -15,6 +15,7 @@ from metalassay.report.sections import (
     benchmarks,
     comparison,
     compat,
+    compat_runs,
     conditions,
     headline,
     ledger,
@@ -50,7 +51,8 @@ def build(
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
-    compat_table = compat.table(loaded.compat, loaded.older_sets)
+    runs, older = compat_runs.choose(loaded.compat, loaded.unfinished)
+    compat_table = compat.table(runs, loaded.older_sets + older)
     groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
     compared = side_by_side.of(shown, find_chip, loaded.batches, machines)
     sections: tuple[Section | None, ...] = (
@@ -77,7 +79,7 @@ def build(
         method=method.SENTENCES,
         commands=method.COMMANDS,
         headline=headline.sentences(
-            loaded.compat, compat_table, measured, loaded.batches, compared, loaded.measured
+            runs, compat_table, measured, loaded.batches, compared, loaded.measured
         ),
         sections=tuple(section for section in sections if section),
     )

@@ -20,7 +20,7 @@ from metalassay.machine import chips
 from metalassay.machine.hardware import Hardware
 from metalassay.report.sections.benchmarks import Figures, figures
 from metalassay.results.load import Read
-from metalassay.results.parse import ROWS, LargestBatch, Measurement, VersionSet
+from metalassay.results.parse import ROWS, LargestBatch, Measurement, Unfinished, VersionSet
 
 Value = str | float | int | bool | None
 Row = dict[str, Value]
@@ -38,7 +38,7 @@ MEASUREMENT_COLUMNS = (
 )
 VERDICT_COLUMNS = (
     *("file", "when", "set", *_MACHINE, *_PACKAGES, "bug", "title", "link", "verdict", "why"),
-    *("tests", "command"),
+    *("tests", "command", "commit", "data", "interpreter", "key", "lock", "partial", "deselected"),
 )
 
 BATCH_COLUMNS = (
@@ -98,12 +98,20 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
 def verdict_rows(one: VersionSet) -> Iterator[Row]:
     """Yield one row per bug, or a single row for a set that could not be installed.
 
+    A failed test that is about no known bug has a row too, without a bug and with its name as the title.
     The verdicts of a file that contradicts itself are "unreadable".
     """
     about: Row = {
         **_about(one.file, one.started.isoformat(), one.hardware, one.versions.get),
         "set": one.id,
         "command": one.command,
+        "commit": one.origin.commit,
+        "data": one.origin.data,
+        "interpreter": one.origin.interpreter,
+        "key": one.origin.key,
+        "lock": " ".join(one.origin.lock) or None,
+        "partial": one.selection.partial or None,
+        "deselected": one.selection.deselected or None,
     }
     if one.not_installable:
         about.update({"verdict": "not installable", "why": one.not_installable})
@@ -119,6 +127,30 @@ def verdict_rows(one: VersionSet) -> Iterator[Row]:
             "tests": len(bug.tests),
         }
         yield {name: row.get(name) for name in VERDICT_COLUMNS}
+
+    for failure in one.other_failures:
+        row = {
+            **about,
+            "title": failure.test,
+            "verdict": "unreadable" if one.distrusted else failure.outcome,
+            "why": one.distrusted or failure.evidence or None,
+            "tests": 1,
+        }
+        yield {name: row.get(name) for name in VERDICT_COLUMNS}
+
+
+def unfinished_row(one: Unfinished) -> Row:
+    """Return a run that did not finish as a row without a verdict of a bug."""
+    row: Row = {
+        "file": one.file,
+        "when": one.started.isoformat(),
+        "set": one.id,
+        "verdict": "not finished",
+        "why": one.why,
+    }
+    if one.hardware:
+        row |= {name: getattr(one.hardware, name) for name in _MACHINE}
+    return {name: row.get(name) for name in VERDICT_COLUMNS}
 
 
 def batch_row(one: LargestBatch) -> Row:
@@ -185,6 +217,8 @@ class Exports:
         if read.compat is not None and self._wants("compat"):
             for row in verdict_rows(read.compat):
                 self._write("compat", row)
+        if read.unfinished is not None and self._wants("compat"):
+            self._write("compat", unfinished_row(read.unfinished))
         if read.batch is not None and self._wants("largest_batches"):
             self._write("largest_batches", batch_row(read.batch))
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NOT_MEASURED = "not measured"
 NO_VALUE = "\N{EN DASH}"
+SLOW = "not tested (slow)"
+"""The text of a cell whose bug affects these versions, and whose slow tests were left out."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run of a test behind a cell; ``text`` is the end of its traceback, or why it was skipped."""
+    """One run of a test behind a cell; ``text`` is the end of its traceback, or why it was skipped.
+
+    ``seconds`` is empty where it was not recorded.
+    """
 
     test: str
     upstream: str
@@ -40,8 +47,9 @@ class Evidence:
 class Cell:
     """One bug in one version set: the verdict in a few words, and the evidence for it.
 
-    ``tone`` is one of fine, broken, patched, red, untested, absent, unreadable. ``meaning`` is a
-    sentence; ``why`` is the full reason where nothing was tested.
+    ``tone`` is one of fine, broken, patched, red, untested, absent, unreadable, unfinished, and "clear"
+    where there is nothing to report. ``meaning`` is a sentence; ``why`` is the full reason where
+    nothing, or not all, was tested.
     """
 
     text: str
@@ -55,7 +63,10 @@ class Cell:
 class Column:
     """One version set; ``facts`` are the rows below its name, in the order of ``fact_names``.
 
-    ``state`` is empty, "not installable" or "unreadable"; if it is not empty, every cell has it too.
+    ``state`` is empty, "not installable", "unreadable" or "not finished"; if it is not empty, every cell
+    has it too. ``mark`` is empty, or says why the column is not the whole and latest run of its row.
+    ``recorded`` is when and with what it was recorded, ``selection`` what was left out, and ``lock`` all
+    packages with their versions; they are empty where that is not known.
     """
 
     id: str
@@ -66,11 +77,18 @@ class Column:
     seconds: str
     versions: str
     file: str
+    mark: str = ""
+    recorded: str = ""
+    selection: str = ""
+    lock: str = ""
 
 
 @dataclass(frozen=True)
 class BugRow:
-    """One known bug, with one cell per column; ``link`` is empty or a web address."""
+    """One known bug, with one cell per column; ``link`` is empty or a web address.
+
+    The row of all tests that are about no known bug has ``known`` False.
+    """
 
     id: str
     title: str
@@ -78,11 +96,16 @@ class BugRow:
     where: str
     fixes: tuple[str, ...]
     cells: tuple[Cell, ...]
+    known: bool = True
 
 
 @dataclass(frozen=True)
 class CompatTable:
-    """The bugs (rows) against the version sets (columns); ``caption`` names the machine or machines."""
+    """The bugs (rows) against the version sets (columns); ``caption`` names the machine or machines.
+
+    ``alerts`` say which columns are not the whole and latest run of their rows, and how to make them so;
+    ``remarks`` count them in a few words each.
+    """
 
     caption: str
     fact_names: tuple[str, ...]
@@ -90,6 +113,21 @@ class CompatTable:
     rows: tuple[BugRow, ...]
     how_to_read: tuple[str, ...]
     notes: tuple[str, ...]
+    alerts: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def bugs(self) -> int:
+        """The number of known bugs."""
+        return sum(row.known for row in self.rows)
+
+    def counts(self) -> Counter[str]:
+        """Count all cells, see ``count``."""
+        return count(cell for row in self.rows for cell in row.cells)
+
+    def failed_others(self) -> int:
+        """Count the failures of tests that are about no known bug."""
+        return sum(len(cell.evidence) for row in self.rows if not row.known for cell in row.cells)
 
 
 @dataclass(frozen=True)
@@ -188,6 +226,11 @@ class Report:
     commands: tuple[tuple[str, str], ...]
     headline: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
+
+
+def count(cells: Iterable[Cell]) -> Counter[str]:
+    """Count cells by tone; those with the text ``SLOW`` are counted as "slow"."""
+    return Counter("slow" if cell.text == SLOW else cell.tone for cell in cells)
 
 
 def significant(value: float, digits: int = 3) -> str:

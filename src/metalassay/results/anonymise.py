@@ -21,7 +21,7 @@ from pathlib import Path
 
 from metalassay.fields import FieldError
 from metalassay.results import parse
-from metalassay.results.parse import LargestBatch, Measurement, VersionSet
+from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet
 
 _FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
 _DEEPEST = 60  # levels of nesting; a result has 8
@@ -83,7 +83,7 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     contradicts itself, and if the results in the copy would differ.
     """
     before = parse.parse(content, "")
-    if not before:
+    if not before or isinstance(before, Unfinished):
         raise FieldError("it contains no measurement and no verdict")
     if isinstance(before, VersionSet) and before.distrusted:
         raise FieldError(f"it contradicts itself: {before.distrusted}")
@@ -191,7 +191,13 @@ def _facts(result: object) -> object:
     if isinstance(result, VersionSet):
         facts = {name: value for name, value in vars(result).items() if name not in _FREE}
         bugs = [(bug.id, bug.verdict, len(bug.tests)) for bug in result.bugs]
-        return {**facts, "bugs": bugs, "not_installable": result.not_installable is None}
+        return {
+            **facts,
+            "bugs": bugs,
+            "not_installable": result.not_installable is None,
+            "other_failures": [(one.test, one.outcome) for one in result.other_failures],
+            "selection": (result.selection.deselected, result.selection.partial),
+        }
     if isinstance(result, tuple):
         return [_facts(one) for one in result]
     if isinstance(result, (Measurement, LargestBatch)):

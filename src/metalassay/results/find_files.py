@@ -16,7 +16,7 @@ from pathlib import Path
 from metalassay.errors import UserError
 from metalassay.fields import FieldError
 from metalassay.results import object_stores
-from metalassay.results.source import Source, check_size, shown
+from metalassay.results.source import SUFFIXES, Source, check_size, shown
 
 _MAGIC = frozenset("*?[")
 
@@ -54,7 +54,7 @@ def _local(path: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
             f"cannot read {shown(path)}: {reason}", "name a result file or a folder of them"
         ) from None
     if is_folder:
-        yield from _below(path, is_new, lambda file: file.suffix == ".json")
+        yield from _below(path, is_new, lambda file: file.suffix in SUFFIXES)
     elif is_new(path):
         yield _file(path)
 

@@ -15,7 +15,8 @@ from datetime import datetime
 from metalassay.machine.hardware import Hardware, identity
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement, Pool, conditions
-from metalassay.results.verdict_file import VersionSet, same_set
+from metalassay.results.unfinished import Unfinished
+from metalassay.results.verdict_file import VersionSet, run_key
 
 PACKAGES = ("python", "torch", "accelerate", "transformers")
 
@@ -66,13 +67,14 @@ class LatestResults:
         self._sets: dict[object, VersionSet] = {}
         self._groups: dict[object, FileGroup] = {}
         self._batches: dict[object, LargestBatch] = {}
+        self._unfinished: dict[object, Unfinished] = {}
 
     def add_set(self, one: VersionSet) -> None:
         """Take in a verdict file."""
         kind = NOT_INSTALLED if one.not_installable else SETS
         no_settings = ("", None, None, None)
         self._group(kind, one.hardware, one.versions.get, no_settings, one.file, one.started)
-        key = same_set(one)
+        key = run_key(one)
         known = self._sets.get(key)
         if known is not None:
             self.older_sets += 1
@@ -124,6 +126,13 @@ class LatestResults:
         if known is None or (known.when, known.file) < (one.when, one.file):
             self._batches[key] = one
 
+    def add_unfinished(self, one: Unfinished) -> None:
+        """Take in the mark of a run that did not finish."""
+        key = (one.id, one.file)  # the verdict file beside it has the same name
+        known = self._unfinished.get(key)
+        if known is None or known.started < one.started:
+            self._unfinished[key] = one
+
     def _group(
         self,
         kind: str,
@@ -152,7 +161,10 @@ class LatestResults:
         )
 
     def sets(self) -> tuple[VersionSet, ...]:
-        """Return the newest file of each set, versions and machine, in the order of reading."""
+        """Return the newest whole run, and the newest partial one, of each set, versions and machine.
+
+        They are in the order of reading.
+        """
         return tuple(self._sets.values())
 
     def measurements(self) -> tuple[Measurement, ...]:
@@ -168,6 +180,10 @@ class LatestResults:
     def batches(self) -> tuple[LargestBatch, ...]:
         """Return the newest search of each workload and machine."""
         return tuple(self._batches.values())
+
+    def unfinished(self) -> tuple[Unfinished, ...]:
+        """Return the marks of runs that did not finish."""
+        return tuple(self._unfinished.values())
 
     def groups(self) -> tuple[FileGroup, ...]:
         """Return the groups of files, verdict files first."""

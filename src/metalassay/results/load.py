@@ -15,7 +15,7 @@ from metalassay.fields import FieldError, one_line
 from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
 from metalassay.results.latest import FileGroup, LatestResults
-from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
+from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet, parse
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Read:
     measurements: tuple[Measurement, ...] = ()
     warning: str | None = None
     batch: LargestBatch | None = None
+    unfinished: Unfinished | None = None
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Loaded:
     under the same conditions supersedes: ``older`` counts those measurements by machine
     (``hardware.identity``), ``older_sets`` those verdict files. ``measured`` counts every
     measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
-    batch.
+    batch, and ``unfinished`` the marks of runs that did not finish.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -48,10 +49,12 @@ class Loaded:
     measured: int = 0
     groups: tuple[FileGroup, ...] = ()
     batches: tuple[LargestBatch, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
-    """Read result files; a folder stands for all ``*.json`` in and below it.
+    """Read result files; a folder stands for all files in and below it that end as in
+    ``source.SUFFIXES``.
 
     ``see`` is called with the content of each file as it is read. Raises ``UserError`` for a path
     that does not exist. The content of a file never raises: a bad result, or a file that is not a
@@ -68,6 +71,8 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
             latest.add_set(content.compat)
         if content.batch is not None:
             latest.add_batch(content.batch)
+        if content.unfinished is not None:
+            latest.add_unfinished(content.unfinished)
         latest.add_measurements(content.measurements)
     measurements = latest.measurements()  # completes the series, and so comes before the counts
     return Loaded(
@@ -79,6 +84,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         latest.measured,
         latest.groups(),
         latest.batches(),
+        latest.unfinished(),
     )
 
 
@@ -93,13 +99,17 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             if first is not None:
                 raise FieldError(f"the same content as {first}; counted once")
             result = parse(content, source.shown)
-            if result != ():  # files without results, such as a tokenizer, may well be equal
+            # Files without results, such as a tokenizer, may well be equal, and so may two marks.
+            if result != () and not isinstance(result, Unfinished):
                 known[digest] = source.shown
         except FieldError as error:
             yield Read(source.shown, warning=one_line(f"{source.shown}: {error}"))
             continue
         if isinstance(result, LargestBatch):
             yield Read(source.shown, batch=result)
+            continue
+        if isinstance(result, Unfinished):
+            yield Read(source.shown, unfinished=result)
             continue
         if not isinstance(result, VersionSet):
             yield Read(source.shown, measurements=result)

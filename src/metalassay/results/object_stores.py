@@ -11,14 +11,14 @@ from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, one_line, printable
-from metalassay.results.source import LARGEST, Source, check_size
+from metalassay.results.source import LARGEST, SUFFIXES, Source, check_size
 
 _BATCH = 64
 _INSTALL = "pip install 'metalassay[fleet]'"
 
 
 def find(url: str, seen: set[str]) -> Iterator[Source]:
-    """Yield the ``*.json`` files below a URL, or those that it names or matches, sorted by name.
+    """Yield the result files below a URL, or those that it names or matches, sorted by name.
 
     Names in ``seen`` are skipped; those that are read now are added to it. Raises ``UserError`` when
     fsspec or its package for this store is missing, when the store refuses, and when there is
@@ -62,7 +62,7 @@ def _sizes(store: Any, path: str) -> dict[str, int]:
         files = {
             name: about
             for name, about in store.find(path, detail=True).items()
-            if name == path or name.endswith(".json")
+            if name == path or name.endswith(SUFFIXES)
         }
     return {
         name: int(about.get("size") or 0)

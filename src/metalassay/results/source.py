@@ -9,6 +9,9 @@ from pathlib import Path
 
 from metalassay.fields import FieldError, one_line, printable
 
+SUFFIXES = (".json", ".partial", ".unfinished")
+"""The files of a folder that are read: results, narrowed runs beside them, and marks of failed runs."""
+
 LARGEST = 64 * 2**20  # bytes; a run of all benchmarks with its raw times has well below 10 MB
 
 

@@ -10,8 +10,10 @@ it takes the standard library and packaging, which nox itself depends on.
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +29,12 @@ from metalassay.machine.hardware import Hardware, from_dict, identity
 
 NAME = "metalassay.compat"
 SCHEMA = f"{NAME}/1"
+
+OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed", "crashed")
+"""How a test can end: as pytest says, or "crashed", which is the end of the process that ran it."""
+
+FAILURES = ("failed", "xpassed", "crashed")
+"""The outcomes of a test without a bug that make a row red."""
 
 _EVIDENCE_LINES = 12
 
@@ -64,6 +72,45 @@ class BugResult:
 
 
 @dataclass(frozen=True)
+class OtherFailure:
+    """A test without a mark of a bug that failed, or that ended the process."""
+
+    test: str
+    outcome: str
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a verdict file was made from; None and empty where that was not recorded.
+
+    ``commit`` is metalassay's, with a "+" if files were changed since. ``data`` is the revision of the
+    bug data (``bugs.revision``). ``interpreter`` is such as "CPython 3.11.7", ``lock`` every package
+    with its version, as the resolver chose them. ``key`` is the hash of all inputs
+    (``matrix.inputs``): a row with the same key need not run again.
+    """
+
+    commit: str | None = None
+    data: str | None = None
+    interpreter: str | None = None
+    lock: tuple[str, ...] = ()
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tests of the suite ran.
+
+    ``arguments`` are those of pytest, ``deselected`` counts the tests that they left out, and
+    ``partial`` says why this is less than the whole run of the row; it is "" for the whole one.
+    """
+
+    arguments: tuple[str, ...] = ()
+    deselected: int = 0
+    partial: str = ""
+
+
+@dataclass(frozen=True)
 class VersionSet:
     """One verdict file: the versions that were installed together, and what each bug did there.
 
@@ -83,11 +130,24 @@ class VersionSet:
     distrusted: str | None
     bugs: tuple[BugResult, ...]
     file: str
+    other_failures: tuple[OtherFailure, ...] = ()
+    origin: Origin = Origin()
+    selection: Selection = Selection()
+
+    @property
+    def red(self) -> bool:
+        """Whether a verdict differs from the data, or a test without a bug failed."""
+        return bool(self.other_failures) or any(bug.verdict in verdict.RED for bug in self.bugs)
 
 
 def same_set(one: VersionSet) -> tuple[object, ...]:
-    """Return what two verdict files must share for the newer one to replace the older one."""
+    """Return what the runs of one set have in common: its name, the machine and the versions."""
     return one.id, identity(one.hardware), tuple(sorted(one.versions.items()))
+
+
+def run_key(one: VersionSet) -> tuple[object, ...]:
+    """Return what two runs must share for the newer to replace the older: a partial one never does."""
+    return *same_set(one), bool(one.selection.partial)
 
 
 def document(
@@ -99,12 +159,15 @@ def document(
     versions: Mapping[str, str],
     hardware: Mapping[str, object],
     bugs: Iterable[Mapping[str, Any]] = (),
+    other_failures: Iterable[OtherFailure] = (),
     not_installable: str | None = None,
+    origin: Origin | None = None,
+    selection: Selection | None = None,
 ) -> dict[str, Any]:
     """Lay out a verdict file.
 
-    ``version_set`` is the record of a row (``environment.matrix.Row.record``), ``hardware`` that of
-    a machine (``machine.hardware.as_dict``), and ``bugs`` come from ``bug_record``. ``seconds`` is
+    ``version_set`` is the record of a row (``matrix.matrix_file.Row.record``), ``hardware`` that of a
+    machine (``machine.hardware.as_dict``), and ``bugs`` come from ``bug_record``. ``seconds`` is
     wall time.
     """
     return {
@@ -116,13 +179,19 @@ def document(
         "versions": dict(versions),
         "hardware": dict(hardware),
         "not_installable": not_installable,
+        "origin": asdict(origin or Origin()),
+        "selection": asdict(selection or Selection()),
         "bugs": [dict(bug) for bug in bugs],
+        "other_failures": [asdict(failure) for failure in other_failures],
     }
 
 
 def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) -> dict[str, Any]:
     """Judge one bug by its tests and lay it out for the file."""
     word = _judge(tests)
+    if word == verdict.CRASHED:
+        ends = dict.fromkeys(test.evidence for test in tests if test.outcome == "crashed")
+        return _record(bug, versions, tests, word, "; ".join(ends))
     skipped = [test for test in tests if test.outcome == "skipped"]
     if word in (verdict.BROKEN, verdict.PATCHED):
         skipped = [
@@ -132,6 +201,14 @@ def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) 
         skipped = []
     skips = dict.fromkeys(test.evidence for test in skipped)
     why = "; ".join(skips)
+    if why and word != verdict.NOT_TESTED:
+        why = f"in part; not tested: {why}"
+    return _record(bug, versions, tests, word, why)
+
+
+def _record(
+    bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest], word: str, why: str
+) -> dict[str, Any]:
     return {
         "id": bug.id,
         "title": bug.title,
@@ -140,7 +217,7 @@ def bug_record(bug: Bug, versions: Mapping[str, str], tests: Sequence[BugTest]) 
         "affected": bug.hits(versions),
         "provenance": REPORTED_ONLY if bug.reported_only else "run by us",
         "verdict": word,
-        "why": f"in part; not tested: {why}" if why and word != verdict.NOT_TESTED else why,
+        "why": why,
         "fixes": list(bug.advice()),
         "tests": [asdict(test) for test in tests],
     }
@@ -152,7 +229,12 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def write_not_installable(
-    path: Path, version_set: Mapping[str, Any], *, command: str, why: str
+    path: Path,
+    version_set: Mapping[str, Any],
+    *,
+    command: str,
+    why: str,
+    origin: Origin | None = None,
 ) -> None:
     """Write the verdict file of a set that cannot be installed; ``why`` is the resolver's sentence."""
     system, _, release, _, machine, _ = platform.uname()
@@ -165,15 +247,34 @@ def write_not_installable(
         # Where this runs, psutil may be missing; so the rest of the hardware stays unknown.
         hardware={"system": system, "release": release, "machine": machine},
         not_installable=why,
+        origin=origin,
     )
     write(path, record)
 
 
 def evidence(traceback: str, home: Path, root: Path) -> str:
-    """Return the last lines of a traceback, without colours and the user's folder names."""
+    """Return the last lines of a traceback without colours, and without what differs between runs.
+
+    That is the user's folder names, those of the environment and of temporary files, and addresses.
+    """
     plain = re.sub(r"\x1b\[[0-9;]*m", "", traceback).rstrip()
-    lines = plain.splitlines()[-_EVIDENCE_LINES:]
-    return "\n".join(lines).replace(f"{root}/", "").replace(str(home), "~")
+    text = "\n".join(plain.splitlines()[-_EVIDENCE_LINES:])
+    # pytest shows a path from the folder that it runs in where that is shorter.
+    for folder in (sys.prefix, str(root), os.path.relpath(sys.prefix, root)):
+        text = text.replace(f"{folder}/", "")
+    text = re.sub(r"[^\s'\"]*/pytest-of-[^\s/]+/pytest-\d+/", "TMP/", text)
+    return re.sub(r"\b0x[0-9a-f]{6,}", "0x…", text).replace(str(home), "~")
+
+
+def load(path: Path) -> VersionSet:
+    """Read one verdict file.
+
+    Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
+    """
+    top = Field(json.loads(path.read_text("utf-8")))
+    if top.get("schema").value != SCHEMA:
+        raise ValueError(f"{path} is not a verdict file of this version")
+    return read(top, path.name)
 
 
 def read(top: Field, file: str) -> VersionSet:
@@ -210,6 +311,37 @@ def read(top: Field, file: str) -> VersionSet:
         distrusted="; ".join(doubts) or None,
         bugs=bugs,
         file=file,
+        other_failures=tuple(
+            map(_other_failure, top.find("other_failures").or_none(Field.each) or ())
+        ),
+        origin=top.find("origin").or_none(_origin) or Origin(),
+        selection=top.find("selection").or_none(_selection) or Selection(),
+    )
+
+
+def _other_failure(failure: Field) -> OtherFailure:
+    return OtherFailure(
+        test=failure.get("test").name(),
+        outcome=failure.get("outcome").one_of(FAILURES),
+        evidence=failure.get("evidence").text(),
+    )
+
+
+def _origin(origin: Field) -> Origin:
+    return Origin(
+        commit=origin.get("commit").or_none(Field.name),
+        data=origin.get("data").or_none(Field.name),
+        interpreter=origin.get("interpreter").or_none(Field.name),
+        lock=tuple(pin.name() for pin in origin.get("lock").each()),
+        key=origin.get("key").or_none(Field.name),
+    )
+
+
+def _selection(selection: Field) -> Selection:
+    return Selection(
+        arguments=tuple(argument.text() for argument in selection.get("arguments").each()),
+        deselected=int(selection.get("deselected").number(0, 1e9)),
+        partial=selection.get("partial").text(),
     )
 
 
@@ -232,7 +364,7 @@ def _test(test: Field) -> BugTest:
         symptom=test.get("symptom").or_none(Field.text),
         upstream=test.get("upstream").one_of(("stock", "patched")),
         affected=test.get("affected").flag(),
-        outcome=test.get("outcome").one_of(("passed", "failed", "skipped", "xfailed", "xpassed")),
+        outcome=test.get("outcome").one_of(OUTCOMES),
         seconds=test.get("seconds").number(0, 1e9),
         evidence=test.get("evidence").text(),
     )

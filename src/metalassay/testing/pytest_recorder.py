@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from metalassay import bugs
 from metalassay.bugs import REPORTED_ONLY, Bug, verdict
+from metalassay.environment import versions as installed
 from metalassay.machine import hardware
-from metalassay.results import verdict_file
+from metalassay.results import journal, verdict_file
+from metalassay.testing import parent_watch
 
 SLOW = "slow: not in this selection"
 """Why a test that was left out did not run."""
@@ -27,8 +31,9 @@ class Recorder:
     ``marked`` returns the bug and the symptom that a test is marked with; ``expected`` returns
     whether the data expects the symptom with the installed versions. ``version_set`` is the record
     of the matrix row, ``target`` the verdict file, or None to write none. ``suite`` is the folder of all
-    tests, and ``bugs`` are the only ones that the row tests (all if empty): a run of anything less is
-    partial, and never replaces the verdict file.
+    tests, and ``only`` are the only bugs that the row tests (all if empty): a run of anything less is
+    partial, and never replaces the verdict file. ``diary`` is the journal (``results.journal``) of a run
+    that a runner started, or None: what it has is not run again.
     """
 
     def __init__(
@@ -41,7 +46,8 @@ class Recorder:
         version_set: Mapping[str, Any],
         target: Path | None,
         suite: Path,
-        bugs: Collection[str] = (),
+        only: Collection[str] = (),
+        diary: Path | None = None,
     ) -> None:
         self.config = config
         self.marked = marked
@@ -50,25 +56,91 @@ class Recorder:
         self.version_set = version_set
         self.target = target
         self.suite = suite
-        self.bugs = frozenset(bugs)
+        self.only = frozenset(only)
+        self.diary = diary
+        self.before = journal.Journal() if diary is None else journal.read(diary)
         self.in_matrix = bool(version_set["requires"])
         self.partial = ""  # why this run is not the whole one, if it is not
         self.file = target
         self.began = time.monotonic()
         self.started = datetime.datetime.now(datetime.UTC)
         self.tests: dict[str, tuple[Bug, list[verdict_file.BugTest]]] = {}
+        self.failures = list(self.before.failures)
+        self.deselected = 0
         self.written = False
+        for bug_id, test in self.before.runs:
+            self._add(bugs.get(bug_id), test)
+        if diary is not None:
+            parent_watch.end_with_parent()
+
+    def _add(self, bug: Bug, test: verdict_file.BugTest) -> None:
+        self.tests.setdefault(bug.id, (bug, []))[1].append(test)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out what an earlier process of this run has done."""
+        items[:] = [item for item in items if item.nodeid not in self.before.over]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Any:  # a generator
+        """Keep the garbage collector away from the modules: they stay until the process ends."""
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return (yield)
+        finally:
+            gc.freeze()
+            if collects:
+                gc.enable()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Any:  # a generator
+        """Note in the journal that a test begins, and what it showed when it ends."""
+        if self.diary is None:
+            return (yield)
+        marked = self.marked(item)
+        bug = marked[0].id if marked else None
+        about = {
+            "symptom": marked[1] if marked else None,
+            "upstream": _upstream(item),
+            "affected": self.expected(item),
+        }
+        journal.begins(self.diary, item.nodeid, bug, about)
+        result = yield
+        runs = self.tests[bug][1] if bug in self.tests else []
+        journal.ends(
+            self.diary,
+            item.nodeid,
+            bug,
+            [run for run in runs if run.test == item.nodeid],
+            [failure for failure in self.failures if failure.test == item.nodeid],
+        )
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Any:  # a generator: pytest sends the report in
         """Record the phase that decides: the call, or a set-up or tear-down that failed."""
-        report: pytest.TestReport = yield
+        style = self.config.option.tbstyle
+        if item.get_closest_marker("xfail") and style == "auto":
+            # Nobody reads the traceback of an expected failure, and pytest parses whole modules for it.
+            self.config.option.tbstyle = "native"
+        try:
+            report: pytest.TestReport = yield
+        finally:
+            self.config.option.tbstyle = style
         marked = self.marked(item)
+        if marked is None and report.failed:
+            self.failures.append(
+                verdict_file.OtherFailure(
+                    item.nodeid, _outcome(report, call), self._evidence(report, call)
+                )
+            )
         if marked is not None and (report.when == "call" or not report.passed):
             bug, symptom = marked
-            self.tests.setdefault(bug.id, (bug, []))[1].append(
+            self._add(
+                bug,
                 verdict_file.BugTest(
                     test=item.nodeid,
                     symptom=symptom,
@@ -77,7 +149,7 @@ class Recorder:
                     outcome=_outcome(report, call),
                     seconds=round(report.duration, 4),
                     evidence=self._evidence(report, call),
-                )
+                ),
             )
         return report
 
@@ -90,14 +162,16 @@ class Recorder:
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Record slow tests that are left out and that affect these versions: they were not tested."""
+        self.deselected += len(items)
         for item in items:
             marked = self.marked(item)
             if marked is None or not item.get_closest_marker("slow") or not self.expected(item):
                 continue
             bug, symptom = marked
-            if self.bugs and bug.id not in self.bugs:
+            if self.only and bug.id not in self.only:
                 continue
-            self.tests.setdefault(bug.id, (bug, []))[1].append(
+            self._add(
+                bug,
                 verdict_file.BugTest(
                     test=item.nodeid,
                     symptom=symptom,
@@ -106,19 +180,32 @@ class Recorder:
                     outcome="skipped",
                     seconds=0.0,
                     evidence=SLOW,
-                )
+                ),
             )
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the file; a run of less than the whole goes beside it, an interrupted one nowhere."""
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self.before.over:
+            # An earlier process of this run has done all of them.
+            session.exitstatus = exitstatus = pytest.ExitCode.OK
+        if exitstatus == pytest.ExitCode.OK and self._earlier_failure():
+            session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
         complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         if self.target is None or not self.tests or not complete:
             return
         self.partial = self.why_partial(session)
-        # The report reads *.json, and so leaves a partial run alone.
+        # The report reads both; a partial run never replaces the whole one.
         self.file = self.target.with_suffix(".partial") if self.partial else self.target
         verdict_file.write(self.file, self.record())
         self.written = True
+        if self.diary is not None:
+            journal.complete(self.diary)
+
+    def _earlier_failure(self) -> bool:
+        """Return whether a test that an earlier process of this run did is a reason for red."""
+        return bool(self.before.failures) or any(
+            run.outcome in verdict_file.FAILURES for _, run in self.before.runs
+        )
 
     def why_partial(self, session: pytest.Session) -> str:
         """Return what made this run smaller than the whole one of its row; "" for the whole one."""
@@ -129,7 +216,7 @@ class Recorder:
             "stopped early": bool(session.shouldfail or session.shouldstop),
             "-k": bool(option.keyword),
             "-m": option.markexpr not in (("", "not slow") if may_leave_out_slow else ("",)),
-            "--bug": set(option.bug or ()) != self.bugs,
+            "--bug": set(option.bug or ()) != self.only,
             "--deselect": bool(option.deselect),
             "--ignore": bool(option.ignore or option.ignore_glob),
             "--last-failed": bool(getattr(option, "lf", False)),
@@ -144,16 +231,37 @@ class Recorder:
         """Lay out the verdict file."""
         return verdict_file.document(
             self.version_set,
-            command=shlex.join(["pytest", *self.config.invocation_params.args]),
+            command=self.before.command or shlex.join(["pytest", *self._arguments()]),
             started=self.started,
             seconds=time.monotonic() - self.began,
             versions=self.versions,
             hardware=hardware.as_dict(hardware.probe()),
+            origin=self._origin(),
+            selection=verdict_file.Selection(
+                tuple(self._arguments()), self.deselected, self.partial
+            ),
+            other_failures=sorted(self.failures, key=lambda failure: failure.test),
             bugs=[
                 verdict_file.bug_record(bug, self.versions, tests)
                 for bug, tests in self.tests.values()
             ],
         )
+
+    def _arguments(self) -> list[str]:
+        """Return the arguments of pytest without those that only say where files go."""
+        arguments: list[str] = []
+        given = iter(self.config.invocation_params.args)
+        for argument in given:
+            if argument in ("--verdicts", "--journal"):
+                next(given, None)
+            elif not argument.startswith(("--verdicts=", "--journal=")):
+                arguments.append(argument)
+        return arguments
+
+    def _origin(self) -> verdict_file.Origin:
+        if self.diary is not None:
+            return self.before.origin
+        return verdict_file.Origin(data=bugs.revision(), interpreter=installed.interpreter())
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print one line per bug, and where the file is."""
@@ -172,6 +280,10 @@ class Recorder:
                 terminalreporter.write_line(
                     f"    {verdict.MEANING[record['verdict']]}; see {bug.link}"
                 )
+        for failure in self.failures:
+            terminalreporter.write_line(
+                f"RED {failure.outcome:<16} {failure.test}: a test without a known bug", red=True
+            )
         if self.target is not None:
             if self.partial:
                 row = self.version_set["id"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from pathlib import Path
 
+import constructed_origin
 from constructed_runs import DATA
 
 from metalassay import report
@@ -38,6 +40,15 @@ def test_the_card_counts_every_verdict_in_words_and_names_the_speeds() -> None:
     assert "samples/s" in drawn
     assert "Apple M4" in drawn
     assert "more in the report" in drawn
+
+
+def test_the_card_counts_no_cell_in_which_there_is_nothing_to_report(tmp_path: Path) -> None:
+    built, table = constructed_origin.written(tmp_path, constructed_origin.documents())
+    svg = card.render(built)
+    assert {"2 RED", "6 not finished", "30 not tested"} <= {each.text for each in texts(svg)}
+    clear = table.counts()["clear"]
+    assert clear == 8
+    assert f"5 bugs in 11 version sets, {6 * 11 - clear} cells" in words(svg)
 
 
 def test_a_card_of_nothing_measured_shows_no_number() -> None:

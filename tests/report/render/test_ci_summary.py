@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import constructed_origin
 import pytest
 from constructed_runs import DATA
 
@@ -31,6 +32,21 @@ def test_red_cells_come_first_with_their_reasons() -> None:
     assert "| fine | 1 |" in text
     assert "| not tested | 2 |" in text
     assert "2,000 samples/s" in text
+
+
+def test_every_set_has_a_row_with_its_origin_and_its_red_cells(tmp_path: Path) -> None:
+    built, _ = constructed_origin.written(tmp_path, constructed_origin.documents())
+    text = ci_summary.render(built)
+    head, _, *rows = text.partition("| version set |")[2].partition("\n\n")[0].splitlines()
+    assert head.endswith("| recorded (UTC) | metalassay | bug data | run | RED |")
+    cells = {row.split(" | ")[0].strip("| "): row.strip("| ").split(" | ")[-5:] for row in rows}
+    new = constructed_origin.DATA_NEW
+    assert cells["a-whole"] == ["2026-11-28", "5b1ce00fedcb", new, "–", "0"]  # noqa: RUF001
+    assert cells["h-newest"] == ["2026-11-28", "5b1ce00fedcb", new, "–", "1"]  # noqa: RUF001
+    assert cells["b-last-failed"][3] == "last run did not finish"
+    assert cells["c-never-finished"][3:] == ["not finished", "–"]  # noqa: RUF001
+    assert "Error: signal 6 (SIGABRT)" in text
+    assert "| not tested (slow) | 1 |" in text
 
 
 def test_a_summary_of_nothing_says_so() -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
+from pathlib import Path
 
+import constructed_origin
 import constructed_report
 import pytest
 
-from metalassay.report.model import Cell, CompatTable, Evidence, Report
+from metalassay.report.model import NO_VALUE, BugRow, Cell, CompatTable, Evidence, Report
 from metalassay.report.render import compat_matrix, html
 
 
@@ -203,3 +205,41 @@ def test_outputs_that_do_not_fit_are_counted_but_never_those_of_a_red_cell(
     for row, column in laid_out.reds:
         for each in report.compat.rows[row].cells[column].evidence:
             assert not each.text or each.text in unescape(markup)
+
+
+def test_the_head_of_a_column_says_that_it_is_not_the_whole_and_latest_run(tmp_path: Path) -> None:
+    built, _ = constructed_origin.written(tmp_path, constructed_origin.documents())
+    head = page(built).partition("<thead>")[2].partition("</thead>")[0]
+    assert re.findall('<small class="mark">(.+?)</small>', head) == [
+        *("last run did not finish", "not finished", "partial run beside it", "partial: -k"),
+    ]
+
+
+def test_the_page_lists_alerts_first_with_their_commands(tmp_path: Path) -> None:
+    built, table = constructed_origin.written(tmp_path, constructed_origin.documents())
+    markup = page(built)
+    listed = markup.partition('<div class="alerts">')[2].partition("</div>")[0]
+    assert listed.count("<li>") == len(table.alerts) == 5
+    assert unescape(listed).count('<code>nox -s "compat(') == 4
+    assert "run them again to compare</li>" in listed
+    assert markup.index('class="alerts"') < markup.index("<thead>")
+
+
+def test_failed_tests_without_a_known_bug_name_themselves_in_their_cell(tmp_path: Path) -> None:
+    built, table = constructed_origin.written(tmp_path, constructed_origin.documents())
+    at = [column.id for column in table.columns].index("h-newest")
+    shown = opened(page(built), f"r{len(table.rows) - 1}-{at}")
+    assert "stock: failed E AssertionError: the sentence is gone" in shown
+    assert "test_another stock: crashed signal 11 (SIGSEGV)" in shown
+
+
+def test_a_group_without_such_a_failure_leaves_the_row_out_and_calls_it_no_bug() -> None:
+    clear = Cell(NO_VALUE, "clear", "No test without a known bug failed.")
+    table = constructed_report.compat(sets=40, bugs=12)
+    red = Cell("RED: 1 failed", "red", "It failed.")
+    row = BugRow("tests without a known bug", "", "", "", (), (red, *[clear] * 39), known=False)
+    before = compat_matrix.lay_out(table).groups
+    after = compat_matrix.lay_out(replace(table, rows=(*table.rows, row))).groups
+    assert after[0].rows == (*before[0].rows, 12)
+    assert [group.rows for group in after[1:]] == [group.rows for group in before[1:]]
+    assert [group.left_out for group in after] == [group.left_out for group in before]

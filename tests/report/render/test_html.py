@@ -37,7 +37,7 @@ def test_the_page_fetches_nothing_and_has_a_title() -> None:
 
 
 def test_every_cell_opens_and_red_shows_its_evidence_in_both_pages() -> None:
-    built = report_of(lambda document: document)
+    built = report.build(load.load([DATA]))
     page = html.render(built)
     tags = [tag for tag, _ in elements(page)]
     cells = list(itertools.pairwise(tags)).count(("td", "details"))

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from constructed_origin import (
+    BROKEN,
+    CRASHED,
+    FINE,
+    IN_PART,
+    UNTESTED_SLOW,
+    documents,
+    version_set,
+    written,
+)
 from constructed_runs import build, loaded
 
 from metalassay.machine.hardware import Hardware
@@ -29,6 +40,8 @@ Known bugs by version set, on Apple M4 (10-core GPU, 16 GB) and AMD EPYC 9B14 (8
 | python                 | 3.11.7                                | 3.11.7                        | 3.11.7                                | 3.11.7                                |
 | platform               | Linux x86_64                          | macOS arm64                   | Linux x86_64                          | Linux x86_64                          |
 | machine                | AMD EPYC 9B14 (8 GB, virtual machine) | Apple M4 (10-core GPU, 16 GB) | AMD EPYC 9B14 (8 GB, virtual machine) | AMD EPYC 9B14 (8 GB, virtual machine) |
+| recorded (UTC)         | 2026-11-21                            | 2026-11-21                    | 2026-11-21                            | 2026-11-21                            |
+| metalassay             | commit not recorded                   | commit not recorded           | commit not recorded                   | commit not recorded                   |
 | accelerate-empty-shard | broken, patch works                   | RED: unexplained              | fine                                  | not installable                       |
 | accelerate-mps-oom     | not tested: needs a Mac with Metal    | not tested: not in this run   | broken                                | not installable                       |"""
     )
@@ -52,6 +65,8 @@ Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual machine)
 | transformers           | 4.52.4                             |
 | python                 | 3.11.7                             |
 | platform               | Linux x86_64                       |
+| recorded (UTC)         | 2026-11-21                         |
+| metalassay             | commit not recorded                |
 | accelerate-empty-shard | broken, patch works                |
 | accelerate-mps-oom     | not tested: needs a Mac with Metal |
 
@@ -62,6 +77,8 @@ Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual machine)
 | transformers           | 4.52.4              |
 | python                 | 3.11.7              |
 | platform               | Linux x86_64        |
+| recorded (UTC)         | 2026-11-21          |
+| metalassay             | commit not recorded |
 | accelerate-empty-shard | fine                |
 | accelerate-mps-oom     | broken              |"""
     )
@@ -97,3 +114,83 @@ def test_a_set_that_could_not_be_installed_does_not_count_as_a_machine() -> None
     assert "| machine" not in beside
     alone = markdown.compat_table(build([elsewhere]))
     assert alone.splitlines()[0] == "Known bugs by version set"
+
+
+def test_a_crash_says_how_the_process_ended(tmp_path: Path) -> None:
+    _, table = written(tmp_path, {"x.json": version_set("x", "2026-11-28", CRASHED)})
+    (cell,) = table.rows[0].cells
+    assert (cell.text, cell.tone, cell.why) == (
+        "RED: crashed (signal 6)",
+        "red",
+        "signal 6 (SIGABRT)",
+    )
+    unknown = {**CRASHED, "why": "nobody knows how"}
+    _, table = written(tmp_path, {"x.json": version_set("x", "2026-11-28", unknown)})
+    assert table.rows[0].cells[0].text == "RED: crashed"
+
+
+def test_a_verdict_on_some_of_the_symptoms_is_called_partial(tmp_path: Path) -> None:
+    built, table = written(tmp_path, {"x.json": version_set("x", "2026-11-28", IN_PART, BROKEN)})
+    assert [row.cells[0].text for row in table.rows] == ["broken (partial)", "broken"]
+    assert "- partial: not tested: slow: not in this selection\n" in markdown.render(built)
+
+
+def test_bugs_that_hit_a_set_and_were_left_out_as_slow_are_counted_apart(tmp_path: Path) -> None:
+    elsewhere = {**FINE, "id": "lib-mac", "verdict": "not tested", "why": "needs a Mac"}
+    elsewhere["tests"] = [{**FINE["tests"][0], "outcome": "skipped", "evidence": "needs a Mac"}]
+    files = {"x.json": version_set("x", "2026-11-28", UNTESTED_SLOW, elsewhere, FINE)}
+    built, table = written(tmp_path, files)
+    assert [row.cells[0].text for row in table.rows] == [
+        "not tested (slow)",
+        "not tested: needs a Mac",
+        "fine",
+    ]
+    counted = "0 RED, 1 fine, 1 not tested, 1 not tested (slow)."
+    assert built.summary_line == f"1 version set, 3 known bugs: {counted}"
+    assert "1 not tested, 1 not tested (slow)" in built.headline[1]
+
+
+def test_failed_tests_without_a_known_bug_are_red_and_counted(tmp_path: Path) -> None:
+    failures = [
+        {"test": "compat/a.py::one", "outcome": "failed", "evidence": "E   oh\n"},
+        {"test": "compat/a.py::two", "outcome": "crashed", "evidence": "signal 9 (SIGKILL)"},
+        {"test": "compat/a.py::three", "outcome": "failed", "evidence": ""},
+    ]
+    files = {
+        "x.json": version_set("x", "2026-11-28", FINE),
+        "y.json": version_set("y", "2026-11-28", FINE, other_failures=failures),
+    }
+    built, table = written(tmp_path, files)
+    row = table.rows[-1]
+    assert (row.id, row.known, table.bugs) == ("tests without a known bug", False, 1)
+    assert [(cell.text, cell.tone) for cell in row.cells] == [
+        ("\N{EN DASH}", "clear"),
+        ("RED: 2 failed, 1 crashed", "red"),
+    ]
+    assert row.cells[1].why == "compat/a.py::one, compat/a.py::two, compat/a.py::three"
+    assert [run.text for run in row.cells[1].evidence] == ["E   oh", "signal 9 (SIGKILL)", ""]
+    assert built.summary_line == (
+        "2 version sets, 1 known bug: 1 RED (with 3 failed tests without a known bug), 2 fine."
+    )
+    assert built.headline[1].startswith(
+        "Compatibility: 1 of 3 tested cells RED: tests without a known bug with y "
+    )
+
+
+def test_without_such_a_failure_there_is_no_row_for_them(tmp_path: Path) -> None:
+    _, table = written(tmp_path, {"x.json": version_set("x", "2026-11-28", FINE)})
+    assert [row.id for row in table.rows] == ["lib-fine"]
+
+
+def test_no_row_with_a_failure_is_0_red(tmp_path: Path) -> None:
+    built, table = written(tmp_path, documents())
+    assert built.summary_line.startswith(
+        "11 version sets, 5 known bugs: 2 RED (with 2 failed tests without a known bug), "
+    )
+    red = {
+        column.id
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells, strict=True)
+        if cell.tone == "red"
+    }
+    assert red == {"g-crashed", "h-newest"}

@@ -88,6 +88,7 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted(known, key=Version))
 
 
+@functools.cache
 def load(version: str) -> Operators:
     """Return the operators of a torch version; a patch release gets those of its minor version.
 

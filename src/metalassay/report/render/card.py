@@ -28,6 +28,7 @@ _TONES = (
     ("untested", "not tested", "#b5b5b5"),
     ("absent", "not installable", "#dddddd"),
     ("unreadable", "unreadable", "#dddddd"),
+    ("unfinished", "not finished", "#dddddd"),
 )
 _SPEED, _MOST_SPEEDS = "median items/s", 4
 
@@ -75,9 +76,11 @@ def _compat(compat: CompatTable | Hint) -> Iterator[str]:
         yield _line(compat.sentence, _LEFT, 420, 24, fill=_QUIET)
         return
     counts = Counter(cell.tone for row in compat.rows for cell in row.cells)
-    total = sum(counts.values())
+    total = sum(
+        counts[tone] for tone, _, _ in _TONES
+    )  # where nothing is to report, nothing is shown
     sets = (
-        f"{counted(len(compat.rows), 'bug')} in {counted(len(compat.columns), 'version set')},"
+        f"{counted(compat.bugs, 'bug')} in {counted(len(compat.columns), 'version set')},"
         f" {counted(total, 'cell')}"
     )
     yield _line(sets, _LEFT + 150, 378, 22, fill=_QUIET)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report, counted
+from metalassay.report.model import (
+    NO_VALUE,
+    SLOW,
+    BugRow,
+    Cell,
+    Column,
+    CompatTable,
+    Hint,
+    Report,
+    counted,
+)
 from metalassay.report.render.markdown import benchmark_table, escape
 
 LIMIT = 2**20
@@ -53,7 +63,11 @@ def _parts(report: Report) -> Iterator[str]:
         if reds:
             yield "**Red: the result differs from what our data predicts.**"
             yield "\n".join(reds)
+        if compat.alerts:
+            yield "**Incomplete or not comparable:**"
+            yield "\n".join(f"- {escape(alert)}" for alert in compat.alerts)
         yield _counts(compat)
+        yield _sets(compat)
     yield "### Benchmarks"
     yield benchmark_table(report)
     if report.warnings:
@@ -70,7 +84,7 @@ def _red(row: BugRow, column: Column, cell: Cell) -> str:
         (
             line.strip()
             for run in cell.evidence
-            if run.outcome in ("failed", "xpassed")
+            if run.outcome in ("failed", "xpassed", "crashed")
             for line in reversed(run.text.splitlines())
             if line.strip()
         ),
@@ -82,19 +96,20 @@ def _red(row: BugRow, column: Column, cell: Cell) -> str:
     return (
         f"- **{escape(cell.text)}**: {escape(reason)}{error}\n"
         f"  - {escape(row.id)} ({escape(row.title)}) with {escape(column.id)}: "
-        f"{escape(column.versions)}\n"
+        f"{escape(column.versions)}; recorded {escape(column.recorded)}\n"
         f"  - reproduce: {escape(column.command)}"
     )
 
 
 def _counts(compat: CompatTable) -> str:
     words = Counter(
-        "not tested" if cell.tone == "untested" else cell.text
+        "not tested" if cell.tone == "untested" and cell.text != SLOW else cell.text
         for row in compat.rows
         for cell in row.cells
+        if cell.tone != "clear"
     )
     lines = [
-        f"{escape(compat.caption)}: {counted(len(compat.rows), 'bug')}, "
+        f"{escape(compat.caption)}: {counted(compat.bugs, 'bug')}, "
         f"{counted(len(compat.columns), 'version set')}.",
         "",
         "| verdict | cells |",
@@ -102,3 +117,17 @@ def _counts(compat: CompatTable) -> str:
         *(f"| {escape(word)} | {number} |" for word, number in sorted(words.items())),
     ]
     return "\n".join(lines)
+
+
+def _sets(compat: CompatTable) -> str:
+    """Return one row per version set: its versions, when and with what it was recorded, its red cells."""
+    head = ["version set", *compat.fact_names, "run", "RED"]
+    rows = [head, [":--"] * (len(head) - 1) + ["--:"]]
+    for at, column in enumerate(compat.columns):
+        red = sum(row.cells[at].tone == "red" for row in compat.rows)
+        run = column.state or column.mark or NO_VALUE
+        rows.append([column.id, *column.facts, run, NO_VALUE if column.state else str(red)])
+    return "\n".join(
+        f"| {' | '.join(row if number == 1 else map(escape, row))} |"
+        for number, row in enumerate(rows)
+    )

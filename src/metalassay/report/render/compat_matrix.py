@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from metalassay.report.model import Cell, CompatTable, counted
+from metalassay.report.model import SLOW, Cell, CompatTable, count, counted
 
 _ONE_TABLE = 12  # columns that fit on a sheet of paper
 _FAMILY = 3  # related sets that get a table of their own
@@ -25,6 +25,7 @@ _WORDS = (
     ("patched", "broken with a patch that works"),
     ("fine", "fine"),
     ("untested", "not tested"),
+    ("slow", SLOW),
 )
 
 
@@ -116,7 +117,8 @@ def lay_out(compat: CompatTable) -> Matrix:
 
 def has_no_details(cell: Cell) -> bool:
     """Return whether there is nothing to unfold in a cell: its text is all that is known."""
-    return not cell.evidence and cell.tone == "untested" and len(cell.text) <= _SHORT // 3
+    calm = cell.tone in ("untested", "clear")
+    return not cell.evidence and calm and len(cell.text) <= _SHORT // 3
 
 
 def family(name: str) -> str:
@@ -149,7 +151,8 @@ def _with_results(compat: CompatTable, columns: Sequence[int]) -> Iterator[int]:
     for index, row in enumerate(compat.rows):
         cells = [row.cells[column] for column in columns]
         if any(
-            not (has_no_details(cell) or cell.tone in ("absent", "unreadable")) for cell in cells
+            not (has_no_details(cell) or cell.tone in ("absent", "unreadable", "unfinished"))
+            for cell in cells
         ):
             yield index
 
@@ -176,13 +179,16 @@ def _group(
 
 def _counts(compat: CompatTable, columns: Sequence[int]) -> str:
     """Count the cells of a group by verdict, the red ones first."""
-    tones = Counter(row.cells[column].tone for row in compat.rows for column in columns)
+    chosen = (tuple(row.cells[column] for column in columns) for row in compat.rows)
+    tones = count(cell for cells in chosen for cell in cells)
     counts = [f"{tones[tone]} {word}" for tone, word in _WORDS if tones[tone]]
-    return f"{counted(len(columns), 'set')}: {', '.join(counts) or 'none could be installed'}"
+    states = Counter(compat.columns[column].state for column in columns)
+    counts += [f"{number} {state}" for state, number in states.items() if state]
+    return f"{counted(len(columns), 'set')}: {', '.join(counts) or 'no bug was tested'}"
 
 
 def _left_out(compat: CompatTable, columns: Sequence[int], rows: Sequence[int]) -> str:
-    missing = [row for index, row in enumerate(compat.rows) if index not in set(rows)]
+    missing = [row for index, row in enumerate(compat.rows) if row.known and index not in set(rows)]
     if not missing:
         return ""
     reasons = {

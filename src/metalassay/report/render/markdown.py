@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import quote
 
 from metalassay.errors import UserError
 from metalassay.fields import one_line
-from metalassay.report.model import BugRow, Cell, Column, CompatTable, Hint, Report, Section, Table
+from metalassay.report.model import (
+    NO_VALUE,
+    BugRow,
+    Cell,
+    Column,
+    CompatTable,
+    Evidence,
+    Hint,
+    Report,
+    Section,
+    Table,
+    not_shown,
+)
 from metalassay.report.render import plot_tables
 
 _LONGEST_CELL = 40
+_MOST_ALERTS = 20  # in a terminal
 _CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
 _URL = ":/?#@!$&'*+,;=%~"  # needs no quoting; a space or a parenthesis would end the link
 
@@ -49,14 +63,17 @@ def benchmark_table(report: Report) -> str:
 
 
 def terminal_text(report: Report, width: int | None = None) -> str:
-    """Return the text to print at the end of a run: the tables, and the summary as the last line.
+    """Return the text to print at the end of a run: the tables, alerts, and the summary as the last line.
 
     ``width`` defaults to that of the terminal. A column of conditions that has the same value in
     every row moves into the caption.
     """
     if isinstance(report.benchmarks, tuple):
         report = replace(report, benchmarks=tuple(map(_condensed, report.benchmarks)))
-    parts = [compat_table(report, width or shutil.get_terminal_size((100, 24)).columns)]
+    width = width or shutil.get_terminal_size((100, 24)).columns
+    parts = [compat_table(report, width)]
+    if isinstance(report.compat, CompatTable) and report.compat.alerts:
+        parts.append("\n".join(_alerts(report.compat.alerts, width)))
     parts.append(benchmark_table(report))
     if isinstance(report.comparison, Table):
         parts.append(f"{escape(report.comparison.caption)}\n\n{_table(report.comparison)}")
@@ -105,32 +122,79 @@ def _page(report: Report) -> Iterator[str]:
 def _compat_details(compat: CompatTable) -> Iterator[str]:
     yield "### How to read this table"
     yield _list(compat.how_to_read)
-    cut = {
-        cell.why: None
-        for row in compat.rows
-        for cell in row.cells
-        if _short(cell.text) != cell.text
-    }
-    if compat.notes or cut:
+    cells = [cell for row in compat.rows for cell in row.cells]
+    cut = {cell.why: None for cell in cells if _short(cell.text) != cell.text}
+    partial = {cell.why: None for cell in cells if cell.tone in ("broken", "patched") and cell.why}
+    if compat.alerts or compat.notes or cut or partial:
         yield "### Notes on the table"
-        yield _list([*compat.notes, *(f"not tested: {why}" for why in cut)])
+        yield _list(
+            [
+                *compat.alerts,
+                *compat.notes,
+                *(f"not tested: {why}" for why in cut),
+                *(f"partial: {why.removeprefix('in part; ')}" for why in partial),
+            ]
+        )
     for row in compat.rows:
         for column, cell in zip(compat.columns, row.cells, strict=True):
             if cell.tone == "red":
                 yield from _red(row, column, cell)
     yield "### The bugs"
-    yield "\n".join(_bug(row) for row in compat.rows) or "None was tested."
+    yield "\n".join(_bug(row) for row in compat.rows if row.known) or "None was tested."
+    yield "### The version sets"
+    yield "\n".join(map(_version_set, compat.columns))
 
 
 def _red(row: BugRow, column: Column, cell: Cell) -> Iterator[str]:
     yield f"### {escape(cell.text)}: {escape(row.id)} with {escape(column.id)}"
-    yield f"{escape(cell.meaning)} Versions: {escape(column.versions)}. Command: {_code(column.command)}"
+    why = f" Reason: {escape(cell.why)}." if cell.why else ""
+    yield (
+        f"{escape(cell.meaning)}{why} Versions: {escape(column.versions)}. "
+        f"Recorded: {escape(column.recorded)}. Command: {_code(column.command)}"
+    )
     for run in cell.evidence:
-        symptom = f", symptom {escape(run.symptom)}" if run.symptom else ""
-        yield f"{_code(run.test)}: {run.upstream}, {run.outcome} in {run.seconds}{symptom}"
+        yield f"{_code(run.test)}: {run.upstream}, {_ending(run)}"
         if run.text:
             fence = "`" * max(3, _longest_run(run.text) + 1)
             yield f"{fence}text\n{run.text}\n{fence}"
+
+
+def _ending(run: Evidence) -> str:
+    seconds = f" in {run.seconds}" if run.seconds else ""
+    symptom = f", symptom {escape(run.symptom)}" if run.symptom else ""
+    return f"{run.outcome}{seconds}{symptom}"
+
+
+def _version_set(column: Column) -> str:
+    facts = (
+        ("", "; ".join(dict.fromkeys(filter(None, (column.state, column.mark))))),
+        ("recorded", column.recorded),
+        ("left out", column.selection),
+        ("versions", column.versions),
+        ("lock", column.lock),
+        ("file", column.file),
+    )
+    about = "; ".join(f"{name} {value}".strip() for name, value in facts if value)
+    command = f"; command {_code(column.command)}" if column.command else ""
+    return f"- {escape(column.id)}: {escape(about)}{command}"
+
+
+def _alerts(lines: Sequence[str], width: int) -> Iterator[str]:
+    """Yield the lines of a list for a terminal; a command has a line of its own, which is not wrapped."""
+    for line in lines[:_MOST_ALERTS]:
+        text, _, command = line.rpartition("; next: ")
+        yield textwrap.fill(
+            text or line,
+            width,
+            initial_indent="- ",
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        if text:
+            yield f"  next: {command}"
+    if len(lines) > _MOST_ALERTS:
+        yield f"- {not_shown(len(lines) - _MOST_ALERTS, 'further row')}"
 
 
 def _bug(row: BugRow) -> str:
@@ -183,6 +247,8 @@ def _compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
     rows += [
         [row.id, *(_short(row.cells[column].text) for column in columns)] for row in compat.rows
     ]
+    if any(compat.columns[column].mark for column in columns):
+        rows.insert(0, ["run", *(compat.columns[column].mark or NO_VALUE for column in columns)])
     head = ["", *(compat.columns[column].id for column in columns)]
     return _pipe(head, rows, ["left"] * len(head))
 

@@ -7,17 +7,18 @@ from collections.abc import Iterable, Sequence
 
 from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import names, natural
-from metalassay.report.model import CompatTable, counted, significant
+from metalassay.report.model import SLOW, CompatTable, counted, significant
 from metalassay.report.sections.benchmarks import spread
 from metalassay.report.sections.comparison import ratio_text
+from metalassay.report.sections.compat_runs import Shown
 from metalassay.report.sections.side_by_side import Compared, Row, Side
-from metalassay.results.parse import LargestBatch, Measurement, VersionSet
+from metalassay.results.parse import LargestBatch, Measurement
 
 _MOST_NAMES = 3  # a sentence with more is hard to read
 
 
 def sentences(
-    sets: Sequence[VersionSet],
+    sets: Sequence[Shown],
     compat: CompatTable | None,
     measured: Sequence[Measurement],
     batches: Sequence[LargestBatch],
@@ -33,7 +34,7 @@ def sentences(
 
 
 def _run(
-    sets: Sequence[VersionSet],
+    sets: Sequence[Shown],
     measured: Sequence[Measurement],
     batches: Sequence[LargestBatch],
     number: int,
@@ -45,13 +46,16 @@ def _run(
             f"{counted(number, 'measurement')} of {_listed(workloads)} on "
             f"{_machines(one.machine for one in measured)}"
         )
-    installed = [one for one in sets if not one.not_installable]
+    runs = [one.run for one in sets if one.run]
+    installed = [one for one in runs if not one.not_installable]
     if installed:
         where = _machines(one.hardware for one in installed)
         parts.append(f"the known bugs in {counted(len(installed), 'version set')} on {where}")
-    if len(sets) > len(installed):
-        impossible = counted(len(sets) - len(installed), "version set")
+    if len(runs) > len(installed):
+        impossible = counted(len(runs) - len(installed), "version set")
         parts.append(f"{impossible} that could not be installed")
+    if len(sets) > len(runs):
+        parts.append(f"{counted(len(sets) - len(runs), 'version set')} whose run did not finish")
     if batches:
         parts.append(f"{counted(len(batches), 'search', 'searches')} for the largest batch")
     if not parts:
@@ -81,11 +85,14 @@ def _compatibility(compat: CompatTable | None) -> str:
         for row in compat.rows
         for column, cell in zip(compat.columns, row.cells, strict=True)
     ]
-    tones = Counter(cell.tone for _, _, cell in cells)
+    tones = compat.counts()
     rest = _tones(tones)
+    remarks = (
+        f"; incomplete or not comparable: {', '.join(compat.remarks)}" if compat.remarks else ""
+    )
     ran = sum(tones[tone] for tone in ("red", "fine", "broken", "patched"))
     if not ran:
-        return f"Compatibility: nothing was tested{f', {rest}' if rest else ''}."
+        return f"Compatibility: nothing was tested{f', {rest}' if rest else ''}{remarks}."
     if tones["red"]:
         reds = [
             f"{bug} with {version_set} ({cell.text.removeprefix('RED: ')})"
@@ -94,9 +101,10 @@ def _compatibility(compat: CompatTable | None) -> str:
         ]
         others = f"; the others: {rest}" if rest else ""
         return (
-            f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}."
+            f"Compatibility: {tones['red']} of {ran:,} tested cells RED: {_listed(reds)}{others}"
+            f"{remarks}."
         )
-    return f"Compatibility: as our data predicts in all {ran:,} tested cells: {rest}."
+    return f"Compatibility: as our data predicts in all {ran:,} tested cells: {rest}{remarks}."
 
 
 def _tones(tones: Counter[str]) -> str:
@@ -105,8 +113,10 @@ def _tones(tones: Counter[str]) -> str:
         (tones["fine"], "fine"),
         (broken, f"broken as known (a patch fixes {tones['patched']})"),
         (tones["untested"], "not tested"),
+        (tones["slow"], SLOW),
         (tones["absent"], "not installable"),
         (tones["unreadable"], "unreadable"),
+        (tones["unfinished"], "not finished"),
     ]
     return ", ".join(f"{number:,} {word}" for number, word in parts if number)
 

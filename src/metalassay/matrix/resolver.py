@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import sysconfig
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
 from metalassay.fields import one_line
+from metalassay.matrix.matrix_file import Row
 
 PLATFORMS = {
     "Linux x86_64": "x86_64-manylinux_2_28",
@@ -30,6 +34,14 @@ _MACOS = {"MACOSX_DEPLOYMENT_TARGET": "14.0"}
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why resolving or installing failed; only a ``conflict`` is a fact about the packages."""
+
+    why: str
+    conflict: bool = False
+
+
+@dataclass(frozen=True)
 class Resolution:
     """The resolver's answer for a row on a platform: the ``versions`` it chose, or ``why`` it cannot."""
 
@@ -39,15 +51,71 @@ class Resolution:
     why: str
 
 
+def lock(requirements: Iterable[str], python: Path) -> tuple[str, ...] | Failure:
+    """Choose a version of every package that the requirements need, for an interpreter on this machine.
+
+    Returns sorted lines such as ``accelerate==1.8.0``. Downloads no package. Raises ``UserError`` when
+    uv is not installed.
+    """
+    done = run_uv(
+        ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--python", str(python)],
+        stdin="\n".join(requirements),
+    )
+    if isinstance(done, Failure):
+        return done
+    lines = (line.strip() for line in done.splitlines())
+    return tuple(sorted(line for line in lines if line and not line.startswith(("#", "-"))))
+
+
+def run_uv(
+    arguments: Sequence[str], stdin: str = "", timeout: float = 3600, keep_open: Sequence[int] = ()
+) -> str | Failure:
+    """Run uv with pip's find-links; return what it prints, or why it failed.
+
+    ``timeout`` is in seconds. ``keep_open`` are file descriptors that uv inherits, so that the locks on
+    them last as long as uv does. Raises ``UserError`` when uv is not installed.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603  (uv itself, no shell)
+            [program(), *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **pip_find_links()},
+            pass_fds=tuple(keep_open),
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Failure(f"uv did not finish within {timeout:.0f} s")
+    if done.returncode == 0:
+        return done.stdout
+    if done.returncode < 0:
+        return Failure(f"uv was ended by signal {-done.returncode}")
+    why = conflict(done.stderr)
+    return Failure(failure_reason(done.stderr)) if why is None else Failure(why, conflict=True)
+
+
+def program() -> str:
+    """Return the path of uv: the one beside this interpreter, else the one on PATH.
+
+    What PATH has may be a shim, which takes longer than uv itself. Raises ``UserError`` when uv is not
+    installed.
+    """
+    beside = Path(sysconfig.get_path("scripts"), "uv")
+    uv = str(beside) if beside.is_file() else shutil.which("uv")
+    if uv is None:
+        raise UserError("uv is not installed", "python3 -m pip install uv")
+    return uv
+
+
 def resolve(row: Row, platform: str) -> Resolution:
     """Resolve a row of matrix.toml for one of ``PLATFORMS``, whatever machine this runs on.
 
     Downloads no package. Raises ``UserError`` when uv is not installed or does not answer within two
     minutes.
     """
-    uv = shutil.which("uv")
-    if uv is None:
-        raise UserError("uv is not installed", "python3 -m pip install uv")
+    uv = program()
     python = row.python or "{}.{}".format(*sys.version_info)
     try:
         done = subprocess.run(  # noqa: S603  (uv itself, no shell)
@@ -140,13 +208,21 @@ def pip_find_links() -> dict[str, str]:
     """
     if "UV_FIND_LINKS" in os.environ:
         return {}
-    listing = ""
-    for pip in ([sys.executable, "-m", "pip"], [shutil.which("pip3") or "pip"]):
-        with contextlib.suppress(OSError, subprocess.CalledProcessError):
-            listing = subprocess.check_output(  # noqa: S603  (pip itself, no shell)
-                [*pip, "config", "list"], text=True, stderr=subprocess.DEVNULL
-            )
-            break
-    values = re.findall(r"^[\w:]+\.find-links=(.+)$", listing, re.MULTILINE)
+    with _ASKING_PIP:  # pip takes half a second: the first thread asks, the others use its answer
+        configuration = _pip_configuration()
+    values = re.findall(r"^[\w:]+\.find-links=(.+)$", configuration, re.MULTILINE)
     links = dict.fromkeys(link for value in values for link in ast.literal_eval(value).split())
     return {"UV_FIND_LINKS": ",".join(links)} if links else {}
+
+
+_ASKING_PIP = threading.Lock()
+
+
+@functools.cache
+def _pip_configuration() -> str:
+    for pip in ([sys.executable, "-m", "pip"], [shutil.which("pip3") or "pip"]):
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            return subprocess.check_output(  # noqa: S603  (pip itself, no shell)
+                [*pip, "config", "list"], text=True, stderr=subprocess.DEVNULL
+            )
+    return ""

@@ -5,6 +5,7 @@ noxfile.py imports this module in nox's own environment: it takes the standard l
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,8 @@ FILE = "matrix.toml"
 class Row:
     """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox.
 
-    ``installs`` is false for a row whose requirements are known to contradict each other.
+    ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
+    what a worker of a fleet must offer to run it.
     """
 
     id: str
@@ -33,6 +35,7 @@ class Row:
     python: str | None = None
     bugs: tuple[str, ...] = ()
     installs: bool = True
+    needs: tuple[str, ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the fields that a verdict file stores."""
@@ -111,7 +114,7 @@ def load(root: Path) -> Matrix:
         raise UserError(f"{path}: {error}", "fix the row") from None
 
 
-_ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs"}
+_ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs", "needs"}
 
 
 def _row(row: Field) -> Row:
@@ -128,6 +131,7 @@ def _row(row: Field) -> Row:
         python=row.find("python").or_none(Field.name),
         bugs=row.find("bugs").or_none(_names) or (),
         installs=row.find("installs").value is None or row.get("installs").flag(),
+        needs=_resources(row.find("needs")),
     )
 
 
@@ -145,6 +149,15 @@ def _requires(values: Field) -> tuple[str, ...]:
         if len({one.version for one in specifier if one.operator == "=="}) > 1:
             raise FieldError(f"{value.place}: {text!r} asks for two versions at once")
     return _names(values)
+
+
+def _resources(values: Field) -> tuple[str, ...]:
+    """Return the names of what a worker must offer; Dask would read a "=" or a space as more than a name."""
+    names = values.or_none(_names) or ()
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise FieldError(f"{values.place}: {name!r} is not a name such as 'mps'")
+    return names
 
 
 def _upstream(table: Field) -> Upstream:

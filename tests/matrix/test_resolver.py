@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.environment import resolver
-from metalassay.environment.matrix import Row
 from metalassay.errors import UserError
+from metalassay.matrix import resolver
+from metalassay.matrix.matrix_file import Row
 
 ROW = Row("x", ("accelerate==1.8.0", "torch"), "a reason", ("full",), python="3.11")
 
@@ -59,6 +59,23 @@ ERROR: No matching distribution found for accelerate==9.9.9
 )
 def test_the_reason_of_a_failure_is_the_installers_own_sentence(output: str, reason: str) -> None:
     assert resolver.failure_reason(output) == reason
+
+
+@pytest.fixture(autouse=True)
+def no_uv_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let PATH decide which uv runs, and read pip's configuration anew."""
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "nothing"))
+    resolver._pip_configuration.cache_clear()
+
+
+def test_the_uv_beside_the_interpreter_comes_before_that_of_path(
+    fake_uv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolver.program() == str(tmp_path / "uv")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "uv").touch()
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path / "scripts"))
+    assert resolver.program() == str(tmp_path / "scripts" / "uv")
 
 
 @pytest.fixture

@@ -8,12 +8,13 @@ import pytest
 from packaging.requirements import Requirement
 
 from metalassay import bugs
-from metalassay.environment import matrix, versions
-from metalassay.environment.matrix import Row
+from metalassay.environment import versions
 from metalassay.errors import UserError
+from metalassay.matrix import matrix_file
+from metalassay.matrix.matrix_file import Row
 
 ROOT = Path(__file__).parents[2]
-MATRIX = matrix.load(ROOT)
+MATRIX = matrix_file.load(ROOT)
 ROWS = MATRIX.rows
 # Bugs without rows on both sides, and why.
 OUTSIDE_THE_MATRIX = {
@@ -83,7 +84,7 @@ def test_the_upstream_rows_are_accelerate_releases_and_left_out_tests_have_a_rea
 
 
 def test_without_an_id_the_row_is_the_present_environment() -> None:
-    assert matrix.get(ROOT, None).record() == {
+    assert matrix_file.get(ROOT, None).record() == {
         "id": "as installed",
         "python": None,
         "requires": [],
@@ -94,7 +95,7 @@ def test_without_an_id_the_row_is_the_present_environment() -> None:
 
 def test_an_unknown_row_is_the_users_error() -> None:
     with pytest.raises(UserError, match=r"matrix.toml has no row 'nonsense' \(list the rows"):
-        matrix.get(ROOT, "nonsense")
+        matrix_file.get(ROOT, "nonsense")
 
 
 ROW = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
@@ -102,7 +103,7 @@ ROW = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
 
 def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_text(ROW + 'python = "3.12"\nbugs = ["b"]\n')
-    assert matrix.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), "3.12", ("b",))
+    assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), "3.12", ("b",))
 
 
 @pytest.mark.parametrize(
@@ -127,4 +128,15 @@ def test_a_file_that_cannot_be_read_is_the_users_error(
     if text is not None:
         (tmp_path / "matrix.toml").write_text(text)
     with pytest.raises(UserError, match=message):
-        matrix.load(tmp_path)
+        matrix_file.load(tmp_path)
+
+
+def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
+    row = '[[row]]\nid = "x"\nrequires = ["a"]\ntags = []\nreason = "r"\n'
+    (tmp_path / "matrix.toml").write_text(f'{row}needs = ["mps", "m4pro"]\n')
+    assert matrix_file.load(tmp_path).rows["x"].needs == ("mps", "m4pro")
+    assert "needs" not in matrix_file.load(tmp_path).rows["x"].record()
+    for wrong in ('["mps=1"]', '["two words"]', '[""]', "[1]", '"mps"'):
+        (tmp_path / "matrix.toml").write_text(f"{row}needs = {wrong}\n")
+        with pytest.raises(UserError, match="needs"):
+            matrix_file.load(tmp_path)

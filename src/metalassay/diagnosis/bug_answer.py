@@ -1,0 +1,78 @@
+"""Find the known bugs whose symptoms appear in a text, with their fixes for these versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from metalassay import bugs
+from metalassay.bugs import matching
+from metalassay.diagnosis.answers import Found
+
+_ELSEWHERE = "the text comes from another environment, or from before a change of versions"
+
+
+def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
+    """Return one answer for each known bug in a text, the best first; never fails.
+
+    ``text`` comes from ``tracebacks.clean``. ``installed`` maps package names to versions; nothing
+    is assumed about a package that it lacks.
+    """
+    return tuple(_found(hit, installed) for hit in matching.recognise(text, installed))
+
+
+def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
+    bug, evidence = hit.bug, hit.evidence
+    # Fixes that are installed already come last, unless they are why the bug does not apply.
+    done = [fix for fix in bug.fixes if hit.applies != "no" and _is_installed(fix, installed)]
+    sure = (
+        f"{bugs.REPORTED_ONLY}: versions and message come from the report"
+        if bug.reported_only
+        else "executed by us: a test fails with these and passes with others"
+    )
+    return Found(
+        source="bug",
+        id=bug.id,
+        title=bug.title,
+        applies=hit.applies,
+        note=_note(hit, installed),
+        words=evidence.words + (" (the text is cut off there)" if evidence.cut else ""),
+        position=hit.position,
+        cause=" ".join(bug.cause.split()),
+        do=(
+            *(str(fix) for fix in bug.fixes if fix not in done),
+            *(f"{fix} [installed already]" for fix in done),
+        ),
+        not_help=bug.not_fixes,
+        link=bug.link,
+        sure=sure,
+        generic=evidence.generic,
+    )
+
+
+def _note(hit: matching.Hit, installed: Mapping[str, str]) -> str:
+    where = hit.bug.symptom(hit.evidence.symptom).where
+    deciding = sorted({package for alternative in where for package in alternative})
+    have = ", ".join(f"{name} {installed[name]}" for name in deciding if name in installed)
+    affected = hit.bug.where_text()
+    if hit.applies == "yes":
+        return f"{have}: affected ({affected})"
+    if hit.applies == "otherwise":
+        return f"{have}: affected ({affected}), but with another message; {_ELSEWHERE}"
+    if hit.applies == "no":
+        return f"{have}: not affected by this ({affected}); {_ELSEWHERE}"
+    lacking = ", ".join(matching.missing(where, installed))
+    return (
+        f"{have}{'; ' if have else ''}{lacking} not found, so it is unknown whether the bug applies "
+        f"({affected}); specify the environment: --python EXE or --versions PACKAGE=VERSION"
+    )
+
+
+def _is_installed(fix: bugs.Fix, installed: Mapping[str, str]) -> bool:
+    """Return whether everything that a fix would install is already there."""
+    requirements = fix.requirements()
+    return bool(requirements) and all(
+        requirement.specifier
+        and requirement.name in installed
+        and requirement.specifier.contains(installed[requirement.name], prereleases=True)
+        for requirement in requirements
+    )

@@ -1,0 +1,198 @@
+"""Builds the environment of a row from its lock, and again only when lock or interpreter change.
+
+noxfile.py imports this module in nox's own environment: it takes the standard library and packaging only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from metalassay.environment import versions
+from metalassay.errors import UserError
+from metalassay.matrix.matrix_file import FILE, Row
+from metalassay.matrix.resolver import Failure, run_uv
+
+_STAMP = "metalassay-lock.json"
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """The program and the name of a Python, as in "CPython 3.11.7"."""
+
+    path: Path
+    name: str
+
+
+def interpreter(row: Row) -> Interpreter:
+    """Return the interpreter that a row asks for, else the one that runs this.
+
+    Raises ``UserError`` when there is none on this machine; nothing is downloaded.
+    """
+    if row.python is None:
+        return Interpreter(Path(sys.executable), versions.interpreter())
+    found = run_uv(["python", "find", "--no-python-downloads", row.python], timeout=60)
+    if isinstance(found, Failure):
+        # uv stops at a shim of pyenv whose version is not switched on, and does not look behind it.
+        behind = _in_pyenv(row.python)
+        if behind:
+            return _asked(behind)
+        raise UserError(
+            f"{FILE}: row {row.id}: there is no Python {row.python} on this machine",
+            f"uv python install {row.python}, or correct the row",
+        )
+    return _asked(Path(found.strip()))
+
+
+def _in_pyenv(version: str) -> Path | None:
+    """Return the newest interpreter of a version such as "3.12" that pyenv has, or None."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    found = [
+        python
+        for python in root.glob("versions/*/bin/python")
+        if re.fullmatch(rf"{re.escape(version)}(\.\d+)?", python.parts[-3])
+    ]
+    return max(found, key=lambda python: Version(python.parts[-3]), default=None)
+
+
+def _asked(python: Path) -> Interpreter:
+    """Ask an interpreter for its name; its own answer is the only one that is always right."""
+    question = "import platform as p; print(p.python_implementation(), p.python_version())"
+    try:
+        done = subprocess.run(  # noqa: S603  (an interpreter that was found, no shell)
+            [python, "-I", "-c", question], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UserError(f"{python} does not start: {error}", "repair it, or remove it") from None
+    return Interpreter(python, done.stdout.strip())
+
+
+def project(root: Path) -> dict[str, Any]:
+    """Return what pyproject.toml says of the project that decides what is installed."""
+    with (root / "pyproject.toml").open("rb") as stream:
+        table = tomllib.load(stream)["project"]
+    names = ("name", "requires-python", "dependencies", "optional-dependencies")
+    entries = ("scripts", "entry-points")
+    return {name: table[name] for name in (*names, *entries) if name in table}
+
+
+def own_requirements(root: Path, extra: str) -> list[str]:
+    """Return what metalassay itself needs in an environment, with one of its extras.
+
+    An extra that names another one, as in "metalassay[compat]", contains it.
+    """
+    table = project(root)
+    needed = list(table["dependencies"])
+    for requirement in table["optional-dependencies"][extra]:
+        inner = re.fullmatch(rf"{table['name']}\[([\w,-]+)\]", requirement)
+        for name in inner[1].split(",") if inner else ():
+            needed += own_requirements(root, name)
+        if not inner:
+            needed.append(requirement)
+    return list(dict.fromkeys(needed))
+
+
+@contextlib.contextmanager
+def alone(
+    folder: Path, *, shared: bool = False, waits: Callable[[], object] | None = None
+) -> Iterator[int]:
+    """Hold the lock of a folder while the body runs; wait for whoever holds it now.
+
+    ``waits`` is called once if somebody does. With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
+    child that inherits it holds the lock as long as it lives, even if this process is killed.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the folder: uv clears it to make a new environment.
+    with (folder.parent / f"{folder.name}.lock").open("a") as stream:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            fcntl.flock(stream, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits:
+                waits()
+            fcntl.flock(stream, kind)
+        yield stream.fileno()
+
+
+def all_of(environments: Path) -> Path:
+    """Return what the rows share and a benchmark holds alone, as ``alone`` wants it."""
+    return environments / "metalassay"
+
+
+def folder_of(row_id: str, environments: Path) -> Path:
+    """Return the folder of a row's environment."""
+    return environments / f"compat-{re.sub(r'[^A-Za-z0-9_]+', '-', row_id)}"
+
+
+def python_of(environment: Path) -> Path:
+    """Return the interpreter of an environment."""
+    return environment / "bin" / "python"
+
+
+def key_of(root: Path, lock: Sequence[str], python: Interpreter) -> str:
+    """Return the hash of what an environment is built from: lock, interpreter and project."""
+    inputs = [list(lock), python.name, str(root.resolve()), project(root)]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def is_built(environment: Path, root: Path, lock: Sequence[str], python: Interpreter) -> bool:
+    """Return whether an environment was built from exactly this and needs nothing."""
+    try:
+        return (environment / _STAMP).read_text("utf-8") == key_of(root, lock, python)
+    except OSError:
+        return False
+
+
+def build(
+    environment: Path, root: Path, lock: Sequence[str], python: Interpreter, keep_open: int
+) -> Failure | None:
+    """Make the environment have exactly the lock, and metalassay from ``root``; do nothing if it does.
+
+    Returns why that failed, or None. The folder's lock (``alone``) must be held; ``keep_open`` is its
+    descriptor.
+    """
+    if is_built(environment, root, lock, python):
+        return None
+    stamp = environment / _STAMP
+    stamp.unlink(missing_ok=True)  # from here on, nobody knows what the environment has
+    if not _same_interpreter(environment, python):
+        made = run_uv(
+            ["venv", "--quiet", "--clear", "--python", str(python.path), str(environment)],
+            keep_open=[keep_open],
+        )
+        if isinstance(made, Failure):
+            return made
+    pins = environment / "metalassay-lock.txt"
+    pins.write_text("\n".join(lock) + "\n", "utf-8")
+    inside = ["--python", str(python_of(environment))]
+    own = ["--no-deps", "--editable", str(root.resolve())]
+    for command in (["sync", *inside, str(pins)], ["install", *inside, *own]):
+        done = run_uv(["pip", *command], keep_open=[keep_open])
+        if isinstance(done, Failure):
+            # The lock was resolved already: whatever fails now is a fact about this machine.
+            return Failure(f"it resolves, but the installation failed: {done.why}")
+    stamp.write_text(key_of(root, lock, python), "utf-8")
+    return None
+
+
+def _same_interpreter(environment: Path, python: Interpreter) -> bool:
+    if not python_of(environment).exists():
+        return False
+    try:
+        return _asked(python_of(environment)).name == python.name
+    except UserError:
+        return False  # the interpreter that it was made from is gone

@@ -1,0 +1,119 @@
+"""Shows how far a matrix is: what runs, what is done, what is left, and how long that will take."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from metalassay.matrix import durations
+from metalassay.matrix.run_row import Outcome
+
+_WIDTH = 79
+
+
+class Progress:
+    """Prints a line for each row that ended, and on a terminal one line that says what runs.
+
+    ``known`` maps rows to the seconds that they took last (``durations.recorded``), ``jobs`` is how many
+    run at a time. It may be called from several threads.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[str],
+        known: Mapping[str, float],
+        jobs: int,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.waiting = list(rows)
+        self.running: dict[str, float] = {}
+        self.done = 0
+        self.known = known
+        self.jobs = jobs
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty()
+        self._lock = threading.Lock()
+
+    def begins(self, row: str) -> None:
+        """Note that a row begins."""
+        with self._lock:
+            if row in self.waiting:
+                self.waiting.remove(row)
+            self.running[row] = time.monotonic()
+            self._show()
+
+    def ends(self, outcome: Outcome) -> None:
+        """Note how a row ended, and print it."""
+        with self._lock:
+            self.running.pop(outcome.row, None)
+            self.done += 1
+            # Where no line of progress stays on the screen, each line says how far it is.
+            self._print(as_line(outcome) + ("" if self.live else f" [{self.line()}]"))
+
+    def say(self, text: str) -> None:
+        """Print a line of its own above the line of progress."""
+        with self._lock:
+            self._print(text)
+
+    def tick(self) -> None:
+        """Print the time left again; only a terminal shows it between two rows."""
+        with self._lock:
+            if self.live:
+                self._show()
+
+    def close(self) -> None:
+        """Remove the line of progress."""
+        with self._lock:
+            if self.live:
+                self.stream.write("\r\x1b[K")
+                self.stream.flush()
+
+    def line(self) -> str:
+        """Return the line of progress, at most 79 characters."""
+        total = self.done + len(self.running) + len(self.waiting)
+        left = self.left()
+        time_left = "" if left is None else f", about {as_time(left)} left"
+        counts = f"{self.done} of {total} done{time_left}"
+        names = ", ".join(self.running)
+        room = _WIDTH - len(counts) - len("; running: ")
+        if len(names) > room:
+            names = f"{len(self.running)} rows"
+        return f"{counts}; running: {names}" if self.running else counts
+
+    def left(self) -> float | None:
+        """Return the seconds left by the recorded times; None where no row has one."""
+        now = time.monotonic()
+        rest = {
+            row: max(0.0, self.known[row] - (now - began))
+            for row, began in self.running.items()
+            if row in self.known
+        }
+        known = {**self.known, **rest}
+        return durations.estimate([*self.running, *self.waiting], known, self.jobs)
+
+    def _print(self, text: str) -> None:
+        self.stream.write(f"\r\x1b[K{text}\n" if self.live else f"{text}\n")
+        self._show()
+
+    def _show(self) -> None:
+        if self.live:
+            self.stream.write(f"\r\x1b[K{self.line()}")
+        self.stream.flush()
+
+
+def as_line(outcome: Outcome) -> str:
+    """Return how a row ended as one line."""
+    if outcome.unchanged:
+        when = f"unchanged since {outcome.unchanged:%Y-%m-%d %H:%M} UTC"
+    else:
+        when = f"{outcome.seconds:.1f} s"
+    why = f": {outcome.why}" if outcome.why else ""
+    return f"{outcome.state:<16}{outcome.row} ({when}){why}"
+
+
+def as_time(seconds: float) -> str:
+    """Return a time for people: whole seconds below two minutes, else whole minutes."""
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,224 @@
+"""The environment of a row: built from its lock by the real uv, locked while in use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.errors import UserError
+from metalassay.matrix import environments, resolver
+from metalassay.matrix.environments import Interpreter
+from metalassay.matrix.matrix_file import Row
+from metalassay.matrix.resolver import Failure
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Replace uv by one that makes an environment of one link, and remembers what it was asked."""
+    asked: list[list[str]] = []
+
+    def run_uv(arguments: Sequence[str], **_: object) -> str:
+        asked.append(list(arguments))
+        if arguments[0] == "venv":
+            python = environments.python_of(Path(arguments[-1]))
+            python.parent.mkdir(parents=True)
+            python.symlink_to(sys.executable)
+        return ""
+
+    monkeypatch.setattr(environments, "run_uv", run_uv)
+    return asked
+
+
+@pytest.fixture
+def here() -> Interpreter:
+    return environments.interpreter(Row("x", (), "", ()))
+
+
+def build(folder: Path, lock: Sequence[str], python: Interpreter) -> Failure | None:
+    with environments.alone(folder) as held:
+        return environments.build(folder, ROOT, lock, python, held)
+
+
+def test_a_built_environment_is_left_alone(
+    tmp_path: Path, commands: list[list[str]], here: Interpreter
+) -> None:
+    folder = tmp_path / "compat-x"
+    assert not environments.is_built(folder, ROOT, ["lib==1"], here)
+    assert build(folder, ["lib==1"], here) is None
+    assert [command[:2] for command in commands] == [
+        ["venv", "--quiet"],
+        ["pip", "sync"],
+        ["pip", "install"],
+    ]
+    assert (folder / "metalassay-lock.txt").read_text() == "lib==1\n"
+    assert environments.is_built(folder, ROOT, ["lib==1"], here)
+    commands.clear()
+    assert build(folder, ["lib==1"], here) is None
+    assert commands == []
+
+
+def test_another_lock_changes_the_packages_and_keeps_the_environment(
+    tmp_path: Path, commands: list[list[str]], here: Interpreter
+) -> None:
+    build(tmp_path / "x", ["lib==1"], here)
+    commands.clear()
+    build(tmp_path / "x", ["lib==2"], here)
+    assert [command[1] for command in commands] == ["sync", "install"]
+
+
+def test_another_interpreter_makes_a_new_environment(
+    tmp_path: Path, commands: list[list[str]], here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "x", ["lib==1"], here)
+    shutil.rmtree(tmp_path / "x" / "bin")
+    commands.clear()
+    build(tmp_path / "x", ["lib==1"], Interpreter(here.path, "CPython 3.99.0"))
+    assert commands[0][0] == "venv"
+
+
+@pytest.mark.parametrize("fails", ["venv", "sync", "install"])
+def test_a_failure_on_the_way_is_told_and_is_not_taken_for_a_built_environment(
+    tmp_path: Path,
+    commands: list[list[str]],
+    here: Interpreter,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
+) -> None:
+    working: Any = vars(environments)["run_uv"]
+
+    def run_uv(arguments: Sequence[str], **_: object) -> str | Failure:
+        if fails in arguments[:2]:
+            return Failure("No space left on device")
+        return str(working(arguments))
+
+    monkeypatch.setattr(environments, "run_uv", run_uv)
+    failure = build(tmp_path / "x", ["lib==1"], here)
+    assert failure is not None
+    assert "No space left on device" in failure.why
+    assert not failure.conflict
+    assert not environments.is_built(tmp_path / "x", ROOT, ["lib==1"], here)
+
+
+def test_an_environment_that_was_half_changed_is_not_taken_for_the_earlier_one(
+    tmp_path: Path, commands: list[list[str]], here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "x", ["lib==1"], here)
+    monkeypatch.setattr(environments, "run_uv", lambda *_, **__: Failure("killed"))
+    assert build(tmp_path / "x", ["lib==2"], here) is not None
+    assert not environments.is_built(tmp_path / "x", ROOT, ["lib==1"], here)
+
+
+def test_a_python_that_does_not_exist_is_named_with_its_row() -> None:
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    row = Row("x", ("torch",), "r", ("full",), python="3.99")
+    with pytest.raises(UserError, match=r"matrix\.toml: row x: there is no Python 3\.99") as caught:
+        environments.interpreter(row)
+    assert caught.value.next_step == "uv python install 3.99, or correct the row"
+
+
+def test_an_interpreter_behind_a_shim_of_pyenv_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in ("3.9.9", "3.9.18", "3.90.1", "3.8.18"):
+        python = tmp_path / "versions" / version / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(f"#!/bin/sh\necho CPython {version}\n")
+        python.chmod(0o755)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    monkeypatch.setattr(environments, "run_uv", lambda *_, **__: Failure("a shim failed"))
+    assert environments.interpreter(Row("x", (), "", (), python="3.9")).name == "CPython 3.9.18"
+    with pytest.raises(UserError, match=r"no Python 3\.7"):
+        environments.interpreter(Row("x", (), "", (), python="3.7"))
+
+
+def test_the_interpreter_of_a_row_is_asked_for_its_own_name() -> None:
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not installed")
+    wanted = "{}.{}".format(*sys.version_info)
+    found = environments.interpreter(Row("x", (), "", (), python=wanted))
+    assert found.name.startswith(f"CPython {wanted}.")
+    assert found.path.exists()
+
+
+def test_the_name_of_a_folder_holds_letters_digits_and_dashes() -> None:
+    folder = environments.folder_of("accelerate-1.8.0", Path(".nox"))
+    assert folder == Path(".nox/compat-accelerate-1-8-0")
+
+
+def test_a_lock_waits_for_its_holder(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def second() -> None:
+        with environments.alone(tmp_path / "x", waits=lambda: order.append("waits")):
+            order.append("second")
+
+    with environments.alone(tmp_path / "x"):
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(timeout=0.3)
+        order.append("first")
+    other.join(timeout=10)
+    assert order == ["waits", "first", "second"]
+
+
+def test_rows_share_a_lock_that_a_benchmark_has_alone(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def benchmark() -> None:
+        with environments.alone(tmp_path / "x"):
+            order.append("benchmark")
+
+    with environments.alone(tmp_path / "x", shared=True):
+        with environments.alone(tmp_path / "x", shared=True):  # does not wait
+            other = threading.Thread(target=benchmark)
+            other.start()
+            other.join(timeout=0.3)
+        order.append("rows")
+    other.join(timeout=10)
+    assert order == ["rows", "benchmark"]
+
+
+def test_a_child_that_inherits_the_lock_keeps_it_when_its_parent_lets_go(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with environments.alone(tmp_path / "x") as held:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=reader, pass_fds=[held]
+        )
+    os.close(reader)
+    free = threading.Event()
+
+    def wait() -> None:
+        with environments.alone(tmp_path / "x"):
+            free.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    assert not free.wait(0.3)
+    os.close(writer)
+    child.wait(timeout=10)
+    assert free.wait(10)
+
+
+@pytest.mark.slow  # builds with the real uv
+def test_the_real_uv_makes_the_environment_have_exactly_the_lock(
+    tmp_path: Path, here: Interpreter
+) -> None:
+    lock = resolver.lock(["iniconfig", "packaging"], here.path)
+    assert not isinstance(lock, Failure), lock.why
+    assert build(tmp_path / "x", lock, here) is None
+    python = str(environments.python_of(tmp_path / "x"))
+    listed = resolver.run_uv(["pip", "freeze", "--python", python])
+    assert isinstance(listed, str)
+    installed = [line for line in listed.splitlines() if not line.startswith("-e")]
+    assert sorted(installed) == list(lock)
+    assert "-e file://" in listed
