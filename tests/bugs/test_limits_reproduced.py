@@ -488,6 +488,38 @@ def test_a_trainer_without_labels(tmp_path: Path) -> None:
     assert ids(text) == ["no-loss"]
 
 
+@pytest.mark.slow
+def test_a_named_evaluation_set_names_its_metrics(tmp_path: Path) -> None:
+    ones = torch.ones(4, dtype=torch.long)
+    rows = [{"input_ids": ones, "labels": ones}] * 2
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss"}
+    made = trainer(
+        tmp_path,
+        rows,
+        eval_strategy="steps",
+        eval_steps=1,
+        save_strategy="steps",
+        save_steps=1,
+        **best,
+    )
+    made.eval_dataset = {"held": rows}
+    text = traceback_of(made.train, KeyError)
+    [answer] = limit_answer.find(tracebacks.clean(text), {})
+    assert answer.id == "metric-of-a-named-set"
+    assert "metric_for_best_model='eval_held_loss'" in answer.do[0]
+
+
+def test_a_model_without_the_mixin_has_no_generate() -> None:
+    transformers = pytest.importorskip("transformers")
+
+    class PlainForCausalLM(transformers.PreTrainedModel):  # type: ignore[misc, name-defined]
+        pass
+
+    model = PlainForCausalLM(transformers.PretrainedConfig())
+    text = traceback_of(lambda: model.generate(), AttributeError)
+    assert ids(text, transformers=transformers.__version__) == ["model-without-generate"]
+
+
 def test_a_trainer_without_columns(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     utils = pytest.importorskip("transformers.trainer_utils")
@@ -671,3 +703,16 @@ def test_the_size_of_a_dtype() -> None:
         if two
         else "A package was compiled for NumPy 2 and meets NumPy 1"
     )
+
+
+def test_a_dot_is_missing() -> None:
+    text = traceback_of(lambda: torch.backends.mps_is_available(), AttributeError)  # type: ignore[attr-defined]
+    [answer] = limit_answer.find(tracebacks.clean(text), {})
+    assert answer.id == "torch-backends-mps-misspelt"
+    assert answer.do == ("write torch.backends.mps.is_available()",)
+
+
+def test_sharing_what_is_not_on_the_cpu() -> None:
+    storage = torch.empty(2, device="meta").untyped_storage()
+    text = traceback_of(storage._share_filename_cpu_, RuntimeError)
+    assert ids(text) == ["mps-share-filename"]

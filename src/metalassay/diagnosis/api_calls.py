@@ -89,7 +89,7 @@ def missing(question: Question, context: Context) -> Found | None:
     if subject is None:
         return _not_passed(question, context)
     there = api_subject.timelines(subject, context, lambda given: True)
-    demanded = api_subject.timelines(subject, context, lambda given: names <= given.required)
+    demanded = api_subject.timelines(subject, context, lambda given: _demands(given, names))
     text = api_reply.listed([f"'{each}'" for each in question.names])
     for exists, demands in zip(there, demanded, strict=True):
         if demands.ever:
@@ -136,6 +136,13 @@ def takes(question: Question, context: Context) -> Found | None:
     )
     id_ = f"{subject.package}.{subject.name}"
     return api_reply.reply(question, context, fits, wording, Instead((by_name,)), id=id_)
+
+
+def _demands(given: Signature, names: set[str]) -> bool | None:
+    """Return whether a call must give these; None for a deprecated class that only hands all on."""
+    if given.any_positional and given.any_keyword and not given.names:
+        return None
+    return names <= given.required
 
 
 def _is_another_class(question: Question, context: Context, subject: Subject, suits: Suits) -> bool:
@@ -311,6 +318,18 @@ def _own_override(
     if base is None:
         return None
     passes = api_subject.timelines(base, context, suits)[0]
+    version = context.installed.get(base.package)
+    by_program = "." not in question.owner and question.caller not in ("?", base.package)
+    if version and by_program and api_reply.too_old(passes, version):
+        # Python 3.9 and older name no class. The call is the program's own, so it may be the base class
+        # itself that is older than the program.
+        wording = Wording(base.name, f"lacks {what}", f"has {what}", f"had {what}")
+        why = Instead(
+            why="The program, or the project that you run, was written for a newer release."
+        )
+        return api_reply.reply(
+            question, context, passes, wording, why, id=f"{base.package}.{base.name}"
+        )
     now = api_subject.signature(base, {base.package: context.index(base.package)})
     if question.kind == "takes" and isinstance(now, Signature):
         new = now.positional[question.most : question.given]

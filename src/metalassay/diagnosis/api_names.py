@@ -84,6 +84,8 @@ def attribute_of_object(question: Question, context: Context) -> Found | None:
 
     fits = history.timeline(has)
     version = context.installed.get(package)
+    if not fits.ever and (found := _a_subclass_has(question, context, path)):
+        return found
     if not fits.ever or (version and fits.at(version) is not False):
         return None  # never the class's own, or there: then the object's state is the matter
     classes = {
@@ -105,6 +107,56 @@ def attribute_of_object(question: Question, context: Context) -> Found | None:
         question, context, fits, wording, instead, id=f"{package}.{owner}.{name}",
         generic=not named,
     )  # fmt: skip
+
+
+def _a_subclass_has(question: Question, context: Context, path: str) -> Found | None:
+    """Answer where a configuration lacks what the one made for the trainer at hand has.
+
+    TRL's trainers take a DPOConfig or SFTConfig, each derived from TrainingArguments.
+    """
+    owner, name = question.owner, question.names[0]
+    if not owner.endswith(("Arguments", "Config")):
+        return None
+    where = {each: context.index(each) for each in api_history.PACKAGES}
+    having = [
+        each
+        for package in api_history.PACKAGES
+        for each in api_history.history(package).classes
+        if each.endswith(("Arguments", "Config"))
+        and path in api_history.ancestors(each, where)[1:]
+        and api_history.has_attribute(each, name, where) is True
+    ]
+    near = context.near(question)
+    configs = {each.rpartition(".")[2]: each for each in having if ".experimental." not in each}
+    named = [each for each in configs if each.removesuffix("Config") + "Trainer" in near]
+    named = named or [each for each in configs if each in near]
+    if not configs:
+        return None
+    chosen = named[0] if len(named) == 1 else ""
+    package = configs[chosen or next(iter(configs))].partition(".")[0]
+    wanted = chosen or api_reply.listed([f"{each}" for each in sorted(configs)][:5])
+    version = context.installed.get(package)
+    return Found(
+        source="api",
+        id=f"{path.partition('.')[0]}.{owner}.{name}",
+        title=f"{owner} has no '{name}': the trainer wants {chosen or 'its own configuration'} as args",
+        applies="yes",
+        note=f"{package} {version} is installed" if version else f"{package} not found here",
+        words=question.words,
+        position=question.position,
+        cause=f"'{name}' belongs to {package}'s {wanted}, derived from {owner}; a trainer of {package} reads "
+        f"what {owner} alone does not have.",
+        do=(
+            f"write args = {chosen}(...) in place of {owner}(...), with the same arguments: "
+            f"from {package} import {chosen}"
+            if chosen
+            else f"write the trainer's own configuration in place of {owner}(...), with the same arguments: "
+            f"one of {wanted}, from {package}",
+        ),
+        not_help=(),
+        link=api_reply.page(package, api_history.history(package).releases[where[package]]),
+        sure=f"read in the source of {package}",
+    )
 
 
 def _model_base(owner: str, context: Context) -> str | None:

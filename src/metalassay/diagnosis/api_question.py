@@ -43,6 +43,9 @@ _OBJECT_ATTRIBUTE = _pattern(
 _NO_MODULE = _pattern(
     rf"No module named Q(?P<module>(?:{_ROOTS})(?:\.\w+){{1,8}})Q(?P<rest>[^\n]{{0,120}})"
 )
+_BUILDER_KEY = _pattern(
+    r"BuilderConfig (?P<config>\w{1,80})\([^\n]{0,2000}\) doesn.t have a Q(?P<name>\w{1,100})Q key"
+)
 _CALLEE = re.compile(r"(?<![\w.<>])(?P<callee>[\w.<>]{1,180})\(\)\s+$")
 _OBJECT = re.compile(rf"{_Q}(?P<object>[A-Za-z_]\w{{0,99}}){_Q}\s+$")
 _CALL = re.compile(r"([A-Za-z_][\w.]{0,100})\(")
@@ -92,6 +95,10 @@ def _all(text: str) -> Iterator[Question]:
                     text, match, kind, _owner(callee["callee"], frames), _names(match), frames,
                     match.start() - len(before) + callee.start(),
                 )  # fmt: skip
+    for match in _last(_BUILDER_KEY, text):  # datasets' own words for an unexpected argument
+        frames = traceback_frames.before(text, match.start())
+        owner = f"{match['config']}.__init__"
+        yield _question(text, match, "unexpected", owner, (match["name"],), frames)
     for kind, pattern in (
         ("import", _IMPORT), ("attribute", _MODULE_ATTRIBUTE), ("module", _NO_MODULE),
     ):  # fmt: skip

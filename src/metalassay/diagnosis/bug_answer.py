@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from metalassay import bugs
 from metalassay.bugs import matching
@@ -23,7 +24,8 @@ def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
 def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
     bug, evidence = hit.bug, hit.evidence
     # Fixes that are installed already come last, unless they are why the bug does not apply.
-    done = [fix for fix in bug.fixes if hit.applies != "no" and _is_installed(fix, installed)]
+    fixes = _best_first(bug.fixes, evidence.words)
+    done = [fix for fix in fixes if hit.applies != "no" and _is_installed(fix, installed)]
     sure = (
         f"{bugs.REPORTED_ONLY}: versions and message come from the report"
         if bug.reported_only
@@ -39,7 +41,7 @@ def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
         position=hit.position,
         cause=" ".join(bug.cause.split()),
         do=(
-            *(str(fix) for fix in bug.fixes if fix not in done),
+            *(str(fix) for fix in fixes if fix not in done),
             *(f"{fix} [installed already]" for fix in done),
         ),
         not_help=bug.not_fixes,
@@ -49,11 +51,17 @@ def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
     )
 
 
+def _best_first(fixes: Iterable[bugs.Fix], words: str) -> list[bugs.Fix]:
+    """Return the fixes, first those about the argument or name that the message quotes."""
+    quoted = set(re.findall(r"['\"`](\w+)['\"`]", words))
+    return sorted(fixes, key=lambda fix: not quoted & set(re.findall(r"\w+", fix.text)))
+
+
 def _note(hit: matching.Hit, installed: Mapping[str, str]) -> str:
     where = hit.bug.symptom(hit.evidence.symptom).where
     deciding = sorted({package for alternative in where for package in alternative})
     have = ", ".join(f"{name} {installed[name]}" for name in deciding if name in installed)
-    affected = hit.bug.where_text()
+    affected = bugs.where_text(where)
     if hit.applies == "yes":
         return f"{have}: affected ({affected})"
     if hit.applies == "otherwise":

@@ -43,6 +43,7 @@ _BARE = re.compile(rf"\s*(?P<type>[A-Za-z_][\w.]{{0,99}}?{_SUFFIX})\s*$")
 _REASON = re.compile(
     r"failed assertion|OMP: Error #|libc\+\+abi: terminating|LLVM ERROR: |terminate called after throwing"
     r"|\*\*\* Terminating app due to uncaught exception|^Assertion failed: "
+    r"|\(mpsFileLoc\): .{0,400}: error: |\bloc\(\".{0,400}\): error: "  # Apple's graph compiler
 )
 _KILLED = re.compile(
     rf"{_REASON.pattern}|Fatal Python error|Segmentation fault"
