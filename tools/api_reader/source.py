@@ -500,7 +500,7 @@ def _executed(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(node, ast.If):
             yield from _executed([*([] if _is_typing(node.test) else node.body), *node.orelse])
         elif isinstance(node, ast.Try):
-            if "if not is_torch_available():" not in ast.unparse(node.body):
+            if "if not is_torch_available():" not in ast.unparse(ast.Module(node.body, [])):
                 for handler in node.handlers:
                     yield from _executed(handler.body)
             yield from _executed([*node.body, *node.orelse, *node.finalbody])
