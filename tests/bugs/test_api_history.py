@@ -235,3 +235,33 @@ def test_the_new_name_of_an_argument_is_one_that_a_release_takes(rename: Rename)
     callee = rename.what.partition("(")[0]
     owner, _, name = rename.now.rstrip(")").rpartition("(")
     assert takes(rename.package, owner or callee, name)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "words"),
+    [  # each was tried: 4.31.0, 4.46.1, 4.52.4, 4.57.6, 5.0.0, 5.15.0
+        ("transformers", "is_torch_available", "in every release"),
+        ("transformers", "requires_backends", "in every release"),  # among flax's stand-ins till 5
+        ("transformers", "OptionalDependencyNotAvailable", "in no release"),
+        ("transformers", "_LazyModule", "in no release"),
+        ("transformers", "DiaGenerationMixin", "in no release"),  # for type checkers alone
+        ("transformers", "Trainer", "in every release"),
+        ("transformers.utils", "requires_backends", "in every release"),
+        ("transformers.tokenization_utils", "PreTrainedTokenizer", "in every release"),
+        ("trl", "SFTTrainer", "since trl 0.4.2"),
+        ("trl", "is_peft_available", "until trl 0.10.1"),
+    ],
+)
+def test_a_lazy_module_exports_what_it_lists(module: str, name: str, words: str) -> None:
+    line = api_history.history(module.partition(".")[0]).name(module, name)
+    assert line.words(named=True).startswith(words)
+
+
+def test_old_modules_of_fast_image_processors_may_be_answered_for() -> None:
+    history = api_history.history("transformers")
+    module = "transformers.models.clip.image_processing_clip_fast"
+    assert (history.module(module).at("4.57.6"), history.module(module).at("5.15.0")) == (
+        True,
+        None,
+    )
+    assert history.name(module, "CLIPImageProcessorFast").at("5.15.0") is None

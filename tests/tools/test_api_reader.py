@@ -150,7 +150,8 @@ def wheel(folder: Path, version: str, files: dict[str, str]) -> Path:
 
 LAZY = """
 from typing import TYPE_CHECKING
-_import_structure = {"part": ["Worker"]}
+from .lazy import _LazyModule, is_fast_available
+__version__ = "1.0"
 if TYPE_CHECKING:
     from .part import *
 else:
@@ -162,10 +163,12 @@ else:
 def releases(tmp_path: Path) -> list[release.Release]:
     first = {
         "pkg/__init__.py": LAZY,
+        "pkg/lazy.py": "class _LazyModule: ...\ndef is_fast_available(): ...",
         "pkg/part.py": "__all__ = ['Worker']\nclass Worker:\n  def run(self, a): ...\ndef gone(): ...",
     }
     second = {
         "pkg/__init__.py": LAZY,
+        "pkg/lazy.py": first["pkg/lazy.py"],
         "pkg/part.py": "__all__ = ['Worker']\nfrom .base import Base\n"
         "class Worker(Base):\n  def run(self, a, b=1): ...",
         "pkg/base.py": "class Base: ...",
@@ -184,12 +187,97 @@ def test_a_lazy_package_has_what_it_imports_for_type_checkers(tmp_path: Path) ->
     assert "gone" not in old.names("pkg")
 
 
+def test_a_lazy_package_lacks_what_only_its_own_code_uses(tmp_path: Path) -> None:
+    old, _ = releases(tmp_path)
+    assert old.names("pkg").keys() == {"Worker", "__version__", "__all__"}
+
+
+def test_a_module_that_mentions_lazy_modules_is_not_one(tmp_path: Path) -> None:
+    old, _ = releases(tmp_path)
+    assert old.names("pkg.lazy").keys() == {"_LazyModule", "is_fast_available"}
+
+
+STRUCTURE = """
+from .lazy import _LazyModule, is_torch_available, is_fast_available
+_import_structure = {"part": ["Worker"], "base": []}
+try:
+    if not is_torch_available():
+        raise ImportError
+except ImportError:
+    from . import no_torch
+    _import_structure["no_torch"] = [name for name in dir(no_torch) if not name.startswith("_")]
+else:
+    _import_structure["base"].append("Base")
+try:
+    if not is_fast_available():
+        raise ImportError
+except ImportError:
+    from . import no_fast
+    _import_structure["no_fast"] = [name for name in dir(no_fast) if not name.startswith("_")]
+else:
+    _import_structure["base"].extend(["Fast", "Faster"])
+_import_structure["part"] += ["helper"]
+if TYPE_CHECKING:
+    from .part import Worker, OnlyForTypeCheckers
+else:
+    import sys
+    _import_structure = {k: set(v) for k, v in _import_structure.items()}
+    sys.modules[__name__] = _LazyModule(__name__, __file__, _import_structure)
+    _create_module_alias(f"{__name__}.old_part", ".part")
+    _LEGACY_MODULE_ALIASES = {"older_part": "part", "base": "part"}
+"""
+
+
+@pytest.fixture
+def structured(tmp_path: Path) -> release.Release:
+    files = {
+        "pkg/__init__.py": STRUCTURE,
+        "pkg/lazy.py": "",
+        "pkg/no_torch.py": "class OnlyWithoutTorch: ...",
+        "pkg/no_fast.py": "from .lazy import stand_in\nclass Fast: ...\n_hidden = 1",
+        "pkg/part.py": "class Worker: ...\nclass OnlyForTypeCheckers: ...\ndef helper(): ...",
+        "pkg/base.py": "class Base: ...\nclass Fast: ...\nclass Faster: ...",
+        "pkg/template.py": f"TEXT = '''{LAZY}'''",
+    }
+    return release.read(
+        wheel(tmp_path, "1.0", files), "pkg", "1.0", release.Cache(tmp_path / "cache")
+    )
+
+
+def test_a_lazy_package_has_what_its_structure_lists(structured: release.Release) -> None:
+    names = structured.names("pkg")
+    assert names.keys() - {"__all__"} == {
+        "Worker",
+        "Base",
+        "Fast",
+        "Faster",
+        "helper",
+        "stand_in",
+    }
+    assert names["Base"] == ("pkg.base", "Base")
+
+
+def test_a_lazy_package_answers_for_old_modules(structured: release.Release) -> None:
+    assert structured.names("pkg.old_part")["Worker"] == ("pkg.part", "Worker")
+    assert structured.names("pkg.older_part") == structured.names("pkg.old_part")
+    assert "Base" in structured.names("pkg.base")  # what is there is not replaced
+
+
+def test_a_lazy_module_in_a_template_is_a_text(structured: release.Release) -> None:
+    assert structured.names("pkg.template").keys() == {"TEXT"}
+
+
 def test_a_history_says_from_which_release_on_what_is_so(tmp_path: Path) -> None:
     merged = json.loads(json.dumps(history.merge(releases(tmp_path))))
     assert merged["releases"] == ["1.0", "1.1"]
-    assert merged["modules"] == {"pkg": [0], "pkg.base": [1], "pkg.part": [0]}
+    assert merged["modules"] == {
+        "pkg": [0],
+        "pkg.base": [1],
+        "pkg.lazy": [0],
+        "pkg.part": [0],
+    }
     assert merged["names"]["pkg.part"]["gone"] == [0, 1]
-    assert merged["functions"] == {"pkg.part.gone": [0, "", 1, None]}
+    assert merged["functions"]["pkg.part.gone"] == [0, "", 1, None]
     worker = merged["classes"]["pkg.part.Worker"]
     assert worker["methods"] == {"run": [0, "self,a", 1, "self,a,b="]}
     assert worker["bases"] == [0, "", 1, "pkg.base.Base"]

@@ -17,8 +17,8 @@ Place = tuple[str, str]
 NAMES_ONLY = ("transformers.models.", "transformers.utils.dummy_")
 """Below these, names are kept and signatures are not, but for ``DETAILED``."""
 DETAILED = ("transformers.models.auto.",)
-_FORMAT = 3  # change them when source.py reads signatures, or names, otherwise
-_NAMES_FORMAT = 1
+_FORMAT = 6  # change them when source.py reads signatures, or names, otherwise
+_NAMES_FORMAT = 3
 
 
 @dataclass
@@ -68,17 +68,15 @@ class Release:
             self._names[module] = {}  # ends a circle of star imports
             found: dict[str, Place | None] = {}
             content = self.modules[module]
-            stars = content.stars + (content.typed_stars if content.lazy else [])
-            for target in stars:
-                if target in self.modules:
-                    exported = self.modules[target].exported
-                    if exported is None and not content.lazy:  # what is below it was imported
-                        found.update(self._below(target))
-                    for name, place in self.names(target).items():
-                        if name in exported if exported is not None else name[0] != "_":
-                            found[name] = place
+            if content.structure is None:
+                found.update(self._from_stars(content))
             found.update(self._listed_below(module))
-            bound = {**(content.typed if content.lazy else {}), **content.names}
+            found.update(self._from_structure(module))
+            bound = content.names
+            if content.lazy:  # what its own code binds is lost with the module that it replaces
+                special = {name: value for name, value in bound.items() if name.startswith("__")}
+                typed = content.typed if content.structure is None else {}
+                bound = {**typed, **special, "__all__": None}
             for name, value in bound.items():
                 if isinstance(value, Import):
                     found[name] = self.place(value)
@@ -88,6 +86,29 @@ class Release:
                     found[name] = None
             self._names[module] = found
         return self._names[module]
+
+    def _from_stars(self, content: Module) -> dict[str, Place | None]:
+        found: dict[str, Place | None] = {}
+        for target in content.typed_stars if content.lazy else content.stars:
+            if target in self.modules:
+                exported = self.modules[target].exported
+                if exported is None and not content.lazy:  # what is below it was imported
+                    found.update(self._below(target))
+                for name, place in self.names(target).items():
+                    if name in exported if exported is not None else name[0] != "_":
+                        found[name] = place
+        return found
+
+    def _from_structure(self, module: str) -> dict[str, Place | None]:
+        found: dict[str, Place | None] = {}
+        for part, name in self.modules[module].structure or ():
+            target = f"{module}.{part}"
+            if name != "*":
+                found[name] = self.place(Import(target, name))
+            elif target in self.modules:  # stand-ins for what needs a package that is missing
+                stand_ins = self.names(target).items()
+                found.update({each: place for each, place in stand_ins if each[0] != "_"})
+        return found
 
     def standard(self, module: str) -> set[str]:
         """Return the names of a module that it imports from Python's own library."""
@@ -187,7 +208,19 @@ def read(wheel: Path, package: str, version: str, cache: Cache) -> Release:
                 scanning.add(module)
             cache.used.add(key)
             modules[module] = cache.modules[key]
+    for old, new in modules[package].aliases.items():
+        if f"{package}.{new}" in modules:
+            modules.setdefault(f"{package}.{old}", _alias(f"{package}.{new}", modules))
     return Release(package, version, modules, frozenset(scanning))
+
+
+def _alias(target: str, modules: dict[str, Module]) -> Module:
+    """Return a module that has what another has."""
+    names: dict[str, Function | Class | Import | None] = {
+        name: Import(target, name) for name in modules[target].names
+    }
+    stars = modules[target].stars
+    return Module(names, {}, stars, [], None, False, False, {}, set())
 
 
 def has_details(module: str) -> bool:

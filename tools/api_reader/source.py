@@ -76,8 +76,11 @@ class Import:
 
 @dataclass
 class Module:
-    """What a module binds; ``typed`` are the names under ``TYPE_CHECKING``, which a lazy module has.
+    """What a module binds; ``typed`` are the names under ``TYPE_CHECKING``.
 
+    ``lazy``: it replaces itself with a lazy module, which has what is in ``structure`` and hardly
+    anything else: pairs of a module below it and a name in that, "*" for all public ones. It is None
+    where the source does not write it out. ``aliases``: modules that it answers for with another.
     ``stars`` are the modules of ``from … import *``. ``dynamic``: it has a ``__getattr__``.
     ``imports`` lists what is imported from a tracked package anywhere in the file, and ``calls``
     the keywords with which something imported is called: (class or "", callable, keyword).
@@ -92,6 +95,8 @@ class Module:
     dynamic: bool
     imports: dict[str, tuple[str, str]]
     calls: set[tuple[str, str, str]]
+    structure: list[tuple[str, str]] | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
 
 
 def read(source: str, module: str, is_package: bool, details: bool = True) -> Module:
@@ -99,7 +104,7 @@ def read(source: str, module: str, is_package: bool, details: bool = True) -> Mo
 
     Without ``details`` functions and classes are named, and nothing else is read of them.
     """
-    return _Reader(module, is_package, details).read(ast.parse(source), source)
+    return _Reader(module, is_package, details).read(ast.parse(source))
 
 
 class _Reader:
@@ -110,19 +115,22 @@ class _Reader:
         self.typed_stars: list[str] = []
         self.typed: dict[str, Function | Class | Import | None] = {}
 
-    def read(self, tree: ast.Module, source: str) -> Module:
+    def read(self, tree: ast.Module) -> Module:
         names = self._bind(tree.body, self.stars)
         imports = self._foreign_imports(tree) if self.details else {}
+        lazy = _is_lazy(tree)
         return Module(
             names=names,
             typed=self.typed,
             stars=self.stars,
             typed_stars=self.typed_stars,
             exported=_exported(tree),
-            lazy="_LazyModule" in source,
+            lazy=lazy,
             dynamic="__getattr__" in names,
             imports=imports,
             calls=set(_foreign_calls(tree, imports)) if self.details else set(),
+            structure=_structure(tree) if lazy else None,
+            aliases=_aliases(tree) if lazy else {},
         )
 
     def _bind(
@@ -422,6 +430,88 @@ def _keys(node: ast.expr) -> set[str]:
     if isinstance(node, ast.Call) and _is_name(node.func, "dict"):
         return {keyword.arg for keyword in node.keywords if keyword.arg}
     return set()
+
+
+def _is_lazy(tree: ast.Module) -> bool:
+    """Return whether a module replaces itself: ``sys.modules[__name__] = _LazyModule(…)``."""
+    return any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and _last_name(node.value) == "_LazyModule"
+        and _last_name(node.targets[0]) == "modules"
+        for node in _executed(tree.body)
+    )
+
+
+def _aliases(tree: ast.Module) -> dict[str, str]:
+    """Return the old modules for which a lazy module answers with another, both below it."""
+    found: dict[str, str] = {}
+    for node in _executed(tree.body):
+        if isinstance(node, ast.Assign) and "_LEGACY_MODULE_ALIASES" in _targets(node):
+            if isinstance(node.value, ast.Dict):
+                pairs = zip(node.value.keys, node.value.values, strict=True)
+                found.update({_text(old): _text(new) for old, new in pairs})
+        elif (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and _last_name(node.value).startswith("_create_")
+            and len(node.value.args) == 2
+        ):
+            old, new = node.value.args
+            if isinstance(old, ast.JoinedStr):  # f"{__name__}.old", ".new"
+                found[_text(old.values[-1]).strip(".")] = _text(new).strip(".")
+    return {old: new for old, new in found.items() if old and new}
+
+
+def _structure(tree: ast.Module) -> list[tuple[str, str]] | None:
+    """Return what ``_import_structure`` lists, with every optional package; None if there is none."""
+    found: list[tuple[str, str]] = []
+    any_there = False
+    for node in _executed(tree.body):
+        if isinstance(node, ast.Assign):
+            any_there |= "_import_structure" in _targets(node)
+            target, value = node.targets[0], node.value
+        elif isinstance(node, ast.AugAssign):
+            target, value = node.target, node.value
+        elif (  # _import_structure["part"].append("Name")
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+            and node.value.func.attr in ("append", "extend")
+        ):
+            target, value = node.value.func.value, node.value.args[0]
+        else:
+            continue
+        if _is_name(target, "_import_structure") and isinstance(value, ast.Dict):
+            for key, listed in zip(value.keys, value.values, strict=True):
+                found += [(_text(key), name) for name in _listed(listed)]
+        elif isinstance(target, ast.Subscript) and _is_name(target.value, "_import_structure"):
+            found += [(_text(target.slice), name) for name in _listed(value)]
+    return found if any_there else None
+
+
+def _executed(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run outside type checkers, whatever is installed beside torch.
+
+    A handler stands for a package that is missing, and torch never is.
+    """
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _executed([*([] if _is_typing(node.test) else node.body), *node.orelse])
+        elif isinstance(node, ast.Try):
+            if "if not is_torch_available():" not in ast.unparse(ast.Module(node.body, [])):
+                for handler in node.handlers:
+                    yield from _executed(handler.body)
+            yield from _executed([*node.body, *node.orelse, *node.finalbody])
+
+
+def _listed(node: ast.expr) -> list[str]:
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return [text for each in node.elts if (text := _text(each))]
+    if isinstance(node, ast.ListComp):  # [name for name in dir(module) if not name.startswith("_")]
+        return ["*"]
+    return [text] if (text := _text(node)) else []
 
 
 def _exported(tree: ast.Module) -> list[str] | None:

@@ -11,6 +11,7 @@ import bisect
 import functools
 import gzip
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ MODELS = "transformers.models."
 # Since transformers 5 a lazy module answers for old names of these kinds that its source does not show.
 _ALIASED = ("TokenizerFast", "Tokenizer", "ImageProcessorFast", "ImageProcessor")
 _ALIASED_SINCE = "5.0.0"
+_ALIASED_MODULE = re.compile(r"transformers\.models\.\w+\.image_processing_\w+_fast")
 
 _FOLDER = resources.files(__package__).joinpath("data").joinpath("api")
 
@@ -247,7 +249,16 @@ class History:
     def module(self, name: str) -> Timeline:
         """Return the releases that have a module."""
         changes = self._modules.get(name, ())
-        return self.timeline(lambda index: _present(changes, index))
+        aliased = _ALIASED_MODULE.fullmatch(name) is not None
+        return self.timeline(lambda index: _present(changes, index) or self._absent(aliased, index))
+
+    def _absent(self, aliased: bool, index: int) -> bool | None:
+        """Return False, or None where a lazy module may answer for what its source does not show."""
+        return None if aliased and index >= self._aliased_since else False
+
+    @functools.cached_property
+    def _aliased_since(self) -> int:
+        return bisect.bisect_left(_versions(self.releases), Version(_ALIASED_SINCE))
 
     def name(self, module: str, name: str) -> Timeline:
         """Return the releases in which ``from module import name`` works."""
@@ -256,12 +267,11 @@ class History:
         changes = self._names.get(module, {}).get(name, ())
         submodule = self._modules.get(f"{module}.{name}", ())
         aliased = self.package == "transformers" and name.endswith(_ALIASED)
-        since = bisect.bisect_left(_versions(self.releases), Version(_ALIASED_SINCE))
 
         def state(index: int) -> bool | None:
             if _present(changes, index) or _present(submodule, index):
                 return True
-            return None if module in self.dynamic or (aliased and index >= since) else False
+            return None if module in self.dynamic else self._absent(aliased, index)
 
         return self.timeline(state)
 
@@ -282,7 +292,12 @@ class History:
         ]
         if not found:  # only what was defined there is in the data
             return self.timeline(lambda index: None)
-        return self.timeline(lambda index: any(_present(changes, index) for changes in found))
+        aliased = name.endswith(_ALIASED)
+        return self.timeline(
+            lambda index: (
+                any(_present(changes, index) for changes in found) or self._absent(aliased, index)
+            )
+        )
 
     def uses_of(self, what: str) -> Timeline:
         """Return the releases whose source imports ``what``, or calls it: "package.name(keyword)"."""
