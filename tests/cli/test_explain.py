@@ -176,3 +176,19 @@ def test_explain_imports_no_library_it_explains() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_file_is_not_taken_for_a_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "a b.log"
+    log.write_text(FAMOUS)
+    assert main.main(["explain", str(tmp_path)]) == 2
+    assert f"{tmp_path} is a file or folder" in capsys.readouterr().err
+    assert main.main(["explain", str(tmp_path / "none.log")]) == 2
+    assert "metalassay explain < " in capsys.readouterr().err
+
+
+def test_empty_versions_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["explain", "--versions", "", FAMOUS]) == 2
+    assert "is not PACKAGE=VERSION" in capsys.readouterr().err

@@ -57,7 +57,9 @@ def test_the_same_words_without_the_librarys_frame_are_named_as_similar() -> Non
     assert not answer.explained
     assert answer.recognised is not None
     assert "mps-batch-norm-channels-last" in [each.id for each in answer.recognised.similar]
-    assert "counts only below a frame of its library" in explain_text.as_text(answer, width=200)
+    assert "only if the traceback has a line of that library" in explain_text.as_text(
+        answer, width=200
+    )
 
 
 TYPO = "AttributeError: 'IterableDataset' object has no attribute 'n_shard'"
@@ -115,3 +117,56 @@ def test_a_message_broken_anywhere_is_recognised(width: int, prefix: str) -> Non
     lines = [whole[at : at + width] for at in range(0, len(whole), width)]
     text = "\n".join(prefix + line for line in lines)
     assert found(text, EIGHT) == {"accelerate-empty-shard": "yes"}
+
+
+def test_a_variable_of_the_users_own_function_is_no_bug_of_a_library() -> None:
+    error = "UnboundLocalError: cannot access local variable 'current_batch' where it is not associated with a value"
+    own = f"""Traceback (most recent call last):
+  File "/home/me/t.py", line 21, in train
+    print(current_batch)
+{error}
+"""
+    assert not explain.explain(own, {}).explanations
+    cut = f"""  File "/home/me/t.py", line 21, in train
+    trainer.train()
+{error}
+"""
+    assert explain.explain(cut, {}).explained
+
+
+def test_the_summary_of_pytest_is_not_the_end() -> None:
+    text = """tests/test_a.py:4: in test_a
+    x.to("mps")
+E   TypeError: Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.
+=========================== short test summary info ============================
+FAILED tests/test_a.py::test_a - TypeError: Cannot convert a MPS Tensor to fl...
+"""
+    answer = explain.explain(text, {})
+    assert answer.explained
+    assert answer.explanations[0].found.id == "mps-float64"
+
+
+def test_what_was_logged_before_ctrl_c_did_not_end_the_program() -> None:
+    text = """RuntimeError: MPS backend out of memory; trying again with half the batch
+Traceback (most recent call last):
+  File "/home/me/t.py", line 3, in <module>
+    train()
+KeyboardInterrupt
+"""
+    answer = explain.explain(text, {})
+    assert answer.ended == "KeyboardInterrupt"
+    assert not answer.explained
+    assert answer.recognised is not None
+    assert answer.recognised.next.startswith("Ctrl+C")
+
+
+def test_a_message_that_begins_on_the_next_line_is_read() -> None:
+    answer = explain.explain("ImportError: \nA requires the B library but it was not found.\n", {})
+    assert answer.ended == "ImportError: A requires the B library but it was not found."
+
+
+def test_an_argument_that_the_installed_release_takes_is_no_bug_of_another_argument() -> None:
+    text = "TypeError: Trainer.__init__() got an unexpected keyword argument 'tokenizer'"
+    answer = explain.explain(text, {"transformers": "4.57.1"}, given=True)
+    assert not answer.explained
+    assert {each.found.applies for each in answer.explanations} == {"no"}

@@ -126,7 +126,7 @@ def test_a_message_that_these_versions_do_not_print_is_marked() -> None:
         transformers="4.52.4",
     )
     assert answer.applies == "no"
-    assert answer.note.startswith("transformers 4.52.4: these do not say so")
+    assert answer.note.startswith("transformers 4.52.4: these versions do not print this")
 
 
 def test_unknown_versions_are_named() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from metalassay.errors import UserError
 
@@ -22,7 +26,7 @@ examples:
   python train.py 2>&1 | metalassay explain
   metalassay explain --versions accelerate=1.8.0,torch=2.5.1 < log.txt
 
-exit code: 0 explained, 1 nothing known explains the end, 2 bad input"""
+exit code: 0 explained, 1 nothing known explains the end, 2 bad input, 130 interrupted"""
     parser.add_argument(
         "text", nargs="*", metavar="TEXT", help="the message or traceback (default: standard input)"
     )
@@ -63,10 +67,15 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     # The options are checked before a pipe is read, which may take as long as the program runs.
-    given = explain.parse_versions(options.versions) if options.versions else None
+    given = explain.parse_versions(options.versions) if options.versions is not None else None
     python = interpreters.find(options.env) if options.env else None
-    text = " ".join(options.text)
+    text = "" if options.text == ["-"] else " ".join(options.text)
     left_out = 0
+    if _names_a_file(options.text):
+        raise UserError(
+            f"{text} is a file or folder, and no message",
+            f"metalassay explain < {shlex.quote(text)}",
+        )
     if not text and (sys.stdin is None or sys.stdin.isatty()):
         raise UserError(
             "there is no text to explain",
@@ -90,3 +99,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(explain_text.as_text(answer, width, None if options.all else 3))
     return 0 if answer.explained else 1
+
+
+def _names_a_file(words: Sequence[str]) -> bool:
+    """Return whether the only word is a file or folder, there or not, and no message."""
+    if len(words) != 1 or any(each.isspace() for each in words[0]):
+        return False
+    path = Path(words[0])
+    try:
+        return path.exists() or (
+            path.suffix in (".log", ".txt", ".out", ".err") and os.sep in words[0]
+        )
+    except (OSError, ValueError):
+        return False

@@ -65,7 +65,8 @@ def _note(hit: matching.Hit, installed: Mapping[str, str]) -> str:
     if hit.applies == "yes":
         return f"{have}: affected ({affected})"
     if hit.applies == "otherwise":
-        return f"{have}: affected ({affected}), but with another message; {_ELSEWHERE}"
+        everything = hit.bug.where_text()
+        return f"{have}: affected ({everything}), but with another message; {_ELSEWHERE}"
     if hit.applies == "no":
         return f"{have}: not affected by this ({affected}); {_ELSEWHERE}"
     lacking = ", ".join(matching.missing(where, installed))

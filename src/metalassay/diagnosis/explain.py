@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from packaging.utils import canonicalize_name
@@ -32,6 +32,7 @@ from metalassay.diagnosis import (
     operator_answer,
     program_end,
     text_facts,
+    traceback_frames,
     unrecognised,
 )
 from metalassay.diagnosis.answers import Found
@@ -160,8 +161,41 @@ def _look(
     facts = text_facts.read(log.text, message[-log_excerpt.WHOLE :])
     versions, notes = text_facts.merge(facts, installed, given)
     found = [each for source in SOURCES.values() for each in source(log.text, versions)]
-    explanations = [_explanation(each, log) for each in found]
+    explanations = [
+        _explanation(_against_history(each, found), log)
+        for each in found
+        if not _is_in_other_code(each, log)
+    ]
     return tuple(sorted(explanations, key=_rank)), facts, versions, notes
+
+
+def _is_in_other_code(found: Found, log: Log) -> bool:
+    """Return whether a bug's exception was raised by a line that is not of the libraries concerned.
+
+    An UnboundLocalError is about a variable of the very function that raises it, and that function's line
+    names it. People cut tracebacks short, so the last frame alone says little.
+    """
+    event = log.event_at(found.position)
+    if found.source != "bug" or event is None or event.type != "UnboundLocalError":
+        return False
+    if not event.frames or event.frames[-1].library in environment.STACK:
+        return False
+    variable = re.search(r"'(\w+)'", event.message)
+    last = traceback_frames.before(log.text, event.position)[-1:]
+    return variable is not None and any(variable[1] in frame.source for frame in last)
+
+
+def _against_history(found: Found, others: Iterable[Found]) -> Found:
+    """Let a bug not apply where the API history knows that these versions do not say so.
+
+    One bug may gather several arguments that went in different releases.
+    """
+    if found.source != "bug" or found.applies != "otherwise":
+        return found
+    for other in others:
+        if other.source == "api" and other.applies == "no" and other.words == found.words:
+            return replace(found, applies="no", note=other.note)
+    return found
 
 
 def _explanation(found: Found, log: Log) -> Explanation:
@@ -280,7 +314,11 @@ def _symptom_text(symptom: bugs.Symptom) -> str:
 
 def readable(pattern: str) -> str:
     """Return a pattern as the message that it is for: without escapes, groups and repetitions."""
-    pattern = re.sub(r"\(\?(?:P<\w+>|[:!=]|<[!=])", "(", pattern)
+    pattern = re.sub(r"\(\?<?!(?:[^()]|\([^()]*\))*\)", "", pattern)  # what must not follow
+    pattern = re.sub(r"\(\?(?:P<\w+>|[:=]|<=)", "(", pattern)
+    for _ in range(3):  # from the inside out: no optional part, and the first of several
+        pattern = re.sub(r"(?<!\\)\([^()]*(?<!\\)\)\?", "", pattern)
+        pattern = re.sub(r"(?<!\\)\(([^()|]*)(?:\|[^()]*)?(?<!\\)\)", r"\1", pattern)
     pattern = re.sub(
         r"\\[dDwWsSb][*+?]*(?:\{[\d,]*\})?|\[[^\]]*\][*+?]*(?:\{[\d,]*\})?|\.[*+]\??", "…", pattern
     )

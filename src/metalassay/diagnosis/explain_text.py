@@ -148,7 +148,7 @@ def _recognised(known: Recognised, answer: Answer, width: int) -> list[str]:
 
 def _difference(similar: Similar) -> str:
     if not similar.missing:
-        return "the same words, which others say too: it counts only below a frame of its library"
+        return "the same message, but other code prints it too: it is this only if the traceback has a line of that library"
     gone = ", ".join(similar.missing[:6])
     return f"but that one says: {_cut(similar.says, 100)} (not here: {gone})"
 

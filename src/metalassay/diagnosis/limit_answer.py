@@ -91,7 +91,7 @@ def _note(
     have = ", ".join(f"{name} {installed[name]}" for name in limit.packages if name in installed)
     lacking = ", ".join(name for name in limit.packages if name not in installed)
     if applies == "no":
-        return f"{have}: these do not say so; the text comes from another environment"
+        return f"{have}: these versions do not print this; the text comes from another environment"
     if not limit.packages:
         return "does not depend on versions"
     if lacking and case is _ROW:

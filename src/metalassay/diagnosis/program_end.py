@@ -55,6 +55,8 @@ _KILLED = re.compile(
     r"|^\[\d+\] +[-+]? *\d+ (?:killed|abort|segmentation fault|bus error|trace trap)\b"
 )
 _BY_THE_SYSTEM = re.compile(r"\b[Kk]illed\b|SIGKILL|exit code 137\b")
+# pytest's last lines repeat each message, cut off at the width of the terminal.
+_SUMMED_UP = re.compile(r"(?:FAILED|ERROR|XFAIL|XPASS|SUBFAILED\S*) \S+::\S")
 _IGNORED = re.compile(r"^Exception ignored in|^Error in atexit|^Error in sys\.excepthook")
 _CHAINS = {
     "The above exception was the direct cause of the following exception": "cause",
@@ -236,9 +238,11 @@ def _events(lines: list[str], rank: str | None) -> list[Event]:
     offset = start = 0
     frames: list[Frame] = []
     inside = ignored = False
-    for line in lines:
+    for number, line in enumerate(lines):
         if _TRACEBACK.search(line):
             start, frames, inside = offset, [], True
+        elif _SUMMED_UP.match(line):
+            pass
         elif _IGNORED.match(line):
             ignored = True
         elif frame := traceback_frames.on_line(line):
@@ -255,7 +259,7 @@ def _events(lines: list[str], rank: str | None) -> list[Event]:
                     offset + at,
                     offset + len(line),
                     type_.rpartition(".")[2],
-                    line[at:].rstrip(),
+                    _message(lines, number, at),
                     kind,
                     tuple(frames),
                     rank,
@@ -268,6 +272,15 @@ def _events(lines: list[str], rank: str | None) -> list[Event]:
             events[-1] = replace(events[-1], before=chain)
         offset += len(line)
     return _with_ends(events, offset)
+
+
+def _message(lines: list[str], number: int, at: int) -> str:
+    """Return an exception's type and message; transformers begins its own messages on the next line."""
+    first = lines[number][at:].rstrip()
+    if first.endswith(":"):
+        below = (line.strip() for line in lines[number + 1 : number + 3])
+        return " ".join([first, next((line for line in below if line), "")]).rstrip()
+    return first
 
 
 def _with_ends(events: list[Event], length: int) -> list[Event]:
@@ -311,6 +324,10 @@ def _last(part: _Part) -> Event | None:
     last = next(
         (each for each in reversed(ends) if not _is_messenger(each)), ends[-1] if ends else None
     )
+    if last is not None and not last.frames and ends[-1].type == "KeyboardInterrupt":
+        return (
+            ends[-1] if ends[-1].frames else last
+        )  # what was logged before did not end the program
     if last is None or last.kind != "abort" or _BY_THE_SYSTEM.search(last.message):
         return last
     reason: Event | None = None

@@ -40,6 +40,23 @@ _LANGUAGE = frozenset(
 )
 
 
+# The message of these names the file, key, package or value; types and shapes are not the matter.
+_NAMES = frozenset(
+    {
+        "FileNotFoundError",
+        "ImportError",
+        "KeyError",
+        "ModuleNotFoundError",
+        "NameError",
+        "PermissionError",
+        "SyntaxError",
+        "SystemExit",
+        "UnboundLocalError",
+        "ZeroDivisionError",
+    }
+)
+
+
 @dataclass(frozen=True)
 class Row:
     """A message that is known: the id and title of its row, and the message's words."""
@@ -144,6 +161,13 @@ def _package(event: Event | None, message: str) -> str | None:
 def _next(event: Event | None, frame: Frame | None, package: str | None, message: str) -> str:
     asked = "with the whole traceback, the versions and the smallest program that shows it"
     known = known_packages.named(package) if package else None
+    if event is not None and event.type == "KeyboardInterrupt":
+        return "Ctrl+C, or a signal that Python takes for it, ended the program; nothing failed at that line"
+    if frame is not None and not frame.library and event is not None and event.type in _NAMES:
+        return (
+            "the last line of the traceback is in your own file, and the message names what is missing or "
+            f"wrong there; to ask others: https://stackoverflow.com, {asked}"
+        )
     if frame is not None and not frame.library:
         forum = known.forum if known and known.forum else "https://stackoverflow.com"
         return (
