@@ -474,3 +474,10 @@ def test_what_went_and_came_back_is_first_looked_for_in_the_older_releases() -> 
     assert "trust_remote_code" in found.do[0]
     pins = [each for each in found.do if "pip install" in each]
     assert "'transformers==4.48.3'" in pins[0]
+
+
+def test_a_name_that_went_and_came_back_is_told_so_without_a_version() -> None:
+    text = "ImportError: cannot import name 'is_torch_tpu_available' from 'transformers'"
+    found = answer(text)
+    assert "after transformers 4.50.3 and before 5.9.0" in found.title
+    assert "'transformers==4.50.3'" in next(each for each in found.do if "pip install" in each)

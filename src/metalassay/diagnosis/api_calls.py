@@ -195,7 +195,8 @@ def _never(
     # Other libraries have a Trainer too, so its name alone tells little.
     named = subject.package in context.near(question)
     if subject.owner in _COMMON and not named:
-        see = f"other libraries have a {subject.owner} too; see whose it is: print({subject.owner}.__module__)"
+        a = "an" if subject.owner[0] in "AEIOU" else "a"
+        see = f"other libraries have {a} {subject.owner} too; see whose it is: print({subject.owner}.__module__)"
         instead = Instead((*instead.do, see), instead.why, instead.link, instead.now)
     return api_reply.reply(
         question, context, line, _argument(subject.name, name), instead, id=id_,

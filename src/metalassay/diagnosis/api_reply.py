@@ -111,7 +111,14 @@ def reply(
     title = f"{wording.subject} {wording.lacks}"
     since = boundary(fits, version)
     commands = installs(fits, version)
-    older = fits.before(version) if version and alternative == KEEP else None
+    spans = fits.spans()
+    gap = len(spans) > 1 and spans[-1][1] == fits.releases[-1]
+    if alternative != KEEP:
+        older = None
+    elif version:
+        older = fits.before(version)
+    else:
+        older = spans[-2][1] if gap else None
     if commands and older and f"=={older}'" not in commands[0]:
         # Gone in between, and back: the program was most likely written for the older ones.
         commands = (f"pip install '{package}=={older}'", *commands)
@@ -156,6 +163,8 @@ def reply(
         title += f" in {package} {version}, which is too old"
     elif applies == "no":
         title += f" elsewhere, not in {package} {version}"
+    elif gap and version is None:
+        title += f" after {package} {spans[-2][1]} and before {spans[-1][0]}"
     elif since:
         title += f" {since[0]}"
     else:
