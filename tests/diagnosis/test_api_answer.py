@@ -477,7 +477,7 @@ def test_what_went_and_came_back_is_first_looked_for_in_the_older_releases() -> 
 
 
 def test_a_name_that_went_and_came_back_is_told_so_without_a_version() -> None:
-    text = "ImportError: cannot import name 'is_torch_tpu_available' from 'transformers'"
+    text = "ImportError: cannot import name 'is_torch_tpu_available' from 'transformers.utils'"
     found = answer(text)
     assert "after transformers 4.50.3 and before 5.9.0" in found.title
     assert "'transformers==4.50.3'" in next(each for each in found.do if "pip install" in each)
