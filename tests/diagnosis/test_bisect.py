@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Sequence
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +96,23 @@ def test_only_stock_tests_of_symptoms_decide_the_state(
         for upstream, symptom, outcome in outcomes
     ]
     assert bisect.state_of([{"tests": tests}]) == state
+
+
+@pytest.mark.parametrize(
+    ("body", "state"), [("pass", bisect.HEALTHY), ("raise OSError", bisect.BROKEN)]
+)
+def test_a_release_is_judged_by_a_real_run_of_the_tests_of_one_bug(
+    body: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "compat").mkdir()
+    shutil.copy(root / "compat" / "conftest.py", tmp_path / "compat")
+    shutil.copy(root / "matrix.toml", tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    bug: x\n    slow: x\n")
+    mark = 'pytest.mark.bug("accelerate-n-shard-typo", symptom="attribute")'
+    test = f"import pytest\n\n@{mark}\ndef test_one(upstream):\n    {body}\n"
+    (tmp_path / "compat" / "test_one.py").write_text(test)
+    monkeypatch.setattr(bisect, "_install", lambda *_: True)
+    bug, here = bugs.get("accelerate-n-shard-typo"), metadata.version("metalassay")
+    assert bisect.run_release(tmp_path, bug, "metalassay", here) == state
+    assert bisect.run_release(tmp_path, bug, "metalassay", "0.0.0") == bisect.UNKNOWN

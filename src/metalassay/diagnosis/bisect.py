@@ -240,9 +240,11 @@ def run_release(root: Path, bug: Bug, package: str, release: str) -> str:
             capture_output=True,
             check=False,
         )
-        if not verdicts.exists():
+        # One bug is a part of the suite, so that its verdict goes beside the file of the whole one.
+        partial = verdicts.with_suffix(".partial")
+        if not partial.exists():
             return UNKNOWN
-        record = json.loads(verdicts.read_text("utf-8"))
+        record = json.loads(partial.read_text("utf-8"))
     if record["versions"].get(package) != release:
         return UNKNOWN
     return state_of(record["bugs"])
