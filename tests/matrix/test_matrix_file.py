@@ -117,6 +117,10 @@ def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
         (ROW + 'installs = "no"\n', r"row\[0\]\.installs: expected true or false"),
         (ROW.replace('"x"', '"../x"'), r"row\[0\]: the id '\.\./x' has another character"),
         (ROW.replace('"x"', '"-x"'), r"row\[0\]: the id '-x' has another character"),
+        (
+            ROW.replace('"x"', '"x.a"') + ROW.replace('"x"', '"X-a"'),
+            r"row\[1\]: the id 'X-a' is another row's but for",
+        ),
         (ROW + ROW, r"row\[1\]: two rows have the id 'x'"),
         (ROW.replace("torch", "torch=2"), r"row\[0\].requires\[0\]: 'torch=2' is not a requirem"),
         (ROW.replace("torch", "torch==2,==3"), r"'torch==2,==3' asks for two versions at once"),
@@ -142,3 +146,14 @@ def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
         (tmp_path / "matrix.toml").write_text(f"{row}needs = {wrong}\n")
         with pytest.raises(UserError, match="needs"):
             matrix_file.load(tmp_path)
+
+
+def test_a_folder_or_bytes_in_place_of_the_file_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "matrix.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"matrix\.toml is no text"):
+        matrix_file.load(tmp_path)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(UserError, match=r"matrix\.toml: Is a directory"):
+        matrix_file.load(tmp_path)

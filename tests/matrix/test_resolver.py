@@ -237,3 +237,17 @@ def test_a_contradiction_is_explained_in_the_resolvers_words() -> None:
 def test_a_conflict_seen_through_a_failing_connection_is_not_believed() -> None:
     warning = "WARNING: Retrying (Retry(total=4)) after connection broken\n"
     assert resolver.conflict(warning + PIP_CONFLICT) is None
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Because there are no versions of numpy and accelerate==1.8.0 depends on numpy>=1.17, we can"
+        " conclude that accelerate==1.8.0 cannot be used.",
+        "Because only numpy==1.0 is available and accelerate==1.8.0 depends on numpy>=1.17, we can"
+        " conclude that accelerate==1.8.0 cannot be used.",
+    ],
+)
+def test_an_index_that_lacks_versions_is_no_conflict(says: str) -> None:
+    output = f"  x No solution found when resolving dependencies:\n  ╰─▶ {says}\n"
+    assert resolver.conflict(output) is None

@@ -291,3 +291,41 @@ def test_an_output_that_cannot_be_written_is_one_line(
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         run(replace(options, output=tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--collect-only",), ("--setup-plan",), ("--runxfail",), ("-W", "error"), ("-o", "x_y=1")],
+)
+def test_no_option_of_pytest_makes_another_verdict(
+    arguments: tuple[str, ...], suite: Callable[..., Options]
+) -> None:
+    options = suite(FINE)
+    run(options)
+    before = (options.output / "x.json").read_bytes()
+    run(replace(options, arguments=arguments))
+    assert (options.output / "x.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--collect-only", "--runxfail", "-k nothing"])
+def test_the_options_in_the_environment_do_not_reach_a_row(
+    option: str, suite: Callable[..., Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", option)
+    options = suite(FINE)
+    assert run(options).state == run_row.GREEN
+    known = verdict_file.load(options.output / "x.json")
+    assert {test.outcome for bug in known.bugs for test in bug.tests} == {"passed"}
+
+
+def test_a_process_that_is_killed_once_from_outside_costs_no_verdict(
+    suite: Callable[..., Options], tmp_path: Path
+) -> None:
+    once = tmp_path / "killed"
+    body = f"import os, pathlib\n    once = pathlib.Path({str(once)!r})\n"
+    body += "    if not once.exists():\n        once.touch()\n        os.kill(os.getpid(), 9)"
+    options = suite(FINE.replace("pass", body))
+    assert run(options).state == run_row.GREEN
+    assert once.exists()
+    known = verdict_file.load(options.output / "x.json")
+    assert {test.outcome for bug in known.bugs for test in bug.tests} == {"passed"}

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,6 +274,7 @@ def _shard(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from metalassay.matrix import interrupts
 
+    began = time.time()
     try:
         # SIGTERM as well, as in the run itself; the imports take longest.
         with interrupts.Interrupts() as caught, caught.at_once():
@@ -291,7 +293,7 @@ def _run(options: argparse.Namespace) -> int:
         outcomes = matrix_fleet.run(rows, run_options, known, where, benchmarks=options.bench)
     else:
         outcomes = run_rows.run(rows, run_options, options.jobs, known)
-    return finish(outcomes, options)
+    return finish(outcomes, options, began)
 
 
 def _run_options(options: argparse.Namespace) -> Options:
@@ -307,17 +309,26 @@ def _run_options(options: argparse.Namespace) -> Options:
     )
 
 
-def finish(outcomes: Sequence[Outcome], options: argparse.Namespace) -> int:
-    """Print how the rows ended, and return the exit code."""
+def finish(outcomes: Sequence[Outcome], options: argparse.Namespace, began: float) -> int:
+    """Print how the rows ended, and return the exit code.
+
+    ``began`` is the time, in seconds since 1970: a log from before tells of another run.
+    """
+    from metalassay.matrix import run_row
+
     if options.json:
         print(json.dumps([_outcome_record(outcome) for outcome in outcomes], indent=1))
     bad = [outcome for outcome in outcomes if outcome.bad]
     for outcome in bad:
         log = options.output / f"{outcome.row}.log"
-        where = f"see {log}" if log.exists() else outcome.why  # none where nothing could be tested
-        print(f"{outcome.state}: {outcome.row}: {where}", file=sys.stderr)
+        new = log.exists() and log.stat().st_mtime >= began - 1
+        said = "; ".join(filter(None, (outcome.why, f"see {log}" if new else "")))
+        print(f"{outcome.state}: {outcome.row}: {said}", file=sys.stderr)
+    absent = sum(outcome.state == run_row.NOT_INSTALLABLE for outcome in outcomes)
     print(
-        f"{len(outcomes)} row{'' if len(outcomes) == 1 else 's'}, {len(bad)} red or in error; next: metalassay report {options.output}",
+        f"{len(outcomes)} row{'' if len(outcomes) == 1 else 's'}, {len(bad)} red or in error"
+        + (f", {absent} not installable" if absent else "")
+        + f"; next: metalassay report {options.output}",
         file=sys.stderr,
     )
     return 1 if bad else 0

@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from metalassay.errors import UserError
+from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError
 
 FILE = "matrix.toml"
@@ -100,8 +100,13 @@ def load(root: Path) -> Matrix:
             top = Field(tomllib.load(stream))
     except FileNotFoundError:
         raise UserError(f"{path} is missing", "run this in a checkout of metalassay") from None
+    except OSError as error:
+        raise UserError(f"{path}: {reason(error)}", "git checkout matrix.toml") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text", "git checkout matrix.toml") from None
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: {error}", "fix the line") from None
+    folders: set[str] = set()
     try:
         rows: dict[str, Row] = {}
         for place in top.get("row").each():
@@ -109,6 +114,12 @@ def load(root: Path) -> Matrix:
             if row.id in rows:
                 raise FieldError(f"{place.place}: two rows have the id {row.id!r}")
             rows[row.id] = row
+            folder = row.id.replace(".", "-").casefold()  # a Mac's file system ignores the case
+            if folder in folders:
+                raise FieldError(
+                    f"{place.place}: the id {row.id!r} is another row's but for '.', '-' or case"
+                )
+            folders.add(folder)
         return Matrix(rows, _requirements(top), _upstream(top.find("upstream")))
     except FieldError as error:
         raise UserError(f"{path}: {error}", "fix the row") from None

@@ -168,6 +168,8 @@ def conflict(output: str) -> str | None:
     if not (uv or pip) or any(sign in output for sign in _NO_ANSWER):
         return None
     reason = failure_reason(output)
+    if _MISSING.search(reason):
+        return None  # an index that is incomplete or old says that, and every version was released once
     return reason if any(word in reason for word in _CONTRADICTION) else None
 
 
@@ -180,6 +182,9 @@ _NO_ANSWER = (
     "not found in the cache",
     "network was disabled",
     "Retrying (",
+)
+_MISSING = re.compile(
+    r"there (?:are|is) no versions? of|\bonly .{1,200}? (?:is|are) available", re.IGNORECASE
 )
 # A missing version alone is no contradiction: every version of the matrix was released once.
 _CONTRADICTION = (

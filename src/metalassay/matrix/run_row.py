@@ -7,6 +7,7 @@ finish (``results.unfinished``).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -112,7 +113,9 @@ def run(row: Row, options: Options) -> Outcome:
         try:
             _mark(row, options, target, started, outcome.why)
         except OSError as error:
-            raise cannot_write(options.output, error, "free some space, or --output DIR") from None
+            full = error.errno == errno.ENOSPC
+            step = "free some space, or --output DIR" if full else "another folder: --output DIR"
+            raise cannot_write(options.output, error, step) from None
     return replace(outcome, seconds=time.monotonic() - began)
 
 
@@ -235,7 +238,7 @@ def _test(
     pytest = [str(environment / "bin" / "pytest"), "compat", "--set", row.id]
     pytest += ["--verdicts", str(target.resolve()), "--journal", str(diary.resolve())]
     pytest += [*selection(row), *options.arguments]
-    over = -1
+    over, killed = -1, ""
     while True:
         code = in_environment(pytest, options, environment, target, held)
         so_far = journal.read(diary)
@@ -247,6 +250,13 @@ def _test(
                 why += f"; no space is left on the disk of {options.output}"
             return Outcome(row.id, ERROR, why)
         over = len(so_far.over)
+        running = str(so_far.running["begins"]) if so_far.running else ""
+        if code == -signal.SIGKILL and running and running != killed:
+            # The system does that to whatever is large when memory is full. Only who dies twice is to blame.
+            options.say(f"{row.id}: killed while it ran {running}, which is tried again")
+            killed = running
+            over = -1
+            continue
         journal.died(diary, _end(code))
     diary.unlink(missing_ok=True)
     if options.arguments:
@@ -301,7 +311,7 @@ def _variables(environment: Path) -> dict[str, str]:
     The environment is ours, so it keeps the bytecode that Python compiles; without it, importing torch and
     transformers takes twice as long, every time.
     """
-    left_out = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+    left_out = ("PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "PYTEST_ADDOPTS")
     variables = {name: value for name, value in os.environ.items() if name not in left_out}
     programs = environment.resolve() / "bin"
     return {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import gc
+import os
+import re
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,8 +21,31 @@ from metalassay.machine import hardware
 from metalassay.results import journal, verdict_file
 from metalassay.testing import parent_watch
 
+# The options whose values are looked at where they count, and those that change no outcome.
+_WITH_A_VALUE = (
+    "--set",
+    "--bug",
+    "-m",
+    "-k",
+    "--tb",
+    "--color",
+    "--maxfail",
+    "--deselect",
+    "--ignore",
+)
+_HARMLESS = re.compile(
+    r"-[qvxsl]+|-r\w+|-p?no:cacheprovider|--(?:tb|color|capture|maxfail|durations|durations-min)=\S+"
+    r"|--(?:set|bug|deselect|ignore|ignore-glob)=.+|--(?:exitfirst|verbose|quiet|showlocals|no-header|no-summary)"
+    r"|--(?:lf|last-failed|ff|failed-first)"
+)
+
 SLOW = "slow: not in this selection"
 """Why a test that was left out did not run."""
+
+
+def _is_harmless(option: str) -> bool:
+    return _HARMLESS.fullmatch(option) is not None
+
 
 Marked = Callable[[pytest.Item], "tuple[Bug, str | None] | None"]
 
@@ -68,6 +93,7 @@ class Recorder:
         self.failures = list(self.before.failures)
         self.deselected = 0
         self.written = False
+        self.ran = bool(self.before.over)  # whether any test was run, and not only collected
         for bug_id, test in self.before.runs:
             self._add(bugs.get(bug_id), test)
         if diary is not None:
@@ -122,6 +148,7 @@ class Recorder:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Any:  # a generator: pytest sends the report in
         """Record the phase that decides: the call, or a set-up or tear-down that failed."""
+        self.ran = True
         style = self.config.option.tbstyle
         if item.get_closest_marker("xfail") and style == "auto":
             # Nobody reads the traceback of an expected failure, and pytest parses whole modules for it.
@@ -191,7 +218,7 @@ class Recorder:
         if exitstatus == pytest.ExitCode.OK and self._earlier_failure():
             session.exitstatus = exitstatus = pytest.ExitCode.TESTS_FAILED
         complete = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if self.target is None or not self.tests or not complete:
+        if self.target is None or not self.tests or not self.ran or not complete:
             return
         self.partial = self.why_partial(session)
         # The report reads both; a partial run never replaces the whole one.
@@ -220,6 +247,7 @@ class Recorder:
             "--deselect": bool(option.deselect),
             "--ignore": bool(option.ignore or option.ignore_glob),
             "--last-failed": bool(getattr(option, "lf", False)),
+            "other options": not all(map(_is_harmless, self._options())),
             "only some files": any(
                 (self.config.invocation_params.dir / argument).resolve() != self.suite.resolve()
                 for argument in self.config.args
@@ -257,6 +285,19 @@ class Recorder:
             elif not argument.startswith(("--verdicts=", "--journal=")):
                 arguments.append(argument)
         return arguments
+
+    def _options(self) -> list[str]:
+        """Return the options that this suite does not know: those of pytest, from wherever they come."""
+        given = iter([*shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), *self._arguments()])
+        options = []
+        for argument in given:
+            if argument in _WITH_A_VALUE:
+                next(given, None)
+            elif argument == "-p":
+                options.append(f"-p{next(given, '')}")
+            elif argument.startswith("-"):
+                options.append(argument)
+        return options
 
     def _origin(self) -> verdict_file.Origin:
         if self.diary is not None:
