@@ -90,7 +90,9 @@ def test_names_that_numpy_has_removed(name: str) -> None:
 )
 def test_a_library_that_transformers_needs(backend: str, step: str) -> None:
     utils = pytest.importorskip("transformers.utils")
-    text = traceback_of(lambda: utils.requires_backends(type("Model", (), {}), [backend]), ImportError)
+    text = traceback_of(
+        lambda: utils.requires_backends(type("Model", (), {}), [backend]), ImportError
+    )
     [answer] = limit_answer.find(tracebacks.clean(text), {})
     assert answer.id == "library-not-found"
     assert step in answer.do[0]
@@ -141,3 +143,63 @@ def test_weights_that_need_a_newer_torch(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(utils, "is_torch_greater_or_equal", lambda version: False)
     text = traceback_of(utils.check_torch_load_is_safe, ValueError)
     assert ids(text, torch="2.5.1") == ["weights-need-torch-2-6"]
+
+
+def test_the_hub_answers_not_found() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    requests = pytest.importorskip("requests")
+    response = requests.Response()
+    response.status_code = 404
+    response.reason = "Not Found"
+    response.url = "https://huggingface.co/api/models/nobody/has-this"
+    response.headers["X-Error-Code"] = "RepoNotFound"
+    response.request = requests.Request("GET", response.url).prepare()
+    text = traceback_of(lambda: hub.utils.hf_raise_for_status(response), OSError)
+    assert ids(text) == ["gated-or-missing-repository"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "title"),
+    [
+        (torch.zeros(2, device="meta"), "the tensor is on meta"),
+        (torch.zeros(2, requires_grad=True), "attached to its graph"),
+        (torch.zeros(2, dtype=torch.bfloat16), "no bfloat16"),
+    ],
+)
+def test_tensors_that_numpy_cannot_read(tensor: torch.Tensor, title: str) -> None:
+    text = traceback_of(tensor.numpy, Exception)
+    [answer] = limit_answer.find(tracebacks.clean(text), {})
+    assert answer.id == "tensor-to-numpy"
+    assert title in answer.title
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_a_target_of_another_type(dtype: torch.dtype) -> None:
+    output = torch.rand(2, requires_grad=True)
+    target = torch.zeros(2, dtype=dtype)
+    text = traceback_of(lambda: F.binary_cross_entropy(output, target).backward(), RuntimeError)
+    assert ids(text) == ["loss-dtype"]
+
+
+def test_more_targets_than_predictions() -> None:
+    text = traceback_of(
+        lambda: F.cross_entropy(torch.zeros(8, 3), torch.zeros(16).long()), ValueError
+    )
+    assert ids(text) == ["input-and-target-batch"]
+
+
+@pytest.mark.parametrize(
+    ("torch_version", "torchvision_version", "title"),
+    [
+        *((f"2.{n}.0", f"0.{n + 15}.0", "fit each other") for n in range(15)),
+        *((f"2.{n}.1", f"0.{n + 14}.0", f"needs torchvision 0.{n + 15}") for n in range(15)),
+        *((f"2.{n}.1", f"0.{n + 16}.0", f"needs torchvision 0.{n + 15}") for n in range(14)),
+        ("2.15.0", "0.29.1", "fit each other"),
+        ("2.15.0", "0.29.0", "needs torchvision 0.29.1"),
+        ("2.15.0", "0.28.0", "needs torchvision 0.29.1"),
+    ],
+)
+def test_which_torchvision_fits(torch_version: str, torchvision_version: str, title: str) -> None:
+    versions = {"torch": torch_version, "torchvision": torchvision_version}
+    [answer] = limit_answer.find("RuntimeError: operator torchvision::nms does not exist", versions)
+    assert title in answer.title
