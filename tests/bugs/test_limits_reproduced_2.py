@@ -101,7 +101,11 @@ def test_a_library_that_transformers_needs(backend: str, step: str) -> None:
 def test_a_tokenizer_file_of_a_newer_release() -> None:
     tokenizers = pytest.importorskip("tokenizers")
     parts = ("truncation", "padding", "normalizer", "pre_tokenizer", "post_processor", "decoder")
-    file = {"version": "1.0", "added_tokens": [], "model": {"type": "New", "rows": 1}}
+    file: dict[str, object] = {
+        "version": "1.0",
+        "added_tokens": [],
+        "model": {"type": "New", "rows": 1},
+    }
     file |= dict.fromkeys(parts)
     text = traceback_of(lambda: tokenizers.Tokenizer.from_str(json.dumps(file)), Exception)
     assert ids(text) == ["tokenizer-file-newer"]
@@ -177,7 +181,8 @@ def test_tensors_that_numpy_cannot_read(tensor: torch.Tensor, title: str) -> Non
 def test_a_target_of_another_type(dtype: torch.dtype) -> None:
     output = torch.rand(2, requires_grad=True)
     target = torch.zeros(2, dtype=dtype)
-    text = traceback_of(lambda: F.binary_cross_entropy(output, target).backward(), RuntimeError)
+    loss = F.binary_cross_entropy(output, target)
+    text = traceback_of(lambda: torch.autograd.backward(loss), RuntimeError)
     assert ids(text) == ["loss-dtype"]
 
 
