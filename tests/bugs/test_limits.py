@@ -19,7 +19,17 @@ from metalassay.mps.probe import os_floors
 ROOT = Path(__file__).parents[2]
 ALL = limits.load()
 EXAMPLES = tomllib.loads((ROOT / "tests/data/explain/limits_examples.toml").read_text("utf-8"))
-PACKAGES = {"accelerate", "datasets", "huggingface-hub", "numpy", "torch", "transformers", "trl"}
+PACKAGES = {
+    "accelerate",
+    "bitsandbytes",
+    "datasets",
+    "huggingface-hub",
+    "numpy",
+    "torch",
+    "torchvision",
+    "transformers",
+    "trl",
+}
 
 
 def row(**changes: object) -> str:
@@ -82,7 +92,11 @@ def test_every_row_has_a_test_or_says_why_not(limit: limits.Limit) -> None:
 
 def test_no_test_of_a_limit_is_forgotten() -> None:
     named = {limit.test for limit in ALL}
-    for path in ("tests/bugs/test_limits_reproduced.py", "tests_emulated/test_limits.py"):
+    for path in (
+        "tests/bugs/test_limits_reproduced.py",
+        "tests/bugs/test_limits_reproduced_2.py",
+        "tests_emulated/test_limits.py",
+    ):
         tree = ast.parse((ROOT / path).read_text("utf-8"))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):

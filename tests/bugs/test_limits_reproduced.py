@@ -636,16 +636,6 @@ def test_an_unknown_architecture(tmp_path: Path) -> None:
     assert "model_of_2031" in answer.title
 
 
-def test_a_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    transformers = pytest.importorskip("transformers")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    text = traceback_of(
-        lambda: transformers.AutoConfig.from_pretrained("nobody/has-this", local_files_only=True),
-        OSError,
-    )
-    assert ids(text)[:1] == ["gated-or-missing-repository"]
-
-
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has MPS")
 def test_a_storage_of_mps_elsewhere() -> None:
     storage = torch.UntypedStorage(2)  # type: ignore[no-untyped-call]
