@@ -181,9 +181,10 @@ def test_tensors_that_numpy_cannot_read(tensor: torch.Tensor, title: str) -> Non
 def test_a_target_of_another_type(dtype: torch.dtype) -> None:
     output = torch.rand(2, requires_grad=True)
     target = torch.zeros(2, dtype=dtype)
-    text = traceback_of(
-        lambda: torch.autograd.backward(F.binary_cross_entropy(output, target)), RuntimeError
-    )
+    text = traceback_of(lambda: F.binary_cross_entropy(output, target), RuntimeError)
+    assert ids(text) == ["loss-dtype"]
+    loss = F.huber_loss(output, target)  # which notices it in backward only
+    text = traceback_of(lambda: torch.autograd.backward(loss), RuntimeError)
     assert ids(text) == ["loss-dtype"]
 
 
