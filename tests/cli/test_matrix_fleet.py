@@ -13,7 +13,7 @@ import toy_checkout
 from foreground import foreground
 
 from metalassay.cli.main import main
-from metalassay.matrix import fleet
+from metalassay.matrix import fleet, fleet_security
 from metalassay.matrix.fleet import Fleet
 from metalassay.matrix.run_row import Options, Outcome
 
@@ -38,6 +38,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         raise SystemExit(0)
 
     monkeypatch.setattr(os, "execve", become)
+    monkeypatch.setattr(fleet_security, "refuse_busy", lambda host, port: None)
     return commands
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,12 +16,23 @@ from metalassay.matrix.fleet_security import Tls
 CACHE = Path("cache")
 
 
+OPENSSL = shutil.which("openssl") or ""
+
+
+def made(folder: Path, name: str) -> Tls:
+    """Make a certificate that signs itself, which is its own authority."""
+    if not OPENSSL:
+        pytest.skip("openssl is not installed")
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = [OPENSSL, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return Tls(certificate, certificate, key)
+
+
 @pytest.fixture
 def certificates(tmp_path: Path) -> Tls:
-    files = [tmp_path / name for name in ("ca.pem", "box.pem", "box.key")]
-    for path in files:
-        path.write_text("x")
-    return Tls(*files)
+    return made(tmp_path, "box")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +84,28 @@ def test_the_three_files_belong_together(certificates: Tls, tmp_path: Path) -> N
         fleet_security.tls(certificates.ca, None, None)
     with pytest.raises(UserError, match=r"--tls-key .*nowhere: there is no file"):
         fleet_security.tls(certificates.ca, certificates.certificate, tmp_path / "nowhere")
+
+
+def test_files_that_are_no_certificates_or_of_two_machines_are_named(
+    certificates: Tls, tmp_path: Path
+) -> None:
+    other = made(tmp_path, "mini")
+    with pytest.raises(UserError, match=r"box\.pem and --tls-key .*mini\.key do not fit together"):
+        fleet_security.tls(certificates.ca, certificates.certificate, other.key)
+    text = tmp_path / "README.md"
+    text.write_text("no certificate")
+    with pytest.raises(UserError, match=r"--tls-ca .*README\.md is no certificate"):
+        fleet_security.tls(text, certificates.certificate, certificates.key)
+
+
+def test_a_port_in_use_is_said_before_dask_begins() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match=r"cannot listen on 127\.0\.0\.1"):
+            fleet_security.refuse_busy("127.0.0.1", taken.getsockname()[1])
+        free = taken.getsockname()[1]
+    fleet_security.refuse_busy("127.0.0.1", free)
 
 
 @pytest.mark.parametrize("host", ["", "192.0.2.7", "10.0.0.2", "box.local"])

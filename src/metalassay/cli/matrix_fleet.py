@@ -181,6 +181,7 @@ def _scheduler(options: argparse.Namespace) -> int:
     command = fleet_security.scheduler(
         options.host, options.port, certificates, insecure=options.insecure
     )
+    fleet_security.refuse_busy(options.host, options.port)
     return _become(command, certificates)
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import socket
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metalassay.errors import UserError
+from metalassay.errors import UserError, reason
 
 PORT = 8786
 """Dask's own."""
@@ -44,7 +46,8 @@ class Tls:
 def tls(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | None:
     """Return the three files, or None if none is given.
 
-    Raises ``UserError`` if one or two of them are missing, or if a file cannot be read.
+    Raises ``UserError`` if one or two of them are missing, if a file cannot be read, and if they are no
+    certificates or the key is another one's.
     """
     given = {"--tls-ca": ca, "--tls-cert": certificate, "--tls-key": key}
     missing = [name for name, path in given.items() if path is None]
@@ -55,6 +58,15 @@ def tls(ca: Path | None, certificate: Path | None, key: Path | None) -> Tls | No
     for name, path in given.items():
         if path is not None and not os.access(path, os.R_OK):
             raise UserError(f"{name} {path}: there is no file that can be read", _GUIDE)
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+    except OSError as error:
+        raise UserError(f"--tls-ca {ca} is no certificate: {reason(error)}", _GUIDE) from None
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        why = f"--tls-cert {certificate} and --tls-key {key} do not fit together: {reason(error)}"
+        raise UserError(why, _GUIDE) from None
     return Tls(ca, certificate, key)
 
 
@@ -108,6 +120,20 @@ def _refuse_open(host: str, *, insecure: bool) -> None:
             f"{host} without TLS: whoever reaches the port can run any program there",
             f"certificates ({_GUIDE}), or --insecure in a network that you trust",
         )
+
+
+def refuse_busy(host: str, port: int) -> None:
+    """Raise ``UserError`` if nothing can listen at an address: another program does, or it is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host.strip("[]"), port))
+        except OSError as error:
+            raise UserError(
+                f"cannot listen on {host}:{port}: {reason(error)}",
+                "another --port, or end the program there: it may be a scheduler already",
+            ) from None
 
 
 def scheduler(host: str, port: int, certificates: Tls | None, *, insecure: bool) -> list[str]:
