@@ -210,3 +210,32 @@ def test_which_torchvision_fits(torch_version: str, torchvision_version: str, ti
     versions = {"torch": torch_version, "torchvision": torchvision_version}
     [answer] = limit_answer.find("RuntimeError: operator torchvision::nms does not exist", versions)
     assert title in answer.title
+
+
+def test_ids_that_are_no_integers() -> None:
+    embed = torch.nn.Embedding(4, 2)
+    text = traceback_of(lambda: embed(torch.ones(2)), RuntimeError)
+    assert ids(text) == ["embedding-indices-not-integer"]
+
+
+WORD = "a"
+
+
+def test_rows_that_were_not_tokenized() -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=pytest.importorskip("tokenizers").Tokenizer(
+            pytest.importorskip("tokenizers").models.WordLevel({WORD: 0}, WORD)
+        ),
+        pad_token=WORD,
+    )
+    text = traceback_of(lambda: tokenizer.pad([{"label": 1}]), ValueError)
+    assert ids(text) == ["no-input-ids-to-pad"]
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    transformers.GPT2Config(n_layer=1, n_head=1, n_embd=4).save_pretrained(tmp_path)
+    load = transformers.GPT2LMHeadModel.from_pretrained
+    text = traceback_of(lambda: load(tmp_path, local_files_only=True), OSError)
+    assert ids(text)[0] == "weights-file-missing"
