@@ -94,7 +94,7 @@ def test_no_test_of_a_limit_is_forgotten() -> None:
     named = {limit.test for limit in ALL}
     for path in (
         "tests/bugs/test_limits_reproduced.py",
-        "tests/bugs/test_limits_reproduced_2.py",
+        "tests/bugs/test_setup_mistakes_reproduced.py",
         "tests_emulated/test_limits.py",
     ):
         tree = ast.parse((ROOT / path).read_text("utf-8"))

@@ -6,31 +6,18 @@ import json
 import os
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy
 import pytest
 import torch
+from reproduced import ids, traceback_of
 from torch import nn
 
 from metalassay.bugs import tracebacks
 from metalassay.diagnosis import limit_answer
 
 F = nn.functional
-
-
-def ids(text: str, **versions: str) -> list[str]:
-    """Return the ids of the answers to a text, the best first."""
-    return [each.id for each in limit_answer.find(tracebacks.clean(text), versions)]
-
-
-def traceback_of(action: Callable[[], object], kind: type[BaseException]) -> str:
-    """Return the traceback of the exception of that type that ``action`` raises."""
-    with pytest.raises(kind) as caught:
-        action()
-    return "".join(traceback.format_exception(caught.value))
 
 
 def printed(*arguments: str, folder: Path) -> str:
