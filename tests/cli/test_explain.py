@@ -184,7 +184,7 @@ def test_a_file_is_not_taken_for_a_message(
     log = tmp_path / "a b.log"
     log.write_text(FAMOUS)
     assert main.main(["explain", str(tmp_path)]) == 2
-    assert f"{tmp_path} is a file or folder" in capsys.readouterr().err
+    assert f"{tmp_path} names a file or folder" in capsys.readouterr().err
     assert main.main(["explain", str(tmp_path / "none.log")]) == 2
     assert "metalassay explain < " in capsys.readouterr().err
 

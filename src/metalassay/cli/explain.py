@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     left_out = 0
     if _names_a_file(options.text):
         raise UserError(
-            f"{text} is a file or folder, and no message",
+            f"{text} names a file or folder, and is no message",
             f"metalassay explain < {shlex.quote(text)}",
         )
     if not text and (sys.stdin is None or sys.stdin.isatty()):
