@@ -22,6 +22,9 @@ Where = tuple[Mapping[str, SpecifierSet], ...]
 """Alternatives; one alternative maps package names to versions, and all of them must match."""
 
 
+MPS = "mps"
+"""What a bug needs that only a GPU of a Mac has."""
+
 REPORTED_ONLY = "reported upstream, not run by us"
 
 _INSTALL = "{install}"
@@ -72,7 +75,10 @@ class Symptom:
 class Bug:
     """One row of ``data/``; the README there explains the fields.
 
-    ``reported_only``: range and symptom come from upstream's reports; we never saw the bug.
+    ``reported_only``: range and symptom come from upstream's reports; we never saw the bug. ``entry``
+    is where one meets it, and ``stops`` whether nearly everybody does who goes there with these
+    versions. ``reports`` counts the public reports that we know of. ``needs``: what a machine must have
+    for it, "mps" or "".
     """
 
     id: str
@@ -87,6 +93,10 @@ class Bug:
     masked_by: tuple[str, ...]
     symptoms: tuple[Symptom, ...]
     reported_only: bool = False
+    entry: str = ""
+    stops: bool = False
+    reports: int = 0
+    needs: str = ""
 
     def hits(self, versions: Mapping[str, str], symptom: str | None = None) -> bool:
         """Return whether the bug, or one symptom of it, is expected with these versions installed.
@@ -230,6 +240,10 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         masked_by=tuple(row.get("masked_by", ())),
         symptoms=tuple(_symptom(symptom, row["id"], where) for symptom in row["symptom"]),
         reported_only=_flag(row, "reported_only", row["id"]),
+        entry=row.get("entry", ""),
+        stops=_flag(row, "stops", row["id"]),
+        reports=_count(row, "reports", row["id"]),
+        needs=_needs(row),
     )
 
 
@@ -257,6 +271,20 @@ def _flag(row: Mapping[str, Any], key: str, place: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"known_bugs: {place}: {key} = {value!r} is neither true nor false")
     return value
+
+
+def _count(row: Mapping[str, Any], key: str, place: str) -> int:
+    value = row.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"known_bugs: {place}: {key} = {value!r} is no count")
+    return value
+
+
+def _needs(row: Mapping[str, Any]) -> str:
+    needs: str = row.get("needs", "")
+    if needs not in ("", MPS):
+        raise ValueError(f"known_bugs: {row['id']}: needs = {needs!r} is not {MPS!r}")
+    return needs
 
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
