@@ -14,14 +14,16 @@ import itertools
 import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from metalassay import bugs
+from metalassay import bugs, linkcheck
+from metalassay.bugs import api_history
+from metalassay.environment import executed
 from metalassay.environment.versions import MACHINE
 from metalassay.mps.probe import os_floors
 
@@ -134,6 +136,30 @@ def plans(
             yield found
 
 
+def between(
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    wanted: Plan,
+    ignored: Sequence[str] = (),
+    *,
+    facts: Facts | None = None,
+) -> Plan:
+    """Describe the change that an installer would really make for the requirements of ``wanted``."""
+    space = _Space(before, ignored, facts or known_facts(), None)
+    changed = {
+        name: after[name]
+        for name in space.installed
+        if after.get(name, before[name]) != before[name]
+    }
+    found = space.plan(changed)
+    return replace(found, requirements=wanted.requirements)
+
+
+def stopping(ids: Collection[str]) -> tuple[str, ...]:
+    """Return those bugs that stop the import or the training of everybody who has the versions."""
+    return tuple(bug.id for bug in bugs.load() if bug.id in ids and _stops(bug))
+
+
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
     """Return the smallest change that fixes one bug and breaks nothing; empty where none does."""
     if not bug.hits(installed):
@@ -145,7 +171,21 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
 @functools.cache
 def known_facts() -> Facts:
     """Return what the data of this package know."""
-    return no_facts()
+    return Facts(
+        _releases, lambda *_: (), _stopping_breaks, lambda set_: executed.find(set_) is not None
+    )
+
+
+def _releases(package: str) -> Sequence[str]:
+    return api_history.history(package).releases if package in api_history.PACKAGES else ()
+
+
+def _stopping_breaks(versions: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(
+        f"{each.caller} {each.caller_version} needs {each.what}"
+        for each in linkcheck.known_breaks(versions)
+        if each.stops and not each.guarded
+    )
 
 
 def command(requirements: Sequence[str], python: str) -> list[str]:
@@ -279,7 +319,7 @@ class _Space:
 
     def _weight(self, bug: bugs.Bug) -> float:
         """Return what a bug costs that stays; nothing for one that this machine cannot have."""
-        if getattr(bug, "needs", "") == "mps" and "macos" not in self.installed:
+        if bug.needs == "mps" and "macos" not in self.installed:
             return 0.0
         if _stops(bug):
             return _STOPS
@@ -468,7 +508,7 @@ def _change(package: str, before: str, version: str, fixes: tuple[str, ...]) -> 
 
 
 def _stops(bug: bugs.Bug) -> bool:
-    return bool(getattr(bug, "stops", False))
+    return bug.stops
 
 
 def _fixable(bug: bugs.Bug) -> bool:

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -34,6 +34,10 @@ TRAINING = (
 )
 STAGES = (*IMPORTS, *TRAINING)
 """Every stage that the child knows, in the order in which they run."""
+
+_NEEDS = {"LoRA": "peft", "SFTTrainer": "trl", "SFTTrainer resume": "trl", "DPOTrainer": "trl"}
+_NEEDS |= {"GRPOTrainer": "trl", "Accelerator": "accelerate", "Trainer": "transformers"}
+_NEEDS |= {"Trainer resume": "transformers"}
 
 PASSED, FAILED, ABSENT, CRASHED, NOT_RUN = "passed", "failed", "absent", "crashed", "not run"
 
@@ -103,6 +107,15 @@ def run(
         done.update(found)
         left = [stage for stage in left if stage not in done]
     return tuple(done[stage] for stage in stages)
+
+
+def stages_for(packages: Container[str]) -> tuple[str, ...]:
+    """Return the stages that have something to try where these ``packages`` are installed."""
+    return tuple(
+        stage
+        for stage in STAGES
+        if (_NEEDS.get(stage) or stage.removeprefix("import ")) in packages
+    )
 
 
 def broken(stages: Sequence[Stage]) -> tuple[Stage, ...]:
