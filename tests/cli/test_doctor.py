@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from metalassay.cli import main
-from metalassay.environment import interpreters, versions
+from metalassay.environment import interpreters, managers, versions
 from metalassay.mps import probe
 
 GUIDE = {
@@ -45,9 +45,11 @@ def test_findings_are_exit_code_1_and_none_that_counts_is_0(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.main(["doctor"]) == 1
-    assert re.search(
-        r"^1\d findings; installing accelerate~=", capsys.readouterr().out, re.MULTILINE
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "Can this train? Yes, except for: a streamed dataset, resume of a Trainer."
     )
+    assert re.search(r"^Do: .* pip install ", said, re.MULTILINE)
     healthy = {"accelerate": "1.15.0", "torch": "2.13.0", "transformers": "5.23.0"}
     monkeypatch.setattr(versions, "installed", lambda packages=(): healthy)
     assert main.main(["doctor"]) == 0
@@ -58,14 +60,15 @@ def test_the_document_names_its_schema_and_every_field(capsys: pytest.CaptureFix
     made = document(capsys)
     assert made["schema"] == {"name": "metalassay.diagnosis.doctor", "version": 1}
     assert set(made) == {
-        "schema", "machine", "python", "versions", "probe", "findings", "plan", "fix",
+        "schema", "machine", "python", "versions", "probe", "findings", "plan", "fix", "verdict",
+        "executed", "breaks", "manager",
     }  # fmt: skip
     assert made["probe"]["state"] == "not built"
     assert made["versions"]["accelerate"] == "1.8.0"
     for finding in made["findings"]:
         assert set(finding) == {
             "id", "kind", "severity", "title", "observed", "expected", "fix", "link", "fixes",
-            "workaround", "not_fixes",
+            "workaround", "not_fixes", "entry", "stops", "reports", "needs", "here",
         }  # fmt: skip
         assert finding["severity"] in ("error", "warning", "info")
         assert finding["link"].startswith("https://")
@@ -88,7 +91,8 @@ def test_the_probe_says_on_stderr_that_it_runs_and_can_be_left_out(
     main.main(["doctor", "--no-probe"])
     said = capsys.readouterr()
     assert said.err == ""
-    assert "not tested (--no-probe)" in said.out
+    main.main(["doctor", "--no-probe", "-v"])
+    assert "not tested (--no-probe)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--env", "--python"])
@@ -100,11 +104,13 @@ def test_another_environment_is_examined_by_its_folder_or_its_python(
 ) -> None:
     asked = []
 
-    def versions_of(python: str, packages: tuple[str, ...]) -> dict[str, str]:
+    def ask(
+        python: str, packages: tuple[str, ...]
+    ) -> tuple[dict[str, str], interpreters.Interpreter]:
         asked.append(python)
-        return dict(GUIDE)
+        return dict(GUIDE), interpreters.this()
 
-    monkeypatch.setattr(interpreters, "versions_of", versions_of)
+    monkeypatch.setattr(interpreters, "ask", ask)
     (tmp_path / "bin").mkdir()
     python = tmp_path / "bin" / "python"
     python.symlink_to(sys.executable)
@@ -264,6 +270,17 @@ def test_an_installer_that_fails_is_exit_code_2(
     monkeypatch.setattr(subprocess, "run", fails)
     assert main.main(["doctor", "--apply", "--yes"]) == 2
     assert "the installer failed" in capsys.readouterr().err
+
+
+def test_nothing_is_installed_into_the_python_of_the_operating_system(
+    ran: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system = managers.Manager("system", "python", Path("/usr"), externally_managed=True)
+    monkeypatch.setattr(managers, "detect", lambda interpreter, **_: system)
+    assert main.main(["doctor", "--apply", "--yes"]) == 2
+    assert "make an environment: python3 -m venv .venv" in capsys.readouterr().err
+    assert ran == []
+    assert document(capsys, "--no-probe")["fix"] is None
 
 
 def test_where_nothing_can_be_fixed_nothing_is_asked(

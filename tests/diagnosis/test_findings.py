@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
+
 import pytest
 from diagnosed import GUIDE, HEALTHY, answered, by_id
+from packaging.specifiers import SpecifierSet
 
 from metalassay import bugs
 from metalassay.diagnosis import doctor, doctor_text, findings
-from metalassay.environment import variables
+from metalassay.environment import managers, variables
+from metalassay.environment.interpreters import Install, Interpreter
+from metalassay.environment.managers import Manager
 
 
 def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
@@ -108,7 +114,7 @@ def test_metadata_without_a_valid_version_are_a_finding() -> None:
 
 def test_no_id_is_used_twice() -> None:
     ids = [bug.id for bug in bugs.load()] + [rule.id for rule in variables.load()]
-    ids += findings.MPS_IDS
+    ids += [*findings.MPS_IDS, *findings.ENVIRONMENT_IDS]
     assert len(ids) == len(set(ids))
 
 
@@ -126,3 +132,127 @@ def test_the_workaround_of_a_finding_is_its_first_fix_that_changes_no_version() 
         by_id(doctor.diagnose({"datasets": "5.0.0"}))["datasets-second-resume-restarts"].workaround
         == ""
     )
+
+
+SITE = "/env/lib/site-packages"
+PYTHON = Interpreter("/env/bin/python", "/env", "/usr", "/usr/lib", "arm64", has_pip=True)
+VENV = Manager(managers.VENV, PYTHON.python, Path("/env"))
+UV = Manager(managers.UV_PROJECT, PYTHON.python, Path("/env"), Path("/p"), Path("/p/uv.lock"))
+
+
+def of_environment(
+    manager: Manager, *installs: Install, **locked: list[str]
+) -> dict[str, findings.Finding]:
+    """Return the findings about an environment in which accelerate 1.9.0 is installed."""
+    found = findings.of_environment(
+        manager, replace(PYTHON, installs=installs), {"accelerate": "1.9.0"}, locked
+    )
+    assert {each.id for each in found} <= set(findings.ENVIRONMENT_IDS)
+    assert all(each.link.startswith("https://") for each in found)
+    return {each.id: each for each in found}
+
+
+def test_an_ordinary_environment_has_no_finding() -> None:
+    assert of_environment(VENV, Install("torch", "2.9.0", SITE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("manager", "finding", "severity"),
+    [
+        (replace(VENV, rosetta=True), "python-under-rosetta", "warning"),
+        (replace(VENV, has_pip=False), "no-pip", "info"),
+        (replace(VENV, externally_managed=True), "externally-managed-python", "info"),
+        (UV, "lock-undoes-installs", "info"),
+    ],
+)
+def test_how_an_environment_is_managed_is_a_finding(
+    manager: Manager, finding: str, severity: str
+) -> None:
+    assert {each.id: each.severity for each in of_environment(manager).values()} == {
+        finding: severity
+    }
+
+
+def test_a_lock_file_with_other_versions_is_a_warning_that_names_them() -> None:
+    found = of_environment(UV, accelerate=["1.8.0"], torch=["2.8.0"])["lock-differs"]
+    assert found.severity == "warning"
+    assert found.observed == "accelerate 1.9.0 (locked: 1.8.0)"
+    assert "the next `uv run`" in found.title.lower()
+    assert "lock-differs" not in of_environment(UV, accelerate=["1.8.0", "1.9.0"])
+    # Without a project nothing reads the lock file.
+    assert of_environment(VENV, accelerate=["1.8.0"]) == {}
+
+
+def test_the_command_for_a_locked_project_changes_the_project() -> None:
+    assert of_environment(UV)["lock-undoes-installs"].expected == "uv add --project /p PACKAGE"
+
+
+@pytest.mark.parametrize(
+    ("folders", "severity"),
+    [
+        ((SITE, SITE), "warning"),  # the metadata of both are in one folder
+        (("/home/me/.local", SITE), "warning"),  # what is outside hides what is inside
+        ((SITE, "/home/me/.local"), "info"),
+    ],
+)
+def test_two_versions_of_a_package_are_a_finding(folders: tuple[str, str], severity: str) -> None:
+    first, second = folders
+    installs = (Install("numpy", "2.0", first), Install("numpy", "1.26.4", second))
+    found = of_environment(VENV, *installs)["installed-twice"]
+    assert found.severity == severity
+    assert found.observed == f"numpy 2.0 in {first} and 1.26.4 in {second}"
+
+
+def test_the_same_version_twice_and_a_link_to_its_source_are_no_finding() -> None:
+    same = (Install("numpy", "2.0", SITE), Install("numpy", "2.0", "/x"))
+    assert of_environment(VENV, *same) == {}
+    linked = (Install("trl", "", SITE, editable="/code"), Install("trl", "1.0", "/code"))
+    assert "installed-twice" not in of_environment(VENV, *linked)
+
+
+def test_a_package_from_a_folder_is_worth_knowing_but_for_metalassay() -> None:
+    installs = [Install(name, "1.0", SITE, editable="/code") for name in ("trl", "metalassay")]
+    assert of_environment(VENV, *installs)["editable-install"].observed == "trl from /code"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What the link check reports."""
+
+    caller: str = "transformers"
+    caller_version: str = "4.39.3"
+    provider: str = "accelerate"
+    provider_version: str = "1.0.0"
+    what: str = "Accelerator(dispatch_batches)"
+    where: str = "transformers/trainer.py:400"
+    entry: str = "Trainer"
+    stops: bool = True
+
+
+def test_a_break_is_a_finding_and_one_that_stops_is_a_no() -> None:
+    diagnosis = doctor.diagnose(HEALTHY, breaks=[Broken()])
+    found = by_id(diagnosis)["link-transformers-accelerate"]
+    assert (found.severity, found.kind, found.observed) == ("error", "link check", Broken.where)
+    assert diagnosis.verdict.says == (
+        "No: transformers 4.39.3 needs Accelerator(dispatch_batches), which accelerate 1.0.0 does not"
+        " have"
+    )
+    assert not diagnosis.healthy
+    ignored = doctor.diagnose(HEALTHY, ["link-transformers-accelerate"], breaks=[Broken()])
+    assert ignored.healthy
+    harmless = doctor.diagnose(HEALTHY, breaks=[replace(Broken(), stops=False)])
+    assert by_id(harmless)["link-transformers-accelerate"].severity == "warning"
+
+
+def test_a_bug_that_stops_nearly_everybody_is_an_error() -> None:
+    for bug in bugs.load():
+        if bug.stops and not bug.needs:
+            versions = {name: _inside(spec) for name, spec in bug.where[0].items()}
+            assert bug.hits(versions), bug.id
+            assert by_id(doctor.diagnose(versions))[bug.id].severity == "error"
+
+
+def _inside(specifiers: SpecifierSet) -> str:
+    """Return a version in a range: its lower bound, or something old."""
+    lower = [each.version for each in specifiers if each.operator in (">=", "==")]
+    return lower[0] if lower else "0.5"

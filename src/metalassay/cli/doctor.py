@@ -16,7 +16,10 @@ from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from metalassay.diagnosis.doctor import Diagnosis
+    from metalassay.diagnosis.findings import Break
     from metalassay.mps.probe import Probe
 
 EPILOG = """\
@@ -76,7 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.diagnosis import doctor_text, fix_plan
+    from metalassay.diagnosis import doctor_text
     from metalassay.environment import interpreters
     from metalassay.machine import hardware
 
@@ -90,13 +93,13 @@ def run(options: argparse.Namespace) -> int:
     # --fix and --apply go by versions alone.
     probing = not (options.no_probe or options.fix or options.apply)
     diagnosis = _diagnose(options, python, probing)
-    command = fix_plan.command(diagnosis.plan.requirements, python or sys.executable)
+    command = _command(diagnosis)
     width = min(shutil.get_terminal_size().columns, 100)
     if options.apply:
         return _apply(options, diagnosis, command, python, width)
     machine = hardware.probe(gpu_too=probing)
     if options.json:
-        print(json.dumps(_document(diagnosis, machine, python, command), indent=1))
+        print(json.dumps(_document(diagnosis, machine, python, command), indent=1, default=str))
     elif options.fix:
         print(doctor_text.plan_text(diagnosis, command, width))
     else:
@@ -107,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
                 python=python or "",
                 width=width,
                 everything=options.verbose,
+                command=command,
             )
         )
     return 0 if diagnosis.healthy else 1
@@ -114,21 +118,38 @@ def run(options: argparse.Namespace) -> int:
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
     from metalassay.diagnosis import doctor, fix_plan
-    from metalassay.environment import interpreters, versions
+    from metalassay.environment import interpreters, managers, versions
+    from metalassay.machine import hardware
 
     packages = (*versions.STACK, *fix_plan.COMPANIONS)
     if python is None:
-        installed = versions.installed(packages)
+        installed, interpreter = versions.installed(packages), interpreters.this(packages)
     else:
-        installed = interpreters.versions_of(python, packages)
+        installed, interpreter = interpreters.ask(python, packages)
     doctor.check_ids(options.ignore)  # before the probe: a typo should not wait for it
+    chip = hardware.mac_processor().chip if platform.system() == "Darwin" else None
     return doctor.diagnose(
         installed,
         options.ignore,
         environ=os.environ,
         system=platform.system(),
         probe=_probe(python or sys.executable, options.timeout) if probing else None,
+        breaks=_breaks(installed, python),
+        managed=(managers.detect(interpreter, chip=chip), interpreter),
     )
+
+
+def _breaks(installed: Mapping[str, str], python: str | None) -> Sequence[Break] | None:
+    """Return what the link check reports of an environment; None where it cannot be run."""
+    return None
+
+
+def _command(diagnosis: Diagnosis) -> list[str]:
+    """Return the command that fixes what can be fixed; empty where nothing should be installed."""
+    from metalassay.environment import managers
+
+    manager = diagnosis.manager
+    return managers.install_command(manager, diagnosis.plan.requirements) if manager else []
 
 
 def _probe(python: str, timeout: float) -> Probe:
@@ -153,7 +174,7 @@ def _document(
         "machine": hardware.as_dict(machine),
         "python": python or sys.executable,
         **asdict(diagnosis),
-        "fix": command if diagnosis.plan.requirements else None,
+        "fix": command or None,
     }
 
 
@@ -166,10 +187,18 @@ def _apply(
 ) -> int:
     """Run the command that fixes, if the user agrees, and examine the environment again."""
     from metalassay.diagnosis import doctor_text, fix_plan
+    from metalassay.environment import managers
 
     print(doctor_text.plan_text(diagnosis, command, width))
     if not diagnosis.plan.requirements:
         return 0 if diagnosis.healthy else 1
+    if not command:
+        raise UserError(
+            f"nothing can be installed there: {managers.advice(diagnosis.manager)}"
+            if diagnosis.manager
+            else "nothing can be installed there",
+            "metalassay doctor --env .venv, with the environment that you train in",
+        )
     if not options.yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise UserError(

@@ -70,7 +70,7 @@ class Manager:
     externally_managed: bool = False
     in_venv: bool = True
     rosetta: bool = False
-    from_conda: frozenset[str] = frozenset()
+    from_conda: tuple[str, ...] = ()
 
     @property
     def undone_by(self) -> str:
@@ -126,8 +126,8 @@ def detect(
         and Path(interpreter.stdlib, "EXTERNALLY-MANAGED").is_file(),
         in_venv=in_venv,
         rosetta=system == "Darwin" and interpreter.machine == "x86_64" and "Apple" in (chip or ""),
-        from_conda=frozenset(
-            each.name for each in interpreter.installs if each.installer == "conda"
+        from_conda=tuple(
+            dict.fromkeys(each.name for each in interpreter.installs if each.installer == "conda")
         ),
     )
 
@@ -149,7 +149,7 @@ def install_command(
     if manager.kind in LOCKED:
         return [*_add(manager.kind, elsewhere), *requirements]
     names = {_name(each) for each in requirements}
-    if manager.kind == CONDA and names <= manager.from_conda:
+    if manager.kind == CONDA and names <= set(manager.from_conda):
         begin = ["conda", "install", "-p", str(manager.prefix), "-c", "conda-forge"]
         return [*begin, *map(_for_conda, requirements)]
     if manager.kind == UV_VENV or not manager.has_pip:
