@@ -67,13 +67,15 @@ def diagnose(
     """
     check_ids(ignored)
     valid = {name: text for name, text in installed.items() if findings.is_version(text)}
+    elsewhere = () if system in ("", "Darwin") else _of_macs()
+    plan = fix_plan.plan(valid, (*ignored, *elsewhere))
     usable = probe is not None and probe.state == mps.USABLE
     all_findings = [
         *findings.of_metadata(installed),
         *findings.of_mps(probe, valid, system),
         *findings.of_variables(environ or {}, valid, system, usable=usable),
         *findings.of_breaks(breaks or ()),
-        *findings.of_bugs(valid, system),
+        *findings.of_bugs(valid, system, plan),
     ]
     manager = None
     if managed is not None:
@@ -83,14 +85,13 @@ def diagnose(
     wanted = sorted(
         (finding for finding in all_findings if finding.id not in ignored), key=findings.order
     )
-    elsewhere = [finding.id for finding in wanted if not finding.here]
     about = {package for bug in bugs.load() for package in bug.packages} - MACHINE
     rows = executed.find(valid)
     return Diagnosis(
         versions=dict(installed),
         probe=probe,
         findings=tuple(wanted),
-        plan=fix_plan.plan(valid, (*ignored, *elsewhere)),
+        plan=plan,
         verdict=train_verdict.decide(
             wanted,
             rows,
@@ -111,3 +112,8 @@ def check_ids(ignored: Collection[str]) -> None:
     unknown = sorted(set(ids) - known)
     if unknown:
         raise UserError(f"no finding has the id {unknown[0]!r}", "metalassay explain --list")
+
+
+def _of_macs() -> tuple[str, ...]:
+    """Return the ids of the bugs that only a Mac's GPU shows."""
+    return tuple(bug.id for bug in bugs.load() if bug.needs == bugs.MPS)

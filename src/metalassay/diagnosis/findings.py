@@ -100,15 +100,18 @@ def order(finding: Finding) -> tuple[bool, int, bool, bool, int]:
     return (not finding.here, severity, not for_all, not finding.stops, -finding.reports)
 
 
-def of_bugs(installed: Mapping[str, str], system: str = "") -> list[Finding]:
+def of_bugs(
+    installed: Mapping[str, str], system: str = "", plan: fix_plan.Plan = fix_plan.NOTHING
+) -> list[Finding]:
     """Return a finding for each known bug that the installed versions have.
 
-    ``system`` is the value of ``platform.system()``, "" if unknown.
+    ``system`` is the value of ``platform.system()``, "" if unknown. What ``plan`` fixes has its change as
+    the fix, everything else the smallest change of its own.
     """
     known = bugs.load()
     # A bug that masks others stops a program before it reaches them.
     masks = {mask for bug in known for mask in bug.masked_by}
-    return [_bug(bug, installed, masks, system) for bug in known if bug.hits(installed)]
+    return [_bug(bug, installed, masks, system, plan) for bug in known if bug.hits(installed)]
 
 
 def of_breaks(breaks: Iterable[Break]) -> list[Finding]:
@@ -429,9 +432,17 @@ def of_mps(answer: Probe | None, installed: Mapping[str, str], system: str) -> l
 
 
 def _bug(
-    bug: bugs.Bug, installed: Mapping[str, str], masks: Collection[str], system: str
+    bug: bugs.Bug,
+    installed: Mapping[str, str],
+    masks: Collection[str],
+    system: str,
+    plan: fix_plan.Plan,
 ) -> Finding:
-    changes = fix_plan.changes_for(bug, installed)
+    if bug.id in plan.fixes:
+        own = tuple(change for change in plan.changes if bug.id in change.fixes)
+        changes = own or plan.changes  # fixed by all of them together
+    else:
+        changes = fix_plan.changes_for(bug, installed)
     fixable = "error" if bug.id in masks else "warning"
     keeping = (str(fix) for fix in bug.fixes if not fix.install)
     return Finding(

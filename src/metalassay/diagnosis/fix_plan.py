@@ -8,6 +8,7 @@ queried: whether an installer can do it beside everything else is for ``metalass
 
 from __future__ import annotations
 
+import copy
 import functools
 import heapq
 import itertools
@@ -43,8 +44,8 @@ _PACKAGE, _STEP, _MAJOR, _OLDER, _TORCH = 3.0, 0.3, 150.0, 60.0, 40.0
 _NOT_EXECUTED = 2.0
 
 _MOST_PACKAGES = 4  # that change together
-_WIDTH = 150  # sets of each size that are extended by one more package
-_MOST_JUDGED = 400  # sets whose requirements and breaks are looked at, the cheapest first
+_WIDTH = 60  # sets of each size that are extended by one more package
+_MOST_JUDGED = 1000  # sets whose requirements and breaks are looked at, the cheapest first
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def plans(
     refused: Collection[tuple[str, ...]] = (),
 ) -> Iterator[Plan]:
     """Yield the changes that are better than none, the cheapest first; ``plan`` explains the arguments."""
-    space = _Space(installed, ignored, facts or known_facts(), only)
+    facts = facts or known_facts()
+    space = _space_of(installed, ignored, facts).towards(only)
     for changed in space.cheapest_first():
         found = space.plan(changed)
         if found.requirements not in refused:
@@ -145,7 +147,7 @@ def between(
     facts: Facts | None = None,
 ) -> Plan:
     """Describe the change that an installer would really make for the requirements of ``wanted``."""
-    space = _Space(before, ignored, facts or known_facts(), None)
+    space = _space_of(before, ignored, facts or known_facts())
     changed = {
         name: after[name]
         for name in space.installed
@@ -162,7 +164,7 @@ def stopping(ids: Collection[str]) -> tuple[str, ...]:
 
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
     """Return the smallest change that fixes one bug and breaks nothing; empty where none does."""
-    if not bug.hits(installed):
+    if not fixable(bug) or not bug.hits(installed):
         return ()
     found = plan(installed, only=(bug.id,))
     return found.changes if bug.id in found.fixes else ()
@@ -200,6 +202,32 @@ def as_shell(words: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def _space_of(installed: Mapping[str, str], ignored: Sequence[str], facts: Facts) -> _Space:
+    """Return the space of a set; doctor asks for each of its bugs in turn."""
+    return _space(tuple(installed.items()), tuple(ignored), facts, _Known(bugs.load()))
+
+
+_Set = tuple[float, int, dict[str, str]]
+"""The cost of a set, a number that no other set has, and the versions that change."""
+
+
+class _Known(tuple[bugs.Bug, ...]):
+    """The known bugs as a key of a cache: compared by identity, as they cannot be hashed."""
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, tuple) and [*map(id, self)] == [*map(id, other)]
+
+
+@functools.lru_cache(8)
+def _space(
+    installed: tuple[tuple[str, str], ...], ignored: tuple[str, ...], facts: Facts, known: _Known
+) -> _Space:
+    return _Space(dict(installed), ignored, facts, known)
+
+
 class _Space:
     """Every set of versions that can be reached from the installed one, and what each costs."""
 
@@ -208,33 +236,42 @@ class _Space:
         installed: Mapping[str, str],
         ignored: Sequence[str],
         facts: Facts,
-        only: Collection[str] | None,
+        known: Sequence[bugs.Bug],
     ) -> None:
         self.installed = {name: text for name, text in installed.items() if _version(text)}
         self.facts = facts
-        self.bugs = [bug for bug in bugs.load() if bug.id not in ignored]
+        self.bugs = [bug for bug in known if bug.id not in ignored]
         self.masks = _Masks(self.bugs, self.installed)
         self.before = self.masks.ids(self.masks.bits({}))
         self.hit_costs: dict[int, float] = {}
         self.stops_newly: dict[int, bool] = {}
         self.change_costs: dict[tuple[str, str], float] = {}
-        self.wanted = {
-            bug.id
-            for bug in self.bugs
-            if bug.id in self.before and _fixable(bug) and (not only or bug.id in only)
-        }
+        self.one_bug = False
+        self.number = itertools.count()
+        self.wanted = {bug.id for bug in self.bugs if bug.id in self.before and fixable(bug)}
         self.brought = {
             bug.id: _BROUGHT if any(fix.install for fix in bug.fixes) else _BROUGHT_FOR_GOOD
             for bug in self.bugs
         }
         self.weights = {bug.id: self._weight(bug) for bug in self.bugs}
         self.stopping = {bug.id for bug in self.bugs if _stops(bug) and self.weights[bug.id]}
-        self.breaks_before = self._breaks(self.installed) if not only else frozenset()
+        self.breaks_before = self._breaks(self.installed)
         self.candidates = {
             package: self._candidates(package)
             for package in self.installed
             if package not in _FIXED and package not in FOLLOWERS[1:]
         }
+
+    def towards(self, only: Collection[str] | None) -> _Space:
+        """Return the same space where the bugs of these ids alone are to be fixed, all of them for None."""
+        if only is None:
+            return self
+        space = copy.copy(self)
+        space.one_bug = True
+        space.wanted = self.wanted.intersection(only)
+        space.hit_costs = {}
+        space.breaks_before = frozenset()
+        return space
 
     def cheapest_first(self) -> Iterator[dict[str, str]]:
         """Yield the changed versions of sets that are better than the present one."""
@@ -242,30 +279,65 @@ class _Space:
             return
         stay = self._cost({}, self.masks.bits({}), len(self.breaks_before))
         packages = [package for package, found in self.candidates.items() if found]
-        number = itertools.count()
-        queue: list[tuple[float, int, dict[str, str]]] = []
-        beam: list[tuple[float, int, dict[str, str]]] = [(stay, -1, {})]
-        for size in range(1, _MOST_PACKAGES + 1):
-            # Three packages at once are for what stops the training.
-            if size > 2 and not (self.before & self.stopping or self.breaks_before):
+        if self.one_bug:
+            about = {name for bug in self.bugs if bug.id in self.wanted for name in bug.packages}
+            packages = [package for package in packages if package in about]
+        beam: list[_Set] = [(stay, 0, {})]
+        queue: list[_Set] = []
+        for size in range(1, (2 if self.one_bug else _MOST_PACKAGES) + 1):
+            beam, better = self._extended(beam, packages, size, stay)
+            queue += better
+            if self.one_bug and queue:
                 break
-            found = [
-                (self._cost(changed, bits), next(number), changed)
-                for _, _, start in beam
-                for package in packages
-                if not start or packages.index(package) > packages.index(list(start)[-1])
-                for changed in ({**start, package: version} for version in self.candidates[package])
-                if not self._stops_newly(bits := self.masks.bits(changed)) or size < _MOST_PACKAGES
-            ]
-            queue += [
-                each
-                for each in found
-                if each[0] < stay and not self._stops_newly(self.masks.bits(each[2]))
-            ]
-            beam = found if size == 1 else heapq.nsmallest(_WIDTH, found)
+            # More packages at once only for what stops the training, and only if fewer do not help.
+            if size < 2 or min(queue, default=(_STOPS,))[0] >= _STOPS:
+                continue
+            judged = iter(self._judged(queue, stay))
+            first = next(judged, None)
+            if first is None:
+                continue
+            yield first
+            yield from judged
+            queue = []
+            if not (self.before & self.stopping or self.breaks_before):
+                return
+        yield from self._judged(queue, stay)
+
+    def _extended(
+        self, beam: list[_Set], packages: Sequence[str], size: int, stay: float
+    ) -> tuple[list[_Set], list[_Set]]:
+        """Change one more package in each set; return the sets to go on from, and those that are better."""
+        found: list[_Set] = []
+        seen = set()
+        for _, _, start in beam:
+            for package in packages:
+                together = frozenset({*start.items(), (package, "")})
+                if package in start or together in seen:
+                    continue
+                if size > 1:
+                    seen.add(together)
+                for version in self.candidates[package]:
+                    changed = {**start, package: version}
+                    key = frozenset(changed.items())
+                    if size > 1 and key in seen:
+                        continue
+                    seen.add(key)
+                    cost = self._cost(changed, self.masks.bits(changed))
+                    found.append((cost, next(self.number), changed))
+        better = [
+            each
+            for each in found
+            if each[0] < stay and not self._stops_newly(self.masks.bits(each[2]))
+        ]
+        return (found if size == 1 else heapq.nsmallest(_WIDTH, found)), better
+
+    def _judged(self, queue: list[_Set], stay: float) -> Iterator[dict[str, str]]:
+        """Yield the sets that bring no break and that requirements allow, the cheapest first.
+
+        Breaks and executed sets are looked at here: they cost time, and can only add to the cost.
+        """
         heapq.heapify(queue)
-        # Breaks and executed sets are looked at late: they cost time, and can only add to the cost.
-        judged: list[tuple[float, int, dict[str, str]]] = []
+        judged: list[_Set] = []
         for _ in range(_MOST_JUDGED):
             if not queue:
                 break
@@ -276,11 +348,9 @@ class _Space:
             if moved is None:
                 continue
             now = {**self.installed, **moved}
-            breaks = self._breaks(now)
-            if breaks - self.breaks_before:
-                continue
+            breaks = frozenset() if self.one_bug else self._breaks(now)
             bits = self.masks.bits(moved)
-            if self._stops_newly(bits):
+            if breaks - self.breaks_before or self._stops_newly(bits):
                 continue
             cost = self._cost(moved, bits, len(breaks))
             cost += 0.0 if self.facts.executed(now) else _NOT_EXECUTED
@@ -511,7 +581,7 @@ def _stops(bug: bugs.Bug) -> bool:
     return bug.stops
 
 
-def _fixable(bug: bugs.Bug) -> bool:
+def fixable(bug: bugs.Bug) -> bool:
     """Return whether a change of versions is the first thing to try; code must change for the others."""
     return bool(bug.fixes) and bool(bug.fixes[0].install)
 

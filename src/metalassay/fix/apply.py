@@ -59,9 +59,9 @@ def refusal(manager: Manager, requirements: Sequence[str]) -> UserError | None:
             managers.advice(manager) or managers.GET_UV,
         )
     names = {requirement.split("~")[0].split("<")[0] for requirement in requirements}
-    if names & manager.from_conda:
+    if conda := names.intersection(manager.from_conda):
         return UserError(
-            f"conda installed {min(names & manager.from_conda)}, and only conda can bring it back",
+            f"conda installed {min(conda)}, and only conda can bring it back",
             "run the command above yourself, then metalassay doctor",
         )
     return None
