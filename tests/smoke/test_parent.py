@@ -81,3 +81,22 @@ def test_a_program_that_is_no_python_is_bad_input(tmp_path: Path) -> None:
         parent.run(str(tmp_path / "none"), ("Trainer",))
     with pytest.raises(ValueError, match="there is no stage 'Trainr'"):
         parent.run(sys.executable, ("Trainr",))
+
+
+def test_an_answer_about_a_stage_that_was_not_asked_for_is_none(tmp_path: Path) -> None:
+    python = interpreter(
+        tmp_path, "say('something', status='begun'); say('something', status='passed')\n"
+    )
+    with pytest.raises(UserError, match="did not begin"):
+        parent.run(python, ("Trainer",))
+
+
+def test_what_a_dead_child_leaves_behind_is_ended_too(tmp_path: Path) -> None:
+    python = interpreter(
+        tmp_path,
+        "say(STAGES[0], status='begun')\n"
+        "if not os.fork(): time.sleep(600)\n"
+        "os._exit(1)\n",
+    )
+    (stage,) = parent.run(python, ("Trainer",), timeout=1)
+    assert stage.status == "crashed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.yes and not (options.apply or options.undo):
         raise UserError("--yes goes with --apply or --undo", "metalassay fix --apply --yes")
+    if options.json and (options.apply or options.undo) and not options.yes:
+        raise UserError(
+            "with --json nothing is asked, so nothing was changed",
+            f"metalassay fix --json {'--undo' if options.undo else '--apply'} --yes",
+        )
     doctor.check_ids(options.ignore)
     versions, manager = _environment(options.env)
     if options.undo:
@@ -159,12 +165,15 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
 
 
 def _undo(options: argparse.Namespace, manager: Manager) -> int:
-    from metalassay.fix import apply, record
+    from metalassay.fix import apply, distributions, plan_text, record
 
     kept = record.load(manager.prefix)
-    if kept is not None and not options.yes and kept.state != record.UNDONE:
-        print(f"undoes, in {manager.prefix}, the change of {kept.began}:")
-        print(f"  {' '.join(kept.command)}")
+    there_is_one = kept is not None and kept.state not in (record.RECORDED, record.UNDONE)
+    if kept is not None and there_is_one and not options.yes:
+        for line in plan_text.undo_lines(
+            kept, distributions.read_or_none(manager.python), columns()
+        ):
+            print(line)
         if not _agreed("Bring back the state before it?"):
             print("nothing was changed")
             return 1
@@ -175,7 +184,7 @@ def _undo(options: argparse.Namespace, manager: Manager) -> int:
     if options.json:
         print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(manager.prefix)}))
     else:
-        print(f"{manager.prefix} is as it was before the change")
+        print(f"{manager.prefix} is as it was before the change (every file compared).")
     return 0
 
 
@@ -189,11 +198,11 @@ def _interrupted(manager: Manager) -> UserError:
     from metalassay.fix import record
 
     kept = record.load(manager.prefix)
-    if kept is None or kept.state in (record.RECORDED, record.UNDONE, record.DONE):
+    if kept is None or not kept.unfinished:
         return StoppedError("interrupted; nothing was changed", "metalassay fix")
     return StoppedError(
         f"interrupted: {manager.prefix} may be half changed",
-        f"metalassay fix --undo --env {manager.prefix}",
+        f"metalassay fix --undo --env {shlex.quote(str(manager.prefix))}",
     )
 
 
