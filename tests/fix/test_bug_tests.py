@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_without_a_suite_or_pytest_or_a_bug_nothing_is_tested(
     assert bug_tests.suite() is not None
     assert bug_tests.run("none", [])[0] == bug_tests.NOT_TESTED
     with monkeypatch.context() as patch:
-        patch.setattr(bug_tests.util, "find_spec", lambda _: None)
+        patch.setattr(util, "find_spec", lambda _: None)
         assert bug_tests.run("none", ["a"])[1] == "pytest is not installed beside metalassay"
     monkeypatch.setattr(bug_tests, "suite", lambda: None)
     assert "this is none" in bug_tests.run("none", ["a"])[1]

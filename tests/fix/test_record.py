@@ -17,7 +17,7 @@ from metalassay.fix import distributions, record
 @pytest.fixture
 def prefix(tmp_path: Path) -> Path:
     """Return an environment in a folder whose name is not simple, with two packages that share a file."""
-    prefix = tmp_path / "mit leer, für alle"
+    prefix = tmp_path / "mit leer, für uns"
     fix_environment.make(prefix)
     for name in ("one", "two"):
         fix_environment.install(

@@ -86,7 +86,12 @@ def test_the_tests_of_the_bugs_have_the_last_word(
     begun: list[str] = []
     asked: list[Any] = []
     monkeypatch.setattr(smoke, "run", lambda *_, **__: ())
-    monkeypatch.setattr(bug_tests, "run", lambda *each: asked.append(each) or (outcome, "said"))
+
+    def run(*words: Any) -> tuple[str, str]:
+        asked.append(words)
+        return outcome, "said"
+
+    monkeypatch.setattr(bug_tests, "run", run)
     one = installed(a="1")
     found = verify.run("python", (), [], one, one, ["id"], timeout=1, begins=begun.append)
     assert (asked, begun) == ([("python", ["id"])], ["the tests of the fixed bugs"])

@@ -107,7 +107,7 @@ def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manag
     found = resolve.resolve(manager, installed, versions, options.ignore)
     command = managers.install_command(manager, found.plan.requirements)
     if not options.json:
-        _show(found, versions, manager, command)
+        _show(options, found, versions, manager, command)
     nothing = not found.plan.requirements
     result = None
     if options.apply and not nothing:
@@ -134,12 +134,16 @@ def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
 
 
 def _show(
-    found: Resolved, versions: Mapping[str, str], manager: Manager, command: Sequence[str]
+    options: argparse.Namespace,
+    found: Resolved,
+    versions: Mapping[str, str],
+    manager: Manager,
+    command: Sequence[str],
 ) -> None:
     from metalassay.fix import plan_text
 
-    for line in plan_text.lines(found, versions, manager, command, columns()):
-        print(line)
+    lines = plan_text.lines(found, versions, manager, command, columns(), applying=options.apply)
+    print("\n".join(lines), flush=True)
 
 
 def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Result | None:

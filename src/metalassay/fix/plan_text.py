@@ -25,8 +25,13 @@ def lines(
     manager: Manager,
     command: Sequence[str],
     width: int,
+    *,
+    applying: bool = False,
 ) -> list[str]:
-    """Return the plan as lines of at most ``width`` columns; the command is not broken."""
+    """Return the plan as lines of at most ``width`` columns; the command is not broken.
+
+    What to do next is left out where it is ``applying`` the plan already.
+    """
     plan = found.plan
     text = [
         f"{manager.prefix} ({managers.describe(manager)}, Python {before.get('python', '?')})",
@@ -65,6 +70,8 @@ def lines(
     if not found.checked:
         text += _wrap("No installer could be asked whether it can be installed.", width)
     text += ["", fix_plan.as_shell(command) if command else managers.advice(manager)]
+    if applying:
+        return text
     text += [
         "",
         *_wrap(
