@@ -69,8 +69,10 @@ def resolve(
                 return Resolved(plan, {**versions, **plan.versions}, False, tuple(refused))
         elif isinstance(answer, Failure):
             if not answer.conflict:
+                first, *causes = answer.why.split(" cause: ")
+                said = f"{first}: {causes[-1]}" if causes else first
                 raise UserError(
-                    f"the installer could not be asked: {answer.why[:300]}; nothing was changed",
+                    f"the installer could not be asked: {said[:300]}; nothing was changed",
                     "check the network and the package index, then try again",
                 )
             why = answer.why
