@@ -112,7 +112,7 @@ def test_json_is_alone_on_stdout(
     assert made["schema"] == {"name": "metalassay.fix", "version": 1}
     assert set(made) == {
         "schema", "environment", "manager", "versions", "changes", "requirements", "command",
-        "fixes", "brings", "remains", "ends", "keeps", "checked", "refused", "result",
+        "fixes", "brings", "remains", "ends", "keeps", "adds", "checked", "refused", "result",
     }  # fmt: skip
     assert made["result"] is None
     monkeypatch.setattr(smoke, "run", trained("passed", "crashed", "passed"))

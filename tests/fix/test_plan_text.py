@@ -44,13 +44,14 @@ def shown(found: Resolved, command: list[str] | None = None, *, applying: bool =
 
 def test_a_plan_is_a_diff_with_reasons_and_a_command() -> None:
     refused = ((("accelerate~=1.8.1",), "holder depends on accelerate<1.8"),)
-    text = shown(Resolved(PLAN, {**BEFORE, "accelerate": "1.9.77"}, True, refused))
+    text = shown(Resolved(PLAN, {**BEFORE, "accelerate": "1.9.77"}, True, refused, ("new",)))
     assert text.startswith("/my env (uv venv without pip, Python 3.11.7)\n\n")
     assert "  accelerate  1.8.0 -> 1.9.0  fixes " in text
     assert "  tokenizers    1.2 -> <1     goes with the others" in text
     assert "It fixes 6 known bugs" in text
     assert "It ends a break: trl 0.16.1 needs what is gone." in text
     assert "It brings a, b, c, d and 2 more; none stops the training." in text
+    assert "It installs 1 package more: new." in text
     assert "It does not fix g." in text
     assert "We have not run this very set; --apply tries it." in text
     assert "Smaller, but not possible: accelerate~=1.8.1: holder depends on" in text

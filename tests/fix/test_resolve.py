@@ -213,12 +213,13 @@ def test_after_a_conflict_the_next_plan_is_tried(monkeypatch: pytest.MonkeyPatch
     answers(
         monkeypatch,
         Failure("holder depends on accelerate<1.9", conflict=True),
-        " - accelerate==1.8.0\n + accelerate==1.10.1\n",
+        " - accelerate==1.8.0\n + accelerate==1.10.1\n + new==1\n",
     )
     found = find()
     assert found.plan.requirements == ("accelerate~=1.10.0",)
     assert found.versions == {"accelerate": "1.10.1", "python": "3.11.7"}
     assert found.checked
+    assert found.adds == ("new",)
     assert found.refused == ((("accelerate~=1.9.0",), "holder depends on accelerate<1.9"),)
 
 

@@ -263,6 +263,7 @@ def _document(
         "remains": list(plan.remains),
         "ends": list(plan.ends),
         "keeps": list(plan.keeps),
+        "adds": list(found.adds),
         "checked": found.checked,
         "refused": [{"requirements": list(each), "why": why} for each, why in found.refused],
         "result": None

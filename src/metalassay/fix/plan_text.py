@@ -62,6 +62,10 @@ def lines(
         text += _wrap(f"It ends a break: {each}.", width)
     if plan.brings:
         text += _wrap(f"It brings {_listed(plan.brings)}; none stops the training.", width)
+    if found.adds:
+        text += _wrap(
+            f"It installs {_count(len(found.adds), 'package')} more: {_listed(found.adds)}.", width
+        )
     if plan.remains or plan.keeps:
         text += _wrap(f"It does not fix {_listed((*plan.remains, *plan.keeps))}.", width)
     for requirements, why in found.refused[:2]:

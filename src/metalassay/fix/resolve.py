@@ -37,13 +37,14 @@ class Resolved:
     """A plan that the installer accepts: the whole set afterwards, and what was tried before it.
 
     ``checked`` is False where no installer could be asked. ``refused`` are cheaper plans with the reason
-    why each cannot be installed.
+    why each cannot be installed. ``adds`` are packages that were not there and come with it.
     """
 
     plan: Plan
     versions: Mapping[str, str]
     checked: bool
     refused: tuple[tuple[tuple[str, ...], str], ...] = ()
+    adds: tuple[str, ...] = ()
 
 
 def resolve(
@@ -82,7 +83,8 @@ def resolve(
             why = why or _brings(versions, after, plan, ignored, facts)
             if not why:
                 real = fix_plan.between(versions, after, plan, ignored, facts=facts)
-                return Resolved(real, after, True, tuple(refused))
+                adds = tuple(sorted({*answer} - {*installed.versions}))
+                return Resolved(real, after, True, tuple(refused), adds)
         refused.append((plan.requirements, why))
     return Resolved(fix_plan.NOTHING, dict(versions), True, tuple(refused))
 
