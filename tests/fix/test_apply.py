@@ -328,13 +328,22 @@ def test_undo_interrupted_half_way_is_repeated(
     assert world.tree() == world.state
 
 
+@pytest.mark.parametrize("code", ["sys.exit('error: e')", REPLACES])
 def test_a_failure_to_go_back_says_how_to_go_on(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    code: str, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.installer("sys.exit('error: e')")
-    monkeypatch.setattr(record, "restore", lambda _: ("a is missing or changed",))
+    tried = []
+
+    def restore(kept: record.Record) -> tuple[str, ...]:
+        tried.append(kept)
+        return ("a is missing or changed",)
+
+    world.installer(code)
+    world.after = {"Trainer": "failed"}
+    monkeypatch.setattr(record, "restore", restore)
     with pytest.raises(apply.RollbackError) as caught:
         world.apply()
+    assert len(tried) == 1
     assert "could not be brought back: a is missing" in caught.value.message
     assert caught.value.next_step.startswith(f"metalassay fix --undo --env {world.prefix}")
 

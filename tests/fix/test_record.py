@@ -70,9 +70,11 @@ def test_a_file_that_a_removed_package_shared_with_another_comes_back(prefix: Pa
 def test_what_was_compiled_from_another_version_is_forgotten(prefix: Path) -> None:
     made = keep(prefix)
     site = fix_environment.site(prefix)
-    fix_environment.install(prefix, "one", "1.0", {"one/__init__.py": "2", "one/new/x.py": "3"})
-    for folder, name in (("one", "__init__"), ("one/new", "x")):
-        (site / folder / "__pycache__").mkdir()
+    fix_environment.install(
+        prefix, "one", "1.0", {"one/__init__.py": "2", "one/later.py": "", "one/new/x.py": "3"}
+    )
+    for folder, name in (("one", "__init__"), ("one", "later"), ("one/new", "x")):
+        (site / folder / "__pycache__").mkdir(exist_ok=True)
         (site / folder / "__pycache__" / f"{name}.cpython-311.pyc").touch()
     assert record.restore(made) == ()
     assert not list((site / "one").rglob("*.pyc"))
