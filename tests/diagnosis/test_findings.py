@@ -22,7 +22,7 @@ def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
     assert (found.severity, found.kind) == ("error", "known bug")
     assert found.observed == "accelerate 1.8.0"
     assert found.expected == "not accelerate >=0.11.0,<1.9.0"
-    assert found.fix == "pip install 'accelerate~=1.9.0'"
+    assert found.fix == "pip install 'accelerate~=1.15.0'"
     assert found.link == bugs.get("accelerate-empty-shard").link
     assert not diagnosis.healthy
 

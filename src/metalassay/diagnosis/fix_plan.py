@@ -14,7 +14,7 @@ import heapq
 import itertools
 import shlex
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
@@ -157,9 +157,10 @@ def between(
     return replace(found, requirements=wanted.requirements)
 
 
-def stopping(ids: Collection[str]) -> tuple[str, ...]:
+def stopping(ids: Iterable[str]) -> tuple[str, ...]:
     """Return those bugs that stop the import or the training of everybody who has the versions."""
-    return tuple(bug.id for bug in bugs.load() if bug.id in ids and _stops(bug))
+    wanted = set(ids)
+    return tuple(bug.id for bug in bugs.load() if bug.id in wanted and _stops(bug))
 
 
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
@@ -352,7 +353,8 @@ class _Space:
             bits = self.masks.bits(moved)
             if breaks - self.breaks_before or self._stops_newly(bits):
                 continue
-            cost = self._cost(moved, bits, len(breaks))
+            cost = self._cost(changed, bits, len(breaks))
+            cost += _PACKAGE * (len(moved) - len(changed))
             cost += 0.0 if self.facts.executed(now) else _NOT_EXECUTED
             if cost < stay:
                 heapq.heappush(judged, (cost, order, moved))
@@ -433,7 +435,7 @@ class _Space:
         return sum(low < each <= high for each in _parsed(known))
 
     def _candidates(self, package: str) -> tuple[str, ...]:
-        """Return the versions to try: the newest patch of every minor version, and bounds of bugs."""
+        """Return the versions to try: the newest patch of every minor version, or where bugs end."""
         known = self.facts.releases(package)
         current = Version(self.installed[package])
         if known:
@@ -443,11 +445,6 @@ class _Space:
                     series = (version.major, version.minor)
                     newest[series] = max(newest.get(series, version), version)
             found = set(newest.values())
-            oldest = min(found)
-            bounds = {
-                each for each in _parsed(_bounds(package)) if str(each) in known or each < oldest
-            }
-            found |= {each for each in bounds if each in _parsed(tuple(known))}
         else:
             found = {each for each in _parsed(_bounds(package)) if each > current}
         machine = (self.installed.get("macos"), self.installed.get("python"))
