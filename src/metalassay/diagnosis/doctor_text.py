@@ -70,9 +70,9 @@ def _screen(page: _Page) -> list[str]:
     counted = [finding for finding in page.diagnosis.findings if finding.counts]
     rest = _rest(page.diagnosis, page.width)
     rest += [_cut(f"{'info':<9}{note}", page.width) for note in page.notes]
-    room = SCREEN - len(top) - len(rest) - bool(counted)
-    shown = _fitting(counted, page.diagnosis, page.width, room)
-    return [*top, *([""] if shown else []), *shown, *rest]
+    room = SCREEN - len(top) - len(rest) - 1
+    shown = [*_fitting(counted, page.diagnosis, page.width, room), *rest]
+    return [*top, *([""] if shown else []), *shown]
 
 
 def _everything(page: _Page) -> list[str]:
