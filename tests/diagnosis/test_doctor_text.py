@@ -174,7 +174,7 @@ def test_where_nothing_may_be_installed_it_says_what_to_do_first() -> None:
     text = doctor_text.as_text(diagnosis, "x", width=80, command=[])
     assert "First: this Python belongs to the operating system; make an environment:" in text
     assert "Do:" not in text
-    assert "then install accelerate~=" in text
+    assert "Then install accelerate~=" in text
 
 
 def test_the_plan_lists_what_it_fixes_and_what_it_brings() -> None:

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from metalassay.cli import option_types
+from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ examples:
   metalassay doctor                            this environment
   metalassay doctor --env .venv                a folder or an interpreter
   metalassay doctor --env .venv --fix          print the upgrade that fixes it
+  metalassay doctor --requirements uv.lock     what it would install, before that
   metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
 
 severities: error: breaks what everybody does; warning: worth fixing, and a fix exists; info: worth
@@ -53,6 +54,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         dest="env",
         metavar="DIR|PYTHON",
         help="examine another environment: its folder or its interpreter",
+    )
+    parser.add_argument(
+        "--requirements",
+        metavar="FILE",
+        help="judge what a requirements.txt, a pyproject.toml or a lock file would install",
     )
     parser.add_argument(
         "--ignore",
@@ -90,11 +96,18 @@ def run(options: argparse.Namespace) -> int:
             f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
         )
     python = interpreters.find(options.env) if options.env else None
+    width = min(shutil.get_terminal_size().columns, 100)
+    if options.requirements:
+        if options.apply:
+            raise UserError(
+                "--requirements judges what is not installed, so there is nothing to apply",
+                f"metalassay doctor --requirements {options.requirements} --fix",
+            )
+        return doctor_requirements.run(options, python, width)
     # --fix and --apply go by versions alone.
     probing = not (options.no_probe or options.fix or options.apply)
     diagnosis = _diagnose(options, python, probing)
     command = _command(diagnosis)
-    width = min(shutil.get_terminal_size().columns, 100)
     if options.apply:
         return _apply(options, diagnosis, command, python, width)
     machine = hardware.probe(gpu_too=probing)
