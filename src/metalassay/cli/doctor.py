@@ -7,12 +7,11 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from metalassay.cli import doctor_requirements, option_types
+from metalassay.cli import doctor_requirements, fix, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ EPILOG = """\
 examples:
   metalassay doctor                            this environment
   metalassay doctor --env .venv                a folder or an interpreter
-  metalassay doctor --env .venv --fix          print the upgrade that fixes it
+  metalassay doctor --env .venv --fix          the smallest change that fixes it
   metalassay doctor --requirements uv.lock     what it would install, before that
   metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
 
@@ -34,7 +33,7 @@ severities: error: breaks what everybody does; warning: worth fixing, and a fix 
 knowing (a bug that no release fixes, a variable that does nothing)
 
 exit code: 0 no error and no warning, 1 at least one, 2 bad input or an environment that does not
-answer; after --apply, the state after the installation"""
+answer; with --fix and --apply as metalassay fix"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -75,11 +74,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up on torch after this time",
     )
-    fix = parser.add_mutually_exclusive_group()
-    fix.add_argument(
-        "--fix", action="store_true", help="print only the command that fixes the findings"
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument(
+        "--fix", action="store_true", help="show the change that fixes it: metalassay fix"
     )
-    fix.add_argument("--apply", action="store_true", help="run that command, after asking")
+    change.add_argument("--apply", action="store_true", help="make it: metalassay fix --apply")
     parser.add_argument("--yes", action="store_true", help="with --apply: do not ask")
 
 
@@ -95,6 +94,9 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
         )
+    if (options.fix or options.apply) and not options.requirements:
+        options.undo = False
+        return fix.run(options)
     python = interpreters.find(options.env) if options.env else None
     width = min(shutil.get_terminal_size().columns, 100)
     if options.requirements:
@@ -104,17 +106,12 @@ def run(options: argparse.Namespace) -> int:
                 f"metalassay doctor --requirements {options.requirements} --fix",
             )
         return doctor_requirements.run(options, python, width)
-    # --fix and --apply go by versions alone.
-    probing = not (options.no_probe or options.fix or options.apply)
+    probing = not options.no_probe
     diagnosis = _diagnose(options, python, probing)
     command = _command(diagnosis)
-    if options.apply:
-        return _apply(options, diagnosis, command, python, width)
     machine = hardware.probe(gpu_too=probing)
     if options.json:
         print(json.dumps(_document(diagnosis, machine, python, command), indent=1, default=str))
-    elif options.fix:
-        print(doctor_text.plan_text(diagnosis, command, width))
     else:
         print(
             doctor_text.as_text(
@@ -189,44 +186,3 @@ def _document(
         **asdict(diagnosis),
         "fix": command or None,
     }
-
-
-def _apply(
-    options: argparse.Namespace,
-    diagnosis: Diagnosis,
-    command: list[str],
-    python: str | None,
-    width: int,
-) -> int:
-    """Run the command that fixes, if the user agrees, and examine the environment again."""
-    from metalassay.diagnosis import doctor_text, fix_plan
-    from metalassay.environment import managers
-
-    print(doctor_text.plan_text(diagnosis, command, width))
-    if not diagnosis.plan.requirements:
-        return 0 if diagnosis.healthy else 1
-    if not command:
-        raise UserError(
-            f"nothing can be installed there: {managers.advice(diagnosis.manager)}"
-            if diagnosis.manager
-            else "nothing can be installed there",
-            "metalassay doctor --env .venv, with the environment that you train in",
-        )
-    if not options.yes:
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise UserError(
-                "there is no terminal to ask at, so nothing was installed",
-                "metalassay doctor --apply --yes, or run the command yourself",
-            )
-        print("\nRun it? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("nothing was installed")
-            return 1
-    try:
-        subprocess.run(command, check=True)  # noqa: S603  (shown and agreed to, no shell)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(f"the installer failed: {error}", fix_plan.as_shell(command)) from None
-    after = _diagnose(options, python, probing=False)
-    left = sum(finding.severity != "info" for finding in after.findings)
-    print(f"installed; {left or 'no'} {'finding is' if left == 1 else 'findings are'} left")
-    return 0 if after.healthy else 1

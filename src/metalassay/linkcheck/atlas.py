@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import functools
-import gzip
-import json
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
 
-from metalassay.bugs import api_history
 from metalassay.linkcheck.breaks import Break, in_order
 
 _FILE = resources.files(__package__).joinpath("data").joinpath("atlas.json.gz")
