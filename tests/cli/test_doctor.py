@@ -194,7 +194,12 @@ def test_fix_and_apply_are_short_for_the_command_fix(
     option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[argparse.Namespace] = []
-    monkeypatch.setattr(fix, "run", lambda options: asked.append(options) or 1)
+
+    def run(options: argparse.Namespace) -> int:
+        asked.append(options)
+        return 1
+
+    monkeypatch.setattr(fix, "run", run)
     assert main.main(["doctor", option, "--env", "x", "--ignore", "accelerate-n-shard-typo"]) == 1
     (options,) = asked
     assert (options.apply, options.undo, options.yes) == (option == "--apply", False, False)
