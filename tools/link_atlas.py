@@ -18,7 +18,7 @@ import json
 import sys
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", default=CACHE, help="folder of wheels")
-    parser.add_argument("--journal", type=Path, metavar="FILE", help="default: DIR/link-atlas.jsonl")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FILE", help="default: DIR/link-atlas.jsonl"
+    )
     parser.add_argument("--shard", metavar="K/N", default="1/1", help="read every N-th release")
     parser.add_argument("--resume", action="store_true", help="use cells that other code has read")
     parser.add_argument("--merge", type=Path, nargs="+", metavar="FILE", help="join these journals")
@@ -61,7 +63,10 @@ def wheels(folder: Path) -> list[tuple[str, str, Path]]:
     found = []
     for package in PACKAGES:
         here = [(path.name.split("-")[1], path) for path in folder.glob(f"{package}-*.whl")]
-        found += [(package, version, path) for version, path in sorted(here, key=lambda each: Version(each[0]))]
+        found += [
+            (package, version, path)
+            for version, path in sorted(here, key=lambda each: Version(each[0]))
+        ]
     if not found:
         raise UserError(f"{folder}: there are no wheels", "fetch them with: nox -s api")
     return found
@@ -91,7 +96,9 @@ def journalled(path: Path, any_code: bool) -> dict[tuple[str, str], dict[str, An
 
 
 def read(
-    todo: Sequence[tuple[str, str, Path]], journal: Path, done: dict[tuple[str, str], dict[str, Any]]
+    todo: Sequence[tuple[str, str, Path]],
+    journal: Path,
+    done: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     """Read the cells that are not done, and append each to the journal."""
     mine = code()
@@ -113,7 +120,10 @@ def read(
             stream.flush()
             done[package, version] = found
             spent = time.process_time() - begin
-            print(f"{number}/{len(todo)} {package} {version}: {len(found['found'])} uses, {spent:.1f} s CPU", flush=True)
+            print(
+                f"{number}/{len(todo)} {package} {version}: {len(found['found'])} uses, {spent:.1f} s CPU",
+                flush=True,
+            )
 
 
 def compare(files: dict[str, bytes]) -> int:
@@ -145,7 +155,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         missing = [each for each in everything if each[:2] not in done]
         if missing:
-            raise UserError(f"{len(missing)} releases were not read, such as {missing[0][0]} {missing[0][1]}", "run their shard")
+            raise UserError(
+                f"{len(missing)} releases were not read, such as {missing[0][0]} {missing[0][1]}",
+                "run their shard",
+            )
         files = table.files([done[package, version] for package, version, _ in everything])
         if chosen.audit:
             return compare(files)

@@ -44,7 +44,9 @@ def unpack(folder: Path, wheels: Path, package: str, version: str) -> Path:
     if not target.exists():
         wheel = next(wheels.glob(f"{package}-{version}-*.whl"), None)
         if wheel is None:
-            raise UserError(f"{wheels}: no wheel of {package} {version}", "fetch it with: nox -s api")
+            raise UserError(
+                f"{wheels}: no wheel of {package} {version}", "fetch it with: nox -s api"
+            )
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(target)
     return target / package
@@ -93,11 +95,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 spent = cpu() - begin
                 new = sides[1] - sides[0]
                 named = [line for line in new if what in line]
-                total, found, noise = total + spent, found + bool(named), noise + len(new) - len(named)
-                print(f"{name}: {caller} {version}, {provider} {good} -> {bad}: {what}: {'found' if named else 'not found'}, {len(new) - len(named)} other lines of {sum(sides[1].values())}, {spent:.1f} s CPU", flush=True)
+                total, found, noise = (
+                    total + spent,
+                    found + bool(named),
+                    noise + len(new) - len(named),
+                )
+                print(
+                    f"{name}: {caller} {version}, {provider} {good} -> {bad}: {what}: {'found' if named else 'not found'}, {len(new) - len(named)} other lines of {sum(sides[1].values())}, {spent:.1f} s CPU",
+                    flush=True,
+                )
                 if chosen.verbose:
                     print(*(f"    {line}" for line in new), sep="\n")
-            print(f"{name}: {found:.0f} of {len(PAIRS)} found, {noise:.0f} other lines, {total / len(PAIRS):.1f} s CPU a pair")
+            print(
+                f"{name}: {found:.0f} of {len(PAIRS)} found, {noise:.0f} other lines, {total / len(PAIRS):.1f} s CPU a pair"
+            )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,7 +19,13 @@ from metalassay.linkcheck.source import Package
 from metalassay.linkcheck.uses import Use
 
 # Of these classes, how they call their own methods is kept: others are hardly ever overridden elsewhere.
-_BASES = ("transformers.trainer.", "transformers.trainer_", "transformers.training_args", "peft.peft_model.", "transformers.data.")
+_BASES = (
+    "transformers.trainer.",
+    "transformers.trainer_",
+    "transformers.training_args",
+    "peft.peft_model.",
+    "transformers.data.",
+)
 _NAMED = frozenset(
     {*source.STACK, "huggingface-hub", "torch", "numpy", "python", "pyarrow", "fsspec", "safetensors", "tokenizers"}
 )  # fmt: skip
@@ -35,7 +41,9 @@ def read(wheel: Path, package: str, version: str, kept: dict[Any, Any]) -> dict[
             package, lambda path: archive.read(path).decode() if path in names else ""
         )
         metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
-        requires = list(_requires(package, archive.read(metadata).decode()))
+        text = archive.read(metadata).decode()
+        requires = list(_requires(package, text))
+        needed = _needed(text)
     shapes = overrides.shapes(content, reach)
     return {
         "package": package,
@@ -47,18 +55,19 @@ def read(wheel: Path, package: str, version: str, kept: dict[Any, Any]) -> dict[
         ),
         "shapes": {
             path: {
-                name: [[s.positional, list(s.keywords), s.callback, s.entry, s.strength] for s in each]
+                name: [
+                    [s.positional, list(s.keywords), s.callback, s.inside, s.entry, s.strength]
+                    for s in each
+                ]
                 for name, each in methods.items()
             }
             for path, methods in shapes.items()
             if path.startswith(_BASES)
         },
-        "above": {
-            path: list(content.bases(path)) for path in shapes if path.startswith(_BASES)
-        },
+        "above": {path: list(content.bases(path)) for path in shapes if path.startswith(_BASES)},
         "found": list(_found(content, reach)),
         "overrides": list(_overrides(content, reach)),
-        "truths": list(_truths(content, reach)),
+        "truths": [each for each in _truths(content, reach) if each[1] not in needed],
     }
 
 
@@ -73,12 +82,21 @@ def _requires(package: str, text: str) -> Iterator[str]:
             continue
         marker = str(requirement.marker or "")
         if "extra" in marker:
-            extra = next((each for each in EXTRAS.get(package, ()) if f'extra == "{each}"' == marker), "")
+            extra = next(
+                (each for each in EXTRAS.get(package, ()) if f'extra == "{each}"' == marker), ""
+            )
             if not extra or not requirement.specifier:
                 continue
             yield f'{name}{requirement.specifier}; extra == "{extra}"'
         elif requirement.specifier and not marker:
             yield f"{name}{requirement.specifier}"
+
+
+def _needed(text: str) -> set[str]:
+    """Return the import names of the packages that every install brings."""
+    lines = email.message_from_string(text).get_all("Requires-Dist", [])
+    found = (Requirement(line) for line in lines)
+    return {each.name.replace("-", "_") for each in found if "extra" not in str(each.marker or "")}
 
 
 def _place(use: Use, package: Package) -> str:
@@ -97,29 +115,31 @@ def _spans(timeline: Timeline, state: bool) -> list[list[int]]:
 
 
 def _found(package: Package, reach: Reach) -> Iterator[dict[str, Any]]:
-    """Yield what the API history finds, each name once, at the place that is reached most surely."""
+    """Yield what the API history finds, a name once in a module, at the place that is reached most surely."""
     best: dict[tuple[str, str, str], tuple[int, dict[str, Any]]] = {}
     for use in package.uses():
         for finding in judge.findings(use):
             kind = finding.kind if finding.kind in ("import", "attribute") else "call"
             where = reach.of(use.module, use.function, use.conditions, kind)
             guarded = guards.is_guarded(use.conditions, kind)
-            # The same name at another place may be needed in other releases: a guard, for example.
             bad = _spans(finding.has, False)
-            key = (finding.kind, finding.what, repr(bad))
+            key = (finding.kind, finding.what, use.module)
             rank = where.strength * 2 + (not guarded)
             if key in best and best[key][0] >= rank:
                 continue
-            best[key] = rank, {
-                "kind": finding.kind,
-                "what": finding.what,
-                "where": _place(use, package),
-                "entry": where.entry,
-                "strength": where.strength,
-                "guarded": guarded,
-                "bad": bad,
-                "has": _spans(finding.has, True),
-            }
+            best[key] = (
+                rank,
+                {
+                    "kind": finding.kind,
+                    "what": finding.what,
+                    "where": _place(use, package),
+                    "entry": where.entry,
+                    "strength": where.strength,
+                    "guarded": guarded,
+                    "bad": bad,
+                    "has": _spans(finding.has, True),
+                },
+            )
     yield from (row for _, row in best.values())
 
 
@@ -132,11 +152,12 @@ def _overrides(package: Package, reach: Reach) -> Iterator[list[Any]]:
             if not base.startswith(("transformers.", "peft.")):
                 continue
             entries = [each for each in reach.entries(f"{path}.__init__") if each != "import"]
+            replaced = sorted(overrides.replaced(package, path))
             for name, signature in own.methods.items():
                 if name.startswith("__"):
                     continue
                 where = f"{module.path}:{own.lines[name]}"
-                yield [base, name, signature, path, where, entries]
+                yield [base, name, signature, path, where, entries, replaced]
 
 
 def _truths(package: Package, reach: Reach) -> Iterator[list[str]]:

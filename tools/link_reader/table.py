@@ -81,7 +81,10 @@ def atlas(by_package: Mapping[str, Sequence[Cell]]) -> dict[str, Any]:
             for row in truths(cell, by_package):
                 add(caller, index, row)
     return {
-        "checked": {package: [each["version"] for each in cells] for package, cells in sorted(by_package.items())},
+        "checked": {
+            package: [each["version"] for each in cells]
+            for package, cells in sorted(by_package.items())
+        },
         "interpolated": [],
         "rows": [
             [*key[:7], json.loads(key[7]), json.loads(key[8]), runs]
@@ -104,22 +107,22 @@ def spans(states: Sequence[bool | None], state: bool) -> list[list[int]]:
 
 def overridden(cell: Cell, by_package: Mapping[str, Sequence[Cell]]) -> Iterable[dict[str, Any]]:
     """Yield the methods of a cell that some release of their base class calls otherwise."""
-    for base, name, signature, path, where, entries in cell["overrides"]:
+    for base, name, signature, path, where, entries, replaced in cell["overrides"]:
         provider = base.partition(".")[0]
         own = api_history.parse(signature)
         if own is None or provider not in by_package:
             continue
-        grouped: dict[tuple[str, int], list[bool | None]] = {}
-        judged = [_worst(own, name, base, each) for each in by_package[provider]]
+        grouped: dict[tuple[str, int], None] = {}
+        judged = [_worst(own, name, base, each, replaced) for each in by_package[provider]]
         for found in judged:
             if found is not None and found[0]:
-                grouped.setdefault(found, [])
-        fine = [found is not None and not found[0] for found in judged]
+                grouped[found] = None
+        fine = [found is None or not found[0] for found in judged]
         if True not in fine:
             continue  # no release calls it so that it works: its own affair
         for what, strength in grouped:
             bad = spans([found == (what, strength) for found in judged], True)
-            entry = entries[0] if entries else ""
+            entry = ", ".join(entries)
             if entry and strength == guards.NEVER:
                 entry = ""
             yield {
@@ -134,19 +137,26 @@ def overridden(cell: Cell, by_package: Mapping[str, Sequence[Cell]]) -> Iterable
             }
 
 
-def _worst(own: api_history.Signature, name: str, base: str, provider: Cell) -> tuple[str, int] | None:
+def _worst(
+    own: api_history.Signature, name: str, base: str, provider: Cell, replaced: Sequence[str]
+) -> tuple[str, int] | None:
     """Return what a method refuses of a release's calls, and how surely it is called; None without calls."""
     last = base.rpartition(".")[2]
     paths = [path for path in provider["shapes"] if path == base or path.rpartition(".")[2] == last]
-    worst: tuple[str, int] | None = None
-    for path in paths[:1]:
-        for each in (path, *provider["above"].get(path, ())):
-            for positional, keywords, callback, entry, strength in provider["shapes"].get(each, {}).get(name, ()):
-                shape = Shape(positional, tuple(keywords), callback, entry, strength)
-                what = overrides.refused(own, shape)
-                if worst is None or (what and (not worst[0] or strength > worst[1])):
-                    worst = (what, strength)
-    return worst
+    if not paths:
+        return None
+    above = (paths[0], *provider["above"].get(paths[0], ()))
+    calls = [
+        Shape(positional, tuple(keywords), *rest)
+        for each in above
+        for positional, keywords, *rest in provider["shapes"].get(each, {}).get(name, ())
+    ]
+    history = api_history.history(provider["package"])
+    index = history.releases.index(provider["version"])
+    theirs = api_history.method(above[0], name, {history.package: index})
+    signature = theirs.signature if isinstance(theirs, api_history.Method) else None
+    found = overrides.worst(own, calls, replaced, signature)
+    return (found[0], found[1].strength) if found else ("", 0) if calls else None
 
 
 def truths(cell: Cell, by_package: Mapping[str, Sequence[Cell]]) -> Iterable[dict[str, Any]]:
@@ -157,7 +167,10 @@ def truths(cell: Cell, by_package: Mapping[str, Sequence[Cell]]) -> Iterable[dic
             continue
         name = target.rpartition(".")[2]
         states = [
-            any(path.rpartition(".")[2] == name and path.startswith(target.rpartition(".")[0]) for path in each["tuples"])
+            any(
+                path.rpartition(".")[2] == name and path.startswith(target.rpartition(".")[0])
+                for path in each["tuples"]
+            )
             for each in by_package[provider]
         ]
         if True in states and False in states:

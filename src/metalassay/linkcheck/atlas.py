@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from metalassay.bugs import api_history
 from metalassay.linkcheck import guards, requirements
 from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break, in_order
-from metalassay.linkcheck.reach import ORDINARY
+from metalassay.linkcheck.reach import is_ordinary
 
 _FILE = resources.files(__package__).joinpath("data").joinpath("atlas.json.gz")
 
@@ -47,7 +47,7 @@ def known_breaks(installed: Mapping[str, str]) -> tuple[Break, ...]:
     It is pure and reads no environment. A package that is newer than the data is judged as the
     newest release in it; a version that is not a version, or older than the data, as unknown.
     """
-    there = {canonicalize_name(name): version for name, version in installed.items()}
+    there = {str(canonicalize_name(name)): version for name, version in installed.items()}
     return in_order(
         [
             *linked(there, there),
@@ -74,14 +74,16 @@ def _pair(
     at = api_history.indices(releases, provider_version)
     if not at:
         return
-    for _, _, kind, what, file, entry, strength, bad, has, runs in _rows().get((caller, provider), ()):
+    for _, _, kind, what, file, entry, strength, bad, has, runs in _rows().get(
+        (caller, provider), ()
+    ):
         if not all(_inside(bad, each) for each in at):
             continue
         line = _line(runs, index)
         if line is None:
             continue
         changed, since = _since(checked()[caller], runs, index, releases, bad, has, at[0])
-        stops = entry in ORDINARY and strength >= guards.UNSURE
+        stops = is_ordinary(entry) and strength >= guards.UNSURE
         yield Break(
             caller=caller,
             caller_version=caller_version,

@@ -20,7 +20,9 @@ from metalassay.errors import UserError, reason
 
 CHECKERS = ("ty", "pyrefly", "basedpyright")
 TIMEOUT = 300  # seconds
-_LINE = re.compile(r"^(?P<path>.+?):(?P<line>\d+):\d+: (?:error|warning)\[(?P<rule>[\w-]+)\] (?P<message>.*)$")
+_LINE = re.compile(
+    r"^(?P<path>.+?):(?P<line>\d+):\d+: (?:error|warning)\[(?P<rule>[\w-]+)\] (?P<message>.*)$"
+)
 _PYREFLY = re.compile(
     r"^(?:ERROR|WARN) (?P<path>.+?):(?P<line>\d+):\d+(?:-[\d:]+)?: (?P<message>.*) \[(?P<rule>[\w-]+)\]$"
 )
@@ -120,7 +122,9 @@ def _pyright_json(text: str, site: Path) -> Iterator[Diagnostic]:
         if each["severity"] == "error":
             message = " ".join(each["message"].split())
             path = _relative(each["file"], site)
-            yield Diagnostic(path, each["range"]["start"]["line"] + 1, each.get("rule", ""), message)
+            yield Diagnostic(
+                path, each["range"]["start"]["line"] + 1, each.get("rule", ""), message
+            )
 
 
 _COMMANDS: dict[str, Callable[[Path, Path], tuple[list[str], Reader]]] = {

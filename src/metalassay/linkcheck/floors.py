@@ -53,7 +53,10 @@ def _dictionary(source: str) -> dict[str, str]:
 
 def _tested(source: str) -> list[str]:
     for node in ast.parse(source).body:
-        if not isinstance(node, ast.Assign) or ast.unparse(node.targets[0]) != "pkgs_to_check_at_runtime":
+        if (
+            not isinstance(node, ast.Assign)
+            or ast.unparse(node.targets[0]) != "pkgs_to_check_at_runtime"
+        ):
             continue
         value = node.value  # a list, or "python tqdm …".split() in old releases
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):

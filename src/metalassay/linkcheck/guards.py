@@ -194,7 +194,11 @@ def _parts(node: ast.stmt) -> list[tuple[list[ast.stmt], str]]:
         return [(node.body, f"if {text}"), (node.orelse, f"unless {text}")]
     if isinstance(node, ast.Try):
         errors = caught(node)
-        parts = [(node.body, f"try {errors}" if errors else ""), (node.orelse, ""), (node.finalbody, "")]
+        parts = [
+            (node.body, f"try {errors}" if errors else ""),
+            (node.orelse, ""),
+            (node.finalbody, ""),
+        ]
         return [*parts, *((each.body, "handler") for each in node.handlers)]
     found = [getattr(node, name, None) for name in ("body", "orelse")]
     return [(each, "") for each in found if isinstance(each, list)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,11 +23,20 @@ from metalassay.bugs import api_history
 from metalassay.errors import UserError
 from metalassay.files import write_atomically
 from metalassay.linkcheck import (
-    atlas, checker, difference, guards, judge, overrides, places, requirements, returns, source,
+    atlas,
+    checker,
+    difference,
+    guards,
+    judge,
+    overrides,
+    places,
+    requirements,
+    returns,
+    source,
 )  # fmt: skip
 from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break, in_order
 from metalassay.linkcheck.places import Installed
-from metalassay.linkcheck.reach import ORDINARY, Reach
+from metalassay.linkcheck.reach import Reach, is_ordinary
 from metalassay.linkcheck.source import STACK, Package
 from metalassay.linkcheck.uses import Use
 
@@ -91,7 +101,9 @@ def check(
         try:
             write_atomically(kept, json.dumps(report.as_json()))
         except OSError:
-            return replace(report, notes=(*report.notes, f"the result could not be kept in {kept.parent}"))
+            return replace(
+                report, notes=(*report.notes, f"the result could not be kept in {kept.parent}")
+            )
     return report
 
 
@@ -120,6 +132,10 @@ def _kept(path: Path) -> Report | None:
         return None
 
 
+_Dated = tuple[str, str, tuple[tuple[str, str], ...]]
+"""What changed, in which release, and the releases of the provider that work."""
+
+
 class _Check:
     """One check of an environment."""
 
@@ -135,10 +151,13 @@ class _Check:
         self.path = path
         self.versions = {**more, **{each.name: each.version for each in found.values()}}
         asked = {each.replace("-", "_") for each in wanted}
-        self.callers = [name for name in STACK if name in self.found and (not asked or name in asked)]
+        self.callers = [
+            name for name in STACK if name in self.found and (not asked or name in asked)
+        ]
         self.program = program
         self.notes: list[str] = []
         self._packages: dict[str, tuple[Package, Reach]] = {}
+        self._known: dict[tuple[str, str], Mapping[tuple[str, str], _Dated]] = {}
 
     def run(self) -> Report:
         """Return the report."""
@@ -201,32 +220,35 @@ class _Check:
                 continue
             kind = finding.kind if finding.kind in ("import", "attribute") else "call"
             where = reach.of(use.module, use.function, use.conditions, kind)
-            changed, since = _since(finding.has, version)
             yield self._break(
                 caller, provider, finding.kind, finding.what,
                 where=f"{content.modules[use.module].path}:{use.line}",
                 entry=where.entry, strength=where.strength,
                 guarded=guards.is_guarded(use.conditions, kind) or where.strength == guards.GUARDED,
-                changed=provider if changed else caller, since=since, works=finding.has.spans(),
+                works=finding.has.spans(),
             )  # fmt: skip
 
     def _returned(self, caller: str, use: Use, content: Package, reach: Reach) -> Iterator[Break]:
         provider = use.target.partition(".")[0]
         if self.found[provider].folder is None or guards.is_guarded(use.conditions, "call"):
             return
-        if not returns.returns_tuple(self.package(provider)[0], use.target) or self._is_there(use.member):
+        if not returns.returns_tuple(self.package(provider)[0], use.target):
+            return
+        if self._is_there(use.member):
             return
         entry = returns.entry_of(use, content, reach)
         if entry:
             yield self._break(
                 caller, provider, "return", f"{use.target}({use.member})",
                 where=f"{content.modules[use.module].path}:{use.line}", entry=entry,
-                strength=guards.SURE, changed=provider,
+                strength=guards.SURE,
                 note=f"it returns a tuple, so {caller} takes {use.member} for installed",
             )  # fmt: skip
 
     def _is_there(self, module: str) -> bool:
-        return any((each / module).is_dir() or (each / f"{module}.py").is_file() for each in self.path)
+        return any(
+            (each / module).is_dir() or (each / f"{module}.py").is_file() for each in self.path
+        )
 
     def _overridden(self, caller: str, content: Package, reach: Reach) -> Iterator[Break]:
         calls: dict[str, overrides.Shapes] = {}
@@ -234,35 +256,37 @@ class _Check:
             provider = use.target.partition(".")[0]
             if use.kind != "override" or use.member.startswith("__") or provider not in self.found:
                 continue
-            if self.found[provider].folder is None or not _had_other(use):
+            if provider not in api_history.PACKAGES:
+                continue
+            if self.found[provider].folder is None or not _fitted_once(use):
                 continue
             base, base_reach = self.package(provider)
             if provider not in calls:
                 calls[provider] = overrides.shapes(base, base_reach)
-            found = overrides.broken(use, base.resolve(use.target), base, calls[provider])
-            if found is None:
-                continue
-            what, shape = found
             owner = next(
                 (each for each in content.modules[use.module].classes.values()
                  if each.lines.get(use.member) == use.line), None,
             )  # fmt: skip
             path = f"{use.module}.{owner.name if owner else '?'}"
+            found = overrides.broken(use, path, content, base, calls[provider])
+            if found is None:
+                continue
+            what, shape = found
             entries = [each for each in reach.entries(f"{path}.__init__") if each != "import"]
             yield self._break(
                 caller, provider, "override", f"{path}.{use.member}({what})",
                 where=f"{content.modules[use.module].path}:{use.line}",
-                entry=entries[0] if entries and shape.strength else "",
-                strength=shape.strength if entries else guards.NEVER, changed=provider,
+                entry=", ".join(entries) if shape.strength else "",
+                strength=shape.strength if entries else guards.NEVER,
             )  # fmt: skip
 
     def _break(
         self, caller: str, provider: str, kind: str, what: str, *, where: str, entry: str, strength: int,
-        guarded: bool = False, changed: str = "", since: str = "",
-        works: tuple[tuple[str, str], ...] = (), note: str = "",
+        guarded: bool = False, works: tuple[tuple[str, str], ...] = (), note: str = "",
     ) -> Break:  # fmt: skip
-        stops = entry in ORDINARY and strength >= guards.UNSURE and not guarded
+        stops = is_ordinary(entry) and strength >= guards.UNSURE and not guarded
         sure = CERTAIN if strength == guards.SURE else LIKELY
+        changed, since, known = self._dated(caller, provider).get((kind, what), ("", "", ()))
         return Break(
             caller=self.found[caller].name,
             caller_version=self.found[caller].version,
@@ -277,16 +301,25 @@ class _Check:
             confidence=sure if stops else POSSIBLE,
             since=since,
             changed=changed,
-            works=works,
+            works=works or known,
             note=note,
         )
+
+    def _dated(self, caller: str, provider: str) -> Mapping[tuple[str, str], _Dated]:
+        """Return what the atlas knows of a pair: by kind and name, what changed, when, and what works."""
+        if (caller, provider) not in self._known:
+            callers = {self.found[caller].name: self.found[caller].version}
+            providers = {self.found[provider].name: self.found[provider].version}
+            self._known[caller, provider] = {
+                (each.kind, each.what): (each.changed, each.since, each.works)
+                for each in atlas.linked(callers, providers)
+            }
+        return self._known[caller, provider]
 
     # The type checker
 
     def _diagnostics(self) -> list[tuple[str, checker.Diagnostic]]:
         """Return what the checker prints of each caller's files that mention another package."""
-        import tempfile
-
         assert self.program is not None  # noqa: S101
         found: list[tuple[str, checker.Diagnostic]] = []
         with tempfile.TemporaryDirectory(prefix="metalassay-site-") as name:
@@ -330,35 +363,35 @@ class _Check:
         return (place / path).read_text("utf-8", "replace")
 
 
-def _had_other(use: Use) -> bool:
-    """Return whether some release of the base class has a method that takes what this one takes.
+def _fitted_once(use: Use) -> bool:
+    """Return whether some release of the base class lacks the method, or takes what this one takes.
 
-    If none has, the override never was one that the base could call.
+    If none does, the override never was one that the base could call.
     """
     own = api_history.parse(use.signature)
     history = api_history.history(use.target.partition(".")[0])
     for index in range(len(history.releases)):
-        base = judge.callable_at(history, use.target, use.member, index)
-        if own is not None and base is not None and judge.room(base) <= judge.room(own):
-            if all(own.accepts(each) is not False for each in base.names):
-                return True
+        path = judge.place(history, use.target, index)
+        if own is None or path is None:
+            continue
+        base = api_history.method(path, use.member, {history.package: index})
+        if base is False:
+            return True
+        signature = base.signature if isinstance(base, api_history.Method) else None
+        if (
+            signature
+            and judge.room(signature) <= judge.room(own)
+            and all(own.accepts(each) is not False for each in signature.names)
+        ):
+            return True
     return False
 
 
-def _since(has: api_history.Timeline, version: str) -> tuple[bool, str]:
-    """Return whether the provider dropped it, and the first release without it."""
-    before = has.before(version)
-    if before is None:
-        return False, ""
-    later = has.releases.index(before) + 1
-    return True, has.releases[later] if later < len(has.releases) else ""
-
-
 def _distinct(breaks: Iterable[Break]) -> list[Break]:
-    """Return one break for each thing that a caller lacks, the one that matters most."""
-    best: dict[tuple[str, str, str], Break] = {}
+    """Return one break for each thing that a file of a caller lacks, the one that matters most."""
+    best: dict[tuple[str, str, str, str], Break] = {}
     for each in breaks:
-        key = (each.caller, each.kind, each.what)
+        key = (each.caller, each.kind, each.what, each.where.partition(":")[0])
         if key not in best or each.order < best[key].order:
             best[key] = each
     return list(best.values())

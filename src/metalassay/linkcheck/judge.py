@@ -14,8 +14,15 @@ from metalassay.bugs import api_history
 from metalassay.bugs.api_history import History, Signature, Timeline
 from metalassay.linkcheck.uses import Use
 
-_IN_EVERY_MODULE = frozenset({"__name__", "__file__", "__version__", "__doc__", "__path__", "__spec__"})
-_IN_EVERY_CLASS = frozenset(dir(object)) | {"__dict__", "__name__", "__annotations__", "__wrapped__"}
+_IN_EVERY_MODULE = frozenset(
+    {"__name__", "__file__", "__version__", "__doc__", "__path__", "__spec__"}
+)
+_IN_EVERY_CLASS = frozenset(dir(object)) | {
+    "__dict__",
+    "__name__",
+    "__annotations__",
+    "__wrapped__",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ def findings(use: Use) -> tuple[Finding, ...]:
     """Return what a use needs that some release of its provider has, and another has not."""
     if use.target.partition(".")[0] not in api_history.PACKAGES:
         return ()
-    return _findings(*use.question)  # type: ignore[arg-type]
+    return _findings(*use.question)
 
 
 @functools.lru_cache(65536)
@@ -69,7 +76,9 @@ def _named(history: History, target: str) -> Iterator[Finding]:
     """Yield what a dotted name such as ``transformers.trainer.Trainer`` needs, or nothing if unsure."""
     module, _, name = target.rpartition(".")
     if history.module(module).ever and name not in _IN_EVERY_MODULE:
-        yield Finding("attribute", target, either(history.name(module, name), history.module(target)))
+        yield Finding(
+            "attribute", target, either(history.name(module, name), history.module(target))
+        )
 
 
 def either(one: Timeline, other: Timeline) -> Timeline:
@@ -132,7 +141,9 @@ def _called(
 
     for keyword in keywords:
         yield Finding(
-            "argument", f"{shown}({keyword})", timeline(lambda each, k=keyword: each.accepts(k))  # type: ignore[misc]
+            "argument",
+            f"{shown}({keyword})",
+            timeline(lambda each, k=keyword: each.accepts(k)),  # type: ignore[misc]
         )
     if is_open:
         return

@@ -6,7 +6,7 @@ that was written for an older base does not accept the arguments. A type checker
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from metalassay.bugs import api_history
@@ -22,12 +22,14 @@ from metalassay.linkcheck.uses import Use
 class Shape:
     """One way in which a class calls its own method, or hands it on (``callback``).
 
-    ``entry`` is the public entry of the base's package that leads to the call, with its strength.
+    ``inside`` is the method that does so. ``entry`` is the public entry of the base's package that
+    leads to the call, with its strength.
     """
 
     positional: int
     keywords: tuple[str, ...]
     callback: bool
+    inside: str
     entry: str
     strength: int
 
@@ -53,7 +55,8 @@ def shapes(package: Package, reach: Reach) -> Shapes:
             where = reach.of(call.module, call.function, call.conditions, "call")
             strength = where.strength or guards.strength(call.conditions, "call")
             shape = Shape(
-                positional, call.keywords, call.kind == "callback", where.entry,
+                positional, call.keywords, call.kind == "callback",
+                call.function.rpartition(".")[2], where.entry,
                 strength if where.entry else guards.NEVER,
             )  # fmt: skip
             found.setdefault(call.target, {}).setdefault(call.member, {})[shape] = None
@@ -77,18 +80,67 @@ def refused(own: Signature, shape: Shape) -> str:
     return ""
 
 
-def broken(use: Use, base: str, provider: Package, shapes: Shapes) -> tuple[str, Shape] | None:
-    """Return what an overriding method refuses of the calls of its base class ``base``, and which.
+def renamed(own: Signature, base: Signature | None, shape: Shape) -> str:
+    """Return the names that two or more positional arguments have in the base, if none is the same here.
 
-    ``base`` is the path at which the class is defined in this release of the provider.
+    The call is accepted, but the method is another one that happens to have the same name.
     """
+    if base is None or shape.positional < 2 or shape.keywords or own.any_positional:
+        return ""
+    theirs = [each for each in base.positional if each != "self"][: shape.positional]
+    mine = [each for each in own.positional if each != "self"][: shape.positional]
+    if len(theirs) == len(mine) == shape.positional and not {*theirs} & {*mine}:
+        return ", ".join(theirs)
+    return ""
+
+
+def replaced(package: Package, path: str) -> frozenset[str]:
+    """Return the methods that a class, or one above it in its package, replaces without ``super()``."""
+    found: set[str] = set()
+    for each in (path, *package.bases(path)):
+        own = package.class_at(each)
+        if own is None:
+            break
+        module, _, name = package.resolve(each).rpartition(".")
+        continued = {
+            edge.source
+            for edge in package.modules[module].edges
+            if edge.target.startswith("super:")
+            and edge.target.rpartition(".")[2] == edge.source.rpartition(".")[2]
+        }
+        found |= {method for method in own.methods if f"{name}.{method}" not in continued}
+    return frozenset(found)
+
+
+def worst(
+    own: Signature,
+    calls: Iterable[Shape],
+    replaced: Container[str],
+    base: Signature | None,
+) -> tuple[str, Shape] | None:
+    """Return what a method refuses of some calls, and the call that is reached most surely."""
+    found: tuple[str, Shape] | None = None
+    for shape in calls:
+        if shape.inside in replaced:
+            continue
+        what = refused(own, shape) or renamed(own, base, shape)
+        if what and (found is None or shape.strength > found[1].strength):
+            found = (what, shape)
+    return found
+
+
+def broken(
+    use: Use, owner: str, caller: Package, provider: Package, shapes: Shapes
+) -> tuple[str, Shape] | None:
+    """Return what the method of the class ``owner`` refuses of the calls of the class above it."""
     own = api_history.parse(use.signature)
     if own is None:
         return None
-    worst: tuple[str, Shape] | None = None
-    for path in (base, *provider.bases(base)):
-        for shape in shapes.get(path, {}).get(use.member, ()):
-            what = refused(own, shape)
-            if what and (worst is None or shape.strength > worst[1].strength):
-                worst = (what, shape)
-    return worst
+    base = provider.resolve(use.target)
+    above = (base, *provider.bases(base))
+    calls = [shape for path in above for shape in shapes.get(path, {}).get(use.member, ())]
+    written = (provider.class_at(path) for path in above)
+    theirs = next(
+        (each.methods[use.member] for each in written if each and use.member in each.methods), "?"
+    )
+    return worst(own, calls, replaced(caller, owner), api_history.parse(theirs))

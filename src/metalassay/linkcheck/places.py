@@ -46,7 +46,9 @@ def search_path(place: str) -> tuple[Path, ...]:
                 return _asked(str(folder / name))
         if any((folder / name).is_dir() for name in STACK):
             return (folder,)
-        raise UserError(f"{place}: neither an environment nor a folder with packages of the stack", _NEXT)
+        raise UserError(
+            f"{place}: neither an environment nor a folder with packages of the stack", _NEXT
+        )
     return _asked(place)
 
 
@@ -67,7 +69,9 @@ def _asked(python: str) -> tuple[Path, ...]:
         why = " ".join(last) or f"exit code {error.returncode}"
         raise UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT) from None
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError, IndexError) as error:
-        raise UserError(f"{python}: does not run as a Python interpreter: {reason(error)}", _NEXT) from None
+        raise UserError(
+            f"{python}: does not run as a Python interpreter: {reason(error)}", _NEXT
+        ) from None
     return tuple(Path(each) for each in found if Path(each).is_dir())
 
 

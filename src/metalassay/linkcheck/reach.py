@@ -90,9 +90,14 @@ _OF_OBJECTS = (
 )  # fmt: skip
 
 
+def is_ordinary(entries: str) -> bool:
+    """Return whether ordinary use meets one of some entries, which are joined by commas."""
+    return any(entry in ORDINARY for entry in entries.split(", "))
+
+
 @dataclass(frozen=True)
 class Reached:
-    """An entry, and how surely it leads here, as in ``guards.strength``."""
+    """The entries, joined by commas, and how surely they lead here, as in ``guards.strength``."""
 
     entry: str
     strength: int
@@ -120,15 +125,17 @@ class Reach:
                 self.found[entry] = self._walk(nodes)
 
     def of(self, module: str, function: str, conditions: tuple[str, ...], kind: str) -> Reached:
-        """Return the entry that leads to a line most surely, the import and ordinary ones first."""
+        """Return the entries that lead to a line most surely: the import alone, or several by name."""
         here = guards.strength(conditions, kind)
         node = _node(module, function)
-        best = Reached("", guards.NEVER)
-        for entry, nodes in self.found.items():
-            strength = min(here, nodes.get(node, guards.NEVER))
-            if strength > best.strength:
-                best = Reached(entry, strength)
-        return best
+        found = {
+            entry: min(here, nodes.get(node, guards.NEVER)) for entry, nodes in self.found.items()
+        }
+        best = max(found.values())
+        if best == guards.NEVER:
+            return Reached("", best)
+        entries = [entry for entry, strength in found.items() if strength == best]
+        return Reached(IMPORT if IMPORT in entries else ", ".join(entries), best)
 
     def entries(self, node: str) -> tuple[str, ...]:
         """Return every entry that reaches a module or a function."""
@@ -181,7 +188,11 @@ class Reach:
         above = target.startswith("super:")
         path = self.package.resolve(target.removeprefix("super:"))
         if self.package.class_at(path):
-            return [f"{owner}.{name}" for owner in (path, *self.package.bases(path)) for name in _OF_OBJECTS]
+            return [
+                f"{owner}.{name}"
+                for owner in (path, *self.package.bases(path))
+                for name in _OF_OBJECTS
+            ]
         owner, _, name = path.rpartition(".")
         if self.package.class_at(owner):
             owners = [*([] if above else [owner]), *self.package.bases(owner)]

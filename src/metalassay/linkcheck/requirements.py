@@ -89,7 +89,7 @@ def _parsed(requirement: str) -> Requirement | None:
 
 def violations(installed: Mapping[str, str]) -> Iterator[Break]:
     """Yield what a set of versions does against metadata and floors; names as on the package index."""
-    there = {canonicalize_name(name): version for name, version in installed.items()}
+    there = {str(canonicalize_name(name)): version for name, version in installed.items()}
     for caller in packages():
         if caller not in there:
             continue
@@ -163,6 +163,8 @@ def _since(package: str, version: str, text: str) -> str:
     index = api_history.indices(tuple(releases), version)[0]
     for part, key in (("requires", text), ("floors", None)):
         for each, changes in known[part].items():
-            if (each == key or (key is None and each.endswith(f" {text}"))) and _present(changes, index):
+            if (each == key or (key is None and each.endswith(f" {text}"))) and _present(
+                changes, index
+            ):
                 return str(releases[max(change for change in changes if change <= index)])
     return ""

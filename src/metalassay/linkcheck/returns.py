@@ -27,15 +27,13 @@ def asked(use: Use) -> bool:
 
 
 def entry_of(use: Use, caller: Package, reach: Reach) -> str:
-    """Return the ordinary entry that then imports the package in question, else nothing."""
+    """Return the ordinary entries that then import the package in question, joined; else nothing."""
     package = use.member
+    found: dict[str, None] = {}
     for module in caller.modules.values():
         for function, imported, conditions in module.optional:
             if imported != package or function:
                 continue
-            if not any(each.startswith("if is_") and package in each for each in conditions):
-                continue
-            for entry in reach.entries(module.name):
-                if entry in ORDINARY:
-                    return entry
-    return ""
+            if any(each.startswith("if is_") and package in each for each in conditions):
+                found |= dict.fromkeys(reach.entries(module.name))
+    return ", ".join(entry for entry in found if entry in ORDINARY)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metalassay.linkcheck import uses
+from metalassay.linkcheck import module_reader
 from metalassay.linkcheck.uses import Class, Module, Use
 
 STACK = (
@@ -98,9 +98,9 @@ class Package:
         for module in self.modules.values():
             fields = self._fields
             for use in module.uses:
-                if use.kind == "attribute" and use.target.endswith(".TrainingArguments"):
-                    if use.member in fields:  # one of its own classes below TrainingArguments has it
-                        continue
+                options = use.kind == "attribute" and use.target.endswith(".TrainingArguments")
+                if options and use.member in fields:  # a class of its own below it may have that
+                    continue
                 if use.target.partition(".")[0] != self.name:
                     yield use
                 elif use.member and (found := self._inherited(use)):
@@ -164,7 +164,7 @@ def read(
         name = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         if (path, checksum) not in kept:
             try:
-                kept[path, checksum] = uses.read(text, name, path, providers)
+                kept[path, checksum] = module_reader.read(text, name, path, providers)
             except SyntaxError:  # a template, or written for a newer Python
                 continue
         modules[name] = kept[path, checksum]
