@@ -23,9 +23,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs, linkcheck
-from metalassay.bugs import api_history
 from metalassay.environment import executed
 from metalassay.environment.versions import MACHINE
+from metalassay.linkcheck import requirements
 from metalassay.mps.probe import os_floors
 
 COMPANIONS = ("torchvision", "torchaudio")
@@ -175,12 +175,11 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
 def known_facts() -> Facts:
     """Return what the data of this package know."""
     return Facts(
-        _releases, lambda *_: (), _stopping_breaks, lambda set_: executed.find(set_) is not None
+        requirements.releases,
+        requirements.of,
+        _stopping_breaks,
+        lambda set_: executed.find(set_) is not None,
     )
-
-
-def _releases(package: str) -> Sequence[str]:
-    return api_history.history(package).releases if package in api_history.PACKAGES else ()
 
 
 def _stopping_breaks(versions: Mapping[str, str]) -> frozenset[str]:

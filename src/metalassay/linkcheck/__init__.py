@@ -2,5 +2,6 @@
 
 from metalassay.linkcheck.atlas import known_breaks
 from metalassay.linkcheck.breaks import Break
+from metalassay.linkcheck.installed import Report, check
 
-__all__ = ["Break", "known_breaks"]
+__all__ = ["Break", "Report", "check", "known_breaks"]
