@@ -15,10 +15,7 @@ from metalassay.cli import doctor_requirements, fix, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from metalassay.diagnosis.doctor import Diagnosis
-    from metalassay.diagnosis.findings import Break
     from metalassay.mps.probe import Probe
 
 EPILOG = """\
@@ -127,6 +124,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
+    from metalassay import linkcheck
     from metalassay.diagnosis import doctor, fix_plan
     from metalassay.environment import interpreters, managers, versions
     from metalassay.machine import hardware
@@ -144,14 +142,9 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
         environ=os.environ,
         system=platform.system(),
         probe=_probe(python or sys.executable, options.timeout) if probing else None,
-        breaks=_breaks(installed, python),
+        breaks=linkcheck.known_breaks(installed),
         managed=(managers.detect(interpreter, chip=chip), interpreter),
     )
-
-
-def _breaks(installed: Mapping[str, str], python: str | None) -> Sequence[Break] | None:
-    """Return what the link check reports of an environment; None where it cannot be run."""
-    return None
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:

@@ -23,6 +23,7 @@ _NO_WHEEL = ("no usable wheels", "building from source is disabled", "no wheels"
 
 def run(options: argparse.Namespace, python: str | None, width: int) -> int:
     """Judge the set that a file asks for, print that, and return the exit code."""
+    from metalassay import linkcheck
     from metalassay.diagnosis import doctor, doctor_text
     from metalassay.environment import interpreters, requirement_files, versions
     from metalassay.machine import hardware
@@ -41,8 +42,12 @@ def run(options: argparse.Namespace, python: str | None, width: int) -> int:
         chosen, more = answer
         left_out += more
     stack = {name: chosen[name] for name in versions.STACK if name in chosen}
+    judged = {**python_version, **stack}
     diagnosis = doctor.diagnose(
-        {**python_version, **stack}, options.ignore, system=platform.system()
+        judged,
+        options.ignore,
+        system=platform.system(),
+        breaks=linkcheck.known_breaks({**python_version, **chosen}),
     )
     command = _command(file, diagnosis.plan.requirements)
     if options.json:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from metalassay.diagnosis import fix_plan, train_verdict
 from metalassay.diagnosis.doctor import Diagnosis
-from metalassay.diagnosis.findings import BUG, ENVIRONMENT, Finding
+from metalassay.diagnosis.findings import BUG, MPS, VARIABLE, Finding
 from metalassay.environment import executed, managers
 
 SCREEN = 24
@@ -229,7 +229,7 @@ def _rest(diagnosis: Diagnosis, width: int) -> list[str]:
     """Return the lines about what is not counted, three at most."""
     aside = [finding for finding in diagnosis.findings if not finding.counts]
     notes = [each for each in aside if each.here and each.kind != BUG]
-    told = [each for each in notes if each.kind != ENVIRONMENT][:2]
+    told = [each for each in notes if each.kind in (VARIABLE, MPS)][:2]
     unknown = sum(each.here and each.kind == BUG for each in aside)
     elsewhere = sum(not each.here for each in aside)
     more = len(notes) - len(told)
