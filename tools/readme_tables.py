@@ -104,7 +104,7 @@ def page(text: str) -> str:
 
 def fix_page(text: str) -> str:
     """Return the text of docs/fix.md with its table written again."""
-    file = EVIDENCE / "fix" / "environments.json"
+    file = FIX_PAGE.parent / "fix" / "environments.json"
     return filled(text, "environments", environments(json.loads(file.read_text("utf-8"))))
 
 
