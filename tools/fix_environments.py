@@ -6,7 +6,7 @@ before (`smoke`), fixed with `metalassay fix --apply --yes`, and tried again; in
 in between, which would undo a change that the lock does not know. Finished environments are kept in a
 journal, so that an interrupted run goes on where it was.
 
-    python tools/fix_environments.py --work DIR --output docs/evidence/fix/environments.json
+    python tools/fix_environments.py --work DIR --output docs/fix/environments.json
 """
 
 from __future__ import annotations

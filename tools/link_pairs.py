@@ -5,9 +5,9 @@ it needs besides is chosen by the resolver, so that every set is one that people
 each into an environment of its own and runs the smoke test there; it does not look at the predictions, and
 goes on where it was after an interruption. `score` compares both.
 
-    python tools/link_pairs.py sample --output docs/evidence/link/pairs.json
-    python tools/link_pairs.py run --work DIR docs/evidence/link/pairs.json
-    python tools/link_pairs.py score docs/evidence/link/pairs.json
+    python tools/link_pairs.py sample --output docs/linkcheck/pairs.json
+    python tools/link_pairs.py run --work DIR docs/linkcheck/pairs.json
+    python tools/link_pairs.py score docs/linkcheck/pairs.json
 """
 
 from __future__ import annotations

@@ -37,6 +37,11 @@ def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleTyp
     assert tables.page(text) == text, "run: python tools/readme_tables.py"
 
 
+def test_the_table_of_fixed_environments_is_that_of_the_evidence(tables: ModuleType) -> None:
+    text = tables.FIX_PAGE.read_text("utf-8")
+    assert tables.fix_page(text) == text, "python tools/readme_tables.py"
+
+
 def test_a_cell_that_somebody_edited_is_written_again(tables: ModuleType) -> None:
     text = tables.PAGE.read_text("utf-8")
     edited = text.replace("| patched", "| fine   ", 1)

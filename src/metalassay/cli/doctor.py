@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from metalassay.cli import doctor_requirements, fix, option_types
+from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
             f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
         )
     if (options.fix or options.apply) and not options.requirements:
+        from metalassay.cli import fix
+
         options.undo = False
         return fix.run(options)
     python = interpreters.find(options.env) if options.env else None

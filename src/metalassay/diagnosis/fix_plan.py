@@ -44,6 +44,8 @@ _PACKAGE, _STEP, _MAJOR, _OLDER, _TORCH = 3.0, 0.3, 150.0, 60.0, 40.0
 _NOT_EXECUTED = 2.0
 
 _MOST_PACKAGES = 4  # that change together
+_ENOUGH = {1: 0.0, 2: 2 * _BUG, 3: _STOPS / 2, 4: _STOPS}
+"""What the bugs may cost that a change of so many packages leaves, before one more is tried."""
 _WIDTH = 60  # sets of each size that are extended by one more package
 _MOST_JUDGED = 1000  # sets whose requirements and breaks are looked at, the cheapest first
 
@@ -289,8 +291,8 @@ class _Space:
             queue += better
             if self.one_bug and queue:
                 break
-            # More packages at once only for what stops the training, and only if fewer do not help.
-            if size < 2 or min(queue, default=(_STOPS,))[0] >= _STOPS:
+            # More packages at once only where fewer leave something that stops, or several bugs.
+            if size < 2 or self._left(min(queue, default=None)) > _ENOUGH[size]:
                 continue
             judged = iter(self._judged(queue, stay))
             first = next(judged, None)
@@ -299,9 +301,11 @@ class _Space:
             yield first
             yield from judged
             queue = []
-            if not (self.before & self.stopping or self.breaks_before):
-                return
         yield from self._judged(queue, stay)
+
+    def _left(self, best: _Set | None) -> float:
+        """Return what the bugs cost that the best set leaves."""
+        return _STOPS if best is None else self._cost({}, self.masks.bits(best[2]))
 
     def _extended(
         self, beam: list[_Set], packages: Sequence[str], size: int, stay: float
@@ -375,7 +379,14 @@ class _Space:
             changes.append(_change(package, self.installed[package], version, own))
         companions = [name for name in COMPANIONS if name in self.installed and "torch" in changed]
         return Plan(
-            requirements=(*(change.requirement for change in changes), *companions),
+            requirements=(
+                *(
+                    each.requirement
+                    for each in changes
+                    if each.fixes or each.package not in FOLLOWERS
+                ),
+                *companions,
+            ),
             fixes=self._ordered(gone),
             brings=self._ordered(after - self.before),
             remains=self._ordered({bug.id for bug in self.bugs if bug.id in after & self.wanted}),
