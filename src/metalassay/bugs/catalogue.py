@@ -16,6 +16,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 Where = tuple[Mapping[str, SpecifierSet], ...]
 """Alternatives; one alternative maps package names to versions, and all of them must match."""
@@ -106,7 +107,8 @@ class Bug:
         where = self.where if symptom is None else self.symptom(symptom).where
         return any(
             all(
-                package in versions and specifier.contains(versions[package], prereleases=True)
+                package in versions
+                and specifier.contains(_parsed(versions[package]), prereleases=True)
                 for package, specifier in alternative.items()
             )
             for alternative in where
@@ -134,6 +136,12 @@ class Bug:
             *(str(fix) for fix in self.fixes),
             *(f"not a fix: {each}" for each in self.not_fixes),
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed(version: str) -> Version:
+    """Return a version, parsed once: the plan of fixes asks thousands of times for a few hundred."""
+    return Version(version)
 
 
 def where_text(where: Where) -> str:
