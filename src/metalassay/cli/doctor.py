@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,13 @@ from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from metalassay.diagnosis.doctor import Diagnosis
+    from metalassay.linkcheck import Break
     from metalassay.mps.probe import Probe
+
+_LINK_CHECK = 10.0  # seconds for the sources to be read
 
 EPILOG = """\
 examples:
@@ -126,7 +134,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) -> Diagnosis:
-    from metalassay import linkcheck
     from metalassay.diagnosis import doctor, fix_plan
     from metalassay.environment import interpreters, managers, versions
     from metalassay.machine import hardware
@@ -138,15 +145,64 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
         installed, interpreter = interpreters.ask(python, packages)
     doctor.check_ids(options.ignore)  # before the probe: a typo should not wait for it
     chip = hardware.mac_processor().chip if platform.system() == "Darwin" else None
+    with _link_check(python or sys.executable, installed, whole=probing) as breaks:
+        probe = _probe(python or sys.executable, options.timeout) if probing else None
+        found = breaks()
     return doctor.diagnose(
         installed,
         options.ignore,
         environ=os.environ,
         system=platform.system(),
-        probe=_probe(python or sys.executable, options.timeout) if probing else None,
-        breaks=linkcheck.known_breaks(installed),
+        probe=probe,
+        breaks=found,
         managed=(managers.detect(interpreter, chip=chip), interpreter),
     )
+
+
+@contextlib.contextmanager
+def _link_check(
+    python: str, installed: Mapping[str, str], *, whole: bool
+) -> Iterator[Callable[[], Sequence[Break]]]:
+    """Yield what tells the breaks between the installed packages.
+
+    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds. An
+    earlier result of the same packages is used at once; without either, what is known of their releases.
+    """
+    from metalassay import linkcheck
+
+    kept = linkcheck.kept(python)
+    if kept is not None or not whole:
+        yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
+        return
+    command = [sys.executable, "-m", "metalassay", "link", "--env", python, "--json"]
+    started = time.monotonic()
+    child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    too_slow = False
+
+    def breaks() -> Sequence[Break]:
+        nonlocal too_slow
+        left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
+        try:
+            return linkcheck.from_json(json.loads(child.communicate(timeout=left)[0])).breaks
+        except subprocess.TimeoutExpired:
+            too_slow = True  # it goes on, and its result is there for the next time
+        except (ValueError, KeyError):
+            pass  # it could not be run, which the command itself explains
+        return linkcheck.known_breaks(installed)
+
+    try:
+        yield breaks
+    finally:
+        if not too_slow:
+            child.kill()
+            child.wait()
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:

@@ -2,6 +2,6 @@
 
 from metalassay.linkcheck.atlas import known_breaks
 from metalassay.linkcheck.breaks import Break
-from metalassay.linkcheck.installed import Report, check
+from metalassay.linkcheck.installed import Report, check, from_json, kept
 
-__all__ = ["Break", "Report", "check", "known_breaks"]
+__all__ = ["Break", "Report", "check", "from_json", "kept", "known_breaks"]

@@ -107,6 +107,12 @@ def check(
     return report
 
 
+def kept(python: str) -> Report | None:
+    """Return the result that an earlier ``check`` of the same packages left, or None."""
+    path = _cache(places.installed(places.search_path(python)), (), checker.find())
+    return _kept(path) if path else None
+
+
 def folder() -> Path:
     """Return the folder in which results are kept."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
