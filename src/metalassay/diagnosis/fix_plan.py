@@ -246,6 +246,7 @@ class _Space:
         self.masks = _Masks(self.bugs, self.installed)
         self.before = self.masks.ids(self.masks.bits({}))
         self.hit_costs: dict[int, float] = {}
+        self.tables: dict[str, list[tuple[str, int, float]]] = {}
         self.stops_newly: dict[int, bool] = {}
         self.change_costs: dict[tuple[str, str], float] = {}
         self.one_bug = False
@@ -311,29 +312,41 @@ class _Space:
         self, beam: list[_Set], packages: Sequence[str], size: int, stay: float
     ) -> tuple[list[_Set], list[_Set]]:
         """Change one more package in each set; return the sets to go on from, and those that are better."""
-        found: list[_Set] = []
-        seen = set()
+        found: list[tuple[float, int, int, dict[str, str], str, str]] = []
+        tables = {package: self._table(package) for package in packages}
         for _, _, start in beam:
-            for package in packages:
-                together = frozenset({*start.items(), (package, "")})
-                if package in start or together in seen:
+            paid = sum(self._change_cost(package, version) for package, version in start.items())
+            last = max((packages.index(package) for package in start), default=-1)
+            for place, package in enumerate(packages):
+                # Pairs are met once in this order; of larger sets not every part is in the beam.
+                if package in start or (size == 2 and place < last):
                     continue
-                if size > 1:
-                    seen.add(together)
-                for version in self.candidates[package]:
-                    changed = {**start, package: version}
-                    key = frozenset(changed.items())
-                    if size > 1 and key in seen:
-                        continue
-                    seen.add(key)
-                    cost = self._cost(changed, self.masks.bits(changed))
-                    found.append((cost, next(self.number), changed))
+                others = self.masks.others(start, package)
+                for version, mask, change in tables[package]:
+                    bits = others & mask
+                    cost = self._hit_cost(bits) + paid + change
+                    found.append((cost, next(self.number), bits, start, package, version))
         better = [
-            each
-            for each in found
-            if each[0] < stay and not self._stops_newly(self.masks.bits(each[2]))
+            self._set(each) for each in found if each[0] < stay and not self._stops_newly(each[2])
         ]
-        return (found if size == 1 else heapq.nsmallest(_WIDTH, found)), better
+        if size > 2:
+            better = list({frozenset(each[2].items()): each for each in better}.values())
+        best = found if size == 1 else heapq.nsmallest(_WIDTH, found)
+        return [self._set(each) for each in best], better
+
+    @staticmethod
+    def _set(found: tuple[float, int, int, dict[str, str], str, str]) -> _Set:
+        cost, number, _, start, package, version = found
+        return cost, number, {**start, package: version}
+
+    def _table(self, package: str) -> list[tuple[str, int, float]]:
+        """Return the candidates of a package, each with its mask and with what the change costs."""
+        if package not in self.tables:
+            self.tables[package] = [
+                (version, self.masks.mask(package, version), self._change_cost(package, version))
+                for version in self.candidates[package]
+            ]
+        return self.tables[package]
 
     def _judged(self, queue: list[_Set], stay: float) -> Iterator[dict[str, str]]:
         """Yield the sets that bring no break and that requirements allow, the cheapest first.
@@ -408,15 +421,18 @@ class _Space:
         return _REPORTED if bug.reported_only else _BUG
 
     def _cost(self, changed: Mapping[str, str], bits: int, breaks: int = 0) -> float:
+        paid = sum(self._change_cost(package, version) for package, version in changed.items())
+        return self._hit_cost(bits) + paid + _STOPS * breaks
+
+    def _hit_cost(self, bits: int) -> float:
+        """Return what the bugs of a set cost."""
         cost = self.hit_costs.get(bits)
         if cost is None:
             hits = self.masks.ids(bits)
             cost = sum(self.weights[bug] for bug in hits if bug in self.wanted)
             cost += sum(self.brought[bug] for bug in hits - self.before if self.weights[bug])
             self.hit_costs[bits] = cost
-        for package, version in changed.items():
-            cost += self._change_cost(package, version)
-        return cost + _STOPS * breaks
+        return cost
 
     def _stops_newly(self, bits: int) -> bool:
         found = self.stops_newly.get(bits)
@@ -530,7 +546,7 @@ class _Masks:
         self.sets: dict[int, frozenset[str]] = {}
         self.now = {package: self.mask(package, installed.get(package)) for package in self.naming}
         # For every package, what all the others allow.
-        self.without: dict[tuple[str, ...], int] = {}
+        self.without: dict[frozenset[str], int] = {}
 
     def mask(self, package: str, version: str | None) -> int:
         """Return the bits of the alternatives that a version of a package does not exclude."""
@@ -550,16 +566,27 @@ class _Masks:
 
     def bits(self, changed: Mapping[str, str]) -> int:
         """Return the bits of the alternatives that apply to the installed set after a change."""
-        packages = tuple(changed)
+        bits = self._without(frozenset(changed))
+        for package, version in changed.items():
+            bits &= self.mask(package, version)
+        return bits
+
+    def others(self, changed: Mapping[str, str], package: str) -> int:
+        """Return what all packages but one allow after a change of some of them."""
+        bits = self._without(frozenset({*changed, package}))
+        for other, version in changed.items():
+            bits &= self.mask(other, version)
+        return bits
+
+    def _without(self, packages: frozenset[str]) -> int:
+        """Return what the installed versions of all other packages allow."""
         bits = self.without.get(packages)
         if bits is None:
             bits = self.all
             for package, mask in self.now.items():
-                if package not in changed:
+                if package not in packages:
                     bits &= mask
             self.without[packages] = bits
-        for package, version in changed.items():
-            bits &= self.mask(package, version)
         return bits
 
     def ids(self, bits: int) -> frozenset[str]:
