@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from packages_on_disk import install
 
 from metalassay.cli.main import main
 from metalassay.linkcheck import checker
-from packages_on_disk import install
 
 
 @pytest.fixture(autouse=True)

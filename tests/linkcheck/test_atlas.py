@@ -122,7 +122,7 @@ def test_every_row_is_well_formed() -> None:
             assert bad
             assert has
             assert all(0 <= first <= last < providers for first, last in [*bad, *has])
-            assert all(0 <= run[0] and run[0] + len(run) - 1 <= callers for run in runs)
+            assert all(run[0] >= 0 and run[0] + len(run) - 1 <= callers for run in runs)
 
 
 def test_since_is_a_release_of_what_changed() -> None:

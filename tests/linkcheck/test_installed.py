@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packages_on_disk import install
 
 from metalassay.linkcheck import Report, checker, installed
 from metalassay.linkcheck.breaks import Break
 from metalassay.linkcheck.checker import Diagnostic
-from packages_on_disk import install
 
 PEFT = """\
     from accelerate.utils.memory import clear_device_cache

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packages_on_disk import read
 
 from metalassay.bugs import api_history
 from metalassay.bugs.api_history import Signature
 from metalassay.linkcheck import overrides
 from metalassay.linkcheck.overrides import Shape
 from metalassay.linkcheck.reach import Reach
-from packages_on_disk import read
 
 BASE = """\
     class Trainer:

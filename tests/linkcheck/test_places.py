@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from packages_on_disk import install
 
 from metalassay.errors import UserError
 from metalassay.linkcheck import places
-from packages_on_disk import install
 
 
 def test_a_folder_of_packages_is_a_place(tmp_path: Path) -> None:

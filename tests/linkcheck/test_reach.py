@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packages_on_disk import read
 
 from metalassay.linkcheck import guards, reach
 from metalassay.linkcheck.reach import Reach
-from packages_on_disk import read
 
 TRL = {
     "__init__.py": "import sys\nif TYPE_CHECKING:\n    from .sft import SFTTrainer\nsys.modules[__name__] = _LazyModule()\n",

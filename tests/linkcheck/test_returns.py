@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from packages_on_disk import read
 
 from metalassay.linkcheck import returns
 from metalassay.linkcheck.reach import Reach
-from packages_on_disk import read
 
 OLD = "def _is_package_available(name, return_version=False) -> tuple[bool, str] | bool:\n    return x\n"
 NEW = (

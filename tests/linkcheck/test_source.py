@@ -5,8 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from metalassay.linkcheck import source
 from packages_on_disk import read
+
+from metalassay.linkcheck import source
+from metalassay.linkcheck.uses import Module
 
 BASE = {
     "__init__.py": "from .base import Base as Other\n",
@@ -81,7 +83,7 @@ def test_a_wheel_is_read_like_a_folder_and_unchanged_modules_are_kept(tmp_path: 
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("trl/__init__.py", "import accelerate\naccelerate.a()\n")
         archive.writestr("other/__init__.py", "")
-    kept: dict[tuple[str, int], source.Module] = {}
+    kept: dict[tuple[str, int], Module] = {}
     first = source.read(source.files(wheel, "trl"), "trl", kept)
     again = source.read(source.files(wheel, "trl"), "trl", kept)
     assert list(first.modules) == ["trl"]

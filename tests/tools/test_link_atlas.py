@@ -6,9 +6,11 @@ import gzip
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import link_atlas as tool
 import pytest
+from link_reader import cell
 
 PEFT = "from accelerate.utils.memory import clear_device_cache\n"
 RELEASES = {
@@ -62,15 +64,15 @@ def test_a_break_is_written_with_its_releases(tmp_path: Path, cache: Path) -> No
 def test_finished_cells_are_not_read_again(
     cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = tool.cell.read, []
+    real, seen = cell.read, []
 
-    def interrupted(path: Path, package: str, version: str, kept: object) -> object:
+    def interrupted(path: Path, package: str, version: str, kept: dict[Any, Any]) -> dict[str, Any]:
         seen.append(version)
         if version == "0.14.0" and seen.count(version) == 1:
             raise KeyboardInterrupt
-        return real(path, package, version, kept)  # type: ignore[arg-type]
+        return real(path, package, version, kept)
 
-    monkeypatch.setattr(tool.cell, "read", interrupted)
+    monkeypatch.setattr(cell, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(cache)
     with (cache / "link-atlas.jsonl").open("a") as journal:
