@@ -32,7 +32,9 @@ PAIRS = (
     ("transformers", "4.45.2", "accelerate", "0.34.2", "0.33.0", "train"),
     ("trl", "0.24.0", "transformers", "5.0.0", "5.3.0", "_is_package_available"),
     ("trl", "0.11.4", "transformers", "4.45.2", "5.0.0", "tokenizer"),
-    ("trl", "0.24.0", "transformers", "4.57.6", "4.51.3", "_get_dataloader"),
+    ("trl", "0.11.4", "transformers", "4.45.2", "4.46.3", "num_items_in_batch"),
+    ("trl", "0.12.2", "transformers", "4.46.3", "4.47.0", "start_time"),
+    ("trl", "1.0.0", "transformers", "4.57.6", "4.51.3", "_get_dataloader"),
     ("trl", "0.28.0", "transformers", "5.0.0", "4.53.3", "is_trackio_available"),
     ("peft", "0.18.0", "transformers", "4.57.6", "4.40.2", "EncoderDecoderCache"),
 )
@@ -87,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 begin = cpu()
                 sides = []
                 for number, each in enumerate((good, bad)):
-                    site = folder / f"{name}-{caller}-{version}-{provider}-{each}-{number}"
-                    site.mkdir()
+                    site = Path(tempfile.mkdtemp(prefix=f"{number}-", dir=folder))
                     (site / caller).symlink_to(unpack(folder, chosen.wheels, caller, version))
                     (site / provider).symlink_to(unpack(folder, chosen.wheels, provider, each))
                     sides.append(lines(name, chosen.bin, site, caller, provider))

@@ -71,12 +71,13 @@ def atlas(by_package: Mapping[str, Sequence[Cell]]) -> dict[str, Any]:
         else:
             runs.append([index, int(line)])
 
+    known: Judged = {}
     for caller, cells in by_package.items():
         for index, cell in enumerate(cells):
             for row in cell["found"]:
                 if not row["guarded"] and row["strength"] != guards.GUARDED:
                     add(caller, index, {**row, "provider": row["what"].partition(".")[0]})
-            for row in overridden(cell, by_package):
+            for row in overridden(cell, by_package, known):
                 add(caller, index, row)
             for row in truths(cell, by_package):
                 add(caller, index, row)
@@ -105,15 +106,28 @@ def spans(states: Sequence[bool | None], state: bool) -> list[list[int]]:
     return found
 
 
-def overridden(cell: Cell, by_package: Mapping[str, Sequence[Cell]]) -> Iterable[dict[str, Any]]:
-    """Yield the methods of a cell that some release of their base class calls otherwise."""
+Judged = dict[tuple[str, ...], list[tuple[str, int] | None]]
+
+
+def overridden(
+    cell: Cell, by_package: Mapping[str, Sequence[Cell]], known: Judged
+) -> Iterable[dict[str, Any]]:
+    """Yield the methods of a cell that some release of their base class calls otherwise.
+
+    ``known`` keeps what was judged: most methods are the same in the next release.
+    """
     for base, name, signature, path, where, entries, replaced in cell["overrides"]:
         provider = base.partition(".")[0]
         own = api_history.parse(signature)
         if own is None or provider not in by_package:
             continue
         grouped: dict[tuple[str, int], None] = {}
-        judged = [_worst(own, name, base, each, replaced) for each in by_package[provider]]
+        question = (base, name, signature, *replaced)
+        if question not in known:
+            known[question] = [
+                _worst(own, name, base, each, replaced) for each in by_package[provider]
+            ]
+        judged = known[question]
         for found in judged:
             if found is not None and found[0]:
                 grouped[found] = None
@@ -143,7 +157,10 @@ def _worst(
     """Return what a method refuses of a release's calls, and how surely it is called; None without calls."""
     last = base.rpartition(".")[2]
     paths = [path for path in provider["shapes"] if path == base or path.rpartition(".")[2] == last]
-    if not paths:
+    calls_of = provider["shapes"]
+    if not paths or not any(
+        name in calls_of.get(each, {}) for each in (paths[0], *provider["above"].get(paths[0], ()))
+    ):
         return None
     above = (paths[0], *provider["above"].get(paths[0], ()))
     calls = [
