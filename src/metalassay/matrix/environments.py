@@ -185,7 +185,8 @@ def build(
 ) -> Failure | None:
     """Make the environment have exactly the lock, and metalassay from ``root``; do nothing if it does.
 
-    ``root`` None leaves metalassay out.
+    ``root`` None leaves metalassay out, and builds nothing from source: that a package of the lock has no
+    wheel is a fact about the packages, and comes back as a conflict.
     Returns why that failed, or None. The folder's lock (``alone``) must be held; ``keep_open`` is its
     descriptor.
     """
@@ -203,12 +204,14 @@ def build(
     pins = environment / "metalassay-lock.txt"
     pins.write_text("\n".join(lock) + "\n", "utf-8")
     inside = ["--python", str(python_of(environment))]
-    commands = [["sync", *inside, str(pins)]]
+    commands = [["sync", *inside, *([] if root else ["--no-build"]), str(pins)]]
     if root:
         commands.append(["install", *inside, "--no-deps", "--editable", str(root.resolve())])
     for command in commands:
         done = run_uv(["pip", *command], keep_open=[keep_open])
         if isinstance(done, Failure):
+            if without := re.search(r"Because (\S+) has no usable wheels", done.why):
+                return Failure(f"{without[1]} has no wheel for {python.name} here", conflict=True)
             # The lock was resolved already: whatever fails now is a fact about this machine.
             return Failure(f"it resolves, but the installation failed: {done.why}")
     stamp.write_text(key_of(root, lock, python), "utf-8")

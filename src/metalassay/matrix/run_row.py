@@ -145,7 +145,8 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
     if isinstance(lock, Failure):
         if not lock.conflict:
             return Outcome(row.id, ERROR, f"could not resolve: {lock.why}")
-        return _not_installable(row, options, target, lock.why)
+        origin = verdict_file.Origin(_commit(options), bugs.revision())
+        return _not_installable(row, options, target, lock.why, origin)
     key = inputs.key(options.root, row, lock, python)
     if not options.fresh and not options.arguments:
         unchanged = _unchanged(row, target, key)
@@ -170,6 +171,8 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
         failure = _patient(
             row, lambda: environments.build(environment, ours, lock, python, held), options
         )
+        if failure is not None and failure.conflict:
+            return _not_installable(row, options, target, failure.why, origin)
         if failure is not None:
             return Outcome(row.id, ERROR, f"could not install: {failure.why}")
         if row.runs == SMOKE:
@@ -211,8 +214,9 @@ def _patient(row: Row, attempt: Callable[[], _T], options: Options) -> _T:
     return answer
 
 
-def _not_installable(row: Row, options: Options, target: Path, why: str) -> Outcome:
-    origin = verdict_file.Origin(_commit(options), bugs.revision())
+def _not_installable(
+    row: Row, options: Options, target: Path, why: str, origin: verdict_file.Origin
+) -> Outcome:
     if row.runs == SMOKE:
         run_smoke.write_not_installable(target, row, command(row), why, origin)
     else:

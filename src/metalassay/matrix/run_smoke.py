@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from metalassay.environment import versions
 from metalassay.machine import hardware
@@ -54,33 +55,42 @@ def run(
     found = {stage.name: stage for stage in tried(parent.STAGES)}
     again = [name for name, stage in found.items() if _may_be_the_machine(stage)]
     found |= {stage.name: stage for stage in tried(again)} if again else {}
-    stack = {name: installed[name] for name in versions.STACK if name in installed}
     record = smoke_file.document(
         row.record(),
         command=command,
         started=started,
         seconds=time.monotonic() - began,
-        versions={"python": (origin.interpreter or "").rpartition(" ")[2], **stack},
+        versions=_stack(installed, origin),
         hardware=hardware.as_dict(hardware.probe()),
         origin=origin,
-        stages={name: parent.as_dict(stage) for name, stage in found.items()},
+        stages={name: _as_dict(stage, environment) for name, stage in found.items()},
     )
     smoke_file.write(target, record)
 
 
 def write_not_installable(target: Path, row: Row, command: str, why: str, origin: Origin) -> None:
-    """Write the file of a row whose requirements contradict each other; ``why`` is the resolver's sentence."""
+    """Write the file of a row that cannot be installed.
+
+    ``why`` is the resolver's sentence, or which package of the lock has no wheel.
+    """
     record = smoke_file.document(
         row.record(),
         command=command,
         started=datetime.now(UTC),
         seconds=0.0,
-        versions={"python": row.python or ""},
+        versions=_stack(_pins(origin.lock), origin),
         hardware=hardware.as_dict(hardware.probe()),
         origin=origin,
         not_installable=why,
     )
     smoke_file.write(target, record)
+
+
+def _as_dict(stage: Stage, environment: Path) -> dict[str, Any]:
+    """Return a stage as the file has it; messages name files by their place in site-packages."""
+    record = parent.as_dict(stage)
+    folders = rf"{re.escape(str(environment.resolve()))}/lib/python[\d.]+/"
+    return {**record, "error": re.sub(folders, "", record["error"])}
 
 
 def _may_be_the_machine(stage: Stage) -> bool:
@@ -96,11 +106,7 @@ def _installed(environment: Path) -> dict[str, str]:
 
 def _check(installed: dict[str, str], lock: Sequence[str]) -> None:
     """Raise ``NotTheLockError`` unless exactly the lock is installed: many rows take turns there."""
-    wanted = {}
-    for pin in lock:
-        name, equals, version = pin.partition("==")
-        if equals:
-            wanted[_canonical(name)] = version.strip()
+    wanted = _pins(lock)
     differing = sorted(
         name for name in {*wanted, *installed} if wanted.get(name) != installed.get(name)
     )
@@ -109,6 +115,19 @@ def _check(installed: dict[str, str], lock: Sequence[str]) -> None:
         raise NotTheLockError(
             f"the environment has {name} {installed.get(name)}, the lock {wanted.get(name)}"
         )
+
+
+def _pins(lock: Sequence[str]) -> dict[str, str]:
+    """Return the version of every package of a lock, by its name on the index."""
+    pins = (pin.partition("==") for pin in lock)
+    return {_canonical(name): version.strip() for name, equals, version in pins if equals}
+
+
+def _stack(installed: Mapping[str, str], origin: Origin) -> dict[str, str]:
+    """Return the versions that a file names: Python's, and those of the training stack."""
+    python = (origin.interpreter or "").rpartition(" ")[2]
+    stack = {name: installed[name] for name in versions.STACK if name in installed}
+    return {**({"python": python} if python else {}), **stack}
 
 
 def _canonical(name: str) -> str:

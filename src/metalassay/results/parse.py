@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 
 from metalassay.fields import Field, FieldError
-from metalassay.results import max_batch_file, measurement, unfinished, verdict_file
+from metalassay.results import max_batch_file, measurement, smoke_file, unfinished, verdict_file
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
 from metalassay.results.unfinished import Unfinished
@@ -45,8 +45,8 @@ def parse(
     top = document.value if isinstance(document.value, dict) else {}
     schema = top.get("schema")
     schema = schema if isinstance(schema, str) else ""
-    if schema.startswith(("metalassay.upstream/", f"{ROWS}/")):
-        return ()  # written by `nox -s upstream` and `report --json`
+    if schema.startswith(("metalassay.upstream/", f"{smoke_file.NAME}/", f"{ROWS}/")):
+        return ()  # written by `nox -s upstream`, by rows that run the smoke test, and by `report --json`
     if _is_training_file(schema, top):
         return ()  # the log of a training is read with --log, its checkpoints with --resume
     if schema.startswith(f"{verdict_file.NAME}/"):

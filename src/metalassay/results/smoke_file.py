@@ -26,6 +26,8 @@ SCHEMA = f"{NAME}/1"
 STATUS = ("passed", "failed", "absent", "crashed", "not run")
 """What can become of a stage, in the words of ``smoke.parent``."""
 
+_LAZY = "(look up to see its traceback): "
+
 BROKEN = ("failed", "crashed")
 
 
@@ -53,7 +55,8 @@ class StageResult:
         for frame in self.frames:
             if where := re.fullmatch(r"(.+):(\d+) (.+)", frame):
                 lines.append(f'  File "site-packages/{where[1]}", line {where[2]}, in {where[3]}')
-        return "\n".join([*lines, self.error])
+        # What lazy modules say has two lines; an error here is one.
+        return "\n".join([*lines, self.error.replace(_LAZY, f"{_LAZY[:-1]}\n")])
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,9 @@ def load(path: Path) -> SmokeSet:
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not the file of a smoke test of this version")
     about, origin = top.get("set"), top.get("origin")
-    stages = top.get("stages").value
+    stages = top.get("stages")
+    if not isinstance(stages.value, dict):
+        raise stages.wrong("an object")
     return SmokeSet(
         id=about.get("id").name(),
         requires=tuple(requirement.name() for requirement in about.get("requires").each()),
@@ -159,10 +164,7 @@ def load(path: Path) -> SmokeSet:
             lock=tuple(pin.name() for pin in origin.get("lock").each()),
             key=origin.get("key").or_none(Field.name),
         ),
-        stages=tuple(
-            _stage(name, top.get("stages").get(name))
-            for name in (stages if isinstance(stages, dict) else ())
-        ),
+        stages=tuple(_stage(name, stages.get(name)) for name in stages.value),
     )
 
 
