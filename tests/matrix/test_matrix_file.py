@@ -20,7 +20,8 @@ ROWS = {name: row for name, row in MATRIX.rows.items() if row.runs == matrix_fil
 FRESH = {name: row for name, row in MATRIX.rows.items() if row.runs == matrix_file.SMOKE}
 # Bugs without rows on both sides, and why.
 OUTSIDE_THE_MATRIX = {
-    "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today"
+    "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today",
+    "transformers-4-12-builds-tokenizers": "it does not install, which row fresh-trl-0.12.2 records",
 }
 TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
 

@@ -85,7 +85,14 @@ class SmokeSet:
 
     def explanation(self, stage: StageResult) -> Bug | None:
         """Return the known bug that has the symptom of a stage and applies to these versions."""
-        hits = matching.recognise(tracebacks.clean(stage.as_traceback()), self.versions)
+        return self._known(stage.as_traceback())
+
+    def why_not_installable(self) -> Bug | None:
+        """Return the known bug because of which this set cannot be installed."""
+        return self._known(self.not_installable or "")
+
+    def _known(self, text: str) -> Bug | None:
+        hits = matching.recognise(tracebacks.clean(text), self.versions)
         return next((hit.bug for hit in hits if hit.applies == "yes"), None)
 
     def unexplained(self) -> tuple[StageResult, ...]:
