@@ -202,6 +202,13 @@ def bisect(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fresh(session: nox.Session) -> None:
+    """Train a few steps with one release pinned and today's newest of everything else."""
+    must_install(session, "-e", ".")
+    session.run("metalassay", "matrix", "run", "--tag", "fresh", *session.posargs)
+
+
+@nox.session(default=False)
 def resolve(session: nox.Session) -> None:
     """Find out which rows can be installed, on Linux and on macOS; downloads nothing."""
     must_install(session, "-e", ".")

@@ -347,7 +347,11 @@ def recorded(sets: list[SmokeSet]) -> str:
             "row": one.id,
             "date": one.started.date().isoformat(),
             "python": one.versions["python"],
-            "versions": {name: one.versions[name] for name in PACKAGES if name in one.versions},
+            "versions": {
+                name: one.versions[name].partition("+")[0]
+                for name in PACKAGES
+                if name in one.versions
+            },
             "passed": [stage.name for stage in one.stages if stage.status == "passed"],
             "broken": [
                 [stage.name, shorter(stage.error), bug.id if (bug := known[stage.name]) else ""]
@@ -379,7 +383,10 @@ def keep() -> None:
         for number, path in enumerate(new, 1):
             stripped = anonymise.strip(path.read_bytes(), anonymise.of_this_machine())
             name = f"run-{number}.json" if source == "benchmarks" else path.name
-            write_atomically(EVIDENCE / source / name, stripped.text)
+            if source == "fresh":
+                smoke_file.write(EVIDENCE / source / name, json.loads(stripped.text))
+            else:
+                write_atomically(EVIDENCE / source / name, stripped.text)
 
 
 def main() -> None:

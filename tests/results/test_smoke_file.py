@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.results import smoke_file
+from metalassay.results import anonymise, load, smoke_file
 from metalassay.results.smoke_file import SmokeSet, StageResult
 from metalassay.results.verdict_file import Origin
 
@@ -91,6 +91,26 @@ def test_a_known_bug_of_other_versions_explains_nothing(tmp_path: Path) -> None:
     )
     found = smoke_file.load(path)
     assert found.unexplained() == found.stages
+
+
+def test_a_report_reads_it_without_a_warning_and_shows_nothing_of_it(tmp_path: Path) -> None:
+    written(tmp_path / "x.json", {"GRPOTrainer": VLLM})
+    loaded = load.load([tmp_path])
+    assert (loaded.warnings, loaded.compat, loaded.measurements) == ((), (), ())
+
+
+def test_a_copy_without_private_paths_has_the_same_stages(tmp_path: Path) -> None:
+    why = {
+        "status": "failed",
+        "error": "OSError: /home/jane/data is missing",
+        "frames": ["a.py:1 f"],
+    }
+    path = tmp_path / "x.json"
+    written(path, {"Trainer": why})
+    copy = anonymise.strip(path.read_bytes())
+    assert "jane" not in copy.text
+    path.write_text(copy.text)
+    assert [stage.status for stage in smoke_file.load(path).stages] == ["failed"]
 
 
 def test_a_set_that_cannot_be_installed_has_no_stages(tmp_path: Path) -> None:

@@ -151,6 +151,11 @@ def load(path: Path) -> SmokeSet:
     top = Field(json.loads(path.read_text("utf-8")))
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not the file of a smoke test of this version")
+    return read(top)
+
+
+def read(top: Field) -> SmokeSet:
+    """Read a parsed file. Raises ``FieldError`` for a missing field, a wrong type and an unknown status."""
     about, origin = top.get("set"), top.get("origin")
     stages = top.get("stages")
     if not isinstance(stages.value, dict):
