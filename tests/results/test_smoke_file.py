@@ -23,6 +23,11 @@ VLLM: dict[str, Any] = {
     ),
     "frames": ["trl/import_utils.py:113 _get_module", "trl/trainer/grpo_trainer.py:52 <module>"],
 }
+VISION = (
+    "RuntimeError: Failed to import trl.trainer.dpo_trainer because of the following error (look up to"
+    " see its traceback): cannot import name 'MODEL_FOR_VISION_2_SEQ_MAPPING_NAMES' from"
+    " 'transformers.models.auto.modeling_auto' (site-packages/transformers/models/auto/modeling_auto.py)"
+)
 OTHER = {"status": "failed", "error": "ZeroDivisionError: of an unknown kind", "frames": []}
 
 
@@ -72,12 +77,7 @@ def test_a_known_bug_explains_what_has_its_symptom_and_nothing_else(tmp_path: Pa
 
 
 def test_a_known_bug_behind_a_lazy_import_is_recognised(tmp_path: Path) -> None:
-    why = (
-        "RuntimeError: Failed to import trl.trainer.dpo_trainer because of the following error (look up to"
-        " see its traceback): cannot import name 'MODEL_FOR_VISION_2_SEQ_MAPPING_NAMES' from"
-        " 'transformers.models.auto.modeling_auto' (site-packages/transformers/models/auto/modeling_auto.py)"
-    )
-    found = written(tmp_path / "x.json", {"DPOTrainer": {"status": "failed", "error": why}})
+    found = written(tmp_path / "x.json", {"DPOTrainer": {"status": "failed", "error": VISION}})
     bug = found.explanation(found.stages[0])
     assert bug is not None
     assert bug.id == "dpotrainer-vision-2-seq-transformers5"
@@ -89,6 +89,13 @@ def test_a_known_bug_of_other_versions_explains_nothing(tmp_path: Path) -> None:
     path.write_text(
         path.read_text().replace('"transformers": "5.24.0"', '"transformers": "4.48.0"')
     )
+    found = smoke_file.load(path)
+    assert found.unexplained() == found.stages
+    path = tmp_path / "y.json"
+    written(
+        path, {"DPOTrainer": {"status": "failed", "error": VISION}}
+    )  # a message of one bug only
+    path.write_text(path.read_text().replace('"trl": "0.14.0"', '"trl": "0.23.0"'))
     found = smoke_file.load(path)
     assert found.unexplained() == found.stages
 
