@@ -19,11 +19,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
+from tabulate import tabulate
 
 from metalassay import bugs, linkcheck
 from metalassay.bugs import api_history
@@ -44,6 +46,9 @@ PAIRS = (
     ("trl", "peft"),
     ("transformers", "peft"),
 )
+BAD = (smoke.FAILED, smoke.CRASHED)
+UNTRIED = {"GradScaler", "KTOTrainer", "a streamed dataset", "init_empty_weights"}
+"""The entries of known bugs that the smoke test does not reach."""
 OLDEST = {"accelerate": "0.30", "transformers": "4.40", "trl": "0.8", "peft": "0.10"}
 STACK = (
     "accelerate", "transformers", "trl", "peft", "datasets", "tokenizers", "huggingface-hub", "safetensors",
@@ -75,7 +80,7 @@ def main() -> int:
     if options.step == "run":
         execute(rows, options.file, options.work)
         return 0
-    print("\n".join(score(rows, now=options.now)))
+    print(score(rows, now=options.now))
     return 0
 
 
@@ -167,59 +172,116 @@ def execute(rows: list[dict[str, Any]], file: Path, work: Path) -> None:
         )
 
 
-def score(rows: list[dict[str, Any]], *, now: bool) -> list[str]:
-    """Return precision and recall by kind of break, and every pair on which they disagree."""
-    tried = [row for row in rows if "stages" in row]
-    lines: list[str] = []
-    counts, kinds = Counter[str](), Counter[tuple[str, str]]()
-    for row in tried:
-        if now:
-            row["predicted"] = [each.as_json() for each in stopping(row["versions"])]
-        broken = {
-            name: each
-            for name, each in row["stages"].items()
-            if each["status"] in ("failed", "crashed")
+@dataclass(frozen=True)
+class Case:
+    """One executed pair: what was predicted, which known bugs stop it, and what failed."""
+
+    requires: tuple[str, ...]
+    predicted: tuple[dict[str, Any], ...]
+    known: tuple[str, ...]
+    broken: dict[str, str]
+
+    def named(self, kind: str) -> bool:
+        """Return whether an error names what a prediction of this kind says is missing."""
+        return any(
+            names(each, error)
+            for each in self.predicted
+            if each["kind"] == kind
+            for error in self.broken.values()
+        )
+
+
+def cases(rows: list[dict[str, Any]], *, now: bool) -> list[Case]:
+    """Return the executed pairs, with the predictions of the sample or of today's atlas."""
+    found = []
+    for row in rows:
+        if "stages" not in row:
+            continue
+        failed = {
+            name: each["error"] for name, each in row["stages"].items() if each["status"] in BAD
         }
-        known = [
+        versions = {**row["versions"], "python": "3.11"}
+        stop = tuple(
             bug.id
             for bug in bugs.load()
-            if bug.stops and bug.hits({**row["versions"], "python": "3.11"})
-        ]
-        named = [
-            each
-            for each in row["predicted"]
-            if any(names(each, stage) for stage in broken.values())
-        ]
-        outcome = ("found" if named else "found, another cause") if broken else "false alarm"
-        if not row["predicted"]:
-            outcome = "missed" if broken else "rightly silent"
-        counts[outcome] += 1
-        for each in row["predicted"]:
-            kinds[each["kind"], "right" if each in named else "wrong"] += 1
-        if outcome not in ("found", "rightly silent"):
-            lines.append(f"{outcome}: {' '.join(row['requires'])}")
-            lines += [
-                f"    predicted {each['kind']}: {each['what']} ({each['entry']})"
-                for each in row["predicted"]
-            ]
-            lines += [f"    {name}: {each['error'][:150]}" for name, each in broken.items()]
-            lines += [f"    known bug: {each}" for each in known]
-    lines.append(
-        f"{len(tried)} of {len(rows)} executed: "
-        + ", ".join(f"{n} {word}" for word, n in counts.items())
-    )
-    right = counts["found"] + counts["found, another cause"]
-    lines.append(
-        f"precision {right}/{right + counts['false alarm']}, recall {right}/{right + counts['missed']}"
-    )
-    lines += [f"  {kind}: {n} {word}" for (kind, word), n in sorted(kinds.items())]
-    return lines
+            if bug.stops and bug.entry not in UNTRIED and bug.hits(versions)
+        )
+        predicted = (
+            [each.as_json() for each in stopping(row["versions"])] if now else row["predicted"]
+        )
+        found.append(Case(tuple(row["requires"]), tuple(predicted), stop, failed))
+    return found
 
 
-def names(predicted: dict[str, Any], stage: dict[str, Any]) -> bool:
-    """Return whether a stage failed for the predicted reason: its error names what is missing."""
+def score(rows: list[dict[str, Any]], *, now: bool = False) -> str:
+    """Return precision and recall as tables in Markdown, and every pair on which they disagree."""
+    executed = cases(rows, now=now)
+    heads = [
+        "says that it breaks",
+        "breaks",
+        "false alarm",
+        "missed",
+        "rightly silent",
+        "precision",
+        "recall",
+    ]
+    table = [
+        counted("atlas", executed, lambda case: bool(case.predicted)),
+        counted("known bugs that stop", executed, lambda case: bool(case.known)),
+        counted("either", executed, lambda case: bool(case.predicted or case.known)),
+    ]
+    kinds = sorted({each["kind"] for case in executed for each in case.predicted})
+    by_kind = []
+    for kind in kinds:
+        having = [case for case in executed if any(each["kind"] == kind for each in case.predicted)]
+        broke = [case for case in having if case.broken]
+        by_kind.append([kind, len(having), len(broke), sum(case.named(kind) for case in broke)])
+    lines = [
+        tabulate(table, headers=heads, tablefmt="pipe", disable_numparse=True),
+        "",
+        tabulate(
+            by_kind, headers=["kind of break", "pairs with it", "that break", "with an error that names it"],
+            tablefmt="pipe",
+        ),
+        "",
+    ]  # fmt: skip
+    for case in executed:
+        if bool(case.predicted) is bool(case.broken):
+            continue
+        lines.append(
+            f"- {'missed' if case.broken else 'false alarm'}: {' with '.join(case.requires)}."
+        )
+        if case.broken:
+            stage, error = next(iter(case.broken.items()))
+            known = f" Known bug: {', '.join(case.known)}." if case.known else " No known bug."
+            lines[-1] += f" {stage}: `{error[-120:]}`.{known}"
+        else:
+            what = ", ".join(dict.fromkeys(f"`{each['what']}`" for each in case.predicted))
+            lines[-1] += f" Predicted: {what}."
+    return "\n".join(lines)
+
+
+def counted(name: str, executed: list[Case], says: Callable[[Case], bool]) -> list[Any]:
+    """Return a row of the first table."""
+    right = sum(says(case) and bool(case.broken) for case in executed)
+    alarm = sum(says(case) and not case.broken for case in executed)
+    missed = sum(not says(case) and bool(case.broken) for case in executed)
+    silent = len(executed) - right - alarm - missed
+    return [
+        name,
+        right,
+        alarm,
+        missed,
+        silent,
+        f"{right}/{right + alarm}",
+        f"{right}/{right + missed}",
+    ]
+
+
+def names(predicted: dict[str, Any], error: str) -> bool:
+    """Return whether an error names what a prediction says is missing."""
     words = re.findall(r"\w+", predicted["what"])
-    return bool(words) and any(word in stage["error"] for word in words[-2:])
+    return bool(words) and any(word in error for word in words[-2:])
 
 
 if __name__ == "__main__":
