@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metalassay.cli import doctor_requirements, option_types
@@ -145,7 +146,8 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
         installed, interpreter = interpreters.ask(python, packages)
     doctor.check_ids(options.ignore)  # before the probe: a typo should not wait for it
     chip = hardware.mac_processor().chip if platform.system() == "Darwin" else None
-    with _link_check(python or sys.executable, installed, whole=probing) as breaks:
+    folders = tuple(dict.fromkeys(Path(each.folder) for each in interpreter.installs))
+    with _link_check(python or sys.executable, folders, installed, whole=probing) as breaks:
         probe = _probe(python or sys.executable, options.timeout) if probing else None
         found = breaks()
     return doctor.diagnose(
@@ -161,16 +163,16 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
 
 @contextlib.contextmanager
 def _link_check(
-    python: str, installed: Mapping[str, str], *, whole: bool
+    python: str, folders: Sequence[Path], installed: Mapping[str, str], *, whole: bool
 ) -> Iterator[Callable[[], Sequence[Break]]]:
-    """Yield what tells the breaks between the installed packages.
+    """Yield what tells the breaks between the installed packages, which are in these ``folders``.
 
     ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds. An
     earlier result of the same packages is used at once; without either, what is known of their releases.
     """
     from metalassay import linkcheck
 
-    kept = linkcheck.kept(python)
+    kept = linkcheck.kept(folders)
     if kept is not None or not whole:
         yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
         return

@@ -107,9 +107,9 @@ def check(
     return report
 
 
-def kept(python: str) -> Report | None:
-    """Return the result that an earlier ``check`` of the same packages left, or None."""
-    path = _cache(places.installed(places.search_path(python)), (), checker.find())
+def kept(folders: Sequence[Path]) -> Report | None:
+    """Return the result that an earlier ``check`` of the packages in these folders left, or None."""
+    path = _cache(places.installed(folders), (), checker.find())
     return _kept(path) if path else None
 
 

@@ -79,14 +79,16 @@ def installed(path: Sequence[Path]) -> Mapping[str, Installed]:
     """Return the packages of the stack below some folders, by their names on the package index."""
     found: dict[str, Installed] = {}
     wanted = {str(canonicalize_name(each)): each for each in (*STACK, *OTHERS)}
-    for each in metadata.distributions(path=[str(folder) for folder in path]):
-        try:
-            name = str(canonicalize_name(each.metadata["Name"] or ""))
-            version = each.version
-        except (KeyError, TypeError, UnicodeDecodeError):  # damaged metadata
-            continue
-        if name in wanted and name not in found and version:
-            found[name] = Installed(name, version, _folder(path, wanted[name]), _stamp(each))
+    folders = [str(folder) for folder in path]
+    for name, package in wanted.items():
+        for each in metadata.distributions(name=name, path=folders):
+            try:
+                version = each.version
+            except (KeyError, TypeError, UnicodeDecodeError):  # damaged metadata
+                continue
+            if version:
+                found[name] = Installed(name, version, _folder(path, package), _stamp(each))
+                break
     return found
 
 
