@@ -208,6 +208,10 @@ class _Check:
         return self._packages[name]
 
     def _caller(self, name: str) -> Iterator[Break]:
+        place = self.found[name].folder
+        judged = [each for each in self.found if each in api_history.PACKAGES]
+        if place is None or not source.imports_any(place, name, judged):
+            return
         content, reach = self.package(name)
         for use in content.uses():
             provider = use.target.partition(".")[0]
