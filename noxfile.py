@@ -246,6 +246,16 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fix(session: nox.Session) -> None:
+    """Fix the five given environments of docs/fix.md, or more: nox -s fix -- --count 30."""
+    must_install(session, "-e", ".[fleet,compat]", *MATRIX.requires["bench"])
+    arguments = session.posargs or ["--count", "5"]
+    work, output = f"{session.create_tmp()}/environments", "reports/fix/environments.json"
+    tool = "tools/fix_environments.py"
+    session.run("python", tool, "--work", work, "--output", output, *arguments)
+
+
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Test the report's page in a real browser, the one that BROWSER_BINARY names or PATH has."""
     must_install(session, "-e", ".[browser]")

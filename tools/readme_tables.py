@@ -1,4 +1,4 @@
-"""Write what README.md and docs/compatibility.md show of results, from the files in docs/evidence/.
+"""Write what README.md and the pages in docs/ show of results, from the files in docs/evidence/.
 
 The sets of docs/evidence/fresh/ are shipped too, in src/metalassay/smoke/recorded.json.
 
@@ -20,6 +20,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from tabulate import tabulate
@@ -42,6 +43,7 @@ from metalassay.smoke.recorded import PACKAGES
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "compatibility.md"
+FIX_PAGE = ROOT / "docs" / "fix.md"
 EVIDENCE = ROOT / "docs" / "evidence"
 RECORDED = ROOT / "src" / "metalassay" / "smoke" / "recorded.json"
 FAMOUS = "accelerate-empty-shard"
@@ -55,6 +57,8 @@ SHORT = {
 FACTS = ("transformers", "trl", "datasets", "torch", "python")
 EXTRACT = {"transit-cnn": 64, "gpt-small": 4}
 """The workloads of the README's extract, with their batch sizes."""
+VERDICTS = ("better", "equal", "worse")
+"""How an environment is after a fix, by what works there."""
 FRESH = {
     "import": tuple(parent.IMPORTS),
     "train": ("Accelerator", "Trainer"),
@@ -115,6 +119,42 @@ def page(text: str) -> str:
     text = filled(text, "boundary", bounds(boundary))
     text = filled(text, "fresh", fresh(fresh_sets()))
     return filled(text, "benchmarks", markdown.benchmark_table(whole))
+
+
+def fix_page(text: str) -> str:
+    """Return the text of docs/fix.md with its table written again."""
+    file = FIX_PAGE.parent / "fix" / "environments.json"
+    return filled(text, "environments", environments(json.loads(file.read_text("utf-8"))))
+
+
+def environments(document: dict[str, Any]) -> str:
+    """Return one row per environment that was fixed or refused: versions and what fails, before and after."""
+    rows = document["environments"]
+    table = [
+        [
+            row["kind"],
+            changed(row["before"], row["after"]),
+            ", ".join(row["broken_before"]) or "nothing",
+            ", ".join(row["broken_after"]) or "nothing",
+            row["result"],
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    heads = ["kind", "versions", "failed before", "fails after", "fix", "afterwards"]
+    count = {word: sum(row["verdict"] == word for row in rows) for word in VERDICTS}
+    total = ", ".join(f"{number} {word}" for word, number in count.items())
+    body = tabulate(table, headers=heads, tablefmt="pipe", disable_numparse=True)
+    return f"{body}\n\nOf {len(rows)} environments: {total}. Torch 2.13.0 (CPU), Linux."
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> str:
+    """Return the versions of the training packages, with an arrow where one changed."""
+    return ", ".join(
+        f"{name} {version}" + (f" → {after[name]}" if after.get(name, version) != version else "")
+        for name, version in before.items()
+        if name in ("accelerate", "transformers", "trl", "peft", "datasets")
+    )
 
 
 def printed(*arguments: str) -> list[str]:
@@ -399,6 +439,7 @@ def main() -> None:
         keep()
     write_atomically(README, readme(README.read_text("utf-8")))
     write_atomically(PAGE, page(PAGE.read_text("utf-8")))
+    write_atomically(FIX_PAGE, fix_page(FIX_PAGE.read_text("utf-8")))
     write_atomically(RECORDED, recorded(fresh_sets()))
 
 

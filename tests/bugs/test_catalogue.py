@@ -111,6 +111,29 @@ def test_a_flag_that_is_not_a_boolean_is_an_error() -> None:
         bugs.parse(TEXT.replace('fixes = ["upgrade"]', 'fixes = []\nreported_only = "yes"'))
 
 
+def test_where_one_meets_a_bug_and_how_often_is_read() -> None:
+    [bug, *_] = bugs.parse(TEXT)
+    assert (bug.entry, bug.stops, bug.reports, bug.needs) == ("", False, 0, "")
+    more = 'fixes = ["upgrade"]\nentry = "Trainer"\nstops = true\nreports = 3\nneeds = "mps"'
+    [bug, *_] = bugs.parse(TEXT.replace('fixes = ["upgrade"]', more))
+    assert (bug.entry, bug.stops, bug.reports, bug.needs) == ("Trainer", True, 3, bugs.MPS)
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("reports = -1", "one: reports = -1 is no count"),
+        ("reports = true", "one: reports = True is no count"),
+        ('reports = "3"', "one: reports = '3' is no count"),
+        ('needs = "cuda"', "one: needs = 'cuda' is not 'mps'"),
+        ("stops = 1", "one: stops = 1 is neither true nor false"),
+    ],
+)
+def test_a_malformed_field_is_an_error_that_names_the_bug(line: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        bugs.parse(TEXT.replace('fixes = ["upgrade"]', f'fixes = ["upgrade"]\n{line}'))
+
+
 def fixes(text: str) -> tuple[bugs.Fix, ...]:
     """Parse the example with other fixes."""
     return bugs.parse(TEXT.replace('"upgrade"', text))[0].fixes
@@ -175,6 +198,7 @@ def test_a_symptom_is_generic_only_if_it_is_marked_so() -> None:
     ("change", "same"),
     [
         ({"title": "other words", "cause": "other words", "fixes": ()}, True),
+        ({"entry": "Trainer", "stops": True, "reports": 3, "needs": "mps"}, True),
         ({"where": ({"lib": SpecifierSet("<3")},)}, False),
         ({"masked_by": ("mask",)}, False),
         ({"patch": "other"}, False),

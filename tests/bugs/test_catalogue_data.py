@@ -61,6 +61,36 @@ def test_every_row_has_a_range_a_cause_and_a_fix(bug: bugs.Bug) -> None:
     assert bug.packages
 
 
+def test_every_pattern_and_requirement_is_valid() -> None:
+    """`load` does not look at them, because that takes most of its time."""
+    folder = ROOT / "src" / "metalassay" / "bugs" / "data"
+    parsed = [bug for file in sorted(folder.glob("*.toml")) for bug in bugs.parse(file.read_text())]
+    assert tuple(parsed) == ALL
+
+
+def test_every_row_says_where_one_meets_it() -> None:
+    assert [bug.id for bug in ALL if not bug.entry] == []
+    assert all(len(bug.entry) <= 45 for bug in ALL)  # doctor prints it beside the title
+
+
+def test_only_bugs_of_mps_need_it() -> None:
+    """The file mps.toml is about nothing else."""
+    needing = {bug.id for bug in ALL if bug.needs == bugs.MPS}
+    about = {bug.id for bug in ALL if bug.id.startswith("mps-") or "macos" in bug.packages}
+    assert about <= needing
+    assert all("mps" in f"{bug.id} {bug.title}".lower() for bug in ALL if bug.id in needing - about)
+
+
+def test_what_stops_nearly_everybody_can_be_fixed_by_changing_a_version() -> None:
+    stopping = [bug for bug in ALL if bug.stops]
+    assert len(stopping) > 10
+    assert [bug.id for bug in stopping if not any(fix.install for fix in bug.fixes)] == []
+    # No release of today may be called unusable for everybody.
+    assert [
+        bug.id for bug in stopping if len(bug.packages) == 1 and ">=" in bug.where_text()[-9:]
+    ] == []
+
+
 @pytest.mark.parametrize("bug", ALL, ids=lambda bug: bug.id)
 def test_a_named_patch_exists_and_links_upstream_on_its_first_line(bug: bugs.Bug) -> None:
     if bug.patch is None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from diagnosed import GUIDE, HEALTHY, answered, by_id
+from packaging.specifiers import SpecifierSet
 
 from metalassay import bugs
 from metalassay.diagnosis import doctor, doctor_text, findings
-from metalassay.environment import variables
+from metalassay.environment import managers, variables
+from metalassay.environment.interpreters import Install, Interpreter
+from metalassay.environment.managers import Manager
+from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break
 
 
 def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
@@ -16,7 +23,7 @@ def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
     assert (found.severity, found.kind) == ("error", "known bug")
     assert found.observed == "accelerate 1.8.0"
     assert found.expected == "not accelerate >=0.11.0,<1.9.0"
-    assert found.fix == "pip install 'accelerate~=1.9.0'"
+    assert found.fix == "pip install 'accelerate~=1.15.0'"
     assert found.link == bugs.get("accelerate-empty-shard").link
     assert not diagnosis.healthy
 
@@ -108,7 +115,7 @@ def test_metadata_without_a_valid_version_are_a_finding() -> None:
 
 def test_no_id_is_used_twice() -> None:
     ids = [bug.id for bug in bugs.load()] + [rule.id for rule in variables.load()]
-    ids += findings.MPS_IDS
+    ids += [*findings.MPS_IDS, *findings.ENVIRONMENT_IDS]
     assert len(ids) == len(set(ids))
 
 
@@ -126,3 +133,171 @@ def test_the_workaround_of_a_finding_is_its_first_fix_that_changes_no_version() 
         by_id(doctor.diagnose({"datasets": "5.0.0"}))["datasets-second-resume-restarts"].workaround
         == ""
     )
+
+
+SITE = "/env/lib/site-packages"
+PYTHON = Interpreter("/env/bin/python", "/env", "/usr", "/usr/lib", "arm64", has_pip=True)
+VENV = Manager(managers.VENV, PYTHON.python, Path("/env"))
+UV = Manager(managers.UV_PROJECT, PYTHON.python, Path("/env"), Path("/p"), Path("/p/uv.lock"))
+
+
+def of_environment(
+    manager: Manager, *installs: Install, **locked: list[str]
+) -> dict[str, findings.Finding]:
+    """Return the findings about an environment in which accelerate 1.9.0 is installed."""
+    found = findings.of_environment(
+        manager, replace(PYTHON, installs=installs), {"accelerate": "1.9.0"}, locked
+    )
+    assert {each.id for each in found} <= set(findings.ENVIRONMENT_IDS)
+    assert all(each.link.startswith("https://") for each in found)
+    return {each.id: each for each in found}
+
+
+def test_an_ordinary_environment_has_no_finding() -> None:
+    assert of_environment(VENV, Install("torch", "2.9.0", SITE)) == {}
+
+
+@pytest.mark.parametrize(
+    ("manager", "finding", "severity"),
+    [
+        (replace(VENV, rosetta=True), "python-under-rosetta", "warning"),
+        (replace(VENV, has_pip=False), "no-pip", "info"),
+        (replace(VENV, externally_managed=True), "externally-managed-python", "info"),
+        (UV, "lock-undoes-installs", "info"),
+    ],
+)
+def test_how_an_environment_is_managed_is_a_finding(
+    manager: Manager, finding: str, severity: str
+) -> None:
+    assert {each.id: each.severity for each in of_environment(manager).values()} == {
+        finding: severity
+    }
+
+
+def test_a_lock_file_with_other_versions_is_a_warning_that_names_them() -> None:
+    found = of_environment(UV, accelerate=["1.8.0"], torch=["2.8.0"])["lock-differs"]
+    assert found.severity == "warning"
+    assert found.observed == "accelerate 1.9.0 (locked: 1.8.0)"
+    assert "the next `uv run`" in found.title.lower()
+    assert "lock-differs" not in of_environment(UV, accelerate=["1.8.0", "1.9.0"])
+    # Without a project nothing reads the lock file.
+    assert of_environment(VENV, accelerate=["1.8.0"]) == {}
+
+
+def test_the_command_for_a_locked_project_changes_the_project() -> None:
+    assert of_environment(UV)["lock-undoes-installs"].expected == "uv add --project /p PACKAGE"
+
+
+@pytest.mark.parametrize(
+    ("folders", "severity"),
+    [
+        ((SITE, SITE), "warning"),  # the metadata of both are in one folder
+        (("/home/me/.local", SITE), "warning"),  # what is outside hides what is inside
+        ((SITE, "/home/me/.local"), "info"),
+    ],
+)
+def test_two_versions_of_a_package_are_a_finding(folders: tuple[str, str], severity: str) -> None:
+    first, second = folders
+    installs = (Install("numpy", "2.0", first), Install("numpy", "1.26.4", second))
+    found = of_environment(VENV, *installs)["installed-twice"]
+    assert found.severity == severity
+    assert found.observed == f"numpy 2.0 in {first} and 1.26.4 in {second}"
+
+
+def test_the_same_version_twice_and_a_link_to_its_source_are_no_finding() -> None:
+    same = (Install("numpy", "2.0", SITE), Install("numpy", "2.0", "/x"))
+    assert of_environment(VENV, *same) == {}
+    linked = (Install("trl", "", SITE, editable="/code"), Install("trl", "1.0", "/code"))
+    assert "installed-twice" not in of_environment(VENV, *linked)
+
+
+def test_a_package_from_a_folder_is_worth_knowing_but_for_metalassay() -> None:
+    installs = [Install(name, "1.0", SITE, editable="/code") for name in ("trl", "metalassay")]
+    assert of_environment(VENV, *installs)["editable-install"].observed == "trl from /code"
+
+
+BROKEN = Break(
+    caller="transformers",
+    caller_version="5.23.0",
+    provider="accelerate",
+    provider_version="1.15.0",
+    kind="argument",
+    what="accelerate.Accelerator.x(y)",
+    where="transformers/trainer.py:400",
+    entry="Trainer",
+    stops=True,
+    confidence=CERTAIN,
+)
+
+
+def test_a_break_is_a_finding_and_one_that_certainly_stops_is_a_no() -> None:
+    diagnosis = doctor.diagnose(HEALTHY, breaks=[BROKEN])
+    found = by_id(diagnosis)["link-transformers-accelerate"]
+    assert (found.severity, found.kind) == ("error", "link check")
+    assert found.observed == "transformers/trainer.py:400 (certain)"
+    assert diagnosis.verdict.says == (
+        "No: transformers 5.23.0 needs accelerate.Accelerator.x(y), which accelerate 1.15.0 does not"
+        " have"
+    )
+    assert not diagnosis.healthy
+    assert doctor.diagnose(HEALTHY, ["link-transformers-accelerate"], breaks=[BROKEN]).healthy
+
+
+@pytest.mark.parametrize(
+    ("stops", "confidence", "severity"),
+    [(True, LIKELY, "warning"), (True, POSSIBLE, "warning"), (False, CERTAIN, "info")],
+)
+def test_a_break_that_is_not_certain_or_stops_nothing_is_less(
+    stops: bool, confidence: str, severity: str
+) -> None:
+    each = replace(BROKEN, stops=stops, confidence=confidence)
+    found = by_id(doctor.diagnose(HEALTHY, breaks=[each]))["link-transformers-accelerate"]
+    assert (found.severity, found.stops) == (severity, False)
+
+
+def test_breaks_of_one_entry_are_one_finding() -> None:
+    possible = replace(BROKEN, what="something else", confidence=POSSIBLE)
+    [found] = findings.of_breaks([possible, BROKEN, possible], HEALTHY)
+    assert found.severity == "error"
+    assert found.title.endswith("accelerate 1.15.0 does not have (and 2 more)")
+    assert len(findings.of_breaks([BROKEN, replace(BROKEN, entry="DPOTrainer")], HEALTHY)) == 2
+
+
+def test_a_break_that_a_known_bug_describes_is_not_said_twice() -> None:
+    old = {"transformers": "4.39.3", "accelerate": "1.0.0"}
+    assert findings.of_breaks([BROKEN], old) == []
+    assert len(findings.of_breaks([replace(BROKEN, entry="DPOTrainer")], old)) == 1
+    assert len(findings.of_breaks([replace(BROKEN, provider="peft")], old)) == 1
+    assert len(findings.of_breaks([replace(BROKEN, entry="")], old)) == 1
+    assert len(findings.of_breaks([BROKEN], HEALTHY)) == 1
+    grpo = replace(BROKEN, caller="trl", provider="transformers", entry="GRPOTrainer")
+    assert findings.of_breaks([grpo], {"trl": "0.28.0", "transformers": "5.3.0"}) == []
+
+
+def test_where_a_bug_that_was_executed_is_healthy_a_break_by_its_name_is_none() -> None:
+    sampler = replace(
+        BROKEN,
+        caller="trl",
+        provider="transformers",
+        entry="GRPOTrainer",
+        what="trl.trainer.grpo_trainer.GRPOTrainer._get_train_sampler(1 positional argument)",
+    )
+    executed = {"trl": "0.17.0", "transformers": "4.52.4"}
+    assert not bugs.get("grpotrainer-train-sampler-transformers-4-52").hits(executed)
+    assert findings.of_breaks([sampler], executed) == []
+    other = replace(sampler, what="trl.trainer.grpo_trainer.GRPOTrainer._get_batch(x)")
+    assert len(findings.of_breaks([other], executed)) == 1
+
+
+def test_a_bug_that_stops_nearly_everybody_is_an_error() -> None:
+    for bug in bugs.load():
+        if bug.stops and not bug.needs:
+            versions = {name: _inside(spec) for name, spec in bug.where[0].items()}
+            assert bug.hits(versions), bug.id
+            assert by_id(doctor.diagnose(versions))[bug.id].severity == "error"
+
+
+def _inside(specifiers: SpecifierSet) -> str:
+    """Return a version in a range: its lower bound, or something old."""
+    lower = [each.version for each in specifiers if each.operator in (">=", "==")]
+    return lower[0] if lower else "0.5"

@@ -40,6 +40,11 @@ def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleTyp
     assert tables.page(text) == text, "run: python tools/readme_tables.py"
 
 
+def test_the_table_of_fixed_environments_is_that_of_the_evidence(tables: ModuleType) -> None:
+    text = tables.FIX_PAGE.read_text("utf-8")
+    assert tables.fix_page(text) == text, "python tools/readme_tables.py"
+
+
 def test_the_sets_that_are_shipped_are_those_of_the_evidence(tables: ModuleType) -> None:
     text = tables.RECORDED.read_text("utf-8")
     assert tables.recorded(tables.fresh_sets()) == text, "run: python tools/readme_tables.py"

@@ -1,6 +1,7 @@
 """The catalogue of known bugs, matching a traceback against it, and the verdict on its tests."""
 
 from metalassay.bugs.catalogue import (
+    MPS,
     REPORTED_ONLY,
     Bug,
     Fix,
@@ -15,6 +16,7 @@ from metalassay.bugs.catalogue import (
 )
 
 __all__ = [
+    "MPS",
     "REPORTED_ONLY",
     "Bug",
     "Fix",

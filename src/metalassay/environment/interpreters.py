@@ -1,14 +1,18 @@
-"""Finds the interpreter of another environment and asks it for its package metadata."""
+"""Finds the interpreter of another environment and asks it what it is and which packages it has."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
-from metalassay.environment import versions
+from metalassay.environment import self_report, versions
 from metalassay.errors import UserError
-from metalassay.fields import printable
+from metalassay.fields import Field, FieldError, printable
 
 _NEXT = "name one, as in: metalassay doctor --env .venv"
 _OTHER_OUTPUT = "it printed something else than its packages"
@@ -17,18 +21,43 @@ _OTHER_OUTPUT = "it printed something else than its packages"
 _ASK = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
-import json, platform
-from importlib import metadata
-found = {"python": platform.python_version()}
-for name in sys.argv[1:]:
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-    except UnicodeDecodeError:
-        found[name] = "unreadable"
-print(json.dumps(found))
+module = {"__name__": "self_report"}
+exec(sys.argv[1], module)
+import json
+packages = sys.argv[2:]
+print(json.dumps({"versions": module["versions"](packages), **module["report"](packages)}))
 """
+
+
+@dataclass(frozen=True)
+class Install:
+    """One install of a package: in which ``folder``, by which ``installer`` ("pip", "uv", "conda", "").
+
+    ``editable`` is where the source of an editable install is, "" for any other.
+    """
+
+    name: str
+    version: str
+    folder: str
+    installer: str = ""
+    editable: str = ""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python: its command, its folders, its ``machine`` ("arm64"), and the installs that it finds.
+
+    ``prefix`` is the environment's folder, ``base_prefix`` that of the Python that it was made from;
+    outside a virtual environment they are equal. The first install of a package is the one in use.
+    """
+
+    python: str
+    prefix: str
+    base_prefix: str
+    stdlib: str
+    machine: str
+    has_pip: bool
+    installs: tuple[Install, ...] = ()
 
 
 def find(place: str) -> str:
@@ -52,9 +81,25 @@ def versions_of(python: str, packages: tuple[str, ...] = versions.STACK) -> dict
     What describes the machine ("macos", …) is that of this machine. Raises ``UserError`` when
     ``python`` does not run as a Python interpreter.
     """
+    return ask(python, packages)[0]
+
+
+def this(packages: Sequence[str] = versions.STACK) -> Interpreter:
+    """Return what the interpreter that runs this says of itself."""
+    return _interpreter(Field(self_report.report(list(packages))), sys.executable)
+
+
+def ask(
+    python: str, packages: Sequence[str] = versions.STACK
+) -> tuple[dict[str, str], Interpreter]:
+    """Return the versions of those ``packages`` that an interpreter has, and what it says of itself.
+
+    It is started once. Raises ``UserError`` as ``versions_of`` does.
+    """
+    source = resources.files(__package__).joinpath("self_report.py").read_text("utf-8")
     try:
         answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK, *packages],
+            [python, "-c", _ASK, source, *packages],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -62,20 +107,41 @@ def versions_of(python: str, packages: tuple[str, ...] = versions.STACK) -> dict
             timeout=60,
             check=True,
         )
-        found = json.loads(answer.stdout)
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError) as error:
+        found = Field(json.loads(answer.stdout))
+        there = found.get("versions").texts()
+        interpreter = _interpreter(found, python)
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
         raise _not_python(python, _why(error)) from None
-    if not isinstance(found, dict) or "python" not in found:
-        raise _not_python(python, _OTHER_OUTPUT)
-    there = {str(name): str(version) for name, version in found.items()}
-    return {**versions.installed(()), **there}
+    return {**versions.installed(()), **there}, interpreter
+
+
+def _interpreter(found: Field, asked: str) -> Interpreter:
+    return Interpreter(
+        # sys.executable is empty where Python cannot tell.
+        python=found.get("python").text() or asked,
+        prefix=found.get("prefix").text(),
+        base_prefix=found.get("base_prefix").text(),
+        stdlib=found.get("stdlib").text(),
+        machine=found.get("machine").text(),
+        has_pip=found.get("has_pip").flag(),
+        installs=tuple(
+            Install(
+                name=each.get("name").text(),
+                version=each.get("version").text(),
+                folder=each.get("folder").text(),
+                installer=each.get("installer").text(),
+                editable=each.get("editable").text(),
+            )
+            for each in found.get("installs").each()
+        ),
+    )
 
 
 def _not_python(python: str, why: str) -> UserError:
     return UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT)
 
 
-def _why(error: OSError | subprocess.SubprocessError | json.JSONDecodeError) -> str:
+def _why(error: Exception) -> str:
     """Return the reason on one line; the messages of the errors would quote the whole command."""
     if isinstance(error, subprocess.TimeoutExpired):
         return f"it did not end within {error.timeout:g} s"

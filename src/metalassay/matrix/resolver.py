@@ -51,14 +51,17 @@ class Resolution:
     why: str
 
 
-def lock(requirements: Iterable[str], python: Path) -> tuple[str, ...] | Failure:
+def lock(
+    requirements: Iterable[str], python: Path, options: Sequence[str] = ()
+) -> tuple[str, ...] | Failure:
     """Choose a version of every package that the requirements need, for an interpreter on this machine.
 
-    Returns sorted lines such as ``accelerate==1.8.0``. Downloads no package. Raises ``UserError`` when
-    uv is not installed.
+    Returns sorted lines such as ``accelerate==1.8.0``. Downloads no package. ``options`` are more of uv's.
+    Raises ``UserError`` when uv is not installed.
     """
+    quiet = ["--quiet", "--no-header", "--no-annotate"]
     done = run_uv(
-        ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--python", str(python)],
+        ["pip", "compile", "-", *quiet, "--python", str(python), *options],
         stdin="\n".join(requirements),
     )
     if isinstance(done, Failure):
@@ -70,7 +73,15 @@ def lock(requirements: Iterable[str], python: Path) -> tuple[str, ...] | Failure
 def run_uv(
     arguments: Sequence[str], stdin: str = "", timeout: float = 3600, keep_open: Sequence[int] = ()
 ) -> str | Failure:
-    """Run uv with pip's find-links; return what it prints, or why it failed.
+    """Run uv with pip's find-links; return what it prints to stdout, or why it failed, as ``run`` does."""
+    done = run(arguments, stdin, timeout, keep_open)
+    return done if isinstance(done, Failure) else done.stdout
+
+
+def run(
+    arguments: Sequence[str], stdin: str = "", timeout: float = 3600, keep_open: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str] | Failure:
+    """Run uv with pip's find-links; return how it ended well, or why it failed.
 
     ``timeout`` is in seconds. ``keep_open`` are file descriptors that uv inherits, so that the locks on
     them last as long as uv does. Raises ``UserError`` when uv is not installed.
@@ -89,7 +100,7 @@ def run_uv(
     except subprocess.TimeoutExpired:
         return Failure(f"uv did not finish within {timeout:.0f} s")
     if done.returncode == 0:
-        return done.stdout
+        return done
     if done.returncode < 0:
         return Failure(f"uv was ended by signal {-done.returncode}")
     why = conflict(done.stderr)

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -37,6 +37,10 @@ TRAINING = (
 )
 STAGES = (*IMPORTS, *TRAINING)
 """Every stage that the child knows, in the order in which they run."""
+
+_NEEDS = {"LoRA": "peft", "SFTTrainer": "trl", "SFTTrainer resume": "trl", "DPOTrainer": "trl"}
+_NEEDS |= {"GRPOTrainer": "trl", "Accelerator": "accelerate", "Trainer": "transformers"}
+_NEEDS |= {"Trainer resume": "transformers"}
 
 PASSED, FAILED, ABSENT, CRASHED, NOT_RUN = "passed", "failed", "absent", "crashed", "not run"
 
@@ -125,6 +129,15 @@ def run(
         done.update(found)
         left = [stage for stage in left if stage not in done]
     return tuple(done[stage] for stage in stages)
+
+
+def stages_for(packages: Container[str]) -> tuple[str, ...]:
+    """Return the stages that have something to try where these ``packages`` are installed."""
+    return tuple(
+        stage
+        for stage in STAGES
+        if (_NEEDS.get(stage) or stage.removeprefix("import ")) in packages
+    )
 
 
 def broken(stages: Sequence[Stage]) -> tuple[Stage, ...]:

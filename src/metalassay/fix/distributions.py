@@ -1,0 +1,160 @@
+"""Every distribution that an environment has: versions, requirements, files, read by its own Python."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.markers import InvalidMarker, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from metalassay.errors import UserError, reason
+from metalassay.fields import Field, FieldError
+
+_ASK = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+import json, os
+from importlib import metadata
+found = {}
+for each in metadata.distributions():
+    name = (each.metadata["Name"] or "").lower().replace("_", "-").replace(".", "-")
+    if not name or name in found:
+        continue
+    files = [str(file.locate()) for file in each.files or ()]
+    found[name] = {
+        "name": name,
+        "version": each.version or "",
+        "requires": each.requires or [],
+        "direct": each.read_text("direct_url.json") or "",
+        "installer": (each.read_text("INSTALLER") or "").strip(),
+        "files": [os.path.normpath(file) for file in files],
+    }
+from platform import python_version
+print(json.dumps({"prefix": sys.prefix, "python": python_version(), "found": list(found.values())}))
+"""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One distribution: its ``version``, its ``requires`` (PEP 508), and the files that it installed.
+
+    ``direct`` is how it was installed if not by name and version: the text of direct_url.json.
+    """
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+    direct: str
+    installer: str
+    files: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """Return it as a line of requirements.txt."""
+        if not self.direct:
+            return f"{self.name}=={self.version}"
+        try:
+            origin = json.loads(self.direct)
+            url = str(origin["url"])
+            editable = origin.get("dir_info", {}).get("editable", False)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{self.name}=={self.version}"
+        return f"-e {url}" if editable else f"{self.name} @ {url}"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The folder of an environment, the version of its Python, and its distributions by name."""
+
+    prefix: Path
+    python: str
+    distributions: Mapping[str, Distribution]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the version of every distribution."""
+        return {name: each.version for name, each in self.distributions.items()}
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return the whole set as lines of a requirements file, sorted."""
+        return tuple(sorted(each.line for each in self.distributions.values()))
+
+    def conflicts(self, versions: Mapping[str, str] | None = None) -> frozenset[str]:
+        """Return which requirements are not met, each as a sentence, with other ``versions`` if given.
+
+        A distribution whose version differs from the installed one has other requirements, which are not
+        known here: they are left out.
+        """
+        now = self.versions if versions is None else versions
+        found = set()
+        for each in self.distributions.values():
+            if now.get(each.name) != each.version:
+                continue
+            for text in each.requires:
+                requirement = _applies(text, self.python)
+                if requirement is None:
+                    continue
+                there = now.get(canonicalize_name(requirement.name))
+                if there is None:
+                    found.add(f"{each.name} {each.version} requires {requirement.name}")
+                elif not requirement.specifier.contains(there, prereleases=True):
+                    found.add(f"{each.name} {each.version} requires {_short(requirement)}")
+        return frozenset(found)
+
+
+def read(python: str) -> Installed:
+    """Ask an interpreter for its distributions. Raises ``UserError`` when it does not answer."""
+    try:
+        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
+            [python, "-c", _ASK],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=120,
+            check=True,
+        )
+        found = Field(json.loads(answer.stdout))
+        return Installed(
+            Path(found.get("prefix").text()),
+            found.get("python").text(),
+            {each.name: each for each in map(_distribution, found.get("found").each())},
+        )
+    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
+        raise UserError(
+            f"{python}: its packages cannot be listed: {reason(error)[:200]}",
+            "metalassay doctor --env PYTHON",
+        ) from None
+
+
+def _distribution(found: Field) -> Distribution:
+    return Distribution(
+        found.get("name").text(),
+        found.get("version").text(),
+        tuple(each.text() for each in found.get("requires").each()),
+        found.get("direct").text(),
+        found.get("installer").text(),
+        tuple(each.text() for each in found.get("files").each()),
+    )
+
+
+def _applies(text: str, python: str) -> Requirement | None:
+    """Return a requirement that counts in this environment without extras, else None."""
+    try:
+        requirement = Requirement(text)
+        short = ".".join(python.split(".")[:2])
+        where = {"extra": "", "python_version": short, "python_full_version": python}
+        wanted = requirement.marker is None or requirement.marker.evaluate(where)
+    except (InvalidRequirement, InvalidMarker, UndefinedEnvironmentName):
+        return None
+    return requirement if wanted else None
+
+
+def _short(requirement: Requirement) -> str:
+    return f"{requirement.name}{requirement.specifier}"
