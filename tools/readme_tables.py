@@ -300,8 +300,10 @@ def described(one: SmokeSet, stage: StageResult | None) -> str:
     if bug is None:
         what = f"{stage.name}: `{shorter(stage.error)}`" if stage else str(one.not_installable)
         return f"no known bug: {what}. Since when was not determined"
-    since = "; ".join(since_when(bug, one)) or "when was not determined"
-    return f"[`{bug.id}`]({bug.link}): {markdown.escape(bug.title)}. Since {since}"
+    text = f"[`{bug.id}`]({bug.link}): {markdown.escape(bug.title)}"
+    if bug.packages == {one.requires[0].partition("==")[0]}:
+        return f"{text}. No other package is needed for it"
+    return f"{text}. Since {'; '.join(since_when(bug, one)) or 'when was not determined'}"
 
 
 def since_when(bug: bugs.Bug, one: SmokeSet) -> list[str]:
