@@ -91,7 +91,11 @@ def test_a_wheel_is_read_like_a_folder_and_unchanged_modules_are_kept(tmp_path: 
 
 
 def test_whether_a_package_imports_another_is_told_without_parsing_it(tmp_path: Path) -> None:
-    read(tmp_path, "datasets", {"a.py": "# import transformers\ndef f():\n    from accelerate import x\n"})
+    read(
+        tmp_path,
+        "datasets",
+        {"a.py": "# import transformers\ndef f():\n    from accelerate import x\n"},
+    )
     assert source.imports_any(tmp_path, "datasets", ["accelerate"])
     assert not source.imports_any(tmp_path, "datasets", ["transformers", "datasets"])
     assert not source.imports_any(tmp_path, "datasets", [])

@@ -395,7 +395,9 @@ def _distinct(breaks: Iterable[Break]) -> list[Break]:
     """Return one break for each thing that a file of a caller lacks, the one that matters most."""
     best: dict[tuple[str, str, str, str], Break] = {}
     for each in breaks:
-        key = (each.caller, each.kind, each.what, each.where.partition(":")[0])
+        name, _, inside = each.what.partition("(")  # a checker may name the path of the definition
+        last = f"{name.rpartition('.')[2]}({inside}"
+        key = (each.caller, each.kind, last, each.where.partition(":")[0])
         if key not in best or each.order < best[key].order:
             best[key] = each
     return list(best.values())
