@@ -35,8 +35,9 @@ from metalassay.linkcheck import (
     source,
 )  # fmt: skip
 from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break, in_order
+from metalassay.linkcheck.entries import is_ordinary
 from metalassay.linkcheck.places import Installed
-from metalassay.linkcheck.reach import Reach, is_ordinary
+from metalassay.linkcheck.reach import Reach
 from metalassay.linkcheck.source import STACK, Package
 from metalassay.linkcheck.uses import Use
 
