@@ -167,12 +167,12 @@ def _link_check(
 ) -> Iterator[Callable[[], Sequence[Break]]]:
     """Yield what tells the breaks between the installed packages, which are in these ``folders``.
 
-    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds. An
-    earlier result of the same packages is used at once; without either, what is known of their releases.
+    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds, or
+    an earlier result of the same packages is used. Otherwise, what is known of their releases.
     """
     from metalassay import linkcheck
 
-    kept = linkcheck.kept(folders)
+    kept = linkcheck.kept(folders) if whole else None
     if kept is not None or not whole:
         yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
         return
