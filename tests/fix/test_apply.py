@@ -75,7 +75,9 @@ def stages(monkeypatch: pytest.MonkeyPatch, *broken: Sequence[str], absent: str 
 
 
 def change(environment: Environment, **more: object) -> apply.Result:
-    return apply.apply(environment.manager(), WANTED, ("a-bug",), say=lambda _: None, **more)  # type: ignore[arg-type]
+    return apply.apply(
+        environment.manager(), WANTED, ("trainer-needs-accelerate-1-3",), say=lambda _: None, **more
+    )  # type: ignore[arg-type]
 
 
 def test_a_change_that_works_stays_and_can_be_undone(environment: Environment) -> None:

@@ -85,6 +85,34 @@ def test_the_tests_of_the_bugs_count_and_a_missing_suite_is_said(
 ) -> None:
     monkeypatch.setattr(smoke, "run", lambda *_, **__: tuple(tried(Trainer="passed")))
     monkeypatch.setattr(bug_tests, "run", lambda python, ids: (outcome, "why"))
-    found = verify.run("python", [], WANTED, OLD, NEW, ["a-bug"], timeout=1, begins=lambda _: None)
+    found = verify.run(
+        "python",
+        [],
+        WANTED,
+        OLD,
+        NEW,
+        ["trainer-needs-accelerate-1-3"],
+        timeout=1,
+        begins=lambda _: None,
+    )
     assert found.good is good
     assert said in found.tested or not good
+
+
+def test_the_bugs_that_stop_are_tested_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "run", lambda *_, **__: tuple(tried(Trainer="passed")))
+    asked: list[str] = []
+
+    def run(python: str, ids: tuple[str, ...]) -> tuple[str, str]:
+        asked.extend(ids)
+        return bug_tests.PASSED, "7 passed"
+
+    monkeypatch.setattr(bug_tests, "run", run)
+    fixed = [
+        "accelerate-mps-env-na", "accelerate-env-off-path", "accelerate-empty-shard",
+        "accelerate-break-keeps-loader", "trainer-needs-accelerate-1-3",
+    ]  # fmt: skip
+    found = verify.run("python", [], WANTED, OLD, NEW, fixed, timeout=1, begins=lambda _: None)
+    assert asked[:2] == ["trainer-needs-accelerate-1-3", "accelerate-empty-shard"]
+    assert len(asked) == 3
+    assert found.tested[-1] == "tests of 3 of the 5 fixed bugs: 7 passed"
