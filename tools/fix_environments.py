@@ -18,7 +18,9 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
 from metalassay.smoke import parent as smoke
 
+VERDICTS = ("better", "equal", "worse")
 KINDS = ("uv venv", "venv", "uv project", "conda-like")
 TORCH = "torch==2.13.0"
 STACK = (
@@ -63,26 +66,33 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=19)
+    parser.add_argument("--jobs", type=int, default=1, help="environments at a time")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / "journal.jsonl"
-    done = (
-        [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
-    )
-    cases = list(sample(options.count, options.seed))
-    for number, (kind, requirements) in enumerate(cases):
-        if number < len(done):
-            continue
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    done = {row["number"]: row for row in map(json.loads, lines)}
+    cases = list(enumerate(sample(options.count, options.seed)))
+    writing = threading.Lock()
+
+    def run(number: int, kind: str, requirements: tuple[str, ...]) -> None:
         print(f"{number + 1}/{len(cases)} {kind}: {' '.join(requirements)}", flush=True)
-        row = one(options.work / f"{number:02}", kind, requirements)
-        done.append(row)
-        with journal.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
-        print(f"    {row['result']}: {row['verdict']}, {row['seconds']} s", flush=True)
-    write_atomically(options.output, json.dumps({"environments": done}, indent=1) + "\n")
-    counts = {
-        word: sum(row["verdict"] == word for row in done) for word in ("better", "equal", "worse")
-    }
+        row = {"number": number, **one(options.work / f"{number:02}", kind, requirements)}
+        with writing:
+            done[number] = row
+            with journal.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+        said = f"{row['result']}: {row['verdict']}, {row['seconds']} s"
+        print(f"    {number + 1} {said}", flush=True)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        futures = [pool.submit(run, number, *case) for number, case in cases if number not in done]
+        for future in futures:
+            future.result()
+    rows = [done[number] for number, _ in cases]
+    text = ",\n".join(json.dumps(row) for row in rows)
+    write_atomically(options.output, '{"environments": [\n' + text + "\n]}\n")
+    counts = {word: sum(row["verdict"] == word for row in rows) for word in VERDICTS}
     print(counts)
     return 1 if counts["worse"] else 0
 

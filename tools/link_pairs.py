@@ -253,8 +253,9 @@ def score(rows: list[dict[str, Any]], *, now: bool = False) -> str:
         )
         if case.broken:
             stage, error = next(iter(case.broken.items()))
+            error = error.rpartition("see its traceback): ")[2]
             known = f" Known bug: {', '.join(case.known)}." if case.known else " No known bug."
-            lines[-1] += f" {stage}: `{error[-120:]}`.{known}"
+            lines[-1] += f" {stage}: `{error[:90]}`.{known}"
         else:
             what = ", ".join(dict.fromkeys(f"`{each['what']}`" for each in case.predicted))
             lines[-1] += f" Predicted: {what}."

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import link_pairs
 from tabulate import tabulate
 
 from metalassay import bugs, report
@@ -44,6 +45,7 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "compatibility.md"
 FIX_PAGE = ROOT / "docs" / "fix.md"
+LINK_PAGE = ROOT / "docs" / "linkcheck.md"
 EVIDENCE = ROOT / "docs" / "evidence"
 RECORDED = ROOT / "src" / "metalassay" / "smoke" / "recorded.json"
 FAMOUS = "accelerate-empty-shard"
@@ -125,6 +127,12 @@ def fix_page(text: str) -> str:
     """Return the text of docs/fix.md with its table written again."""
     file = FIX_PAGE.parent / "fix" / "environments.json"
     return filled(text, "environments", environments(json.loads(file.read_text("utf-8"))))
+
+
+def link_page(text: str) -> str:
+    """Return the text of docs/linkcheck.md with the score of the executed pairs written again."""
+    file = LINK_PAGE.parent / "linkcheck" / "pairs.json"
+    return filled(text, "pairs", link_pairs.score(json.loads(file.read_text("utf-8"))["pairs"]))
 
 
 def environments(document: dict[str, Any]) -> str:
@@ -440,6 +448,7 @@ def main() -> None:
     write_atomically(README, readme(README.read_text("utf-8")))
     write_atomically(PAGE, page(PAGE.read_text("utf-8")))
     write_atomically(FIX_PAGE, fix_page(FIX_PAGE.read_text("utf-8")))
+    write_atomically(LINK_PAGE, link_page(LINK_PAGE.read_text("utf-8")))
     write_atomically(RECORDED, recorded(fresh_sets()))
 
 

@@ -140,6 +140,19 @@ def test_the_checker_adds_what_the_sources_alone_do_not_tell(
     assert report.notes == ()
 
 
+def test_what_the_checker_finds_again_is_told_once(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "from accelerate import Accelerator\nAccelerator().unwrap_model(1, keep_torch_compile=False)\n"
+    (site / "peft" / "x.py").write_text(text, "utf-8")
+    message = "Argument `keep_torch_compile` does not match any known parameter of bound method `Accelerator.unwrap_model`"
+    lines = (Diagnostic("peft/x.py", 2, "unknown-argument", message),)
+    monkeypatch.setattr(checker, "find", lambda: "ty")
+    monkeypatch.setattr(checker, "run", lambda program, folder, files: lines)
+    found = [each.what for each in check(site).breaks if each.where.startswith("peft/x.py")]
+    assert found == ["accelerate.Accelerator.unwrap_model(keep_torch_compile)"]
+
+
 def test_without_a_checker_it_says_so(site: Path) -> None:
     report = check(site)
     assert report.methods == ("sources",)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packages_on_disk import read
 
-from metalassay.linkcheck import guards, reach
+from metalassay.linkcheck import guards
 from metalassay.linkcheck.reach import Reach
 
 TRL = {
@@ -76,9 +76,3 @@ def test_a_shared_line_names_every_entry(tmp_path: Path) -> None:
     files = {**TRL, "dpo.py": "from .tools import helper\nclass DPOTrainer: ...\n"}
     found = Reach(read(tmp_path, "trl", files)).of("trl.tools", "", (), "import")
     assert found.entry == "SFTTrainer, DPOTrainer"
-
-
-def test_ordinary_entries() -> None:
-    assert reach.is_ordinary("RewardTrainer, DPOTrainer")
-    assert not reach.is_ordinary("RewardTrainer")
-    assert not reach.is_ordinary("")

@@ -88,3 +88,14 @@ def test_a_wheel_is_read_like_a_folder_and_unchanged_modules_are_kept(tmp_path: 
     again = source.read(source.files(wheel, "trl"), "trl", kept)
     assert list(first.modules) == ["trl"]
     assert first.modules["trl"] is again.modules["trl"]
+
+
+def test_whether_a_package_imports_another_is_told_without_parsing_it(tmp_path: Path) -> None:
+    read(
+        tmp_path,
+        "datasets",
+        {"a.py": "# import transformers\ndef f():\n    from accelerate import x\n"},
+    )
+    assert source.imports_any(tmp_path, "datasets", ["accelerate"])
+    assert not source.imports_any(tmp_path, "datasets", ["transformers", "datasets"])
+    assert not source.imports_any(tmp_path, "datasets", [])

@@ -45,6 +45,11 @@ def test_the_table_of_fixed_environments_is_that_of_the_evidence(tables: ModuleT
     assert tables.fix_page(text) == text, "python tools/readme_tables.py"
 
 
+def test_the_score_of_the_executed_pairs_is_that_of_their_results(tables: ModuleType) -> None:
+    text = tables.LINK_PAGE.read_text("utf-8")
+    assert tables.link_page(text) == text, "run: python tools/readme_tables.py"
+
+
 def test_the_sets_that_are_shipped_are_those_of_the_evidence(tables: ModuleType) -> None:
     text = tables.RECORDED.read_text("utf-8")
     assert tables.recorded(tables.fresh_sets()) == text, "run: python tools/readme_tables.py"

@@ -167,12 +167,12 @@ def _link_check(
 ) -> Iterator[Callable[[], Sequence[Break]]]:
     """Yield what tells the breaks between the installed packages, which are in these ``folders``.
 
-    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds. An
-    earlier result of the same packages is used at once; without either, what is known of their releases.
+    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds, or
+    an earlier result of the same packages is used. Otherwise, what is known of their releases.
     """
     from metalassay import linkcheck
 
-    kept = linkcheck.kept(folders)
+    kept = linkcheck.kept(folders) if whole else None
     if kept is not None or not whole:
         yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
         return
@@ -184,27 +184,24 @@ def _link_check(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        start_new_session=True,
     )
-    too_slow = False
 
     def breaks() -> Sequence[Break]:
-        nonlocal too_slow
         left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
         try:
             return linkcheck.from_json(json.loads(child.communicate(timeout=left)[0])).breaks
-        except subprocess.TimeoutExpired:
-            too_slow = True  # it goes on, and its result is there for the next time
-        except (ValueError, KeyError):
-            pass  # it could not be run, which the command itself explains
-        return linkcheck.known_breaks(installed)
+        except (
+            subprocess.TimeoutExpired,
+            ValueError,
+            KeyError,
+        ):  # too slow, or it could not be run
+            return linkcheck.known_breaks(installed)
 
     try:
         yield breaks
     finally:
-        if not too_slow:
-            child.kill()
-            child.wait()
+        child.kill()
+        child.wait()
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:

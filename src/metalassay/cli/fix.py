@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metalassay.cli import option_types
@@ -85,9 +87,9 @@ def run(options: argparse.Namespace) -> int:
     if options.yes and not (options.apply or options.undo):
         raise UserError("--yes goes with --apply or --undo", "metalassay fix --apply --yes")
     doctor.check_ids(options.ignore)
-    versions, manager = _environment(options.env)
     if options.undo:
-        return _undo(options, manager)
+        return _undo(options, _prefix(options.env))
+    versions, manager = _environment(options.env)
     return fix(options, versions, manager)
 
 
@@ -143,7 +145,7 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
     if refused is not None:
         raise refused
     if not options.yes and not _agreed("Change it?"):
-        print("nothing was changed")
+        print("nothing was changed", file=sys.stderr)
         return None
     say = _say(options)
     try:
@@ -151,32 +153,45 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
             manager, found.plan.requirements, found.plan.fixes, timeout=options.timeout, say=say
         )
     except KeyboardInterrupt:
-        raise _interrupted(manager) from None
+        raise _interrupted(manager.prefix) from None
     if not options.json:
         for line in plan_text.result_lines(result, manager, columns()):
             print(line)
     return result
 
 
-def _undo(options: argparse.Namespace, manager: Manager) -> int:
+def _undo(options: argparse.Namespace, prefix: Path) -> int:
     from metalassay.fix import apply, record
 
-    kept = record.load(manager.prefix)
+    kept = record.load(prefix)
     if kept is not None and not options.yes and kept.state != record.UNDONE:
-        print(f"undoes, in {manager.prefix}, the change of {kept.began}:")
-        print(f"  {' '.join(kept.command)}")
+        print(f"undoes, in {prefix}, the change of {kept.began}:", file=sys.stderr)
+        print(f"  {' '.join(kept.command)}", file=sys.stderr)
         if not _agreed("Bring back the state before it?"):
-            print("nothing was changed")
+            print("nothing was changed", file=sys.stderr)
             return 1
     try:
-        apply.undo(manager, _say(options))
+        apply.undo(prefix, _say(options))
     except KeyboardInterrupt:
-        raise _interrupted(manager) from None
+        raise _interrupted(prefix) from None
     if options.json:
-        print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(manager.prefix)}))
+        print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(prefix)}))
     else:
-        print(f"{manager.prefix} is as it was before the change")
+        print(f"{prefix} is as it was before the change (every file compared)")
     return 0
+
+
+def _prefix(place: str | None) -> Path:
+    """Return the folder of an environment; its interpreter, which may be broken, is not started."""
+    if place is None:
+        return Path(sys.prefix)
+    path = Path(place)
+    if path.is_dir():
+        return path
+    found = path if path.parent.name in ("bin", "Scripts") else shutil.which(place)
+    if found is None:
+        raise UserError(f"{place}: no such environment", "metalassay fix --undo --env .venv")
+    return Path(found).parent.parent
 
 
 class StoppedError(UserError):
@@ -185,15 +200,15 @@ class StoppedError(UserError):
     exit_code = 130
 
 
-def _interrupted(manager: Manager) -> UserError:
+def _interrupted(prefix: Path) -> UserError:
     from metalassay.fix import record
 
-    kept = record.load(manager.prefix)
-    if kept is None or kept.state in (record.RECORDED, record.UNDONE, record.DONE):
+    kept = record.load(prefix)
+    if kept is None or not kept.unfinished:
         return StoppedError("interrupted; nothing was changed", "metalassay fix")
     return StoppedError(
-        f"interrupted: {manager.prefix} may be half changed",
-        f"metalassay fix --undo --env {manager.prefix}",
+        f"interrupted: {prefix} may be half changed",
+        f"metalassay fix --undo --env {prefix}",
     )
 
 
@@ -202,7 +217,7 @@ def _agreed(question: str) -> bool:
         raise UserError(
             "there is no terminal to ask at, so nothing was changed", "add --yes if you mean it"
         )
-    print(f"\n{question} [y/N] ", end="", flush=True)
+    print(f"\n{question} [y/N] ", end="", flush=True, file=sys.stderr)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

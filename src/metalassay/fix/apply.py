@@ -12,7 +12,7 @@ from pathlib import Path
 
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
-from metalassay.errors import UserError, reason
+from metalassay.errors import UserError, cannot_write, reason
 from metalassay.fields import one_line
 from metalassay.fix import distributions, record, verify
 from metalassay.fix.record import Record
@@ -112,7 +112,7 @@ def apply(
     command = managers.install_command(manager, requirements)
     with alone(manager.prefix) as held:
         unfinished = record.load(manager.prefix)
-        if unfinished and unfinished.state in (record.INSTALLING, record.VERIFYING):
+        if unfinished is not None and unfinished.unfinished:
             raise UserError(
                 f"an earlier change of {manager.prefix} did not end", "metalassay fix --undo"
             )
@@ -123,58 +123,66 @@ def apply(
         say(f"keeping the present state in {record.path_of(old.prefix).parent}")
         kept = record.make(old, command, project_files(manager))
         say(f"installing {' '.join(requirements)}")
-        kept = record.write(kept, record.INSTALLING)
+        try:
+            kept = record.write(kept, record.INSTALLING)
+        except OSError as error:
+            raise cannot_write(
+                record.path_of(old.prefix), error, "make room there; nothing was changed"
+            ) from None
         failure = install(command, manager, held)
         if failure:
-            return back(kept, manager, (f"the installation failed: {failure}",), say)
-        kept = record.write(kept, record.VERIFYING)
+            return back(kept, (f"the installation failed: {failure}",), say)
         say("trying the packages again")
         try:
+            kept = record.write(kept, record.VERIFYING)
             verdict = verify.run(
                 manager.python, before, requirements, old, distributions.read(manager.python),
                 fixes, timeout=timeout, begins=_indented(say),
             )  # fmt: skip
+            if verdict.good:
+                record.write(kept, record.DONE)
         except (UserError, OSError) as error:
-            return back(kept, manager, (f"it cannot be verified: {reason(error)}",), say)
+            return back(kept, (f"it cannot be verified: {reason(error)}",), say)
         if not verdict.good:
-            return back(kept, manager, verdict.failures, say)
-        record.write(kept, record.DONE)
+            return back(kept, verdict.failures, say)
         return Result(FIXED, verdict.still_broken, verdict)
 
 
-def undo(manager: Manager, say: Callable[[str], object] = print) -> Record:
-    """Bring back the state before the last change, and return its record.
+def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
+    """Bring back the state of an environment before the last change, and return its record.
 
     Raises ``UserError`` where there is nothing to undo, and ``RollbackError`` where it does not succeed.
     """
-    with alone(manager.prefix):
-        kept = record.load(manager.prefix)
-        if kept is None or kept.state == record.UNDONE:
-            raise UserError(
-                f"nothing that `metalassay fix` changed in {manager.prefix} is left to undo",
-                "metalassay doctor",
-            )
-        back(kept, manager, (), say)
-        return kept
+    kept = record.load(prefix)
+    if kept is None or kept.state == record.UNDONE:
+        raise UserError(
+            f"nothing that `metalassay fix` changed in {prefix} is left to undo",
+            "metalassay doctor",
+        )
+    with alone(prefix):
+        back(kept, (), say)
+    return kept
 
 
-def back(
-    kept: Record, manager: Manager, why: tuple[str, ...], say: Callable[[str], object]
-) -> Result:
+def back(kept: Record, why: tuple[str, ...], say: Callable[[str], object]) -> Result:
     """Bring the recorded state back. Raises ``RollbackError`` if something differs afterwards."""
     say("bringing the state before back")
+    # Where the disk is full, the record goes on saying that something is to be undone, which is right.
+    with contextlib.suppress(OSError):
+        kept = record.write(kept, record.RESTORING)
     try:
-        left = record.restore(kept, manager.python)
+        left = record.restore(kept)
     except (OSError, UserError) as error:
         left = (reason(error),)
     if left:
         because = f"{'; '.join(why)}; and then " if why else ""
         raise RollbackError(
             f"{because}the state before could not be brought back: {'; '.join(left)[:600]}",
-            f"metalassay fix --undo --env {manager.prefix}; the whole set is in"
-            f" {record.path_of(manager.prefix)}",
+            f"metalassay fix --undo --env {kept.prefix}; the whole set is in"
+            f" {record.path_of(Path(kept.prefix))}",
         )
-    record.write(kept, record.UNDONE)
+    with contextlib.suppress(OSError):
+        record.write(kept, record.UNDONE)
     return Result(ROLLED_BACK, why)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import importlib
 import json
+import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from packaging.markers import InvalidMarker, UndefinedEnvironmentName
@@ -18,24 +22,37 @@ from metalassay.fields import Field, FieldError
 _ASK = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
-import json, os
+import csv, json, os, re, sysconfig
 from importlib import metadata
 found = {}
 for each in metadata.distributions():
-    name = (each.metadata["Name"] or "").lower().replace("_", "-").replace(".", "-")
+    try:
+        name = re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower()
+        version = each.version or ""
+    except (KeyError, TypeError, AttributeError, ValueError):
+        continue  # what an interrupted install has left
     if not name or name in found:
         continue
-    files = [str(file.locate()) for file in each.files or ()]
+    try:
+        files = [str(file.locate()) for file in each.files or ()]
+    except (ValueError, csv.Error):
+        files = []
     found[name] = {
         "name": name,
-        "version": each.version or "",
+        "version": version,
         "requires": each.requires or [],
         "direct": each.read_text("direct_url.json") or "",
         "installer": (each.read_text("INSTALLER") or "").strip(),
+        "folder": str(each.locate_file("")),
         "files": [os.path.normpath(file) for file in files],
     }
 from platform import python_version
-print(json.dumps({"prefix": sys.prefix, "python": python_version(), "found": list(found.values())}))
+print(json.dumps({
+    "prefix": sys.prefix,
+    "python": python_version(),
+    "folders": [sysconfig.get_path(name) for name in ("purelib", "platlib", "scripts")],
+    "found": list(found.values()),
+}))
 """
 
 
@@ -43,7 +60,8 @@ print(json.dumps({"prefix": sys.prefix, "python": python_version(), "found": lis
 class Distribution:
     """One distribution: its ``version``, its ``requires`` (PEP 508), and the files that it installed.
 
-    ``direct`` is how it was installed if not by name and version: the text of direct_url.json.
+    ``direct`` is how it was installed if not by name and version: the text of direct_url.json. ``folder``
+    is where its metadata are.
     """
 
     name: str
@@ -51,6 +69,7 @@ class Distribution:
     requires: tuple[str, ...]
     direct: str
     installer: str
+    folder: str
     files: tuple[str, ...]
 
     @property
@@ -69,10 +88,14 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Installed:
-    """The folder of an environment, the version of its Python, and its distributions by name."""
+    """The folder of an environment, the version of its Python, and its distributions by name.
+
+    ``folders`` are those that an installer fills: of packages, and of programs.
+    """
 
     prefix: Path
     python: str
+    folders: tuple[Path, ...]
     distributions: Mapping[str, Distribution]
 
     @property
@@ -113,6 +136,7 @@ def read(python: str) -> Installed:
     try:
         answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
             [python, "-c", _ASK],
+            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -124,6 +148,7 @@ def read(python: str) -> Installed:
         return Installed(
             Path(found.get("prefix").text()),
             found.get("python").text(),
+            tuple(dict.fromkeys(Path(each.text()) for each in found.get("folders").each())),
             {each.name: each for each in map(_distribution, found.get("found").each())},
         )
     except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
@@ -133,6 +158,25 @@ def read(python: str) -> Installed:
         ) from None
 
 
+def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
+    """Return which distributions own each file, by the records in ``folders``; starts no interpreter.
+
+    So it answers where the environment's own Python does not start any more. A record that cannot be read
+    owns nothing.
+    """
+    importlib.invalidate_caches()
+    found: dict[str, set[str]] = {}
+    for each in metadata.distributions(path=[str(folder) for folder in folders]):
+        try:
+            name = canonicalize_name(each.metadata["Name"])
+            files = [os.path.normpath(str(file.locate())) for file in each.files or ()]
+        except (KeyError, TypeError, AttributeError, ValueError, csv.Error):
+            continue  # half written
+        for file in files:
+            found.setdefault(file, set()).add(name)
+    return found
+
+
 def _distribution(found: Field) -> Distribution:
     return Distribution(
         found.get("name").text(),
@@ -140,6 +184,7 @@ def _distribution(found: Field) -> Distribution:
         tuple(each.text() for each in found.get("requires").each()),
         found.get("direct").text(),
         found.get("installer").text(),
+        found.get("folder").text(),
         tuple(each.text() for each in found.get("files").each()),
     )
 

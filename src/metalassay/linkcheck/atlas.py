@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 from metalassay.bugs import api_history
 from metalassay.linkcheck import guards, requirements
 from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break, in_order
-from metalassay.linkcheck.reach import is_ordinary
+from metalassay.linkcheck.entries import is_ordinary
 
 _FILE = resources.files(__package__).joinpath("data").joinpath("atlas.json.gz")
 

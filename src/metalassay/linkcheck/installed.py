@@ -35,8 +35,9 @@ from metalassay.linkcheck import (
     source,
 )  # fmt: skip
 from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break, in_order
+from metalassay.linkcheck.entries import is_ordinary
 from metalassay.linkcheck.places import Installed
-from metalassay.linkcheck.reach import Reach, is_ordinary
+from metalassay.linkcheck.reach import Reach
 from metalassay.linkcheck.source import STACK, Package
 from metalassay.linkcheck.uses import Use
 
@@ -208,6 +209,10 @@ class _Check:
         return self._packages[name]
 
     def _caller(self, name: str) -> Iterator[Break]:
+        place = self.found[name].folder
+        judged = [each for each in self.found if each in api_history.PACKAGES]
+        if place is None or not source.imports_any(place, name, judged):
+            return
         content, reach = self.package(name)
         for use in content.uses():
             provider = use.target.partition(".")[0]
@@ -397,7 +402,9 @@ def _distinct(breaks: Iterable[Break]) -> list[Break]:
     """Return one break for each thing that a file of a caller lacks, the one that matters most."""
     best: dict[tuple[str, str, str, str], Break] = {}
     for each in breaks:
-        key = (each.caller, each.kind, each.what, each.where.partition(":")[0])
+        name, _, inside = each.what.partition("(")  # a checker may name the path of the definition
+        last = f"{name.rpartition('.')[2]}({inside}"
+        key = (each.caller, each.kind, last, each.where.partition(":")[0])
         if key not in best or each.order < best[key].order:
             best[key] = each
     return list(best.values())

@@ -6,7 +6,8 @@ one, and TRL believes that every optional package is installed.
 
 from __future__ import annotations
 
-from metalassay.linkcheck.reach import ORDINARY, Reach
+from metalassay.linkcheck.entries import ORDINARY
+from metalassay.linkcheck.reach import Reach
 from metalassay.linkcheck.source import Package
 from metalassay.linkcheck.uses import Use
 

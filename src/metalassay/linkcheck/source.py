@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -143,6 +144,13 @@ def files(place: Path, package: str) -> Iterator[tuple[str, int, str]]:
         if _is_read(name, package):
             text = path.read_text("utf-8", "replace")
             yield name, hash(text), text
+
+
+def imports_any(place: Path, package: str, others: Iterable[str]) -> bool:
+    """Return whether a package has a line that imports one of some others; it is not parsed."""
+    names = "|".join(each for each in others if each != package)
+    line = re.compile(rf"^\s*(?:from|import) (?:{names})\b", re.MULTILINE)
+    return bool(names) and any(line.search(text) for _, _, text in files(place, package))
 
 
 def _is_read(name: str, package: str) -> bool:
