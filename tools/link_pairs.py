@@ -19,6 +19,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,7 +256,7 @@ def score(rows: list[dict[str, Any]], *, now: bool = False) -> str:
             stage, error = next(iter(case.broken.items()))
             error = error.rpartition("see its traceback): ")[2]
             known = f" Known bug: {', '.join(case.known)}." if case.known else " No known bug."
-            lines[-1] += f" {stage}: `{error[:90]}`.{known}"
+            lines[-1] += f" {stage}: `{textwrap.shorten(error, 90, placeholder=' …')}`.{known}"
         else:
             what = ", ".join(dict.fromkeys(f"`{each['what']}`" for each in case.predicted))
             lines[-1] += f" Predicted: {what}."

@@ -106,7 +106,7 @@ def test_the_document_is_alone_on_stdout(
     assert made["schema"] == {"name": "metalassay.fix", "version": 1}
     assert made["requirements"] == ["accelerate~=1.15.0"]
     assert made["changes"][0]["before"] == "1.8.0"
-    assert made["result"] == {"state": "fixed", "why": [], "tested": ["Trainer"]}
+    assert made["result"] == {"state": "fixed", "why": [], "tested": ["Trainer"], "before": {}}
 
 
 def test_an_index_that_does_not_answer_is_one_line_and_no_change(

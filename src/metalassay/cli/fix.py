@@ -273,5 +273,6 @@ def _document(
             "state": result.state,
             "why": list(result.why),
             "tested": list(result.verdict.tested) if result.verdict else [],
+            "before": {stage.name: stage.status for stage in result.before},
         },
     }

@@ -19,17 +19,22 @@ from metalassay.fix.record import Record
 from metalassay.fix.verify import Verdict
 from metalassay.matrix import resolver
 from metalassay.smoke import parent as smoke
+from metalassay.smoke.parent import Stage
 
 FIXED, ROLLED_BACK, LEFT = "fixed", "rolled back", "left as it was"
 
 
 @dataclass(frozen=True)
 class Result:
-    """How it ended: ``state`` is one of the constants above, ``why`` the reasons, and what was verified."""
+    """How it ended: ``state`` is one of the constants above, ``why`` the reasons, and what was verified.
+
+    ``before`` are the stages of the smoke test before the change.
+    """
 
     state: str
     why: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    before: tuple[Stage, ...] = ()
 
 
 class RollbackError(UserError):
@@ -145,7 +150,7 @@ def apply(
             return back(kept, (f"it cannot be verified: {reason(error)}",), say)
         if not verdict.good:
             return back(kept, verdict.failures, say)
-        return Result(FIXED, verdict.still_broken, verdict)
+        return Result(FIXED, verdict.still_broken, verdict, before)
 
 
 def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
