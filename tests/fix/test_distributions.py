@@ -1,79 +1,100 @@
-"""What an environment has, read by its own interpreter, or from its records alone."""
+"""What an environment has, asked of its own Python, and read without it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import fix_environment
 import pytest
-from fake_environment import Environment
 
 from metalassay.errors import UserError
 from metalassay.fix import distributions
+from metalassay.fix.distributions import Distribution, Installed
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Environment:
-    made = Environment(tmp_path / "env")
-    made.add("My_Package", "1.0", requires=("accelerate>=1.2", "absent; extra == 'x'"))
-    made.add("accelerate", "1.8.0")
-    return made
+def prefix(tmp_path: Path) -> Path:
+    """Return an empty environment."""
+    fix_environment.make(tmp_path / "environment")
+    return tmp_path / "environment"
 
 
-def test_names_versions_and_files_are_read(environment: Environment) -> None:
-    found = distributions.read(environment.python)
-    assert found.versions == {"my-package": "1.0", "accelerate": "1.8.0"}
-    assert found.prefix == environment.prefix
-    assert environment.site in found.folders
-    assert str(environment.site / "accelerate" / "__init__.py") in (
-        found.distributions["accelerate"].files
-    )
-    assert found.lines == ("accelerate==1.8.0", "my-package==1.0")
+def read(prefix: Path) -> Installed:
+    """Ask the environment."""
+    return distributions.read(str(prefix / "bin" / "python"))
 
 
-def test_a_requirement_that_is_not_met_is_a_conflict(environment: Environment) -> None:
-    found = distributions.read(environment.python)
-    assert found.conflicts() == frozenset()
-    after = {**found.versions, "accelerate": "1.1.1"}
-    assert found.conflicts(after) == {"my-package 1.0 requires accelerate>=1.2"}
-    del after["accelerate"]
-    assert found.conflicts(after) == {"my-package 1.0 requires accelerate"}
-    # Another version of the package itself requires other things, which nobody knows here.
-    assert found.conflicts({**after, "my-package": "2.0"}) == frozenset()
+def test_an_environment_tells_its_packages_and_folders(prefix: Path) -> None:
+    fix_environment.install(prefix, "Some_.package", "1.0", {"some.py": ""}, requires=["other>2"])
+    found = read(prefix)
+    site = fix_environment.site(prefix)
+    assert found.prefix == prefix
+    assert found.folders == (site, prefix / "bin")
+    (one,) = found.distributions.values()
+    assert (one.name, one.version, one.requires) == ("some-package", "1.0", ("other>2",))
+    assert (one.installer, one.folder) == ("pip", str(site))
+    assert str(site / "some.py") in one.files
 
 
 @pytest.mark.parametrize(
     ("direct", "line"),
     [
-        ({"url": "file:///src/mine", "dir_info": {"editable": True}}, "-e file:///src/mine"),
-        ({"url": "https://example.org/a.whl"}, "accelerate @ https://example.org/a.whl"),
-        ({"nonsense": 1}, "accelerate==1.8.0"),
+        (None, "mine==1"),
+        ({"url": "file:///a", "dir_info": {"editable": True}}, "-e file:///a"),
+        ({"url": "https://x/mine-1.whl"}, "mine @ https://x/mine-1.whl"),
+        ({"no": "url"}, "mine==1"),
+        ({"url": "file:///a", "dir_info": 3}, "mine==1"),
     ],
 )
-def test_what_was_not_installed_by_version_has_its_own_line(
-    direct: object, line: str, environment: Environment
+def test_the_origin_of_a_package_is_in_its_line(
+    direct: dict[str, object] | None, line: str, prefix: Path
 ) -> None:
-    environment.add("accelerate", "1.8.0", direct=json.dumps(direct))
-    assert distributions.read(environment.python).distributions["accelerate"].line == line
+    fix_environment.install(prefix, "mine", "1", direct=direct)
+    assert read(prefix).lines == (line,)
 
 
-def test_damaged_metadata_are_left_out(environment: Environment) -> None:
-    (environment.site / "broken-1.0.dist-info").mkdir()
-    damaged = environment.site / "worse-1.0.dist-info"
-    damaged.mkdir()
-    (damaged / "METADATA").write_bytes(b"\xff\xfe\x00")
-    (damaged / "RECORD").write_bytes(b'"unclosed')
-    assert set(distributions.read(environment.python).versions) >= {"accelerate", "my-package"}
-    assert distributions.owners([environment.site])
+def test_what_an_interrupted_install_left_is_no_package(prefix: Path) -> None:
+    fix_environment.install(prefix, "whole", "1")
+    site = fix_environment.site(prefix)
+    (site / "half-1.dist-info").mkdir()
+    (site / "empty-1.dist-info").mkdir()
+    (site / "empty-1.dist-info" / "METADATA").write_text("")
+    fix_environment.install(prefix, "damaged", "1")
+    (site / "damaged-1.dist-info" / "RECORD").write_bytes(b"a,sha256=x,many\n\xff\n")
+    assert set(read(prefix).distributions) == {"whole", "damaged"}
+    owners = distributions.owners([site])
+    assert owners[str(site / "whole" / "__init__.py")] == {"whole"}
+    assert not any("damaged" in names for names in owners.values())
 
 
-def test_owners_are_told_without_the_interpreter(environment: Environment) -> None:
-    found = distributions.owners([environment.site])
-    assert found[str(environment.site / "accelerate" / "__init__.py")] == {"accelerate"}
+def test_pythonpath_is_no_part_of_an_environment(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix_environment.make(tmp_path / "other")
+    fix_environment.install(tmp_path / "other", "foreign", "1")
+    monkeypatch.setenv("PYTHONPATH", str(fix_environment.site(tmp_path / "other")))
+    assert read(prefix).distributions == {}
 
 
-def test_a_python_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="its packages cannot be listed"):
-        distributions.read("/bin/false")
-    with pytest.raises(UserError, match="No such file"):
-        distributions.read(str(tmp_path / "none"))
+def test_a_python_that_does_not_start_is_an_error_of_one_line(prefix: Path) -> None:
+    fix_environment.interpreter_that_dies(prefix)
+    with pytest.raises(UserError, match="its packages cannot be listed") as caught:
+        read(prefix)
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 400
+    assert distributions.read_or_none(str(prefix / "none")) is None
+
+
+def test_requirements_that_are_not_met_are_told() -> None:
+    def one(name: str, version: str, *requires: str) -> Distribution:
+        return Distribution(name, version, requires, "", "pip", "", ())
+
+    every = (
+        one("a", "1", "b>=2", "c", "d; extra == 'x'", "e; python_version < '3'", "f", "???"),
+        one("b", "1", "a==9"),
+        one("f", "2.0.dev1", 'b<1; sys_platform == "none"'),
+    )
+    installed = Installed(Path(), "3.11.7", (), {each.name: each for each in every})
+    assert installed.conflicts() == {"a 1 requires b>=2", "a 1 requires c", "b 1 requires a==9"}
+    # Of another version of b nothing is known, of what requires b all.
+    assert installed.conflicts({"a": "1", "b": "2", "f": "2.0.dev1"}) == {"a 1 requires c"}

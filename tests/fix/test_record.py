@@ -1,178 +1,200 @@
-"""What is kept of an environment before a change, and how it comes back."""
+"""The record of an environment: what is kept, how it is read again, and what is refused."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
+import fix_environment
 import pytest
-from fake_environment import Environment
 
 from metalassay.errors import UserError
 from metalassay.fix import distributions, record
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Environment:
-    """Return an environment with three packages."""
-    made = Environment(tmp_path / "envi rönment")
-    made.add("alpha", "1.0", {"alpha/data.txt": "old", "../../../bin/alpha": "#!old"})
-    made.add("beta", "2.0", {"shared/common.py": "beta"})
-    made.add("gamma", "3.0")
-    return made
+def prefix(tmp_path: Path) -> Path:
+    """Return an environment in a folder whose name is not simple, with two packages that share a file."""
+    prefix = tmp_path / "mit leer, für uns"
+    fix_environment.make(prefix)
+    for name in ("one", "two"):
+        fix_environment.install(
+            prefix, name, "1.0", {f"{name}/__init__.py": "", "shared/__init__.py": "# shared\n"}
+        )
+    return prefix
 
 
-def keep(environment: Environment, *files: Path) -> record.Record:
-    return record.make(distributions.read(environment.python), ["uv", "pip"], files)
+def keep(prefix: Path, *files: Path) -> record.Record:
+    """Record the present state."""
+    return record.make(distributions.read(str(prefix / "bin" / "python")), ["pip"], files)
 
 
-def test_what_was_replaced_added_and_removed_comes_back(environment: Environment) -> None:
-    before = environment.state()
-    kept = keep(environment)
-    environment.add("alpha", "1.1", {"alpha/new.py": "new"})
-    (environment.prefix / "bin" / "alpha").unlink()
-    environment.add("delta", "4.0", {"shared/common.py": "delta"})
-    environment.remove("gamma")
-    assert environment.state() != before
-    assert record.restore(kept) == ()
-    assert environment.state() == before
-    assert distributions.read(environment.python).versions == kept.versions
+def test_a_record_is_read_as_it_was_written(prefix: Path) -> None:
+    made = keep(prefix)
+    assert record.load(prefix) == made
+    assert made.lines == ("one==1.0", "two==1.0")
+    assert record.write(made, record.DONE) == record.load(prefix)
+    assert (prefix / ".metalassay" / ".gitignore").read_text() == "*\n"
+    assert record.load(prefix.parent) is None
 
 
-def test_a_file_that_an_installer_writes_into_comes_back(environment: Environment) -> None:
-    before = environment.state()
-    shared = environment.site / "distutils-precedence.pth"
-    shared.write_text("one")
-    kept = keep(environment)
-    shared.write_text("two")  # in place: a link would have the new text too
-    assert record.restore(kept) == ()
-    assert shared.read_text() == "one"
-    shared.unlink()
-    assert environment.state() == before
-
-
-def test_restoring_again_after_an_interruption_ends_well(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+def test_files_are_kept_without_taking_space_but_those_that_several_packages_own(
+    prefix: Path,
 ) -> None:
-    before = environment.state()
-    kept = keep(environment)
-    environment.add("alpha", "1.1")
-    environment.remove("beta")
-    real, count = record._link, [0]
-
-    def interrupted(*arguments: Path, copied: bool = False) -> None:
-        count[0] += 1
-        if count[0] == 3:
-            raise KeyboardInterrupt
-        real(*arguments, copied=copied)
-
-    monkeypatch.setattr(record, "_link", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        record.restore(kept)
-    assert record.differences(kept)
-    monkeypatch.setattr(record, "_link", real)
-    assert record.restore(kept) == ()
-    assert environment.state() == before
+    made = keep(prefix)
+    site = fix_environment.site(prefix)
+    assert (site / "one" / "__init__.py").stat().st_nlink == 2
+    assert (site / "one-1.0.dist-info" / "RECORD").stat().st_nlink == 1
+    shared = site / "shared" / "__init__.py"
+    assert shared.stat().st_nlink == 1
+    state = fix_environment.tree(prefix)
+    shared.write_text("written into, not replaced")
+    assert record.differences(made) == (f"{shared.resolve()} is missing or changed",)
+    assert record.restore(made) == ()
+    assert fix_environment.tree(prefix) == state
 
 
-def test_the_environments_own_python_is_not_needed(environment: Environment) -> None:
-    before = environment.state()
-    kept = keep(environment)
-    environment.add("alpha", "1.1")
-    (environment.site / "sitecustomize.py").write_text("raise SystemExit('broken')")
-    (environment.site / "sitecustomize.pth").write_text("import os; os._exit(1)\n")
-    assert record.restore(kept) == ()
-    assert environment.state() == before
-    # What belonged to no package was moved away, not deleted.
-    away = environment.prefix / ".metalassay" / "taken-away"
-    assert {path.name for path in away.rglob("site*") if path.is_file()} >= {"sitecustomize.py"}
+def test_a_file_that_a_removed_package_shared_with_another_comes_back(prefix: Path) -> None:
+    state = fix_environment.tree(prefix)
+    made = keep(prefix)
+    site = fix_environment.site(prefix)
+    shutil.rmtree(site / "shared")
+    shutil.rmtree(site / "two-1.0.dist-info")
+    fix_environment.install(prefix, "three", "3", {"shared/__init__.py": "# third\n"})
+    assert record.restore(made) == ()
+    assert fix_environment.tree(prefix) == state
 
 
-def test_the_projects_files_come_back_byte_for_byte(
-    environment: Environment, tmp_path: Path
+def test_what_was_compiled_from_another_version_is_forgotten(prefix: Path) -> None:
+    made = keep(prefix)
+    site = fix_environment.site(prefix)
+    fix_environment.install(prefix, "one", "1.0", {"one/__init__.py": "2", "one/new/x.py": "3"})
+    for folder, name in (("one", "__init__"), ("one/new", "x")):
+        (site / folder / "__pycache__").mkdir()
+        (site / folder / "__pycache__" / f"{name}.cpython-311.pyc").touch()
+    assert record.restore(made) == ()
+    assert not list((site / "one").rglob("*.pyc"))
+    assert not (site / "one" / "new").exists()
+
+
+def test_files_outside_of_the_environment_are_kept_too(prefix: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "share" / "data.txt"
+    name = os.path.relpath(outside, fix_environment.site(prefix).resolve())
+    fix_environment.install(prefix, "three", "3", {name: "data"})
+    made = keep(prefix)
+    assert made.outside == (str(outside),)
+    outside.unlink()
+    assert record.differences(made) == (f"{outside} is missing or changed",)
+    assert record.restore(made) == ()
+    assert outside.read_text() == "data"
+
+
+def test_an_editable_package_keeps_its_source_and_a_data_file_goes_with_its_package(
+    prefix: Path, tmp_path: Path
 ) -> None:
-    project, lock = tmp_path / "pyproject.toml", tmp_path / "uv.lock"
-    project.write_bytes(b"a = 1\r\n\xff")
-    kept = keep(environment, project, lock)
-    project.write_text("a = 2")
-    lock.write_text("new")
-    assert record.restore(kept) == ()
-    assert project.read_bytes() == b"a = 1\r\n\xff"
-    assert not lock.exists()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "mine.py").write_text("1")
+    fix_environment.install(
+        prefix, "mine", "1", {"__editable__.mine.pth": str(source)},
+        direct={"url": source.as_uri(), "dir_info": {"editable": True}},
+    )  # fmt: skip
+    state = fix_environment.tree(prefix)
+    made = keep(prefix)
+    assert f"-e {source.as_uri()}" in made.lines
+    site = fix_environment.site(prefix)
+    (site / "__editable__.mine.pth").unlink()
+    shutil.rmtree(site / "mine-1.dist-info")
+    up = os.path.relpath(prefix.resolve(), site.resolve())
+    fix_environment.install(prefix, "mine", "2", {"mine.py": "2", f"{up}/share/mine.txt": "x"})
+    assert record.restore(made) == ()
+    assert fix_environment.tree(prefix) == state
+    assert not (prefix / "share").exists()
+    assert (source / "mine.py").read_text() == "1"
 
 
-def test_a_record_is_read_as_it_was_written(environment: Environment) -> None:
-    kept = record.write(keep(environment), record.INSTALLING)
-    assert record.load(environment.prefix) == kept
-    assert kept.unfinished
-    assert kept.lines == ("alpha==1.0", "beta==2.0", "gamma==3.0")
-    assert not record.write(kept, record.DONE).unfinished
+def test_our_own_files_stay_as_they_are(prefix: Path) -> None:
+    fix_environment.install(prefix, "metalassay", "1")
+    made = keep(prefix)
+    for name in ("metalassay", "metalassay-1.dist-info"):
+        shutil.rmtree(fix_environment.site(prefix) / name)
+    fix_environment.install(prefix, "metalassay", "2", {"metalassay/new.py": "2"})
+    now = fix_environment.tree(prefix)
+    assert record.restore(made) == ()
+    assert fix_environment.tree(prefix) == now
 
 
-def test_a_new_record_replaces_the_files_of_the_old(environment: Environment) -> None:
-    first = keep(environment)
-    second = keep(environment)
-    folders = {path.name for path in (environment.prefix / ".metalassay").glob("kept-*")}
-    assert folders == {second.folder} != {first.folder}
+def test_project_files_come_back_byte_for_byte(prefix: Path, tmp_path: Path) -> None:
+    real, link, new = (tmp_path / name for name in ("real", "pyproject.toml", "uv.lock"))
+    real.write_bytes(b"a\r\n\xff\n")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    made = keep(prefix, link, new)
+    assert record.load(prefix) == made
+    link.write_text("changed")
+    new.write_text("new")
+    assert len(record.differences(made)) == 2
+    assert record.restore(made) == ()
+    assert (real.read_bytes(), link.is_symlink(), new.exists()) == (b"a\r\n\xff\n", True, False)
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_record_before_stays_good_until_the_new_one_is_written(
+    prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = fix_environment.tree(prefix)
+    made = keep(prefix)
+    fix_environment.install(prefix, "one", "1.0", {"one/__init__.py": "2"})
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            keep(prefix)
+    found = record.load(prefix)
+    assert found == made
+    assert record.restore(made) == ()
+    assert fix_environment.tree(prefix) == state
+    keep(prefix)
+    assert len(list((prefix / ".metalassay").glob("kept-*"))) == 1
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("key", "value", "words"),
     [
-        lambda text: text[: len(text) // 2],
-        lambda text: "[]",
-        lambda text: text.replace('"version": 1', '"version": 99', 1),
-        lambda text: json.dumps({**json.loads(text), "kept": ["../../../etc/passwd"]}),
-        lambda text: json.dumps({**json.loads(text), "prefix": "/elsewhere"}),
-        lambda text: json.dumps({**json.loads(text), "state": "perfect"}),
+        ("schema", {"name": "other"}, "another version of metalassay wrote it"),
+        ("prefix", "/elsewhere", "it is that of /elsewhere"),
+        ("state", "fine", "expected one of"),
+        ("kept", ["../../etc/passwd"], "expected a path inside the environment"),
+        ("kept", ["/etc/passwd"], "expected a path inside the environment"),
+        ("folder", "..", "expected a path inside the environment"),
+        ("filled", [3], "expected a path inside the environment"),
+        ("files", {"a": 3}, "expected text or null"),
+        ("files", [], "expected an object"),
     ],
 )
-def test_a_damaged_or_foreign_record_is_refused(environment: Environment, damage: object) -> None:
-    keep(environment)
-    path = record.path_of(environment.prefix)
-    assert callable(damage)
-    path.write_text(damage(path.read_text()))
+def test_a_foreign_record_is_refused(key: str, value: object, words: str, prefix: Path) -> None:
+    keep(prefix)
+    path = record.path_of(prefix)
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(UserError, match=words) as caught:
+        record.load(prefix)
+    assert "then delete this file" in caught.value.next_step
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\udcff"])
+def test_a_damaged_record_is_refused(text: str, prefix: Path) -> None:
+    keep(prefix)
+    record.path_of(prefix).write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(UserError, match="cannot be used"):
-        record.load(environment.prefix)
+        record.load(prefix)
 
 
-def test_kept_files_that_are_lost_change_nothing(environment: Environment) -> None:
-    kept = keep(environment)
-    environment.add("alpha", "1.1")
-    after = environment.state()
-    kept_files = environment.prefix / ".metalassay" / kept.folder / "inside"
-    next(kept_files.rglob("data.txt")).unlink()
-    with pytest.raises(UserError, match="are lost"):
-        record.restore(kept)
-    assert environment.state() == after
-
-
-def test_a_full_disk_leaves_the_earlier_record_and_nothing_half_kept(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = keep(environment)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(record, "write_atomically", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        keep(environment)
-    monkeypatch.undo()
-    assert record.load(environment.prefix) == first
-    folders = [path.name for path in (environment.prefix / ".metalassay").glob("kept-*")]
-    assert folders == [first.folder]
-
-
-def test_metalassays_own_files_are_left_alone(environment: Environment) -> None:
-    environment.add("metalassay", "0.1")
-    kept = keep(environment)
-    environment.add("metalassay", "0.2")
-    assert record.restore(kept) == ()
-    assert distributions.read(environment.python).versions["metalassay"] == "0.2"
-
-
-def test_without_a_record_there_is_none(tmp_path: Path) -> None:
-    assert record.load(tmp_path) is None
+def test_a_file_where_the_record_should_be_is_no_traceback(prefix: Path) -> None:
+    (prefix / ".metalassay").write_text("")
+    with pytest.raises(UserError, match="nothing was changed"):
+        keep(prefix)

@@ -1,17 +1,19 @@
-"""What an installer would really do for a plan, and which plan can be installed."""
+"""What an installer would do: its output read, its refusals told apart, the next plan tried."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metalassay import bugs
 from metalassay.diagnosis import fix_plan
+from metalassay.diagnosis.fix_plan import Facts, Plan
+from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.errors import UserError
 from metalassay.fix import resolve
@@ -19,165 +21,257 @@ from metalassay.fix.distributions import Distribution, Installed
 from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
 
-UV = Manager("uv venv", "python", Path("/env"), has_uv=True, has_pip=False)
-BUG = """
-[[bug]]
-id = "old"
-title = "old"
-link = "https://example.org"
-entry = "Trainer"
-stops = true
-reports = 0
-where = [{accelerate = "<1.9"}]
-cause = "x"
-fixes = [{ install = ["accelerate>=1.9"] }]
-[[bug.symptom]]
-id = "s"
-raises = "E"
-match = "m"
-"""
-FACTS = fix_plan.Facts(
-    releases=lambda name: ("1.8.0", "1.9.0", "1.10.1") if name == "accelerate" else (),
-    requires=lambda *_: (),
-    breaks=lambda versions: {"trl broke"} if versions.get("trl") == "2.0" else set(),
-    executed=lambda _: False,
-)
-VERSIONS = {"python": "3.11.7", "accelerate": "1.8.0", "trl": "1.0"}
+UV = Manager(managers.UV_VENV, "/env/bin/python", Path("/env"), has_pip=False, has_uv=True)
 
 
-def installed(*requires: str) -> Installed:
-    found = {
-        name: Distribution(name, version, requires if name == "mine" else (), "", "uv", "", ())
-        for name, version in {"accelerate": "1.8.0", "trl": "1.0", "mine": "1.0"}.items()
-    }
-    return Installed(Path("/env"), "3.11.7", (), found)
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed = bugs.parse(BUG)
-    monkeypatch.setattr(bugs, "load", lambda: parsed)
-
-
-def answers(
-    monkeypatch: pytest.MonkeyPatch, *given: Mapping[str, str] | Failure | None
-) -> list[Any]:
-    """Let the installer answer these in turn; return the requirements that it is asked."""
-    asked: list[Any] = []
-    left = list(given)
-
-    def ask(manager: Manager, there: Installed, requirements: Sequence[str]) -> Any:
-        asked.append(tuple(requirements))
-        answer = left.pop(0)
-        return {**there.versions, **answer} if isinstance(answer, Mapping) else answer
-
-    monkeypatch.setattr(resolve, "ask", ask)
-    return asked
-
-
-def run(there: Installed | None = None) -> resolve.Resolved:
-    return resolve.resolve(UV, there or installed(), VERSIONS, facts=FACTS)
-
-
-def test_the_first_plan_that_the_installer_accepts_is_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers(monkeypatch, {"accelerate": "1.9.0"})
-    found = run()
-    assert found.plan.requirements == ("accelerate~=1.9.0",)
-    assert (found.plan.fixes, found.checked, found.refused) == (("old",), True, ())
-    assert found.versions["accelerate"] == "1.9.0"
-
-
-def test_a_conflict_makes_the_next_plan_be_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answers(
-        monkeypatch, Failure("mine depends on it", conflict=True), {"accelerate": "1.10.1"}
+def environment(requires: Sequence[str] = (), **versions: str) -> Installed:
+    """Return an environment in which ``holder`` has requirements."""
+    every = {"holder": "1", **versions}
+    return Installed(
+        Path("/env"),
+        "3.11.7",
+        (),
+        {
+            name: Distribution(
+                name, version, tuple(requires) if name == "holder" else (), "", "", "", ()
+            )
+            for name, version in every.items()
+        },
     )
-    found = run()
-    assert asked == [("accelerate~=1.9.0",), ("accelerate~=1.10.1",)]
-    assert found.refused == ((("accelerate~=1.9.0",), "mine depends on it"),)
 
 
-def test_what_an_installed_package_does_not_bear_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers(monkeypatch, {"accelerate": "1.9.0"}, {"accelerate": "1.10.1"})
-    found = run(installed("accelerate<1.9"))
-    assert not found.plan.requirements
-    assert [why for _, why in found.refused] == ["mine 1.0 requires accelerate<1.9"] * 2
+HERE = environment(accelerate="1.8.0", tokenizers="0.21.4")
 
 
-def test_a_break_in_what_the_installer_chose_besides_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    answers(monkeypatch, {"accelerate": "1.9.0", "trl": "2.0"}, {"accelerate": "1.10.1"})
-    found = run()
-    assert found.plan.requirements == ("accelerate~=1.10.1",)
-    assert found.refused[0][1] == "the installer's choice breaks: trl broke"
+def answers(monkeypatch: pytest.MonkeyPatch, *outputs: str | Failure) -> list[list[str]]:
+    """Let uv print each of these to stderr in turn, or fail; return the words of every call."""
+    left, calls = list(outputs), []
 
+    def run(words: Sequence[str], *_: Any, **__: Any) -> Any:
+        calls.append(list(words))
+        answer = left.pop(0)
+        if isinstance(answer, Failure):
+            return answer
+        return subprocess.CompletedProcess(words, 0, "", answer)
 
-def test_a_network_failure_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, Failure("connection refused"))
-    with pytest.raises(UserError, match=r"connection refused.*nothing was changed"):
-        run()
-
-
-def test_where_nobody_can_be_asked_the_plan_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers(monkeypatch, None)
-    found = run()
-    assert (found.plan.requirements, found.checked) == (("accelerate~=1.9.0",), False)
+    monkeypatch.setattr(resolver, "run", run)
+    return calls
 
 
 def test_what_uv_prints_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = (
-        "Would download 2 packages\n - accelerate==1.8.0\n + accelerate==1.9.0\n"
-        " + Huggingface_Hub==1.0.0\n - trl==1.0\n ~ mine==1.0\n"
+    calls = answers(
+        monkeypatch,
+        "Resolved 4 packages in 12ms\nWould download 1 package\nWould uninstall 2 packages\n"
+        "Would install 3 packages\n - accelerate==1.8.0\n + Accelerate==1.9.0\n"
+        " - holder==1 (from file:///x)\n ~ tokenizers==0.21.4\n + new_one==2.0+cpu\n",
     )
-    done: subprocess.CompletedProcess[str] = subprocess.CompletedProcess([], 0, "", said)
-    monkeypatch.setattr(resolver, "run", lambda words: done)
-    assert resolve.ask(UV, installed(), ("accelerate~=1.9.0",)) == {
+    assert resolve.ask(UV, HERE, ["accelerate~=1.9.0"]) == {
         "accelerate": "1.9.0",
-        "huggingface-hub": "1.0.0",
-        "mine": "1.0",
+        "tokenizers": "0.21.4",
+        "new-one": "2.0+cpu",
     }
-    monkeypatch.setattr(resolver, "run", lambda words: Failure("no", conflict=True))
-    assert resolve.ask(UV, installed(), ("a",)) == Failure("no", conflict=True)
+    (words,) = calls
+    assert words[:2] == ["--color", "never"]
+    assert words[-3:] == ["--python", "/env/bin/python", "accelerate~=1.9.0"]
+    answers(monkeypatch, "Resolved 1 package in 1ms\nWould make no changes\n")
+    assert resolve.ask(UV, HERE, ["accelerate~=1.8.0"]) == HERE.versions
+
+
+def pip(folder: Path, script: str, **more: Any) -> Manager:
+    """Return a plain environment whose Python, which stands in for pip, runs a script."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return Manager(managers.VENV, str(python), folder, **more)
+
+
+def test_the_one_that_installs_is_asked_and_not_uv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolver, "run", lambda *_: pytest.fail("uv was asked"))
+    report = {"install": [{"metadata": {"name": "Accelerate", "version": "1.9.0"}}]}
+    (tmp_path / "report").write_text(json.dumps(report))
+    manager = pip(tmp_path, f"echo $@ > {tmp_path}/words; cat {tmp_path}/report", has_uv=True)
+    assert resolve.ask(manager, HERE, ["accelerate~=1.9.0"]) == {
+        **HERE.versions,
+        "accelerate": "1.9.0",
+    }
+    words = (tmp_path / "words").read_text().split()
+    assert words == [
+        "-m",
+        "pip",
+        "install",
+        "--dry-run",
+        "--quiet",
+        "--report",
+        "-",
+        "accelerate~=1.9.0",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("code", "out", "err", "expected"),
+    ("script", "answer"),
     [
-        (0, json.dumps({"install": [{"metadata": {"name": "Accelerate", "version": "1.9.0"}}]}), "", "1.9.0"),
-        (0, "nonsense", "", None),
-        (2, "", "no such option: --report", None),
-        (1, "", "ERROR: No matching distribution", Failure("No matching distribution")),
+        ("echo 'no such option: --dry-run' >&2; exit 2", None),
+        ("echo '[]'", None),
+        ("echo nonsense", None),
+        ("echo 'ERROR: No matching distribution found for x' >&2; exit 1", "No matching"),
     ],
-)  # fmt: skip
-def test_what_pip_prints_is_read(
-    code: int, out: str, err: str, expected: object, monkeypatch: pytest.MonkeyPatch
+)
+def test_pip_that_cannot_say_is_told_apart_from_pip_that_refuses(
+    script: str, answer: str | None, tmp_path: Path
 ) -> None:
-    done = subprocess.CompletedProcess([], code, out, err)
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    answer = resolve.ask(Manager("venv", "python", Path("/env")), installed(), ("a",))
-    found = answer["accelerate"] if isinstance(answer, dict) else answer
-    assert found == expected
+    found = resolve.ask(pip(tmp_path, script), HERE, ["x~=1.0"])
+    if answer is None:
+        assert found is None
+    else:
+        assert isinstance(found, Failure)
+        assert answer in found.why
+        assert not found.conflict
 
 
-def test_a_project_is_resolved_in_a_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[project]")
-    (tmp_path / "uv.lock").write_text("version = 1")
-    manager = Manager(
-        "uv project", "python", tmp_path / ".venv", tmp_path, tmp_path / "uv.lock", has_uv=True
+def test_an_old_pip_leaves_the_answer_to_uv(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(monkeypatch, " - accelerate==1.8.0\n + accelerate==1.9.0\n")
+    manager = pip(tmp_path, "echo 'no such option' >&2; exit 2", has_uv=True)
+    found = resolve.ask(manager, HERE, ["accelerate~=1.9.0"])
+    assert isinstance(found, dict)
+    assert found["accelerate"] == "1.9.0"
+
+
+def test_pip_that_does_not_start_is_a_failure(tmp_path: Path) -> None:
+    found = resolve.ask(Manager(managers.VENV, "/none/python", tmp_path), HERE, ["a~=1.0"])
+    assert found == Failure("pip cannot be started: No such file or directory")
+
+
+def project(folder: Path) -> Manager:
+    """Return a uv project."""
+    (folder / "pyproject.toml").write_text("[project]\nname='a'\n")
+    (folder / "uv.lock").write_text("version = 1\n")
+    return Manager(
+        managers.UV_PROJECT, sys.executable, folder / ".venv", folder, folder / "uv.lock",
+        has_uv=True, has_pip=False,
+    )  # fmt: skip
+
+
+def test_a_project_is_resolved_in_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".python-version").write_text("3.11")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    folders = []
+
+    def run(words: Sequence[str], *_: Any, **__: Any) -> Any:
+        folder = Path(words[words.index("--project") + 1])
+        assert (folder / ".python-version").is_file()
+        (folder / "uv.lock").write_text("changed")
+        folders.append(folder)
+        out = "accelerate==1.9.0\nholder==2 ; python_version < '4'\nunused==1\n"
+        return subprocess.CompletedProcess(words, 0, out, "")
+
+    monkeypatch.setattr(resolver, "run", run)
+    manager = project(tmp_path)
+    found = resolve.ask(manager, HERE, ["accelerate~=1.9.0", "unused"])
+    assert found == {"holder": "2", "accelerate": "1.9.0", "tokenizers": "0.21.4", "unused": "1"}
+    assert len(folders) == 2
+    assert not folders[0].exists()
+    now = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert now.items() >= before.items()
+
+
+def test_a_project_that_cannot_be_copied_is_asked_about_as_an_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = answers(monkeypatch, Failure("../sibling is not there"), " + new==1\n")
+    assert resolve.ask(project(tmp_path), HERE, ["new~=1.0"]) == {**HERE.versions, "new": "1"}
+    assert [words[2] for words in calls][1] == "pip"
+    answers(monkeypatch, Failure("a depends on b", conflict=True))
+    assert resolve.ask(project(tmp_path), HERE, ["new~=1.0"]) == Failure("a depends on b", True)
+
+
+def planned(*versions: str) -> list[Plan]:
+    """Return plans that change accelerate to these versions, the cheapest first."""
+    return [
+        Plan((f"accelerate~={each}",), (), (), (), versions={"accelerate": each})
+        for each in versions
+    ]
+
+
+@pytest.fixture
+def three(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be three plans, and describe a change as what was asked for."""
+    monkeypatch.setattr(fix_plan, "plans", lambda *_, **__: planned("1.9.0", "1.10.0", "1.11.0"))
+    monkeypatch.setattr(fix_plan, "between", lambda _, after, plan, *__, **___: plan)
+
+
+def find(installed: Installed = HERE) -> resolve.Resolved:
+    """Resolve for the environment."""
+    return resolve.resolve(UV, installed, {"accelerate": "1.8.0", "python": "3.11.7"})
+
+
+@pytest.mark.usefixtures("three")
+def test_after_a_conflict_the_next_plan_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(
+        monkeypatch,
+        Failure("holder depends on accelerate<1.9", conflict=True),
+        " - accelerate==1.8.0\n + accelerate==1.10.1\n",
     )
-    seen = []
+    found = find()
+    assert found.plan.requirements == ("accelerate~=1.10.0",)
+    assert found.versions == {"accelerate": "1.10.1", "python": "3.11.7"}
+    assert found.checked
+    assert found.refused == ((("accelerate~=1.9.0",), "holder depends on accelerate<1.9"),)
 
-    def uv(words: list[str]) -> subprocess.CompletedProcess[str] | Failure:
-        seen.append(words[0])
-        assert str(tmp_path) not in words
-        return subprocess.CompletedProcess([], 0, "accelerate==1.9.0 ; x\nnew==1\n", "")
 
-    monkeypatch.setattr(resolver, "run", uv)
-    answer = resolve.ask(manager, installed(), ("accelerate~=1.9.0",))
-    assert answer == {"accelerate": "1.9.0", "trl": "1.0", "mine": "1.0"}
-    assert seen == ["add", "export"]
-    assert (tmp_path / "pyproject.toml").read_text() == "[project]"
+@pytest.mark.usefixtures("three")
+def test_what_another_package_would_not_bear_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [f" - accelerate==1.8.0\n + accelerate=={each}\n" for each in ("1.9", "1.10", "1.11")]
+    answers(monkeypatch, *changes)
+    found = find(environment(["accelerate<1.11,>=1.10"], accelerate="1.10"))
+    assert found.plan.requirements == ("accelerate~=1.10.0",)
+    answers(monkeypatch, *changes)
+    found = find(environment(["accelerate<1.9"], accelerate="1.8.0"))
+    assert found.plan == fix_plan.NOTHING
+    assert [why for _, why in found.refused] == ["holder 1 requires accelerate<1.9"] * 3
+
+
+@pytest.mark.usefixtures("three")
+def test_an_index_that_does_not_answer_says_nothing_about_a_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers(monkeypatch, Failure("Failed to fetch: `https://dead/accelerate/`"))
+    with pytest.raises(UserError, match="Failed to fetch") as caught:
+        find()
+    assert "nothing was changed" in caught.value.message
+    assert caught.value.next_step.startswith("check the network")
+
+
+@pytest.mark.usefixtures("three")
+def test_where_nobody_can_be_asked_the_plan_is_not_checked() -> None:
+    nobody = Manager(managers.POETRY, "python", Path("/env"), has_pip=False, has_uv=False)
+    found = resolve.resolve(nobody, HERE, {"accelerate": "1.8.0"})
+    assert (found.checked, found.versions) == (False, {"accelerate": "1.9.0"})
+    picky = environment(["accelerate!=1.9.0"], accelerate="1.8.0")
+    found = resolve.resolve(nobody, picky, {"accelerate": "1.8.0"})
+    assert found.versions == {"accelerate": "1.10.0"}
+
+
+def test_the_installers_own_choice_must_not_bring_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(versions: Mapping[str, str]) -> Collection[str]:
+        return ["trl needs what is gone"] if versions["accelerate"] == "1.9.7" else []
+
+    facts = Facts(lambda _: (), lambda *_: (), breaks, lambda _: False)
+    plans = planned("1.9.0", "1.10.0")
+    monkeypatch.setattr(fix_plan, "plans", lambda *_, **__: plans)
+    outputs = [f" - accelerate==1.8.0\n + accelerate=={each}\n" for each in ("1.9.7", "1.10.0")]
+    answers(monkeypatch, *outputs)
+    found = resolve.resolve(UV, HERE, {"accelerate": "1.8.0"}, facts=facts)
+    assert found.versions == {"accelerate": "1.10.0"}
+    assert found.refused[0][1] == "the installer's choice breaks: trl needs what is gone"
+
+
+def test_not_every_plan_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = planned(*(f"1.{number}.0" for number in range(9, 40)))
+    monkeypatch.setattr(fix_plan, "plans", lambda *_, **__: iter(many))
+    calls = answers(monkeypatch, *[Failure("a depends on b", conflict=True)] * 31)
+    assert find().plan == fix_plan.NOTHING
+    assert len(calls) == 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,6 +86,11 @@ def run(options: argparse.Namespace) -> int:
 
     if options.yes and not (options.apply or options.undo):
         raise UserError("--yes goes with --apply or --undo", "metalassay fix --apply --yes")
+    if options.json and (options.apply or options.undo) and not options.yes:
+        raise UserError(
+            "with --json nothing is asked, so nothing was changed",
+            f"metalassay fix --json {'--undo' if options.undo else '--apply'} --yes",
+        )
     doctor.check_ids(options.ignore)
     if options.undo:
         return _undo(options, _prefix(options.env))
@@ -103,7 +108,7 @@ def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manag
     found = resolve.resolve(manager, installed, versions, options.ignore)
     command = managers.install_command(manager, found.plan.requirements)
     if not options.json:
-        _show(found, versions, manager, command)
+        _show(options, found, versions, manager, command)
     nothing = not found.plan.requirements
     result = None
     if options.apply and not nothing:
@@ -130,12 +135,16 @@ def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
 
 
 def _show(
-    found: Resolved, versions: Mapping[str, str], manager: Manager, command: Sequence[str]
+    options: argparse.Namespace,
+    found: Resolved,
+    versions: Mapping[str, str],
+    manager: Manager,
+    command: Sequence[str],
 ) -> None:
     from metalassay.fix import plan_text
 
-    for line in plan_text.lines(found, versions, manager, command, columns()):
-        print(line)
+    lines = plan_text.lines(found, versions, manager, command, columns(), applying=options.apply)
+    print("\n".join(lines), flush=True)
 
 
 def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Result | None:
@@ -160,13 +169,16 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
     return result
 
 
-def _undo(options: argparse.Namespace, prefix: Path) -> int:
-    from metalassay.fix import apply, record
+def _undo(options: argparse.Namespace, manager: Manager) -> int:
+    from metalassay.fix import apply, distributions, plan_text, record
 
-    kept = record.load(prefix)
-    if kept is not None and not options.yes and kept.state != record.UNDONE:
-        print(f"undoes, in {prefix}, the change of {kept.began}:", file=sys.stderr)
-        print(f"  {' '.join(kept.command)}", file=sys.stderr)
+    kept = record.load(manager.prefix)
+    there_is_one = kept is not None and kept.state not in (record.RECORDED, record.UNDONE)
+    if kept is not None and there_is_one and not options.yes:
+        for line in plan_text.undo_lines(
+            kept, distributions.read_or_none(manager.python), columns()
+        ):
+            print(line)
         if not _agreed("Bring back the state before it?"):
             print("nothing was changed", file=sys.stderr)
             return 1
@@ -177,7 +189,7 @@ def _undo(options: argparse.Namespace, prefix: Path) -> int:
     if options.json:
         print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(prefix)}))
     else:
-        print(f"{prefix} is as it was before the change (every file compared)")
+        print(f"{manager.prefix} is as it was before the change (every file compared).")
     return 0
 
 
@@ -203,12 +215,12 @@ class StoppedError(UserError):
 def _interrupted(prefix: Path) -> UserError:
     from metalassay.fix import record
 
-    kept = record.load(prefix)
+    kept = record.load(manager.prefix)
     if kept is None or not kept.unfinished:
         return StoppedError("interrupted; nothing was changed", "metalassay fix")
     return StoppedError(
-        f"interrupted: {prefix} may be half changed",
-        f"metalassay fix --undo --env {prefix}",
+        f"interrupted: {manager.prefix} may be half changed",
+        f"metalassay fix --undo --env {shlex.quote(str(manager.prefix))}",
     )
 
 

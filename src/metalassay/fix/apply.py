@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
@@ -21,7 +26,9 @@ from metalassay.matrix import resolver
 from metalassay.smoke import parent as smoke
 from metalassay.smoke.parent import Stage
 
-FIXED, ROLLED_BACK, LEFT = "fixed", "rolled back", "left as it was"
+_GRACE = 10.0  # seconds that an interrupted installer has to end
+
+FIXED, ROLLED_BACK = "fixed", "rolled back"
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def refusal(manager: Manager, requirements: Sequence[str]) -> UserError | None:
     """Return why nothing may be installed into an environment, or None."""
     if os.environ.get("SUDO_USER"):
         return UserError(
-            "nothing is installed as root with sudo: its files would belong to another user",
+            "nothing is changed as root with sudo: the files would belong to another user",
             "run it again without sudo",
         )
     if manager.externally_managed:
@@ -55,15 +62,20 @@ def refusal(manager: Manager, requirements: Sequence[str]) -> UserError | None:
         )
     if not os.access(manager.prefix, os.W_OK):
         return UserError(
-            f"{manager.prefix} cannot be written by you, so nothing was installed",
+            f"you may not write into {manager.prefix}, so nothing was changed",
             "make an environment of your own: python3 -m venv .venv",
         )
-    if not managers.install_command(manager, requirements):
+    if not requirements:
+        return None
+    command = managers.install_command(manager, requirements)
+    if advice := managers.advice(manager):
+        return UserError(f"there is no installer for {manager.python}", advice)
+    if command[0] != "uv" and shutil.which(command[0]) is None:
         return UserError(
-            f"there is no installer for {manager.python}",
-            managers.advice(manager) or managers.GET_UV,
+            f"{command[0]} manages this environment and is not on PATH, so nothing was changed",
+            f"install {command[0]}, or add its folder to PATH",
         )
-    names = {requirement.split("~")[0].split("<")[0] for requirement in requirements}
+    names = {canonicalize_name(Requirement(each).name) for each in requirements}
     if conda := names.intersection(manager.from_conda):
         return UserError(
             f"conda installed {min(conda)}, and only conda can bring it back",
@@ -117,7 +129,7 @@ def apply(
     command = managers.install_command(manager, requirements)
     with alone(manager.prefix) as held:
         unfinished = record.load(manager.prefix)
-        if unfinished is not None and unfinished.unfinished:
+        if unfinished and unfinished.unfinished:
             raise UserError(
                 f"an earlier change of {manager.prefix} did not end", "metalassay fix --undo"
             )
@@ -127,30 +139,27 @@ def apply(
         before = smoke.run(manager.python, stages, timeout=timeout, begins=_indented(say))
         say(f"keeping the present state in {record.path_of(old.prefix).parent}")
         kept = record.make(old, command, project_files(manager))
-        say(f"installing {' '.join(requirements)}")
-        try:
-            kept = record.write(kept, record.INSTALLING)
-        except OSError as error:
-            raise cannot_write(
-                record.path_of(old.prefix), error, "make room there; nothing was changed"
-            ) from None
+        kept = _begin(kept, record.INSTALLING)
+        say(f"installing {' '.join(requirements)} (this can take minutes)")
         failure = install(command, manager, held)
         if failure:
-            return back(kept, (f"the installation failed: {failure}",), say)
-        say("trying the packages again")
+            return back(kept, manager, (f"the installation failed: {failure}",), say)
         try:
             kept = record.write(kept, record.VERIFYING)
+            say("trying the packages again")
             verdict = verify.run(
                 manager.python, before, requirements, old, distributions.read(manager.python),
                 fixes, timeout=timeout, begins=_indented(say),
             )  # fmt: skip
-            if verdict.good:
-                record.write(kept, record.DONE)
+            if not verdict.good:
+                return back(kept, manager, verdict.failures, say)
+            record.write(kept, record.DONE)
         except (UserError, OSError) as error:
-            return back(kept, (f"it cannot be verified: {reason(error)}",), say)
-        if not verdict.good:
-            return back(kept, verdict.failures, say)
-        return Result(FIXED, verdict.still_broken, verdict, before)
+            if isinstance(error, RollbackError):
+                raise
+            why = error.message if isinstance(error, UserError) else reason(error)
+            return back(kept, manager, (f"the change cannot be verified: {why}",), say)
+        return Result(FIXED, verdict.still_broken, verdict)
 
 
 def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
@@ -158,59 +167,90 @@ def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
 
     Raises ``UserError`` where there is nothing to undo, and ``RollbackError`` where it does not succeed.
     """
-    kept = record.load(prefix)
-    if kept is None or kept.state == record.UNDONE:
-        raise UserError(
-            f"nothing that `metalassay fix` changed in {prefix} is left to undo",
-            "metalassay doctor",
-        )
-    with alone(prefix):
-        back(kept, (), say)
-    return kept
+    refused = refusal(manager, ())
+    if refused is not None:
+        raise refused
+    with alone(manager.prefix):
+        kept = record.load(manager.prefix)
+        if kept is None or kept.state in (record.RECORDED, record.UNDONE):
+            raise UserError(
+                f"nothing that `metalassay fix` changed in {manager.prefix} is left to undo",
+                "metalassay doctor",
+            )
+        with contextlib.suppress(OSError):  # a full disk is no reason not to go back
+            kept = record.write(kept, record.RESTORING)
+        back(kept, manager, (), say)
+        return kept
 
 
 def back(kept: Record, why: tuple[str, ...], say: Callable[[str], object]) -> Result:
     """Bring the recorded state back. Raises ``RollbackError`` if something differs afterwards."""
-    say("bringing the state before back")
-    # Where the disk is full, the record goes on saying that something is to be undone, which is right.
-    with contextlib.suppress(OSError):
-        kept = record.write(kept, record.RESTORING)
+    say("bringing back the state before")
     try:
         left = record.restore(kept)
-    except (OSError, UserError) as error:
-        left = (reason(error),)
+    except UserError as error:
+        left = (error.message,)
+    except OSError as error:
+        left = (f"{error.filename or manager.prefix}: {reason(error)}",)
     if left:
         because = f"{'; '.join(why)}; and then " if why else ""
         raise RollbackError(
             f"{because}the state before could not be brought back: {'; '.join(left)[:600]}",
-            f"metalassay fix --undo --env {kept.prefix}; the whole set is in"
-            f" {record.path_of(Path(kept.prefix))}",
+            f"metalassay fix --undo --env {shlex.quote(str(manager.prefix))}; the whole set is in"
+            f" {record.path_of(manager.prefix)}",
         )
+    # All is as it was, whether that can be written down or not: another undo would change nothing.
     with contextlib.suppress(OSError):
         record.write(kept, record.UNDONE)
     return Result(ROLLED_BACK, why)
 
 
+def _begin(kept: Record, state: str) -> Record:
+    """Write down that the environment is about to change; without that nothing is changed."""
+    try:
+        return record.write(kept, state)
+    except OSError as error:
+        raise cannot_write(
+            record.path_of(Path(kept.prefix)),
+            error,
+            "make room or rights there; nothing was changed",
+        ) from None
+
+
 def install(command: Sequence[str], manager: Manager, held: int) -> str:
     """Run the installer; return why it failed, "" if it did not. ``held`` is the lock that it inherits."""
     words = list(command)
-    if words[0] == "uv":
-        words[0] = resolver.program()
     try:
-        done = subprocess.run(  # noqa: S603  (shown and agreed to, no shell)
+        if words[0] == "uv":
+            words[0] = resolver.program()
+        process = subprocess.Popen(  # noqa: S603  (shown and agreed to, no shell)
             words,
+            cwd=manager.project if manager.kind in managers.LOCKED else None,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
             env=_variables(manager),
             pass_fds=(held,),
-            check=False,
         )
+    except UserError as error:
+        return error.message
     except OSError as error:
         return f"{words[0]}: {reason(error)}"
-    if done.returncode:
-        return one_line(resolver.failure_reason(done.stderr or done.stdout))[:400]
+    try:
+        output, errors = process.communicate()
+    except KeyboardInterrupt:  # the terminal told the installer too: let it tidy up, and see it end
+        try:
+            process.communicate(timeout=_GRACE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
+            process.wait()
+        raise
+    if process.returncode < 0:
+        return f"{Path(words[0]).name} was ended by signal {-process.returncode}"
+    if process.returncode:
+        return one_line(resolver.failure_reason(errors or output))[:400]
     return ""
 
 
@@ -226,6 +266,7 @@ def project_files(manager: Manager) -> tuple[Path, ...]:
 def _variables(manager: Manager) -> dict[str, str]:
     """Return the variables of the installer: this environment, and no other that happens to be active."""
     variables = {**os.environ, **resolver.pip_find_links()}
+    variables.pop("PYTHONPATH", None)  # pip would take what is there for installed
     if manager.in_venv:
         variables["VIRTUAL_ENV"] = str(manager.prefix)
     if manager.kind == managers.UV_PROJECT:

@@ -14,6 +14,7 @@ from importlib import util
 from pathlib import Path
 
 import metalassay
+from metalassay.errors import reason
 from metalassay.fields import one_line, printable
 
 _SHOWN = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments", "psutil")
@@ -68,6 +69,8 @@ def run(python: str, ids: Sequence[str]) -> tuple[str, str]:
             )
         except subprocess.TimeoutExpired:
             return FAILED, f"they did not end within {_TIMEOUT / 60:.0f} minutes"
+        except OSError as error:
+            return NOT_TESTED, f"{python}: {reason(error)}"
     lines = [one_line(printable(line)) for line in done.stdout.splitlines() if line.strip()]
     last = lines[-1] if lines else one_line(printable(done.stderr))[-300:]
     if done.returncode == 0:

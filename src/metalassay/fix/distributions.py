@@ -158,6 +158,14 @@ def read(python: str) -> Installed:
         ) from None
 
 
+def read_or_none(python: str) -> Installed | None:
+    """Return the distributions of an environment, None where its Python does not answer."""
+    try:
+        return read(python)
+    except UserError:
+        return None
+
+
 def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
     """Return which distributions own each file, by the records in ``folders``; starts no interpreter.
 

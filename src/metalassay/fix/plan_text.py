@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 from metalassay.environment import executed, managers
 from metalassay.environment.managers import Manager
+from metalassay.fix import record
 from metalassay.fix.apply import FIXED, Result
+from metalassay.fix.distributions import Installed
+from metalassay.fix.record import Record
 from metalassay.fix.resolve import Resolved
 
 
@@ -19,8 +25,13 @@ def lines(
     manager: Manager,
     command: Sequence[str],
     width: int,
+    *,
+    applying: bool = False,
 ) -> list[str]:
-    """Return the plan as lines of at most ``width`` columns; the command is not broken."""
+    """Return the plan as lines of at most ``width`` columns; the command is not broken.
+
+    What to do next is left out where it is ``applying`` the plan already.
+    """
     plan = found.plan
     text = [
         f"{manager.prefix} ({managers.describe(manager)}, Python {before.get('python', '?')})",
@@ -42,9 +53,14 @@ def lines(
     text.append("")
     stopping = fix_plan.stopping(plan.fixes)
     fixed = _count(len(plan.fixes), "known bug")
-    verb = "stops" if len(stopping) == 1 else "stop"
-    worst = f", {len(stopping)} of which {verb} the training" if stopping else ""
-    text += _wrap(f"It fixes {fixed}{worst}.", width)
+    if len(stopping) == len(plan.fixes) == 1:
+        worst = ", which stops the training"
+    elif stopping:
+        worst = f", {len(stopping)} of which stop{'s' * (len(stopping) == 1)} the training"
+    else:
+        worst = ""
+    if plan.fixes:
+        text += _wrap(f"It fixes {fixed}{worst}.", width)
     for each in plan.ends:
         text += _wrap(f"It ends a break: {each}.", width)
     if plan.brings:
@@ -58,7 +74,16 @@ def lines(
     if not found.checked:
         text += _wrap("No installer could be asked whether it can be installed.", width)
     text += ["", fix_plan.as_shell(command) if command else managers.advice(manager)]
-    text += ["next: metalassay fix --apply installs it, tries it, and takes it back if it fails"]
+    if applying:
+        return text
+    text += [
+        "",
+        *_wrap(
+            f"next: metalassay fix --apply{_where(manager)} installs it, tries it, and takes it back"
+            " if it fails",
+            width,
+        ),
+    ]
     return text
 
 
@@ -74,7 +99,32 @@ def result_lines(result: Result, manager: Manager, width: int) -> list[str]:
     )
     for each in result.why:
         text += _wrap(f"Not fixed: {each}", width)
-    text += _wrap("To go back: metalassay fix --undo", width)
+    text += _wrap(
+        f"To go back: metalassay fix --undo{_where(manager)} (the old files stay in"
+        f" {record.path_of(manager.prefix).parent}).",
+        width,
+    )
+    return text
+
+
+def undo_lines(kept: Record, now: Installed | None, width: int) -> list[str]:
+    """Return what an undo would change, a package a line; ``now`` is None where Python does not start."""
+    began = kept.began.replace("T", " ")[:16]
+    text = _wrap(f"This undoes the change of {began} UTC in {kept.prefix}:", width)
+    if now is None:
+        return [*text, "  its Python does not start, and every changed file is put back"]
+    there = now.versions
+    changed = [
+        (name, there.get(name), kept.versions.get(name))
+        for name in sorted({*there, *kept.versions})
+        if there.get(name) != kept.versions.get(name) and name != "metalassay"
+    ]
+    for name, present, before in changed[:20]:
+        text.append(f"  {name} {present or '(not installed)'} -> {before or '(not installed)'}")
+    if len(changed) > 20:
+        text.append(f"  and {len(changed) - 20} more")
+    if not changed:
+        text.append("  no version differs; changed files are put back")
     return text
 
 
@@ -96,6 +146,13 @@ def _nothing(found: Resolved, before: Mapping[str, str], width: int) -> list[str
             f"With these versions, a patch helps: {', '.join(patches)} (metalassay.patches).", width
         )
     return text
+
+
+def _where(manager: Manager) -> str:
+    """Return the option that names an environment, "" for that which this runs in."""
+    if manager.prefix == Path(sys.prefix):
+        return ""
+    return f" --env {shlex.quote(str(manager.prefix))}"
 
 
 def _reason(change: fix_plan.Change, plan: fix_plan.Plan) -> str:

@@ -247,11 +247,12 @@ def _keep(
     root = installed.prefix.resolve()
     owned: Counter[Path] = Counter()
     never = set()
+    real = _Real()
     for each in installed.distributions.values():
         # What belongs to the Python below, or to a checkout, is not the environment's.
         if not Path(each.folder).resolve().is_relative_to(root):
             continue
-        places = {_real(Path(file)) for file in each.files if not file.endswith(".pyc")}
+        places = {real(file) for file in each.files if not file.endswith(".pyc")}
         if each.name == _OURS:
             never = places
         owned.update(places)
@@ -267,9 +268,15 @@ def _keep(
             outside.append(str(file))
             target = folder / "outside" / outside[-1].lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
-        # An installer may write into a file that several packages have, or none, instead of replacing it.
-        _link(file, target, copied=owned[file] != 1 and file.lstat().st_size <= _COPIED)
+        _link(file, target, copied=_written_into(file, owned[file]))
     return tuple(inside), tuple(outside)
+
+
+def _written_into(file: Path, owners: int) -> bool:
+    """Return whether an installer may write into a file instead of replacing it; both names would change."""
+    kind = file.parent.name
+    likely = owners != 1 or kind.endswith(".dist-info") or kind == "bin"
+    return likely and file.lstat().st_size <= _COPIED
 
 
 def _walk(root: Path, filled: Iterable[str]) -> Iterator[Path]:
@@ -286,8 +293,9 @@ def _later(record: Record) -> dict[Path, bool]:
     """Return the files that came after the record was made, and whether a package owns each."""
     root = record.root
     known = {root / file for file in record.kept}
+    real = _Real()
     owners = {
-        _real(Path(file)): names
+        real(file): names
         for file, names in distributions.owners(root / each for each in record.filled).items()
     }
     ours = {file for file, names in owners.items() if _OURS in names}
@@ -303,9 +311,17 @@ def _later(record: Record) -> dict[Path, bool]:
     }
 
 
-def _real(file: Path) -> Path:
-    """Return where a file is, links of its folders resolved; the file itself may be a link."""
-    return Path(os.path.realpath(file.parent), file.name)
+class _Real:
+    """Says where a file is, links of its folders resolved; the file itself may be a link."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}
+
+    def __call__(self, file: str) -> Path:
+        folder, _, name = file.rpartition("/")
+        if folder not in self.folders:
+            self.folders[folder] = os.path.realpath(folder)
+        return Path(self.folders[folder], name)
 
 
 def _link(source: Path, target: Path, *, copied: bool = False) -> None:

@@ -7,6 +7,7 @@ pip say what they would do.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.fix_plan import Facts, Plan
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
-from metalassay.errors import UserError
+from metalassay.errors import UserError, reason
 from metalassay.fix.distributions import Installed
 from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
@@ -92,17 +93,32 @@ def ask(
         answer = _lock_copy(manager, installed, requirements)
         if answer is not None:
             return answer
+    # The one that will install is asked: indexes and constraints are set up for one of them, often.
+    command = managers.install_command(manager, requirements)
+    if "pip" in command and command[0] != "uv":
+        found = _ask_pip(command, installed)
+        if found is not None or not manager.has_uv:
+            return found
     if manager.has_uv:
         return _ask_uv(manager, installed, requirements)
     if manager.has_pip:
-        return _ask_pip(manager, installed, requirements)
+        return _ask_pip([manager.python, "-m", "pip", "install", *requirements], installed)
     return None
 
 
 def _ask_uv(
     manager: Manager, installed: Installed, requirements: Sequence[str]
 ) -> dict[str, str] | Failure:
-    words = ["pip", "install", "--dry-run", "--python", manager.python, *requirements]
+    words = [
+        "--color",
+        "never",
+        "pip",
+        "install",
+        "--dry-run",
+        "--python",
+        manager.python,
+        *requirements,
+    ]
     done = resolver.run(words)
     if isinstance(done, Failure):
         return done
@@ -158,21 +174,25 @@ def _lock_copy(
         return {**kept, **{name: locked[name] for name in asked if name in locked}}
 
 
-def _ask_pip(
-    manager: Manager, installed: Installed, requirements: Sequence[str]
-) -> dict[str, str] | Failure | None:
-    words = ["-m", "pip", "install", "--dry-run", "--quiet", "--report", "-", *requirements]
+def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | Failure | None:
+    """Ask pip what its install command would do; None where pip is too old to say."""
+    after = command.index("install") + 1
+    words = [*command[:after], "--dry-run", "--quiet", "--report", "-", *command[after:]]
     try:
-        done = subprocess.run(  # noqa: S603  (the environment's own pip, no shell)
-            [manager.python, *words],
+        done = subprocess.run(  # noqa: S603  (pip itself, no shell)
+            words,
+            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=600,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return Failure("pip did not answer within ten minutes")
+    except OSError as error:
+        return Failure(f"pip cannot be started: {reason(error)}")
     if done.returncode:
         if "no such option" in done.stderr:  # before pip 22.2
             return None

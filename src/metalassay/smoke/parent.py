@@ -178,7 +178,9 @@ def _once(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
         try:
-            yield from _answers(child, timeout, options, complaints)
+            for stage, answer in _answers(child, timeout, begins, complaints):
+                if stage in stages:  # what else it says is not what was asked
+                    yield stage, answer
         finally:
             _end(child)
 
@@ -275,8 +277,12 @@ def _death(code: int | None, complaints: Any) -> str:
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Kill a child and what it started, and wait for it."""
-    if child.poll() is None:
+    """Kill a child and what it started, and wait for it.
+
+    Also where the child has died and left others, which hold its output open: closing it here would wait
+    for them. Its number is not given to another process before ``wait``.
+    """
+    if child.returncode is None:
         try:
             os.killpg(child.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
