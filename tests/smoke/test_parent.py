@@ -96,9 +96,7 @@ def test_an_answer_about_a_stage_that_was_not_asked_for_is_none(tmp_path: Path) 
 def test_what_a_dead_child_leaves_behind_is_ended_too(tmp_path: Path) -> None:
     python = interpreter(
         tmp_path,
-        "say(STAGES[0], status='begun')\n"
-        "if not os.fork(): time.sleep(600)\n"
-        "os._exit(1)\n",
+        "say(STAGES[0], status='begun')\nif not os.fork(): time.sleep(600)\nos._exit(1)\n",
     )
     (stage,) = parent.run(python, ("Trainer",), timeout=1)
     assert stage.status == "crashed"

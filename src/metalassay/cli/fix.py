@@ -92,10 +92,28 @@ def run(options: argparse.Namespace) -> int:
             f"metalassay fix --json {'--undo' if options.undo else '--apply'} --yes",
         )
     doctor.check_ids(options.ignore)
+    try:
+        versions, manager = _environment(options.env)
+    except UserError:
+        # A change may have left an interpreter that does not start, and can be undone without it.
+        if not options.undo or options.env is None:
+            raise
+        return _undo(options, _half_changed(options.env))
     if options.undo:
-        return _undo(options, _prefix(options.env))
-    versions, manager = _environment(options.env)
+        return _undo(options, manager)
     return fix(options, versions, manager)
+
+
+def _half_changed(place: str) -> Manager:
+    """Return an environment that has the record of a change, by its folder alone."""
+    from metalassay.environment import managers
+    from metalassay.fix import record
+
+    path = Path(place)
+    prefix = path if path.is_dir() else path.parent.parent
+    if not record.path_of(prefix).is_file():
+        raise UserError(f"{place}: no environment, and no change to undo", "metalassay fix --help")
+    return managers.Manager(managers.VENV, str(prefix / "bin" / "python"), prefix)
 
 
 def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manager) -> int:
@@ -154,7 +172,7 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
     if refused is not None:
         raise refused
     if not options.yes and not _agreed("Change it?"):
-        print("nothing was changed", file=sys.stderr)
+        print("nothing was changed")
         return None
     say = _say(options)
     try:
@@ -162,7 +180,7 @@ def _apply(options: argparse.Namespace, found: Resolved, manager: Manager) -> Re
             manager, found.plan.requirements, found.plan.fixes, timeout=options.timeout, say=say
         )
     except KeyboardInterrupt:
-        raise _interrupted(manager.prefix) from None
+        raise _interrupted(manager) from None
     if not options.json:
         for line in plan_text.result_lines(result, manager, columns()):
             print(line)
@@ -180,30 +198,17 @@ def _undo(options: argparse.Namespace, manager: Manager) -> int:
         ):
             print(line)
         if not _agreed("Bring back the state before it?"):
-            print("nothing was changed", file=sys.stderr)
+            print("nothing was changed")
             return 1
     try:
-        apply.undo(prefix, _say(options))
+        apply.undo(manager, _say(options))
     except KeyboardInterrupt:
-        raise _interrupted(prefix) from None
+        raise _interrupted(manager) from None
     if options.json:
-        print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(prefix)}))
+        print(json.dumps({"schema": SCHEMA, "state": "undone", "environment": str(manager.prefix)}))
     else:
         print(f"{manager.prefix} is as it was before the change (every file compared).")
     return 0
-
-
-def _prefix(place: str | None) -> Path:
-    """Return the folder of an environment; its interpreter, which may be broken, is not started."""
-    if place is None:
-        return Path(sys.prefix)
-    path = Path(place)
-    if path.is_dir():
-        return path
-    found = path if path.parent.name in ("bin", "Scripts") else shutil.which(place)
-    if found is None:
-        raise UserError(f"{place}: no such environment", "metalassay fix --undo --env .venv")
-    return Path(found).parent.parent
 
 
 class StoppedError(UserError):
@@ -212,7 +217,7 @@ class StoppedError(UserError):
     exit_code = 130
 
 
-def _interrupted(prefix: Path) -> UserError:
+def _interrupted(manager: Manager) -> UserError:
     from metalassay.fix import record
 
     kept = record.load(manager.prefix)
@@ -229,7 +234,7 @@ def _agreed(question: str) -> bool:
         raise UserError(
             "there is no terminal to ask at, so nothing was changed", "add --yes if you mean it"
         )
-    print(f"\n{question} [y/N] ", end="", flush=True, file=sys.stderr)
+    print(f"\n{question} [y/N] ", end="", flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 

@@ -159,11 +159,11 @@ def apply(
                 raise
             why = error.message if isinstance(error, UserError) else reason(error)
             return back(kept, manager, (f"the change cannot be verified: {why}",), say)
-        return Result(FIXED, verdict.still_broken, verdict)
+        return Result(FIXED, verdict.still_broken, verdict, before)
 
 
-def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
-    """Bring back the state of an environment before the last change, and return its record.
+def undo(manager: Manager, say: Callable[[str], object] = print) -> Record:
+    """Bring back the state before the last change, and return its record.
 
     Raises ``UserError`` where there is nothing to undo, and ``RollbackError`` where it does not succeed.
     """
@@ -183,7 +183,9 @@ def undo(prefix: Path, say: Callable[[str], object] = print) -> Record:
         return kept
 
 
-def back(kept: Record, why: tuple[str, ...], say: Callable[[str], object]) -> Result:
+def back(
+    kept: Record, manager: Manager, why: tuple[str, ...], say: Callable[[str], object]
+) -> Result:
     """Bring the recorded state back. Raises ``RollbackError`` if something differs afterwards."""
     say("bringing back the state before")
     try:

@@ -45,11 +45,7 @@ def lines(
     for change in plan.changes:
         after = change.version or change.requirement.removeprefix(change.package)
         begin = f"  {change.package:<{name}}  {change.before:>{old}} -> {after:<{new}}  "
-        reason = _reason(change, plan)
-        if width - len(begin) >= 30:
-            text += _wrap(reason, width, begin, " " * len(begin))
-        else:
-            text += [begin.rstrip(), *_wrap(reason, width, "      ", "      ")]
+        text += _wrap(_reason(change, plan), width, begin, " " * len(begin))
     text.append("")
     stopping = fix_plan.stopping(plan.fixes)
     fixed = _count(len(plan.fixes), "known bug")

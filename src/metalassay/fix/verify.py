@@ -83,7 +83,7 @@ def run(
         return verdict
     tested = _foremost(fixed)
     part = "" if len(tested) == len(fixed) else f"{len(tested)} of the {len(fixed)} "
-    begins(f"the tests of {part}fixed bugs")
+    begins(f"the tests of {part or 'the '}fixed bugs")
     outcome, why = bug_tests.run(python, tested)
     if outcome == bug_tests.FAILED:
         return Verdict((f"the tests of the fixed bugs fail: {why}",), verdict.still_broken, ())
@@ -92,11 +92,15 @@ def run(
     return Verdict((), verdict.still_broken, (*verdict.tested, said))
 
 
-def _foremost(ids: Sequence[str]) -> tuple[str, ...]:
+def _foremost(ids: Sequence[str]) -> list[str]:
     """Return the bugs whose tests are run: what stops the training first, then what is reported most."""
-    found = [bug for bug in bugs.load() if bug.id in ids]
-    found.sort(key=lambda bug: (not bug.stops, -bug.reports))
-    return tuple(bug.id for bug in found[:_MOST_TESTED])
+    known = {bug.id: bug for bug in bugs.load()}
+    found = sorted(ids, key=lambda each: _order(known.get(each)))
+    return found[:_MOST_TESTED]
+
+
+def _order(bug: bugs.Bug | None) -> tuple[bool, int]:
+    return (True, 0) if bug is None else (not bug.stops, -bug.reports)
 
 
 def _versions(requirements: Sequence[str], new: Installed) -> list[str]:

@@ -178,7 +178,7 @@ def _once(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
         try:
-            for stage, answer in _answers(child, timeout, begins, complaints):
+            for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer
         finally:
