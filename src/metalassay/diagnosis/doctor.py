@@ -9,10 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from metalassay import bugs
-from metalassay.diagnosis import findings, fix_plan, train_verdict
+from metalassay.diagnosis import findings, fix_plan, tested_sets, train_verdict
 from metalassay.diagnosis.findings import Finding
 from metalassay.diagnosis.train_verdict import Verdict
-from metalassay.environment import executed, lock_files, variables
+from metalassay.environment import lock_files, variables
 from metalassay.environment.executed import Executed
 from metalassay.environment.interpreters import Interpreter
 from metalassay.environment.managers import Manager
@@ -87,7 +87,7 @@ def diagnose(
         (finding for finding in all_findings if finding.id not in ignored), key=findings.order
     )
     about = {package for bug in bugs.load() for package in bug.packages} - MACHINE
-    rows = executed.find(valid)
+    rows = tested_sets.find(valid)
     return Diagnosis(
         versions=dict(installed),
         probe=probe,

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs, linkcheck
-from metalassay.environment import executed
+from metalassay.diagnosis import tested_sets
 from metalassay.environment.versions import MACHINE
 from metalassay.linkcheck import requirements
 from metalassay.mps.probe import os_floors
@@ -180,7 +180,7 @@ def known_facts() -> Facts:
         requirements.releases,
         requirements.of,
         _stopping_breaks,
-        lambda set_: executed.find(set_) is not None,
+        lambda set_: tested_sets.find(set_) is not None,
     )
 
 

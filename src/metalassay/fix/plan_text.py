@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metalassay import bugs
-from metalassay.diagnosis import fix_plan
-from metalassay.environment import executed, managers
+from metalassay.diagnosis import fix_plan, tested_sets
+from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.fix import record
 from metalassay.fix.apply import FIXED, Result
@@ -65,7 +65,7 @@ def lines(
         text += _wrap(f"It leaves {_listed((*plan.remains, *plan.keeps))}.", width)
     for requirements, why in found.refused[:2]:
         text += _wrap(f"Smaller, but not possible: {' '.join(requirements)}: {why}", width)
-    run = executed.find(found.versions)
+    run = tested_sets.find(found.versions)
     text += _wrap(f"This set was {run}." if run else "This set was not executed by us.", width)
     if not found.checked:
         text += _wrap("No installer could be asked whether it can be installed.", width)
