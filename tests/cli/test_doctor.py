@@ -214,6 +214,16 @@ def test_nothing_is_proposed_for_the_python_of_the_operating_system(
     assert document(capsys, "--no-probe")["fix"] is None
 
 
+def test_without_torch_the_command_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = {"python": "3.11.7", "accelerate": "1.15.0", "transformers": "5.24.0"}
+    monkeypatch.setattr(versions, "installed", lambda packages=(): there)
+    assert document(capsys, "--no-probe")["fix"][-1] == "torch"
+    main.main(["doctor", "--no-probe"])
+    assert "Do:" in capsys.readouterr().out
+
+
 def test_doctor_imports_neither_torch_nor_accelerate() -> None:
     code = (
         "import sys; from metalassay.cli import fix, main; main.main(['doctor', '--no-probe']);"

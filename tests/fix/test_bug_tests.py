@@ -32,6 +32,7 @@ def python(folder: Path, script: str) -> str:
         ("echo 'No module named x' >&2; exit 1", bug_tests.NOT_TESTED, "No module named x"),
         ("exit 1", bug_tests.NOT_TESTED, "pytest could not run"),
         ("echo usage >&2; exit 4", bug_tests.NOT_TESTED, "usage"),
+        ("kill -SEGV $$", bug_tests.NOT_TESTED, "pytest was ended by signal 11"),
         ("sleep 60", bug_tests.FAILED, "did not end"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from metalassay import bugs
 from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.fix_plan import Change, Plan
-from metalassay.environment import managers
+from metalassay.environment import executed, managers
 from metalassay.environment.managers import Manager
 from metalassay.fix import apply, plan_text
 from metalassay.fix.distributions import Distribution, Installed
@@ -44,14 +44,16 @@ def shown(found: Resolved, command: list[str] | None = None, *, applying: bool =
 
 def test_a_plan_is_a_diff_with_reasons_and_a_command() -> None:
     refused = ((("accelerate~=1.8.1",), "holder depends on accelerate<1.8"),)
-    text = shown(Resolved(PLAN, {**BEFORE, "accelerate": "1.9.0"}, True, refused))
+    text = shown(Resolved(PLAN, {**BEFORE, "accelerate": "1.9.77"}, True, refused, ("new",)))
     assert text.startswith("/my env (uv venv without pip, Python 3.11.7)\n\n")
     assert "  accelerate  1.8.0 -> 1.9.0  fixes " in text
     assert "  tokenizers    1.2 -> <1     goes with the others" in text
     assert "It fixes 6 known bugs" in text
     assert "It ends a break: trl 0.16.1 needs what is gone." in text
     assert "It brings a, b, c, d and 2 more; none stops the training." in text
-    assert "It leaves g." in text
+    assert "It installs 1 package more: new." in text
+    assert "It does not fix g." in text
+    assert "We have not run this very set; --apply tries it." in text
     assert "Smaller, but not possible: accelerate~=1.8.1: holder depends on" in text
     assert "\nuv pip install --python '/my env/bin/python' 'accelerate~=1.9.0'\n" in text
     assert "next: metalassay fix --apply --env '/my env' installs it" in text
@@ -65,6 +67,13 @@ def test_what_was_not_checked_is_said_and_advice_replaces_a_command() -> None:
     assert "install uv first: https://" in text
 
 
+def test_a_set_that_was_executed_says_so() -> None:
+    row = next(row for row in executed.load() if row.scope == executed.FULL)
+    text = shown(Resolved(PLAN, {**row.versions}, True))
+    assert "This set was executed on" in text
+    assert "We have not run" not in text
+
+
 def test_numbers_are_grammatical() -> None:
     def first(*fixes: str) -> str:
         change = Change("a", "a~=1.0", "1.0", "0.9", fixes)
@@ -75,7 +84,7 @@ def test_numbers_are_grammatical() -> None:
     assert first(STOPPING) == "It fixes 1 known bug, which stops the training."
     assert first(harmless) == "It fixes 1 known bug."
     assert first(STOPPING, harmless) == "It fixes 2 known bugs, 1 of which stops the training."
-    assert first().startswith("This set was")
+    assert first() == "This set was executed on Linux (row guide)."
 
 
 def test_where_nothing_helps_that_is_said_with_what_else_does() -> None:
@@ -89,11 +98,15 @@ def test_where_nothing_helps_that_is_said_with_what_else_does() -> None:
 
 def test_a_result_says_what_was_tried_and_how_to_go_back() -> None:
     verdict = Verdict(
-        (), ("LoRA fails as it did before: boom",), ("2 packages imported", "Trainer")
+        (),
+        ("LoRA fails as it did before: boom",),
+        ("2 packages imported", "Trainer", "not tested: tests of bugs: Why"),
     )
     result = apply.Result(apply.FIXED, verdict.still_broken, verdict)
     text = "\n".join(plan_text.result_lines(result, MANAGER, 80))
-    assert text.startswith("Fixed. Tried: 2 packages imported, Trainer.\n")
+    assert text.startswith(
+        "Fixed. Tried: 2 packages imported, Trainer.\nNot tested: tests of bugs: Why."
+    )
     assert "Not fixed: LoRA fails as it did before: boom" in text
     assert "To go back: metalassay fix --undo --env '/my env' (the old files stay" in text
     here = Manager(managers.VENV, sys.executable, Path(sys.prefix))

@@ -69,7 +69,7 @@ def test_what_was_asked_for_must_be_there_and_what_others_require() -> None:
 def test_what_was_tried_is_said() -> None:
     one = installed(a="1")
     answers = stages(import_trl="passed", import_peft="absent", Trainer="passed", LoRA="absent")
-    assert verify.judge(answers, answers, [], one, one).tested == ("1 packages imported", "Trainer")
+    assert verify.judge(answers, answers, [], one, one).tested == ("1 package imported", "Trainer")
 
 
 @pytest.mark.parametrize(

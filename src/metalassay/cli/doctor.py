@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
         options.undo = False
         return fix.run(options)
-    python = interpreters.find(options.env) if options.env else None
+    python = None if options.env is None else interpreters.find(options.env)
     width = min(shutil.get_terminal_size().columns, 100)
     if options.requirements:
         if options.apply:
@@ -206,10 +206,13 @@ def _link_check(
 
 def _command(diagnosis: Diagnosis) -> list[str]:
     """Return the command that fixes what can be fixed; empty where nothing should be installed."""
-    from metalassay.environment import managers
+    from metalassay.environment import executed, managers
 
     manager = diagnosis.manager
-    return managers.install_command(manager, diagnosis.plan.requirements) if manager else []
+    wanted = list(diagnosis.plan.requirements)
+    if diagnosis.versions.keys() & set(executed.EXACT) and "torch" not in diagnosis.versions:
+        wanted.append("torch")  # without it nothing trains, whatever else is fixed
+    return managers.install_command(manager, wanted) if manager else []
 
 
 def _probe(python: str, timeout: float) -> Probe:

@@ -104,7 +104,7 @@ def _resolved(wanted: Wanted, python: str, file: Path) -> tuple[dict[str, str], 
     raise UserError(
         f"the versions that {file} asks for could not be resolved: {one_line(answer.why)[:300]}; that"
         " says nothing about them",
-        "check the network and the index, then try again; a lock file needs neither",
+        "correct the pins, or check the network and the index; a lock file needs neither",
     )
 
 

@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
         versions, manager = _environment(options.env)
     except UserError:
         # A change may have left an interpreter that does not start, and can be undone without it.
-        if not options.undo or options.env is None:
+        if not options.undo or not (options.env or "").strip():
             raise
         return _undo(options, _half_changed(options.env))
     if options.undo:
@@ -119,8 +119,12 @@ def _half_changed(place: str) -> Manager:
 def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manager) -> int:
     """Show the smallest change for an environment, and apply it if that is asked for."""
     from metalassay.environment import managers
-    from metalassay.fix import distributions, resolve
+    from metalassay.fix import apply, distributions, resolve
 
+    # What must not be changed at all is said before anybody is asked how.
+    refused = apply.refusal(manager, ()) if options.apply or manager.externally_managed else None
+    if refused is not None:
+        raise refused
     _progress(options, "asking the installer which change is possible ...")
     installed = distributions.read(manager.python)
     found = resolve.resolve(manager, installed, versions, options.ignore)
@@ -144,7 +148,7 @@ def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
     from metalassay.environment import interpreters, managers, versions
 
     packages = (*versions.STACK, *fix_plan.COMPANIONS)
-    python = interpreters.find(place) if place else sys.executable
+    python = sys.executable if place is None else interpreters.find(place)
     there, interpreter = interpreters.ask(python, packages)
     manager = managers.detect(interpreter)
     if manager.python != python and manager.python != interpreter.python:
@@ -282,6 +286,7 @@ def _document(
         "remains": list(plan.remains),
         "ends": list(plan.ends),
         "keeps": list(plan.keeps),
+        "adds": list(found.adds),
         "checked": found.checked,
         "refused": [{"requirements": list(each), "why": why} for each, why in found.refused],
         "result": None

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
                 f"choose from {', '.join(STACK)}",
             )
     report = check(
-        options.env or sys.executable,
+        sys.executable if options.env is None else options.env,
         packages=options.package,
         use_checker=not options.no_checker,
         keep=not options.no_cache,

@@ -106,7 +106,7 @@ def _answer(diagnosis: Diagnosis, width: int) -> list[str]:
 def _to_do(page: _Page) -> list[str]:
     """Return what to do, and what that fixes; nothing where no change of version fixes anything."""
     plan, manager, width = page.diagnosis.plan, page.diagnosis.manager, page.width
-    if not plan.requirements:
+    if not plan.requirements and not page.command:
         return []
     wanted = " ".join(plan.requirements)
     advice = managers.advice(manager) if manager else ""
@@ -117,6 +117,8 @@ def _to_do(page: _Page) -> list[str]:
         lines += _wrap(f"Do: ask for {wanted} in {page.file}", width, "", "    ")
     else:
         lines += _wrap(f"Then install {wanted}", width, "", "  ")
+    if not plan.requirements:
+        return lines
     counted = sum(finding.counts for finding in page.diagnosis.findings)
     fixes = f"fixes {len(plan.fixes)}" + (f" of {counted}" if counted else "")
     brings = f", brings {len(plan.brings)}" if plan.brings else ""

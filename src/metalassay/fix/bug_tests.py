@@ -75,6 +75,8 @@ def run(python: str, ids: Sequence[str]) -> tuple[str, str]:
     last = lines[-1] if lines else one_line(printable(done.stderr))[-300:]
     if done.returncode == 0:
         return PASSED, last.strip("= ")
+    if done.returncode < 0:
+        return NOT_TESTED, f"pytest was ended by signal {-done.returncode}"
     if done.returncode == 5:
         return NOT_TESTED, "no test of these bugs runs with these versions"
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]

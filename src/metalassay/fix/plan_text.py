@@ -14,6 +14,7 @@ from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.fix import record
 from metalassay.fix.apply import FIXED, Result
+from metalassay.fix.bug_tests import NOT_TESTED
 from metalassay.fix.distributions import Installed
 from metalassay.fix.record import Record
 from metalassay.fix.resolve import Resolved
@@ -61,12 +62,19 @@ def lines(
         text += _wrap(f"It ends a break: {each}.", width)
     if plan.brings:
         text += _wrap(f"It brings {_listed(plan.brings)}; none stops the training.", width)
+    if found.adds:
+        text += _wrap(
+            f"It installs {_count(len(found.adds), 'package')} more: {_listed(found.adds)}.", width
+        )
     if plan.remains or plan.keeps:
-        text += _wrap(f"It leaves {_listed((*plan.remains, *plan.keeps))}.", width)
+        text += _wrap(f"It does not fix {_listed((*plan.remains, *plan.keeps))}.", width)
     for requirements, why in found.refused[:2]:
         text += _wrap(f"Smaller, but not possible: {' '.join(requirements)}: {why}", width)
     run = tested_sets.find(found.versions)
-    text += _wrap(f"This set was {run}." if run else "This set was not executed by us.", width)
+    if run is None:
+        text += _wrap("We have not run this very set; --apply tries it.", width)
+    else:
+        text += _wrap(f"{run}." if run.between else f"This set was {run}.", width)
     if not found.checked:
         text += _wrap("No installer could be asked whether it can be installed.", width)
     text += ["", fix_plan.as_shell(command) if command else managers.advice(manager)]
@@ -90,9 +98,12 @@ def result_lines(result: Result, manager: Manager, width: int) -> list[str]:
             *_wrap(f"Not fixed: {'; '.join(result.why)}", width),
             *_wrap(f"{manager.prefix} is as it was before (every file compared).", width),
         ]
-    text = _wrap(
-        f"Fixed. Tried: {', '.join(result.verdict.tested if result.verdict else ())}.", width
-    )
+    tested = result.verdict.tested if result.verdict else ()
+    tried = [each for each in tested if not each.startswith(NOT_TESTED)]
+    text = _wrap(f"Fixed. Tried: {', '.join(tried)}.", width)
+    for each in tested:
+        if each not in tried:
+            text += _wrap(f"{each[:1].upper()}{each[1:]}.", width)
     for each in result.why:
         text += _wrap(f"Not fixed: {each}", width)
     text += _wrap(

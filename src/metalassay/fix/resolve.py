@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from metalassay.diagnosis import fix_plan
@@ -37,13 +37,14 @@ class Resolved:
     """A plan that the installer accepts: the whole set afterwards, and what was tried before it.
 
     ``checked`` is False where no installer could be asked. ``refused`` are cheaper plans with the reason
-    why each cannot be installed.
+    why each cannot be installed. ``adds`` are packages that were not there and come with it.
     """
 
     plan: Plan
     versions: Mapping[str, str]
     checked: bool
     refused: tuple[tuple[tuple[str, ...], str], ...] = ()
+    adds: tuple[str, ...] = ()
 
 
 def resolve(
@@ -69,8 +70,10 @@ def resolve(
                 return Resolved(plan, {**versions, **plan.versions}, False, tuple(refused))
         elif isinstance(answer, Failure):
             if not answer.conflict:
+                first, *causes = answer.why.split(" cause: ")
+                said = f"{first}: {causes[-1]}" if causes else first
                 raise UserError(
-                    f"the installer could not be asked: {answer.why[:300]}; nothing was changed",
+                    f"the installer could not be asked: {said[:300]}; nothing was changed",
                     "check the network and the package index, then try again",
                 )
             why = answer.why
@@ -80,7 +83,8 @@ def resolve(
             why = why or _brings(versions, after, plan, ignored, facts)
             if not why:
                 real = fix_plan.between(versions, after, plan, ignored, facts=facts)
-                return Resolved(real, after, True, tuple(refused))
+                adds = tuple(sorted({*answer} - {*installed.versions}))
+                return Resolved(real, after, True, tuple(refused), adds)
         refused.append((plan.requirements, why))
     return Resolved(fix_plan.NOTHING, dict(versions), True, tuple(refused))
 
@@ -162,16 +166,26 @@ def _lock_copy(
         done = resolver.run([*words, name, "--no-emit-project", "--quiet"])
         if isinstance(done, Failure):
             return None
-        locked: dict[str, str] = {
-            canonicalize_name(package): version
-            for package, version in re.findall(
-                r"^([A-Za-z0-9._-]+)==([^\s;]+)", done.stdout, re.MULTILINE
-            )
-        }
+        locked = _pins(done.stdout, installed.python)
         there = installed.versions
         asked: set[str] = {canonicalize_name(Requirement(each).name) for each in requirements}
         kept = {name: locked.get(name, version) for name, version in there.items()}
         return {**kept, **{name: locked[name] for name in asked if name in locked}}
+
+
+def _pins(exported: str, python: str) -> dict[str, str]:
+    """Return the versions of an exported lock that count for a Python: a lock has those of others too."""
+    where = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python}
+    found: dict[str, str] = {}
+    for line in exported.splitlines():
+        try:
+            requirement = Requirement(line.strip())
+        except InvalidRequirement:
+            continue  # a comment, an option, the project itself
+        pin = next((each.version for each in requirement.specifier if each.operator == "=="), "")
+        if pin and (requirement.marker is None or requirement.marker.evaluate(where)):
+            found[canonicalize_name(requirement.name)] = pin
+    return found
 
 
 def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | Failure | None:

@@ -61,7 +61,8 @@ def judge(
     failures += [f"{name} worked before and is not there now" for name in sorted(gone)]
     works = [stage.name for stage in after if stage.works and stage.name not in smoke.IMPORTS]
     imports = sum(stage.works for stage in after if stage.name in smoke.IMPORTS)
-    tested = (f"{imports} packages imported", *works)
+    counted = f"{imports} package imported" if imports == 1 else f"{imports} packages imported"
+    tested = (counted, *works)
     return Verdict(tuple(failures), tuple(still), tested)
 
 

@@ -39,6 +39,8 @@ def search_path(place: str) -> tuple[Path, ...]:
     ``place`` is an interpreter, the folder of a virtual environment, or a folder of packages. Raises
     ``UserError`` for anything else.
     """
+    if not place.strip():  # Path("") would be the working directory
+        raise UserError("no environment is named: the name is empty", _NEXT)
     folder = Path(place)
     if folder.is_dir():
         for name in ("bin/python", "bin/python3", "Scripts/python.exe"):
