@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from metalassay.cli.parser import columns
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,19 +99,17 @@ def lines(report: Report, verbose: bool) -> Iterable[str]:
     checked = ", ".join(
         f"{name} {version}" for name, version in sorted(_stack(report.versions).items())
     )
-    yield f"checked: {checked or 'no package of the stack is installed'}"
+    yield from _wrap(f"checked: {checked or 'no package of the stack is installed'}", "")
     if not any(_matters(each) for each in report.breaks):
         yield words.NOTHING
     advised: dict[str, None] = {}
     for each in shown:
         yield ""
         yield f"{each.caller} {each.caller_version}: {words.consequence(each)}"
-        yield from textwrap.wrap(
-            words.sentence(each), 96, initial_indent="  ", subsequent_indent="    "
-        )
+        yield from _wrap(words.sentence(each), "  ")
         yield f"  at {each.where}"
         if text := words.history(each):
-            yield from textwrap.wrap(text, 96, initial_indent="  ", subsequent_indent="    ")
+            yield from _wrap(text, "  ")
         if each.stops:
             found = [change.requirement for change in instead.changes(each, report.versions)]
             advised |= dict.fromkeys(found)
@@ -127,7 +126,19 @@ def lines(report: Report, verbose: bool) -> Iterable[str]:
         yield f"{hidden} more that are guarded, or that ordinary training does not reach: -v"
     if report.notes:
         yield ""
-        yield from (f"note: {each}" for each in report.notes)
+        for note in report.notes:
+            yield from _wrap(f"note: {note}", "")
+
+
+def _wrap(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        columns(),
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _stack(versions: Mapping[str, str]) -> Mapping[str, str]:
