@@ -86,7 +86,7 @@ def installed(path: Sequence[Path]) -> Mapping[str, Installed]:
         for each in metadata.distributions(name=name, path=folders):
             try:
                 version = each.version
-            except (KeyError, TypeError, UnicodeDecodeError):  # damaged metadata
+            except (KeyError, TypeError, UnicodeDecodeError, OSError):  # damaged metadata
                 continue
             if version:
                 found[name] = Installed(name, version, _folder(path, package), _stamp(each))
