@@ -160,7 +160,7 @@ def compat(session: nox.Session, row: str) -> None:
 
 
 for row in MATRIX.rows.values():
-    if row not in QUICK:
+    if row not in QUICK and row.runs == matrix_file.COMPAT:
 
         def selected(session: nox.Session, row: matrix_file.Row = row) -> None:  # noqa: D103
             run_one(session, row)
@@ -202,6 +202,13 @@ def bisect(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def fresh(session: nox.Session) -> None:
+    """Train a few steps with one release pinned and today's newest of everything else."""
+    must_install(session, "-e", ".")
+    session.run("metalassay", "matrix", "run", "--tag", "fresh", *session.posargs)
+
+
+@nox.session(default=False)
 def resolve(session: nox.Session) -> None:
     """Find out which rows can be installed, on Linux and on macOS; downloads nothing."""
     must_install(session, "-e", ".")
@@ -236,6 +243,16 @@ def tests(session: nox.Session) -> None:
     must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
     # Many tests start programs that import torch: with its bytecode that takes half the time.
     session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+
+
+@nox.session(default=False)
+def fix(session: nox.Session) -> None:
+    """Fix the five given environments of docs/fix.md, or more: nox -s fix -- --count 30."""
+    must_install(session, "-e", ".[fleet,compat]", *MATRIX.requires["bench"])
+    arguments = session.posargs or ["--count", "5"]
+    work, output = f"{session.create_tmp()}/environments", "reports/fix/environments.json"
+    tool = "tools/fix_environments.py"
+    session.run("python", tool, "--work", work, "--output", output, *arguments)
 
 
 @nox.session(default=False)

@@ -22,6 +22,7 @@ from accelerate import data_loader
 from torch.utils.data import DataLoader
 
 STATE = "accelerate-load-state-drops-rng"
+STEP = "accelerate-load-state-keyerror-step"
 STATEFUL = "accelerate-stateful-two-ranks-resume"
 
 
@@ -43,6 +44,16 @@ def test_loading_a_state_continues_the_random_numbers(upstream: str, tmp_path: P
         pytest.skip(f"load_state fails, which has its own test: {error}")
     got = torch.rand(3).tolist()
     assert got == want, f"drew {got} after loading, not {want}"
+
+
+@pytest.mark.bug(STEP, symptom="key-error")
+def test_loading_a_state_finds_the_number_of_steps(upstream: str, tmp_path: Path) -> None:
+    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator.save_state(str(tmp_path / "state"))
+    try:
+        accelerator.load_state(str(tmp_path / "state"))
+    except pickle.UnpicklingError as error:
+        pytest.skip(f"load_state fails, which has its own test: {error}")
 
 
 def resumed(workers: int) -> tuple[list[Any], list[Any]]:

@@ -60,6 +60,16 @@ def test_the_torch_extra_allows_the_installed_torch(upstream: str) -> None:
     assert not refusing, f"transformers[torch] refuses torch {torch}: {refusing}"
 
 
+@pytest.mark.bug("transformers-4-12-builds-tokenizers", symptom="no-wheel")
+def test_the_installed_tokenizers_has_a_wheel(upstream: str) -> None:
+    from packaging.version import Version
+
+    if "tokenizers" not in versions.installed():
+        pytest.skip("tokenizers is not installed")
+    tokenizers = Version(versions.installed()["tokenizers"])
+    assert tokenizers > Version("0.10.3"), f"tokenizers {tokenizers} has no wheel for this Python"
+
+
 @pytest.mark.slow
 @pytest.mark.bug(REMOVED, symptom="evaluation-strategy")
 def test_training_arguments_take_evaluation_strategy(upstream: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import subprocess
 import sys
@@ -18,6 +19,7 @@ if "trl" not in versions.installed():
     pytest.skip("trl is not installed", allow_module_level=True)
 
 ARGUMENTS = "sfttrainer-arguments-removed"
+CUDA_ONLY = "trl-1-15-trains-on-cuda-only"
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +151,30 @@ def test_dpo_logs_what_the_trainer_passes(upstream: str, tmp_path: Path) -> None
 
     has_start = "start_time" in inspect.signature(Trainer.log).parameters
     dpo(tmp_path).log({"loss": 1.0}, *([0.0] if has_start else []))
+
+
+def skip_without_kernels(*, triton: bool) -> None:
+    """Skip where TRL has no kernels of its own, or where Triton is installed and should not, or the reverse."""
+    if importlib.util.find_spec("trl.kernels") is None:
+        pytest.skip("this trl has no kernels")
+    if (importlib.util.find_spec("triton") is not None) != triton:
+        pytest.skip(f"triton is {'not ' if triton else ''}installed")
+
+
+@pytest.mark.bug(CUDA_ONLY, symptom="no-triton")
+def test_dpo_takes_a_step_without_triton(upstream: str, tmp_path: Path) -> None:
+    skip_without_kernels(triton=False)
+    assert dpo(tmp_path, max_steps=1, logging_strategy="no").train().global_step == 1
+
+
+@pytest.mark.bug(CUDA_ONLY, symptom="no-driver")
+def test_dpo_takes_a_step_on_the_cpu_with_triton(upstream: str, tmp_path: Path) -> None:
+    import torch
+
+    skip_without_kernels(triton=True)
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device, where Triton finds a driver")
+    assert dpo(tmp_path, max_steps=1, logging_strategy="no").train().global_step == 1
 
 
 def sft(folder: Path, config: dict[str, Any] | None = None, **arguments: Any) -> None:

@@ -1,12 +1,12 @@
 """Let `metalassay fix` loose on sampled environments, and count what is better, equal, or worse afterwards.
 
 Builds environments as people have them (venv with pip, uv venv, uv project, an environment with
-conda-meta), with version sets sampled from the releases since 2024 that the resolver accepts. Each is tried
-before (`smoke`), fixed with `metalassay fix --apply --yes`, and tried again; in a uv project `uv run` comes
+conda-meta), with version sets sampled from the releases since 2024 that the resolver accepts. Each is fixed
+with `metalassay fix --apply --yes`, which tries it first, and tried again; in a uv project `uv run` comes
 in between, which would undo a change that the lock does not know. Finished environments are kept in a
 journal, so that an interrupted run goes on where it was.
 
-    python tools/fix_environments.py --work DIR --output docs/evidence/fix/environments.json
+    python tools/fix_environments.py --work DIR --output docs/fix/environments.json
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
 from metalassay.smoke import parent as smoke
 
+BAD = (smoke.FAILED, smoke.CRASHED)
+VERDICTS = ("better", "equal", "worse")
 KINDS = ("uv venv", "venv", "uv project", "conda-like")
 TORCH = "torch==2.13.0"
 STACK = (
@@ -63,26 +67,33 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--seed", type=int, default=19)
+    parser.add_argument("--jobs", type=int, default=1, help="environments at a time")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     journal = options.work / "journal.jsonl"
-    done = (
-        [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
-    )
-    cases = list(sample(options.count, options.seed))
-    for number, (kind, requirements) in enumerate(cases):
-        if number < len(done):
-            continue
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    done = {row["number"]: row for row in map(json.loads, lines)}
+    cases = list(enumerate(sample(options.count, options.seed)))
+    writing = threading.Lock()
+
+    def run(number: int, kind: str, requirements: tuple[str, ...]) -> None:
         print(f"{number + 1}/{len(cases)} {kind}: {' '.join(requirements)}", flush=True)
-        row = one(options.work / f"{number:02}", kind, requirements)
-        done.append(row)
-        with journal.open("a") as stream:
-            stream.write(json.dumps(row) + "\n")
-        print(f"    {row['result']}: {row['verdict']}, {row['seconds']} s", flush=True)
-    write_atomically(options.output, json.dumps({"environments": done}, indent=1) + "\n")
-    counts = {
-        word: sum(row["verdict"] == word for row in done) for word in ("better", "equal", "worse")
-    }
+        row = {"number": number, **one(options.work / f"{number:02}", kind, requirements)}
+        with writing:
+            done[number] = row
+            with journal.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+        said = f"{row['result']}: {row['verdict']}, {row['seconds']} s"
+        print(f"    {number + 1} {said}", flush=True)
+
+    with ThreadPoolExecutor(options.jobs) as pool:
+        futures = [pool.submit(run, number, *case) for number, case in cases if number not in done]
+        for future in futures:
+            future.result()
+    rows = [done[number] for number, _ in cases]
+    text = ",\n".join(json.dumps(row) for row in rows)
+    write_atomically(options.output, '{"environments": [\n' + text + "\n]}\n")
+    counts = {word: sum(row["verdict"] == word for row in rows) for word in VERDICTS}
     print(counts)
     return 1 if counts["worse"] else 0
 
@@ -122,7 +133,7 @@ def one(folder: Path, kind: str, requirements: tuple[str, ...]) -> dict[str, Any
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     python = str(build(folder, kind, requirements))
-    before, old = tried(python), distributions.read(python)
+    old = distributions.read(python)
     command = [
         sys.executable,
         "-m",
@@ -142,23 +153,27 @@ def one(folder: Path, kind: str, requirements: tuple[str, ...]) -> dict[str, Any
         document = {"result": None, "requirements": [], "error": ended.stderr[-300:]}
     if kind == "uv project":
         uv(folder, "run", "--project", str(folder), "python", "-c", "pass")
-    after, new = tried(python), distributions.read(python)
-    state = (document.get("result") or {}).get("state") or (
-        "refused" if ended.returncode > 1 else "left"
-    )
+    new = distributions.read(python)
+    result = document.get("result") or {}
+    after = tried(python)
+    # What was not changed is as it was, whatever it can do.
+    changed = old.versions != new.versions
+    unchanged = {stage.name: stage.status for stage in after}
+    before: dict[str, str] = result.get("before", {}) if changed else unchanged
     row = {
         "kind": kind,
         "requirements": list(requirements),
         "before": versions(old),
         "after": versions(new),
-        "broken_before": broken(before),
-        "broken_after": broken(after),
+        "broken_before": [name for name, status in before.items() if status in BAD],
+        "broken_after": [stage.name for stage in after if stage.broken],
         "asked": document["requirements"],
-        "result": state,
-        "why": (document.get("result") or {}).get("why") or document.get("error", ""),
-        "tested": (document.get("result") or {}).get("tested", []),
-        "unchanged": old.versions == new.versions,
-        "verdict": verdict(before, after),
+        "result": result.get("state") or ("refused" if ended.returncode > 1 else "left as it was"),
+        "why": result.get("why") or document.get("error", ""),
+        "tested": result.get("tested", []),
+        "verdict": verdict(
+            {name for name, status in before.items() if status == smoke.PASSED}, after
+        ),
         "seconds": round(time.monotonic() - began),
     }
     shutil.rmtree(folder / ".venv", ignore_errors=True)
@@ -207,19 +222,13 @@ def tried(python: str) -> tuple[smoke.Stage, ...]:
     return smoke.run(python, cpu=True)
 
 
-def broken(stages: tuple[smoke.Stage, ...]) -> dict[str, str]:
-    """Return the errors of the stages that fail."""
-    return {stage.name: stage.error[:160] for stage in stages if stage.broken}
-
-
 def versions(installed: distributions.Installed) -> dict[str, str]:
     """Return the versions of the training stack."""
     return {name: installed.versions[name] for name in STACK if name in installed.versions}
 
 
-def verdict(before: tuple[smoke.Stage, ...], after: tuple[smoke.Stage, ...]) -> str:
+def verdict(worked: set[str], after: tuple[smoke.Stage, ...]) -> str:
     """Return "worse" if anything that worked does not any more, else whether more works."""
-    worked = {stage.name for stage in before if stage.works}
     works = {stage.name for stage in after if stage.works}
     if worked - works:
         return "worse"

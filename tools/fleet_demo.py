@@ -169,7 +169,7 @@ def without_times_and_host(verdicts: Path) -> str:
     record = json.loads(verdicts.read_text("utf-8"))
     for name in ("started", "seconds", "hardware"):
         del record[name]
-    for bug in record["bugs"]:
+    for bug in record.get("bugs", ()):  # the file of a smoke test has none
         for test in bug["tests"]:
             del test["seconds"]
     return json.dumps(record, indent=1)

@@ -1,9 +1,12 @@
-"""Write what README.md and docs/compatibility.md show of results, from the files in docs/evidence/.
+"""Write what README.md and the pages in docs/ show of results, from the files in docs/evidence/.
 
-    python tools/readme_tables.py            write both
+The sets of docs/evidence/fresh/ are shipped too, in src/metalassay/smoke/recorded.json.
+
+    python tools/readme_tables.py            write all of them
     python tools/readme_tables.py --keep     first copy reports/ to docs/evidence/, without names and paths
 
-Run `--keep` after `nox`, `nox -t guide` and `nox -t boundary`. A test holds both pages against the
+Run `--keep` after `nox`, `nox -t guide` and `nox -t boundary`, or after `metalassay matrix run --tag fresh`:
+it replaces the files of the kinds that it finds. A test holds both pages against the
 evidence, and the README's examples against what the commands print.
 """
 
@@ -12,12 +15,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
+import link_pairs
 from tabulate import tabulate
 
 from metalassay import bugs, report
@@ -29,13 +35,19 @@ from metalassay.report.machines import in_order, short_name
 from metalassay.report.model import CompatTable
 from metalassay.report.render import markdown
 from metalassay.report.sections import compat, compat_origin
-from metalassay.results import anonymise, load, unfinished
+from metalassay.results import anonymise, load, smoke_file, unfinished
+from metalassay.results.smoke_file import SmokeSet, StageResult
 from metalassay.results.verdict_file import BugResult, VersionSet
+from metalassay.smoke import parent
+from metalassay.smoke.recorded import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "compatibility.md"
+FIX_PAGE = ROOT / "docs" / "fix.md"
+LINK_PAGE = ROOT / "docs" / "linkcheck.md"
 EVIDENCE = ROOT / "docs" / "evidence"
+RECORDED = ROOT / "src" / "metalassay" / "smoke" / "recorded.json"
 FAMOUS = "accelerate-empty-shard"
 """The bug that the guides are about; the README's extract shows it."""
 SHORT = {
@@ -47,6 +59,19 @@ SHORT = {
 FACTS = ("transformers", "trl", "datasets", "torch", "python")
 EXTRACT = {"transit-cnn": 64, "gpt-small": 4}
 """The workloads of the README's extract, with their batch sizes."""
+VERDICTS = ("better", "equal", "worse")
+"""How an environment is after a fix, by what works there."""
+FRESH = {
+    "import": tuple(parent.IMPORTS),
+    "train": ("Accelerator", "Trainer"),
+    "resume": ("Trainer resume",),
+    "LoRA": ("LoRA",),
+    "SFT": ("SFTTrainer", "SFTTrainer resume"),
+    "DPO": ("DPOTrainer",),
+    "GRPO": ("GRPOTrainer",),
+}
+"""The columns of the table of fresh installs, with their stages."""
+BESIDE = ("accelerate", "transformers", "peft", "datasets", "huggingface-hub")
 EXPLAIN = (
     "explain",
     "--versions",
@@ -94,7 +119,50 @@ def page(text: str) -> str:
     loaded, quick, boundary = evidence()
     whole = report.build(load.Loaded(tuple(quick), loaded.measurements, ()))
     text = filled(text, "boundary", bounds(boundary))
+    text = filled(text, "fresh", fresh(fresh_sets()))
     return filled(text, "benchmarks", markdown.benchmark_table(whole))
+
+
+def fix_page(text: str) -> str:
+    """Return the text of docs/fix.md with its table written again."""
+    file = FIX_PAGE.parent / "fix" / "environments.json"
+    return filled(text, "environments", environments(json.loads(file.read_text("utf-8"))))
+
+
+def link_page(text: str) -> str:
+    """Return the text of docs/linkcheck.md with the score of the executed pairs written again."""
+    file = LINK_PAGE.parent / "linkcheck" / "pairs.json"
+    return filled(text, "pairs", link_pairs.score(json.loads(file.read_text("utf-8"))["pairs"]))
+
+
+def environments(document: dict[str, Any]) -> str:
+    """Return one row per environment that was fixed or refused: versions and what fails, before and after."""
+    rows = document["environments"]
+    table = [
+        [
+            row["kind"],
+            changed(row["before"], row["after"]),
+            ", ".join(row["broken_before"]) or "nothing",
+            ", ".join(row["broken_after"]) or "nothing",
+            row["result"],
+            row["verdict"],
+        ]
+        for row in rows
+    ]
+    heads = ["kind", "versions", "failed before", "fails after", "fix", "afterwards"]
+    count = {word: sum(row["verdict"] == word for row in rows) for word in VERDICTS}
+    total = ", ".join(f"{number} {word}" for word, number in count.items())
+    body = tabulate(table, headers=heads, tablefmt="pipe", disable_numparse=True)
+    return f"{body}\n\nOf {len(rows)} environments: {total}. Torch 2.13.0 (CPU), Linux."
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> str:
+    """Return the versions of the training packages, with an arrow where one changed."""
+    return ", ".join(
+        f"{name} {version}" + (f" → {after[name]}" if after.get(name, version) != version else "")
+        for name, version in before.items()
+        if name in ("accelerate", "transformers", "trl", "peft", "datasets")
+    )
 
 
 def printed(*arguments: str) -> list[str]:
@@ -208,32 +276,180 @@ def bounds(sets: list[VersionSet]) -> str:
     return text
 
 
+def fresh_sets() -> list[SmokeSet]:
+    """Return the kept sets with one package pinned, in the order of matrix.toml."""
+    paths = [EVIDENCE / "fresh" / f"{row_id}.json" for row_id in matrix_file.load(ROOT).rows]
+    return [smoke_file.load(path) for path in paths if path.exists()]
+
+
+class Breaks:
+    """The distinct breaks of the table, numbered as they appear, with the sets that have each."""
+
+    def __init__(self) -> None:
+        self.sets: dict[str, set[str]] = {}
+
+    def number(self, one: SmokeSet, stage: StageResult | None) -> int:
+        """Return the number of a stage's break, or of what keeps the set from being installed."""
+        name = described(one, stage)
+        self.sets.setdefault(name, set()).add(one.id)
+        return list(self.sets).index(name) + 1
+
+    def lines(self) -> list[str]:
+        """Return the list below the table."""
+        return [
+            f"{number}. {text} ({len(sets)} set{'' if len(sets) == 1 else 's'})"
+            for number, (text, sets) in enumerate(self.sets.items(), 1)
+        ]
+
+
+def described(one: SmokeSet, stage: StageResult | None) -> str:
+    """Return what a break is: the known bug and since when it is there, else its message."""
+    bug = one.explanation(stage) if stage else one.why_not_installable()
+    if bug is None:
+        what = f"{stage.name}: `{shorter(stage.error)}`" if stage else str(one.not_installable)
+        return f"no known bug: {what}. Since when was not determined"
+    text = f"[`{bug.id}`]({bug.link}): {markdown.escape(bug.title)}"
+    if bug.packages == {one.requires[0].partition("==")[0]}:
+        return f"{text}. No other package is needed for it"
+    return f"{text}. Since {'; '.join(since_when(bug, one)) or 'when was not determined'}"
+
+
+def since_when(bug: bugs.Bug, one: SmokeSet) -> list[str]:
+    """Return the first releases of the packages that the set does not pin with which the bug is there."""
+    pinned = one.requires[0].partition("==")[0]
+    alternatives = [
+        alternative
+        for alternative in bug.where
+        if all(
+            package in one.versions and specifier.contains(one.versions[package], prereleases=True)
+            for package, specifier in alternative.items()
+        )
+    ]
+    return [
+        f"{package} {each.version}"
+        for alternative in alternatives[:1]
+        for package, specifier in alternative.items()
+        for each in specifier
+        if package != pinned and each.operator in (">=", "==")
+    ]
+
+
+def shorter(error: str) -> str:
+    """Return a message short enough for a line of a list."""
+    return error if len(error) <= 200 else f"{error[:120]} … {error[-70:]}"
+
+
+def fresh(sets: list[SmokeSet]) -> str:
+    """Return a table for each package that a set pins, and the list of what breaks."""
+    breaks = Breaks()
+    pinned = list(dict.fromkeys(one.requires[0].partition("==")[0] for one in sets))
+    parts = [fresh_table(package, sets, breaks) for package in pinned]
+    torch = ", ".join(sorted({one.versions["torch"] for one in sets if "torch" in one.versions}))
+    pythons = ", ".join(sorted({one.versions["python"] for one in sets}))
+    days = sorted({one.started.date().isoformat() for one in sets})
+    bad = sum(bool(one.broken or one.not_installable) for one in sets)
+    head = (
+        f"Executed {' to '.join(dict.fromkeys((days[0], days[-1])))} on the CPU of"
+        f" {' and '.join(short_name(machine) for machine in in_order(s.hardware for s in sets))},"
+        f" with Python {pythons} and torch {torch}; {len(sets)} sets, in {bad} of which something breaks."
+    )
+    return "\n\n".join([head, *parts, "What breaks:", "\n".join(breaks.lines())])
+
+
+def fresh_table(package: str, sets: list[SmokeSet], breaks: Breaks) -> str:
+    """Return the sets that pin one package: what was installed beside it, and what works."""
+    some = [one for one in sets if one.requires[0].partition("==")[0] == package]
+    stages = {stage.name for one in some for stage in one.stages if stage.status != "absent"}
+    columns = [name for name, parts in FRESH.items() if stages & {*parts}]
+    beside = [
+        name for name in BESIDE if name != package and any(name in one.versions for one in some)
+    ]
+    rows = []
+    for one in some:
+        cells = [fresh_cell(one, FRESH[name], breaks) for name in columns]
+        if one.not_installable:
+            number = breaks.number(one, None)
+            cells = [f"**not installable** ({number})", *["·"] * (len(columns) - 1)]
+        version = one.requires[0].partition("==")[2]
+        rows.append([version, *(one.versions.get(name, "·") for name in beside), *cells])
+    heads = [package, *beside, *columns]
+    return tabulate(rows, headers=heads, tablefmt="pipe", disable_numparse=True)
+
+
+def fresh_cell(one: SmokeSet, names: tuple[str, ...], breaks: Breaks) -> str:
+    """Return the word for some stages of a set: breaks, works, or a dot where there is nothing to try."""
+    stages = [stage for stage in one.stages if stage.name in names]
+    broken = [stage for stage in stages if stage.broken]
+    if broken:
+        numbers = dict.fromkeys(str(breaks.number(one, stage)) for stage in broken)
+        return f"**breaks** ({', '.join(numbers)})"
+    return "works" if any(stage.status == "passed" for stage in stages) else "·"
+
+
+def recorded(sets: list[SmokeSet]) -> str:
+    """Return the sets as the wheel has them, a line for each (``metalassay.smoke.recorded``)."""
+    lines = []
+    for one in sets:
+        if one.not_installable:
+            continue
+        known = {stage.name: one.explanation(stage) for stage in one.broken}
+        record = {
+            "row": one.id,
+            "date": one.started.date().isoformat(),
+            "python": one.versions["python"],
+            "versions": {
+                name: one.versions[name].partition("+")[0]
+                for name in PACKAGES
+                if name in one.versions
+            },
+            "passed": [stage.name for stage in one.stages if stage.status == "passed"],
+            "broken": [
+                [stage.name, shorter(stage.error), bug.id if (bug := known[stage.name]) else ""]
+                for stage in one.broken
+            ],
+        }
+        lines.append(json.dumps(record, ensure_ascii=False))
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
 def keep() -> None:
     """Replace the kept files by those under reports/, without names and paths of this machine."""
     marks = sorted((ROOT / "reports" / "compat").rglob(f"*{unfinished.SUFFIX}"))
     if marks:
         rows = ", ".join(mark.stem for mark in marks)
         sys.exit(f"the last run of {rows} did not finish\n  next: run them again with nox")
-    for source in ("compat", "benchmarks"):
-        new = sorted((ROOT / "reports" / source).rglob("*.json"))
+    found = sorted((ROOT / "reports" / "compat").rglob("*.json"))
+    smoke = {path for path in found if f'"{smoke_file.SCHEMA}"' in path.read_text("utf-8")}
+    sources = {
+        "compat": [path for path in found if path not in smoke],
+        "fresh": [path for path in found if path in smoke],
+        "benchmarks": sorted((ROOT / "reports" / "benchmarks").rglob("*.json")),
+    }
+    for source, new in sources.items():
         if not new:
             continue
         for old in (EVIDENCE / source).glob("*.json"):
             old.unlink()
         for number, path in enumerate(new, 1):
             stripped = anonymise.strip(path.read_bytes(), anonymise.of_this_machine())
-            name = path.name if source == "compat" else f"run-{number}.json"
-            write_atomically(EVIDENCE / source / name, stripped.text)
+            name = f"run-{number}.json" if source == "benchmarks" else path.name
+            if source == "fresh":
+                smoke_file.write(EVIDENCE / source / name, json.loads(stripped.text))
+            else:
+                write_atomically(EVIDENCE / source / name, stripped.text)
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write both pages, and the sets that are shipped."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--keep", action="store_true", help="first copy reports/ to docs/evidence/")
     if parser.parse_args().keep:
         keep()
     write_atomically(README, readme(README.read_text("utf-8")))
     write_atomically(PAGE, page(PAGE.read_text("utf-8")))
+    write_atomically(FIX_PAGE, fix_page(FIX_PAGE.read_text("utf-8")))
+    write_atomically(LINK_PAGE, link_page(LINK_PAGE.read_text("utf-8")))
+    write_atomically(RECORDED, recorded(fresh_sets()))
 
 
 if __name__ == "__main__":

@@ -61,6 +61,13 @@ def test_every_row_has_a_range_a_cause_and_a_fix(bug: bugs.Bug) -> None:
     assert bug.packages
 
 
+def test_every_pattern_and_requirement_is_valid() -> None:
+    """`load` does not look at them, because that takes most of its time."""
+    folder = ROOT / "src" / "metalassay" / "bugs" / "data"
+    parsed = [bug for file in sorted(folder.glob("*.toml")) for bug in bugs.parse(file.read_text())]
+    assert tuple(parsed) == ALL
+
+
 def test_every_row_says_where_one_meets_it() -> None:
     assert [bug.id for bug in ALL if not bug.entry] == []
     assert all(len(bug.entry) <= 45 for bug in ALL)  # doctor prints it beside the title

@@ -257,3 +257,15 @@ def test_a_damaged_record_is_no_traceback(prefix: Path, capsys: pytest.CaptureFi
     assert "the record of the last change cannot be used" in capsys.readouterr().err
     assert fix(prefix, "--apply", "--yes") == 2
     assert "the record of the last change cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["fix", "--apply", "--yes"], ["fix", "--undo", "--yes"], ["doctor"],
+                                     ["link"], ["explain", "x"]])  # fmt: skip
+def test_an_empty_name_is_no_environment_and_never_this_one(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in --env "$VENV", where the variable is not set."""
+    monkeypatch.setattr(apply, "apply", lambda *_, **__: pytest.fail("something was changed"))
+    monkeypatch.setattr(apply, "undo", lambda *_, **__: pytest.fail("something was changed"))
+    assert main.main([*command, "--env", ""]) == 2
+    assert "no environment is named" in capsys.readouterr().err

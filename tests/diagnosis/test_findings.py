@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from metalassay.diagnosis import doctor, doctor_text, findings
 from metalassay.environment import managers, variables
 from metalassay.environment.interpreters import Install, Interpreter
 from metalassay.environment.managers import Manager
+from metalassay.linkcheck.breaks import CERTAIN, LIKELY, POSSIBLE, Break
 
 
 def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
@@ -22,7 +23,7 @@ def test_a_bug_that_an_upgrade_fixes_is_a_finding_with_that_fix() -> None:
     assert (found.severity, found.kind) == ("error", "known bug")
     assert found.observed == "accelerate 1.8.0"
     assert found.expected == "not accelerate >=0.11.0,<1.9.0"
-    assert found.fix == "pip install 'accelerate~=1.9.0'"
+    assert found.fix == "pip install 'accelerate~=1.15.0'"
     assert found.link == bugs.get("accelerate-empty-shard").link
     assert not diagnosis.healthy
 
@@ -215,33 +216,77 @@ def test_a_package_from_a_folder_is_worth_knowing_but_for_metalassay() -> None:
     assert of_environment(VENV, *installs)["editable-install"].observed == "trl from /code"
 
 
-@dataclass(frozen=True)
-class Broken:
-    """What the link check reports."""
+BROKEN = Break(
+    caller="transformers",
+    caller_version="5.23.0",
+    provider="accelerate",
+    provider_version="1.15.0",
+    kind="argument",
+    what="accelerate.Accelerator.x(y)",
+    where="transformers/trainer.py:400",
+    entry="Trainer",
+    stops=True,
+    confidence=CERTAIN,
+)
 
-    caller: str = "transformers"
-    caller_version: str = "4.39.3"
-    provider: str = "accelerate"
-    provider_version: str = "1.0.0"
-    what: str = "Accelerator(dispatch_batches)"
-    where: str = "transformers/trainer.py:400"
-    entry: str = "Trainer"
-    stops: bool = True
 
-
-def test_a_break_is_a_finding_and_one_that_stops_is_a_no() -> None:
-    diagnosis = doctor.diagnose(HEALTHY, breaks=[Broken()])
+def test_a_break_is_a_finding_and_one_that_certainly_stops_is_a_no() -> None:
+    diagnosis = doctor.diagnose(HEALTHY, breaks=[BROKEN])
     found = by_id(diagnosis)["link-transformers-accelerate"]
-    assert (found.severity, found.kind, found.observed) == ("error", "link check", Broken.where)
+    assert (found.severity, found.kind) == ("error", "link check")
+    assert found.observed == "transformers/trainer.py:400 (certain)"
     assert diagnosis.verdict.says == (
-        "No: transformers 4.39.3 needs Accelerator(dispatch_batches), which accelerate 1.0.0 does not"
+        "No: transformers 5.23.0 needs accelerate.Accelerator.x(y), which accelerate 1.15.0 does not"
         " have"
     )
     assert not diagnosis.healthy
-    ignored = doctor.diagnose(HEALTHY, ["link-transformers-accelerate"], breaks=[Broken()])
-    assert ignored.healthy
-    harmless = doctor.diagnose(HEALTHY, breaks=[replace(Broken(), stops=False)])
-    assert by_id(harmless)["link-transformers-accelerate"].severity == "warning"
+    assert doctor.diagnose(HEALTHY, ["link-transformers-accelerate"], breaks=[BROKEN]).healthy
+
+
+@pytest.mark.parametrize(
+    ("stops", "confidence", "severity"),
+    [(True, LIKELY, "warning"), (True, POSSIBLE, "warning"), (False, CERTAIN, "info")],
+)
+def test_a_break_that_is_not_certain_or_stops_nothing_is_less(
+    stops: bool, confidence: str, severity: str
+) -> None:
+    each = replace(BROKEN, stops=stops, confidence=confidence)
+    found = by_id(doctor.diagnose(HEALTHY, breaks=[each]))["link-transformers-accelerate"]
+    assert (found.severity, found.stops) == (severity, False)
+
+
+def test_breaks_of_one_entry_are_one_finding() -> None:
+    possible = replace(BROKEN, what="something else", confidence=POSSIBLE)
+    [found] = findings.of_breaks([possible, BROKEN, possible], HEALTHY)
+    assert found.severity == "error"
+    assert found.title.endswith("accelerate 1.15.0 does not have (and 2 more)")
+    assert len(findings.of_breaks([BROKEN, replace(BROKEN, entry="DPOTrainer")], HEALTHY)) == 2
+
+
+def test_a_break_that_a_known_bug_describes_is_not_said_twice() -> None:
+    old = {"transformers": "4.39.3", "accelerate": "1.0.0"}
+    assert findings.of_breaks([BROKEN], old) == []
+    assert len(findings.of_breaks([replace(BROKEN, entry="DPOTrainer")], old)) == 1
+    assert len(findings.of_breaks([replace(BROKEN, provider="peft")], old)) == 1
+    assert len(findings.of_breaks([replace(BROKEN, entry="")], old)) == 1
+    assert len(findings.of_breaks([BROKEN], HEALTHY)) == 1
+    grpo = replace(BROKEN, caller="trl", provider="transformers", entry="GRPOTrainer")
+    assert findings.of_breaks([grpo], {"trl": "0.28.0", "transformers": "5.3.0"}) == []
+
+
+def test_where_a_bug_that_was_executed_is_healthy_a_break_by_its_name_is_none() -> None:
+    sampler = replace(
+        BROKEN,
+        caller="trl",
+        provider="transformers",
+        entry="GRPOTrainer",
+        what="trl.trainer.grpo_trainer.GRPOTrainer._get_train_sampler(1 positional argument)",
+    )
+    executed = {"trl": "0.17.0", "transformers": "4.52.4"}
+    assert not bugs.get("grpotrainer-train-sampler-transformers-4-52").hits(executed)
+    assert findings.of_breaks([sampler], executed) == []
+    other = replace(sampler, what="trl.trainer.grpo_trainer.GRPOTrainer._get_batch(x)")
+    assert len(findings.of_breaks([other], executed)) == 1
 
 
 def test_a_bug_that_stops_nearly_everybody_is_an_error() -> None:

@@ -77,3 +77,8 @@ def test_healthy_is_said_only_of_what_was_executed() -> None:
 def test_without_packages_there_is_nothing_to_judge() -> None:
     verdict = train_verdict.decide([], None, linked=None, judged=[])
     assert verdict.trains == train_verdict.NOTHING
+
+
+def test_without_torch_nothing_trains() -> None:
+    verdict = train_verdict.decide([], None, linked=None, judged=["accelerate"])
+    assert (verdict.trains, verdict.says) == (train_verdict.NO, "No: torch is not installed")

@@ -22,6 +22,7 @@ def row(name: str, accelerate: str, *broken: str, scope: str = FULL, **versions:
 ROWS = (
     row("a", "1.2.0", "old-bug"),
     row("b", "1.4.0"),
+    row("quick", "1.7.0", scope=QUICK),
     row("c", "1.8.0", trl="0.18.2"),
     row("d", "1.9.0", scope=QUICK),
     row("e", "1.11.0", "new-bug"),

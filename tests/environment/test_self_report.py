@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +45,13 @@ def test_every_install_is_listed_in_the_order_of_the_search(folders: tuple[Path,
     dist(second, "accelerate-0.2.0-py3.8.egg-info")
     dist(second, "~ccelerate-1.0.dist-info")
     found = installs("huggingface-hub", "torch", "accelerate")
-    assert [(each["name"], each["version"], each["installer"]) for each in found] == [
-        ("huggingface-hub", "1.0.0", "uv"),
-        ("torch", "2.9.0+cpu", ""),
+    listed = [(each["name"], each["version"], each["installer"]) for each in found]
+    assert listed[0] == ("huggingface-hub", "1.0.0", "uv")
+    # Within a folder the file system decides, as it does for importlib.metadata.
+    assert sorted(listed[1:]) == [
         ("accelerate", "0.2.0", ""),
         ("huggingface-hub", "0.36.2", "conda"),
+        ("torch", "2.9.0+cpu", ""),
     ]
     assert found[0]["folder"] == str(first)
 
@@ -85,7 +90,32 @@ def test_versions_are_those_of_the_metadata(folders: tuple[Path, Path]) -> None:
     dist(first, "trl-1.0.dist-info", METADATA="Name: trl\nVersion: 1.0.1\n")
     dist(second, "peft-1.0.dist-info")
     (second / "peft-1.0.dist-info" / "METADATA").write_bytes(b"Version: \xff\n")
-    found = self_report.versions(["trl", "peft", "torch"])
-    assert {name: found.get(name) for name in ("trl", "peft", "torch")} == {
-        "trl": "1.0.1", "peft": "unreadable", "torch": None,
+    (second / "tokenizers.egg-info").mkdir()
+    (second / "tokenizers.egg-info" / "PKG-INFO").write_text("Version: 0.21\n\nVersion: 0.1\n")
+    (second / "numpy-1.0.egg-info").write_text("Name: numpy\nVersion: 1.0.2\n")
+    dist(second, "datasets-2.0.dist-info", METADATA="Name: datasets\n")
+    names = ["trl", "peft", "tokenizers", "numpy", "datasets", "torch"]
+    found = self_report.versions(names)
+    assert {name: found.get(name) for name in names} == {
+        "trl": "1.0.1", "peft": "unreadable", "tokenizers": "0.21", "numpy": "1.0.2",
+        "datasets": "None", "torch": None,
     }  # fmt: skip
+    # What lies beside its source was not installed there.
+    assert [each["name"] for each in installs("tokenizers", "numpy")] == ["numpy"]
+
+
+def test_versions_are_those_that_importlib_finds() -> None:
+    names = sorted({re.sub("[-_.]+", "-", dist.name).lower() for dist in metadata.distributions()})
+    assert len(names) > 20
+    found = self_report.versions(names)
+    assert {name: found[name] for name in names} == {name: metadata.version(name) for name in names}
+
+
+def test_packages_in_an_archive_are_found_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "trl.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("trl-1.0.dist-info/METADATA", "Name: trl\nVersion: 1.0\n")
+    monkeypatch.setattr(sys, "path", [str(archive)])
+    assert self_report.versions(["trl", "torch"]).get("trl") == "1.0"

@@ -278,3 +278,14 @@ def test_not_every_plan_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = answers(monkeypatch, *[Failure("a depends on b", conflict=True)] * 31)
     assert find().plan == fix_plan.NOTHING
     assert len(calls) == 12
+
+
+def test_of_a_lock_for_several_pythons_that_of_this_one_counts() -> None:
+    exported = """# exported by uv
+numpy==2.4.6 ; python_full_version < '3.12'
+numpy==2.5.5 ; python_full_version >= '3.12'
+accelerate==1.15.0
+-e .
+"""
+    assert resolve._pins(exported, "3.11.7") == {"numpy": "2.4.6", "accelerate": "1.15.0"}
+    assert resolve._pins(exported, "3.13.0")["numpy"] == "2.5.5"

@@ -107,3 +107,23 @@ def test_the_tests_of_the_bugs_do_not_run_where_the_change_goes_anyway(
     one = installed(a="1")
     found = verify.run("p", (), ["a==2"], one, one, ["id"], timeout=1, begins=lambda _: None)
     assert found.failures == ("a is 1, not a==2",)
+
+
+def test_the_bugs_that_stop_are_tested_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "run", lambda *_, **__: (Stage("Trainer", smoke.PASSED),))
+    asked: list[str] = []
+
+    def run(python: str, ids: tuple[str, ...]) -> tuple[str, str]:
+        asked.extend(ids)
+        return bug_tests.PASSED, "7 passed"
+
+    monkeypatch.setattr(bug_tests, "run", run)
+    fixed = [
+        "accelerate-mps-env-na", "accelerate-env-off-path", "accelerate-empty-shard",
+        "accelerate-break-keeps-loader", "trainer-needs-accelerate-1-3",
+    ]  # fmt: skip
+    nothing = Installed(Path("/env"), "3.11.7", (), {})
+    found = verify.run("python", [], (), nothing, nothing, fixed, timeout=1, begins=lambda _: None)
+    assert asked[:2] == ["trainer-needs-accelerate-1-3", "accelerate-empty-shard"]
+    assert len(asked) == 3
+    assert found.tested[-1] == "tests of 3 of the 5 fixed bugs: 7 passed"

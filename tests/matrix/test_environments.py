@@ -222,3 +222,28 @@ def test_the_real_uv_makes_the_environment_have_exactly_the_lock(
     installed = [line for line in listed.splitlines() if not line.startswith("-e")]
     assert sorted(installed) == list(lock)
     assert "-e file://" in listed
+
+
+def test_smoke_tests_at_the_same_time_have_environments_of_their_own(tmp_path: Path) -> None:
+    with environments.first_free(tmp_path) as (first, _):
+        with environments.first_free(tmp_path) as (second, _):
+            assert (first.name, second.name) == ("smoke-1", "smoke-2")
+        with environments.first_free(tmp_path) as (again, _):
+            assert again == second
+    with environments.first_free(tmp_path) as (again, _):
+        assert again == first
+
+
+def test_an_environment_without_metalassay_builds_nothing_from_source(
+    tmp_path: Path, commands: list[list[str]], here: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "smoke-1"
+    assert environments.build(folder, None, ["lib==1"], here, 0) is None
+    assert environments.is_built(folder, None, ["lib==1"], here)
+    assert not environments.is_built(folder, ROOT, ["lib==1"], here)
+    (sync,) = [command for command in commands if command[0] == "pip"]
+    assert "--no-build" in sync
+    why = "Because lib==2 has no usable wheels and you require lib==2, we can conclude that …"
+    monkeypatch.setattr(environments, "run_uv", lambda *_, **__: Failure(why))
+    failure = environments.build(folder, None, ["lib==2"], here, 0)
+    assert failure == Failure(f"lib==2 has no wheel for {here.name} here", conflict=True)

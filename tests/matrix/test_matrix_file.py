@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from metalassay import bugs
 from metalassay.environment import versions
@@ -15,10 +16,12 @@ from metalassay.matrix.matrix_file import Row
 
 ROOT = Path(__file__).parents[2]
 MATRIX = matrix_file.load(ROOT)
-ROWS = MATRIX.rows
+ROWS = {name: row for name, row in MATRIX.rows.items() if row.runs == matrix_file.COMPAT}
+FRESH = {name: row for name, row in MATRIX.rows.items() if row.runs == matrix_file.SMOKE}
 # Bugs without rows on both sides, and why.
 OUTSIDE_THE_MATRIX = {
-    "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today"
+    "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today",
+    "transformers-4-12-builds-tokenizers": "it does not install, which row fresh-trl-0.12.2 records",
 }
 TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
 
@@ -34,6 +37,23 @@ def test_a_row_names_its_packages_and_known_tags(row: Row) -> None:
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_a_row_names_known_bugs_only(row: Row) -> None:
     assert set(row.bugs) <= {bug.id for bug in bugs.load()}
+
+
+@pytest.mark.parametrize("row", FRESH.values(), ids=FRESH)
+def test_a_fresh_row_pins_one_package_and_lets_the_others_float(row: Row) -> None:
+    first, *others = map(Requirement, row.requires)
+    assert row.id == f"fresh-{first.name}-{str(first.specifier).removeprefix('==')}"
+    assert not any(other.specifier for other in others)
+    assert row.tags == ("fresh",)
+
+
+def test_fresh_rows_have_the_newest_patch_of_each_minor() -> None:
+    minors = [
+        (next(iter(pins(row))), Version(next(iter(pins(row).values()))).release[:2])
+        for row in FRESH.values()
+    ]
+    assert len(set(minors)) == len(minors)
+    assert {package for package, _ in minors} == {"accelerate", "peft", "transformers", "trl"}
 
 
 def test_the_row_guide_is_exactly_the_environment_of_the_guide() -> None:
@@ -101,6 +121,25 @@ def test_an_unknown_row_is_the_users_error() -> None:
 ROW = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
 
 
+FRESH_TABLE = """
+[[fresh]]
+package = "a"
+with = ["b", "c"]
+python = "3.11"
+versions = ["1", "2.5"]
+"""
+
+
+def test_a_fresh_table_expands_to_a_row_for_each_version(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_text(ROW + FRESH_TABLE)
+    rows = matrix_file.load(tmp_path).rows
+    assert list(rows) == ["x", "fresh-a-1", "fresh-a-2.5"]
+    row = rows["fresh-a-2.5"]
+    assert row.requires == ("a==2.5", "b", "c")
+    assert (row.python, row.tags, row.runs) == ("3.11", ("fresh",), "smoke")
+    assert row.record()["runs"] == "smoke"
+
+
 def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_text(ROW + 'python = "3.12"\nbugs = ["b"]\n')
     assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), "3.12", ("b",))
@@ -126,6 +165,10 @@ def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
         (ROW.replace("torch", "torch==2,==3"), r"'torch==2,==3' asks for two versions at once"),
         (ROW.replace('["torch"]', '"torch"'), r"row\[0\]\.requires: expected a list"),
         (ROW + "[bench]\n", r"bench\.requires is missing"),
+        (ROW + 'runs = "all"\n', r"row\[0\]\.runs: expected one of 'compat', 'smoke'"),
+        (ROW + "[[fresh]]\npackage = 'a'\n", r"fresh\[0\]\.with is missing"),
+        (ROW + "[[fresh]]\ntags = ['a']\n", r"fresh\[0\]: unknown key 'tags'; a fresh table has"),
+        (ROW.replace('"x"', '"fresh-a-1"') + FRESH_TABLE, r"fresh\[0\]: two rows have the id"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_the_users_error(
@@ -142,6 +185,7 @@ def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_text(f'{row}needs = ["mps", "m4pro"]\n')
     assert matrix_file.load(tmp_path).rows["x"].needs == ("mps", "m4pro")
     assert "needs" not in matrix_file.load(tmp_path).rows["x"].record()
+    assert "runs" not in matrix_file.load(tmp_path).rows["x"].record()
     for wrong in ('["mps=1"]', '["two words"]', '[""]', "[1]", '"mps"'):
         (tmp_path / "matrix.toml").write_text(f"{row}needs = {wrong}\n")
         with pytest.raises(UserError, match="needs"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import constructed_origin
 import pytest
 
-from metalassay.results import load
+from metalassay.results import load, smoke_file
+from metalassay.results.verdict_file import Origin
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -35,6 +38,87 @@ def test_the_readme_shows_the_evidence_and_the_output_of_commands(tables: Module
 def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleType) -> None:
     text = tables.PAGE.read_text("utf-8")
     assert tables.page(text) == text, "run: python tools/readme_tables.py"
+
+
+def test_the_table_of_fixed_environments_is_that_of_the_evidence(tables: ModuleType) -> None:
+    text = tables.FIX_PAGE.read_text("utf-8")
+    assert tables.fix_page(text) == text, "python tools/readme_tables.py"
+
+
+def test_the_score_of_the_executed_pairs_is_that_of_their_results(tables: ModuleType) -> None:
+    text = tables.LINK_PAGE.read_text("utf-8")
+    assert tables.link_page(text) == text, "run: python tools/readme_tables.py"
+
+
+def test_the_sets_that_are_shipped_are_those_of_the_evidence(tables: ModuleType) -> None:
+    text = tables.RECORDED.read_text("utf-8")
+    assert tables.recorded(tables.fresh_sets()) == text, "run: python tools/readme_tables.py"
+
+
+def smoke(row: str, **more: Any) -> dict[str, Any]:
+    """Return the file of a smoke test that pins a package, with the stages given."""
+    _, package, version = row.split("-")
+    versions = {"python": "3.11.7", "accelerate": "1.15.0", "transformers": "5.24.0"}
+    return smoke_file.document(
+        {"id": row, "requires": [f"{package}=={version}", "datasets"]},
+        command="c",
+        started=datetime(2026, 11, 28, tzinfo=UTC),
+        seconds=1.0,
+        versions={**versions, package: version},
+        hardware={"system": "Linux", "release": "6", "machine": "x86_64"},
+        origin=Origin(),
+        **more,
+    )
+
+
+def test_a_fresh_install_is_a_line_and_each_break_is_named_once_with_its_beginning(
+    tables: ModuleType, tmp_path: Path
+) -> None:
+    dpo = (
+        "ImportError: cannot import name 'MODEL_FOR_VISION_2_SEQ_MAPPING_NAMES' from"
+        " 'transformers.models.auto.modeling_auto'"
+    )
+    known = {"status": "failed", "error": dpo}
+    new = {"status": "crashed", "error": "the process was ended by SIGSEGV"}
+    passed, absent = {"status": "passed"}, {"status": "absent"}
+    documents = [
+        smoke("fresh-trl-0.21.0", stages={"import trl": passed, "DPOTrainer": known}),
+        smoke("fresh-trl-0.22.2", stages={"import trl": passed, "DPOTrainer": known}),
+        smoke("fresh-trl-1.16.0", stages={"import trl": passed, "DPOTrainer": absent}),
+        smoke("fresh-peft-0.21.2", stages={"import trl": absent, "LoRA": new}),
+        smoke("fresh-peft-0.20.0", not_installable="a needs b<1"),
+    ]
+    for number, document in enumerate(documents):
+        smoke_file.write(tmp_path / f"{number}.json", document)
+    sets = [smoke_file.load(tmp_path / f"{number}.json") for number in range(len(documents))]
+    lines = [re.sub(" +", " ", line) for line in tables.fresh(sets).splitlines()]
+    assert "5 sets, in 4 of which something breaks." in lines[0]
+    assert "| 0.21.0 | 1.15.0 | 5.24.0 | works | **breaks** (1) |" in lines
+    assert "| 1.16.0 | 1.15.0 | 5.24.0 | works | · |" in lines
+    assert "| 0.21.2 | 1.15.0 | 5.24.0 | **breaks** (2) |" in lines
+    assert "| 0.20.0 | 1.15.0 | 5.24.0 | **not installable** (3) |" in lines
+    assert lines[-3].startswith("1. [`dpotrainer-vision-2-seq-transformers5`](")
+    assert lines[-3].endswith("Since transformers 5.0.0 (2 sets)")
+    assert lines[-2] == (
+        "2. no known bug: LoRA: `the process was ended by SIGSEGV`. Since when was not determined (1 set)"
+    )
+    assert lines[-1].startswith("3. no known bug: a needs b<1. Since when was not determined")
+
+
+def test_new_smoke_tests_replace_their_own_kind_of_evidence_only(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kept in ("compat/a-whole.json", "fresh/fresh-trl-0.20.0.json", "benchmarks/run-1.json"):
+        (tmp_path / "evidence" / kept).parent.mkdir(parents=True)
+        (tmp_path / "evidence" / kept).write_text("{}")
+    new = tmp_path / "reports" / "compat" / "fresh-trl-0.21.0.json"
+    new.parent.mkdir(parents=True)
+    smoke_file.write(new, smoke("fresh-trl-0.21.0", stages={"import trl": {"status": "passed"}}))
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    monkeypatch.setattr(tables, "EVIDENCE", tmp_path / "evidence")
+    tables.keep()
+    left = {str(path.relative_to(tmp_path / "evidence")) for path in tmp_path.rglob("evidence/*/*")}
+    assert left == {"compat/a-whole.json", "fresh/fresh-trl-0.21.0.json", "benchmarks/run-1.json"}
 
 
 def test_a_cell_that_somebody_edited_is_written_again(tables: ModuleType) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,34 @@ def test_a_program_that_is_no_python_is_bad_input(tmp_path: Path) -> None:
         parent.run(str(tmp_path / "none"), ("Trainer",))
     with pytest.raises(ValueError, match="there is no stage 'Trainr'"):
         parent.run(sys.executable, ("Trainr",))
+
+
+def test_a_run_that_is_stopped_leaves_no_child(tmp_path: Path) -> None:
+    stop = threading.Event()
+    pid = tmp_path / "pid"
+    python = interpreter(
+        tmp_path,
+        f"open({str(pid)!r}, 'w').write(str(os.getpid()))\n"
+        "say(STAGES[0], status='begun'); time.sleep(60)\n",
+    )
+    with pytest.raises(parent.StoppedError):
+        parent.run(python, ("Trainer",), begins=lambda _: stop.set(), stop=stop)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_child_keeps_the_descriptors_that_it_is_given(tmp_path: Path) -> None:
+    python = interpreter(
+        tmp_path,
+        "say(STAGES[0], status='begun')\n"
+        "try: os.fstat(int(os.environ['HELD'])); say(STAGES[0], status='passed')\n"
+        "except OSError: say(STAGES[0], status='failed')\n",
+    )
+    with (tmp_path / "lock").open("w") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HELD", str(stream.fileno()))
+        (kept,) = parent.run(python, ("Trainer",), keep_open=[stream.fileno()])
+        (closed,) = parent.run(python, ("Trainer",))
+    assert (kept.status, closed.status) == ("passed", "failed")
 
 
 def test_an_answer_about_a_stage_that_was_not_asked_for_is_none(tmp_path: Path) -> None:

@@ -15,7 +15,14 @@ from metalassay import report
 from metalassay.fields import FieldError
 from metalassay.results import load
 from metalassay.results.load import Loaded
-from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet, parse
+from metalassay.results.parse import (
+    LargestBatch,
+    Measurement,
+    SmokeSet,
+    Unfinished,
+    VersionSet,
+    parse,
+)
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 FILES = sorted(DATA.glob("constructed_*.json"))
@@ -70,7 +77,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             batches.append(found)
         elif isinstance(found, Unfinished):
             marks.append(found)
-        else:
+        elif not isinstance(found, SmokeSet):
             measurements.extend(found)
     read = load.Loaded(
         tuple(sets),

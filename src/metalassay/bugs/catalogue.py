@@ -6,7 +6,6 @@ Knows no library by name. Other rooms use it through the package: ``bugs.load()`
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import re
 import tomllib
@@ -17,6 +16,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 Where = tuple[Mapping[str, SpecifierSet], ...]
 """Alternatives; one alternative maps package names to versions, and all of them must match."""
@@ -107,7 +107,8 @@ class Bug:
         where = self.where if symptom is None else self.symptom(symptom).where
         return any(
             all(
-                package in versions and specifier.contains(versions[package], prereleases=True)
+                package in versions
+                and specifier.contains(_parsed(versions[package]), prereleases=True)
                 for package, specifier in alternative.items()
             )
             for alternative in where
@@ -137,6 +138,12 @@ class Bug:
         )
 
 
+@functools.lru_cache(maxsize=4096)
+def _parsed(version: str) -> Version:
+    """Return a version, parsed once: the plan of fixes asks thousands of times for a few hundred."""
+    return Version(version)
+
+
 def where_text(where: Where) -> str:
     """Return versions as text, such as ``accelerate >=0.11.0,<1.9.0``; "" where none is named."""
     # SpecifierSet forgets the order it was written in; lower bounds read better first.
@@ -149,18 +156,23 @@ def where_text(where: Where) -> str:
     )
 
 
-def parse(text: str) -> tuple[Bug, ...]:
+def parse(text: str, *, check: bool = True) -> tuple[Bug, ...]:
     """Read the TOML text of a bug file.
 
-    Raises ``ValueError`` or ``KeyError`` that names the row, for data that no test could check.
+    Raises ``ValueError`` or ``KeyError`` that names the row, for data that no test could check. Without
+    ``check``, patterns and requirements are not looked at, which takes most of the time.
     """
-    return tuple(_bug(row) for row in tomllib.loads(text)["bug"])
+    found = tuple(_bug(row) for row in tomllib.loads(text)["bug"])
+    if check:
+        for bug in found:
+            _check(bug)
+    return found
 
 
 @functools.cache
 def load() -> tuple[Bug, ...]:
-    """Return all known bugs, in the order of the files. Raises as ``parse`` does."""
-    return unique(bug for text in _texts().values() for bug in parse(text))
+    """Return all known bugs, in the order of the files; a test checks them."""
+    return unique(bug for text in _texts().values() for bug in parse(text, check=False))
 
 
 @functools.cache
@@ -170,6 +182,8 @@ def revision() -> str:
     Titles, causes, advice and links may change without making a recorded verdict old, and so may the
     patterns that only `explain` uses.
     """
+    import hashlib  # here: it takes longer to import than the data to read
+
     facts = [
         {
             "id": bug.id,
@@ -247,6 +261,23 @@ def _bug(row: Mapping[str, Any]) -> Bug:
     )
 
 
+def _check(bug: Bug) -> None:
+    """Raise ``ValueError`` for a pattern or a requirement that is not valid."""
+    for fix in bug.fixes:
+        try:
+            fix.requirements()
+        except InvalidRequirement as error:
+            message = f"known_bugs: {bug.id}: invalid requirement in a fix: {error}"
+            raise ValueError(message) from error
+    for symptom in bug.symptoms:
+        for pattern in (symptom.match, *symptom.seen, symptom.frame or ""):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                message = f"{bug.id}, symptom {symptom.id}: {pattern!r} is not a valid pattern"
+                raise ValueError(f"known_bugs: {message}: {error}") from error
+
+
 def _fix(entry: str | Mapping[str, Any], bug_id: str) -> Fix:
     """Read a fix: a sentence, or a table with ``install`` and, unless it is an upgrade, ``text``."""
     if isinstance(entry, str):
@@ -259,10 +290,6 @@ def _fix(entry: str | Mapping[str, Any], bug_id: str) -> Fix:
         raise ValueError(
             f"known_bugs: {bug_id}: fix {fix.text!r} needs both {_INSTALL} and `install`, or neither"
         )
-    try:
-        fix.requirements()
-    except InvalidRequirement as error:
-        raise ValueError(f"known_bugs: {bug_id}: invalid requirement in a fix: {error}") from error
     return fix
 
 
@@ -289,13 +316,6 @@ def _needs(row: Mapping[str, Any]) -> str:
 
 def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
     place = f"{bug_id}, symptom {row['id']}"
-    for pattern in (row["match"], *row.get("seen", ()), row.get("frame", "")):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(
-                f"known_bugs: {place}: {pattern!r} is not a valid pattern: {error}"
-            ) from error
     return Symptom(
         id=row["id"],
         raises=row["raises"],

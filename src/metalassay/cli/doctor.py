@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metalassay.cli import option_types
+from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from metalassay.diagnosis.doctor import Diagnosis
-    from metalassay.diagnosis.findings import Break
+    from metalassay.linkcheck import Break
     from metalassay.mps.probe import Probe
+
+_LINK_CHECK = 10.0  # seconds for the sources to be read
 
 EPILOG = """\
 examples:
   metalassay doctor                            this environment
   metalassay doctor --env .venv                a folder or an interpreter
-  metalassay doctor --env .venv --fix          print the upgrade that fixes it
+  metalassay doctor --env .venv --fix          the smallest change that fixes it
+  metalassay doctor --requirements uv.lock     what it would install, before that
   metalassay doctor --json | jq '.findings[] | select(.severity == "error")'
 
 severities: error: breaks what everybody does; warning: worth fixing, and a fix exists; info: worth
 knowing (a bug that no release fixes, a variable that does nothing)
 
 exit code: 0 no error and no warning, 1 at least one, 2 bad input or an environment that does not
-answer; after --apply, the state after the installation"""
+answer; with --fix and --apply as metalassay fix"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +61,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="examine another environment: its folder or its interpreter",
     )
     parser.add_argument(
+        "--requirements",
+        metavar="FILE",
+        help="judge what a requirements.txt, a pyproject.toml or a lock file would install",
+    )
+    parser.add_argument(
         "--ignore",
         action="append",
         default=[],
@@ -69,11 +80,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="give up on torch after this time",
     )
-    fix = parser.add_mutually_exclusive_group()
-    fix.add_argument(
-        "--fix", action="store_true", help="print only the command that fixes the findings"
+    change = parser.add_mutually_exclusive_group()
+    change.add_argument(
+        "--fix", action="store_true", help="show the change that fixes it: metalassay fix"
     )
-    fix.add_argument("--apply", action="store_true", help="run that command, after asking")
+    change.add_argument("--apply", action="store_true", help="make it: metalassay fix --apply")
     parser.add_argument("--yes", action="store_true", help="with --apply: do not ask")
 
 
@@ -89,19 +100,26 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             f"--timeout {options.timeout:g} leaves no time", "metalassay doctor --no-probe"
         )
-    python = interpreters.find(options.env) if options.env else None
-    # --fix and --apply go by versions alone.
-    probing = not (options.no_probe or options.fix or options.apply)
+    if (options.fix or options.apply) and not options.requirements:
+        from metalassay.cli import fix
+
+        options.undo = False
+        return fix.run(options)
+    python = None if options.env is None else interpreters.find(options.env)
+    width = min(shutil.get_terminal_size().columns, 100)
+    if options.requirements:
+        if options.apply:
+            raise UserError(
+                "--requirements judges what is not installed, so there is nothing to apply",
+                f"metalassay doctor --requirements {options.requirements} --fix",
+            )
+        return doctor_requirements.run(options, python, width)
+    probing = not options.no_probe
     diagnosis = _diagnose(options, python, probing)
     command = _command(diagnosis)
-    width = min(shutil.get_terminal_size().columns, 100)
-    if options.apply:
-        return _apply(options, diagnosis, command, python, width)
     machine = hardware.probe(gpu_too=probing)
     if options.json:
         print(json.dumps(_document(diagnosis, machine, python, command), indent=1, default=str))
-    elif options.fix:
-        print(doctor_text.plan_text(diagnosis, command, width))
     else:
         print(
             doctor_text.as_text(
@@ -128,28 +146,73 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
         installed, interpreter = interpreters.ask(python, packages)
     doctor.check_ids(options.ignore)  # before the probe: a typo should not wait for it
     chip = hardware.mac_processor().chip if platform.system() == "Darwin" else None
+    folders = tuple(dict.fromkeys(Path(each.folder) for each in interpreter.installs))
+    with _link_check(python or sys.executable, folders, installed, whole=probing) as breaks:
+        probe = _probe(python or sys.executable, options.timeout) if probing else None
+        found = breaks()
     return doctor.diagnose(
         installed,
         options.ignore,
         environ=os.environ,
         system=platform.system(),
-        probe=_probe(python or sys.executable, options.timeout) if probing else None,
-        breaks=_breaks(installed, python),
+        probe=probe,
+        breaks=found,
         managed=(managers.detect(interpreter, chip=chip), interpreter),
     )
 
 
-def _breaks(installed: Mapping[str, str], python: str | None) -> Sequence[Break] | None:
-    """Return what the link check reports of an environment; None where it cannot be run."""
-    return None
+@contextlib.contextmanager
+def _link_check(
+    python: str, folders: Sequence[Path], installed: Mapping[str, str], *, whole: bool
+) -> Iterator[Callable[[], Sequence[Break]]]:
+    """Yield what tells the breaks between the installed packages, which are in these ``folders``.
+
+    ``whole``: their sources are read, in a process of its own beside the body, for at most ten seconds, or
+    an earlier result of the same packages is used. Otherwise, what is known of their releases.
+    """
+    from metalassay import linkcheck
+
+    kept = linkcheck.kept(folders) if whole else None
+    if kept is not None or not whole:
+        yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
+        return
+    command = [sys.executable, "-m", "metalassay", "link", "--env", python, "--json"]
+    started = time.monotonic()
+    child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+    def breaks() -> Sequence[Break]:
+        left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
+        try:
+            return linkcheck.from_json(json.loads(child.communicate(timeout=left)[0])).breaks
+        except (
+            subprocess.TimeoutExpired,
+            ValueError,
+            KeyError,
+        ):  # too slow, or it could not be run
+            return linkcheck.known_breaks(installed)
+
+    try:
+        yield breaks
+    finally:
+        child.kill()
+        child.wait()
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:
     """Return the command that fixes what can be fixed; empty where nothing should be installed."""
-    from metalassay.environment import managers
+    from metalassay.environment import executed, managers
 
     manager = diagnosis.manager
-    return managers.install_command(manager, diagnosis.plan.requirements) if manager else []
+    wanted = list(diagnosis.plan.requirements)
+    if diagnosis.versions.keys() & set(executed.EXACT) and "torch" not in diagnosis.versions:
+        wanted.append("torch")  # without it nothing trains, whatever else is fixed
+    return managers.install_command(manager, wanted) if manager else []
 
 
 def _probe(python: str, timeout: float) -> Probe:
@@ -176,44 +239,3 @@ def _document(
         **asdict(diagnosis),
         "fix": command or None,
     }
-
-
-def _apply(
-    options: argparse.Namespace,
-    diagnosis: Diagnosis,
-    command: list[str],
-    python: str | None,
-    width: int,
-) -> int:
-    """Run the command that fixes, if the user agrees, and examine the environment again."""
-    from metalassay.diagnosis import doctor_text, fix_plan
-    from metalassay.environment import managers
-
-    print(doctor_text.plan_text(diagnosis, command, width))
-    if not diagnosis.plan.requirements:
-        return 0 if diagnosis.healthy else 1
-    if not command:
-        raise UserError(
-            f"nothing can be installed there: {managers.advice(diagnosis.manager)}"
-            if diagnosis.manager
-            else "nothing can be installed there",
-            "metalassay doctor --env .venv, with the environment that you train in",
-        )
-    if not options.yes:
-        if sys.stdin is None or not sys.stdin.isatty():
-            raise UserError(
-                "there is no terminal to ask at, so nothing was installed",
-                "metalassay doctor --apply --yes, or run the command yourself",
-            )
-        print("\nRun it? [y/N] ", end="", flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("nothing was installed")
-            return 1
-    try:
-        subprocess.run(command, check=True)  # noqa: S603  (shown and agreed to, no shell)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(f"the installer failed: {error}", fix_plan.as_shell(command)) from None
-    after = _diagnose(options, python, probing=False)
-    left = sum(finding.severity != "info" for finding in after.findings)
-    print(f"installed; {left or 'no'} {'finding is' if left == 1 else 'findings are'} left")
-    return 0 if after.healthy else 1

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     # The options are checked before a pipe is read, which may take as long as the program runs.
     given = explain.parse_versions(options.versions) if options.versions is not None else None
-    python = interpreters.find(options.env) if options.env else None
+    python = None if options.env is None else interpreters.find(options.env)
     text = "" if options.text == ["-"] else " ".join(options.text)
     left_out = 0
     if _names_a_file(options.text):

@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metalassay.cli import option_types
@@ -91,17 +92,39 @@ def run(options: argparse.Namespace) -> int:
             f"metalassay fix --json {'--undo' if options.undo else '--apply'} --yes",
         )
     doctor.check_ids(options.ignore)
-    versions, manager = _environment(options.env)
+    try:
+        versions, manager = _environment(options.env)
+    except UserError:
+        # A change may have left an interpreter that does not start, and can be undone without it.
+        if not options.undo or not (options.env or "").strip():
+            raise
+        return _undo(options, _half_changed(options.env))
     if options.undo:
         return _undo(options, manager)
     return fix(options, versions, manager)
 
 
+def _half_changed(place: str) -> Manager:
+    """Return an environment that has the record of a change, by its folder alone."""
+    from metalassay.environment import managers
+    from metalassay.fix import record
+
+    path = Path(place)
+    prefix = path if path.is_dir() else path.parent.parent
+    if not record.path_of(prefix).is_file():
+        raise UserError(f"{place}: no environment, and no change to undo", "metalassay fix --help")
+    return managers.Manager(managers.VENV, str(prefix / "bin" / "python"), prefix)
+
+
 def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manager) -> int:
     """Show the smallest change for an environment, and apply it if that is asked for."""
     from metalassay.environment import managers
-    from metalassay.fix import distributions, resolve
+    from metalassay.fix import apply, distributions, resolve
 
+    # What must not be changed at all is said before anybody is asked how.
+    refused = apply.refusal(manager, ()) if options.apply or manager.externally_managed else None
+    if refused is not None:
+        raise refused
     _progress(options, "asking the installer which change is possible ...")
     installed = distributions.read(manager.python)
     found = resolve.resolve(manager, installed, versions, options.ignore)
@@ -125,7 +148,7 @@ def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
     from metalassay.environment import interpreters, managers, versions
 
     packages = (*versions.STACK, *fix_plan.COMPANIONS)
-    python = interpreters.find(place) if place else sys.executable
+    python = sys.executable if place is None else interpreters.find(place)
     there, interpreter = interpreters.ask(python, packages)
     manager = managers.detect(interpreter)
     if manager.python != python and manager.python != interpreter.python:
@@ -272,5 +295,6 @@ def _document(
             "state": result.state,
             "why": list(result.why),
             "tested": list(result.verdict.tested) if result.verdict else [],
+            "before": {stage.name: stage.status for stage in result.before},
         },
     }

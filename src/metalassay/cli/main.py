@@ -36,6 +36,7 @@ GROUPS = {
         Command("doctor", "doctor", "find what is wrong with an environment"),
         Command("fix", "fix", "change an environment to versions that work, and never to worse"),
         Command("explain", "explain", "explain an error message, a traceback or a log"),
+        Command("link", "link", "check installed packages against each other, unimported"),
         Command("ops", "ops", "show which operators run on MPS, by torch version"),
         Command("preflight", "preflight", "predict on the CPU what would fail on MPS"),
         Command("claims", "claims", "check what guides claim about PyTorch on a Mac"),

@@ -101,6 +101,8 @@ exit code: 0 done, 2 bad input"""
 def _configure_run(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run rows: resolve, build the environment, test every known bug, write a verdict file each."
+        " Rows that run the smoke test (--tag fresh) train a few steps with each package instead, and are"
+        " red where no known bug explains what broke."
         " A row that has finished and whose inputs have not changed is not run again, so that the same"
         " command goes on after an interruption. The output of pytest goes to ROW.log beside the file."
     )
@@ -108,6 +110,7 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay matrix run accelerate-1.8.0
   metalassay matrix run --tag boundary -j 2 --output verdicts
+  metalassay matrix run --tag fresh      pinned packages beside today's newest
   metalassay matrix run --tag full --scheduler tcp://127.0.0.1:8786
   metalassay report verdicts             the table of what has run
 
@@ -184,7 +187,8 @@ def chosen(options: argparse.Namespace) -> list[Row]:
 def _known(rows: Sequence[Row], output: Path) -> dict[str, float]:
     from metalassay.matrix import durations
 
-    return durations.recorded([row.id for row in rows], [output, durations.EVIDENCE])
+    folders = [output, durations.EVIDENCE, durations.FRESH]
+    return durations.recorded([row.id for row in rows], folders)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -205,12 +209,14 @@ def _list(options: argparse.Namespace) -> int:
 
 def _record(row: Row, seconds: float | None, options: argparse.Namespace) -> dict[str, Any]:
     from metalassay.matrix import durations, run_row
-    from metalassay.results import verdict_file
+    from metalassay.matrix.matrix_file import SMOKE
+    from metalassay.results import smoke_file, verdict_file
 
+    kind = smoke_file if row.runs == SMOKE else verdict_file
     key = None
-    for folder in (options.output, durations.EVIDENCE):
+    for folder in (options.output, durations.EVIDENCE, durations.FRESH):
         try:
-            key = verdict_file.load(folder / f"{row.id}.json").origin.key
+            key = kind.load(folder / f"{row.id}.json").origin.key
             break
         except (OSError, ValueError):
             continue

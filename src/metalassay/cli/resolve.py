@@ -34,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
     from metalassay.matrix import matrix_file, resolver
 
     rows = matrix_file.load(Path()).rows
-    wanted = [matrix_file.get(Path(), row_id) for row_id in options.rows] or list(rows.values())
+    wanted = [matrix_file.get(Path(), row_id) for row_id in options.rows] or [
+        row for row in rows.values() if row.runs == matrix_file.COMPAT
+    ]
     resolutions = []
     for row in wanted:
         for platform in resolver.PLATFORMS:

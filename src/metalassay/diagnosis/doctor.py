@@ -9,15 +9,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from metalassay import bugs
-from metalassay.diagnosis import findings, fix_plan, train_verdict
-from metalassay.diagnosis.findings import Break, Finding
+from metalassay.diagnosis import findings, fix_plan, tested_sets, train_verdict
+from metalassay.diagnosis.findings import Finding
 from metalassay.diagnosis.train_verdict import Verdict
-from metalassay.environment import executed, lock_files, variables
+from metalassay.environment import lock_files, variables
 from metalassay.environment.executed import Executed
 from metalassay.environment.interpreters import Interpreter
 from metalassay.environment.managers import Manager
 from metalassay.environment.versions import MACHINE
 from metalassay.errors import UserError
+from metalassay.linkcheck import Break
 from metalassay.mps import probe as mps
 from metalassay.mps.probe import Probe
 
@@ -74,7 +75,7 @@ def diagnose(
         *findings.of_metadata(installed),
         *findings.of_mps(probe, valid, system),
         *findings.of_variables(environ or {}, valid, system, usable=usable),
-        *findings.of_breaks(breaks or ()),
+        *findings.of_breaks(breaks or (), valid),
         *findings.of_bugs(valid, system, plan),
     ]
     manager = None
@@ -86,7 +87,7 @@ def diagnose(
         (finding for finding in all_findings if finding.id not in ignored), key=findings.order
     )
     about = {package for bug in bugs.load() for package in bug.packages} - MACHINE
-    rows = executed.find(valid)
+    rows = tested_sets.find(valid)
     return Diagnosis(
         versions=dict(installed),
         probe=probe,

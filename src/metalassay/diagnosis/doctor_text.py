@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from metalassay.diagnosis import fix_plan, train_verdict
 from metalassay.diagnosis.doctor import Diagnosis
-from metalassay.diagnosis.findings import BUG, ENVIRONMENT, Finding
+from metalassay.diagnosis.findings import BUG, MPS, VARIABLE, Finding
 from metalassay.environment import executed, managers
 
 SCREEN = 24
@@ -21,6 +22,19 @@ _MAIN = (*executed.EXACT, "torch", "huggingface-hub", "numpy")
 """The packages whose versions a summary shows."""
 
 
+@dataclass(frozen=True)
+class _Page:
+    """What a page shows; the fields are the parameters of ``as_text``."""
+
+    diagnosis: Diagnosis
+    machine: str
+    python: str
+    width: int
+    command: Sequence[str]
+    notes: Sequence[str]
+    file: str
+
+
 def as_text(
     diagnosis: Diagnosis,
     machine: str,
@@ -29,47 +43,56 @@ def as_text(
     width: int = 100,
     everything: bool = False,
     command: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+    file: str = "",
 ) -> str:
     """Format a diagnosis in lines of at most ``width`` columns.
 
-    ``machine`` and ``python`` are shown below the answer. ``command`` fixes what can be fixed (None:
-    pip's). A summary has at most ``SCREEN`` lines. With ``everything`` each finding is shown with all
-    its fixes, and commands and links are not broken.
+    ``machine`` and ``python`` are shown below the answer; ``file`` asks for these versions, where they
+    are not installed. ``command`` fixes what can be fixed (None: pip's), and ``notes`` come last. A summary
+    has at most ``SCREEN`` lines. With ``everything`` each finding is shown with all its fixes, and links and
+    the commands in them are not broken.
     """
-    width = max(width, 40)
     if command is None:
         command = ["pip", "install", *diagnosis.plan.requirements]
-    if everything:
-        return "\n".join(_everything(diagnosis, machine, python, width, command))
-    return "\n".join(_screen(diagnosis, machine, python, width, command))
+    page = _Page(diagnosis, machine, python, max(width, 40), command, notes, file)
+    return "\n".join(_everything(page) if everything else _screen(page))
 
 
-def _screen(
-    diagnosis: Diagnosis, machine: str, python: str, width: int, command: Sequence[str]
-) -> list[str]:
+def answer(says: str, width: int) -> str:
+    """Format the answer alone, where there is nothing more to show."""
+    return "\n".join(_wrap(f"{says.rstrip('.')}.", max(width, 40), "Can this train? ", "  "))
+
+
+def _screen(page: _Page) -> list[str]:
     """Return the lines of a summary: the answer, what to do, where, then the findings as room allows."""
-    top = [*_answer(diagnosis, width), *_to_do(diagnosis, width, command), ""]
-    top += _facts(diagnosis, machine, python, width, short=True)
-    counted = [finding for finding in diagnosis.findings if finding.counts]
-    rest = _rest(diagnosis, width)
-    room = SCREEN - len(top) - len(rest) - bool(counted)
-    shown = _fitting(counted, diagnosis, width, room)
-    return [*top, *([""] if shown else []), *shown, *rest]
+    top = [*_answer(page.diagnosis, page.width), *_to_do(page), "", *_facts(page, short=True)]
+    counted = [finding for finding in page.diagnosis.findings if finding.counts]
+    rest = _rest(page.diagnosis, page.width)
+    rest += [_cut(f"{'info':<9}{note}", page.width) for note in page.notes]
+    room = SCREEN - len(top) - len(rest) - 1
+    shown = [*_fitting(counted, page.diagnosis, page.width, room), *rest]
+    return [*top, *([""] if shown else []), *shown]
 
 
-def _everything(
-    diagnosis: Diagnosis, machine: str, python: str, width: int, command: Sequence[str]
-) -> list[str]:
-    lines = [*_answer(diagnosis, width), *_to_do(diagnosis, width, command), ""]
-    lines += [*_facts(diagnosis, machine, python, width, short=False), ""]
-    for finding in diagnosis.findings:
+def _everything(page: _Page) -> list[str]:
+    lines = [
+        *_answer(page.diagnosis, page.width),
+        *_to_do(page),
+        "",
+        *_facts(page, short=False),
+        "",
+    ]
+    for finding in page.diagnosis.findings:
         if finding.here:
-            lines += _finding(finding, width)
-    elsewhere = [finding for finding in diagnosis.findings if not finding.here]
+            lines += _finding(finding, page.width)
+    elsewhere = [finding for finding in page.diagnosis.findings if not finding.here]
     if elsewhere:
         lines += ["", "On a Mac, and not counted here:"]
         for finding in elsewhere:
-            lines += _finding(finding, width)
+            lines += _finding(finding, page.width)
+    for note in page.notes:
+        lines += ["", *_wrap(note, page.width, "", "  ")]
     return lines
 
 
@@ -80,23 +103,27 @@ def _answer(diagnosis: Diagnosis, width: int) -> list[str]:
     return _at_most(3, _wrap(f"{says}.", width, "Can this train? ", "  "), width)
 
 
-def _to_do(diagnosis: Diagnosis, width: int, command: Sequence[str]) -> list[str]:
-    plan, manager = diagnosis.plan, diagnosis.manager
-    counted = sum(finding.counts for finding in diagnosis.findings)
-    if not plan.requirements:
+def _to_do(page: _Page) -> list[str]:
+    """Return what to do, and what that fixes; nothing where no change of version fixes anything."""
+    plan, manager, width = page.diagnosis.plan, page.diagnosis.manager, page.width
+    if not plan.requirements and not page.command:
         return []
-    lines = []
+    wanted = " ".join(plan.requirements)
     advice = managers.advice(manager) if manager else ""
-    if advice:
-        lines += _wrap(f"First: {advice}", width, "", "  ")
-    if command:
-        shell = _command(command, width)
-        lines += shell or ["Do: see `metalassay doctor --fix`"]
-    bugs_fixed = f"fixes {len(plan.fixes)} of {counted}" if counted else f"fixes {len(plan.fixes)}"
-    brought = f", brings {len(plan.brings)}" if plan.brings else ""
-    how = "--fix explains it, --apply runs it" if command else "--fix explains it"
-    wanted = "" if command else f"then install {' '.join(plan.requirements)}: "
-    return lines + _wrap(f"{wanted}{bugs_fixed}{brought}; {how}", width, "  ", "  ")
+    lines = _wrap(f"First: {advice}", width, "", "  ") if advice else []
+    if page.command:
+        lines += _command(page.command, width) or ["Do: see `metalassay doctor --fix`"]
+    elif page.file:
+        lines += _wrap(f"Do: ask for {wanted} in {page.file}", width, "", "    ")
+    else:
+        lines += _wrap(f"Then install {wanted}", width, "", "  ")
+    if not plan.requirements:
+        return lines
+    counted = sum(finding.counts for finding in page.diagnosis.findings)
+    fixes = f"fixes {len(plan.fixes)}" + (f" of {counted}" if counted else "")
+    brings = f", brings {len(plan.brings)}" if plan.brings else ""
+    applies = ", --apply runs it" if page.command and not page.file else ""
+    return lines + _wrap(f"{fixes}{brings}; --fix explains it{applies}", width, "  ", "  ")
 
 
 def _command(words: Sequence[str], width: int) -> list[str]:
@@ -117,16 +144,16 @@ def _short(word: str) -> str:
     return word.removeprefix(here) if word.startswith(here) else word
 
 
-def _facts(
-    diagnosis: Diagnosis, machine: str, python: str, width: int, *, short: bool
-) -> list[str]:
+def _facts(page: _Page, *, short: bool) -> list[str]:
     """Return the lines about the machine, the Python, the versions and MPS."""
+    diagnosis, width, machine = page.diagnosis, page.width, page.machine
     versions = dict(diagnosis.versions)
     names = [name for name in _MAIN if name in versions] if short else list(versions)
     manager = managers.describe(diagnosis.manager) if diagnosis.manager else ""
-    if not python and diagnosis.manager:
-        python = diagnosis.manager.python
+    python = page.python or (diagnosis.manager.python if diagnosis.manager else "")
     place = ", ".join(filter(None, (_end(_short(python), width // 2), manager)))
+    if page.file:
+        place = f"asked for by {page.file}; not installed"
     number = versions.get("python", "")
     lines = []
     for label, text, most in (
@@ -204,7 +231,7 @@ def _rest(diagnosis: Diagnosis, width: int) -> list[str]:
     """Return the lines about what is not counted, three at most."""
     aside = [finding for finding in diagnosis.findings if not finding.counts]
     notes = [each for each in aside if each.here and each.kind != BUG]
-    told = [each for each in notes if each.kind != ENVIRONMENT][:2]
+    told = [each for each in notes if each.kind in (VARIABLE, MPS)][:2]
     unknown = sum(each.here and each.kind == BUG for each in aside)
     elsewhere = sum(not each.here for each in aside)
     more = len(notes) - len(told)
@@ -223,7 +250,8 @@ def plan_text(diagnosis: Diagnosis, command: Sequence[str], width: int = 100) ->
     plan = diagnosis.plan
     if not plan.requirements:
         return "no change of version fixes anything here"
-    lines = [fix_plan.as_shell(command), ""]
+    first = fix_plan.as_shell(command) if command else f"install: {' '.join(plan.requirements)}"
+    lines = [first, ""]
     for heading, ids in (
         (f"fixes {len(plan.fixes)}", plan.fixes),
         (f"brings {len(plan.brings)} that did not apply before", plan.brings),

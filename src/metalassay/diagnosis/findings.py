@@ -8,9 +8,9 @@ knowing. A bug that no change of version fixes is "info"; otherwise no environme
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from packaging.version import InvalidVersion, Version
 
@@ -19,6 +19,7 @@ from metalassay.diagnosis import fix_plan
 from metalassay.environment import managers, variables
 from metalassay.environment.interpreters import Install, Interpreter
 from metalassay.environment.managers import Manager
+from metalassay.linkcheck.breaks import CERTAIN, Break
 from metalassay.mps import probe
 from metalassay.mps.probe import Probe, os_floors
 
@@ -64,31 +65,6 @@ class Finding:
         return self.here and self.severity != "info"
 
 
-class Break(Protocol):
-    """What the link check reports: ``caller`` needs ``what``, which ``provider``, as installed, lacks.
-
-    ``where`` is the place in the caller, ``entry`` the public entry that reaches it, and ``stops`` whether
-    it ends the import of the caller or ordinary training with it.
-    """
-
-    @property
-    def caller(self) -> str: ...  # noqa: D102
-    @property
-    def caller_version(self) -> str: ...  # noqa: D102
-    @property
-    def provider(self) -> str: ...  # noqa: D102
-    @property
-    def provider_version(self) -> str: ...  # noqa: D102
-    @property
-    def what(self) -> str: ...  # noqa: D102
-    @property
-    def where(self) -> str: ...  # noqa: D102
-    @property
-    def entry(self) -> str: ...  # noqa: D102
-    @property
-    def stops(self) -> bool: ...  # noqa: D102
-
-
 EVERYBODY = ("Trainer", "import of Trainer", "import transformers", "import peft", "import")
 """The entries without which nothing trains; what stops another one stops its users only."""
 
@@ -114,24 +90,54 @@ def of_bugs(
     return [_bug(bug, installed, masks, system, plan) for bug in known if bug.hits(installed)]
 
 
-def of_breaks(breaks: Iterable[Break]) -> list[Finding]:
-    """Return a finding for each break that the link check reports."""
-    return [
-        Finding(
-            id=f"{LINK_ID}{each.caller}-{each.provider}",
-            kind=LINK,
-            severity="error" if each.stops else "warning",
-            title=f"{each.caller} {each.caller_version} needs {each.what}, which"
-            f" {each.provider} {each.provider_version} does not have",
-            observed=each.where,
-            expected=f"a {each.provider} that has it",
-            fix="",
-            link="",
-            entry=each.entry,
-            stops=each.stops,
-        )
-        for each in breaks
-    ]
+def of_breaks(breaks: Iterable[Break], installed: Mapping[str, str]) -> list[Finding]:
+    """Return a finding for each entry of a package that the link check says is broken by another one.
+
+    What stops and is certain is an error, what is likely a warning, everything else is worth knowing.
+    Left out is what a known bug already says of the same entry, and what one that names the same thing
+    calls healthy in these versions: that was executed on both sides of its bounds.
+    """
+    stopping = [(bug, bug.hits(installed)) for bug in bugs.load() if bug.stops]
+    together: dict[tuple[str, str, str], list[Break]] = {}
+    for each in breaks:
+        known = (hits or _names(bug, each) for bug, hits in stopping if _is_about(bug, each))
+        if not any(known):
+            together.setdefault((each.caller, each.provider, each.entry), []).append(each)
+    return [_break(group) for group in together.values()]
+
+
+def _is_about(bug: bugs.Bug, each: Break) -> bool:
+    """Return whether a known bug is about the entry of a break, and about its packages."""
+    entry = bug.entry.lower()
+    named = bool(each.entry) and each.entry.lower() in entry
+    trainers = "trl's trainers" in entry and each.entry.endswith("Trainer")
+    return {each.caller, each.provider} <= bug.packages and (named or trainers)
+
+
+def _names(bug: bugs.Bug, each: Break) -> bool:
+    """Return whether a known bug speaks of the name or the argument that a break is about."""
+    text = " ".join([bug.title, bug.cause, *(symptom.match for symptom in bug.symptoms)])
+    return any(word in text for word in re.findall(r"\w{6,}", each.what.rpartition(".")[2]))
+
+
+def _break(group: list[Break]) -> Finding:
+    """Return the finding for breaks of one entry; the first of those that stop speaks for all."""
+    first = min(group, key=lambda each: (not each.stops, each.confidence != CERTAIN))
+    certain = first.stops and first.confidence == CERTAIN
+    more = f" (and {len(group) - 1} more)" if len(group) > 1 else ""
+    return Finding(
+        id=f"{LINK_ID}{first.caller}-{first.provider}",
+        kind=LINK,
+        severity="error" if certain else "warning" if first.stops else "info",
+        title=f"{first.caller} {first.caller_version} needs {first.what}, which"
+        f" {first.provider} {first.provider_version} does not have{more}",
+        observed=f"{first.where} ({first.confidence})",
+        expected=f"a {first.provider} that has it",
+        fix="",
+        link="",
+        entry=first.entry,
+        stops=certain,
+    )
 
 
 LINK_ID = "link-"

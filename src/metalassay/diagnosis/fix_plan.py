@@ -14,7 +14,7 @@ import heapq
 import itertools
 import shlex
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
@@ -23,9 +23,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from metalassay import bugs, linkcheck
-from metalassay.bugs import api_history
-from metalassay.environment import executed
+from metalassay.diagnosis import tested_sets
 from metalassay.environment.versions import MACHINE
+from metalassay.linkcheck import requirements
 from metalassay.mps.probe import os_floors
 
 COMPANIONS = ("torchvision", "torchaudio")
@@ -44,6 +44,8 @@ _PACKAGE, _STEP, _MAJOR, _OLDER, _TORCH = 3.0, 0.3, 150.0, 60.0, 40.0
 _NOT_EXECUTED = 2.0
 
 _MOST_PACKAGES = 4  # that change together
+_ENOUGH = {1: 0.0, 2: 2 * _BUG, 3: _STOPS / 2, 4: _STOPS}
+"""What the bugs may cost that a change of so many packages leaves, before one more is tried."""
 _WIDTH = 60  # sets of each size that are extended by one more package
 _MOST_JUDGED = 1000  # sets whose requirements and breaks are looked at, the cheapest first
 
@@ -157,9 +159,10 @@ def between(
     return replace(found, requirements=wanted.requirements)
 
 
-def stopping(ids: Collection[str]) -> tuple[str, ...]:
+def stopping(ids: Iterable[str]) -> tuple[str, ...]:
     """Return those bugs that stop the import or the training of everybody who has the versions."""
-    return tuple(bug.id for bug in bugs.load() if bug.id in ids and _stops(bug))
+    wanted = set(ids)
+    return tuple(bug.id for bug in bugs.load() if bug.id in wanted and _stops(bug))
 
 
 def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ...]:
@@ -174,12 +177,11 @@ def changes_for(bug: bugs.Bug, installed: Mapping[str, str]) -> tuple[Change, ..
 def known_facts() -> Facts:
     """Return what the data of this package know."""
     return Facts(
-        _releases, lambda *_: (), _stopping_breaks, lambda set_: executed.find(set_) is not None
+        requirements.releases,
+        requirements.of,
+        _stopping_breaks,
+        lambda set_: tested_sets.find(set_) is not None,
     )
-
-
-def _releases(package: str) -> Sequence[str]:
-    return api_history.history(package).releases if package in api_history.PACKAGES else ()
 
 
 def _stopping_breaks(versions: Mapping[str, str]) -> frozenset[str]:
@@ -244,6 +246,7 @@ class _Space:
         self.masks = _Masks(self.bugs, self.installed)
         self.before = self.masks.ids(self.masks.bits({}))
         self.hit_costs: dict[int, float] = {}
+        self.tables: dict[str, list[tuple[str, int, float]]] = {}
         self.stops_newly: dict[int, bool] = {}
         self.change_costs: dict[tuple[str, str], float] = {}
         self.one_bug = False
@@ -289,8 +292,8 @@ class _Space:
             queue += better
             if self.one_bug and queue:
                 break
-            # More packages at once only for what stops the training, and only if fewer do not help.
-            if size < 2 or min(queue, default=(_STOPS,))[0] >= _STOPS:
+            # More packages at once only where fewer leave something that stops, or several bugs.
+            if size < 2 or self._left(min(queue, default=None)) > _ENOUGH[size]:
                 continue
             judged = iter(self._judged(queue, stay))
             first = next(judged, None)
@@ -299,37 +302,51 @@ class _Space:
             yield first
             yield from judged
             queue = []
-            if not (self.before & self.stopping or self.breaks_before):
-                return
         yield from self._judged(queue, stay)
+
+    def _left(self, best: _Set | None) -> float:
+        """Return what the bugs cost that the best set leaves."""
+        return _STOPS if best is None else self._cost({}, self.masks.bits(best[2]))
 
     def _extended(
         self, beam: list[_Set], packages: Sequence[str], size: int, stay: float
     ) -> tuple[list[_Set], list[_Set]]:
         """Change one more package in each set; return the sets to go on from, and those that are better."""
-        found: list[_Set] = []
-        seen = set()
+        found: list[tuple[float, int, int, dict[str, str], str, str]] = []
+        tables = {package: self._table(package) for package in packages}
         for _, _, start in beam:
-            for package in packages:
-                together = frozenset({*start.items(), (package, "")})
-                if package in start or together in seen:
+            paid = sum(self._change_cost(package, version) for package, version in start.items())
+            last = max((packages.index(package) for package in start), default=-1)
+            for place, package in enumerate(packages):
+                # Pairs are met once in this order; of larger sets not every part is in the beam.
+                if package in start or (size == 2 and place < last):
                     continue
-                if size > 1:
-                    seen.add(together)
-                for version in self.candidates[package]:
-                    changed = {**start, package: version}
-                    key = frozenset(changed.items())
-                    if size > 1 and key in seen:
-                        continue
-                    seen.add(key)
-                    cost = self._cost(changed, self.masks.bits(changed))
-                    found.append((cost, next(self.number), changed))
+                others = self.masks.others(start, package)
+                for version, mask, change in tables[package]:
+                    bits = others & mask
+                    cost = self._hit_cost(bits) + paid + change
+                    found.append((cost, next(self.number), bits, start, package, version))
         better = [
-            each
-            for each in found
-            if each[0] < stay and not self._stops_newly(self.masks.bits(each[2]))
+            self._set(each) for each in found if each[0] < stay and not self._stops_newly(each[2])
         ]
-        return (found if size == 1 else heapq.nsmallest(_WIDTH, found)), better
+        if size > 2:
+            better = list({frozenset(each[2].items()): each for each in better}.values())
+        best = found if size == 1 else heapq.nsmallest(_WIDTH, found)
+        return [self._set(each) for each in best], better
+
+    @staticmethod
+    def _set(found: tuple[float, int, int, dict[str, str], str, str]) -> _Set:
+        cost, number, _, start, package, version = found
+        return cost, number, {**start, package: version}
+
+    def _table(self, package: str) -> list[tuple[str, int, float]]:
+        """Return the candidates of a package, each with its mask and with what the change costs."""
+        if package not in self.tables:
+            self.tables[package] = [
+                (version, self.masks.mask(package, version), self._change_cost(package, version))
+                for version in self.candidates[package]
+            ]
+        return self.tables[package]
 
     def _judged(self, queue: list[_Set], stay: float) -> Iterator[dict[str, str]]:
         """Yield the sets that bring no break and that requirements allow, the cheapest first.
@@ -352,7 +369,8 @@ class _Space:
             bits = self.masks.bits(moved)
             if breaks - self.breaks_before or self._stops_newly(bits):
                 continue
-            cost = self._cost(moved, bits, len(breaks))
+            cost = self._cost(changed, bits, len(breaks))
+            cost += _PACKAGE * (len(moved) - len(changed))
             cost += 0.0 if self.facts.executed(now) else _NOT_EXECUTED
             if cost < stay:
                 heapq.heappush(judged, (cost, order, moved))
@@ -374,7 +392,14 @@ class _Space:
             changes.append(_change(package, self.installed[package], version, own))
         companions = [name for name in COMPANIONS if name in self.installed and "torch" in changed]
         return Plan(
-            requirements=(*(change.requirement for change in changes), *companions),
+            requirements=(
+                *(
+                    each.requirement
+                    for each in changes
+                    if each.fixes or each.package not in FOLLOWERS
+                ),
+                *companions,
+            ),
             fixes=self._ordered(gone),
             brings=self._ordered(after - self.before),
             remains=self._ordered({bug.id for bug in self.bugs if bug.id in after & self.wanted}),
@@ -396,15 +421,18 @@ class _Space:
         return _REPORTED if bug.reported_only else _BUG
 
     def _cost(self, changed: Mapping[str, str], bits: int, breaks: int = 0) -> float:
+        paid = sum(self._change_cost(package, version) for package, version in changed.items())
+        return self._hit_cost(bits) + paid + _STOPS * breaks
+
+    def _hit_cost(self, bits: int) -> float:
+        """Return what the bugs of a set cost."""
         cost = self.hit_costs.get(bits)
         if cost is None:
             hits = self.masks.ids(bits)
             cost = sum(self.weights[bug] for bug in hits if bug in self.wanted)
             cost += sum(self.brought[bug] for bug in hits - self.before if self.weights[bug])
             self.hit_costs[bits] = cost
-        for package, version in changed.items():
-            cost += self._change_cost(package, version)
-        return cost + _STOPS * breaks
+        return cost
 
     def _stops_newly(self, bits: int) -> bool:
         found = self.stops_newly.get(bits)
@@ -433,7 +461,7 @@ class _Space:
         return sum(low < each <= high for each in _parsed(known))
 
     def _candidates(self, package: str) -> tuple[str, ...]:
-        """Return the versions to try: the newest patch of every minor version, and bounds of bugs."""
+        """Return the versions to try: the newest patch of every minor version, or where bugs end."""
         known = self.facts.releases(package)
         current = Version(self.installed[package])
         if known:
@@ -443,11 +471,6 @@ class _Space:
                     series = (version.major, version.minor)
                     newest[series] = max(newest.get(series, version), version)
             found = set(newest.values())
-            oldest = min(found)
-            bounds = {
-                each for each in _parsed(_bounds(package)) if str(each) in known or each < oldest
-            }
-            found |= {each for each in bounds if each in _parsed(tuple(known))}
         else:
             found = {each for each in _parsed(_bounds(package)) if each > current}
         machine = (self.installed.get("macos"), self.installed.get("python"))
@@ -523,7 +546,7 @@ class _Masks:
         self.sets: dict[int, frozenset[str]] = {}
         self.now = {package: self.mask(package, installed.get(package)) for package in self.naming}
         # For every package, what all the others allow.
-        self.without: dict[tuple[str, ...], int] = {}
+        self.without: dict[frozenset[str], int] = {}
 
     def mask(self, package: str, version: str | None) -> int:
         """Return the bits of the alternatives that a version of a package does not exclude."""
@@ -543,16 +566,27 @@ class _Masks:
 
     def bits(self, changed: Mapping[str, str]) -> int:
         """Return the bits of the alternatives that apply to the installed set after a change."""
-        packages = tuple(changed)
+        bits = self._without(frozenset(changed))
+        for package, version in changed.items():
+            bits &= self.mask(package, version)
+        return bits
+
+    def others(self, changed: Mapping[str, str], package: str) -> int:
+        """Return what all packages but one allow after a change of some of them."""
+        bits = self._without(frozenset({*changed, package}))
+        for other, version in changed.items():
+            bits &= self.mask(other, version)
+        return bits
+
+    def _without(self, packages: frozenset[str]) -> int:
+        """Return what the installed versions of all other packages allow."""
         bits = self.without.get(packages)
         if bits is None:
             bits = self.all
             for package, mask in self.now.items():
-                if package not in changed:
+                if package not in packages:
                     bits &= mask
             self.without[packages] = bits
-        for package, version in changed.items():
-            bits &= self.mask(package, version)
         return bits
 
     def ids(self, bits: int) -> frozenset[str]:

@@ -42,6 +42,8 @@ def decide(
     if torch or for_all:
         first, *others = torch or for_all
         return Verdict(NO, f"No: {first.title}{_and_more(len(others))}")
+    if judged and "torch" not in judged:
+        return Verdict(NO, "No: torch is not installed")
     if stopping:
         entries = ", ".join(dict.fromkeys(finding.entry for finding in stopping))
         return Verdict(EXCEPT, f"Yes, except for: {entries}")

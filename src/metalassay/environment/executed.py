@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-FULL, QUICK = "full", "quick"
+FULL, QUICK, SMOKE = "full", "quick", "smoke"
 
 EXACT = ("accelerate", "transformers", "trl", "peft", "datasets")
 """Packages whose every release counts as another version."""
@@ -56,8 +56,8 @@ class Executed:
         if self.between:
             first, second = self.rows
             return f"{self.between} lies between two executed sets ({first}, {second})"
-        part = "" if self.scope == FULL else " without the slow tests"
-        return f"executed{part} on {self.system} (row {self.rows[0]})"
+        parts = {QUICK: " without the slow tests", SMOKE: " for a few steps of training"}
+        return f"executed{parts.get(self.scope, '')} on {self.system} (row {self.rows[0]})"
 
 
 @functools.cache

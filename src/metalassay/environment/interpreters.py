@@ -66,6 +66,8 @@ def find(place: str) -> str:
     The path is not resolved: the Python of a virtual environment is a link, and finds its packages by
     the place of that link. Raises ``UserError`` for a folder without a Python.
     """
+    if not place.strip():  # an unset variable, as in --env "$VENV"
+        raise UserError("no environment is named: the name is empty", _NEXT)
     folder = Path(place)
     if not folder.is_dir():
         return place

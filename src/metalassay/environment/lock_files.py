@@ -27,6 +27,8 @@ def versions(path: Path) -> dict[str, tuple[str, ...]]:
     """
     try:
         text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not text", _NEXT) from None
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {reason(error)}", _NEXT) from None
     pairs = _pipfile(text, path) if path.name == "Pipfile.lock" else _PACKAGE.findall(text)

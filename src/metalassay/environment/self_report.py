@@ -1,7 +1,8 @@
 """What a Python says of itself and of its packages: runs inside any Python since 3.8, from its text.
 
 `interpreters` hands the text of this module to the interpreter of another environment, so it takes
-the standard library only, and imports nothing of ours.
+the standard library only, and imports nothing of ours. Metadata are read as importlib.metadata reads
+them, which takes longer to import than all of this takes to run.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import os
 import platform
 import re
 import sys
-from importlib import metadata
 from pathlib import Path
+
+_LINK = ".egg-link"  # what `setup.py develop` leaves
+_ENDINGS = (".dist-info", ".egg-info", _LINK)
+_UNREADABLE = "unreadable"
 
 
 def report(packages: list[str]) -> dict[str, object]:
@@ -20,63 +24,93 @@ def report(packages: list[str]) -> dict[str, object]:
 
     Installs come in the order in which Python searches: the first of a package is the one in use.
     """
-    folders = [Path(folder) for folder in dict.fromkeys(sys.path) if folder]
+    folders = [folder for folder in dict.fromkeys(sys.path) if folder]
     return {
         "python": sys.executable,
         "prefix": sys.prefix,
         "base_prefix": sys.base_prefix,
         "stdlib": str(Path(os.__file__).parent),
         "machine": platform.machine(),
-        "has_pip": any((folder / "pip").is_dir() for folder in folders),
-        "installs": [each for folder in folders for each in _installs(folder, set(packages))],
+        "has_pip": any(Path(folder, "pip").is_dir() for folder in folders),
+        "installs": [
+            _install(name, place)
+            for folder in folders
+            for name, place in _found(folder, packages)
+            # Without a version in its name it lies beside its source, and is not installed there.
+            if "-" in place.stem or place.suffix == _LINK
+        ],
     }
 
 
 def versions(packages: list[str]) -> dict[str, str]:
     """Return the version of Python and of each of those ``packages`` that is installed."""
     found = {"python": platform.python_version()}
+    folders = list(dict.fromkeys(sys.path))
+    if any(folder.endswith(".egg") or _is_archive(folder) for folder in folders):
+        return _from_importlib(packages, found)
+    for folder in folders:
+        for name, place in _found(folder or ".", packages):
+            if name not in found and place.suffix != _LINK:
+                found[name] = _version(place)
+    return {name: found[name] for name in ("python", *packages) if name in found}
+
+
+def _from_importlib(packages: list[str], found: dict[str, str]) -> dict[str, str]:
+    """Return the versions also of packages in archives, which are rare."""
+    from importlib import metadata
+
     for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
         except UnicodeDecodeError:
-            found[name] = "unreadable"
+            found[name] = _UNREADABLE
     return found
 
 
-def _installs(folder: Path, packages: set[str]) -> list[dict[str, str]]:
+def _is_archive(folder: str) -> bool:
+    return folder.endswith((".zip", ".pyz", ".whl")) and Path(folder).is_file()
+
+
+def _found(folder: str, packages: list[str]) -> list[tuple[str, Path]]:
+    """Return the metadata of those packages in a folder, in the order in which Python finds them."""
     try:
-        places = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name.endswith(_ENDINGS)]
     except OSError:
         return []
     found = []
-    for place in places:
-        name, _, version = place.stem.partition("-")
-        name = re.sub("[-_.]+", "-", name).lower()
-        if name not in packages:
-            continue
-        if place.suffix == ".egg-link":  # what `setup.py develop` left
-            source = (_text(place).splitlines() or [""])[0]
-            found.append(_install(name, "", folder, "", source))
-        elif place.suffix in (".dist-info", ".egg-info") and version:
-            if place.suffix == ".egg-info":
-                version = version.partition("-py")[0]
-            installer = _text(place / "INSTALLER").strip()
-            found.append(_install(name, version, folder, installer, _editable(place)))
+    for entry in names:
+        name = re.sub("[-_.]+", "-", entry.rpartition(".")[0].partition("-")[0]).lower()
+        if name in packages:
+            found.append((name, Path(folder, entry)))
     return found
 
 
-def _install(
-    name: str, version: str, folder: Path, installer: str, editable: str
-) -> dict[str, str]:
+def _install(name: str, place: Path) -> dict[str, str]:
+    linked = place.suffix == _LINK
     return {
         "name": name,
-        "version": version,
-        "folder": str(folder),
-        "installer": installer,
-        "editable": editable,
+        "version": "" if linked else _version(place),
+        "folder": str(place.parent),
+        "installer": _text(place / "INSTALLER").strip(),
+        "editable": (_text(place).splitlines() or [""])[0] if linked else _editable(place),
     }
+
+
+def _version(place: Path) -> str:
+    """Return the version in the metadata; that in the name of their folder where they are missing."""
+    for file in (place / "METADATA", place / "PKG-INFO", place):
+        try:
+            header = file.read_text("utf-8").partition("\n\n")[0]
+        except UnicodeDecodeError:
+            return _UNREADABLE
+        except OSError:
+            continue
+        match = re.search("^Version:(.*)$", header, re.MULTILINE)
+        return match[1].strip() if match else "None"
+    return place.stem.partition("-")[2].partition("-py")[0] or "None"
 
 
 def _editable(place: Path) -> str:

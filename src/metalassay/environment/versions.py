@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import platform
 import sys
-from importlib import metadata
 
+from metalassay.environment import self_report
 from metalassay.machine import hardware
 
 STACK = (
@@ -42,27 +42,18 @@ def installed(packages: tuple[str, ...] = STACK) -> dict[str, str]:
     "macos" is present on a Mac only, and "apple-silicon" (4 for an M4 Pro) only where the chip is
     known: a virtual machine may report the chip of its host, or another one.
     """
-    present = {PYTHON: platform.python_version(), **machine()}
-    for package in packages:
-        version = _version(package, tuple(sys.path))
-        if version is not None:
-            present[package] = version
-    return present
+    there = dict(_versions(packages, tuple(sys.path)))
+    return {PYTHON: there.pop(PYTHON), **machine(), **there}
 
 
 @functools.cache
-def _version(package: str, path: tuple[str, ...]) -> str | None:
-    """Return a package's version, None if it is not installed.
+def _versions(packages: tuple[str, ...], path: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of Python and of the packages that are installed.
 
-    It is kept for as long as this process looks in the same folders (``path``): to read the metadata of a
-    large stack takes 10 ms each time, and a suite asks at every turn.
+    They are kept for as long as this process looks in the same folders (``path``): to read the metadata of
+    a large stack takes milliseconds each time, and a suite asks at every turn.
     """
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-    except UnicodeDecodeError:
-        return UNREADABLE
+    return self_report.versions(list(packages))
 
 
 def interpreter() -> str:

@@ -24,6 +24,7 @@ from metalassay.fix.record import Record
 from metalassay.fix.verify import Verdict
 from metalassay.matrix import resolver
 from metalassay.smoke import parent as smoke
+from metalassay.smoke.parent import Stage
 
 _GRACE = 10.0  # seconds that an interrupted installer has to end
 
@@ -32,11 +33,15 @@ FIXED, ROLLED_BACK = "fixed", "rolled back"
 
 @dataclass(frozen=True)
 class Result:
-    """How it ended: ``state`` is one of the constants above, ``why`` the reasons, and what was verified."""
+    """How it ended: ``state`` is one of the constants above, ``why`` the reasons, and what was verified.
+
+    ``before`` are the stages of the smoke test before the change.
+    """
 
     state: str
     why: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    before: tuple[Stage, ...] = ()
 
 
 class RollbackError(UserError):
@@ -154,7 +159,7 @@ def apply(
                 raise
             why = error.message if isinstance(error, UserError) else reason(error)
             return back(kept, manager, (f"the change cannot be verified: {why}",), say)
-        return Result(FIXED, verdict.still_broken, verdict)
+        return Result(FIXED, verdict.still_broken, verdict, before)
 
 
 def undo(manager: Manager, say: Callable[[str], object] = print) -> Record:

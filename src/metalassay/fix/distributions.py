@@ -29,7 +29,7 @@ for each in metadata.distributions():
     try:
         name = re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower()
         version = each.version or ""
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, OSError):
         continue  # what an interrupted install has left
     if not name or name in found:
         continue
@@ -178,7 +178,7 @@ def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
         try:
             name = canonicalize_name(each.metadata["Name"])
             files = [os.path.normpath(str(file.locate())) for file in each.files or ()]
-        except (KeyError, TypeError, AttributeError, ValueError, csv.Error):
+        except (KeyError, TypeError, AttributeError, ValueError, OSError, csv.Error):
             continue  # half written
         for file in files:
             found.setdefault(file, set()).add(name)

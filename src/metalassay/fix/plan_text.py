@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metalassay import bugs
-from metalassay.diagnosis import fix_plan
-from metalassay.environment import executed, managers
+from metalassay.diagnosis import fix_plan, tested_sets
+from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.fix import record
 from metalassay.fix.apply import FIXED, Result
@@ -70,7 +70,7 @@ def lines(
         text += _wrap(f"It does not fix {_listed((*plan.remains, *plan.keeps))}.", width)
     for requirements, why in found.refused[:2]:
         text += _wrap(f"Smaller, but not possible: {' '.join(requirements)}: {why}", width)
-    run = executed.find(found.versions)
+    run = tested_sets.find(found.versions)
     if run is None:
         text += _wrap("We have not run this very set; --apply tries it.", width)
     else:

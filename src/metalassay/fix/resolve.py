@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from metalassay.diagnosis import fix_plan
@@ -166,16 +166,26 @@ def _lock_copy(
         done = resolver.run([*words, name, "--no-emit-project", "--quiet"])
         if isinstance(done, Failure):
             return None
-        locked: dict[str, str] = {
-            canonicalize_name(package): version
-            for package, version in re.findall(
-                r"^([A-Za-z0-9._-]+)==([^\s;]+)", done.stdout, re.MULTILINE
-            )
-        }
+        locked = _pins(done.stdout, installed.python)
         there = installed.versions
         asked: set[str] = {canonicalize_name(Requirement(each).name) for each in requirements}
         kept = {name: locked.get(name, version) for name, version in there.items()}
         return {**kept, **{name: locked[name] for name in asked if name in locked}}
+
+
+def _pins(exported: str, python: str) -> dict[str, str]:
+    """Return the versions of an exported lock that count for a Python: a lock has those of others too."""
+    where = {"python_version": ".".join(python.split(".")[:2]), "python_full_version": python}
+    found: dict[str, str] = {}
+    for line in exported.splitlines():
+        try:
+            requirement = Requirement(line.strip())
+        except InvalidRequirement:
+            continue  # a comment, an option, the project itself
+        pin = next((each.version for each in requirement.specifier if each.operator == "=="), "")
+        if pin and (requirement.marker is None or requirement.marker.evaluate(where)):
+            found[canonicalize_name(requirement.name)] = pin
+    return found
 
 
 def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | Failure | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from metalassay.errors import UserError
 from metalassay.matrix import environments, resolver
-from metalassay.matrix.matrix_file import Row
+from metalassay.matrix.matrix_file import COMPAT, Row
 from metalassay.matrix.resolver import Failure
 
 _AT_ONCE = 2
@@ -58,8 +58,11 @@ class Ahead:
 
 
 def of_row(row: Row, root: Path, python: environments.Interpreter) -> Lock:
-    """Choose the versions of everything that a row needs, metalassay's own requirements included."""
-    own = environments.own_requirements(root, "compat")
+    """Choose the versions of everything that a row needs.
+
+    The suite needs metalassay, so its requirements count too. The smoke test needs nothing of ours.
+    """
+    own = environments.own_requirements(root, "compat") if row.runs == COMPAT else []
     return resolver.lock([*own, *row.requires], python.path)
 
 

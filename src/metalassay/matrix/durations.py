@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from metalassay.results import verdict_file
+from metalassay.results import smoke_file, verdict_file
 
 EVIDENCE = Path("docs", "evidence", "compat")
 """Where a checkout has the verdict files of the published table."""
+
+FRESH = Path("docs", "evidence", "fresh")
+"""Where it has the files of the rows that run the smoke test."""
 
 
 def recorded(rows: Iterable[str], folders: Sequence[Path]) -> dict[str, float]:
@@ -20,14 +24,19 @@ def recorded(rows: Iterable[str], folders: Sequence[Path]) -> dict[str, float]:
     known = {}
     for row in rows:
         for folder in folders:
-            try:
-                found = verdict_file.load(folder / f"{row}.json")
-            except (OSError, ValueError):
-                continue
-            if found.seconds > 0:
-                known[row] = found.seconds
+            seconds = _seconds(folder / f"{row}.json")
+            if seconds > 0:
+                known[row] = seconds
                 break
     return known
+
+
+def _seconds(path: Path) -> float:
+    """Return the seconds in the file of a row, whichever it runs; 0 where there is none."""
+    for load in (verdict_file.load, smoke_file.load):
+        with contextlib.suppress(OSError, ValueError):
+            return load(path).seconds
+    return 0.0
 
 
 def estimate(rows: Sequence[str], known: Mapping[str, float], jobs: int = 1) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -133,6 +134,25 @@ def all_of(environments: Path) -> Path:
     return environments / "metalassay"
 
 
+@contextlib.contextmanager
+def first_free(environments: Path) -> Iterator[tuple[Path, int]]:
+    """Hold the lock of the first environment for smoke tests that nobody uses while the body runs.
+
+    These rows differ in few packages, so they take turns in one environment: its next row replaces
+    what differs, which takes seconds. Yields its folder and the descriptor of its lock, as ``alone``.
+    """
+    environments.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        folder = environments.resolve() / f"smoke-{number}"
+        with (folder.parent / f"{folder.name}.lock").open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield folder, stream.fileno()
+            return
+
+
 def folder_of(row_id: str, environments: Path) -> Path:
     """Return the folder of a row's environment."""
     return environments / f"compat-{re.sub(r'[^A-Za-z0-9_]+', '-', row_id)}"
@@ -143,13 +163,16 @@ def python_of(environment: Path) -> Path:
     return environment / "bin" / "python"
 
 
-def key_of(root: Path, lock: Sequence[str], python: Interpreter) -> str:
-    """Return the hash of what an environment is built from: lock, interpreter and project."""
-    inputs = [list(lock), python.name, str(root.resolve()), project(root)]
+def key_of(root: Path | None, lock: Sequence[str], python: Interpreter) -> str:
+    """Return the hash of what an environment is built from: lock, interpreter and project, if any."""
+    ours = [str(root.resolve()), project(root)] if root else []
+    inputs = [list(lock), python.name, *ours]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
-def is_built(environment: Path, root: Path, lock: Sequence[str], python: Interpreter) -> bool:
+def is_built(
+    environment: Path, root: Path | None, lock: Sequence[str], python: Interpreter
+) -> bool:
     """Return whether an environment was built from exactly this and needs nothing."""
     try:
         return (environment / _STAMP).read_text("utf-8") == key_of(root, lock, python)
@@ -158,10 +181,12 @@ def is_built(environment: Path, root: Path, lock: Sequence[str], python: Interpr
 
 
 def build(
-    environment: Path, root: Path, lock: Sequence[str], python: Interpreter, keep_open: int
+    environment: Path, root: Path | None, lock: Sequence[str], python: Interpreter, keep_open: int
 ) -> Failure | None:
     """Make the environment have exactly the lock, and metalassay from ``root``; do nothing if it does.
 
+    ``root`` None leaves metalassay out, and builds nothing from source: that a package of the lock has no
+    wheel is a fact about the packages, and comes back as a conflict.
     Returns why that failed, or None. The folder's lock (``alone``) must be held; ``keep_open`` is its
     descriptor.
     """
@@ -179,10 +204,14 @@ def build(
     pins = environment / "metalassay-lock.txt"
     pins.write_text("\n".join(lock) + "\n", "utf-8")
     inside = ["--python", str(python_of(environment))]
-    own = ["--no-deps", "--editable", str(root.resolve())]
-    for command in (["sync", *inside, str(pins)], ["install", *inside, *own]):
+    commands = [["sync", *inside, *([] if root else ["--no-build"]), str(pins)]]
+    if root:
+        commands.append(["install", *inside, "--no-deps", "--editable", str(root.resolve())])
+    for command in commands:
         done = run_uv(["pip", *command], keep_open=[keep_open])
         if isinstance(done, Failure):
+            if without := re.search(r"Because (\S+) has no usable wheels", done.why):
+                return Failure(f"{without[1]} has no wheel for {python.name} here", conflict=True)
             # The lock was resolved already: whatever fails now is a fact about this machine.
             return Failure(f"it resolves, but the installation failed: {done.why}")
     stamp.write_text(key_of(root, lock, python), "utf-8")

@@ -2,7 +2,8 @@
 
 A row whose key has not changed need not run again. The key covers the lock, the interpreter and the
 system, the row itself, the tests in compat/, the modules of src that they use, directly or through
-others, and the data of the bugs.
+others, and the data of the bugs. For a row that runs the smoke test, that is the program in its place:
+what known bugs explain is decided whenever its file is read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metalassay.matrix.environments import Interpreter, project
-from metalassay.matrix.matrix_file import Row
+from metalassay.matrix.matrix_file import SMOKE, Row
 
 _DOTTED = re.compile(r"metalassay(?:\.\w+)+")
 
@@ -26,6 +27,9 @@ _DOTTED = re.compile(r"metalassay(?:\.\w+)+")
 def key(root: Path, row: Row, lock: Sequence[str], python: Interpreter) -> str:
     """Return the key of a row, 16 hexadecimal digits."""
     system = [platform.system(), platform.machine(), platform.mac_ver()[0]]
+    if row.runs == SMOKE:
+        smoke: list[object] = [list(lock), python.name, system, row.record(), smoke_code(root)]
+        return hashlib.sha256(json.dumps(smoke, sort_keys=True).encode()).hexdigest()[:16]
     record = {**row.record(), "bugs": list(row.bugs)}
     inputs = [list(lock), python.name, system, record, project(root), code(root)]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
@@ -39,6 +43,13 @@ def code(root: Path) -> str:
         digest.update(f"{path.relative_to(root)}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@functools.cache
+def smoke_code(root: Path) -> str:
+    """Return the hash of the program that trains a few steps."""
+    program = root / "src" / "metalassay" / "smoke" / "child.py"
+    return hashlib.sha256(program.read_bytes()).hexdigest()
 
 
 def files(root: Path) -> list[Path]:

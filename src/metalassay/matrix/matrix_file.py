@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError
 
 FILE = "matrix.toml"
+COMPAT, SMOKE = RUNS = "compat", "smoke"
+"""What a row can run: the suite of known bugs, or a few steps with each package (``metalassay.smoke``)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Row:
     """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox.
 
     ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
-    what a worker of a fleet must offer to run it.
+    what a worker of a fleet must offer to run it, and ``runs`` is one of ``RUNS``.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Row:
     bugs: tuple[str, ...] = ()
     installs: bool = True
     needs: tuple[str, ...] = ()
+    runs: str = COMPAT
 
     def record(self) -> dict[str, Any]:
         """Return the fields that a verdict file stores."""
@@ -45,6 +48,7 @@ class Row:
             "requires": list(self.requires),
             "reason": self.reason,
             "tags": list(self.tags),
+            **({"runs": self.runs} if self.runs != COMPAT else {}),
         }
 
 
@@ -109,8 +113,7 @@ def load(root: Path) -> Matrix:
     folders: set[str] = set()
     try:
         rows: dict[str, Row] = {}
-        for place in top.get("row").each():
-            row = _row(place)
+        for place, row in _all_rows(top):
             if row.id in rows:
                 raise FieldError(f"{place.place}: two rows have the id {row.id!r}")
             rows[row.id] = row
@@ -126,15 +129,44 @@ def load(root: Path) -> Matrix:
 
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs", "needs"}
+_ROW = {"id", "requires", "reason", "tags", "python", "bugs", "installs", "needs", "runs"}
+_FRESH = {"package", "with", "versions", "python"}
+
+
+def _all_rows(top: Field) -> Iterator[tuple[Field, Row]]:
+    """Yield every row with its place in the file: those of [[row]], then those that [[fresh]] expands to."""
+    for place in top.get("row").each():
+        yield place, _row(place)
+    for table in top.find("fresh").or_none(Field.each) or ():
+        for row in _fresh(table):
+            yield table, row
+
+
+def _fresh(table: Field) -> Iterator[Row]:
+    """Yield a row for each version of one package, beside the newest of others."""
+    _refuse_unknown(table, _FRESH, "a fresh table")
+    package, others = table.get("package").name(), _requires(table.get("with"))
+    for version in _names(table.get("versions")):
+        yield Row(
+            id=f"fresh-{package}-{version}",
+            requires=(f"{package}=={version}", *others),
+            reason=f"{package} {version}, and today's newest of everything else that it allows",
+            tags=("fresh",),
+            python=table.get("python").name(),
+            runs=SMOKE,
+        )
+
+
+def _refuse_unknown(table: Field, known: Set[str], what: str) -> None:
+    unknown = sorted(set(table.value if isinstance(table.value, dict) else ()) - known)
+    if unknown:
+        raise FieldError(
+            f"{table.place}: unknown key {unknown[0]!r}; {what} has {', '.join(sorted(known))}"
+        )
 
 
 def _row(row: Field) -> Row:
-    unknown = sorted(set(row.value if isinstance(row.value, dict) else ()) - _ROW)
-    if unknown:
-        raise FieldError(
-            f"{row.place}: unknown key {unknown[0]!r}; a row has {', '.join(sorted(_ROW))}"
-        )
+    _refuse_unknown(row, _ROW, "a row")
     name = row.get("id").name()
     if not _ID.fullmatch(name):  # it names files and folders, and stands in commands
         raise FieldError(
@@ -150,6 +182,7 @@ def _row(row: Field) -> Row:
         bugs=row.find("bugs").or_none(_names) or (),
         installs=row.find("installs").value is None or row.get("installs").flag(),
         needs=_resources(row.find("needs")),
+        runs=row.find("runs").or_none(lambda value: value.one_of(RUNS)) or COMPAT,
     )
 
 

@@ -51,14 +51,17 @@ class Resolution:
     why: str
 
 
-def lock(requirements: Iterable[str], python: Path) -> tuple[str, ...] | Failure:
+def lock(
+    requirements: Iterable[str], python: Path, options: Sequence[str] = ()
+) -> tuple[str, ...] | Failure:
     """Choose a version of every package that the requirements need, for an interpreter on this machine.
 
-    Returns sorted lines such as ``accelerate==1.8.0``. Downloads no package. Raises ``UserError`` when
-    uv is not installed.
+    Returns sorted lines such as ``accelerate==1.8.0``. Downloads no package. ``options`` are more of uv's.
+    Raises ``UserError`` when uv is not installed.
     """
+    quiet = ["--quiet", "--no-header", "--no-annotate"]
     done = run_uv(
-        ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate", "--python", str(python)],
+        ["pip", "compile", "-", *quiet, "--python", str(python), *options],
         stdin="\n".join(requirements),
     )
     if isinstance(done, Failure):

@@ -7,6 +7,7 @@ finish (``results.unfinished``).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +24,11 @@ from typing import TypeVar
 
 from metalassay import bugs
 from metalassay.errors import cannot_write, reason
-from metalassay.matrix import ahead, environments, inputs
+from metalassay.matrix import ahead, environments, inputs, run_smoke
 from metalassay.matrix.ahead import Ahead
-from metalassay.matrix.matrix_file import Row
+from metalassay.matrix.matrix_file import COMPAT, SMOKE, Row
 from metalassay.matrix.resolver import Failure
-from metalassay.results import journal, unfinished, verdict_file
+from metalassay.results import journal, smoke_file, unfinished, verdict_file
 
 GREEN, RED, NOT_INSTALLABLE, ERROR = STATES = "green", "red", "not installable", "error"
 
@@ -121,7 +122,7 @@ def run(row: Row, options: Options) -> Outcome:
 
 def command(row: Row) -> str:
     """Return the command that runs a row in a checkout."""
-    return f'nox -s "compat({row.id})"'
+    return f"metalassay matrix run {row.id}" if row.runs == SMOKE else f'nox -s "compat({row.id})"'
 
 
 def selection(row: Row) -> list[str]:
@@ -144,7 +145,8 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
     if isinstance(lock, Failure):
         if not lock.conflict:
             return Outcome(row.id, ERROR, f"could not resolve: {lock.why}")
-        return _not_installable(row, options, target, lock.why)
+        origin = verdict_file.Origin(_commit(options), bugs.revision())
+        return _not_installable(row, options, target, lock.why, origin)
     key = inputs.key(options.root, row, lock, python)
     if not options.fresh and not options.arguments:
         unchanged = _unchanged(row, target, key)
@@ -153,7 +155,6 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
     if not options.arguments:
         _mark(row, options, target, started, "it began, and no end was recorded")
     origin = verdict_file.Origin(_commit(options), bugs.revision(), python.name, lock, key)
-    environment = environments.folder_of(row.id, options.environments)
     # Benchmarks hold the outer lock alone: nothing of ours runs beside them.
     benchmarks = environments.all_of(options.environments)
     with (
@@ -162,19 +163,36 @@ def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome
             shared=True,
             waits=lambda: options.say(f"{row.id}: waits for a benchmark that runs alone"),
         ),
-        environments.alone(
-            environment,
-            waits=lambda: options.say(f"{row.id}: waits for another run of this row"),
-        ) as held,
+        _environment(row, options) as (environment, held),
     ):
-        if not environments.is_built(environment, options.root, lock, python):
+        ours = options.root if row.runs == COMPAT else None
+        if not environments.is_built(environment, ours, lock, python):
             options.say(f"{row.id}: building {environment}")
         failure = _patient(
-            row, lambda: environments.build(environment, options.root, lock, python, held), options
+            row, lambda: environments.build(environment, ours, lock, python, held), options
         )
+        if failure is not None and failure.conflict:
+            return _not_installable(row, options, target, failure.why, origin)
         if failure is not None:
             return Outcome(row.id, ERROR, f"could not install: {failure.why}")
+        if row.runs == SMOKE:
+            return _smoke(row, options, target, origin, environment, held)
         return _test(row, options, target, origin, environment, held)
+
+
+@contextlib.contextmanager
+def _environment(row: Row, options: Options) -> Iterator[tuple[Path, int]]:
+    """Hold the environment of a row; yield its folder and the descriptor of its lock."""
+    if row.runs == SMOKE:
+        with environments.first_free(options.environments) as free:
+            yield free
+        return
+    environment = environments.folder_of(row.id, options.environments)
+    with environments.alone(
+        environment,
+        waits=lambda: options.say(f"{row.id}: waits for another run of this row"),
+    ) as held:
+        yield environment, held
 
 
 def _lock(row: Row, options: Options, python: environments.Interpreter) -> ahead.Lock:
@@ -196,11 +214,15 @@ def _patient(row: Row, attempt: Callable[[], _T], options: Options) -> _T:
     return answer
 
 
-def _not_installable(row: Row, options: Options, target: Path, why: str) -> Outcome:
-    origin = verdict_file.Origin(_commit(options), bugs.revision())
-    verdict_file.write_not_installable(
-        target, row.record(), command=command(row), why=why, origin=origin
-    )
+def _not_installable(
+    row: Row, options: Options, target: Path, why: str, origin: verdict_file.Origin
+) -> Outcome:
+    if row.runs == SMOKE:
+        run_smoke.write_not_installable(target, row, command(row), why, origin)
+    else:
+        verdict_file.write_not_installable(
+            target, row.record(), command=command(row), why=why, origin=origin
+        )
     unfinished.clear(target)
     state = RED if row.installs and options.strict else NOT_INSTALLABLE
     return Outcome(row.id, state, f"not installable: {why}" if state == RED else why)
@@ -211,12 +233,45 @@ def _unchanged(row: Row, target: Path, key: str) -> Outcome | None:
     if unfinished.path_of(target).exists():
         return None
     try:
+        if row.runs == SMOKE:
+            return _unchanged_smoke(row, smoke_file.load(target), key)
         known = verdict_file.load(target)
     except (OSError, ValueError):
         return None  # missing or unreadable: run it
     if known.origin.key != key or known.distrusted or known.selection.partial:
         return None
     return Outcome(row.id, RED if known.red else GREEN, unchanged=known.started)
+
+
+def _unchanged_smoke(row: Row, known: smoke_file.SmokeSet, key: str) -> Outcome | None:
+    if known.origin.key != key:
+        return None
+    return Outcome(row.id, *_smoke_state(known), unchanged=known.started)
+
+
+def _smoke_state(known: smoke_file.SmokeSet) -> tuple[str, str]:
+    """Return how a smoke test ended: red for what no known bug explains, and which stages that are."""
+    new = [stage.name for stage in known.unexplained()]
+    return (RED, f"no known bug explains: {', '.join(new)}") if new else (GREEN, "")
+
+
+def _smoke(
+    row: Row,
+    options: Options,
+    target: Path,
+    origin: verdict_file.Origin,
+    environment: Path,
+    held: int,
+) -> Outcome:
+    """Run the smoke test in the environment of a row, and write its file."""
+    try:
+        run_smoke.run(row, options.stop, target, command(row), origin, environment, held)
+    except run_smoke.NotTheLockError as error:
+        return Outcome(row.id, ERROR, str(error))
+    except run_smoke.StoppedError:
+        raise StoppedError from None
+    unfinished.clear(target)
+    return Outcome(row.id, *_smoke_state(smoke_file.load(target)))
 
 
 def _mark(row: Row, options: Options, target: Path, started: datetime, why: str) -> None:

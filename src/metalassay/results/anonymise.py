@@ -21,7 +21,7 @@ from pathlib import Path
 
 from metalassay.fields import FieldError
 from metalassay.results import parse
-from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet
+from metalassay.results.parse import LargestBatch, Measurement, SmokeSet, Unfinished, VersionSet
 
 _FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
 _DEEPEST = 60  # levels of nesting; a result has 8
@@ -198,6 +198,10 @@ def _facts(result: object) -> object:
             "other_failures": [(one.test, one.outcome) for one in result.other_failures],
             "selection": (result.selection.deselected, result.selection.partial),
         }
+    if isinstance(result, SmokeSet):
+        facts = {name: value for name, value in vars(result).items() if name not in _FREE}
+        stages = [(stage.name, stage.status) for stage in result.stages]
+        return {**facts, "stages": stages, "not_installable": result.not_installable is None}
     if isinstance(result, tuple):
         return [_facts(one) for one in result]
     if isinstance(result, (Measurement, LargestBatch)):

@@ -15,7 +15,14 @@ from metalassay.fields import FieldError, one_line
 from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
 from metalassay.results.latest import FileGroup, LatestResults
-from metalassay.results.parse import LargestBatch, Measurement, Unfinished, VersionSet, parse
+from metalassay.results.parse import (
+    LargestBatch,
+    Measurement,
+    SmokeSet,
+    Unfinished,
+    VersionSet,
+    parse,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,9 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         if isinstance(result, Unfinished):
             yield Read(source.shown, unfinished=result)
+            continue
+        if isinstance(result, SmokeSet):
+            yield Read(source.shown)  # it has a table of its own, in docs/compatibility.md
             continue
         if not isinstance(result, VersionSet):
             yield Read(source.shown, measurements=result)

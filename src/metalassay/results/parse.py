@@ -1,4 +1,4 @@
-"""Reads one result file: verdicts, a benchmark run, a search for the largest batch, a mark of a failed run.
+"""Reads one result file: verdicts, a smoke test, a benchmark run, a search for the largest batch, a mark.
 
 Nothing in a file is taken on trust. Besides types and ranges, what it states twice must agree: a
 verdict with the outcomes of its tests, the median with the times of the rounds.
@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping
 
 from metalassay.fields import Field, FieldError
-from metalassay.results import max_batch_file, measurement, unfinished, verdict_file
+from metalassay.results import max_batch_file, measurement, smoke_file, unfinished, verdict_file
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
+from metalassay.results.smoke_file import SmokeSet
 from metalassay.results.unfinished import Unfinished
 from metalassay.results.verdict_file import VersionSet
 
@@ -27,6 +28,7 @@ __all__ = [
     "ROWS",
     "LargestBatch",
     "Measurement",
+    "SmokeSet",
     "Unfinished",
     "VersionSet",
     "parse",
@@ -35,7 +37,7 @@ __all__ = [
 
 def parse(
     content: bytes, file: str
-) -> VersionSet | Unfinished | LargestBatch | tuple[Measurement, ...]:
+) -> VersionSet | SmokeSet | Unfinished | LargestBatch | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
     Return () for a file of ours that holds no result. Raises ``FieldError``, and nothing else, for
@@ -52,6 +54,9 @@ def parse(
     if schema.startswith(f"{verdict_file.NAME}/"):
         _check_schema(document.get("schema"), verdict_file.NAME)
         return verdict_file.read(document, file)
+    if schema.startswith(f"{smoke_file.NAME}/"):
+        _check_schema(document.get("schema"), smoke_file.NAME)
+        return smoke_file.read(document)
     if schema.startswith(f"{unfinished.NAME}/"):
         _check_schema(document.get("schema"), unfinished.NAME)
         return unfinished.read(document, file)

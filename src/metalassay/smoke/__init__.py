@@ -2,4 +2,5 @@
 
 ``child`` is the program that the other environment's Python runs; ``parent`` starts it and reads its
 answer. The child needs nothing of ours, so that it runs wherever the training packages are installed.
+``recorded`` has what became of the sets that it was executed on.
 """

@@ -60,13 +60,26 @@ def outcome(stage: str) -> dict[str, Any]:
     except AbsentError as absent:
         return {"status": "absent", "error": str(absent)}
     except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever the packages raise is the answer)
-        frames = [
-            f"{short(frame.filename)}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(error.__traceback__)[1:]
-        ]
         text = f"{type(error).__name__}: {error}"
-        return {"status": "failed", "error": text[-2000:], "frames": frames[-12:]}
+        return {"status": "failed", "error": text[-2000:], "frames": frames(error)[-12:]}
     return {"status": "passed"}
+
+
+def frames(error: BaseException) -> list[str]:
+    """Return where an error was raised, then where those were that it was raised from; ours is left out.
+
+    Packages that import lazily wrap what goes wrong: the innermost cause is where it went wrong.
+    """
+    found = []
+    first: BaseException | None = error
+    while first is not None:
+        found += [
+            f"{short(frame.filename)}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(first.__traceback__)
+            if Path(frame.filename) != Path(__file__)
+        ]
+        first = first.__cause__
+    return found
 
 
 def short(path: str) -> str:

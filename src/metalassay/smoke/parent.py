@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -77,6 +80,20 @@ class Stage:
         return self.status in (FAILED, CRASHED)
 
 
+class StoppedError(Exception):
+    """The run was stopped from outside."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What ``run`` was asked for, as its parts need it."""
+
+    cpu: bool
+    begins: Callable[[str], object] | None
+    stop: threading.Event
+    keep_open: tuple[int, ...]
+
+
 def run(
     python: str,
     stages: Sequence[str] = STAGES,
@@ -84,21 +101,26 @@ def run(
     timeout: float = 300,
     cpu: bool = False,
     begins: Callable[[str], object] | None = None,
+    stop: threading.Event | None = None,
+    keep_open: Sequence[int] = (),
 ) -> tuple[Stage, ...]:
     """Run ``stages`` with the interpreter ``python`` and return what became of each, in their order.
 
     A stage that brings the process down is "crashed", and the stages after it run in a new process.
     One that does not end within ``timeout`` seconds is "crashed" too. ``cpu`` hides CUDA; on a Mac the
     packages choose the device as they do for the user. ``begins`` is called with the name of each stage
-    that begins. Raises ``UserError`` when ``python`` does not start.
+    that begins. ``stop`` ends the run with ``StoppedError``. ``keep_open`` are file descriptors that the
+    child inherits, so that locks on them last as long as it does. Raises ``UserError`` when ``python``
+    does not start.
     """
     unknown = sorted(set(stages) - set(STAGES))
     if unknown:
         raise ValueError(f"there is no stage {unknown[0]!r}")
+    options = _Options(cpu, begins, stop or threading.Event(), tuple(keep_open))
     done: dict[str, Stage] = {}
     left = list(stages)
     while left:
-        found = dict(_once(python, left, timeout, cpu=cpu, begins=begins))
+        found = dict(_once(python, left, timeout, options))
         if not found:
             raise UserError(
                 f"{python}: the program that tries the packages did not begin",
@@ -129,12 +151,7 @@ def as_dict(stage: Stage) -> dict[str, Any]:
 
 
 def _once(
-    python: str,
-    stages: Sequence[str],
-    timeout: float,
-    *,
-    cpu: bool,
-    begins: Callable[[str], object] | None,
+    python: str, stages: Sequence[str], timeout: float, options: _Options
 ) -> Iterator[tuple[str, Stage]]:
     """Run one child; yield the stages that it ended, and the one at which it died."""
     program = resources.files(__package__).joinpath("child.py")
@@ -150,17 +167,18 @@ def _once(
                 stdout=subprocess.PIPE,
                 stderr=complaints,
                 cwd=folder,
-                env=_environment(folder, cpu=cpu),
+                env=_environment(folder, cpu=options.cpu),
                 encoding="utf-8",
                 errors="replace",
                 start_new_session=True,
+                pass_fds=options.keep_open,
             )
         except OSError as error:
             raise UserError(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
         try:
-            for stage, answer in _answers(child, timeout, begins, complaints):
+            for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer
         finally:
@@ -170,13 +188,13 @@ def _once(
 def _answers(
     child: subprocess.Popen[str],
     timeout: float,
-    begins: Callable[[str], object] | None,
+    options: _Options,
     complaints: Any,
 ) -> Iterator[tuple[str, Stage]]:
     current = ""
     ended_by_us = False
 
-    for line in _lines(child, timeout):
+    for line in _lines(child, timeout, options.stop):
         if line is None:
             ended_by_us = True
             break
@@ -188,8 +206,8 @@ def _answers(
             continue
         if answer.get("status") == "begun":
             current = answer["stage"]
-            if begins:
-                begins(current)
+            if options.begins:
+                options.begins(current)
         elif answer["stage"] == current:
             yield current, _stage(answer)
             current = ""
@@ -203,11 +221,10 @@ def _answers(
         yield current, Stage(current, CRASHED, why)
 
 
-def _lines(child: subprocess.Popen[str], timeout: float) -> Iterator[str | None]:
+def _lines(
+    child: subprocess.Popen[str], timeout: float, stop: threading.Event
+) -> Iterator[str | None]:
     """Yield the lines that a child prints; None if it is silent for ``timeout`` seconds."""
-    import queue
-    import threading
-
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -217,12 +234,18 @@ def _lines(child: subprocess.Popen[str], timeout: float) -> Iterator[str | None]
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
+    deadline = time.monotonic() + timeout
     while True:
         try:
-            line = lines.get(timeout=timeout)
+            line = lines.get(timeout=min(0.2, timeout))
         except queue.Empty:
+            if stop.is_set():
+                raise StoppedError from None
+            if time.monotonic() < deadline:
+                continue
             yield None
             return
+        deadline = time.monotonic() + timeout
         if line is None:
             child.wait()
             return
