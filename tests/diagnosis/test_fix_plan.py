@@ -204,6 +204,19 @@ def test_three_packages_move_together_where_that_ends_a_stop(known: Put) -> None
     assert set(plan.requirements) == {"p~=2.0.0", "q~=2.0.0", "r~=2.0.0"}
 
 
+def test_more_packages_are_tried_where_what_looked_best_cannot_be_had() -> None:
+    """Of an executed environment whose fix left what stopped the import, and was rolled back."""
+    installed = {
+        "python": "3.11.7", "accelerate": "1.8.0", "transformers": "5.14.1", "trl": "0.26.0",
+        "peft": "0.17.1", "datasets": "5.2.0", "tokenizers": "0.22.2", "torch": "2.13.0",
+        "huggingface-hub": "1.33.0",
+    }  # fmt: skip
+    plan = fix_plan.plan(installed)
+    assert "peft-hybridcache-transformers5" in plan.fixes
+    assert plan.keeps == ()
+    assert not fix_plan.stopping(plan.remains)
+
+
 # Breaks and requirements.
 
 

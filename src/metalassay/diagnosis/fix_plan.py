@@ -46,7 +46,7 @@ _NOT_EXECUTED = 2.0
 _MOST_PACKAGES = 4  # that change together
 _ENOUGH = {1: 0.0, 2: 2 * _BUG, 3: _STOPS / 2, 4: _STOPS}
 """What the bugs may cost that a change of so many packages leaves, before one more is tried."""
-_WIDTH = 60  # sets of each size that are extended by one more package
+_WIDTH = 150  # sets of each size that are extended by one more package
 _MOST_JUDGED = 1000  # sets whose requirements and breaks are looked at, the cheapest first
 
 
@@ -295,14 +295,20 @@ class _Space:
             # More packages at once only where fewer leave something that stops, or several bugs.
             if size < 2 or self._left(min(queue, default=None)) > _ENOUGH[size]:
                 continue
-            judged = iter(self._judged(queue, stay))
+            judged = iter(self._judged(list(queue), stay))
             first = next(judged, None)
-            if first is None:
+            # What looked best may bring a break, or be refused by a requirement.
+            if first is None or self._leaves(first) > _ENOUGH[size]:
                 continue
             yield first
             yield from judged
             queue = []
         yield from self._judged(queue, stay)
+
+    def _leaves(self, changed: Mapping[str, str]) -> float:
+        """Return what the bugs and breaks cost that a change leaves."""
+        breaks = () if self.one_bug else self._breaks({**self.installed, **changed})
+        return self._cost({}, self.masks.bits(changed), len(breaks))
 
     def _left(self, best: _Set | None) -> float:
         """Return what the bugs cost that the best set leaves."""
@@ -331,8 +337,14 @@ class _Space:
         ]
         if size > 2:
             better = list({frozenset(each[2].items()): each for each in better}.values())
-        best = found if size == 1 else heapq.nsmallest(_WIDTH, found)
+        # What brings something that stops may still be extended, behind what brings nothing.
+        best = found if size == 1 else heapq.nsmallest(_WIDTH, found, key=self._promise)
         return [self._set(each) for each in best], better
+
+    def _promise(
+        self, found: tuple[float, int, int, dict[str, str], str, str]
+    ) -> tuple[float, int]:
+        return found[0] + (_STOPS if self._stops_newly(found[2]) else 0.0), found[1]
 
     @staticmethod
     def _set(found: tuple[float, int, int, dict[str, str], str, str]) -> _Set:
