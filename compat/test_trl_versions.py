@@ -177,6 +177,13 @@ def test_dpo_takes_a_step_on_the_cpu_with_triton(upstream: str, tmp_path: Path) 
     assert dpo(tmp_path, max_steps=1, logging_strategy="no").train().global_step == 1
 
 
+@pytest.mark.bug("trl-warnings-issued-transformers-5-1", symptom="attribute")
+def test_grpo_is_made_with_this_transformers(upstream: str, tmp_path: Path) -> None:
+    from tiny_trl import grpo
+
+    assert grpo(tmp_path, 8, max_steps=1).model is not None
+
+
 def sft(folder: Path, config: dict[str, Any] | None = None, **arguments: Any) -> None:
     """Make an SFTTrainer for a minimal Llama, with arguments that old programs pass."""
     from datasets import Dataset
