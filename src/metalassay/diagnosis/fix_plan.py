@@ -13,7 +13,6 @@ import functools
 import heapq
 import itertools
 import shlex
-import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -102,11 +101,6 @@ class Facts:
     executed: Callable[[Mapping[str, str]], bool]
 
 
-def no_facts() -> Facts:
-    """Return facts that know nothing."""
-    return Facts(lambda _: (), lambda *_: (), lambda _: (), lambda _: False)
-
-
 def plan(
     installed: Mapping[str, str],
     ignored: Sequence[str] = (),
@@ -190,13 +184,6 @@ def _stopping_breaks(versions: Mapping[str, str]) -> frozenset[str]:
         for each in linkcheck.known_breaks(versions)
         if each.stops and not each.guarded
     )
-
-
-def command(requirements: Sequence[str], python: str) -> list[str]:
-    """Return the install command as a list of words, using uv if it is available, otherwise pip."""
-    if shutil.which("uv"):
-        return ["uv", "pip", "install", "--python", python, *requirements]
-    return [python, "-m", "pip", "install", *requirements]
 
 
 def as_shell(words: Sequence[str]) -> str:
