@@ -1,47 +1,6 @@
-"""For every pytest run here: the option --device, and a header with the machine and the versions.
-
-Nothing here imports torch before a test uses the device.
-"""
+"""For every pytest run in a checkout: what our suites share, and pytester for our own tests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
-from metalassay.environment import versions
-from metalassay.errors import UserError
-from metalassay.machine import hardware
-
-if TYPE_CHECKING:
-    import torch
-
 # tests/ runs pytest on constructed test suites; only the root conftest may request the plugin.
-pytest_plugins = ["pytester"]
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --device."""
-    parser.getgroup("metalassay").addoption(
-        "--device",
-        choices=("auto", "cpu", "mps", "cuda"),
-        default="auto",
-        help="device to compute on; auto is the first of mps, cuda and cpu that works (default: auto)",
-    )
-
-
-def pytest_report_header() -> str:
-    """Report the machine and the versions."""
-    stack = versions.installed(("metalassay", "torch", "accelerate", "transformers"))
-    return f"{hardware.describe(hardware.probe())}; " + ", ".join(map(" ".join, stack.items()))
-
-
-@pytest.fixture(scope="session")
-def device(pytestconfig: pytest.Config) -> torch.device:
-    """Return the device that --device names, or end the run with the reason why it is unusable."""
-    from metalassay.measure.device import resolve
-
-    try:
-        return resolve(pytestconfig.getoption("--device"))
-    except UserError as error:
-        pytest.exit(f"--device: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+pytest_plugins = ["pytester", "metalassay.testing.pytest_device"]

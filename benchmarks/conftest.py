@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from metalassay.workloads.registry import Workload
 
+SHARED = "metalassay.testing.pytest_device"  # --device and its fixture
 MAX_ROUNDS = 500  # the raw times of a 10 microsecond function would take 7 MB
 # pytest-benchmark's defaults: an option with another value was given on the command line.
 NO_STORAGE = "file://./.benchmarks"
@@ -41,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         raise pytest.UsageError(
             "the benchmarks need pytest-benchmark: python -m pip install 'metalassay[bench]'"
         )
+    if not pluginmanager.has_plugin(SHARED):  # the root of a checkout has it loaded
+        pluginmanager.import_plugin(SHARED)
     group = parser.getgroup("metalassay")
     group.addoption(
         "--batch-size",

@@ -3,7 +3,7 @@
 A test marked ``bug(id, symptom)`` asserts the correct behaviour. If the data says that the installed
 versions show the symptom, its stock run must fail with exactly that exception and message; otherwise,
 and with the patch applied, it must pass. A ``bug(id)`` mark without a symptom is a control: the test
-must pass everywhere.
+must pass everywhere. A test that needs a package which is not installed is skipped, and says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,20 @@ from metalassay import bugs
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.matrix import matrix_file
-from metalassay.testing import accelerate_state
+from metalassay.testing import absent, accelerate_state
 from metalassay.testing.pytest_recorder import Recorder
 
 VERSIONS = versions.installed()
+SHARED = "metalassay.testing.pytest_device"  # --device and the marks
+
+# The modules that tests share stand beside them, here and in the installed package.
+if str(HERE := Path(__file__).parent) not in sys.path:
+    sys.path.append(str(HERE))
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.has_plugin(SHARED):  # the root of a checkout has it loaded
+        pluginmanager.import_plugin(SHARED)
     group = parser.getgroup("metalassay")
     group.addoption(
         "--verdicts", type=Path, metavar="FILE", help="write the verdicts to this JSON file"
@@ -71,11 +79,26 @@ def pytest_configure(config: pytest.Config) -> None:
         versions=VERSIONS,
         version_set=version_set.record(),
         target=config.getoption("--verdicts"),
-        suite=Path(__file__).parent,
+        suite=HERE,
         only=version_set.bugs,
         diary=config.getoption("--journal"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    module: pytest.Module = absent.Module.from_parent(parent, path=module_path)
+    return module
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Any:  # a generator
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if not pyfuncitem.get_closest_marker("xfail"):  # else it may be the symptom
+            absent.skip_for(error)
+        raise
 
 
 def marked_bug(item: pytest.Item) -> tuple[bugs.Bug, str | None] | None:

@@ -1,0 +1,1 @@
+"""Time the workloads on this machine."""

@@ -1,0 +1,1 @@
+"""Test whether our data on known bugs is right about the versions that are installed."""
