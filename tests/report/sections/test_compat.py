@@ -57,7 +57,8 @@ def test_a_single_machine_is_named_once_and_sets_that_do_not_fit_get_a_further_t
     assert (
         terminal.compat_table(built.compat, width=64)
         == """\
-Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual machine)
+Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual
+machine)
 
 |                        | accelerate-1.8.0                   |
 |:-----------------------|:-----------------------------------|

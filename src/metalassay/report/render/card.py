@@ -55,7 +55,7 @@ def render(report: Report) -> str:
     if figures:
         # The last sentence of the headline is on speed, with the ratio.
         body += [*_headline(text[-1], 84, (28, 2), (24, 3), (20, 3)), *_figures(figures)]
-        body += [_rule(526), *_compat(report.compat, 526)]
+        body += [_rule(518), *_compat(report.compat, 518)]
     else:
         body += [*_headline(" ".join(text), 108, (38, 4), (30, 5), (25, 7)), _rule(342)]
         body += [*_compat(report.compat, 342), _rule(470), *_speeds(report.benchmarks)]
@@ -74,17 +74,19 @@ def render(report: Report) -> str:
 
 
 def _rehearsal(sentence: str) -> Iterator[str]:
-    """Yield a band across the top with the sentence."""
+    """Yield a band across the top, which says that nothing was measured."""
     yield f'<rect width="{WIDTH}" height="42" fill="#e69f00"/>'
-    yield _line(sentence, _LEFT, 29, 20, bold=True)
+    first = sentence.partition(". ")[0]  # the rest is on the pages
+    yield _line(f"{first.rstrip('.')}.", _LEFT, 29, 20, bold=True)
 
 
 def _figures(table: Table) -> Iterator[str]:
     """Yield the figures of the first two machines, and of the second over the first."""
     machines = len(table.head) // 2  # a column for each, and for each ratio over the first
     columns = (1, 2, 1 + machines)
+    setting = table.caption.rpartition(": ")[2]
     places = ((_LEFT, 300), (_LEFT + 312, 240), (_LEFT + 564, 240), (_LEFT + 816, _ROOM - 816))
-    for (x, room), name in zip(places, ("", *(table.head[c] for c in columns)), strict=True):
+    for (x, room), name in zip(places, (setting, *(table.head[c] for c in columns)), strict=True):
         yield from (
             _line(line, x, 208 + 22 * number, 17, room=room, bold=True)
             for number, line in enumerate(wrapped(name, 18, room, 2))
@@ -93,9 +95,13 @@ def _figures(table: Table) -> Iterator[str]:
         y = 266 + 44 * number
         yield _rule(y - 29)
         for (x, room), column in zip(places, (0, *columns), strict=True):
-            lines = wrapped(row[column], 17 if column != columns[2] else 18, room - 2, 2)
+            is_ratio = column == columns[2]
+            value, _, mark = row[column].partition(" (") if is_ratio else (row[column], "", "")
+            lines = (
+                [value, f"({mark}"] if mark else wrapped(value, 18 if is_ratio else 17, room - 2, 2)
+            )
             for down, line in enumerate(lines):
-                bold = column == columns[2] and down == 0
+                bold = is_ratio and not (mark and down)
                 up = 7 if len(lines) > 1 else 0
                 yield _line(line, x, y - up + 18 * down, 17, room=room, bold=bold)
     if machines > 2:
