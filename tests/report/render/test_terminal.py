@@ -120,12 +120,13 @@ def test_commands_are_listed_below_the_table_each_once() -> None:
         ("", "M4", "M4 Pro"),
         ((("a"), NOT_MEASURED, NOT_MEASURED), ("b", NOT_MEASURED, "5")),
         (False, True, True),
-        commands={(0, 1): "nox -s bench", (0, 2): "nox -s bench", (1, 1): "nox -s bench"},
+        commands={(0, 1): "nox -s bench", (0, 2): "nox -s bench", (1, 1): "pip install x"},
     )
     printed = terminal.fitted(table, 80)
     assert printed.count("not measured (1)") == 2
+    assert printed.count("not measured (2)") == 1
     assert printed.endswith(
-        "(1) not measured on M4:\n    nox -s bench\n(2) not measured on M4 Pro:\n    nox -s bench"
+        "(1) not measured on M4 and M4 Pro:\n    nox -s bench\n(2) not measured on M4:\n    pip install x"
     )
 
 
@@ -133,7 +134,7 @@ def test_commands_are_listed_below_the_table_each_once() -> None:
     "command",
     [
         "python -m pip install -e '.[bench,power]' && python -m pytest benchmarks --processes 5",
-        'nox -s "compat(accelerate-1.8.0 and some more words)" -- --fresh --tag guide --strict',
+        "nox -s tests -- --verbose -k 'one or another of two or three' --fresh --strict",
         "short",
     ],
 )

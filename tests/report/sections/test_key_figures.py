@@ -214,6 +214,11 @@ def test_beside_a_real_machine_a_rehearsed_one_was_not_measured() -> None:
             [measurement(workload="gpt-tiny"), on_pro(workload="gpt-tiny")],
             "transit-cnn, float32, mps",
         ),
+        # what is real, though the CNN was rehearsed
+        (
+            [measurement(workload="gpt-tiny"), on_pro(workload="gpt-tiny")],
+            "gpt-tiny, float32, mps",
+        ),
         # a ratio on the CPU says more than one machine's GPU
         (
             [measurement(device="cpu", dtype="bfloat16"), on_pro(device="cpu", dtype="bfloat16")],
@@ -222,7 +227,10 @@ def test_beside_a_real_machine_a_rehearsed_one_was_not_measured() -> None:
     ],
 )
 def test_all_figures_are_of_one_setting(others: list[Measurement], setting: str) -> None:
-    assert table([BASE, on_pro(batch_size=8), *others]).caption.endswith(setting)
+    cnn = [BASE, on_pro(batch_size=8)]
+    if setting.startswith("gpt"):
+        cnn = [replace(one, emulated=True) for one in cnn]
+    assert table([*cnn, *others]).caption.endswith(setting)
 
 
 def test_one_machine_has_no_key_figures_and_three_have_two_ratios() -> None:
@@ -236,3 +244,15 @@ def test_two_searches_alone_are_compared() -> None:
     result = table([], batches=[largest(), largest(machine=M4_PRO)])
     assert cells(result)[2][2].startswith("1.00x")
     assert result.commands[0, 1] == "nox -s bench -- -k transit-cnn --processes 5"
+
+
+def test_no_command_is_given_for_a_device_that_a_machine_cannot_have() -> None:
+    result = table([BASE, measurement(machine=LINUX, device="cpu")])
+    assert result.caption.endswith("float32, mps")
+    assert cells(result)[0][1] == NOT_MEASURED
+    assert {column for _, column in result.commands} == {1}
+    on_cuda = table(
+        [measurement(machine=LINUX, device="cuda"), on_pro(device="cpu", dtype="bfloat16")]
+    )
+    assert on_cuda.caption.endswith("float32, cuda")
+    assert {column for _, column in on_cuda.commands} == {2}

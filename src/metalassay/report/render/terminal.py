@@ -95,20 +95,20 @@ def _captioned(table: Table, width: int) -> Iterator[str]:
 
 def fitted(table: Table, width: int) -> str:
     """Return a table in at most ``width`` columns, the commands of its cells in a list below it."""
-    numbers: dict[tuple[str, str], int] = {}
+    where: dict[str, dict[str, None]] = {}  # the heads of the columns in which a command is missing
     rows = [list(row) for row in table.rows]
     for (row, column), command in table.commands.items():
-        number = numbers.setdefault((table.head[column], command), len(numbers) + 1)
-        rows[row][column] = f"{rows[row][column]} ({number})"
+        where.setdefault(command, {})[table.head[column]] = None
+        rows[row][column] += f" ({list(where).index(command) + 1})"
     numbered = replace(table, rows=tuple(map(tuple, rows)), commands={})
     pipe = markdown.table_text(numbered)
     if _widest(pipe) > width:
         pipe = _narrowed(table.head, rows, width)
     lines = [
         line
-        for (where, command), number in numbers.items()
+        for number, (command, heads) in enumerate(where.items(), 1)
         for line in (
-            *filled(f"({number}) {NOT_MEASURED} on {where}:", width, "    ").splitlines(),
+            filled(f"({number}) {NOT_MEASURED} on {' and '.join(heads)}:", width, "    "),
             *_command(command, width, "    "),
         )
     ]

@@ -71,6 +71,11 @@ class _Setting:
     def unit(self) -> str:
         return WORKLOADS.get(self.workload, "samples")
 
+    def possible_on(self, machine: Hardware) -> bool:
+        """Return whether a machine may have the device at all: no command gives another system an mps."""
+        mac = machine.system == "Darwin"
+        return not mac if self.device == "cuda" else mac or not self.device.startswith("mps")
+
     def bench(self, batch: int | None) -> str:
         """Return the options of a benchmark run of this setting in processes enough for an interval."""
         device = self.device.removesuffix(_EMULATED)
@@ -126,7 +131,7 @@ def table(compared: Compared) -> Table | None:
             for column, (cell, command) in enumerate(
                 zip(figure.cells, figure.commands, strict=True), 1
             )
-            if cell == NOT_MEASURED
+            if cell == NOT_MEASURED and setting.possible_on(machines[column - 1])
         },
     )
 
