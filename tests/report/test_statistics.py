@@ -127,27 +127,6 @@ def test_a_mac_and_another_system_have_no_versions_to_compare() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "differ"),
-    [
-        ("automatic", "automatic", False),
-        ("low", "low power", False),  # the words of newer and of older files
-        ("normal", "automatic", False),  # "normal" was any mode but the low one
-        ("normal", "high", False),
-        ("normal", "low", True),
-        ("automatic", "high", True),
-        ("low power", "high", True),
-        (None, "high", False),
-    ],
-)
-def test_power_modes_that_certainly_differ_rule_a_ratio_out(
-    one: str | None, other: str, differ: bool
-) -> None:
-    pair = replace(M4, power_mode=one), replace(M4, power_mode=other)
-    reasons = [f"power mode {one} and {other}"] if differ else []
-    assert statistics.differences(*pair) == reasons
-
-
-@pytest.mark.parametrize(
     ("changes", "reasons"),
     [
         ({}, []),

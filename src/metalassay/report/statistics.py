@@ -122,7 +122,7 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
         pairs.append(("malloc", a.malloc, b.malloc))
-    if a.power_mode and b.power_mode and _modes_differ({a.power_mode, b.power_mode}):
+    if a.power_mode and b.power_mode:
         pairs.append(("power mode", a.power_mode, b.power_mode))
     for name, one, other in pairs:
         if one != other:
@@ -139,12 +139,6 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield EMULATED
     if a.parity or b.parity:
         yield "wrong numbers"
-
-
-def _modes_differ(modes: set[str]) -> bool:
-    """Return whether power modes differ; in older files "low power" is low and "normal" is any other."""
-    named = {"low" if mode == "low power" else mode for mode in modes}
-    return len(named) > 1 and ("normal" not in named or "low" in named)
 
 
 def _search_differences(a: LargestBatch, b: LargestBatch) -> Iterator[str]:
