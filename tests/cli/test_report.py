@@ -36,3 +36,14 @@ def test_a_card_that_is_not_an_svg_is_refused_before_anything_is_written(
     assert main(["report", RUNS, "-o", str(target), "--card", "card.png"]) == 2
     assert "rsvg-convert" in capsys.readouterr().err
     assert not target.exists()
+
+
+def test_no_line_is_wider_than_the_terminal_but_for_the_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["report", RUNS, "--output", str(tmp_path)]) == 0
+    printed, paths = capsys.readouterr().out.split(str(tmp_path), 1)
+    assert paths.count(str(tmp_path)) == 1  # of the second page
+    assert "in six figures: transit-cnn" in printed
+    assert [line for line in printed.splitlines() if len(line) > 80] == []

@@ -12,11 +12,15 @@ from typing import Any
 
 import constructed_origin
 import pytest
+from hand_made import find_chip, measurement
 
 from metalassay.cli.main import main
 from metalassay.machine import hardware
+from metalassay.report import export
 from metalassay.report.export import BATCH_COLUMNS, MEASUREMENT_COLUMNS, VERDICT_COLUMNS, harmless
+from metalassay.report.sections.benchmarks import figures
 from metalassay.results import max_batch_file
+from metalassay.results.measurement import Measurement
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 M4 = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
@@ -239,3 +243,16 @@ def test_numbers_stay_numbers_and_columns_are_named_once() -> None:
     assert (harmless(-1.5), harmless(None), harmless("a=b")) == (-1.5, None, "a=b")
     for columns in (MEASUREMENT_COLUMNS, VERDICT_COLUMNS, BATCH_COLUMNS):
         assert len(set(columns)) == len(columns)
+
+
+def test_the_power_of_a_rehearsal_or_of_an_impossible_time_is_not_exported() -> None:
+    rail = {"watts": 10.0, "watts_from": "GPU", "per_watt": 100.0}
+    columns = ("watts", "watts_from", "items_per_joule")
+
+    def exported(one: Measurement) -> tuple[object, ...]:
+        row = export.measurement_row(one, figures(one, find_chip(one.machine)))
+        return tuple(row[column] for column in columns)
+
+    assert exported(measurement(**rail)) == (10.0, "GPU", 100.0)
+    assert exported(measurement(**rail, emulated=True)) == (None, None, None)
+    assert exported(measurement(**rail, seconds=(1e-5,))) == (None, None, None)

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hand_made import M4_PRO, largest, measurement
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.machines import in_order, names, natural, short_name
+from metalassay.report.machines import (
+    identity,
+    in_order,
+    names,
+    natural,
+    rehearsed,
+    short_name,
+)
 
 UNKNOWN = Hardware("Linux", "6.1", "aarch64", *[None] * 10)
 GB = 2**30
@@ -78,3 +86,14 @@ def test_versions_sort_by_their_numbers() -> None:
     long = "9" * 5000  # more digits than int() reads
     ids = ["guide", "a-1.10.0", long, "a-1.9.0", "a-1.9", "4"]
     assert sorted(ids, key=natural) == ["4", long, "a-1.9", "a-1.9.0", "a-1.10.0", "guide"]
+
+
+def test_a_machine_of_which_nothing_is_real_is_named_a_rehearsal() -> None:
+    rehearsal, search = measurement(emulated=True), largest(machine=M4_PRO, emulated=True)
+    assert rehearsed([rehearsal, search]) == {identity(one.machine) for one in (rehearsal, search)}
+    assert rehearsed([rehearsal, measurement(), rehearsal, search]) == {identity(M4_PRO)}
+    only_m4 = rehearsed([rehearsal])
+    assert list(names([rehearsal.machine, M4_PRO], only_m4).values()) == [
+        "Apple M4 (10-core GPU, 16 GB), rehearsal",
+        "Apple M4 Pro (20-core GPU, 24 GB)",
+    ]

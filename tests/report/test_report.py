@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 from constructed_runs import build, measured
 
 from metalassay import report
-from metalassay.report.render import markdown
+from metalassay.report.render import card, ci_summary, html, markdown
 
 
 def test_the_benchmark_table_names_its_machine_and_labels_upper_bounds() -> None:
@@ -65,10 +68,49 @@ Nothing has been measured yet: no result file was read."""
     )
 
 
-def test_values_that_all_rows_share_are_printed_once() -> None:
-    text = report.terminal_text(build(measurements=measured("m4_pro")), 100)
-    assert (
-        "macOS 15.1: batch 64, dtype float32, device mps, threads 10, torch 2.13.0, rounds 5"
-        in text
+def test_a_report_with_an_emulated_device_says_so_at_the_top() -> None:
+    real = measured("m4_pro")
+    emulated = [replace(one, emulated=True) for one in measured("m4")]
+    assert build(measurements=real).rehearsal == ""
+    assert build(measurements=emulated).rehearsal == (
+        "REHEARSAL: the device was emulated in every benchmark run here. Nothing was measured on the machines "
+        "that are named, and no speed, ratio or largest batch is shown."
     )
-    assert "| workload    | mode      |   median items/s |" in text
+    part = build(measurements=[*real, *emulated])
+    assert part.rehearsal.startswith(
+        "REHEARSAL in part: in 3 of 5 results the device was emulated."
+    )
+
+
+def test_no_page_of_a_rehearsal_has_a_speed_a_ratio_or_an_unmarked_machine() -> None:
+    pages = rehearsed_pages()
+    assert len(pages) == 5
+    for name, page in pages.items():
+        assert "REHEARSAL: the device was emulated" in page, name
+        # 1,000 and 4,000 samples/s are 2,000 and 6,400 on the other machine, 2.00x and 1.60x
+        for figure in ("1,000", "4,000", "2,000", "6,400", "2.00x", "1.60x", "2.1x"):
+            assert figure not in page, (name, figure)
+        for machine in ("10-core GPU, 16 GB)", "20-core GPU, 24 GB)"):
+            unmarked = re.findall(re.escape(machine) + r"(?!, rehearsal)", without_conditions(page))
+            assert unmarked == [], (name, machine)
+
+
+def rehearsed_pages() -> dict[str, str]:
+    """Return every page of a report of an M4 and an M4 Pro that were both emulated, by its name."""
+    both = [replace(one, emulated=True) for name in ("m4", "m4_pro") for one in measured(name)]
+    built = build(measurements=both)
+    # What guides claim of a Mac is no result of these machines.
+    built = replace(built, sections=tuple(one for one in built.sections if one.id != "ledger"))
+    return {
+        "markdown": markdown.render(built),
+        "html": html.render(built),
+        "terminal": report.terminal_text(built, 300),
+        "card": card.render(built),
+        "summary": ci_summary.render(built),
+    }
+
+
+def without_conditions(page: str) -> str:
+    """Return a page without its table of conditions, whose column of devices has the mark."""
+    start = re.search(r'^## Conditions|<h2 id="conditions">', page, re.MULTILINE)
+    return page[: start.start()] if start else page

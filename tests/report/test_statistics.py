@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from statistics import StatisticsError
+from typing import Any
 
 import pytest
+from hand_made import largest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,13 +88,14 @@ NEW = replace(M4, identity="ast1-c0ffee000000")
         (M4, replace(M4, emulated=True), ["an emulated device"]),
         (M4, replace(M4, parity="forward: 3 of 8 values differ"), ["wrong numbers"]),
         (M4, replace(M4, machine=replace(M4.machine, release="macOS 15.4")), []),
-        (
-            M4,
-            replace(M4, machine=replace(M4.machine, release="macOS 26.0")),
-            ["system macOS 15 and macOS 26"],
-        ),
+        (M4, replace(M4, machine=replace(M4.machine, release="macOS 26.0")), []),
         (CPU, replace(CPU, machine=replace(M4.machine, release="macOS 26.0")), []),
         (M4, replace(M4, machine=replace(M4.machine, virtual=True)), ["one is a virtual machine"]),
+        (
+            M4,
+            replace(M4, machine=replace(M4.machine, machine="x86_64")),
+            ["one Python is translated by Rosetta"],
+        ),
         (M4, CPU, ["device mps and cpu"]),
     ],
 )
@@ -101,3 +104,46 @@ def test_measurements_under_different_conditions_are_not_comparable(
 ) -> None:
     assert statistics.differences(one, other) == reasons
     assert len(statistics.differences(other, one)) == len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "mark"),
+    [
+        ("macOS 15.5", "macOS 26.1", "macOS 15.5 / 26.1"),
+        ("macOS 26.1", "macOS 15.5", "macOS 26.1 / 15.5"),
+        ("macOS 15.1", "macOS 15.4", "macOS 15.1 / 15.4"),
+        ("macOS 15.5", "macOS 15.5", ""),
+    ],
+)
+def test_different_versions_of_macos_are_named(one: str, other: str, mark: str) -> None:
+    macs = [replace(M4.machine, release=release) for release in (one, other)]
+    assert statistics.system_versions(*macs) == mark
+
+
+def test_a_mac_and_another_system_have_no_versions_to_compare() -> None:
+    linux = replace(M4.machine, system="Linux", release="6.1")
+    assert statistics.system_versions(M4.machine, linux) == ""
+    assert statistics.system_versions(linux, replace(linux, release="6.2")) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons"),
+    [
+        ({}, []),
+        ({"threads": 9}, []),
+        ({"versions": {"torch": "2.13.0+cpu"}}, []),
+        ({"versions": {"torch": "2.12.0"}}, ["torch 2.13.0 and 2.12.0"]),
+        (
+            {"versions": {"torch": "2.13.0", "metalassay": "0.2"}},
+            ["metalassay not recorded and 0.2"],
+        ),
+        ({"machine": replace(M4_PRO.machine, virtual=True)}, ["one is a virtual machine"]),
+        ({"machine": replace(M4_PRO.machine, release="macOS 26.1")}, []),
+        ({"emulated": True}, ["an emulated device"]),
+    ],
+)
+def test_searches_under_different_conditions_are_not_comparable(
+    changes: dict[str, Any], reasons: list[str]
+) -> None:
+    other = largest(**{"machine": M4_PRO.machine, **changes})
+    assert statistics.search_differences(largest(), other) == reasons

@@ -118,12 +118,12 @@ def test_a_name_is_removed_wherever_it_is(document: Any) -> None:
         try:
             stripped = anonymise.strip(json.dumps(copy).encode(), NAMES)
         except FieldError:
-            continue  # a word from a fixed list, a time, or part of the hardware
+            continue  # a word from a fixed list, a time, the system, or part of the hardware
         written += 1
         assert not {"evelyn", "jdoe", "janes-mini"} & set(
             re.split(r"[^\w-]+", stripped.text.lower())
         )
-    assert written >= 10
+    assert written >= 9
 
 
 def test_a_failure_without_a_known_bug_and_a_selection_lose_their_paths() -> None:

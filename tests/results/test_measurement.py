@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,3 +88,54 @@ def test_the_newest_file_of_a_series_gives_the_other_fields() -> None:
     (pooled,) = pool([newest, last])
     assert (pooled.file, pooled.when) == (newest.file, newest.when)
     assert pooled.seconds == (1.0, 2.0)
+
+
+def test_a_pooled_measurement_has_the_bandwidth_and_the_power_of_every_process() -> None:
+    runs = [
+        replace(one, measured_peak=(1.0, gb_s), watts=watts, watts_from="GPU", per_watt=2 * watts)
+        for one, gb_s, watts in zip(
+            series(M4, "x", 1.0, 2.0, 3.0), (90.0, 100.0, 95.0), (9.0, 30.0, 12.0), strict=True
+        )
+    ]
+    (pooled,) = pool(runs)
+    assert pooled.each_gb_s == (90.0, 100.0, 95.0)
+    assert (pooled.each_watts, pooled.watts) == ((9.0, 30.0, 12.0), 12.0)
+    assert (pooled.each_per_watt, pooled.per_watt) == ((18.0, 60.0, 24.0), 24.0)
+
+
+def test_watts_of_other_rails_are_not_pooled() -> None:
+    first, second, last = series(replace(M4, watts=9.0, watts_from="GPU"), "x", 1.0, 2.0, 3.0)
+    newest = replace(last, when=last.when + timedelta(hours=1))
+    (pooled,) = pool([first, replace(second, watts=20.0, watts_from="CPU + GPU"), newest])
+    assert pooled.each_watts == (9.0, 9.0)
+    assert pooled.each_per_watt == ()
+
+
+def read(tmp_path: Path, edit: Callable[[Any], object]) -> load.Loaded:
+    document = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
+    edit(document)
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    return load.load([tmp_path / "x.json"])
+
+
+def test_a_mac_whose_file_was_written_on_another_system_is_refused(tmp_path: Path) -> None:
+    def on_linux(document: Any) -> None:
+        document["machine_info"]["system"] = "Linux"
+
+    found = read(tmp_path, on_linux)
+    assert found.measurements == ()
+    assert "it ran on Linux, but its hardware runs Darwin" in found.warnings[0]
+
+
+def test_everything_in_the_file_of_an_emulated_device_is_emulated(tmp_path: Path) -> None:
+    def rehearse(document: Any) -> None:
+        document["machine_info"]["system"] = "Linux"
+        document["benchmarks"][0]["extra_info"]["emulated"] = True
+        document["benchmarks"][1]["extra_info"]["device"] = "cpu"
+
+    found = read(tmp_path, rehearse)
+    assert found.warnings == ()
+    assert {(one.device, one.emulated) for one in found.measurements} == {
+        ("mps", True),
+        ("cpu", True),
+    }

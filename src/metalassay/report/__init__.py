@@ -8,7 +8,7 @@ from metalassay.claims import catalogue as claims
 from metalassay.machine import chips
 from metalassay.report.machines import in_order
 from metalassay.report.model import CompatTable, Hint, Report, Section, counted, not_shown
-from metalassay.report.render.markdown import terminal_text
+from metalassay.report.render.terminal import text as terminal_text
 from metalassay.report.render.write import write_report
 from metalassay.report.sections import (
     batch_plots,
@@ -18,6 +18,7 @@ from metalassay.report.sections import (
     compat_runs,
     conditions,
     headline,
+    key_figures,
     ledger,
     method,
     projection,
@@ -29,6 +30,7 @@ from metalassay.report.sections.training_log import Log
 from metalassay.report.sections.training_log import section as training_section
 from metalassay.results.latest import groups_of
 from metalassay.results.load import Loaded
+from metalassay.results.parse import LargestBatch, Measurement
 
 __all__ = ["Report", "build", "terminal_text", "write_report"]
 
@@ -82,6 +84,24 @@ def build(
             runs, compat_table, measured, loaded.batches, compared, loaded.measured
         ),
         sections=tuple(section for section in sections if section),
+        key_figures=key_figures.table(compared),
+        rehearsal=_rehearsal([*measured, *loaded.batches]),
+    )
+
+
+def _rehearsal(results: Sequence[Measurement | LargestBatch]) -> str:
+    """Return the sentence for the top of the page, empty unless something ran on an emulated device."""
+    emulated = sum(one.emulated for one in results)
+    if not emulated:
+        return ""
+    if emulated == len(results):
+        return (
+            "REHEARSAL: the device was emulated in every benchmark run here. Nothing was measured on the machines "
+            "that are named, and no speed, ratio or largest batch is shown."
+        )
+    return (
+        f"REHEARSAL in part: in {emulated:,} of {len(results):,} results the device was emulated. They are marked "
+        'as "rehearsal" or "emulated", show no speed and enter no ratio.'
     )
 
 

@@ -80,9 +80,6 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
         "flop_per_call": one.flop_per_call,
         "bytes_per_call": one.bytes_per_call,
         "compulsory_bytes": one.compulsory_bytes,
-        "watts": one.watts,
-        "watts_from": one.watts_from or None,
-        "items_per_joule": one.per_watt,
         "wrong_numbers": one.parity or None,
         "doubts": "; ".join(one.flags) or None,
     }
@@ -92,6 +89,8 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
         row["items_per_second_fast"] = _digits(rate.fast)
         row["gflop_per_second"] = _digits(computed.gflop_s)
         row["gb_per_second_at_most"] = _digits(computed.gb_s)
+        row["watts"], row["watts_from"] = one.watts, one.watts_from or None
+        row["items_per_joule"] = one.per_watt
     return {name: row.get(name) for name in MEASUREMENT_COLUMNS}
 
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from metalassay.machine.hardware import Hardware
 from metalassay.machine.hardware import identity as identity
+from metalassay.report.model import REHEARSAL
+
+if TYPE_CHECKING:
+    from metalassay.results.parse import LargestBatch, Measurement
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -53,10 +58,22 @@ def short_name(machine: Hardware) -> str:
     return f"{chip} ({', '.join(parts)})" if parts else chip
 
 
-def names(machines: Iterable[Hardware]) -> dict[Hardware, str]:
+def rehearsed(results: Iterable[Measurement | LargestBatch]) -> frozenset[Hardware]:
+    """Return the machines, by ``identity``, all of whose results come from an emulated device."""
+    real: dict[Hardware, bool] = {}
+    for one in results:
+        machine = identity(one.machine)
+        real[machine] = real.get(machine, False) or not one.emulated
+    return frozenset(machine for machine, any_real in real.items() if not any_real)
+
+
+def names(
+    machines: Iterable[Hardware], rehearsals: frozenset[Hardware] = frozenset()
+) -> dict[Hardware, str]:
     """Return the name of each machine, by ``identity``, in the order of ``in_order``.
 
-    Machines that would have the same name get their model, or else a number, behind it.
+    Machines that would have the same name get their model, or else a number, behind it. The names of
+    ``rehearsals`` (see ``rehearsed``) end in ", rehearsal": nothing ran on such a machine.
     """
     name_of = {machine: short_name(machine) for machine in in_order(machines)}
     for machine in _with_shared_name(name_of):
@@ -66,7 +83,12 @@ def names(machines: Iterable[Hardware]) -> dict[Hardware, str]:
         name = name_of[machine]
         numbers[name] += 1
         name_of[machine] = f"{name} no. {numbers[name]}"
-    return name_of
+    return {machine: marked(name, machine, rehearsals) for machine, name in name_of.items()}
+
+
+def marked(name: str, machine: Hardware, rehearsals: frozenset[Hardware]) -> str:
+    """Return the name of a machine, followed by ", rehearsal" if it is one of the ``rehearsals``."""
+    return f"{name}, {REHEARSAL}" if machine in rehearsals else name
 
 
 def system_name(machine: Hardware) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 NOT_MEASURED = "not measured"
 NO_VALUE = "\N{EN DASH}"
+REHEARSAL = "rehearsal"
+"""Marks what an emulated device did: it shows that the commands and the pages work, and no speed."""
 SLOW = "not tested (slow)"
 """The text of a cell whose bug affects these versions, and whose slow tests were left out."""
 
@@ -17,7 +19,8 @@ SLOW = "not tested (slow)"
 class Table:
     """A plain table. ``caption`` names the machine or machines; ``numeric`` columns align right.
 
-    ``marked`` are the cells (row, column) to highlight because they differ and should not.
+    ``marked`` are the cells (row, column) to highlight because they differ and should not. ``commands``
+    are the commands that fill cells (row, column) in which something is missing.
     """
 
     caption: str
@@ -26,6 +29,7 @@ class Table:
     numeric: tuple[bool, ...]
     notes: tuple[str, ...] = ()
     marked: frozenset[tuple[int, int]] = frozenset()
+    commands: Mapping[tuple[int, int], str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,8 @@ class Report:
 
     ``commands`` are pairs of a command and what it does. ``headline`` is three sentences: what was
     run where, what broke, and how fast it was. ``sections`` are in the order of the page.
+    ``key_figures`` are six figures of two or more machines, None for fewer. ``rehearsal`` is a sentence
+    for the top of every page where something ran on an emulated device, else empty.
     """
 
     summary_line: str
@@ -226,6 +232,8 @@ class Report:
     commands: tuple[tuple[str, str], ...]
     headline: tuple[str, ...] = ()
     sections: tuple[Section, ...] = ()
+    key_figures: Table | None = None
+    rehearsal: str = ""
 
 
 def count(cells: Iterable[Cell]) -> Counter[str]:

@@ -18,10 +18,14 @@ from typing import TYPE_CHECKING
 from metalassay.results.measurement import WHOLE_SOURCE
 
 if TYPE_CHECKING:
+    from metalassay.machine.hardware import Hardware
+    from metalassay.results.max_batch_file import LargestBatch
     from metalassay.results.measurement import Measurement
 
 _FEWEST_FOR_QUARTILES = 4
 _FEWEST_PROCESSES = 5
+EMULATED = "an emulated device"
+"""The reason against a ratio with a rehearsal, whose times are those of another machine."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,26 @@ def bootstrap_ratio(
 def differences(a: Measurement, b: Measurement) -> list[str]:
     """Return why the throughputs of ``a`` and ``b`` are not comparable, an empty list if they are.
 
-    The machines may differ, but not what ran on them. The number of threads matters on the CPU only,
-    the version of the system on MPS only, as macOS includes the MPS graph compiler.
+    The machines may differ, but not what ran on them, as far as its owner can choose it: the same torch
+    can be installed on both. The version of macOS cannot always be chosen, as a Mac runs none from before
+    its release, so it is no reason here; see ``system_versions``. The number of threads matters on the CPU only.
     """
     return list(_differences(a, b))
+
+
+def search_differences(a: LargestBatch, b: LargestBatch) -> list[str]:
+    """Return why two searches for the largest batch are not comparable, an empty list if they are."""
+    return list(_search_differences(a, b))
+
+
+def system_versions(a: Hardware, b: Hardware) -> str:
+    """Return "macOS 15.5 / 26.1" for two Macs with different systems, "" for any other two machines.
+
+    macOS includes the MPS graph compiler and the BLAS of the CPU, so a part of a ratio may be due to it.
+    """
+    if a.system != "Darwin" or b.system != "Darwin" or a.release == b.release:
+        return ""
+    return f"{a.release} / {b.release.removeprefix('macOS ')}"
 
 
 def public(version: str) -> str:
@@ -102,8 +122,6 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
         pairs.append(("malloc", a.malloc, b.malloc))
-    if "mps" in (a.device, b.device):
-        pairs.append(("system", _major(a.machine.release), _major(b.machine.release)))
     if a.power_mode and b.power_mode:
         pairs.append(("power mode", a.power_mode, b.power_mode))
     for name, one, other in pairs:
@@ -113,16 +131,35 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "one file is older than the identity of workloads"
     elif a.identity != b.identity:
         yield "different code of the workload"
-    if bool(a.machine.virtual) != bool(b.machine.virtual):
-        yield "one is a virtual machine"
+    yield from _machines_differ(a.machine, b.machine)
     throttled = [any(flag.startswith("throttled") for flag in one.flags) for one in (a, b)]
     if throttled[0] != throttled[1]:
         yield "one was throttled by heat"
     if a.emulated or b.emulated:
-        yield "an emulated device"
+        yield EMULATED
     if a.parity or b.parity:
         yield "wrong numbers"
 
 
-def _major(release: str) -> str:
-    return release.partition(".")[0]
+def _search_differences(a: LargestBatch, b: LargestBatch) -> Iterator[str]:
+    # A search records no identity of its workload; what it tries are steps of this version of ours.
+    for name in ("torch", "metalassay"):
+        one, other = (public(search.versions.get(name, "")) for search in (a, b))
+        if one != other:
+            yield f"{name} {one or 'not recorded'} and {other or 'not recorded'}"
+    yield from _machines_differ(a.machine, b.machine)
+    if a.emulated or b.emulated:
+        yield EMULATED
+
+
+def _machines_differ(a: Hardware, b: Hardware) -> Iterator[str]:
+    """Yield how the ways differ in which two machines ran a program, apart from their hardware."""
+    if bool(a.virtual) != bool(b.virtual):
+        yield "one is a virtual machine"
+    if _translated(a) != _translated(b):
+        yield "one Python is translated by Rosetta"
+
+
+def _translated(machine: Hardware) -> bool:
+    """Return whether a machine with Apple's chip described itself to a Python for Intel."""
+    return machine.machine == "x86_64" and (machine.chip or "").startswith("Apple")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, one_line
 from metalassay.machine import dtypes
 from metalassay.machine.hardware import Hardware, from_dict
 
@@ -33,8 +33,9 @@ class Measurement:
     ran, by the tool that ``watts_from`` names.
 
     The files of one `--processes N` share ``series``. In a measurement that was pooled from them,
-    ``processes`` is above 1 and ``seconds`` holds one value per process. None stands for what an
-    older file does not record.
+    ``processes`` is above 1, ``seconds`` holds one value per process, and so do the tuples ``each_gb_s``,
+    ``each_watts`` and ``each_per_watt`` of those processes that recorded one; ``watts`` and ``per_watt`` are
+    then their medians. None stands for what an older file does not record.
     """
 
     machine: Hardware
@@ -67,6 +68,9 @@ class Measurement:
     per_watt: float | None = None
     series: str | None = None
     processes: int = 1
+    each_gb_s: tuple[float, ...] = ()
+    each_watts: tuple[float, ...] = ()
+    each_per_watt: tuple[float, ...] = ()
 
     @property
     def rounds(self) -> int:
@@ -85,26 +89,41 @@ def conditions(one: Measurement) -> tuple[object, ...]:
 
 @dataclass
 class _Series:
-    """The processes of one series so far: the newest in full, and the median of each."""
+    """The processes of one series so far: the newest in full, and what each of them measured."""
 
     newest: Measurement
     medians: list[float] = field(default_factory=list)
     flags: dict[str, None] = field(default_factory=dict)
+    gb_s: list[float] = field(default_factory=list)
+    # By what ``watts_from`` names: the sum of two rails cannot be pooled with one of three.
+    watts: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)
 
     def add(self, one: Measurement) -> None:
         if one.when > self.newest.when:
             self.newest = one
         self.medians.append(statistics.median(one.seconds))
         self.flags.update(dict.fromkeys(one.flags))
+        if one.measured_peak is not None:
+            self.gb_s.append(one.measured_peak[1])
+        if one.watts is not None:
+            self.watts.setdefault(one.watts_from, []).append((one.watts, one.per_watt))
 
     def merged(self) -> Measurement:
         if len(self.medians) == 1:
             return self.newest
+        power = self.watts.get(self.newest.watts_from, [])
+        watts = tuple(value for value, _ in power)
+        per_watt = tuple(value for _, value in power if value is not None)
         return replace(
             self.newest,
             seconds=tuple(self.medians),
             flags=tuple(self.flags),
             processes=len(self.medians),
+            each_gb_s=tuple(self.gb_s),
+            each_watts=watts,
+            each_per_watt=per_watt,
+            watts=statistics.median(watts) if watts else None,
+            per_watt=statistics.median(per_watt) if per_watt else None,
         )
 
 
@@ -152,14 +171,17 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
     top.get("versions").get("torch")
     when = top.get("datetime").moment()
     about = top.get("metalassay")
-    for benchmark in top.get("benchmarks").each():
+    benchmarks = list(top.get("benchmarks").each())
+    # One run has one machine: where its mps is emulated, the times on its CPU are not a Mac's either.
+    emulated = any(one.get("extra_info").get("emulated").flag() for one in benchmarks)
+    for benchmark in benchmarks:
         extra = benchmark.get("extra_info")
         device = extra.get("device").one_of(("cpu", "mps", "cuda"))
-        emulated = extra.get("emulated").flag()
         if device == "mps" and machine.system != "Darwin" and not emulated:
             raise FieldError(
                 f"{benchmark.place}: device mps, but the machine runs {machine.system}"
             )
+        _check_system(top.get("machine_info"), machine, emulated=emulated)
         yield Measurement(
             machine=machine,
             versions=versions,
@@ -188,6 +210,15 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             measured_peak=_measured_peak(_within(about, "selftest", "roof")),
             **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
+        )
+
+
+def _check_system(info: Field, machine: Hardware, *, emulated: bool) -> None:
+    """Raise ``FieldError`` where pytest-benchmark ran on another system than the machine that is named."""
+    system = info.find("system").or_none(Field.text)
+    if system is not None and system != machine.system and not emulated:
+        raise FieldError(
+            f"machine_info: it ran on {one_line(system)}, but its hardware runs {machine.system}"
         )
 
 

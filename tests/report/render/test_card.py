@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import constructed_origin
-from constructed_runs import DATA
+from constructed_runs import DATA, build, measured
+from hand_made import BASE, LINUX, M4_PRO, find_chip, largest, measurement, on_pro
 
 from metalassay import report
 from metalassay.report.model import CompatTable, Report, Table
 from metalassay.report.render import card, text_width
 from metalassay.results import load
+from metalassay.results.measurement import Measurement
 
 ATTACK = "<script>alert('x')</script>|`b`*_&\"[x](javascript:y) \u202e \U0001f600 \u5b57 \ufdfd"
 
@@ -39,7 +41,57 @@ def test_the_card_counts_every_verdict_in_words_and_names_the_speeds() -> None:
     assert {*legend, "2 not installable"} <= labels
     assert "samples/s" in drawn
     assert "Apple M4" in drawn
-    assert "more in the report" in drawn
+
+
+def test_a_card_of_one_machine_lists_its_speeds() -> None:
+    drawn = words(card.render(build(measurements=measured("m4") + faster("m4"))))
+    assert "transit-cnn, training, mps, batch 64: Apple M4 (10-core GPU, 16 GB)" in drawn
+    assert "1,000 samples/s" in drawn
+    assert "and 2 more in the report" in drawn
+    assert "what PyTorch does on this machine" in drawn
+
+
+def faster(name: str) -> list[Measurement]:
+    return [replace(one, batch_size=2 * one.batch_size) for one in measured(name)]
+
+
+def test_a_card_of_two_machines_has_six_figures_and_ratios_with_their_marks() -> None:
+    newer = replace(M4_PRO, release="macOS 26.1")
+    pair = (
+        replace(BASE, seconds=(0.064,) * 5, processes=5),
+        on_pro(machine=newer, seconds=(0.032,) * 5, processes=5),
+    )
+    built = report.build(load.Loaded((), pair, (), batches=(largest(),)), find_chip)
+    drawn = [each.text for each in texts(card.render(built))]
+    assert built.key_figures is not None
+    assert {row[0] for row in built.key_figures.rows} <= set(drawn)
+    assert "2.00x [2.00, 2.00]" in drawn
+    assert "(macOS 15.1 / 26.1)" in drawn
+    assert "7,000 (7,300 did not fit)" in drawn
+    assert drawn.count("not measured") == 9  # and no command, which a picture does not run
+    assert "transit-cnn, float32, mps" in drawn
+    assert "Apple M4 Pro / Apple M4" in drawn
+
+
+def test_a_card_of_three_machines_shows_two_and_counts_the_third() -> None:
+    built = report.build(
+        load.Loaded((), (BASE, on_pro(), measurement(machine=LINUX, device="cpu")), ())
+    )
+    drawn = words(card.render(built))
+    assert "and 1 more machine in the report" in drawn
+    assert "Apple M4 Pro / Apple M4" in drawn
+    assert "AMD EPYC / Apple M4" not in drawn
+
+
+def test_a_card_of_a_rehearsal_says_so_in_a_band_and_in_its_label() -> None:
+    pair = tuple(replace(one, emulated=True) for one in (BASE, on_pro()))
+    svg = card.render(report.build(load.Loaded((), pair, ()), find_chip))
+    assert "REHEARSAL: the device was emulated in every benchmark run here." in {
+        each.text for each in texts(svg)
+    }
+    assert 'aria-label="metalassay: REHEARSAL: ' in svg
+    assert "none: rehearsal" in words(svg)
+    assert "00x" not in svg
 
 
 def test_the_card_counts_no_cell_in_which_there_is_nothing_to_report(tmp_path: Path) -> None:
@@ -71,13 +123,27 @@ def test_no_text_of_a_card_is_markup_or_wider_than_the_card() -> None:
             tuple(tuple(cell + text for cell in row) for row in table.rows),
             table.numeric,
         )
-        drawn = card.render(
-            replace(calm, headline=(text, text), summary_line=text, benchmarks=(wild,) * 3)
+        figures = Table(
+            text,
+            tuple(name + text for name in ("", "a", "b", "b / a")),
+            tuple(tuple(cell + text for cell in ("x", "1", "2", "2.00x (")) for _ in range(6)),
+            (False, True, True, True),
         )
-        for each in texts(drawn):
-            wide = text_width.width(each.text or "", float(each.get("font-size", "0")))
-            assert float(each.get("x", "0")) + wide <= 1200 - 60
-            assert 0 < float(each.get("y", "0")) <= 620
+        for key_figures in (None, figures):
+            drawn = card.render(
+                replace(
+                    calm,
+                    headline=(text, text),
+                    summary_line=text,
+                    benchmarks=(wild,) * 3,
+                    key_figures=key_figures,
+                    rehearsal=text,
+                )
+            )
+            for each in texts(drawn):
+                wide = text_width.width(each.text or "", float(each.get("font-size", "0")))
+                assert float(each.get("x", "0")) + wide <= 1200 - 60
+                assert 0 < float(each.get("y", "0")) <= 620
 
 
 def test_every_colour_of_a_card_keeps_its_word_however_large_the_counts() -> None:

@@ -85,3 +85,8 @@ def test_the_summary_is_appended_to_the_page_of_the_job(
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     main(["report", str(DATA), "-o", str(tmp_path / "out"), "--summary"])
     assert "## What works here" in capsys.readouterr().out
+
+
+def test_a_rehearsal_is_announced_first() -> None:
+    text = ci_summary.render(replace(everything(), rehearsal="REHEARSAL: invented."))
+    assert text.splitlines()[2] == "> **REHEARSAL: invented.**"

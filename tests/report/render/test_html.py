@@ -127,3 +127,30 @@ def test_no_text_of_any_part_becomes_markup() -> None:
     assert "script" not in {tag for tag, _ in elements(page)}
     attributes = {name for _, attributes in elements(page) for name in attributes}
     assert attributes == {name for _, attributes in elements(calm) for name in attributes}
+
+
+def test_a_rehearsal_is_announced_where_it_stays_in_sight_and_on_paper() -> None:
+    calm = everything()
+    page = html.render(replace(calm, rehearsal="REHEARSAL: <invented>"))
+    banner = '<p class="rehearsal" role="note">REHEARSAL: &lt;invented&gt;</p>'
+    assert banner in page.partition("<nav")[2].partition("</nav>")[0]  # which sticks to the top
+    assert "<title>metalassay report (rehearsal)</title>" in page
+    assert "nav > ul, .skip { display: none; }" in page  # the list alone, on paper
+    assert 'class="rehearsal"' not in html.render(calm)
+
+
+def test_the_six_figures_have_a_section_and_commands_that_can_be_copied() -> None:
+    table = Table(
+        "M4 and M4 Pro in six figures",
+        ("", "M4", "M4 Pro", "M4 Pro / M4"),
+        (("power, W", "not measured", "5", "2.00x"),),
+        (False, True, True, True),
+        commands={(0, 1): "pip install -e '.[a]' && x <y>"},
+    )
+    page = html.render(replace(everything(), key_figures=table))
+    assert '<a href="#figures">' in page
+    assert '<h2 id="figures">M4 and M4 Pro in six figures</h2>' in page
+    assert (
+        "not measured: <code>pip install -e &#39;.[a]&#39; &amp;&amp; x &lt;y&gt;</code></td>"
+        in page
+    )

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from metalassay import report
+from metalassay.report.model import Table
 from metalassay.report.render import html, markdown
 from metalassay.results import load
 
@@ -38,8 +39,8 @@ def test_no_text_becomes_markup_in_markdown() -> None:
 def test_a_pipe_or_a_line_break_never_makes_a_table_cell() -> None:
     page = outside_fences(markdown.render(report_of(with_everywhere)))
     blocks = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
-    # versions, three machines, comparison, conditions; the ledger with its counts and five guides
-    assert len(blocks) == 12
+    # versions, three machines, six figures, comparison, conditions; the ledger with its counts, five guides
+    assert len(blocks) == 13
     for block in blocks:
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(cells) == 1
@@ -164,3 +165,20 @@ def test_no_text_of_any_part_becomes_markup() -> None:
     assert not re.search(r"^# x", text, re.MULTILINE)
     for block in re.findall(r"(?:^\|.*\n)+", outside_fences(text), re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
+
+
+def test_a_missing_figure_has_its_command_as_code_within_its_cell() -> None:
+    table = Table(
+        "x",
+        ("", "M4"),
+        (("power, W", "not measured"),),
+        (False, True),
+        commands={(0, 1): "pip install '.[a_b]' | tail"},
+    )
+    line = markdown.table_text(table).splitlines()[-1]
+    assert line == "| power, W | not measured: `pip install '.[a_b]' \\| tail` |"
+
+
+def test_a_rehearsal_comes_before_everything_else() -> None:
+    page = markdown.render(replace(everything(), rehearsal="REHEARSAL: <b>"))
+    assert page.startswith("# What works here, and how fast\n\n> **REHEARSAL: &lt;b>**\n\n")

@@ -50,7 +50,7 @@ def test_largest_batches_are_shown_with_what_did_not_fit() -> None:
     assert row(result, label) == (
         "7,000 (7,300: memory pressure: less than 10% of the memory was left)",
         "4,096 or more (the largest that was tried)",
-        NO_VALUE,
+        "at least 0.56x",
     )
 
 
@@ -63,7 +63,7 @@ def test_the_newest_search_is_shown_and_an_emulated_one_is_refused() -> None:
     label = "maximum batch size, transit-cnn training (float32, mps)"
     assert row(result, label)[0].startswith("9,000 ")
     emulated_row = "maximum batch size, transit-cnn training (float32, mps (emulated))"
-    assert row(result, emulated_row) == (UNMEASURED, "refused", NO_VALUE)
+    assert row(result, emulated_row) == (UNMEASURED, "refused: rehearsal", NO_VALUE)
 
 
 def test_a_machine_with_nothing_but_a_search_is_shown() -> None:
@@ -143,3 +143,50 @@ def test_a_single_machine_has_no_comparison() -> None:
     assert comparison.table(side_by_side.of([BASE], find_chip)) is None
     nothing = Compared((), (), (), (), (), {})
     assert side_by_side.of([], find_chip) == nothing
+
+
+def test_a_marked_ratio_is_explained_once() -> None:
+    newer = replace(M4_PRO, release="macOS 26.1")
+    result = table(
+        [
+            BASE,
+            on_pro(machine=newer),
+            measurement(mode="infer"),
+            on_pro(machine=newer, mode="infer"),
+        ]
+    )
+    label = "transit-cnn training, samples/s, batch 64 (float32, mps)"
+    assert row(result, label)[2] == "2.00x (macOS 15.1 / 26.1)"
+    (note,) = [note for note in result.notes if note.startswith("Two versions of macOS")]
+    assert "a Mac cannot run a macOS from before its release" in note
+    assert not [note for note in table([BASE, on_pro()]).notes if "versions of macOS" in note]
+
+
+def test_where_torch_differs_the_note_says_what_to_do() -> None:
+    result = table([BASE, on_pro(versions={"torch": "2.12.0"})])
+    label = "transit-cnn training, samples/s, batch 64 (float32, mps)"
+    assert row(result, label)[2] == "not comparable: torch 2.13.0 and 2.12.0"
+    assert any("install the same one on both machines" in note for note in result.notes)
+
+
+def test_a_rehearsal_is_refused_in_every_row() -> None:
+    rail = {"watts": 10.0, "watts_from": "GPU", "per_watt": 1.0, "emulated": True}
+    searches = [largest(emulated=True), largest(machine=M4_PRO, emulated=True)]
+    result = table([measurement(**rail), on_pro(**rail)], batches=searches)
+    done = [row for row in result.rows if set(row[1:]) - {UNMEASURED, NO_VALUE}]
+    assert len(done) == 5
+    assert {cell for row in done for cell in row[1:3]} == {"refused: rehearsal"}
+    assert {row[3] for row in done} == {"none: rehearsal", NO_VALUE}
+    assert any(note.startswith("Rehearsal: ") for note in result.notes)
+
+
+def test_a_ratio_of_modelled_watts_is_doubtful_and_that_of_measured_ones_is_not() -> None:
+    def notes(source: str) -> list[str]:
+        rail = {"watts": 10.0, "watts_from": f"GPU, {source}, a tool"}
+        result = table([measurement(**rail), on_pro(**rail)])
+        label = "power, W, transit-cnn training, batch 64 (float32, mps)"
+        assert row(result, label)[2] == "1.00x"
+        return [note for note in result.notes if note.startswith("Modelled watts")]
+
+    assert len(notes("modelled")) == 1
+    assert notes("measured") == []

@@ -19,8 +19,8 @@ from constructed_origin import (
 from constructed_runs import build, loaded
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.model import Hint
-from metalassay.report.render import markdown
+from metalassay.report.model import CompatTable, Hint
+from metalassay.report.render import markdown, terminal
 
 
 def test_the_compatibility_table_has_bugs_down_and_version_sets_across() -> None:
@@ -53,10 +53,12 @@ Known bugs by version set, on Apple M4 (10-core GPU, 16 GB) and AMD EPYC 9B14 (8
 
 def test_a_single_machine_is_named_once_and_sets_that_do_not_fit_get_a_further_table() -> None:
     built = build(loaded("compat_fine", "compat_patched").compat)
+    assert isinstance(built.compat, CompatTable)
     assert (
-        markdown.compat_table(built, width=64)
+        terminal.compat_table(built.compat, width=64)
         == """\
-Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual machine)
+Known bugs by version set, on AMD EPYC 9B14 (8 GB, virtual
+machine)
 
 |                        | accelerate-1.8.0                   |
 |:-----------------------|:-----------------------------------|

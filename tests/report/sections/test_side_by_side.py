@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from hand_made import BASE, LINUX, find_chip, measurement, on_pro
+from hand_made import BASE, LINUX, M4, M4_PRO, find_chip, largest, measurement, on_pro
 
 from metalassay.errors import UserError
 from metalassay.report.sections import side_by_side
-from metalassay.report.sections.side_by_side import Compared, Row
+from metalassay.report.sections.side_by_side import Compared, Ratio, Row
 from metalassay.results.measurement import Measurement
 
 
@@ -80,3 +81,101 @@ def test_a_row_has_no_ratio_but_the_reason_where_a_side_is_missing_or_refused() 
     }
     impossible = on_pro(seconds=(1e-5,))
     assert only_row([BASE, impossible]).ratios[0].why == "refused"
+
+
+def on_macos(release: str, **changes: Any) -> Measurement:
+    return on_pro(**{"machine": replace(M4_PRO, release=release), **changes})
+
+
+def test_a_ratio_between_two_versions_of_macos_is_given_and_marked() -> None:
+    (ratio,) = only_row([BASE, on_macos("macOS 26.1")]).ratios
+    assert ratio.value == pytest.approx(2.0)
+    assert ratio.mark == "macOS 15.1 / 26.1"
+    assert only_row([BASE, on_pro()]).ratios[0].mark == ""
+
+
+def test_of_two_runs_that_differ_in_nothing_else_that_on_the_same_system_is_compared() -> None:
+    later = on_macos("macOS 26.1", when=BASE.when + timedelta(days=1))
+    _, second = only_row([BASE, on_pro(), later]).sides
+    assert second is not None
+    assert second[0].machine.release == "macOS 15.1"
+    # but not one with another torch
+    old = on_pro(versions={"torch": "2.12.0"})
+    _, second = only_row([BASE, old, later]).sides
+    assert second is not None
+    assert second[0].machine.release == "macOS 26.1"
+
+
+def test_a_rehearsal_has_no_ratio_not_even_over_another_one() -> None:
+    pair = [replace(one, emulated=True) for one in (BASE, on_pro())]
+    result = side_by_side.of(pair, find_chip)
+    assert {(r.value, r.why) for row in result.rows for r in row.ratios} == {(None, "rehearsal")}
+    assert result.short == ("Apple M4, rehearsal", "Apple M4 Pro, rehearsal")
+    mixed = side_by_side.of([BASE, pair[1]], find_chip)
+    assert {r.why for row in mixed.rows for r in row.ratios} == {"not measured on both"}
+    assert mixed.short == ("Apple M4", "Apple M4 Pro, rehearsal")
+
+
+def test_power_of_several_processes_has_a_ratio_with_an_interval() -> None:
+    rail = {"watts_from": "GPU", "each_watts": (9.0, 10.0, 10.0, 10.0, 11.0), "watts": 10.0}
+    pro = {**rail, "each_watts": (20.0,) * 5, "watts": 20.0}
+    sides = only_row([measurement(**rail), on_pro(**pro)]).sides
+    (ratio,) = side_by_side.watts_ratios(sides)
+    assert ratio.value == 2.0
+    assert ratio.span is not None
+    low, high = ratio.span
+    assert 20 / 11 <= low < 2.0 < high <= 20 / 9
+
+
+def test_power_of_other_rails_is_not_compared() -> None:
+    sides = only_row(
+        [
+            measurement(watts=10.0, watts_from="GPU", per_watt=1.0),
+            on_pro(watts=20.0, watts_from="CPU + GPU", per_watt=1.0),
+        ]
+    ).sides
+    for (ratio,) in (side_by_side.watts_ratios(sides), side_by_side.per_watt_ratios(sides)):
+        assert ratio.value is None
+        assert ratio.why == "not comparable: power of GPU and of CPU + GPU"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ratio"),
+    [
+        # fits, does not fit: the largest batch is in [100, 199] and in [400, 799]
+        ((100, 200), (400, 800), Ratio(4.0, (400 / 199, 799 / 100))),
+        ((100, 101), (400, 401), Ratio(4.0, (4.0, 4.0))),
+        ((100, 200), (400, None), Ratio(None, why="at least 2.01x")),
+        ((100, None), (400, 801), Ratio(None, why="at most 8.00x")),
+        ((100, None), (400, None), Ratio(None)),
+        ((0, 1), (400, 800), Ratio(None)),
+    ],
+)
+def test_the_ratio_of_largest_batches_has_what_the_searches_leave_open(
+    first: tuple[int, int | None], second: tuple[int, int | None], ratio: Ratio
+) -> None:
+    searches = [
+        largest(machine=machine, largest=fits, limit=fails)
+        for machine, (fits, fails) in zip((M4, M4_PRO), (first, second), strict=True)
+    ]
+    assert side_by_side.batch_ratios(searches) == (ratio,)
+
+
+def test_searches_with_other_versions_of_torch_have_no_ratio() -> None:
+    (ratio,) = side_by_side.batch_ratios([largest(), largest(versions={"torch": "2.12.0"})])
+    assert ratio == Ratio(None, why="not comparable: torch 2.13.0 and 2.12.0")
+    assert side_by_side.batch_ratios([largest(), None])[0].why == "not measured on both"
+
+
+def test_the_row_that_stands_for_others_has_a_ratio_and_preferably_an_interval() -> None:
+    alone = measurement(batch_size=512, seconds=(0.01,))
+    single = [measurement(batch_size=8, seconds=(0.001,)), on_pro(batch_size=8)]
+    several = [replace(one, seconds=(one.seconds[0],) * 5, processes=5) for one in (BASE, on_pro())]
+    rows = side_by_side.of([alone, *single], find_chip).rows
+    best = side_by_side.best(rows)
+    assert best is not None
+    assert best.key[2] == 8
+    best = side_by_side.best([*rows, *side_by_side.of(several, find_chip).rows])
+    assert best is not None
+    assert best.key[2] == 64
+    assert side_by_side.best([]) is None

@@ -34,20 +34,33 @@ _SPEED, _MOST_SPEEDS = "median items/s", 4
 
 
 def render(report: Report) -> str:
-    """Return the card as a whole SVG document."""
+    """Return the card as a whole SVG document: of two or more machines their figures, else speeds."""
     text = report.headline or (report.summary_line,)
+    figures = report.key_figures
     body = [
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{_PAPER}"/>',
         f'<rect width="{WIDTH}" height="12" fill="#0072b2"/>',
+        *([*_rehearsal(report.rehearsal)] if report.rehearsal else []),
         _line("metalassay", _LEFT, 76, 30, bold=True),
-        _line("what PyTorch does on this machine", _LEFT + 210, 76, 24, fill=_QUIET),
-        *_headline(" ".join(text)),
-        _rule(342),
-        *_compat(report.compat),
-        _rule(470),
-        *_speeds(report.benchmarks),
+        _line(
+            "what PyTorch does on these machines"
+            if figures
+            else "what PyTorch does on this machine",
+            _LEFT + 210,
+            76,
+            24,
+            fill=_QUIET,
+        ),
     ]
-    label = escape(one_line(" ".join(text)), {'"': "&quot;"})
+    if figures:
+        # The last sentence of the headline is on speed, with the ratio.
+        body += [*_headline(text[-1], 84, (28, 2), (24, 3), (20, 3)), *_figures(figures)]
+        body += [_rule(518), *_compat(report.compat, 518)]
+    else:
+        body += [*_headline(" ".join(text), 108, (38, 4), (30, 5), (25, 7)), _rule(342)]
+        body += [*_compat(report.compat, 342), _rule(470), *_speeds(report.benchmarks)]
+    marked = (report.rehearsal, *text) if report.rehearsal else text
+    label = escape(one_line(" ".join(marked)), {'"': "&quot;"})
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}"'
@@ -60,20 +73,56 @@ def render(report: Report) -> str:
     )
 
 
-def _headline(text: str) -> Iterator[str]:
-    # The largest font size at which all of it fits.
-    for size, most in ((38, 4), (30, 5), (25, 7)):
+def _rehearsal(sentence: str) -> Iterator[str]:
+    """Yield a band across the top, which says that nothing was measured."""
+    yield f'<rect width="{WIDTH}" height="42" fill="#e69f00"/>'
+    first = sentence.partition(". ")[0]  # the rest is on the pages
+    yield _line(f"{first.rstrip('.')}.", _LEFT, 29, 20, bold=True)
+
+
+def _figures(table: Table) -> Iterator[str]:
+    """Yield the figures of the first two machines, and of the second over the first."""
+    machines = len(table.head) // 2  # a column for each, and for each ratio over the first
+    columns = (1, 2, 1 + machines)
+    setting = table.caption.rpartition(": ")[2]
+    places = ((_LEFT, 300), (_LEFT + 312, 240), (_LEFT + 564, 240), (_LEFT + 816, _ROOM - 816))
+    for (x, room), name in zip(places, (setting, *(table.head[c] for c in columns)), strict=True):
+        yield from (
+            _line(line, x, 208 + 22 * number, 17, room=room, bold=True)
+            for number, line in enumerate(wrapped(name, 18, room, 2))
+        )
+    for number, row in enumerate(table.rows):
+        y = 266 + 44 * number
+        yield _rule(y - 29)
+        for (x, room), column in zip(places, (0, *columns), strict=True):
+            is_ratio = column == columns[2]
+            value, _, mark = row[column].partition(" (") if is_ratio else (row[column], "", "")
+            lines = (
+                [value, f"({mark}"] if mark else wrapped(value, 18 if is_ratio else 17, room - 2, 2)
+            )
+            for down, line in enumerate(lines):
+                bold = is_ratio and not (mark and down)
+                up = 7 if len(lines) > 1 else 0
+                yield _line(line, x, y - up + 18 * down, 17, room=room, bold=bold)
+    if machines > 2:
+        more = f"and {counted(machines - 2, 'more machine')} in the report"
+        yield _line(more, _LEFT, 230, 17, room=300, fill=_QUIET)
+
+
+def _headline(text: str, top: int, *sizes: tuple[int, int]) -> Iterator[str]:
+    """Yield a text below ``top`` in the first of ``sizes``, of a font and lines, in which all of it fits."""
+    for size, most in sizes:
         lines = wrapped(text, size, _ROOM - 2, most)
         if " ".join(lines) == one_line(text):
             break
     for number, line in enumerate(lines):
-        yield _line(line, _LEFT, 108 + round((number + 1) * size * 1.22), size)
+        yield _line(line, _LEFT, top + round((number + 1) * size * 1.22), size)
 
 
-def _compat(compat: CompatTable | Hint) -> Iterator[str]:
-    yield _line("Known bugs", _LEFT, 378, 22, bold=True)
+def _compat(compat: CompatTable | Hint, top: int) -> Iterator[str]:
+    yield _line("Known bugs", _LEFT, top + 36, 22, bold=True)
     if isinstance(compat, Hint):
-        yield _line(compat.sentence, _LEFT, 420, 24, fill=_QUIET)
+        yield _line(compat.sentence, _LEFT, top + 78, 24, fill=_QUIET)
         return
     counts = Counter(cell.tone for row in compat.rows for cell in row.cells)
     total = sum(
@@ -83,28 +132,28 @@ def _compat(compat: CompatTable | Hint) -> Iterator[str]:
         f"{counted(compat.bugs, 'bug')} in {counted(len(compat.columns), 'version set')},"
         f" {counted(total, 'cell')}"
     )
-    yield _line(sets, _LEFT + 150, 378, 22, fill=_QUIET)
+    yield _line(sets, _LEFT + 150, top + 36, 22, fill=_QUIET)
     present = [(word, counts[tone], colour) for tone, word, colour in _TONES if counts[tone]]
     x = float(_LEFT)
     for _, number, colour in present:
         wide = number / total * _ROOM
         yield (
-            f'<rect x="{x:.1f}" y="394" width="{wide:.1f}" height="22" fill="{colour}"'
+            f'<rect x="{x:.1f}" y="{top + 48}" width="{wide:.1f}" height="22" fill="{colour}"'
             f' stroke="{_PAPER}" stroke-width="2"/>'
         )
         x += wide
-    yield from _legend([(f"{number} {word}", colour) for word, number, colour in present])
+    yield from _legend([(f"{number} {word}", colour) for word, number, colour in present], top + 80)
 
 
-def _legend(labels: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _legend(labels: Sequence[tuple[str, str]], top: int) -> Iterator[str]:
     """Yield the legend of the colours; nothing is left out, so many labels get a smaller font."""
     size = 20
     while size > 10 and sum(_label_width(text, size) for text, _ in labels) > _ROOM:
         size -= 1
     x = float(_LEFT)
     for text, colour in labels:
-        yield f'<rect x="{x:.1f}" y="434" width="16" height="16" fill="{colour}"/>'
-        yield _line(text, x + 22, 449, size)
+        yield f'<rect x="{x:.1f}" y="{top}" width="16" height="16" fill="{colour}"/>'
+        yield _line(text, x + 22, top + 15, size)
         x += _label_width(text, size)
 
 

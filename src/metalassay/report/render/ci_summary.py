@@ -48,6 +48,8 @@ def render(report: Report, room: int = LIMIT) -> str:
 
 def _parts(report: Report) -> Iterator[str]:
     yield "## What works here, and how fast"
+    if report.rehearsal:
+        yield f"> **{escape(report.rehearsal)}**"
     yield "\n".join(escape(line) for line in report.headline or (report.summary_line,))
     compat = report.compat
     yield "### Compatibility"

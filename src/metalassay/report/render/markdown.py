@@ -1,12 +1,9 @@
-"""Report -> Markdown, and its tables for a terminal. Every string that came from a file is escaped."""
+"""Report -> Markdown. Every string that came from a file is escaped."""
 
 from __future__ import annotations
 
 import re
-import shutil
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from metalassay.errors import UserError
@@ -22,13 +19,10 @@ from metalassay.report.model import (
     Report,
     Section,
     Table,
-    not_shown,
 )
 from metalassay.report.render import plot_tables
 
 _LONGEST_CELL = 40
-_MOST_ALERTS = 20  # in a terminal
-_CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
 _URL = ":/?#@!$&'*+,;=%~"  # needs no quoting; a space or a parenthesis would end the link
 
 
@@ -42,42 +36,21 @@ def escape(text: str) -> str:
     return re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", line)
 
 
-def compat_table(report: Report, width: int | None = None) -> str:
-    """Return the compatibility table: below the name of each set its versions, then a word per bug.
-
-    With a ``width`` in characters, sets that do not fit go into further tables below the first.
-    """
+def compat_table(report: Report) -> str:
+    """Return the compatibility table: below the name of each set its versions, then a word per bug."""
     compat = report.compat
     if isinstance(compat, Hint):
-        return _hint(compat)
-    everything = range(len(compat.columns))
-    tables = [_compat_pipe(compat, everything)] if width is None else _fitting(compat, width)
-    return "\n\n".join([escape(compat.caption), *tables])
+        return hint(compat)
+    return f"{escape(compat.caption)}\n\n{compat_pipe(compat, range(len(compat.columns)))}"
 
 
 def benchmark_table(report: Report) -> str:
     """Return the benchmark tables, one per machine, each below the name of its machine."""
     if isinstance(report.benchmarks, Hint):
-        return _hint(report.benchmarks)
-    return "\n\n".join(f"{escape(table.caption)}\n\n{_table(table)}" for table in report.benchmarks)
-
-
-def terminal_text(report: Report, width: int | None = None) -> str:
-    """Return the text to print at the end of a run: the tables, alerts, and the summary as the last line.
-
-    ``width`` defaults to that of the terminal. A column of conditions that has the same value in
-    every row moves into the caption.
-    """
-    if isinstance(report.benchmarks, tuple):
-        report = replace(report, benchmarks=tuple(map(_condensed, report.benchmarks)))
-    width = width or shutil.get_terminal_size((100, 24)).columns
-    parts = [compat_table(report, width)]
-    if isinstance(report.compat, CompatTable) and report.compat.alerts:
-        parts.append("\n".join(_alerts(report.compat.alerts, width)))
-    parts.append(benchmark_table(report))
-    if isinstance(report.comparison, Table):
-        parts.append(f"{escape(report.comparison.caption)}\n\n{_table(report.comparison)}")
-    return "\n\n".join([*parts, report.summary_line])
+        return hint(report.benchmarks)
+    return "\n\n".join(
+        f"{escape(table.caption)}\n\n{table_text(table)}" for table in report.benchmarks
+    )
 
 
 def render(report: Report) -> str:
@@ -87,6 +60,8 @@ def render(report: Report) -> str:
 
 def _page(report: Report) -> Iterator[str]:
     yield "# What works here, and how fast"
+    if report.rehearsal:
+        yield f"> **{escape(report.rehearsal)}**"
     yield from (f"**{escape(sentence)}**" for sentence in report.headline if sentence.strip())
     yield escape(report.summary_line)
     yield "## Compatibility"
@@ -100,9 +75,12 @@ def _page(report: Report) -> Iterator[str]:
         for table in report.benchmarks:
             yield f"### {escape(table.caption)}"
             yield from _with_notes(table)
+    if report.key_figures:
+        yield f"## {escape(report.key_figures.caption)}"
+        yield from _with_notes(report.key_figures)
     if isinstance(report.comparison, Hint):
         yield "## Comparison of machines"
-        yield _hint(report.comparison)
+        yield hint(report.comparison)
     else:
         yield f"## {escape(report.comparison.caption)}"
         yield from _with_notes(report.comparison)
@@ -179,24 +157,6 @@ def _version_set(column: Column) -> str:
     return f"- {escape(column.id)}: {escape(about)}{command}"
 
 
-def _alerts(lines: Sequence[str], width: int) -> Iterator[str]:
-    """Yield the lines of a list for a terminal; a command has a line of its own, which is not wrapped."""
-    for line in lines[:_MOST_ALERTS]:
-        text, _, command = line.rpartition("; next: ")
-        yield textwrap.fill(
-            text or line,
-            width,
-            initial_indent="- ",
-            subsequent_indent="  ",
-            break_on_hyphens=False,
-            break_long_words=False,
-        )
-        if text:
-            yield f"  next: {command}"
-    if len(lines) > _MOST_ALERTS:
-        yield f"- {not_shown(len(lines) - _MOST_ALERTS, 'further row')}"
-
-
 def _bug(row: BugRow) -> str:
     name = escape(row.id)
     if row.link:
@@ -216,30 +176,24 @@ def _section(section: Section) -> Iterator[str]:
             yield f"### {escape(table.caption)}{projected}"
         yield from _with_notes(table)
     if section.hint:
-        yield _hint(section.hint)
+        yield hint(section.hint)
 
 
 def _with_notes(table: Table) -> Iterator[str]:
-    yield _table(table)
+    yield table_text(table)
     notes = [*table.notes, *(["Bold: values that differ and should not."] if table.marked else [])]
     if notes:
         yield _list(notes)
 
 
-def _fitting(compat: CompatTable, width: int) -> Iterator[str]:
-    """Yield tables of as many columns as fit; a column that is too wide gets a table of its own."""
-    columns: list[int] = []
-    text = ""
-    for column in range(len(compat.columns)):
-        wider = _compat_pipe(compat, [*columns, column])
-        if columns and wider.index("\n") > width:
-            yield text
-            columns, wider = [], _compat_pipe(compat, [column])
-        columns, text = [*columns, column], wider
-    yield text
+def compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
+    """Return some ``columns`` of the compatibility table."""
+    head, rows = compat_cells(compat, columns)
+    return _pipe(head, rows, ["left"] * len(head))
 
 
-def _compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
+def compat_cells(compat: CompatTable, columns: Sequence[int]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of some ``columns`` of the compatibility table, not yet escaped."""
     rows = [
         [name, *(compat.columns[column].facts[index] for column in columns)]
         for index, name in enumerate(compat.fact_names)
@@ -249,30 +203,13 @@ def _compat_pipe(compat: CompatTable, columns: Sequence[int]) -> str:
     ]
     if any(compat.columns[column].mark for column in columns):
         rows.insert(0, ["run", *(compat.columns[column].mark or NO_VALUE for column in columns)])
-    head = ["", *(compat.columns[column].id for column in columns)]
-    return _pipe(head, rows, ["left"] * len(head))
+    return ["", *(compat.columns[column].id for column in columns)], rows
 
 
-def _condensed(table: Table) -> Table:
-    constant = [
-        index
-        for index, name in enumerate(table.head)
-        if name in _CONDITIONS and len({row[index] for row in table.rows}) == 1
-    ]
-    kept = [index for index in range(len(table.head)) if index not in constant]
-    values = ", ".join(f"{table.head[index]} {table.rows[0][index]}" for index in constant)
-    return replace(
-        table,
-        caption=f"{table.caption}: {values}" if values else table.caption,
-        head=tuple(table.head[index] for index in kept),
-        rows=tuple(tuple(row[index] for index in kept) for row in table.rows),
-        numeric=tuple(table.numeric[index] for index in kept),
-    )
-
-
-def _table(table: Table) -> str:
+def table_text(table: Table) -> str:
+    """Return a table; a cell with a command shows it."""
     align = ["right" if n else "left" for n in table.numeric]
-    return _pipe(table.head, table.rows, align, table.marked)
+    return _pipe(table.head, table.rows, align, table.marked, table.commands)
 
 
 def _pipe(
@@ -280,17 +217,25 @@ def _pipe(
     rows: Iterable[Sequence[str]],
     align: Sequence[str],
     bold: frozenset[tuple[int, int]] = frozenset(),
+    commands: Mapping[tuple[int, int], str] | None = None,
 ) -> str:
     try:
         from tabulate import tabulate
     except ImportError:
         raise UserError("the report needs tabulate", "pip install 'metalassay[report]'") from None
+
+    def shown(cell: str, place: tuple[int, int]) -> str:
+        text = f"**{escape(cell)}**" if place in bold and cell.strip() else escape(cell)
+        command = (commands or {}).get(place)
+        if not command:
+            return text
+        # A pipe ends a cell even within a code span.
+        code = _code(command).replace("|", r"\|")
+        return f"{text}: {code}"
+
     return tabulate(
         [
-            [
-                f"**{escape(cell)}**" if (number, column) in bold and cell.strip() else escape(cell)
-                for column, cell in enumerate(row)
-            ]
+            [shown(cell, (number, column)) for column, cell in enumerate(row)]
             for number, row in enumerate(rows)
         ],
         headers=[escape(cell) for cell in head],
@@ -304,8 +249,9 @@ def _list(lines: Iterable[str]) -> str:
     return "\n".join(f"- {escape(line)}" for line in lines)
 
 
-def _hint(hint: Hint) -> str:
-    return f"{escape(hint.sentence)} Next: run {_code(hint.command)}"
+def hint(part: Hint) -> str:
+    """Return why a part is empty, and the command that fills it."""
+    return f"{escape(part.sentence)} Next: run {_code(part.command)}"
 
 
 def _short(text: str) -> str:

@@ -9,7 +9,7 @@ from metalassay.machine import roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.machine.hardware import Hardware
 from metalassay.report import statistics
-from metalassay.report.machines import identity, names, natural, system_name
+from metalassay.report.machines import identity, names, natural, rehearsed, system_name
 from metalassay.report.model import NO_VALUE, Roofline, Table, not_shown, significant
 from metalassay.report.sections import plausibility
 from metalassay.results.measurement import conditions, pool
@@ -115,7 +115,7 @@ def tables(
     ``older`` counts, for each machine by ``identity``, the superseded measurements that are not in
     ``measurements`` any more. After ``MOST_ROWS`` rows the rest is only counted, to limit the page.
     """
-    name_of = names(one.machine for one in measurements)
+    name_of = names((one.machine for one in measurements), rehearsed(measurements))
     of_machine: dict[Hardware, list[Measurement]] = {machine: [] for machine in name_of}
     for one in measurements:
         of_machine[identity(one.machine)].append(one)

@@ -10,13 +10,39 @@ from collections.abc import Iterable, Iterator
 from metalassay.machine import published, roofline_model
 from metalassay.machine.chips import Chip
 from metalassay.report.machines import natural
-from metalassay.report.model import NO_VALUE, NOT_MEASURED, Table, not_shown, significant
+from metalassay.report.model import (
+    NO_VALUE,
+    NOT_MEASURED,
+    REHEARSAL,
+    Table,
+    not_shown,
+    significant,
+)
 from metalassay.report.sections import plausibility
 from metalassay.report.sections.benchmarks import MODES, WORKLOADS, bandwidth, spread
-from metalassay.report.sections.side_by_side import Compared, Ratio, Row, Side
+from metalassay.report.sections.side_by_side import (
+    Compared,
+    Ratio,
+    Row,
+    Side,
+    batch_ratios,
+    per_watt_ratios,
+    watts_ratios,
+)
 from metalassay.results.parse import LargestBatch
 
 _UNKNOWN = "bandwidth of this machine not known"
+ON_SYSTEMS = (
+    "Two versions of macOS at a ratio: the machines ran different ones. macOS includes the compiler of the GPU's "
+    "kernels and the libraries of the CPU, so a part of the ratio may come from there. It is shown nevertheless, "
+    "because a Mac cannot run a macOS from before its release."
+)
+"""What the mark of a ratio means."""
+ON_MODELLED = (
+    "Modelled watts come from the maker's model of the chip and may be off by tens of per cent in absolute terms, "
+    "and so may their ratio between two chips."
+)
+ON_REHEARSAL = "Rehearsal: the device was emulated on another machine, so there is no figure of this one and no ratio."
 _NOTE = (
     "A cell gives the median and, in brackets, the quartiles; a ratio is that of the medians. Two saved runs "
     "are two single processes, from which no confidence interval can be computed, so a small difference "
@@ -33,7 +59,8 @@ _NOTE_ON_FASTEST = (
 )
 _NOTE_ON_BATCHES = (
     "The maximum batch size is the largest that fitted into memory. Each attempt runs in a process of its own and "
-    "ends when less than a tenth of the memory is left. In brackets: the smallest that did not fit, and why."
+    "ends when less than a tenth of the memory is left. In brackets: the smallest that did not fit, and why; "
+    "after a ratio, what the two searches leave open."
 )
 
 
@@ -60,10 +87,35 @@ def table(compared: Compared) -> Table | None:
             *([_NOTE_ON_BATCHES] if compared.batches else []),
             *([_NOTE_ON_FASTEST] if len(_fastest(compared.rows)) < len(compared.rows) else []),
             *(f"refused: {reason}" for reason in dict.fromkeys(refusals) if reason),
+            *notes_on_ratios(
+                [
+                    *(ratio for row in compared.rows for ratio in row.ratios),
+                    *(ratio for one in compared.batches.values() for ratio in batch_ratios(one)),
+                ]
+            ),
+            *([ON_MODELLED] if _modelled(compared.rows) else []),
             *_far_ratios(compared),
             *_left_out(compared),
         ),
     )
+
+
+def notes_on_ratios(ratios: Iterable[Ratio]) -> Iterator[str]:
+    """Yield what the marks of ratios mean, and what to do where the versions of torch rule one out."""
+    known = list(ratios)
+    if any(ratio.mark for ratio in known):
+        yield ON_SYSTEMS
+    if any(ratio.why.startswith("not comparable: torch ") for ratio in known):
+        yield (
+            "Different versions of torch are not compared, as their kernels differ: install the same one on "
+            "both machines and measure again."
+        )
+    if any(ratio.why == REHEARSAL for ratio in known):
+        yield ON_REHEARSAL
+
+
+def _modelled(rows: Iterable[Row]) -> bool:
+    return any(side and ", modelled, " in side[0].watts_from for row in rows for side in row.sides)
 
 
 def _on_processes(compared: Compared) -> Iterator[str]:
@@ -107,7 +159,7 @@ def _throughputs(compared: Compared) -> Iterator[tuple[str, ...]]:
             rows = [row for row in compared.rows if row.key[:2] == (workload, mode)]
             for row in rows:
                 label = row.label.replace(f" {word}, ", f" {word}, {row.unit}/s, ", 1)
-                yield (label, *map(_rate, row.sides), *map(ratio_text, row.ratios))
+                yield (label, *map(rate_text, row.sides), *map(ratio_text, row.ratios))
             if not rows and workload in WORKLOADS:
                 yield _unmeasured(f"{workload} {word}, {WORKLOADS[workload]}/s", machines)
 
@@ -116,7 +168,8 @@ def _batches(compared: Compared) -> Iterator[tuple[str, ...]]:
     machines = len(compared.names)
     for (workload, mode, dtype, device), searches in compared.batches.items():
         label = f"maximum batch size, {workload} {MODES[mode]} ({dtype}, {device})"
-        yield (label, *map(batch_text, searches), *_no_ratio(machines))
+        ratios = map(ratio_text, batch_ratios(searches))
+        yield (label, *map(batch_text, searches), *ratios)
     if not compared.batches:
         yield _unmeasured("maximum batch size", machines)
 
@@ -146,9 +199,10 @@ def _powers(compared: Compared) -> Iterator[tuple[str, ...]]:
         row for row in compared.rows if any(side and side[0].watts for side in row.sides)
     )
     for row in rows:
-        empty = _no_ratio(machines)
-        yield (f"power, W, {row.label}", *map(_watts, row.sides), *empty)
-        yield (f"{row.unit}/s per watt, {row.label}", *map(_per_watt, row.sides), *empty)
+        of_watts = map(ratio_text, watts_ratios(row.sides))
+        yield (f"power, W, {row.label}", *map(watts_text, row.sides), *of_watts)
+        per_watt = map(ratio_text, per_watt_ratios(row.sides))
+        yield (f"{row.unit}/s per watt, {row.label}", *map(per_watt_text, row.sides), *per_watt)
     if not rows:
         yield _unmeasured("power, W", machines)
         yield _unmeasured("samples/s per watt", machines)
@@ -171,18 +225,20 @@ def _rates(row: Row) -> tuple[int, float]:
     return len(rates), rates[0] if rates else 0.0
 
 
-def _watts(side: Side | None) -> str:
+def watts_text(side: Side | None) -> str:
+    """Return the watts of a measurement with their rail, source and tool."""
     if side is None or side[0].watts is None:
         return NOT_MEASURED
     if side[1].refused:
-        return "refused"
+        return refusal(side)
     return f"{significant(side[0].watts)} ({side[0].watts_from})"
 
 
-def _per_watt(side: Side | None) -> str:
+def per_watt_text(side: Side | None) -> str:
+    """Return the items per second and watt, which are the items per joule."""
     if side is None or side[0].per_watt is None:
         return NOT_MEASURED
-    return "refused" if side[1].refused else significant(side[0].per_watt)
+    return refusal(side) if side[1].refused else significant(side[0].per_watt)
 
 
 def _unmeasured(label: str, machines: int) -> tuple[str, ...]:
@@ -193,19 +249,31 @@ def _no_ratio(machines: int) -> tuple[str, ...]:
     return (NO_VALUE,) * (machines - 1)
 
 
-def _rate(side: Side | None) -> str:
+def rate_text(side: Side | None) -> str:
+    """Return the median of a throughput with its quartiles."""
     if side is None:
         return NOT_MEASURED
-    rate, refused = side[1].rate, side[1].refused
-    return "refused" if refused else f"{significant(rate.median)} ({spread(rate)})"
+    rate = side[1].rate
+    return refusal(side) if side[1].refused else f"{significant(rate.median)} ({spread(rate)})"
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """Format a ratio as "2.00x", with its interval if it has one, or else why it is not comparable."""
+    """Format a ratio as "2.00x", with its interval and its mark, or else why there is none."""
     if ratio.value is None:
-        return ratio.why if ratio.why.startswith("not comparable") else NO_VALUE
+        if ratio.why == REHEARSAL:
+            return f"none: {REHEARSAL}"
+        if not ratio.why.startswith(("not comparable", "at ")):
+            return NO_VALUE
+    mark = f" ({ratio.mark})" if ratio.mark else ""
+    if ratio.value is None:
+        return f"{ratio.why}{mark}"
     span = f" [{ratio.span[0]:.2f}, {ratio.span[1]:.2f}]" if ratio.span else ""
-    return f"{ratio.value:.2f}x{span}"
+    return f"{ratio.value:.2f}x{span}{mark}"
+
+
+def refusal(side: Side) -> str:
+    """Return what a cell shows instead of a figure: "refused", with the reason if it is a rehearsal."""
+    return f"refused: {REHEARSAL}" if side[0].emulated else "refused"
 
 
 def batch_text(search: LargestBatch | None) -> str:
@@ -213,7 +281,7 @@ def batch_text(search: LargestBatch | None) -> str:
     if search is None:
         return NOT_MEASURED
     if search.emulated:
-        return "refused"  # its memory is that of another device
+        return f"refused: {REHEARSAL}"  # its memory is that of another device
     if search.limit is None:
         return f"{search.largest:,} or more (the largest that was tried)"
     return f"{search.largest:,} ({search.limit:,}: {search.why})"
@@ -224,7 +292,7 @@ def _bandwidth(side: Side | None, chip: Chip | None) -> str:
         return NOT_MEASURED
     one, computed = side
     if computed.refused:
-        return "refused"
+        return refusal(side)
     limit, share, whose = bandwidth(chip), computed.share, ""
     roofline = plausibility.roofline(one, chip)
     if limit is None and roofline is not None:

@@ -28,8 +28,8 @@ MOST_ROWS = 100
 MOST_DOUBTS = 20
 
 _HEAD = ("machine", "system", *PACKAGES, "device", "power mode", "threads", "malloc")
-# What should agree between compared machines. The version of the system matters on MPS only, as in
-# statistics.differences: macOS includes the MPS compiler.
+# What should agree between compared machines. The version of the system is marked on MPS only: macOS
+# includes the MPS compiler. It does not rule a ratio out, see statistics.system_versions.
 _SHOULD_AGREE = ("system", "python", "torch", "power mode", "threads", "malloc")
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from metalassay.machine.hardware import Hardware
-from metalassay.report.machines import names, natural
-from metalassay.report.model import SLOW, CompatTable, counted, significant
+from metalassay.report.machines import names, natural, rehearsed
+from metalassay.report.model import REHEARSAL, SLOW, CompatTable, counted, significant
 from metalassay.report.sections.benchmarks import spread
 from metalassay.report.sections.comparison import ratio_text
 from metalassay.report.sections.compat_runs import Shown
@@ -44,7 +44,7 @@ def _run(
         workloads = sorted({one.workload for one in measured}, key=natural)
         parts.append(
             f"{counted(number, 'measurement')} of {_listed(workloads)} on "
-            f"{_machines(one.machine for one in measured)}"
+            f"{_machines((one.machine for one in measured), rehearsed([*measured, *batches]))}"
         )
     runs = [one.run for one in sets if one.run]
     installed = [one for one in runs if not one.not_installable]
@@ -63,8 +63,8 @@ def _run(
     return f"What was run: {'; '.join(parts)}."
 
 
-def _machines(machines: Iterable[Hardware]) -> str:
-    return _listed(list(names(machines).values()))
+def _machines(machines: Iterable[Hardware], rehearsals: frozenset[Hardware] = frozenset()) -> str:
+    return _listed(list(names(machines, rehearsals).values()))
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -180,7 +180,8 @@ def _of_several(compared: Compared) -> str:
             for row in compared.rows
             if row.ratios[0].why != "not measured on both"
         )
-        why = _listed(list(reasons)) if reasons else "no workload was measured on both"
+        texts = ["the device was emulated" if why == REHEARSAL else why for why in reasons]
+        why = _listed(texts) if texts else "no workload was measured on both"
         return f"{pair}: no ratio, {why}"
     preferred = [row for row in rows if row.ratios[0].span] or rows
     same_workload = [row for row in preferred if row.key[:2] == preferred[0].key[:2]]

@@ -11,7 +11,9 @@ SENTENCES = (
     "the chip can do is refused.",
     "Ratios are ratios of medians. Those of single runs have no interval; those of several processes per side have "
     "a bootstrap interval over processes. Measurements that ran under different conditions get the "
-    "reason instead of a ratio.",
+    "reason instead of a ratio; different versions of macOS are marked at it.",
+    "Rehearsals: where the device was emulated, the names of machines and devices say so. Such a run has no speed, "
+    "no peak and no largest batch, and no ratio is made of it.",
     "Plausibility: a measured peak above the published limits of the chip is refused; one that is more than a factor of "
     "two outside the range of figures published by others is noted. Published figures and projections are "
     "labelled and kept apart from measurements.",
