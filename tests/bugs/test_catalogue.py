@@ -115,7 +115,7 @@ def test_a_symptom_may_show_only_sometimes() -> None:
     [bug, *_] = bugs.parse(TEXT)
     assert [symptom.intermittent for symptom in bug.symptoms] == [False] * len(bug.symptoms)
     sometimes = TEXT.replace('match = "no"', 'match = "no"\nintermittent = true')
-    assert [symptom.intermittent for symptom in bugs.parse(sometimes)[0].symptoms][0]
+    assert next(symptom.intermittent for symptom in bugs.parse(sometimes)[0].symptoms)
     with pytest.raises(ValueError, match="one, symptom crash: intermittent = 1 is neither"):
         bugs.parse(TEXT.replace('match = "no"', 'match = "no"\nintermittent = 1'))
 
