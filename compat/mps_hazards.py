@@ -7,10 +7,12 @@ through ``under_test``, where our own tests substitute a faulty device.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from packaging.version import Version
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -41,7 +43,9 @@ def agree(compute: Compute, device: str, what: str, tolerance: float = 1e-4) -> 
 
 
 @contextmanager
-def unless_refused(kind: type[Exception], words: str) -> Iterator[None]:
+def unless_refused(
+    kind: type[Exception] | tuple[type[Exception], ...], words: str
+) -> Iterator[None]:
     """Turn an error of this kind that contains ``words`` into ``UnsupportedError``.
 
     A refusal is either correct or has a test of its own.
@@ -176,7 +180,8 @@ def cumsum_of_booleans_counts_beyond_127(device: str) -> None:
 
 def abs_of_large_integers_is_exact(device: str) -> None:
     def compute(device: str) -> Tensor:
-        values = torch.tensor([-(2**24 + 1), 2**31 - 1, -(2**30 + 1)], dtype=torch.int64)
+        # int32 shows it too, and old releases refuse int64.
+        values = torch.tensor([-(2**24 + 1), 2**24 + 1, -(2**30 + 1)], dtype=torch.int32)
         return values.to(device).abs()
 
     agree(compute, device, "abs rounded an integer", tolerance=0)
@@ -211,17 +216,18 @@ def linear_takes_a_transposed_weight(device: str) -> None:
 
 def linear_takes_a_transposed_bfloat16_weight(device: str) -> None:
     def compute(device: str) -> Tensor:
-        x = torch.randn(2, 256, 256).to(device, torch.bfloat16)
-        weight = torch.randn(256, 256).to(device, torch.bfloat16)
+        x, weight = in_bfloat16(device, torch.randn(2, 256, 256), torch.randn(256, 256))
         return functional.linear(x, weight.t()).float()
 
     agree(compute, device, "linear in bfloat16 is wrong", tolerance=0.3)
 
 
 def long_products_end_where_they_should(device: str) -> None:
+    """From 32769 on, where torch 2.14 stops using Apple's kernel; shorter ones still use it."""
+
     def compute(device: str) -> Tensor:
         totals = []
-        for length in (32_767, 32_769, 40_000):
+        for length in (32_769, 40_000):
             unclean(device)
             left, right = whole(32, length).to(device), whole(length, 32).to(device)
             totals.append(left @ right)
@@ -246,18 +252,21 @@ def huge_batched_products_are_right_to_the_last(device: str) -> None:
     """The output has more than 2**32 elements; three of its batches are compared."""
     batches = 65_536 + 16 if device == "mps" else 16
     if device == "mps":
+        # Without the tiles of macOS 15 there is an error, or Apple's library ends the process.
+        require_torch("2.4")
+        require_macos(15)
         require_memory(12)
 
     def compute(device: str) -> Tensor:
         left = torch.arange(batches * 512).remainder(7).view(batches, 2, 256).half()
-        right = torch.ones(1, 2, 256).half()
+        right = torch.arange(batches * 512).remainder(5).view(batches, 2, 256).half()
         chosen = [0, batches // 2, batches - 1]
         if device == "cpu" and batches > 16:  # the CPU need not compute the rest
-            left, batch = left[chosen], [0, 1, 2]
+            left, right, batch = left[chosen], right[chosen], [0, 1, 2]
         else:
             batch = chosen
         left = left.to(device).transpose(1, 2)  # (batches, 256, 2)
-        product = torch.bmm(left, right.to(device).expand(len(left), 2, 256))
+        product = torch.bmm(left, right.to(device))
         return torch.stack([product[index].cpu() for index in batch])
 
     agree(compute, device, "a huge batched product is wrong")
@@ -267,12 +276,14 @@ def huge_batched_products_are_right_to_the_last(device: str) -> None:
 
 
 def attention_takes_a_transposed_query(device: str) -> None:
+    """A batch of one: with more, the kernel of torch 2.9 to 2.11 fails for another reason."""
+
     def compute(device: str) -> Tensor:
         results = []
         for size in (64, 96, 128):
-            for length in (1, 4, 8):
-                q = torch.randn(2, length, 4, size).to(device).transpose(1, 2)
-                k, v = (torch.randn(2, 4, 40, size).to(device) for _ in range(2))
+            for length in (2, 4, 8):
+                q = torch.randn(1, length, 4, size).to(device).transpose(1, 2)
+                k, v = (torch.randn(1, 4, 40, size).to(device) for _ in range(2))
                 results.append(functional.scaled_dot_product_attention(q, k, v).flatten())
         return torch.cat(results)
 
@@ -287,32 +298,15 @@ def attention_takes_permuted_inputs(device: str) -> None:
     agree(compute, device, "attention misread permuted inputs")
 
 
-def attention_ends_with_the_last_key(device: str) -> None:
-    """Keys and values are the start of a longer buffer, the rest of which must not be read."""
-
-    def compute(device: str) -> Tensor:
-        results = []
-        for length in (31, 32, 33, 70):
-            q = torch.randn(1, 1, 1, 64).to(device)
-            k, v = (torch.full((1, 1, 128, 64), 100.0).to(device) for _ in range(2))
-            k[:, :, :length] = torch.randn(length, 64).to(device)
-            v[:, :, :length] = torch.randn(length, 64).to(device)
-            k, v = k[:, :, :length], v[:, :, :length]
-            results.append(functional.scaled_dot_product_attention(q, k, v).flatten())
-        return torch.cat(results)
-
-    agree(compute, device, "attention read beyond the last key")
-
-
 def attention_shares_keys_among_queries(device: str) -> None:
     def compute(device: str) -> Tensor:
-        q = torch.randn(1, 32, 1, 128).to(device, torch.bfloat16)
-        k, v = (torch.randn(1, 2, 1024, 128).to(device, torch.bfloat16) for _ in range(2))
+        shapes = ((1, 32, 1, 128), (1, 2, 1024, 128), (1, 2, 1024, 128))
+        q, k, v = in_bfloat16(device, *(torch.randn(shape) for shape in shapes))
         with unless_refused(TypeError, "enable_gqa"):  # torch below 2.5
             result = functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
         return result.float()
 
-    agree(compute, device, "attention with shared keys is wrong", tolerance=3e-2)
+    agree(compute, device, "attention with shared keys is wrong", tolerance=1e-2)
 
 
 # Convolutions.
@@ -411,9 +405,13 @@ def layer_norm_trains_on_a_frozen_input(device: str) -> None:
 
 
 def compiled_layer_norm_is_layer_norm(device: str) -> None:
+    if device == "mps":
+        require_torch("2.7")  # the first with an Inductor for MPS
+
     def compute(device: str) -> Tensor:
         layer, x = nn.LayerNorm(512).to(device).eval(), torch.randn(4, 512).to(device)
-        with torch.inference_mode():
+        # A torch that is older than this Python compiles nothing.
+        with torch.inference_mode(), unless_refused(RuntimeError, "not supported on Python"):
             # The reference is the CPU without compilation.
             result: Tensor = (layer if device == "cpu" else torch.compile(layer))(x)
         return result
@@ -446,6 +444,26 @@ def fused_adam_heeds_found_inf(device: str) -> None:
 def whole(*shape: int) -> Tensor:
     """Return small whole numbers, whose sums float32 represents exactly for tens of thousands of them."""
     return torch.randint(-3, 4, shape).float()
+
+
+def in_bfloat16(device: str, *tensors: Tensor) -> list[Tensor]:
+    """Return the tensors on the device in bfloat16; ``UnsupportedError`` where it has no such type."""
+    # Before macOS 14, and in old releases; the wording differs from release to release.
+    with unless_refused((TypeError, RuntimeError), "loat16"):
+        return [tensor.to(device, torch.bfloat16) for tensor in tensors]
+
+
+def require_torch(version: str) -> None:
+    """Raise ``UnsupportedError`` if torch is older."""
+    if Version(torch.__version__) < Version(version):
+        raise UnsupportedError(f"needs torch {version}; this is {torch.__version__}")
+
+
+def require_macos(major: int) -> None:
+    """Raise ``UnsupportedError`` on an older macOS; elsewhere, on an emulated MPS, nothing is required."""
+    release = platform.mac_ver()[0]
+    if release and int(release.partition(".")[0]) < major:
+        raise UnsupportedError(f"needs macOS {major}; this is {release}")
 
 
 def unclean(device: str) -> None:

@@ -97,10 +97,6 @@ pytestmark = pytest.mark.slow
             marks=pytest.mark.bug("mps-sdpa-permuted", symptom="wrong"),
         ),
         pytest.param(
-            "attention_ends_with_the_last_key",
-            marks=pytest.mark.bug("mps-sdpa-reads-past-keys", symptom="wrong"),
-        ),
-        pytest.param(
             "attention_shares_keys_among_queries",
             marks=pytest.mark.bug("mps-sdpa-shared-keys", symptom="wrong"),
         ),

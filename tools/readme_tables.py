@@ -55,6 +55,7 @@ SHORT = {
     verdict.BROKEN: "broken",
     verdict.PATCHED: "patched",
     verdict.NOT_TESTED: "·",
+    verdict.NOT_SEEN: "not seen",
 }
 FACTS = ("transformers", "trl", "datasets", "torch", "python")
 EXTRACT = {"transit-cnn": 64, "gpt-small": 4}

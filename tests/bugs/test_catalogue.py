@@ -111,6 +111,15 @@ def test_a_flag_that_is_not_a_boolean_is_an_error() -> None:
         bugs.parse(TEXT.replace('fixes = ["upgrade"]', 'fixes = []\nreported_only = "yes"'))
 
 
+def test_a_symptom_may_show_only_sometimes() -> None:
+    [bug, *_] = bugs.parse(TEXT)
+    assert [symptom.intermittent for symptom in bug.symptoms] == [False] * len(bug.symptoms)
+    sometimes = TEXT.replace('match = "no"', 'match = "no"\nintermittent = true')
+    assert next(symptom.intermittent for symptom in bugs.parse(sometimes)[0].symptoms)
+    with pytest.raises(ValueError, match="one, symptom crash: intermittent = 1 is neither"):
+        bugs.parse(TEXT.replace('match = "no"', 'match = "no"\nintermittent = 1'))
+
+
 def test_where_one_meets_a_bug_and_how_often_is_read() -> None:
     [bug, *_] = bugs.parse(TEXT)
     assert (bug.entry, bug.stops, bug.reports, bug.needs) == ("", False, 0, "")

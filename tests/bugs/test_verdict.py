@@ -45,6 +45,13 @@ def runs(*lines: str) -> list[TestRun]:
         (["stock affected xfailed", "stock affected xpassed"], "fixed upstream?"),
         (["stock affected xfailed", "stock healthy failed"], "unexplained"),
         (["stock healthy skipped", "stock healthy passed"], "fine"),
+        # A symptom that does not show every time: not fixed, not fine, and nothing against the others.
+        (["stock affected unseen"], "not seen"),
+        (["stock affected unseen", "stock healthy passed"], "not seen"),
+        (["stock affected unseen", "patched affected passed"], "not seen"),
+        (["stock affected unseen", "stock affected xfailed"], "broken as known"),
+        (["stock affected unseen", "stock affected skipped"], "not tested"),
+        (["stock affected unseen", "stock healthy failed"], "unexplained"),
         # The end of the process is the worst of all, wherever it came from.
         (["stock affected xfailed", "patched affected crashed"], "crashed"),
         (["stock healthy failed", "stock healthy crashed"], "crashed"),
@@ -57,4 +64,5 @@ def test_the_worst_word_wins(lines: list[str], word: str) -> None:
 
 def test_every_word_is_explained() -> None:
     assert set(verdict.MEANING) >= verdict.RED
-    assert len(verdict.MEANING) == 8
+    assert len(verdict.MEANING) == 9
+    assert verdict.NOT_SEEN not in verdict.RED

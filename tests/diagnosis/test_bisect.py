@@ -83,6 +83,7 @@ def test_states_that_contradict_the_catalogue_are_reported() -> None:
         ([("stock", "s", "failed")], "broken"),
         ([("stock", "s", "xpassed")], "healthy"),
         ([("stock", "s", "passed"), ("stock", "s", "skipped")], "healthy"),
+        ([("stock", "s", "unseen")], "not tested"),
         ([("stock", "s", "skipped")], "not tested"),
         ([("patched", "s", "failed"), ("stock", None, "failed")], "not tested"),
         ([], "not tested"),

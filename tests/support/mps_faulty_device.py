@@ -153,7 +153,6 @@ FAULTS: dict[str, list[tuple[Any, ...]]] = {
     "huge_batched_products_are_right_to_the_last": [(wrong, "bmm")],
     "attention_takes_a_transposed_query": [(wrong, SDPA)],
     "attention_takes_permuted_inputs": [(wrong, SDPA)],
-    "attention_ends_with_the_last_key": [(wrong, SDPA)],
     "attention_shares_keys_among_queries": [(wrong, SDPA)],
     "conv1d_is_right_in_large_dimensions": [(wrong, "conv1d")],
     "conv1d_accepts_large_dimensions": [(refused(TOO_LARGE), "conv1d")],

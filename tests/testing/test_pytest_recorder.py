@@ -71,6 +71,34 @@ def assay(
 
 
 @pytest.mark.parametrize(
+    ("body", "version", "word", "outcome", "green"),
+    [
+        ("pass", "1.0", "not seen", "unseen", True),
+        ("raise ValueError('the known message')", "1.0", "broken as known", "xfailed", True),
+        ("raise ValueError('another message')", "1.0", "unexplained", "failed", False),
+        ("pass", "2.0", "fine", "passed", True),
+        ("raise ValueError('the known message')", "2.0", "unexplained", "failed", False),
+    ],
+)
+def test_a_symptom_that_does_not_show_every_time(
+    assay: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    version: str,
+    word: str,
+    outcome: str,
+    green: bool,
+) -> None:
+    sometimes = DATA.replace('patch = "invented"\n', "") + "intermittent = true\n"
+    known = catalogue.parse(sometimes)
+    monkeypatch.setattr(catalogue, "load", lambda: known)
+    code, record, output = assay(body, version)
+    [bug] = record["bugs"]
+    assert (bug["verdict"], bug["tests"][0]["outcome"]) == (word, outcome)
+    assert (code == 0, "RED" not in output) == (green, green)
+
+
+@pytest.mark.parametrize(
     ("body", "version", "word", "green"),
     [
         ("pass", "2.0", "fine", True),

@@ -58,7 +58,7 @@ class Symptom:
     ``generic``: other mistakes produce the same message, so it is no proof of this bug.
     ``own_words``: but only code of the bug's packages says so, not Python or just any library.
     ``frame``: a pattern for the frame below which a generic message counts, instead of any frame of
-    the bug's packages.
+    the bug's packages. ``intermittent``: it does not show every time, so a pass proves nothing.
     """
 
     id: str
@@ -69,6 +69,7 @@ class Symptom:
     generic: bool = False
     own_words: bool = False
     frame: str | None = None
+    intermittent: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,13 @@ def revision() -> str:
             "masked_by": sorted(bug.masked_by),
             "reported_only": bug.reported_only,
             "symptoms": [
-                [symptom.id, symptom.raises, symptom.match, _canonical(symptom.where)]
+                [
+                    symptom.id,
+                    symptom.raises,
+                    symptom.match,
+                    _canonical(symptom.where),
+                    symptom.intermittent,
+                ]
                 for symptom in bug.symptoms
             ],
         }
@@ -325,6 +332,7 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         generic=_flag(row, "generic", place),
         own_words=_flag(row, "own_words", place),
         frame=row.get("frame"),
+        intermittent=_flag(row, "intermittent", place),
     )
 
 

@@ -10,6 +10,7 @@ BROKEN = "broken as known"
 PATCHED = "patched"
 PATCH_FAILS = "patch fails"
 FIXED = "fixed upstream?"
+NOT_SEEN = "not seen"
 UNEXPLAINED = "unexplained"
 CRASHED = "crashed"
 NOT_TESTED = "not tested"
@@ -23,6 +24,7 @@ MEANING = {
     PATCHED: "affected, it failed exactly as our data says, and our patch fixes it",
     PATCH_FAILS: "affected as our data says, but with our patch on it still fails",
     FIXED: "our data calls this version affected, but it behaved correctly",
+    NOT_SEEN: "our data calls this version affected, but the symptom, which does not show every time, did not show",
     UNEXPLAINED: "it failed where our data calls it healthy, or with another symptom than the known one",
     CRASHED: "a test of it ended the whole process; the other bugs were tested without it",
     NOT_TESTED: "the test could not run here; the reason is given",
@@ -36,8 +38,9 @@ class TestRun:
     ``upstream`` is "stock" or "patched". ``affected`` is whether bugs/data/ expects this symptom
     with the installed versions. ``outcome`` is pytest's: "passed", "failed" (or an error in set-up),
     "skipped", "xfailed" (failed with the expected exception and message) or "xpassed" (was expected
-    to fail and passed), or "crashed" where it ended the process. A ``control`` has no symptom: it should pass everywhere, and counts only if
-    it does not.
+    to fail and passed), "unseen" (passed, but the symptom does not show every time), or "crashed" where
+    it ended the process. A ``control`` has no symptom: it should pass everywhere, and counts only if it
+    does not.
     """
 
     __test__ = False  # pytest must not collect it as a test class
@@ -59,7 +62,8 @@ def one(run: TestRun) -> str:
             return PATCHED if run.affected else FINE
         return PATCH_FAILS
     if run.affected:
-        return {"xfailed": BROKEN, "xpassed": FIXED, "passed": FIXED}.get(run.outcome, UNEXPLAINED)
+        words = {"xfailed": BROKEN, "xpassed": FIXED, "passed": FIXED, "unseen": NOT_SEEN}
+        return words.get(run.outcome, UNEXPLAINED)
     return FINE if run.outcome == "passed" else UNEXPLAINED
 
 
@@ -68,7 +72,8 @@ def decide(runs: Iterable[TestRun]) -> str:
 
     ``patched`` needs both: a stock run that is broken as known and a healthy patched run. A patched
     run without a stock run proves nothing and counts as not tested. A bug is never ``fine`` while a test
-    of a symptom that affects these versions was skipped: what passed is about other symptoms.
+    of a symptom that affects these versions was skipped, or did not see one that shows only sometimes:
+    what passed is about other symptoms.
     """
     runs = list(runs)
     judged = [(one(run), run.control) for run in runs]
@@ -80,4 +85,6 @@ def decide(runs: Iterable[TestRun]) -> str:
         return PATCHED if PATCHED in words else BROKEN
     if any(run.affected and run.outcome == "skipped" for run in runs):
         return NOT_TESTED
+    if NOT_SEEN in words:
+        return NOT_SEEN
     return FINE if FINE in words else NOT_TESTED

@@ -30,8 +30,9 @@ from metalassay.machine.hardware import Hardware, from_dict, identity
 NAME = "metalassay.compat"
 SCHEMA = f"{NAME}/1"
 
-OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed", "crashed")
-"""How a test can end: as pytest says, or "crashed", which is the end of the process that ran it."""
+OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed", "unseen", "crashed")
+"""How a test can end: as pytest says, "unseen", which is a pass where the symptom does not show every
+time, or "crashed", which is the end of the process that ran it."""
 
 FAILURES = ("failed", "xpassed", "crashed")
 """The outcomes of a test without a bug that make a row red."""

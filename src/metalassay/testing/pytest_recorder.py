@@ -353,7 +353,8 @@ def _upstream(item: pytest.Item) -> str:
 def _outcome(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
     """Return the outcome of a test; pytest reports an xfailed one as skipped, xpassed as failed."""
     if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
+        # Not strict, and passed: the symptom does not show every time.
+        return "xfailed" if report.skipped else "unseen"
     if report.failed and call.excinfo is None:
         return "xpassed"  # strict: reported as a failure without an exception
     return report.outcome

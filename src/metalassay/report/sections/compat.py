@@ -33,6 +33,7 @@ _WORDS = {
     verdict.BROKEN: ("broken", "broken"),
     verdict.PATCHED: ("broken, patch works", "patched"),
     verdict.NOT_TESTED: ("not tested", "untested"),
+    verdict.NOT_SEEN: ("not seen", "untested"),
 }
 """The text and the tone of a cell by verdict; the verdicts in ``verdict.RED`` are spelled out."""
 
