@@ -30,7 +30,8 @@ _MACHINE = ("system", "release", "machine", "chip", "model", "gpu_cores", "memor
 
 MEASUREMENT_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "name", "workload", "mode", "device", "emulated"),
-    *("dtype", "batch_size", "threads", "malloc", "power_mode", "series", "identity"),
+    *("dtype", "batch_size", "threads", "malloc", "power_mode", "thermal_pressure"),
+    *("series", "identity"),
     *("rounds", "seconds_median", "seconds_q1", "seconds_q3", "unit", "items_per_call"),
     *("items_per_second", "items_per_second_slow", "items_per_second_fast", "gflop_per_second"),
     *("gb_per_second_at_most", "refused", "parameters", "flop_per_call", "bytes_per_call"),
@@ -67,6 +68,7 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
         "threads": one.threads,
         "malloc": one.malloc,
         "power_mode": one.power_mode,
+        "thermal_pressure": one.thermal_pressure,
         "series": one.series,
         "identity": one.identity,
         "rounds": one.rounds,

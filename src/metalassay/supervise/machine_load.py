@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from metalassay.machine import macos
+
 CHILDREN_EVERY = 1.0  # seconds between two searches for new children, which read the process table
 
 
@@ -75,12 +77,12 @@ def cores() -> int:
 class Memory:
     """The memory of the machine: ``free`` is the part available to programs, 0 to 1.
 
-    ``swapped_out`` counts bytes since boot. ``pressure`` is the operating system's own assessment:
+    ``swapped_out`` counts bytes since boot, None if unknown. ``pressure`` is the operating system's own assessment:
     "normal", "warning", "critical", or None if it gives none.
     """
 
     free: float
-    swapped_out: int
+    swapped_out: int | None
     pressure: str | None
 
 
@@ -88,10 +90,17 @@ def memory() -> Memory:
     """Return how short of memory the machine is."""
     virtual = psutil.virtual_memory()
     free = virtual.available / virtual.total
-    return Memory(free, psutil.swap_memory().sout, _pressure())
+    return Memory(free, _swapped_out(), pressure())
 
 
-def _pressure() -> str | None:
+def _swapped_out() -> int | None:
+    if sys.platform == "darwin":  # where psutil counts pages written to files
+        moved = macos.swapped()
+        return None if moved is None else moved[1]
+    return int(psutil.swap_memory().sout)
+
+
+def pressure() -> str | None:
     """Return the operating system's assessment of memory pressure, None if it gives none."""
     if sys.platform == "darwin":
         return _macos_pressure()
