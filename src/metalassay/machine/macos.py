@@ -10,6 +10,7 @@ import platform
 import re
 import sys
 
+from metalassay import macos_release
 from metalassay.machine import system_tools
 
 SYSCTL = "/usr/sbin/sysctl"
@@ -26,26 +27,12 @@ THERMAL_PRESSURE = ("nominal", "moderate", "heavy", "trapping", "sleeping")
 def version() -> str | None:
     """Return the version of this macOS, as in "26.1"; None on other systems and where it is unknown.
 
-    `platform.mac_ver()` is not enough: macOS tells a program that was linked with an older SDK another
-    version, 10.16 for 11 and newer, 16.0 for 26 (https://github.com/python/cpython/issues/135675). sysctl
-    is Apple's own program and linked with the SDK of the system; asked from within this process, the
-    kernel would tell the same as mac_ver (``sysctl_osproductversion`` of XNU's kern_sysctl.c).
+    The program sysctl is asked, not the kernel from within this process: to a Python that was linked with an
+    older SDK the kernel tells another version (``sysctl_osproductversion`` in XNU's kern_sysctl.c).
     """
     if sys.platform != "darwin":
         return None
-    return choose_version(sysctl("kern.osproductversion"), platform.mac_ver()[0])
-
-
-def choose_version(told_by_sysctl: str | None, told_to_python: str | None) -> str | None:
-    """Return the first of two answers that is a version of a macOS that exists, or None.
-
-    10.16 and 16 are what macOS calls itself for the sake of old programs: no macOS has these versions.
-    """
-    for answer in (told_by_sysctl, told_to_python):
-        text = (answer or "").strip()
-        if re.fullmatch(r"\d+(\.\d+){0,3}", text) and not re.match(r"(10\.16|16)(\.|$)", text):
-            return text
-    return None
+    return macos_release.choose(sysctl("kern.osproductversion"), platform.mac_ver()[0])
 
 
 def under_rosetta(machine: str | None = None) -> bool:
