@@ -44,7 +44,8 @@ VERDICT_COLUMNS = (
 
 BATCH_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "workload", "mode", "device", "emulated", "dtype"),
-    *("threads", "malloc", "largest", "limit", "why", "peak_bytes", "refused"),
+    *("threads", "malloc", "largest", "limit", "why", "peak_bytes"),
+    *("driver_bytes", "refused"),
 )
 
 _LATER = ("compat", "largest_batches")
@@ -174,7 +175,7 @@ def batch_row(one: LargestBatch) -> Row:
         row["refused"] = "the device was emulated, so its memory is that of another device"
     else:
         row |= {"largest": one.largest, "limit": one.limit, "why": one.why or None}
-        row["peak_bytes"] = one.peak_bytes
+        row |= {"peak_bytes": one.peak_bytes, "driver_bytes": one.driver_bytes}
     return {name: row.get(name) for name in BATCH_COLUMNS}
 
 
