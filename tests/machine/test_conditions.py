@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from metalassay.machine import conditions, macos
@@ -163,6 +164,16 @@ def test_swapping_on_a_mac_is_that_of_vm_stat(monkeypatch: pytest.MonkeyPatch) -
     assert conditions._swapped() == 7
     monkeypatch.setattr(macos, "swapped", lambda: None)
     assert conditions._swapped() is None
+
+
+def test_the_battery_of_a_mac_is_not_asked_of_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("No battery capacity information in power sources info")
+
+    monkeypatch.setattr(psutil, "sensors_battery", fails, raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(macos, "battery", lambda: 0.5)
+    assert conditions._battery() == 0.5
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,33 @@ def test_vm_stat_tells_what_was_swapped(text: str, moved: tuple[int, int] | None
     assert macos.parse_vm_stat(text) == moved
 
 
+@pytest.mark.parametrize(
+    ("text", "charge"),
+    [
+        (
+            "Now drawing from 'Battery Power'\n"
+            " -InternalBattery-0 (id=4653155)\t72%; discharging; 3:15 remaining present: true\n",
+            0.72,
+        ),
+        (
+            "Now drawing from 'AC Power'\n"
+            " -InternalBattery-0 (id=4653155)\t100%; charged; 0:00 remaining present: true\n",
+            None,
+        ),
+        ("Now drawing from 'AC Power'\n", None),  # a Mac mini
+        (
+            "Now drawing from 'Battery Power'\n"
+            " -Back-UPS (id=1)\t95%; AC attached; not charging present: true\n"
+            " -InternalBattery-0 (id=4653155)\t8%; discharging; (no estimate) present: true\n",
+            0.08,
+        ),
+        ("", None),
+    ],
+)
+def test_pmset_tells_whether_a_mac_runs_on_its_battery(text: str, charge: float | None) -> None:
+    assert macos.parse_power_source(text) == charge
+
+
 class FakeMac:
     """Answers in place of the tools of a Mac."""
 

@@ -217,6 +217,8 @@ def _temperature() -> float | None:
 
 
 def _battery() -> float | None:
+    if sys.platform == "darwin":
+        return macos.battery()
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return None if battery is None or battery.power_plugged is not False else battery.percent / 100
 

@@ -76,6 +76,23 @@ def parse_vm_stat(text: str) -> tuple[int, int] | None:
     return moved_in, moved_out
 
 
+def battery() -> float | None:
+    """Return the charge from 0 to 1 while this Mac runs on its battery, else None.
+
+    psutil asks the first power source alone, which may be a UPS or a mouse, and raises ``RuntimeError`` where
+    that one tells no capacity (``psutil_sensors_battery`` of its macOS part).
+    """
+    return parse_power_source(system_tools.output(("pmset", "-g", "ps"), seconds=5))
+
+
+def parse_power_source(text: str) -> float | None:
+    """Read `pmset -g ps`: the charge of the internal battery if it is what the Mac draws from."""
+    if "Now drawing from 'Battery Power'" not in text:
+        return None
+    charge = re.search(r"^\s*-InternalBattery-\d+.*?\s(\d{1,3})%", text, re.MULTILINE)
+    return min(int(charge[1]) / 100, 1.0) if charge else None
+
+
 def power_mode_named(name: str | None) -> str | None:
     """Return today's name of a power mode in a result file: earlier ones have "normal" and "low power"."""
     return None if name is None else _EARLIER_NAMES.get(name, name)

@@ -163,9 +163,13 @@ class Memory:
 
 def memory() -> Memory:
     """Return how short of memory the machine is."""
+    return Memory(free_memory(), _swapped_out(), pressure())
+
+
+def free_memory() -> float:
+    """Return the part of the memory that is available to programs, 0 to 1; starts no process."""
     virtual = psutil.virtual_memory()
-    free = virtual.available / virtual.total
-    return Memory(free, _swapped_out(), pressure())
+    return virtual.available / virtual.total
 
 
 def _swapped_out() -> int | None:
