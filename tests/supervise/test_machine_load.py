@@ -11,11 +11,12 @@ import psutil
 import pytest
 from cpu_time import burn
 
-from metalassay.machine import macos
+from metalassay.machine import mac_rusage, macos
 from metalassay.supervise import machine_load
 from metalassay.supervise.machine_load import CpuClock, linux_pressure
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no shell")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="plays a Mac with what Linux tells")
 
 
 def test_the_time_of_this_process_can_be_left_out() -> None:
@@ -56,6 +57,7 @@ def as_on_macos(monkeypatch: pytest.MonkeyPatch) -> CpuClock:
         return real(process)._replace(children_user=0.0, children_system=0.0)
 
     monkeypatch.setattr(psutil.Process, "cpu_times", cpu_times)
+    monkeypatch.setattr(mac_rusage, "reader", lambda: None)
     return CpuClock(include_self=False, look_every=0, adds_up=False)
 
 
@@ -110,7 +112,7 @@ def test_a_child_that_was_waited_for_between_two_looks_does_not_count_twice(
     assert seen <= clock.seconds() - before < 1.5 * seen
 
 
-@posix
+@linux
 def test_without_the_accounting_for_macos_these_jobs_would_be_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -122,6 +124,27 @@ def test_without_the_accounting_for_macos_these_jobs_would_be_lost(
         assert child.stdout.readline() == "over\n"
         assert clock.seconds() - before < 0.4
         child.communicate("\n")
+
+
+@linux
+def test_what_the_kernel_of_a_mac_tells_of_ended_children_counts_however_short_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = psutil.Process.cpu_times
+
+    def ended(pid: int) -> float:  # as proc_pid_rusage; here from /proc
+        times = real(psutil.Process(pid))
+        return float(times.children_user + times.children_system)
+
+    as_on_macos(monkeypatch)
+    clock = CpuClock(include_self=False, look_every=0, adds_up=False, ended=ended)
+    before = clock.seconds()
+    with shell(f'"$1" -c "{BURN.format(0.5)}"; echo over; read line') as child:
+        assert child.stdout
+        assert child.stdout.readline() == "over\n"
+        assert clock.seconds() - before >= 0.45
+        child.communicate("\n")
+    assert clock.seconds() - before < 0.9
 
 
 @posix

@@ -6,16 +6,17 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from metalassay.machine import macos
+from metalassay.machine import mac_rusage, macos
 
 CHILDREN_EVERY = 1.0  # seconds between two searches for new children, which read the process table
 
-KERNEL_ADDS_UP = sys.platform not in ("darwin", "win32")
+PSUTIL_ADDS_UP = sys.platform not in ("darwin", "win32")
 """Whether psutil tells the CPU time of the ended children of *any* process. On macOS and Windows it is always 0
 (https://psutil.readthedocs.io/en/latest/#psutil.Process.cpu_times): only what was seen running can count."""
 _SEEN_EVERY = 0.25  # seconds between two searches there: what lives shorter may never be seen
@@ -27,9 +28,10 @@ class CpuClock:
     With ``include_self=False`` only the children count. New children are looked for every
     ``look_every`` seconds; what a child used before it was found counts in the share that is taken next.
 
-    Where the kernel does not add up (``adds_up``), an ended process counts with what it had used when it
-    was last seen, until the child of ours above it has been waited for: `os.times` has its whole time then.
-    A grandchild that starts and ends between two looks is missed until then.
+    Where psutil does not add up (``adds_up``), ``ended`` returns the seconds of the ended children of a pid. If
+    it is None too, an ended process counts with what it had used when it was last seen, until the
+    child of ours above it has been waited for: `os.times` has its whole time then. A grandchild that starts
+    and ends between two looks is missed until then.
     """
 
     def __init__(
@@ -37,9 +39,12 @@ class CpuClock:
         *,
         include_self: bool = True,
         look_every: float | None = None,
-        adds_up: bool = KERNEL_ADDS_UP,
+        adds_up: bool = PSUTIL_ADDS_UP,
+        ended: Callable[[int], float] | None = None,
     ) -> None:
-        self._me, self._include_self, self._adds_up = psutil.Process(), include_self, adds_up
+        self._me, self._include_self = psutil.Process(), include_self
+        self._ended = None if adds_up else ended or mac_rusage.reader()
+        self._adds_up = adds_up = adds_up or self._ended is not None
         default = CHILDREN_EVERY if adds_up else _SEEN_EVERY
         self._look_every = default if look_every is None else look_every
         self.ignored: int | None = None  # the pid of a child that is not part of the program
@@ -71,6 +76,8 @@ class CpuClock:
                 continue
             total += times.user + times.system
             total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
+            if self._ended is not None:
+                total += self._ended(child.pid)
         return total
 
     def _seen_below(self) -> float:
