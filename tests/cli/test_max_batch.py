@@ -29,6 +29,17 @@ def test_every_try_is_on_stderr_and_the_answer_on_stdout(
     assert "batch 8: does not fit: out of memory\n" in err
 
 
+def test_the_memory_of_the_driver_stands_beside_the_resident_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fits = lambda spec, batch: Try(batch, True, 2**29, driver_seen=2**32)  # noqa: E731
+    monkeypatch.setattr(max_batch, "attempt", fits)
+    assert main(["max-batch", "transit-cnn", "--most", "1"]) == 0
+    assert capsys.readouterr().err == (
+        "batch 1: fits, peak 512 MB resident, 4,096 MB of the device's driver after a step\n"
+    )
+
+
 def test_quiet_prints_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["max-batch", "transit-cnn", "--quiet", "--json"]) == 0
     out, err = capsys.readouterr()

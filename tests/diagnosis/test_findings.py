@@ -56,7 +56,20 @@ def test_setting_the_fallback_too_late_is_a_finding_only_where_mps_is_usable() -
     [
         ("torch-import-raises-constructed", "torch-not-importable", "error", ""),
         ("torch-import-aborts-constructed", "torch-not-importable", "error", ""),
+        (
+            "torch-import-hangs-constructed",
+            "torch-did-not-finish",
+            "warning",
+            "metalassay doctor --timeout 180",
+        ),
+        (
+            "import-takes-the-time-constructed",
+            "torch-did-not-finish",
+            "warning",
+            "metalassay doctor --timeout 180",
+        ),
         ("not-built-intel-constructed", "mps-not-built", "warning", ""),
+        ("translated-intel-constructed", "mps-not-built", "warning", ""),
         (
             "not-advertised-macos-12-constructed",
             "mps-not-advertised",
@@ -301,3 +314,18 @@ def _inside(specifiers: SpecifierSet) -> str:
     """Return a version in a range: its lower bound, or something old."""
     lower = [each.version for each in specifiers if each.operator in (">=", "==")]
     return lower[0] if lower else "0.5"
+
+
+def test_a_python_under_rosetta_is_told_how_to_get_one_for_arm64() -> None:
+    (found,) = of_environment(replace(VENV, rosetta=True)).values()
+    assert found.fix == "uv venv --python cpython-3.12-macos-aarch64-none"
+    assert found.observed == "/env/bin/python runs as arm64"
+
+
+def test_an_import_that_did_not_finish_is_neither_yes_nor_no() -> None:
+    late = answered("torch-import-hangs-constructed")
+    diagnosis = doctor.diagnose(HEALTHY, system="Darwin", probe=late)
+    assert not diagnosis.healthy
+    assert diagnosis.verdict.trains == "probably"
+    assert diagnosis.verdict.says.startswith("Not known: import torch did not finish")
+    assert diagnosis.verdict.says.endswith("Again: metalassay doctor --timeout 180")

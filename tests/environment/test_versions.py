@@ -10,7 +10,7 @@ import pytest
 
 from metalassay import bugs
 from metalassay.environment import versions
-from metalassay.machine import hardware
+from metalassay.machine import hardware, macos
 
 HAZARD = bugs.parse("""
 [[bug]]
@@ -31,7 +31,7 @@ match = "x"
 def mac(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Pretend to be a Mac with an M2 Max and macOS 15.5."""
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(platform, "mac_ver", lambda: ("15.5", ("", "", ""), "arm64"))
+    monkeypatch.setattr(macos, "version", lambda: "15.5")
     chip = hardware.Processor(chip="Apple M2 Max", virtual=False)
     monkeypatch.setattr(hardware, "mac_processor", lambda: chip)
     return monkeypatch

@@ -1,18 +1,20 @@
-"""The conditions of a measurement; macOS's outputs are constructed from its manuals."""
+"""The conditions of a measurement; the outputs of macOS are from public reports, whose addresses are here."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
+import psutil
 import pytest
 
-from metalassay.machine import conditions
+from metalassay.machine import conditions, macos
 from metalassay.machine.conditions import Conditions
 
 QUIET = Conditions(
     load=0.5,
     cores=4,
-    power_mode="normal",
+    power_mode="automatic",
     battery=None,
     speed_limit=1.0,
     temperature=50.0,
@@ -22,6 +24,7 @@ QUIET = Conditions(
     stolen=5.0,
     niceness=0,
     background=False,
+    thermal_pressure="nominal",
 )
 
 
@@ -41,7 +44,19 @@ def test_unknown_conditions_get_no_flag() -> None:
             {"speed_limit": 0.7},
             "throttled: after the run the processor was limited to 70% of its speed",
         ),
-        ({"power_mode": "low power"}, "the power mode changed from normal to low power"),
+        ({"power_mode": "low"}, "the power mode changed from automatic to low"),
+        (
+            {"thermal_pressure": "moderate"},
+            "warm: after the run the thermal pressure was moderate",
+        ),
+        (
+            {"thermal_pressure": "heavy"},
+            "throttled: after the run the thermal pressure was heavy",
+        ),
+        (
+            {"thermal_pressure": "trapping"},
+            "throttled: after the run the thermal pressure was trapping",
+        ),
         ({"battery": 0.8}, "on battery: the system saves power"),
         ({"load": 6.0}, "busy: a load of 6.0 on 4 processors"),
         ({"stolen": 9.0}, "the hypervisor gave 10% of the processors' time to other guests"),
@@ -60,8 +75,8 @@ def test_each_flag_is_a_sentence(change: dict[str, object], sentence: str) -> No
 
 
 def test_constant_low_power_mode_is_flagged() -> None:
-    low = replace(QUIET, power_mode="low power")
-    assert list(conditions.flags(low, low, seconds=10)) == ["the power mode is low power"]
+    low = replace(QUIET, power_mode="low")
+    assert list(conditions.flags(low, low, seconds=10)) == ["the power mode is low"]
 
 
 @pytest.mark.parametrize("by", [0.11, -0.11])
@@ -70,20 +85,95 @@ def test_drift_in_either_direction_is_flagged(by: float) -> None:
     assert conditions.drifted(by / 2) is None
 
 
-def test_pmset_output_gives_the_power_mode() -> None:
-    text = (
-        "System-wide power settings:\nCurrently in use:\n lowpowermode         {}\n standby   1\n"
+def test_a_power_mode_that_is_unknown_before_or_after_has_not_changed() -> None:
+    assert list(conditions.flags(replace(QUIET, power_mode=None), QUIET, seconds=10)) == []
+
+
+# `pmset -g` of a MacBook without a high-power mode, macOS 12:
+# https://github.com/AppHouseKitchen/AlDente-Battery_Care_and_Monitoring/issues/603
+TWO_MODES = """System-wide power settings:
+ SleepDisabled\t\t1
+Currently in use:
+ standby              1
+ Sleep On Power Button 1
+ hibernatefile        /var/vm/sleepimage
+ powernap             1
+ networkoversleep     0
+ disksleep            10
+ sleep                1 (sleep prevented by bluetoothd, com.bombich.ccchelper, powerd, sharingd)
+ hibernatemode        3
+ ttyskeepawake        1
+ displaysleep         10 (display sleep prevented by com.apphousekitchen.aldente-pro)
+ tcpkeepalive         1
+ lowpowermode         0
+ womp                 1
+"""
+
+# `pmset -g custom` of an M1 Max, macOS 14 (the lines before the battery's others):
+# https://github.com/alfredapp/low-power-mode-workflow/issues/6; `pmset -g` prints the same names.
+THREE_MODES = """Currently in use:
+ Sleep On Power Button 1
+ powermode            0
+ standby              1
+ ttyskeepawake        1
+ hibernatemode        3
+ powernap             1
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        (TWO_MODES, "automatic"),
+        (TWO_MODES.replace("lowpowermode         0", "lowpowermode         1"), "low"),
+        (THREE_MODES, "automatic"),
+        (THREE_MODES.replace("powermode            0", "powermode            1"), "low"),
+        (THREE_MODES.replace("powermode            0", "powermode            2"), "high"),
+        (" lowpowermode         1\n powermode            2\n", "high"),  # the finer of the two
+        (" lowpowermode 0\n highpowermode 1\n", "high"),
+        (" lowpowermode 1\n highpowermode 0\n", "low"),
+        (" powermode            7\n", None),
+        ("", None),
+    ],
+)
+def test_pmset_output_gives_the_power_mode(text: str, mode: str | None) -> None:
+    assert conditions.parse_power_mode(text) == mode
+
+
+def test_pmset_gives_the_speed_limit_of_an_intel_mac_and_none_of_apple_silicon() -> None:
+    intel = (
+        "Note: No thermal warning level has been recorded\n"
+        "Note: No performance warning level has been recorded\n"
+        "2026-08-20 05:08:37 -0700 CPU Power notify\n"
+        "\tCPU_Scheduler_Limit \t= 100\n\tCPU_Available_CPUs \t= 12\n\tCPU_Speed_Limit \t= 63\n"
     )
-    assert conditions.parse_power_mode(text.format(1)) == "low power"
-    assert conditions.parse_power_mode(text.format(0)) == "normal"
-    assert conditions.parse_power_mode("") is None
-
-
-def test_pmset_output_gives_the_speed_limit() -> None:
-    assert conditions.parse_thermal("CPU_Scheduler_Limit \t= 100\nCPU_Speed_Limit \t= 63\n") == 0.63
-    quiet = "Note: No thermal warning level has been recorded\n"
-    assert conditions.parse_thermal(quiet) == 1.0
+    assert conditions.parse_thermal(intel) == 0.63
+    # https://stanislas.blog/2025/12/macos-thermal-throttling-app/: an M2 while it is throttled
+    silicon = (
+        "Note: No thermal warning level has been recorded\n"
+        "Note: No performance warning level has been recorded\n"
+        "Note: No CPU power status has been recorded\n"
+    )
+    assert conditions.parse_thermal(silicon) is None
     assert conditions.parse_thermal("") is None
+
+
+def test_swapping_on_a_mac_is_that_of_vm_stat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(macos, "swapped", lambda: (3, 4))
+    assert conditions._swapped() == 7
+    monkeypatch.setattr(macos, "swapped", lambda: None)
+    assert conditions._swapped() is None
+
+
+def test_the_battery_of_a_mac_is_not_asked_of_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise RuntimeError("No battery capacity information in power sources info")
+
+    monkeypatch.setattr(psutil, "sensors_battery", fails, raising=False)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(macos, "battery", lambda: 0.5)
+    assert conditions._battery() == 0.5
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from constructed_machines import M4_PRO, UNKNOWN, constructed
 
-from metalassay.machine import hardware
+from metalassay.machine import hardware, macos
 from metalassay.machine.hardware import Hardware
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -24,7 +24,7 @@ def on_a_mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Run], Hardwa
     def probe(run: Run) -> Hardware:
         monkeypatch.setattr(platform, "system", lambda: "Darwin")
         monkeypatch.setattr(platform, "machine", lambda: "arm64")
-        monkeypatch.setattr(platform, "mac_ver", lambda: ("15.1", ("", "", ""), "arm64"))
+        monkeypatch.setattr(macos, "version", lambda: "15.1")
         monkeypatch.setattr(shutil, "which", lambda name: name)
         monkeypatch.setattr(subprocess, "run", run)
         hardware.probe.cache_clear()
@@ -107,3 +107,24 @@ def test_this_machine_is_probed_once_and_its_record_survives_json() -> None:
     assert record.memory_bytes > 2**26
     assert hardware.from_dict(json.loads(json.dumps(hardware.as_dict(record)))) == record
     assert record.chip is None or hardware.describe(record).startswith(record.chip)
+
+
+def test_an_intel_python_under_rosetta_is_said_in_the_record_and_in_the_line(
+    on_a_mac: Callable[[Run], Hardware], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(macos, "under_rosetta", lambda: True)
+    found = on_a_mac(constructed_output("mac-mini-m4-pro"))
+    assert found.translated
+    assert hardware.from_dict(hardware.as_dict(found)).translated
+    assert hardware.describe(found).endswith(", macOS 15.1, an Intel Python under Rosetta")
+
+
+def test_a_mac_that_does_not_tell_its_version_has_the_release_of_its_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "release", lambda: "25.1.0")
+    monkeypatch.setattr(macos, "version", lambda: None)
+    assert hardware.release() == "Darwin 25.1.0"
+    monkeypatch.setattr(macos, "version", lambda: "26.1")
+    assert hardware.release() == "macOS 26.1"

@@ -30,6 +30,7 @@ def test_the_record_has_the_fields_of_the_file_format_and_nothing_personal() -> 
         "gpu_cores",
         "memory_bytes",
         "virtual",
+        "translated",
     ]
 
 

@@ -98,6 +98,9 @@ def test_a_mac_adds_up_the_parts_that_its_chip_reports() -> None:
 def test_a_mac_without_the_extra_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setitem(sys.modules, "zeus_apple_silicon", None)
+    monkeypatch.setattr(sys, "version_info", (3, 13, 5, "final", 0))
     assert (
         power.find() == "no energy reader is installed: python -m pip install 'metalassay[power]'"
     )
+    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
+    assert power.find() == "no energy reader is known for Python 3.14 and newer: use 3.13 or older"

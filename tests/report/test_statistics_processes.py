@@ -34,7 +34,7 @@ def test_few_processes_have_no_interval() -> None:
     ("changes", "reason"),
     [
         ({"device": "cpu", "malloc": "tuned"}, "malloc tuned and default"),
-        ({"power_mode": "low power"}, "power mode low power and normal"),
+        ({"power_mode": "low"}, "power mode low and automatic"),
         (
             {"flags": ("throttled: after it the processor ran at 70% of its speed",)},
             "one was throttled by heat",
@@ -44,7 +44,7 @@ def test_few_processes_have_no_interval() -> None:
 def test_runs_under_different_conditions_have_no_ratio(
     changes: dict[str, Any], reason: str
 ) -> None:
-    other = replace(M4, power_mode="normal", device=changes.get("device", M4.device))
+    other = replace(M4, power_mode="automatic", device=changes.get("device", M4.device))
     one = replace(other, **changes)
     assert statistics.differences(one, other) == [reason]
     assert statistics.differences(other, other) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGE, TESTS = ROOT / "src" / "metalassay", ROOT / "tests"
@@ -61,3 +63,18 @@ def imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module or ''}.{alias.name}" for alias in node.names]
     return names
+
+
+def test_the_benchmarks_bring_the_energy_reader_of_macs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+        "optional-dependencies"
+    ]
+    (brings,) = (Requirement(each) for each in extras["bench"] if each.startswith("metalassay["))
+    assert "power" in brings.extras
+    (reader,) = map(Requirement, extras["power"])
+    mac = {"sys_platform": "darwin", "platform_machine": "arm64", "python_version": "3.12"}
+    assert reader.marker is not None
+    assert reader.marker.evaluate(mac)
+    # It has wheels for these alone.
+    others = ({"platform_machine": "x86_64"}, {"sys_platform": "linux"}, {"python_version": "3.14"})
+    assert not any(reader.marker.evaluate(mac | change) for change in others)

@@ -146,13 +146,13 @@ def test_each_setting_is_a_group_and_threads_matter_on_the_cpu_only() -> None:
     results = LatestResults()
     results.add_measurements([one, replace(one, threads=9, mode="infer")])
     results.add_measurements([on_cpu, replace(on_cpu, threads=9), replace(on_cpu, malloc="tuned")])
-    results.add_measurements([replace(one, power_mode="low power")])
+    results.add_measurements([replace(one, power_mode="low")])
     found = {
         (g.device, g.power_mode, g.threads, g.malloc): g.measurements for g in results.groups()
     }
     assert found == {
         ("mps", None, None, None): 2,
-        ("mps", "low power", None, None): 1,
+        ("mps", "low", None, None): 1,
         ("cpu", None, 4, "default"): 1,
         ("cpu", None, 9, "default"): 1,
         ("cpu", None, 4, "tuned"): 1,

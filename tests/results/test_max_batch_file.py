@@ -22,7 +22,7 @@ TRIES = [
     Try(1, True, 100),
     Try(2, True, 200),
     Try(4, False, None, "out of memory"),
-    Try(3, True, 300),
+    Try(3, True, 300, driver_seen=5000),
 ]
 
 
@@ -54,6 +54,13 @@ def test_the_result_is_derived_from_the_tries() -> None:
     found = read(document())
     assert (found.largest, found.limit, found.why) == (3, 4, "out of memory")
     assert (found.peak_bytes, found.machine, found.file) == (300, M4, "x.json")
+    assert found.driver_bytes == 5000
+
+
+def test_a_file_from_before_the_driver_was_asked_has_none() -> None:
+    tries = [{"batch": 8, "fits": True, "peak_rss": 100, "why": ""}]
+    found = read(document(tries=tries))
+    assert (found.peak_bytes, found.driver_bytes) == (100, None)
 
 
 def test_without_a_failure_there_is_no_limit_and_without_a_success_the_largest_is_0() -> None:

@@ -59,7 +59,10 @@ def test_the_optional_fields_are_read(tmp_path: Path) -> None:
     document["metalassay"] |= {
         "series": "abc",
         "selftest": {"checks": [], "roof": {"gflop_s": 100.0, "gb_s": 20.0}},
-        "conditions": {"before": {}, "after": {"power_mode": "low power"}},
+        "conditions": {
+            "before": {"thermal_pressure": "heavy"},
+            "after": {"power_mode": "low power", "thermal_pressure": "nominal"},
+        },
     }
     for benchmark in document["benchmarks"]:
         benchmark["extra_info"] |= {
@@ -69,7 +72,8 @@ def test_the_optional_fields_are_read(tmp_path: Path) -> None:
     loaded = load.load([tmp_path / "x.json"])
     assert loaded.warnings == ()
     one = loaded.measurements[0]
-    assert (one.series, one.measured_peak, one.power_mode) == ("abc", (100.0, 20.0), "low power")
+    assert (one.series, one.measured_peak, one.power_mode) == ("abc", (100.0, 20.0), "low")
+    assert one.thermal_pressure == "heavy"  # the hotter of the two
     assert (one.flags, one.malloc, one.compulsory_bytes) == (("hot",), "tuned", 5)
 
 

@@ -176,7 +176,7 @@ def _conditions(add: str) -> Table:
         caption=f"Conditions{add}",
         head=("condition", *_MACHINES),
         rows=(
-            (f"power mode{add}", f"low power{add}", f"automatic{add}"),
+            (f"power mode{add}", f"low{add}", f"automatic{add}"),
             ("torch", "2.13.0", "2.13.0"),
         ),
         numeric=(False, False, False),

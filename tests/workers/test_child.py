@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from metalassay.workers import child as child_program
 from metalassay.workers.processes import CHILD
 from metalassay.workers.specs import Arm, parse
 
@@ -75,7 +76,17 @@ def test_a_built_arm_reports_its_facts_times_steps_and_finishes(child: Child) ->
     timing = child.ask({"sample": 3})
     assert set(timing) == {"wall", "cpu", "warmed"}
     assert timing["wall"] > 0
-    assert set(child.ask({"finish": True})) == {"peak_rss", "page_faults"}
+    assert set(child.ask({"finish": True})) == {"peak_rss", "driver_seen", "page_faults"}
+
+
+def test_the_most_that_the_driver_was_seen_to_hold_is_reported() -> None:
+    arm = object.__new__(child_program._Arm)
+    held = iter([100, 300, None, 200])
+    arm.driver, arm.driver_seen = lambda: next(held), None
+    arm.check, arm.peak_rss, arm.steps, arm.faults = None, lambda: 7, 1, 0
+    for _ in range(3):
+        arm._see_memory()
+    assert arm.finish() == {"peak_rss": 7, "driver_seen": 300, "page_faults": 0.0}
 
 
 def test_the_output_of_the_benchmark_does_not_reach_standard_output(child: Child) -> None:

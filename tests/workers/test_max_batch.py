@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,3 +103,26 @@ def test_killing_no_workers_does_nothing(tmp_path: object) -> None:
     with Processes(fresh=True) as processes:
         processes.kill()  # nothing runs: nothing happens
         assert not processes.forks(Arm("A", parse("transit-cnn"), "python"))
+
+
+@pytest.mark.parametrize(
+    ("calm", "level", "left", "short"),
+    [
+        (True, "normal", 0.5, False),
+        (True, "warning", 0.5, True),
+        (False, "warning", 0.5, False),  # it was so before the try began
+        (False, "critical", 0.5, True),
+        (True, None, 0.5, False),
+        (True, "normal", 0.05, True),
+    ],
+)
+def test_on_a_mac_the_systems_own_pressure_ends_a_try(
+    monkeypatch: pytest.MonkeyPatch, calm: bool, level: str | None, left: float, short: bool
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(max_batch, "pressure", lambda: level)
+    memory = SimpleNamespace(available=left * 1000, total=1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    assert max_batch.short_of_memory(calm=calm) is short
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert max_batch.short_of_memory(calm=calm) is (left < max_batch.LEFT)

@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
     def attempt(batch: int) -> Try:
         tried = max_batch.attempt(spec, batch)
         peak = f", peak {tried.peak_rss / 2**20:,.0f} MB" if tried.peak_rss else ""
+        if tried.driver_seen:
+            peak += f" resident, {tried.driver_seen / 2**20:,.0f} MB of the device's driver after a step"
         outcome = f"fits{peak}" if tried.fits else f"does not fit: {tried.why}"
         if not options.quiet:
             print(f"batch {batch}: {outcome}", file=sys.stderr, flush=True)

@@ -35,7 +35,8 @@ examples:
   metalassay run --emulate-mps=2.8 -- python -m package.train
   pytest --emulate-mps                          your tests
 
-Limits work for any command; --emulate-mps needs a Python program. Processes that an emulated program
+Limits work for any command. On a Mac whose kernel does not tell what ended processes have used, one that
+lives shorter than a quarter of a second may not count (a step of a shell script). --emulate-mps needs a Python program. Processes that an emulated program
 starts have no mps; forked ones (workers of a DataLoader) do.
 
 exit code: the program's, or 128 + N if signal N ended it; 2 if it could not be started"""

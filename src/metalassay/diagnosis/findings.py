@@ -213,6 +213,7 @@ def of_environment(
                 f"{manager.python} runs as {interpreter.machine}",
                 "a Python for arm64",
                 "https://developer.apple.com/documentation/apple-silicon/about-the-rosetta-translation-environment",
+                fix="uv venv --python cpython-3.12-macos-aarch64-none",
             )
         )
     found += _twice(manager, interpreter.installs)
@@ -327,7 +328,14 @@ def _twice(manager: Manager, installs: Iterable[Install]) -> list[Finding]:
 
 
 def _environment(
-    finding_id: str, severity: str, title: str, observed: str, expected: str, link: str
+    finding_id: str,
+    severity: str,
+    title: str,
+    observed: str,
+    expected: str,
+    link: str,
+    *,
+    fix: str = "",
 ) -> Finding:
     return Finding(
         id=finding_id,
@@ -336,7 +344,7 @@ def _environment(
         title=title,
         observed=observed,
         expected=expected,
-        fix="",
+        fix=fix,
         link=link,
     )
 
@@ -364,6 +372,12 @@ _INSTALL = "https://pytorch.org/get-started/locally/"
 _BY_STATE = {
     probe.NO_TORCH: _MpsState(
         "torch-not-importable", "error", "a torch that can be imported", _INSTALL
+    ),
+    probe.UNFINISHED: _MpsState(
+        "torch-did-not-finish",
+        "warning",
+        "an import of torch within the time",
+        "https://github.com/Canner/WrenAI/pull/2354",
     ),
     probe.NOT_BUILT: _MpsState(
         "mps-not-built", "warning", "torch's wheel for macOS arm64, in an arm64 Python", _INSTALL
@@ -486,6 +500,8 @@ def _is_reported(answer: Probe, system: str) -> bool:
 
 def _mps_state(answer: Probe, fix: str) -> Finding:
     state = _BY_STATE[answer.state]
+    if answer.state == probe.UNFINISHED and answer.timed_out:
+        fix = f"metalassay doctor --timeout {3 * answer.timed_out:g}"
     return Finding(
         id=state.id,
         kind=MPS,

@@ -44,6 +44,10 @@ def decide(
         return Verdict(NO, f"No: {first.title}{_and_more(len(others))}")
     if judged and "torch" not in judged:
         return Verdict(NO, "No: torch is not installed")
+    unfinished = [each for each in counted if each.id == "torch-did-not-finish"]
+    if unfinished:
+        first = unfinished[0]
+        return Verdict(PROBABLY, f"Not known: {first.observed}. Again: {first.fix}")
     if stopping:
         entries = ", ".join(dict.fromkeys(finding.entry for finding in stopping))
         return Verdict(EXCEPT, f"Yes, except for: {entries}")

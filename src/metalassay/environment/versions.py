@@ -10,7 +10,7 @@ import platform
 import sys
 
 from metalassay.environment import self_report
-from metalassay.machine import hardware
+from metalassay.machine import hardware, macos
 
 STACK = (
     "accelerate",
@@ -63,7 +63,7 @@ def interpreter() -> str:
 
 def machine() -> dict[str, str]:
     """Return "macos" and, where it is known, "apple-silicon"; nothing on other systems."""
-    release = platform.mac_ver()[0] if sys.platform == "darwin" else ""
+    release = macos.version()
     if not release:
         return {}
     generation = hardware.apple_generation(hardware.mac_processor())

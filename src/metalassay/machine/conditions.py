@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from metalassay.machine import system_tools
+from metalassay.machine import macos, system_tools
 
 ALLOCATORS = (
     "MALLOC_",  # glibc's MALLOC_TRIM_THRESHOLD_ and the like
@@ -33,6 +33,10 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_
 
 _BUSY = 1.25  # load per core
 _STOLEN = 0.02  # share of the processors' time
+# Moderate pressure may slow a Mac down, heavy pressure does: Bazel, which records the level beside build times,
+# expects more than half of the CPU's performance under the first and less under the second
+# (src/main/native/darwin/system_thermal_monitor_jni.cc there), and see `macos.thermal_pressure`.
+_THROTTLED, _HEAT = "throttled", {"moderate": "warm"}
 _DRIFT = 0.10  # relative change of a step's time from start to end
 
 
@@ -40,14 +44,15 @@ _DRIFT = 0.10  # relative change of a step's time from start to end
 class Conditions:
     """A snapshot of the machine; None where the system does not report a value.
 
-    ``load`` is the load average of the last minute. ``power_mode`` is macOS's "low power" or
-    "normal", or Linux's frequency governor. ``battery`` is the charge from 0 to 1, or None while the
+    ``load`` is the load average of the last minute. ``power_mode`` is macOS's "automatic", "low" or
+    "high", or Linux's frequency governor. ``battery`` is the charge from 0 to 1, or None while the
     machine is plugged in. ``speed_limit`` is the fraction of full speed that thermal throttling
-    leaves. ``temperature`` is the hottest sensor's, in degrees Celsius. ``pressure`` is the memory
-    pressure: "normal", "warning" or "critical". ``swapped`` counts the bytes swapped in and out since
-    the system started, ``stolen`` the seconds that the hypervisor gave to other guests. ``niceness``
-    is the process's scheduling priority, 0 by default. ``background`` is True if macOS's quality of
-    service keeps the process on the efficiency cores.
+    leaves; no Mac with Apple silicon reports it. ``temperature`` is the hottest sensor's, in degrees
+    Celsius. ``pressure`` is the memory pressure: "normal", "warning" or "critical". ``swapped`` counts
+    the bytes swapped in and out since the system started, ``stolen`` the seconds that the hypervisor
+    gave to other guests. ``niceness`` is the process's scheduling priority, 0 by default.
+    ``background`` is True if macOS's quality of service keeps the process on the efficiency cores.
+    ``thermal_pressure`` is a word of ``macos.THERMAL_PRESSURE``.
     """
 
     load: float | None
@@ -62,6 +67,7 @@ class Conditions:
     stolen: float | None
     niceness: int | None
     background: bool | None
+    thermal_pressure: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, object]:
@@ -70,7 +76,7 @@ class Conditions:
 
 
 def observe() -> Conditions:
-    """Take a snapshot of this machine now, in about ten milliseconds. Never raises."""
+    """Take a snapshot of this machine now, in tens of milliseconds. Never raises."""
     mac = sys.platform == "darwin"
     memory = psutil.virtual_memory()
     return Conditions(
@@ -90,6 +96,7 @@ def observe() -> Conditions:
         stolen=getattr(psutil.cpu_times(), "steal", None),
         niceness=psutil.Process().nice() if os.name == "posix" else None,
         background=_background() if mac else None,
+        thermal_pressure=macos.thermal_pressure() if mac else None,
         environment={
             name: value
             for name, value in sorted(os.environ.items())
@@ -103,9 +110,12 @@ def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str
     for name, value in (("before", before.speed_limit), ("after", after.speed_limit)):
         if value is not None and value < 1:
             yield f"throttled: {name} the run the processor was limited to {value:.0%} of its speed"
-    if before.power_mode != after.power_mode:
+    for name, heat in (("before", before.thermal_pressure), ("after", after.thermal_pressure)):
+        if heat is not None and heat != macos.THERMAL_PRESSURE[0]:
+            yield f"{_HEAT.get(heat, _THROTTLED)}: {name} the run the thermal pressure was {heat}"
+    if before.power_mode and after.power_mode and before.power_mode != after.power_mode:
         yield f"the power mode changed from {before.power_mode} to {after.power_mode}"
-    elif after.power_mode in ("low power", "powersave"):
+    elif after.power_mode in (macos.LOW_POWER, "powersave"):
         yield f"the power mode is {after.power_mode}"
     if before.battery is not None or after.battery is not None:
         yield "on battery: the system saves power"
@@ -138,17 +148,33 @@ def drifted(by: float) -> str | None:
 
 
 def parse_power_mode(text: str) -> str | None:
-    """Read `pmset -g`: "lowpowermode 1" is "low power"."""
-    setting = re.search(r"^\s*lowpowermode\s+([01])", text, re.MULTILINE)
-    return None if setting is None else ("normal", "low power")[int(setting[1])]
+    """Read `pmset -g`: "powermode 2" is "high"; None where it prints neither setting.
+
+    Macs with a high-power mode print "powermode" with 0, 1 or 2, the others "lowpowermode" with 0 or 1
+    (https://github.com/alfredapp/low-power-mode-workflow/issues/4, `pmset -g custom` of an M1 Max in
+    .../issues/6; https://github.com/Jean-Tinland/simple-bar/pull/454); "highpowermode" has been seen beside
+    the latter. It is the one in use for the present power source.
+    """
+    found = {
+        name: int(value)
+        for name, value in re.findall(
+            r"^\s*(powermode|lowpowermode|highpowermode)\s+([0-2])\s*$", text, re.MULTILINE
+        )
+    }
+    if found.get("highpowermode") == 1:
+        return macos.HIGH_POWER
+    mode = found.get("powermode", found.get("lowpowermode"))
+    return None if mode is None else macos.POWER_MODES[mode]
 
 
 def parse_thermal(text: str) -> float | None:
-    """Read `pmset -g therm`: CPU_Speed_Limit, from percent; "no warning recorded" counts as 1."""
+    """Read `pmset -g therm`: CPU_Speed_Limit, from percent, which Intel Macs print.
+
+    Apple silicon prints "No thermal warning level has been recorded" and nothing more, hot or not, so that is
+    no answer (https://dmaclach.medium.com/thermals-and-macos-c0db81062889).
+    """
     limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
-    if limit:
-        return int(limit[1]) / 100
-    return 1.0 if "No thermal warning level has been recorded" in text else None
+    return int(limit[1]) / 100 if limit else None
 
 
 def parse_pressure_level(text: str) -> str | None:
@@ -191,11 +217,16 @@ def _temperature() -> float | None:
 
 
 def _battery() -> float | None:
+    if sys.platform == "darwin":
+        return macos.battery()
     battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
     return None if battery is None or battery.power_plugged is not False else battery.percent / 100
 
 
 def _swapped() -> int | None:
+    if sys.platform == "darwin":
+        moved = macos.swapped()
+        return None if moved is None else sum(moved)
     try:
         swap = psutil.swap_memory()
     except (OSError, RuntimeError):  # a container may hide the counters

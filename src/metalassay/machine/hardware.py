@@ -15,11 +15,11 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metalassay.fields import Field, one_line, printable
-from metalassay.machine import system_tools
+from metalassay.machine import macos, system_tools
 
 # sysctl may stop at the first name that it does not know, so the names that some Macs lack come
 # last: an Intel Mac has no performance levels.
@@ -43,7 +43,8 @@ _CPUINFO = Path("/proc/cpuinfo")
 class Hardware:
     """One machine. Two of the same make and configuration are equal; None means unknown.
 
-    ``release`` is "macOS 15.1" or the kernel's release. ``performance_cores`` counts the faster
+    ``release`` is "macOS 15.1", or the kernel's release, "Darwin 25.1.0" on a Mac whose version is unknown.
+    ``translated``: this Python is an Intel program on Apple silicon, under Rosetta. ``performance_cores`` counts the faster
     kind (macOS: perflevel0) and ``efficiency_cores`` the slower one (perflevel1), whatever Apple
     calls them on that chip. ``gpu_cores`` is Apple's count of GPU cores.
     """
@@ -61,6 +62,8 @@ class Hardware:
     gpu_cores: int | None
     memory_bytes: int | None
     virtual: bool | None
+    # Earlier files lack it; machines are told apart by ``machine``, which is x86_64 under Rosetta.
+    translated: bool | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def from_dict(data: object, place: str = "hardware") -> Hardware:
         gpu_cores=count("gpu_cores"),
         memory_bytes=count("memory_bytes"),
         virtual=top.find("virtual").or_none(Field.flag),
+        translated=top.find("translated").or_none(Field.flag),
     )
 
 
@@ -137,7 +141,8 @@ def describe(hardware: Hardware) -> str:
     inside = ", ".join(part for part in parts if part)
     mac = hardware.system == "Darwin"
     under = hardware.release if mac else f"{hardware.system} {hardware.machine}"
-    return f"{hardware.chip or 'unknown chip'}{f' ({inside})' if inside else ''}, {under}"
+    rosetta = ", an Intel Python under Rosetta" if hardware.translated else ""
+    return f"{hardware.chip or 'unknown chip'}{f' ({inside})' if inside else ''}, {under}{rosetta}"
 
 
 def _cores_text(hardware: Hardware) -> str:
@@ -164,15 +169,25 @@ def probe(*, gpu_too: bool = True) -> Hardware:
     False, which leaves out the GPU.
     """
     processor, gpu = (_probe_mac if platform.system() == "Darwin" else _probe_other)(gpu_too)
-    mac_version = platform.mac_ver()[0]
     return Hardware(
         system=platform.system() or "unknown",
-        release=(f"macOS {mac_version}" if mac_version else platform.release()) or "unknown",
+        release=release(),
         machine=platform.machine() or "unknown",
         gpu=gpu.name,
         gpu_cores=gpu.cores,
+        translated=macos.under_rosetta(),
         **dataclasses.asdict(processor),
     )
+
+
+def release() -> str:
+    """Return the ``release`` of this machine; on a Mac that takes milliseconds."""
+    version = macos.version()
+    if version:
+        return f"macOS {version}"
+    # Bare, the kernel's 25.1.0 would be read as a version of macOS.
+    name = "Darwin " if platform.system() == "Darwin" and platform.release() else ""
+    return f"{name}{platform.release()}" or "unknown"
 
 
 def _probe_mac(gpu_too: bool) -> tuple[Processor, Gpu]:

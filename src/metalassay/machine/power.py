@@ -141,6 +141,8 @@ def _zeus() -> Reader | str:
         library: Any = importlib.import_module("zeus_apple_silicon")
         monitor = library.AppleEnergyMonitor()
     except ImportError:
+        if sys.version_info >= (3, 14):  # the extra leaves it out there
+            return "no energy reader is known for Python 3.14 and newer: use 3.13 or older"
         return "no energy reader is installed: python -m pip install 'metalassay[power]'"
     except (OSError, RuntimeError) as error:
         return f"zeus-apple-silicon does not start here: {error}"

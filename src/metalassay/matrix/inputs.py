@@ -18,6 +18,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from metalassay.machine import macos
 from metalassay.matrix.environments import Interpreter, project
 from metalassay.matrix.matrix_file import SMOKE, Row
 
@@ -26,7 +27,7 @@ _DOTTED = re.compile(r"metalassay(?:\.\w+)+")
 
 def key(root: Path, row: Row, lock: Sequence[str], python: Interpreter) -> str:
     """Return the key of a row, 16 hexadecimal digits."""
-    system = [platform.system(), platform.machine(), platform.mac_ver()[0]]
+    system = [platform.system(), platform.machine(), macos.version() or ""]
     if row.runs == SMOKE:
         smoke: list[object] = [list(lock), python.name, system, row.record(), smoke_code(root)]
         return hashlib.sha256(json.dumps(smoke, sort_keys=True).encode()).hexdigest()[:16]

@@ -30,7 +30,8 @@ _MACHINE = ("system", "release", "machine", "chip", "model", "gpu_cores", "memor
 
 MEASUREMENT_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "name", "workload", "mode", "device", "emulated"),
-    *("dtype", "batch_size", "threads", "malloc", "power_mode", "series", "identity"),
+    *("dtype", "batch_size", "threads", "malloc", "power_mode", "thermal_pressure"),
+    *("series", "identity"),
     *("rounds", "seconds_median", "seconds_q1", "seconds_q3", "unit", "items_per_call"),
     *("items_per_second", "items_per_second_slow", "items_per_second_fast", "gflop_per_second"),
     *("gb_per_second_at_most", "refused", "parameters", "flop_per_call", "bytes_per_call"),
@@ -43,7 +44,8 @@ VERDICT_COLUMNS = (
 
 BATCH_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "workload", "mode", "device", "emulated", "dtype"),
-    *("threads", "malloc", "largest", "limit", "why", "peak_bytes", "refused"),
+    *("threads", "malloc", "largest", "limit", "why", "peak_bytes"),
+    *("driver_bytes", "refused"),
 )
 
 _LATER = ("compat", "largest_batches")
@@ -67,6 +69,7 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
         "threads": one.threads,
         "malloc": one.malloc,
         "power_mode": one.power_mode,
+        "thermal_pressure": one.thermal_pressure,
         "series": one.series,
         "identity": one.identity,
         "rounds": one.rounds,
@@ -171,7 +174,7 @@ def batch_row(one: LargestBatch) -> Row:
         row["refused"] = "the device was emulated, so its memory is that of another device"
     else:
         row |= {"largest": one.largest, "limit": one.limit, "why": one.why or None}
-        row["peak_bytes"] = one.peak_bytes
+        row |= {"peak_bytes": one.peak_bytes, "driver_bytes": one.driver_bytes}
     return {name: row.get(name) for name in BATCH_COLUMNS}
 
 

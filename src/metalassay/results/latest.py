@@ -42,6 +42,7 @@ class FileGroup:
     versions: tuple[str | None, ...]
     device: str
     power_mode: str | None
+    thermal_pressure: str | None
     threads: int | None
     malloc: str | None
     file: str
@@ -72,7 +73,7 @@ class LatestResults:
     def add_set(self, one: VersionSet) -> None:
         """Take in a verdict file."""
         kind = NOT_INSTALLED if one.not_installable else SETS
-        no_settings = ("", None, None, None)
+        no_settings = ("", None, None, None, None)
         self._group(kind, one.hardware, one.versions.get, no_settings, one.file, one.started)
         key = run_key(one)
         known = self._sets.get(key)
@@ -119,7 +120,7 @@ class LatestResults:
     def add_batch(self, one: LargestBatch) -> None:
         """Take in a search for the largest batch."""
         device = _device(one)
-        settings = (device, None, one.threads, one.malloc)
+        settings = (device, None, None, one.threads, one.malloc)
         self._group(SEARCHES, one.machine, one.versions.get, settings, one.file, one.when)
         key = (identity(one.machine), one.workload, one.mode, one.dtype, device)
         known = self._batches.get(key)
@@ -138,7 +139,7 @@ class LatestResults:
         kind: str,
         machine: Hardware,
         version: Callable[[str], str | None],
-        settings: tuple[str, str | None, int | None, str | None],
+        settings: tuple[str, str | None, str | None, int | None, str | None],
         file: str,
         when: datetime,
         measurements: int = 0,
@@ -194,12 +195,13 @@ def _device(one: Measurement | LargestBatch) -> str:
     return f"{one.device} (emulated)" if one.emulated else one.device
 
 
-def _settings(one: Measurement) -> tuple[str, str | None, int | None, str | None]:
-    """Return device, power mode, threads and malloc; the last two matter on the CPU only."""
+def _settings(one: Measurement) -> tuple[str, str | None, str | None, int | None, str | None]:
+    """Return device, power mode, thermal pressure, threads and malloc; the last two matter on the CPU only."""
     on_cpu = one.device == "cpu"
     return (
         _device(one),
         one.power_mode,
+        one.thermal_pressure,
         one.threads if on_cpu else None,
         one.malloc if on_cpu else None,
     )

@@ -21,7 +21,8 @@ class LargestBatch:
 
     ``largest`` is the largest batch that fitted, 0 if none did. ``limit`` is the smallest that did not
     fit, for the reason ``why``; None if every batch that was tried fitted. ``peak_bytes`` is the peak
-    resident memory of the process with the largest batch, None where unknown.
+    resident memory of the process with the largest batch, ``driver_bytes`` the most that the driver of its
+    device was seen to hold after a step, None where unknown.
     """
 
     machine: Hardware
@@ -39,6 +40,7 @@ class LargestBatch:
     peak_bytes: int | None
     file: str
     when: datetime
+    driver_bytes: int | None = None
 
 
 def document(
@@ -56,7 +58,10 @@ def document(
     versions: Mapping[str, str],
     machine: Hardware,
 ) -> dict[str, Any]:
-    """Lay out a file. Each try has ``batch``, ``fits``, ``peak_rss`` in bytes or None, and ``why``."""
+    """Lay out a file.
+
+    Each try has ``batch``, ``fits``, ``peak_rss`` and ``driver_seen`` in bytes or None, and ``why``.
+    """
     return {
         "schema": SCHEMA,
         "workload": workload,
@@ -88,8 +93,9 @@ def read(top: Field, file: str) -> LargestBatch:
     tries = [_try(attempt) for attempt in top.get("tries").each()]
     if not tries:
         raise top.get("tries").wrong("at least one try")
-    fitted = {batch: peak for batch, fits, peak, _ in tries if fits}
+    fitted = {batch: used for batch, fits, used, _ in tries if fits}
     failed = {batch: why for batch, fits, _, why in tries if not fits}
+    peak, driver = fitted.get(max(fitted, default=0), (None, None))
     largest, limit = max(fitted, default=0), min(failed, default=None)
     if limit is not None and limit <= largest:
         raise FieldError(f"a batch of {limit} did not fit, but one of {largest} did")
@@ -107,18 +113,25 @@ def read(top: Field, file: str) -> LargestBatch:
         largest=largest,
         limit=limit,
         why=one_line(failed[limit]) if limit is not None else "",
-        peak_bytes=fitted.get(largest),
+        peak_bytes=peak,
+        driver_bytes=driver,
         file=file,
         when=top.get("started").moment(),
     )
 
 
-def _try(one: Field) -> tuple[int, bool, int | None, str]:
+def _try(one: Field) -> tuple[int, bool, tuple[int | None, int | None], str]:
+    """Return the batch, whether it fits, the peak and the driver's bytes, and why it does not."""
     fits = one.get("fits").flag()
     why = one.get("why").text()
     if not fits and not why.strip():
         raise one.get("why").wrong("the reason why it did not fit")
-    return one.get("batch").whole(), fits, one.get("peak_rss").or_none(Field.whole), why
+    # Earlier files have no "driver_seen".
+    used = (
+        one.get("peak_rss").or_none(Field.whole),
+        one.find("driver_seen").or_none(Field.whole),
+    )
+    return one.get("batch").whole(), fits, used, why
 
 
 def as_tries(tries: Sequence[Any]) -> list[dict[str, Any]]:

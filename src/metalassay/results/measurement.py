@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from metalassay.fields import Field, FieldError, one_line
-from metalassay.machine import dtypes
+from metalassay.machine import dtypes, macos
 from metalassay.machine.hardware import Hardware, from_dict
 
 WHOLE_SOURCE = "source-"
@@ -28,7 +28,8 @@ class Measurement:
     ``bytes_per_call`` counts the inputs and outputs of every operation: an upper bound of the memory
     traffic; ``compulsory_bytes`` is a lower bound. ``emulated`` is true when the device was not a
     real one. ``parity`` describes where its numbers differ from the CPU's, "" where they do not.
-    ``flags`` are sentences about what makes the times doubtful. ``measured_peak`` is what the device
+    ``flags`` are sentences about what makes the times doubtful. ``thermal_pressure`` is the highest that the
+    Mac reported before and after, None where unknown. ``measured_peak`` is what the device
     reached in a probe just before, as (GFLOP/s, GB/s). ``watts`` were measured while the same step
     ran, by the tool that ``watts_from`` names.
 
@@ -61,6 +62,7 @@ class Measurement:
     compulsory_bytes: int | None = None
     malloc: str = "default"
     power_mode: str | None = None
+    thermal_pressure: str | None = None
     flags: tuple[str, ...] = ()
     measured_peak: tuple[float, float] | None = None
     watts: float | None = None
@@ -97,6 +99,7 @@ class _Series:
     gb_s: list[float] = field(default_factory=list)
     # By what ``watts_from`` names: the sum of two rails cannot be pooled with one of three.
     watts: dict[str, list[tuple[float, float | None]]] = field(default_factory=dict)
+    heat: list[str | None] = field(default_factory=list)
 
     def add(self, one: Measurement) -> None:
         if one.when > self.newest.when:
@@ -107,6 +110,7 @@ class _Series:
             self.gb_s.append(one.measured_peak[1])
         if one.watts is not None:
             self.watts.setdefault(one.watts_from, []).append((one.watts, one.per_watt))
+        self.heat.append(one.thermal_pressure)
 
     def merged(self) -> Measurement:
         if len(self.medians) == 1:
@@ -118,6 +122,7 @@ class _Series:
             self.newest,
             seconds=tuple(self.medians),
             flags=tuple(self.flags),
+            thermal_pressure=_hotter(self.heat),
             processes=len(self.medians),
             each_gb_s=tuple(self.gb_s),
             each_watts=watts,
@@ -205,7 +210,13 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             when=when,
             compulsory_bytes=extra.find("compulsory_bytes_per_call").or_none(Field.whole),
             malloc=extra.find("malloc").or_none(Field.name) or "default",
-            power_mode=_within(about, "conditions", "after", "power_mode").or_none(Field.name),
+            power_mode=macos.power_mode_named(
+                _within(about, "conditions", "after", "power_mode").or_none(Field.name)
+            ),
+            thermal_pressure=_hotter(
+                _within(about, "conditions", moment, "thermal_pressure").or_none(Field.name)
+                for moment in ("before", "after")
+            ),
             flags=tuple(flag.text() for flag in (extra.find("marks").or_none(Field.each) or ())),
             measured_peak=_measured_peak(_within(about, "selftest", "roof")),
             **_power(extra.find("power")),
@@ -234,6 +245,12 @@ def _within(top: Field, *keys: str) -> Field:
     for key in keys:
         top = top if top.value is None else top.find(key)
     return top
+
+
+def _hotter(levels: Iterable[str | None]) -> str | None:
+    """Return the highest thermal pressure before and after the run; a word that is none counts as unknown."""
+    known = [level for level in levels if level in macos.THERMAL_PRESSURE]
+    return max(known, key=macos.THERMAL_PRESSURE.index, default=None)
 
 
 def _power(power: Field) -> dict[str, Any]:

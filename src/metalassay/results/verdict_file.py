@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
-from metalassay.machine.hardware import Hardware, from_dict, identity
+from metalassay.machine.hardware import Hardware, from_dict, identity, release
 
 NAME = "metalassay.compat"
 SCHEMA = f"{NAME}/1"
@@ -238,7 +238,7 @@ def write_not_installable(
     origin: Origin | None = None,
 ) -> None:
     """Write the verdict file of a set that cannot be installed; ``why`` is the resolver's sentence."""
-    system, _, release, _, machine, _ = platform.uname()
+    system, machine = platform.system(), platform.machine()
     record = document(
         version_set,
         command=command,
@@ -246,7 +246,7 @@ def write_not_installable(
         seconds=0.0,
         versions={"python": version_set.get("python") or platform.python_version()},
         # Where this runs, psutil may be missing; so the rest of the hardware stays unknown.
-        hardware={"system": system, "release": release, "machine": machine},
+        hardware={"system": system, "release": release(), "machine": machine},
         not_installable=why,
         origin=origin,
     )

@@ -98,7 +98,8 @@ class CpuLimiter:
         self._lock = threading.RLock()  # the handler may interrupt a call in the main thread
         self._paused = 0.0
         self._memory_reason: str | None = None
-        self._memory_checked, self._swapped = -float("inf"), 0
+        self._memory_checked = -float("inf")
+        self._swapped: int | None = None
         self._patience = PATIENCE
         self._in_pause = self._end_requested = False
         self._stopped: list[psutil.Process] = []
@@ -240,7 +241,9 @@ class CpuLimiter:
             return self._memory_reason is not None
         since, self._memory_checked = min(now - self._memory_checked, MEMORY_EVERY), now
         current = memory()
-        reason = memory_shortage(current, self.max_memory, current.swapped_out - self._swapped)
+        known = current.swapped_out is not None and self._swapped is not None
+        swapped = (current.swapped_out or 0) - (self._swapped or 0) if known else 0
+        reason = memory_shortage(current, self.max_memory, swapped)
         self._swapped = current.swapped_out
         if reason is None:
             self._patience = PATIENCE

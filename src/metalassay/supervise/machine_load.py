@@ -6,12 +6,20 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from metalassay.machine import mac_rusage, macos
+
 CHILDREN_EVERY = 1.0  # seconds between two searches for new children, which read the process table
+
+PSUTIL_ADDS_UP = sys.platform not in ("darwin", "win32")
+"""Whether psutil tells the CPU time of the ended children of *any* process. On macOS and Windows it is always 0
+(https://psutil.readthedocs.io/en/latest/#psutil.Process.cpu_times): only what was seen running can count."""
+_SEEN_EVERY = 0.25  # seconds between two searches there: what lives shorter may never be seen
 
 
 class CpuClock:
@@ -19,12 +27,32 @@ class CpuClock:
 
     With ``include_self=False`` only the children count. New children are looked for every
     ``look_every`` seconds; what a child used before it was found counts in the share that is taken next.
+
+    Where psutil does not add up (``adds_up``), ``ended`` returns the seconds of the ended children of a pid. If
+    it is None too, an ended process counts with what it had used when it was last seen, until the
+    child of ours above it has been waited for: `os.times` has its whole time then. A grandchild that starts
+    and ends between two looks is missed until then.
     """
 
-    def __init__(self, *, include_self: bool = True, look_every: float = CHILDREN_EVERY) -> None:
-        self._me, self._include_self, self._look_every = psutil.Process(), include_self, look_every
+    def __init__(
+        self,
+        *,
+        include_self: bool = True,
+        look_every: float | None = None,
+        adds_up: bool = PSUTIL_ADDS_UP,
+        ended: Callable[[int], float] | None = None,
+    ) -> None:
+        self._me, self._include_self = psutil.Process(), include_self
+        self._ended = None if adds_up else ended or mac_rusage.reader()
+        self._adds_up = adds_up = adds_up or self._ended is not None
+        default = CHILDREN_EVERY if adds_up else _SEEN_EVERY
+        self._look_every = default if look_every is None else look_every
         self.ignored: int | None = None  # the pid of a child that is not part of the program
         self._children: list[psutil.Process] = []
+        # Seconds of each process that was seen, by the child of ours that it descends from. A signal handler
+        # may call in the middle of any method, so dictionaries are replaced, and copied to walk over them.
+        self._seen: dict[psutil.Process, dict[psutil.Process, float]] = {}
+        self._roots: dict[psutil.Process, psutil.Process] = {}
         self._looked = -float("inf")
         self._most = 0.0
         self._before = (time.monotonic(), self.seconds())
@@ -34,6 +62,13 @@ class CpuClock:
         ended = os.times()
         total = ended.children_user + ended.children_system
         total += time.process_time() if self._include_self else 0.0
+        total += self._told() if self._adds_up else self._seen_below()
+        self._most = max(self._most, total)
+        return self._most
+
+    def _told(self) -> float:
+        """Return the seconds of the running descendants and of what has ended below them."""
+        total = 0.0
         for child in self.children():
             try:
                 times = child.cpu_times()
@@ -41,8 +76,54 @@ class CpuClock:
                 continue
             total += times.user + times.system
             total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
-        self._most = max(self._most, total)
-        return self._most
+            if self._ended is not None:
+                total += self._ended(child.pid)
+        return total
+
+    def _seen_below(self) -> float:
+        """Return the seconds of all descendants that were seen, below children that we have not waited for."""
+        for child in self.children():
+            root = self._roots.get(child)
+            below = self._seen.get(root) if root else None
+            if below is None:
+                continue
+            try:
+                times = child.cpu_times()
+            except psutil.ZombieProcess:  # nobody has waited for it yet, so os.times lacks it
+                continue
+            except psutil.NoSuchProcess:
+                if child == root:
+                    self._seen.pop(child, None)
+                continue
+            except psutil.AccessDenied:  # on macOS, that of another user, as under sudo
+                continue
+            below[child] = times.user + times.system
+        return sum(sum(list(below.values())) for below in list(self._seen.values()))
+
+    def _find_roots(self, descendants: list[psutil.Process]) -> None:
+        """Find out from which of our children each new descendant comes; forget those waited for."""
+        parents: dict[int, psutil.Process] = {child.pid: child for child in descendants}
+        roots: dict[psutil.Process, psutil.Process] = {}
+
+        def root(child: psutil.Process) -> psutil.Process | None:
+            if child not in roots:
+                known = self._roots.get(child)
+                if known is None:
+                    above = child.ppid()
+                    parent = parents.get(above)
+                    known = child if above == self._me.pid else root(parent) if parent else None
+                if known is None:  # its parent has just ended
+                    return None
+                roots[child] = known
+            return roots[child]
+
+        for child in descendants:
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                root(child)
+        self._roots = roots
+        self._seen = {
+            first: self._seen.get(first, {}) for first in roots.values() if first in descendants
+        }
 
     def children(self) -> list[psutil.Process]:
         """Return all descendants, from a list that is at most ``look_every`` seconds old."""
@@ -51,7 +132,10 @@ class CpuClock:
             self._looked = now
             with contextlib.suppress(psutil.Error):  # one has just ended; keep the previous list
                 descendants = self._me.children(recursive=True)
-                self._children = [child for child in descendants if child.pid != self.ignored]
+                found = [child for child in descendants if child.pid != self.ignored]
+                if not self._adds_up:
+                    self._find_roots(found)
+                self._children = found
         return self._children
 
     def share(self) -> float:
@@ -75,23 +159,34 @@ def cores() -> int:
 class Memory:
     """The memory of the machine: ``free`` is the part available to programs, 0 to 1.
 
-    ``swapped_out`` counts bytes since boot. ``pressure`` is the operating system's own assessment:
+    ``swapped_out`` counts bytes since boot, None if unknown. ``pressure`` is the operating system's own assessment:
     "normal", "warning", "critical", or None if it gives none.
     """
 
     free: float
-    swapped_out: int
+    swapped_out: int | None
     pressure: str | None
 
 
 def memory() -> Memory:
     """Return how short of memory the machine is."""
+    return Memory(free_memory(), _swapped_out(), pressure())
+
+
+def free_memory() -> float:
+    """Return the part of the memory that is available to programs, 0 to 1; starts no process."""
     virtual = psutil.virtual_memory()
-    free = virtual.available / virtual.total
-    return Memory(free, psutil.swap_memory().sout, _pressure())
+    return virtual.available / virtual.total
 
 
-def _pressure() -> str | None:
+def _swapped_out() -> int | None:
+    if sys.platform == "darwin":  # where psutil counts pages written to files
+        moved = macos.swapped()
+        return None if moved is None else moved[1]
+    return int(psutil.swap_memory().sout)
+
+
+def pressure() -> str | None:
     """Return the operating system's assessment of memory pressure, None if it gives none."""
     if sys.platform == "darwin":
         return _macos_pressure()

@@ -22,7 +22,7 @@ import psutil
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
-from metalassay.supervise.machine_load import CpuClock, memory
+from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.supervise.monitor_log import SCHEMA
 
 LONGEST = 86400.0  # seconds between two rows
@@ -125,7 +125,7 @@ class Monitor:
                         "time": _now(),
                         "cpu_percent": psutil.cpu_percent(),
                         "own_cpu_percent": round(100 * clock.share(), 1),
-                        "memory_free_percent": round(100 * memory().free, 1),
+                        "memory_free_percent": round(100 * free_memory(), 1),
                         "swap_bytes": psutil.swap_memory().used,
                         "throttled": paused > before,
                     }

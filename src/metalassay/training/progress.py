@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import asdict
 
-from metalassay.supervise.machine_load import CpuClock, memory
+from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.training import status_line
 from metalassay.training.loop import Progress
 from metalassay.training.status_line import StatusLine
@@ -63,7 +63,7 @@ class Display:
         """Show a report."""
         if self.mode == "quiet":
             return
-        cpu, free = self._clock.share(), memory().free
+        cpu, free = self._clock.share(), free_memory()
         left = self._seconds_left(progress.step)
         if self.mode == "json":
             line = {**asdict(progress), "unit": self.unit, "cpu": cpu, "memory_free": free}

@@ -134,6 +134,8 @@ class _Arm:
             tune_malloc()
         self.check: Callable[[], object] | None = None
         self.wait: Step = lambda: None
+        self.driver: Callable[[], int | None] = lambda: None
+        self.driver_seen: int | None = None
         about = self._workload(spec) if spec["kind"] == "workload" else self._function(spec)
         on_cpu = spec["device"] == "cpu"
         self.clock = clock = time.process_time if on_cpu else time.perf_counter
@@ -173,6 +175,7 @@ class _Arm:
         torch.set_num_threads(spec["threads"])
         where = torch.device(spec["device"])
         built = make(get(spec["name"]), spec["mode"], where, spec["dtype"], spec["batch"])
+        self.driver = lambda: device.memory(where)["driver"]
         self.step, self.check = _with_extra(built.step, spec["extra"], where), built.check
         return {
             "identity": built.identity,
@@ -197,10 +200,11 @@ class _Arm:
 
             torch.set_num_threads(spec["threads"])
             if spec["device"] != "cpu":
-                from metalassay.measure.device import synchronize
+                from metalassay.measure.device import memory, synchronize
 
                 where = torch.device(spec["device"])
                 self.wait = lambda: synchronize(where)
+                self.driver = lambda: memory(where)["driver"]
         result = function()  # the function is either the step or returns the step
         self.step = result if callable(result) else function
         return {"threads": spec["threads"], "emulated": False}
@@ -241,14 +245,30 @@ class _Arm:
             self._once()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         self.steps, self.faults = self.steps + steps, self.faults + self.page_faults() - faults
+        self._see_memory()
         self.worked = time.perf_counter()
         return {"wall": wall / steps, "cpu": cpu / steps, "warmed": warmed}
 
     def finish(self) -> dict[str, Any]:
-        """Check the results of the timed steps; return the peak memory and page faults per step."""
+        """Check the results of the timed steps; return the memory used and page faults per step.
+
+        "driver_seen" are the bytes that the device's driver held, None on the CPU. Metal's buffers are not in
+        the resident memory of a process, and MPS keeps no peak, so it is the most of what was read
+        after steps, when the allocator still holds most of what the step used.
+        """
         if self.check is not None:
             self.check()
-        return {"peak_rss": self.peak_rss(), "page_faults": self.faults / max(1, self.steps)}
+        self._see_memory()
+        return {
+            "peak_rss": self.peak_rss(),
+            "driver_seen": self.driver_seen,
+            "page_faults": self.faults / max(1, self.steps),
+        }
+
+    def _see_memory(self) -> None:
+        now = self.driver()
+        if now is not None:
+            self.driver_seen = max(self.driver_seen or 0, now)
 
 
 def _with_extra(step: Step, products: int, device: Any) -> Step:

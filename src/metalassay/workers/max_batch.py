@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import psutil
 
 from metalassay.errors import UserError
+from metalassay.supervise.machine_load import pressure
 from metalassay.workers.processes import Processes
 from metalassay.workers.specs import Arm, Spec
 
@@ -36,12 +37,17 @@ _NO_MEMORY = re.compile(
 
 @dataclass(frozen=True)
 class Try:
-    """One batch size: whether it fits, and its peak resident memory in bytes or why it does not."""
+    """One batch size: whether it fits, and its peak resident memory in bytes or why it does not.
+
+    ``driver_seen`` are the most bytes that the device's driver held after a step (``child.finish``): the
+    resident memory of a process has no Metal buffers in it. None on the CPU.
+    """
 
     batch: int
     fits: bool
     peak_rss: int | None
     why: str = ""
+    driver_seen: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,11 @@ def attempt(spec: Spec, batch: int) -> Try:
     pressed = threading.Event()
     done = threading.Event()
     with Processes(fresh=True) as processes:
+        calm = pressure() in (None, "normal")
 
         def watch() -> None:
             while not done.wait(_LOOK_EVERY):
-                memory = psutil.virtual_memory()
-                if memory.available < LEFT * memory.total:
+                if short_of_memory(calm=calm):
                     pressed.set()
                     processes.kill()
                     return
@@ -100,19 +106,39 @@ def attempt(spec: Spec, batch: int) -> Try:
         try:
             worker = processes.start(arm)
             worker.sample(1)
-            peak = worker.finish().get("peak_rss")
+            used = worker.finish()
         except UserError as error:
             return Try(batch, False, None, reason(error, pressed=pressed.is_set()))
         finally:
             done.set()
             watcher.join()
-    return Try(batch, True, int(peak) if peak else None)
+    peak, driver = used.get("peak_rss"), used.get("driver_seen")
+    return Try(
+        batch, True, int(peak) if peak else None, driver_seen=int(driver) if driver else None
+    )
+
+
+def short_of_memory(*, calm: bool) -> bool:
+    """Return whether a try has to end; ``calm``: the machine was under no pressure when it began.
+
+    On macOS the memory that psutil calls available includes inactive pages of programs, which can be freed
+    only by compressing or swapping them: the system swaps long before a tenth is left. Its own level tells
+    (kern.memorystatus_vm_pressure_level).
+    """
+    memory = psutil.virtual_memory()
+    if memory.available < LEFT * memory.total:
+        return True
+    if sys.platform != "darwin":
+        return False
+    level = pressure()
+    return level == "critical" or (calm and level == "warning")
 
 
 def reason(error: UserError, *, pressed: bool) -> str:
     """Return why a try failed; raise the error again if the reason was not memory or time."""
     if pressed:
-        return f"memory pressure: less than {LEFT:.0%} of the memory was left"
+        told = ", or macOS reported pressure" if sys.platform == "darwin" else ""
+        return f"memory pressure: less than {LEFT:.0%} of the memory was left{told}"
     if "its process ended" in error.message:
         return "its process was killed or crashed"
     if "did not respond within" in error.message:

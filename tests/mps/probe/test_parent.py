@@ -39,10 +39,24 @@ CASES = [
     ("torch-import-aborts-constructed", "no torch", ["SIGABRT", "stoi: no conv"], False, "13.0"),
     (
         "torch-import-hangs-constructed",
-        "no torch",
+        "unfinished",
         ["import torch did not finish", "60 s"],
         False,
         "14.0",
+    ),
+    (
+        "import-takes-the-time-constructed",
+        "unfinished",
+        ["import torch took 58 s of 60 s, which left too little for multiplying two 8 x 8"],
+        False,
+        "14.0",
+    ),
+    (
+        "translated-intel-constructed",
+        "not built",
+        ["torch 2.2.2 is built without MPS; this Python is an Intel build under Rosetta"],
+        False,
+        "12.3",
     ),
     ("not-built-linux-recorded", "not built", ["torch 2.13.0+cpu is built without"], None, None),
     ("not-built-intel-constructed", "not built", ["torch 2.2.2 is built without"], False, "12.3"),
@@ -100,6 +114,24 @@ def test_an_answer_is_classified(
 def test_every_recorded_answer_is_tested_and_every_state_has_one() -> None:
     assert {path.stem for path in DATA.glob("*.jsonl")} == {case[0] for case in CASES}
     assert {case[1] for case in CASES} == set(parent.STATES)
+
+
+def test_a_macos_that_hides_its_version_from_python_is_known_by_that_of_sysctl() -> None:
+    probe = parent.classify(read("translated-intel-constructed"))
+    assert (probe.macos, probe.translated) == ("26.1", True)
+    lines = tuple(
+        {key: value for key, value in line.items() if key != "product"}
+        for line in read("translated-intel-constructed").lines
+    )
+    assert parent.classify(parent.Answer(lines)).macos is None
+    assert not parent.classify(read("not-built-intel-constructed")).translated
+
+
+def test_a_computation_that_hangs_after_a_quick_import_is_wrong_and_not_unfinished() -> None:
+    answer = read("import-takes-the-time-constructed")
+    lines = tuple({**line, "took": 2.0} if "took" in line else line for line in answer.lines)
+    probe = parent.classify(parent.Answer(lines, -9, 60.0))
+    assert (probe.state, probe.timed_out) == ("wrong", 60.0)
 
 
 def test_the_name_of_the_gpu_is_in_the_result() -> None:

@@ -154,7 +154,7 @@ def test_every_plot_and_row_of_a_projection_is_labelled_in_markdown() -> None:
 def test_a_marked_cell_is_bold_in_markdown_with_an_explanation() -> None:
     text = markdown.render(everything())
     row = next(line for line in text.splitlines() if line.startswith("| power mode"))
-    assert [cell.strip() for cell in row.split("|")[2:4]] == ["**low power**", "**automatic**"]
+    assert [cell.strip() for cell in row.split("|")[2:4]] == ["**low**", "**automatic**"]
     assert "- Bold: values that differ and should not." in text
 
 

@@ -15,6 +15,7 @@ sys.path[:] = [folder for folder in sys.path if folder]
 import json  # noqa: E402
 import platform  # noqa: E402
 import subprocess  # noqa: E402
+import time  # noqa: E402
 from importlib import metadata  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
@@ -72,15 +73,18 @@ report(
     system=platform.system(),
     machine=platform.machine(),
     macos=platform.mac_ver()[0] or None,
+    product=sysctl("kern.osproductversion"),
+    translated=sysctl("sysctl.proc_translated"),
     installed=installed,
     hypervisor=sysctl("kern.hv_vmm_present"),
     chip=sysctl("machdep.cpu.brand_string"),
 )
 
 begin("import")
+began = time.monotonic()
 import torch  # noqa: E402
 
-report("end", torch=str(torch.__version__))
+report("end", torch=str(torch.__version__), took=round(time.monotonic() - began, 3))
 
 if DEVICE == "mps":
     begin("built")

@@ -20,14 +20,17 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import IO, Any
 
+from metalassay import macos_release
 from metalassay.errors import UserError
 from metalassay.fields import one_line
 from metalassay.mps.probe import os_floors
 
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
+UNFINISHED = "unfinished"
 DEAD, WRONG, USABLE = "dead", "wrong", "usable"
 STATES = {
     NO_TORCH: "No torch can be imported.",
+    UNFINISHED: "The time was over before torch was imported and tested.",
     NOT_BUILT: "This torch is built without MPS.",
     NOT_ADVERTISED: "torch has MPS but finds no Metal GPU that it supports.",
     DEAD: "torch offers MPS, but not even 256 bytes can be allocated on it.",
@@ -55,7 +58,9 @@ _MAX_BYTES = 1_000_000
 class Probe:
     """The result of a probe: ``state`` is a key of ``STATES``, ``reason`` explains it in words.
 
-    ``os_floor`` is the oldest macOS on which this torch can use MPS. None means unknown.
+    ``os_floor`` is the oldest macOS on which this torch can use MPS. None means unknown. ``translated``:
+    the Python is an Intel program on Apple silicon. ``timed_out`` is the time limit in seconds that
+    ended the probe, None if it ended by itself.
     """
 
     state: str
@@ -65,6 +70,8 @@ class Probe:
     os_floor: str | None
     virtual: bool | None
     gpu: str | None
+    translated: bool | None = None
+    timed_out: float | None = None
 
 
 @dataclass(frozen=True)
@@ -128,13 +135,16 @@ def classify(answer: Answer) -> Probe:
             "give a Python interpreter or the folder of a virtual environment",
         )
     torch = _text(ended.get("import", {}).get("torch")) or _text(machine.get("installed"))
-    macos = _text(machine.get("macos"))
+    macos = macos_release.choose(_text(machine.get("product")), _text(machine.get("macos")))
+    translated = machine.get("machine") == "x86_64" and machine.get("translated") == "1"
     gpu = _text(ended.get("name", {}).get("gpu"))
     floor = os_floors.floor(torch) if machine.get("system") == "Darwin" else None
     virtual = _virtual(machine, gpu)
     state, reason = _verdict(answer, begun, ended)
     notes = []
-    if state not in (NO_TORCH, NOT_BUILT):
+    if translated:
+        notes.append("this Python is an Intel build under Rosetta, and MPS needs one for arm64")
+    elif state not in (NO_TORCH, UNFINISHED, NOT_BUILT):
         if floor and os_floors.below(macos, floor):
             notes.append(f"macOS {macos} is older than {floor.needs}, which torch {torch} needs")
         elif floor and floor.gpu_family and state == NOT_ADVERTISED:
@@ -151,6 +161,8 @@ def classify(answer: Answer) -> Probe:
         os_floor=floor.needs if floor else None,
         virtual=virtual,
         gpu=gpu,
+        translated=translated,
+        timed_out=answer.seconds,
     )
 
 
@@ -158,6 +170,8 @@ def _verdict(
     answer: Answer, begun: str | None, ended: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, str]:
     """Return the state and the reason, without the notes about the machine."""
+    if unfinished := _unfinished(answer, begun, ended):
+        return UNFINISHED, unfinished
     if "import" not in ended:
         error = _find(answer, "import", "error")
         if error.get("missing") == "torch":
@@ -178,6 +192,24 @@ def _verdict(
     if "done" not in ended:
         return WRONG, _how(answer, begun or "product")
     return USABLE, "its results agree with the CPU"
+
+
+def _unfinished(answer: Answer, begun: str | None, ended: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return why a probe that timed out says nothing about MPS, "" where it does.
+
+    macOS scans a library when it is loaded for the first time, which took 60 s for torch and its companions
+    (https://github.com/Canner/WrenAI/pull/2354). A computation that had less than half of the time was not
+    given a chance.
+    """
+    if answer.seconds is None or "done" in ended:
+        return ""
+    if "import" not in ended:
+        return _how(answer, "import")
+    took = ended["import"].get("took")
+    if isinstance(took, int | float) and took > answer.seconds / 2:
+        name = _STAGES.get(begun or "", begun)
+        return f"import torch took {took:.0f} s of {answer.seconds:g} s, which left too little for {name}"
+    return ""
 
 
 def _stages(

@@ -27,7 +27,10 @@ from metalassay.results.parse import Measurement
 MOST_ROWS = 100
 MOST_DOUBTS = 20
 
-_HEAD = ("machine", "system", *PACKAGES, "device", "power mode", "threads", "malloc")
+_HEAD = (
+    *("machine", "system", *PACKAGES, "device"),
+    *("power mode", "thermal pressure", "threads", "malloc"),
+)
 # What should agree between compared machines. The version of the system is marked on MPS only: macOS
 # includes the MPS compiler. It does not rule a ratio out, see statistics.system_versions.
 _SHOULD_AGREE = ("system", "python", "torch", "power mode", "threads", "malloc")
@@ -95,7 +98,8 @@ def _settings(group: FileGroup, name_of: dict[Hardware, str]) -> Settings:
     return (
         *(name_of[identity(group.machine)], system_name(group.machine)),
         *(version or NO_VALUE for version in group.versions),
-        *(group.device, group.power_mode or NO_VALUE, threads, group.malloc or NO_VALUE),
+        *(group.device, group.power_mode or NO_VALUE, group.thermal_pressure or NO_VALUE),
+        *(threads, group.malloc or NO_VALUE),
     )
 
 
@@ -113,7 +117,7 @@ def _version_sets(
         for member in members:
             seen.add(member)
         packages = (_one_or_count(members, number) for number in range(1, len(PACKAGES)))
-        row = (machine, system, python, *packages, *[NO_VALUE] * 4)
+        row = (machine, system, python, *packages, *[NO_VALUE] * 5)
         rows[row] = seen
     return rows
 
