@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from metalassay import __version__
 from metalassay.cli.parser import Parser, columns
+from metalassay.environment import extras
 from metalassay.errors import UserError, reason
 from metalassay.files import NO_ROOM
 
@@ -194,10 +195,7 @@ def completion(shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise UserError(
-            "completion needs shtab, which is not installed",
-            "pip install 'metalassay[completion]'",
-        ) from None
+        raise extras.missing_extra("completion", "completion", "shtab") from None
     top = parser(COMMANDS)
     for _, command in [("", top), *subcommands(top)]:
         for action in command._actions:

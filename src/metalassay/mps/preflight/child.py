@@ -15,7 +15,12 @@ import sys
 import time
 from types import ModuleType
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as missing:
+    if missing.name != "torch":
+        raise
+    sys.exit(78)  # run.NO_TORCH, which says so in a sentence
 
 SCHEMA = "metalassay.trace/1"
 
