@@ -16,7 +16,7 @@ from typing import Any
 NAME = Path(sys.argv[0]).name
 ARGUMENTS = sys.argv[1:]
 MAC: dict[str, Any] = json.loads(Path(os.environ["METALASSAY_REHEARSAL"]).read_text("utf-8"))
-PAGEINS_PER_SECOND = 1000  # as as_mac/facts.py
+PAGES_PER_SECOND = {"Pageins": 1000, "Pageouts": 100}  # as in as_mac/facts.py
 
 
 def out(text: str) -> int:
@@ -71,16 +71,16 @@ def sw_vers() -> int:
 
 
 def vm_stat() -> int:
-    """Print the counters; pages are read from files all the time, and none is swapped."""
-    grown = int((time.time() - MAC["began"]) * PAGEINS_PER_SECOND)
-    lines = []
+    """Print the counters; those of files grow all the time, and nothing is swapped."""
+    seconds = time.time() - MAC["began"]
     for line in MAC["vm_stat"].splitlines():
-        name, _, number = line.rpartition(" ")
-        if line.startswith("Pageins:"):
-            value = f"{int(number.rstrip('.')) + grown}."
-            line = name.rstrip() + value.rjust(len(line) - len(name.rstrip()))
-        lines.append(line)
-    return out("\n".join(lines) + "\n")
+        name, _, number = line.partition(":")
+        rate = PAGES_PER_SECOND.get(name)
+        if rate is not None:
+            value = f"{int(number.strip().rstrip('.')) + int(seconds * rate)}."
+            line = f"{name}:{value.rjust(len(number))}"
+        out(line + "\n")
+    return 0
 
 
 def notifyutil() -> int:

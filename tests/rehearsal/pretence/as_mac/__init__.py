@@ -22,7 +22,9 @@ from as_mac import facts, faces, hooks, watch
 
 ROOT = Path(__file__).resolve().parents[4]
 HERE = Path(__file__).resolve().parents[1]
-OURS = tuple(str(ROOT / name) + os.sep for name in ("compat", "benchmarks", "tests", "tests_emulated"))
+# In src also what is loaded by its path, under another name: the recorder of preflight.
+_FOLDERS = ("src/metalassay", "compat", "benchmarks", "tests", "tests_emulated")
+OURS = tuple(str(ROOT / name) + os.sep for name in _FOLDERS)
 
 BUILTINS = dict(vars(builtins))
 

@@ -128,7 +128,7 @@ def _platform(real: ModuleType) -> ModuleType:
     arm = about["machine"] == "arm64"
 
     def mac_ver(*_: Any) -> tuple[str, tuple[str, str, str], str]:
-        return facts.mac["macos"], ("", "", ""), about["machine"]
+        return facts.python_version(), ("", "", ""), about["machine"]
 
     def uname() -> platform.uname_result:
         return platform.uname_result(
@@ -145,7 +145,7 @@ def _platform(real: ModuleType) -> ModuleType:
         "uname": uname,
         "libc_ver": lambda *_, **__: ("", ""),
         "platform": lambda *_, **__: (
-            f"macOS-{facts.mac['macos']}-{about['machine']}-{'arm' if arm else 'i386'}-64bit"
+            f"macOS-{facts.python_version()}-{about['machine']}-{'arm' if arm else 'i386'}-64bit"
         ),
     }
     return Face(real, values, ["freedesktop_os_release"])

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-PAGEINS_PER_SECOND = 1000  # a Mac that reads files all the time; it must not look like swapping
+# A Mac that reads and writes files all the time, and must not look like one that swaps.
+PAGES_PER_SECOND = {"Pageins": 1000, "Pageouts": 100}
 
 mac: dict[str, Any] = {}
 _depth: list[None] = []
@@ -37,6 +38,11 @@ def on_linux() -> bool:
     return bool(_depth)
 
 
+def python_version() -> str:
+    """Return the version that this Mac tells a Python that was linked with an older SDK."""
+    return str(mac.get("python_macos", mac["macos"]))
+
+
 def sysctl(name: str) -> str | None:
     """Return the value of a name of sysctl as text, or None where this Mac has no such name."""
     value = mac["sysctl"].get(name)
@@ -44,12 +50,13 @@ def sysctl(name: str) -> str | None:
 
 
 def vm_stat() -> dict[str, int]:
-    """Return the counters of vm_stat in pages; Pageins grow, as files are read."""
+    """Return the counters of vm_stat in pages; those of files grow, those of swapping do not."""
     counters = {
         name.strip().strip('"'): int(number)
         for name, number in re.findall(r"^(.+?):\s+(\d+)\.$", mac["vm_stat"], re.MULTILINE)
     }
-    counters["Pageins"] += int((time.time() - mac["began"]) * PAGEINS_PER_SECOND)
+    for name, rate in PAGES_PER_SECOND.items():
+        counters[name] += int((time.time() - mac["began"]) * rate)
     return counters
 
 

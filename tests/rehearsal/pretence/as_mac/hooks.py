@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import runpy
@@ -128,6 +129,7 @@ def _mps(torch: Any) -> None:
             dead=state == "dead",
             quiet=True,
         )
+        atexit.register(_emulation.close)  # before torch's threads end
         name = facts.mac["mps"]["name"]
         torch._C._mps_get_name = lambda: name
         torch._C._mps_get_core_count = lambda: facts.mac["gpu_cores"]
@@ -142,6 +144,19 @@ def _emulated_batch(module: Any) -> None:
     import platform
 
     module.platform = platform
+
+
+def _rewritten(rewrite: Any) -> None:
+    """Change modules that pytest loads itself too: it rewrites the asserts of its plugins' packages."""
+    hook = rewrite.AssertionRewritingHook
+    execute = hook.exec_module
+
+    def exec_module(self: Any, module: ModuleType) -> None:
+        execute(self, module)
+        if module.__name__ in _CHANGES:
+            _CHANGES[module.__name__](module)
+
+    hook.exec_module = exec_module
 
 
 def _programs(module: Any) -> None:
@@ -162,6 +177,7 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
     "multiprocessing.context": _spawn,
     "subprocess": _tools,
     "torch": _mps,
+    "_pytest.assertion.rewrite": _rewritten,
     "metalassay.measure.device": _emulated_device,
     "metalassay.cli.max_batch": _emulated_batch,
     "metalassay.mps.program_runner": _programs,

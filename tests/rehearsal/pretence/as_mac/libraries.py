@@ -14,9 +14,10 @@ from typing import Any
 from as_mac import facts
 
 _ENOENT = 2
-# NSProcessInfo's thermalState from the level of notify(3)'s com.apple.system.thermalpressurelevel:
-# nominal, moderate, heavy, trapping, sleeping (OSThermalNotification.h).
-_THERMAL_STATE = {0: 0, 1: 1, 2: 2, 3: 3, 4: 3}
+# NSProcessInfo's thermalState (nominal, fair, serious, critical) from the level of notify(3)'s
+# com.apple.system.thermalpressurelevel (nominal, moderate, heavy, trapping, sleeping): moderate and heavy
+# are both "fair" (https://stanislas.blog/2025/12/macos-thermal-throttling-app/).
+_THERMAL_STATE = {0: 0, 1: 1, 2: 1, 3: 2, 4: 3}
 _LINUX_ONLY = ("mall", "prctl", "sched_", "gnu_", "personality", "pthread_setaffinity", "syscall")
 _ONLY_MACOS = ("proc_", "mach_", "task_", "host_", "IO", "CF", "responsibility_", "sysctl")
 
@@ -79,6 +80,8 @@ def _target(pointer: Any) -> Any:
 def _sysctlbyname(name: Any, old: Any, old_size: Any, new: Any, new_size: Any) -> int:
     key = _text(name)
     value = facts.mac["sysctl"].get(key)
+    if key == "kern.osproductversion":  # the kernel tells an old program what mac_ver() tells it
+        value = facts.python_version()
     if value is None:
         real_ctypes.set_errno(_ENOENT)
         return -1
