@@ -12,6 +12,7 @@ from as_mac import facts
 LINUX_PLACES = ("/proc/", "/sys/", "/dev/shm/", "/run/", "/etc/os-release")
 LINUX_TOOLS = {"free", "ldconfig", "ldd", "lscpu", "nproc", "numactl", "nvidia-smi", "taskset"}
 _STDLIB = os.path.dirname(os.__file__) + os.sep
+_HERE = os.path.dirname(__file__) + os.sep
 _PACKAGES = f"{os.sep}site-packages{os.sep}"
 
 
@@ -22,7 +23,7 @@ def ours(builtins: dict[str, Any]) -> FrameType | None:
         if frame.f_builtins is builtins:
             return frame
         name = frame.f_code.co_filename
-        of_python = name.startswith("<frozen") or (
+        of_python = name.startswith(("<frozen", _HERE)) or (
             name.startswith(_STDLIB) and _PACKAGES not in name
         )
         if not of_python:
