@@ -146,6 +146,21 @@ def _emulated_batch(module: Any) -> None:
     module.platform = platform
 
 
+def _ranks(module: Any) -> None:
+    """Let the ranks meet on the loopback of the machine that really runs them: a Mac's is lo0."""
+    environment = module._environment
+
+    def real(*arguments: Any) -> dict[str, str]:
+        return {**environment(*arguments), "GLOO_SOCKET_IFNAME": "lo"}
+
+    module._environment = real
+
+
+def _hazards(module: Any) -> None:
+    """Let the children of compat/ get their mps from this pretence, as on a Mac, and not from pytest's."""
+    module.emulated = lambda: None
+
+
 def _rewritten(rewrite: Any) -> None:
     """Change modules that pytest loads itself too: it rewrites the asserts of its plugins' packages."""
     hook = rewrite.AssertionRewritingHook
@@ -180,5 +195,7 @@ _CHANGES: dict[str, Callable[[Any], None]] = {
     "_pytest.assertion.rewrite": _rewritten,
     "metalassay.measure.device": _emulated_device,
     "metalassay.cli.max_batch": _emulated_batch,
+    "metalassay.testing.ranks": _ranks,
+    "mps_processes": _hazards,
     "metalassay.mps.program_runner": _programs,
 }
