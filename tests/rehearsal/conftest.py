@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import rehearsal
-from rehearsal import Rehearsal
+from rehearsal import Rehearsal, Seen
 
 if sys.platform != "linux":
     collect_ignore_glob = ["*"]  # a Mac needs no rehearsal, and psutil is Linux's in it
@@ -17,7 +16,7 @@ if sys.platform != "linux":
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give ``mac`` every Mac, one after the other, so that its runs are shared."""
-    if "name" in metafunc.fixturenames and "callspec" not in metafunc.function.__dict__:
+    if "name" in metafunc.fixturenames:
         slow = [pytest.mark.slow]
         macs = [
             pytest.param(name, marks=[] if name in rehearsal.QUICK else slow, id=name)
@@ -54,17 +53,6 @@ def _with_mps(name: str, factory: pytest.TempPathFactory) -> Rehearsal:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     """Return the M4 for runs that need no torch."""
     return Rehearsal("m4", tmp_path_factory.mktemp("bare"), mps=False)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What our code sees of a Mac in one process: see ``_LOOK``."""
-
-    described: str
-    before: dict[str, Any]
-    flags: list[str]
-    swapped_out: list[int | None]
-    burnt: float
 
 
 _LOOK = """

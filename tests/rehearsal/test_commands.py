@@ -35,6 +35,8 @@ def test_the_doctor_warns_of_a_dead_device_and_of_rosetta(tmp_path: Path) -> Non
     if reason := rehearsal.emulator_missing():
         pytest.skip(f"needs the emulated mps: {reason}")
     dead = Rehearsal("vm", tmp_path / "vm").metalassay("doctor").stdout
+    assert len(dead.splitlines()) <= 24
+    assert "macOS 15.7.9" in dead
     assert "MPS       dead: allocating 256 bytes failed" in dead
     assert "torch offers MPS, but not even 256 bytes can be allocated on it." in dead
     intel = Rehearsal("rosetta", tmp_path / "rosetta").metalassay("doctor", "-v").stdout
@@ -90,7 +92,7 @@ def test_a_small_gpt_trains_on_mps_answers_and_is_evaluated(m4: Rehearsal) -> No
 @pytest.mark.slow
 def test_the_transit_cnn_trains_and_its_log_is_plotted(m4: Rehearsal) -> None:
     small = ["--curves", "1024", "--steps", "2", "--quiet", "-o", "transit"]
-    done = m4.metalassay("train", "transit", *small, "--monitor", "monitor.jsonl", "--every", "1")
+    done = m4.metalassay("train", "transit", *small, "--monitor", "monitor.jsonl", "--every", "0.2")
     assert done.returncode == 0, done.stderr
     logs = ["--log", "transit/log.jsonl", "--log", "monitor.jsonl"]
     assert m4.metalassay("report", "transit", "-o", "pages", *logs).returncode == 0
@@ -171,12 +173,6 @@ def test_the_largest_batch_is_searched_and_marked_as_emulated(m4: Rehearsal) -> 
     assert json.loads(file.read_text("utf-8"))["emulated"] is True
 
 
-@pytest.mark.slow
-def test_the_loader_is_measured_with_spawned_workers(m4: Rehearsal) -> None:
-    done = m4.metalassay("loader", "--samples", "200", "--epochs", "1", "--quiet")
-    assert done.returncode == 0, done.stderr
-
-
 def test_a_bug_of_mps_runs_in_children_that_have_it(m4: Rehearsal) -> None:
     done = m4.pytest("compat/test_mps_parity.py", "--bug", "mps-maximum-drops-nan")
     assert done.returncode == 0, done.stdout
@@ -185,7 +181,7 @@ def test_a_bug_of_mps_runs_in_children_that_have_it(m4: Rehearsal) -> None:
 
 @pytest.mark.slow
 def test_a_bug_of_accelerate_runs_in_two_ranks(m4: Rehearsal) -> None:
-    done = m4.pytest("compat", "--bug", "accelerate-empty-shard")
+    done = m4.pytest("compat/test_accelerate_ranks.py", "--bug", "accelerate-empty-shard")
     assert done.returncode == 0, done.stdout
 
 

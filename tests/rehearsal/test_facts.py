@@ -7,9 +7,7 @@ import sys
 from typing import Any
 
 import pytest
-from rehearsal import Rehearsal
-
-from tests.rehearsal.conftest import Seen
+from rehearsal import Rehearsal, Seen
 
 DESCRIBED = {
     "m4": "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.5",

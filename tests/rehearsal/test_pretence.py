@@ -15,7 +15,9 @@ from rehearsal import Rehearsal, Violations
 def test_every_mac_says_where_its_texts_are_from(mac_name: str) -> None:
     facts = rehearsal.read(mac_name)
     assert {source["kind"] for source in facts["source"]} <= {"recorded", "constructed"}
-    assert all(source["url"].startswith("https://") and source["note"] for source in facts["source"])
+    assert all(
+        source["url"].startswith("https://") and source["note"] for source in facts["source"]
+    )
     described = {source["of"] for source in facts["source"]}
     assert {"sysctl", "vm_stat", "system_profiler", "pmset -g", "pmset -g therm"} <= described
 

@@ -162,7 +162,9 @@ class Rehearsal:
             check=False,
         )
         if not allow and (found := self.violations()):
-            shown = "\n".join(f"{each['event']}: {each['what']} in {each['where']}" for each in found)
+            shown = "\n".join(
+                f"{each['event']}: {each['what']} in {each['where']}" for each in found
+            )
             raise Violations(f"{' '.join(command)}\n{shown}\n{done.stdout}{done.stderr}")
         return done
 
@@ -185,3 +187,14 @@ class Rehearsal:
         if not self.log.exists():
             return []
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What our code sees of a Mac in one process: see tests/rehearsal/conftest.py."""
+
+    described: str
+    before: dict[str, Any]
+    flags: list[str]
+    swapped_out: list[int | None]
+    burnt: float

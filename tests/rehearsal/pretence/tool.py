@@ -114,7 +114,9 @@ def powermetrics() -> int:
 
 def sudo() -> int:
     """Refuse: nobody is there to type a password."""
-    return error("sudo: a password is required" if "-n" in ARGUMENTS else "sudo: a terminal is required")
+    return error(
+        "sudo: a password is required" if "-n" in ARGUMENTS else "sudo: a terminal is required"
+    )
 
 
 def recorded() -> int:
@@ -129,6 +131,15 @@ def recorded() -> int:
 if __name__ == "__main__":
     own = {
         each.__name__: each
-        for each in (sysctl, sw_vers, vm_stat, notifyutil, taskpolicy, caffeinate, powermetrics, sudo)
+        for each in (
+            sysctl,
+            sw_vers,
+            vm_stat,
+            notifyutil,
+            taskpolicy,
+            caffeinate,
+            powermetrics,
+            sudo,
+        )
     }
     sys.exit(own.get(NAME, recorded)())

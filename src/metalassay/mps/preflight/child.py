@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -36,11 +37,12 @@ def hide_mps() -> None:
 
     On MPS the first operator without a kernel would end it, and those after it would stay unknown.
     """
-    torch.backends.mps.is_available = lambda: False
+    backend: Any = torch.backends.mps
+    backend.is_available = lambda: False
     for name, answer in (("is_available", False), ("device_count", 0)):
         if hasattr(torch.mps, name):  # from torch 2.4 and 2.5
             setattr(torch.mps, name, lambda answer=answer: answer)
-    accelerator = getattr(torch, "accelerator", None)  # from torch 2.6
+    accelerator: Any = getattr(torch, "accelerator", None)  # from torch 2.6
     if accelerator is not None:
         accelerator.is_available = lambda: False
         accelerator.device_count = lambda: 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from as_mac import facts, faces, hooks, watch
+from as_mac import faces, facts, hooks, watch
 
 ROOT = Path(__file__).resolve().parents[4]
 HERE = Path(__file__).resolve().parents[1]
@@ -38,9 +38,13 @@ def is_ours(name: str, origin: str | None) -> bool:
 
 
 def _import(
-    name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    name: str,
+    globals: Any = None,  # noqa: A002  (the names of builtins.__import__)
+    locals: Any = None,  # noqa: A002
+    fromlist: Any = (),
+    level: int = 0,
 ) -> ModuleType:
-    module = builtins.__import__(name, globals, locals, fromlist, level)
+    module: ModuleType = builtins.__import__(name, globals, locals, fromlist, level)
     if level:
         return module
     return faces.face(name if fromlist else name.partition(".")[0], module)

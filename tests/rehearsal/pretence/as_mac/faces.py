@@ -74,14 +74,48 @@ def _sys(real: ModuleType) -> ModuleType:
 
 
 # What CPython's os documents as not available on macOS (docs.python.org/3/library/os.html).
-_NOT_IN_OS = """
-    copy_file_range eventfd eventfd_read eventfd_write fdatasync getrandom getresgid getresuid getxattr
-    listxattr memfd_create pidfd_open pipe2 posix_fadvise posix_fallocate removexattr sched_getaffinity
-    sched_getparam sched_getscheduler sched_rr_get_interval sched_setaffinity sched_setparam
-    sched_setscheduler setns setresgid setresuid setxattr splice unshare
-    O_DIRECT O_LARGEFILE O_NOATIME O_PATH O_RSYNC O_TMPFILE SCHED_BATCH SCHED_IDLE
-    GRND_NONBLOCK GRND_RANDOM P_PIDFD
-""".split()
+_NOT_IN_OS = [
+    "copy_file_range",
+    "eventfd",
+    "eventfd_read",
+    "eventfd_write",
+    "fdatasync",
+    "getrandom",
+    "getresgid",
+    "getresuid",
+    "getxattr",
+    "listxattr",
+    "memfd_create",
+    "pidfd_open",
+    "pipe2",
+    "posix_fadvise",
+    "posix_fallocate",
+    "removexattr",
+    "sched_getaffinity",
+    "sched_getparam",
+    "sched_getscheduler",
+    "sched_rr_get_interval",
+    "sched_setaffinity",
+    "sched_setparam",
+    "sched_setscheduler",
+    "setns",
+    "setresgid",
+    "setresuid",
+    "setxattr",
+    "splice",
+    "unshare",
+    "O_DIRECT",
+    "O_LARGEFILE",
+    "O_NOATIME",
+    "O_PATH",
+    "O_RSYNC",
+    "O_TMPFILE",
+    "SCHED_BATCH",
+    "SCHED_IDLE",
+    "GRND_NONBLOCK",
+    "GRND_RANDOM",
+    "P_PIDFD",
+]
 _PRIO_DARWIN_PROCESS = 4  # sys/resource.h
 
 
@@ -157,8 +191,15 @@ def _resource(real: Any) -> ModuleType:
         used[2] *= 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
         return real.struct_rusage(used)
 
-    missing = """RUSAGE_THREAD RLIMIT_MSGQUEUE RLIMIT_NICE RLIMIT_RTPRIO RLIMIT_RTTIME
-        RLIMIT_SIGPENDING prlimit""".split()
+    missing = [
+        "RUSAGE_THREAD",
+        "RLIMIT_MSGQUEUE",
+        "RLIMIT_NICE",
+        "RLIMIT_RTPRIO",
+        "RLIMIT_RTTIME",
+        "RLIMIT_SIGPENDING",
+        "prlimit",
+    ]
     return Face(real, {"getrusage": getrusage}, missing)
 
 
@@ -182,6 +223,11 @@ def _sysconfig(real: ModuleType) -> ModuleType:
     return Face(real, {"get_platform": lambda: f"macosx-14.0-{facts.mac['uname']['machine']}"})
 
 
+def _psutil(real: ModuleType) -> ModuleType:
+    values, missing = processes.psutil(real)
+    return Face(real, values, missing, processes.check(real))
+
+
 _FACES: dict[str, Callable[[Any], ModuleType]] = {
     "sys": _sys,
     "os": _os,
@@ -189,7 +235,7 @@ _FACES: dict[str, Callable[[Any], ModuleType]] = {
     "resource": _resource,
     "shutil": _shutil,
     "sysconfig": _sysconfig,
-    "psutil": lambda real: Face(real, *processes.psutil(real), check=processes.check(real)),
+    "psutil": _psutil,
     "ctypes": lambda real: Face(real, libraries.ctypes(real)),
     "ctypes.util": lambda real: Face(real, libraries.util(real)),
 }

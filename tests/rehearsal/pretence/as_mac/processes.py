@@ -18,14 +18,31 @@ svmem = namedtuple(
     "svmem", ["total", "available", "percent", "used", "free", "active", "inactive", "wired"]
 )
 pcputimes = namedtuple("pcputimes", ["user", "system", "children_user", "children_system"])
+sbattery = namedtuple("sbattery", ["percent", "secsleft", "power_plugged"])
 pmem = namedtuple("pmem", ["rss", "vms", "pfaults", "pageins"])
 
-_MISSING = "sensors_temperatures sensors_fans PROCFS_PATH RLIM_INFINITY".split()
+_MISSING = ["sensors_temperatures", "sensors_fans", "PROCFS_PATH", "RLIM_INFINITY"]
 # Used as they are: the same on both systems, or of no consequence here.
-_SAME = """
-    AccessDenied Error NoSuchProcess Popen TimeoutExpired ZombieProcess boot_time cpu_percent disk_usage
-    disk_partitions getloadavg net_if_addrs net_io_counters pid_exists pids users version_info wait_procs
-""".split()
+_SAME = [
+    "AccessDenied",
+    "Error",
+    "NoSuchProcess",
+    "Popen",
+    "TimeoutExpired",
+    "ZombieProcess",
+    "boot_time",
+    "cpu_percent",
+    "disk_usage",
+    "disk_partitions",
+    "getloadavg",
+    "net_if_addrs",
+    "net_io_counters",
+    "pid_exists",
+    "pids",
+    "users",
+    "version_info",
+    "wait_procs",
+]
 
 
 class _Absent:
@@ -125,8 +142,7 @@ def psutil(real: Any) -> tuple[dict[str, Any], list[str]]:
         battery = facts.mac.get("battery")
         if battery is None:
             return None
-        shape = namedtuple("sbattery", ["percent", "secsleft", "power_plugged"])
-        return shape(battery["percent"], battery["seconds_left"], battery["plugged"])
+        return sbattery(battery["percent"], battery["seconds_left"], battery["plugged"])
 
     values = {
         "LINUX": False,

@@ -9,7 +9,7 @@ from typing import Any
 
 from as_mac import facts
 
-LINUX_PLACES = ("/proc/", "/sys/", "/dev/shm/", "/run/", "/etc/os-release")
+LINUX_PLACES = ("/proc/", "/sys/", "/dev/shm/", "/run/", "/etc/os-release")  # noqa: S108
 LINUX_TOOLS = {"free", "ldconfig", "ldd", "lscpu", "nproc", "numactl", "nvidia-smi", "taskset"}
 _STDLIB = os.path.dirname(os.__file__) + os.sep
 _HERE = os.path.dirname(__file__) + os.sep
@@ -36,7 +36,14 @@ def install(builtins: dict[str, Any]) -> None:
     """Watch this process until it ends."""
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in ("open", "os.listdir", "os.scandir", "os.fork", "os.forkpty", "subprocess.Popen"):
+        if event not in (
+            "open",
+            "os.listdir",
+            "os.scandir",
+            "os.fork",
+            "os.forkpty",
+            "subprocess.Popen",
+        ):
             return
         what = arguments[0] if arguments else ""
         if event == "subprocess.Popen":
