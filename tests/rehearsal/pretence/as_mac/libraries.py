@@ -103,6 +103,28 @@ def _sysctlbyname(name: Any, old: Any, old_size: Any, new: Any, new_size: Any) -
     return 0
 
 
+def _proc_pid_rusage(pid: Any, flavor: Any, buffer: Any) -> int:
+    """Fill in rusage_info_v1 of bsd/sys/resource.h (XNU), whose times are in ticks of the machine's timer."""
+    import psutil  # Linux's own
+
+    if _number(flavor) != 1:
+        facts.note("unmodelled", f"proc_pid_rusage flavor {_number(flavor)}", facts.caller())
+        return -1
+    try:
+        process = psutil.Process(_number(pid))
+        times, resident = process.cpu_times(), process.memory_info().rss
+    except psutil.Error:
+        return -1
+    ticks = int(facts.mac["sysctl"]["hw.tbfrequency"])
+    user, system, children_user, children_system = (int(each * ticks) for each in times[:4])
+    own = (user, system, 0, 0, 0, 0, resident, resident, 0, 0)
+    raw = struct.pack("<16x16Q", *own, children_user, children_system, 0, 0, 0, 0)
+    target = _target(buffer)
+    room = min(real_ctypes.sizeof(target), len(raw))
+    real_ctypes.memmove(real_ctypes.addressof(target), raw, room)
+    return 0
+
+
 _tokens: dict[int, str] = {}
 
 
@@ -146,6 +168,7 @@ def _objc_send(receiver: Any, selector: Any, *_: Any) -> int:
 
 _BODIES: dict[str, Callable[..., Any]] = {
     "sysctlbyname": _sysctlbyname,
+    "proc_pid_rusage": _proc_pid_rusage,
     "notify_register_check": _notify_register_check,
     "notify_get_state": _notify_get_state,
     "notify_cancel": lambda token: 0,
