@@ -20,7 +20,6 @@ COMMANDS = (
     "sysctl -n machdep.cpu.brand_string hw.memsize",
     "sw_vers",
     "metalassay doctor",
-    "metalassay doctor --json --no-probe",
     "metalassay ops linalg_eig",
     "metalassay claims --guide 002 --verdict refuted",
     "metalassay run --max-cpu 50 --verbose -- python -c print(42)",

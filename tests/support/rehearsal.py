@@ -7,6 +7,9 @@
 The child process and every process that it starts believe that they run on the Mac that
 tests/rehearsal/macs/NAME.toml describes: see tests/rehearsal/pretence/as_mac. Each run fails if our code
 did what no Mac can do, such as to read /proc, even if that was caught: ``Violations``.
+
+Results that such a run writes name the Mac and were measured here. Those of mps say that they are emulated;
+those of the CPU do not, so all of them stay in the run's folder, where REHEARSAL.txt says what they are.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ PRETENCE = FOLDER / "pretence"
 NAMES = ("m4", "m4pro", "m1", "rosetta", "vm", "m5")
 QUICK = NAMES[:2]  # the others are marked slow
 HEAD = "REHEARSAL: not a Mac, no measurement"
+
+# As when this file was imported: tests of the command line give themselves an empty cache, in which the
+# emulator would be built again.
+_CACHE = {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.environ}
 
 # Where macOS has its tools.
 PLACES = {
@@ -69,11 +76,16 @@ def emulator_missing() -> str | None:
         "try: build.load()\n"
         "except UserError as error: sys.exit(error.message)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": _joined(str(ROOT / "src"), "PYTHONPATH")}
+    environment = {**_inherited(), "PYTHONPATH": _joined(str(ROOT / "src"), "PYTHONPATH")}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it failed"])[-1]
+
+
+def _inherited() -> dict[str, str]:
+    """Return this process's environment with the cache that it began with."""
+    return {**{k: v for k, v in os.environ.items() if k != "XDG_CACHE_HOME"}, **_CACHE}
 
 
 def _joined(first: str, variable: str) -> str:
@@ -95,6 +107,8 @@ class Rehearsal:
     def __post_init__(self) -> None:
         """Write what the child processes read."""
         self.facts = read(self.name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "REHEARSAL.txt").write_text(f"{HEAD}\n{self.facts['title']}\n", "utf-8")
         self.log = self.folder / "rehearsal-violations.jsonl"
         tools = self.folder / "rehearsal-tools"
         tools.mkdir(parents=True, exist_ok=True)
@@ -122,7 +136,7 @@ class Rehearsal:
             places.append(inherited)
         kept = {
             name: value
-            for name, value in os.environ.items()
+            for name, value in _inherited().items()
             # A Mac's user has set none of these; PYTEST_* would leak the outer run into an inner one.
             if not name.startswith(("PYTEST_", "PYTORCH_", "GITHUB_", "MALLOC_")) and name != "CI"
         }
