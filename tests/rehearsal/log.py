@@ -85,7 +85,7 @@ def _write(mac: rehearsal.Rehearsal, target: Path) -> int:
         print(mac.name, ended, command, flush=True)  # noqa: T201
     private = {str(mac.folder): "~", str(rehearsal.ROOT): "metalassay", sys.prefix: "venv"}
     text = f"\n\n{'-' * 80}\n".join(sections) + "\n"
-    for path, shown in private.items():
+    for path, shown in sorted(private.items(), key=lambda pair: -len(pair[0])):  # one is in another
         text = text.replace(path, shown)
     target.write_text(text, "utf-8")
     return wrong
