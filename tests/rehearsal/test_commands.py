@@ -115,7 +115,9 @@ def test_a_benchmark_is_refused_on_the_emulated_device_and_marked_where_it_is_al
     assert stored["benchmarks"][0]["extra_info"]["emulated"] is True
     reported = m4pro.metalassay("report", "reports", "-o", "pages")
     assert reported.returncode == 0, reported.stderr
-    assert "Apple M4 Pro (20-core GPU, 48 GB), macOS" in reported.stdout
+    assert "Apple M4 Pro (20-core GPU, 48 GB), rehearsal, macOS" in " ".join(
+        reported.stdout.split()
+    )
     assert "refused: the device was emulated" in reported.stdout
     sent = m4pro.metalassay("submit", str(file), "-o", "copy.json")
     assert sent.returncode == 0, sent.stderr
