@@ -36,6 +36,7 @@ GROUPS = {
     "diagnose": (
         Command("doctor", "doctor", "find what is wrong with an environment"),
         Command("fix", "fix", "change an environment to versions that work, and never to worse"),
+        Command("check", "check", "test all known bugs in an environment as it is"),
         Command("explain", "explain", "explain an error message, a traceback or a log"),
         Command("link", "link", "check installed packages against each other, unimported"),
         Command("ops", "ops", "show which operators run on MPS, by torch version"),
@@ -69,6 +70,7 @@ COMMANDS = {command.name: command for group in GROUPS.values() for command in gr
 EXAMPLES = """\
 examples:
   metalassay doctor                     what is wrong here, and what fixes it
+  metalassay check                      do your versions behave as known?
   metalassay explain < log.txt          what an error message or a log means
   metalassay ops linalg_qr              which torch has this operator on MPS
   metalassay report                     tables from everything under reports/

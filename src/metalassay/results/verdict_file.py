@@ -37,6 +37,9 @@ time, "refuted", which is a pass where only a report calls the versions affected
 FAILURES = ("failed", "xpassed", "crashed")
 """The outcomes of a test without a bug that make a row red."""
 
+SLOW = "slow: not in this selection"
+"""Why a test that was left out did not run."""
+
 _EVIDENCE_LINES = 12
 
 

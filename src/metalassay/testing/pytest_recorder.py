@@ -37,10 +37,9 @@ _HARMLESS = re.compile(
     r"-[qvxsl]+|-r\w+|-p?no:cacheprovider|--(?:tb|color|capture|maxfail|durations|durations-min)=\S+"
     r"|--(?:set|bug|deselect|ignore|ignore-glob)=.+|--(?:exitfirst|verbose|quiet|showlocals|no-header|no-summary)"
     r"|--(?:lf|last-failed|ff|failed-first)"
+    # what `metalassay check` adds, whose settings are our own
+    r"|--(?:rootdir|basetemp)=.+|--config-file=.*/compat/check\.ini"
 )
-
-SLOW = "slow: not in this selection"
-"""Why a test that was left out did not run."""
 
 
 def _is_harmless(option: str) -> bool:
@@ -105,6 +104,8 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what an earlier process of this run has done."""
+        if self.diary is not None:
+            journal.collected(self.diary, len(items))
         items[:] = [item for item in items if item.nodeid not in self.before.over]
 
     @pytest.hookimpl(wrapper=True)
@@ -195,7 +196,8 @@ class Recorder:
             if marked is None or not item.get_closest_marker("slow") or not self.expected(item):
                 continue
             bug, symptom = marked
-            if self.only and bug.id not in self.only:
+            wanted = self.only or frozenset(self.config.option.bug or ())
+            if wanted and bug.id not in wanted:
                 continue
             self._add(
                 bug,
@@ -206,7 +208,7 @@ class Recorder:
                     affected=True,
                     outcome="skipped",
                     seconds=0.0,
-                    evidence=SLOW,
+                    evidence=verdict_file.SLOW,
                 ),
             )
 
