@@ -39,6 +39,7 @@ def test_uv_reads_its_python_preference(uv_programs: list[bytes]) -> None:
 
 ENCODE_AND_FORK = """
 import os, signal, psutil
+FORKS_ON_PURPOSE = True
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
