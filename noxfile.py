@@ -43,6 +43,12 @@ ENVIRONMENTS = Path(".nox")
 QUICK = [row for row in MATRIX.rows.values() if "quick" in row.tags]
 
 
+def python(session: str) -> str | None:
+    """Return the Python that a session needs, which uv may download; None where that of nox will do."""
+    pythons = MATRIX.pythons[session]
+    return None if environments.runs_this(pythons) else pythons[0]
+
+
 def install(session: nox.Session, *requirements: str) -> Failure | None:
     """Install the requirements unless they are installed already; return why that failed, or None.
 
@@ -172,7 +178,7 @@ for row in MATRIX.rows.values():
         )(selected)
 
 
-@nox.session
+@nox.session(python=python("bench"))
 def bench(session: nox.Session) -> None:
     """Time the workloads on this machine."""
     session.notify("report")
@@ -237,7 +243,7 @@ def api(session: nox.Session) -> None:
     session.run("python", "tools/api_history.py", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, python=python("tests"))
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])

@@ -24,9 +24,10 @@ ROW = """
 [[row]]
 id = "x"
 requires = ["lib"]
+python = "{}.{}"
 tags = ["full"]
 reason = "r"
-"""
+""".format(*sys.version_info)
 FINE = """
 import pytest
 

@@ -70,6 +70,14 @@ def test_a_command_line_selects_its_sessions(arguments: list[str], selected: lis
     assert all(session["description"] for session in sessions)
 
 
+def test_a_python_without_wheels_of_torch_is_not_asked_to_run_the_benchmarks(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert noxfile.python("bench") is None
+    monkeypatch.setattr(sys, "version_info", (3, 99))
+    assert noxfile.python("bench") == "3.11"
+
+
 # What nox's own environment lacks: everything but nox and what nox depends on.
 NOT_BESIDE_NOX = ("psutil", "pytest", "torch", "jinja2", "tabulate", "numpy")
 LOAD = """

@@ -236,7 +236,8 @@ def _record(row: Row, seconds: float | None, options: argparse.Namespace) -> dic
 
 def _as_lines(record: dict[str, Any]) -> list[str]:
     seconds = "not timed" if record["seconds"] is None else f"{record['seconds']:.0f} s"
-    python = f"Python {record['python']}" if record["python"] else "any Python"
+    given = record["python"]
+    python = f"Python {given if isinstance(given, str) else ' or '.join(given)}"
     facts = [seconds, python, " ".join(record["tags"]), f"key {record['key'] or 'not recorded'}"]
     if "changed" in record:
         state = "would run" if record["changed"] else "unchanged"

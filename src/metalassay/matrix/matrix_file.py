@@ -24,9 +24,10 @@ COMPAT, SMOKE = RUNS = "compat", "smoke"
 
 @dataclass(frozen=True)
 class Row:
-    """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox.
+    """One version set; matrix.toml explains the fields.
 
-    ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
+    ``pythons`` are the versions of Python that have wheels for all of ``requires``, the preferred one first;
+    none, which no row of the file has, means the one that runs this. ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
     what a worker of a fleet must offer to run it, and ``runs`` is one of ``RUNS``.
     """
 
@@ -34,7 +35,7 @@ class Row:
     requires: tuple[str, ...]
     reason: str
     tags: tuple[str, ...]
-    python: str | None = None
+    pythons: tuple[str, ...] = ()
     bugs: tuple[str, ...] = ()
     installs: bool = True
     needs: tuple[str, ...] = ()
@@ -44,7 +45,9 @@ class Row:
         """Return the fields that a verdict file stores."""
         return {
             "id": self.id,
-            "python": self.python,
+            "python": list(self.pythons)
+            if len(self.pythons) > 1
+            else next(iter(self.pythons), None),
             "requires": list(self.requires),
             "reason": self.reason,
             "tags": list(self.tags),
@@ -73,11 +76,15 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The whole file: rows by id, in the order of the file, and requirements by nox session."""
+    """The whole file: rows by id, in the order of the file, and requirements by nox session.
+
+    ``pythons`` has those that a session's requirements have wheels for, where the file names them.
+    """
 
     rows: Mapping[str, Row]
     requires: Mapping[str, tuple[str, ...]]
     upstream: Upstream
+    pythons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def get(root: Path, row_id: str | None) -> Row:
@@ -123,7 +130,17 @@ def load(root: Path) -> Matrix:
                     f"{place.place}: the id {row.id!r} is another row's but for '.', '-' or case"
                 )
             folders.add(folder)
-        return Matrix(rows, _requirements(top), _upstream(top.find("upstream")))
+        tables = _tables(top)
+        return Matrix(
+            rows,
+            {name: _names(table.get("requires")) for name, table in tables.items()},
+            _upstream(top.find("upstream")),
+            {
+                name: _pythons(table, f"[{name}]")
+                for name, table in tables.items()
+                if table.find("python").value is not None
+            },
+        )
     except FieldError as error:
         raise UserError(f"{path}: {error}", "fix the row") from None
 
@@ -146,13 +163,14 @@ def _fresh(table: Field) -> Iterator[Row]:
     """Yield a row for each version of one package, beside the newest of others."""
     _refuse_unknown(table, _FRESH, "a fresh table")
     package, others = table.get("package").name(), _requires(table.get("with"))
+    pythons = _pythons(table, f"the fresh table of {package}")
     for version in _names(table.get("versions")):
         yield Row(
             id=f"fresh-{package}-{version}",
             requires=(f"{package}=={version}", *others),
             reason=f"{package} {version}, and today's newest of everything else that it allows",
             tags=("fresh",),
-            python=table.get("python").name(),
+            pythons=pythons,
             runs=SMOKE,
         )
 
@@ -178,12 +196,32 @@ def _row(row: Field) -> Row:
         requires=_requires(row.get("requires")),
         reason=row.get("reason").name(),
         tags=_names(row.get("tags")),
-        python=row.find("python").or_none(Field.name),
+        pythons=_pythons(row, f"row {name}"),
         bugs=row.find("bugs").or_none(_names) or (),
         installs=row.find("installs").value is None or row.get("installs").flag(),
         needs=_resources(row.find("needs")),
         runs=row.find("runs").or_none(lambda value: value.one_of(RUNS)) or COMPAT,
     )
+
+
+_PYTHON = re.compile(r"3\.\d+")
+
+
+def _pythons(table: Field, what: str) -> tuple[str, ...]:
+    """Return the versions of Python of a row: one as in "3.11", or a list of them."""
+    given = table.find("python")
+    if given.value is None:
+        raise FieldError(
+            f'{table.place}: {what} names no Python with wheels for its pins, as in python = "3.11"'
+        )
+    several = isinstance(given.value, list)
+    names = tuple(each.name() for each in given.each()) if several else (given.name(),)
+    if not names:
+        raise FieldError(f"{given.place}: {what} names no Python")
+    for name in names:
+        if not _PYTHON.fullmatch(name):
+            raise FieldError(f"{given.place}: {name!r} is not a version of Python such as '3.11'")
+    return names
 
 
 def _requires(values: Field) -> tuple[str, ...]:
@@ -222,14 +260,10 @@ def _upstream(table: Field) -> Upstream:
     )
 
 
-def _requirements(top: Field) -> dict[str, tuple[str, ...]]:
-    """Return the requirements of each table that has some, as in ``[bench]``."""
+def _tables(top: Field) -> dict[str, Field]:
+    """Return the tables of the nox sessions, as ``[bench]``."""
     tables = top.value if isinstance(top.value, dict) else {}
-    return {
-        name: _names(top.get(name).get("requires"))
-        for name, table in tables.items()
-        if isinstance(table, dict)
-    }
+    return {name: top.get(name) for name, table in tables.items() if isinstance(table, dict)}
 
 
 def _names(values: Field) -> tuple[str, ...]:

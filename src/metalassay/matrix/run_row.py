@@ -140,12 +140,12 @@ def key_now(row: Row, root: Path) -> tuple[str | None, str]:
 
 
 def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome:
-    python = environments.interpreter(row)
+    python = environments.interpreter(row, options.say)
     lock = _patient(row, lambda: _lock(row, options, python), options)
     if isinstance(lock, Failure):
         if not lock.conflict:
             return Outcome(row.id, ERROR, f"could not resolve: {lock.why}")
-        origin = verdict_file.Origin(_commit(options), bugs.revision())
+        origin = verdict_file.Origin(_commit(options), bugs.revision(), python.name)
         return _not_installable(row, options, target, lock.why, origin)
     key = inputs.key(options.root, row, lock, python)
     if not options.fresh and not options.arguments:

@@ -26,7 +26,7 @@ def run(
     row's interpreter is missing, and ``KeyboardInterrupt`` after an interrupt.
     """
     for row in rows:
-        environments.interpreter(row)
+        environments.interpreter(row, options.say)
     order = list(rows)
     if jobs > 1:
         order.sort(key=lambda row: -known.get(row.id, 0.0))
