@@ -150,6 +150,7 @@ def test_the_output_of_autocast_does_not_fit_a_layer_outside_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_half_a_model_under_float16_autocast_fails_on_mps() -> None:
     mps_processes.require_mps()
     with pytest.raises(RuntimeError, match=SAME_TYPE):

@@ -23,7 +23,7 @@ OUTSIDE_THE_MATRIX = {
     "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today",
     "transformers-4-12-builds-tokenizers": "it does not install, which row fresh-trl-0.12.2 records",
 }
-TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
+TAGS = {"quick", "quick-mps", "boundary", "edge", "guide", "newest", "full"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -31,7 +31,7 @@ def test_a_row_names_its_packages_and_known_tags(row: Row) -> None:
     requirements = [Requirement(text) for text in row.requires]
     assert {"accelerate", "torch"} <= {requirement.name for requirement in requirements}
     assert set(row.tags) <= TAGS
-    assert "full" in row.tags
+    assert ("full" in row.tags) is not bool(row.needs)  # every machine can run the full rows
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -65,6 +65,30 @@ def test_the_row_guide_is_exactly_the_environment_of_the_guide() -> None:
 def test_the_quick_rows_are_on_both_sides_of_the_fix() -> None:
     quick = {row_id for row_id, row in ROWS.items() if "quick" in row.tags}
     assert quick == {f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")}
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "runs"),
+    [("Darwin", "arm64", True), ("Darwin", "x86_64", False), ("Linux", "arm64", False)],
+)
+def test_only_a_mac_with_apple_silicon_runs_the_row_of_mps(
+    monkeypatch: pytest.MonkeyPatch, system: str, processor: str, runs: bool
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    default = [row.id for row in MATRIX.by_default()]
+    assert default[-1:] == ["mps"] if runs else "mps" not in default
+    assert len(default) == 5 + runs
+    why = matrix_file.why_not_here(MATRIX.rows["mps"])
+    assert (why == "") is runs
+    assert runs or why.endswith(f"this is {system} {processor}")
+
+
+def test_a_row_runs_the_tests_of_its_tags() -> None:
+    marks = {row.id: matrix_file.marks(row.tags) for row in ROWS.values()}
+    assert marks["accelerate-1.8.0"] == "not slow"
+    assert marks["mps"] == "mps and not long"
+    assert marks["boundary-1.8.0"] == ""
 
 
 def pins(row: Row) -> dict[str, str]:
@@ -101,9 +125,7 @@ def test_every_row_has_pythons_on_which_the_matrix_was_run() -> None:
     """``nox -s resolve`` shows that they have wheels; the rows python-3.12 and python-3.13 run on them."""
     run = {row.pythons for row in MATRIX.rows.values() if len(row.pythons) == 1}
     assert run == {("3.11",), ("3.12",), ("3.13",)}
-    assert {row.pythons for row in MATRIX.rows.values() if "quick" in row.tags} == {
-        ("3.11", "3.12", "3.13")
-    }
+    assert {row.pythons for row in MATRIX.by_default()} == {("3.11", "3.12", "3.13")}
     assert MATRIX.pythons["bench"] == ("3.11", "3.12", "3.13", "3.14")
 
 

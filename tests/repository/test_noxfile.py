@@ -51,14 +51,16 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
 
 QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
 QUICK = [f"compat({row})" for row in QUICK_IDS]
-ROWS = [row.id for row in matrix_file.load(ROOT).rows.values() if row.runs == matrix_file.COMPAT]
+ROWS = [row.id for row in matrix_file.load(ROOT).rows.values() if "full" in row.tags]
+ON_A_MAC = [] if matrix_file.why_not_here(matrix_file.get(ROOT, "mps")) else ["compat(mps)"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "selected"),
     [
-        ([], [*QUICK, "bench", "report"]),
-        (["-s", "compat"], QUICK),
+        ([], [*QUICK, *ON_A_MAC, "bench", "report"]),
+        (["-s", "compat"], [*QUICK, *ON_A_MAC]),
+        (["-s", "compat(mps)"], ["compat(mps)"]),
         (["-s", "compat(guide)"], ["compat(guide)"]),
         (["-t", "guide"], ["compat(guide)"]),
         (["-t", "full"], [*QUICK, *(f"compat({row})" for row in ROWS if row not in QUICK_IDS)]),
@@ -136,6 +138,7 @@ def outcome(state: str, why: str = "") -> run_row.Outcome:
     ("ending", "end"),
     [
         (outcome("not installable", "a depends on b<1"), "skip: not installable: a depends on b<1"),
+        (outcome("skipped", "needs MPS"), "skip: needs MPS"),
         (outcome("red", "not installable: no"), r"error: red +x \(1\.0 s\): not installable: no"),
         (outcome("red"), r"error: red +x \(1\.0 s\)"),
         (

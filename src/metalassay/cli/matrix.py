@@ -332,9 +332,11 @@ def finish(outcomes: Sequence[Outcome], options: argparse.Namespace, began: floa
         said = "; ".join(filter(None, (outcome.why, f"see {log}" if new else "")))
         print(f"{outcome.state}: {outcome.row}: {said}", file=sys.stderr)
     absent = sum(outcome.state == run_row.NOT_INSTALLABLE for outcome in outcomes)
+    skipped = sum(outcome.state == run_row.SKIPPED for outcome in outcomes)
     print(
         f"{len(outcomes)} row{'' if len(outcomes) == 1 else 's'}, {len(bad)} red or in error"
         + (f", {absent} not installable" if absent else "")
+        + (f", {skipped} skipped" if skipped else "")
         + f"; next: metalassay report {options.output}",
         file=sys.stderr,
     )

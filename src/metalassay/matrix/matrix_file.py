@@ -5,9 +5,10 @@ noxfile.py imports this module in nox's own environment: it takes the standard l
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError
 
 FILE = "matrix.toml"
+QUICK, MPS = "quick", "quick-mps"
+"""The tags of the rows that `nox` alone runs: everywhere, and where there is MPS."""
 COMPAT, SMOKE = RUNS = "compat", "smoke"
 """What a row can run: the suite of known bugs, or a few steps with each package (``metalassay.smoke``)."""
 
@@ -55,6 +58,21 @@ class Row:
         }
 
 
+def marks(tags: Container[str]) -> str:
+    """Return the marks that a row with these tags runs, as pytest's -m reads them; "" for every test."""
+    if MPS in tags:
+        return "mps and not long"
+    return "not slow" if QUICK in tags else ""
+
+
+def why_not_here(row: Row) -> str:
+    """Return why a row cannot run on this machine, which lacks what it needs; "" where it can."""
+    system = f"{platform.system()} {platform.machine()}"
+    if "mps" not in row.needs or system == "Darwin arm64":
+        return ""
+    return f"needs MPS, which only a Mac with Apple silicon has; this is {system}"
+
+
 AS_INSTALLED = Row(
     "as installed", (), "the present environment, which is not a row of the matrix", ()
 )
@@ -85,6 +103,11 @@ class Matrix:
     requires: Mapping[str, tuple[str, ...]]
     upstream: Upstream
     pythons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def by_default(self) -> list[Row]:
+        """Return the rows that `nox` alone runs on this machine."""
+        quick = [row for row in self.rows.values() if {QUICK, MPS} & set(row.tags)]
+        return [row for row in quick if not why_not_here(row)]
 
 
 def get(root: Path, row_id: str | None) -> Row:
