@@ -68,7 +68,5 @@ def of_row(row: Row, root: Path, python: environments.Interpreter) -> Lock:
 def _resolved(row: Row, root: Path) -> Lock | None:
     try:
         return of_row(row, root, environments.interpreter(row))
-    except (
-        UserError
-    ):  # no such Python yet: whoever runs the row gets it, or meets this again and tells it
-        return None
+    except UserError:
+        return None  # no such Python yet: whoever runs the row gets it, or meets this again and tells it

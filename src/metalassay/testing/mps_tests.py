@@ -37,9 +37,8 @@ class MpsTests:
         """Count a test once: when it was skipped, or when it has run."""
         if report.nodeid not in self.waiting:
             return
-        skipped = report.skipped and not hasattr(
-            report, "wasxfail"
-        )  # pytest calls an xfail skipped
+        # pytest reports a test that failed as expected as skipped.
+        skipped = report.skipped and not hasattr(report, "wasxfail")
         if skipped and isinstance(report.longrepr, tuple):
             self.skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
         elif report.when == "call":
