@@ -222,7 +222,10 @@ def test_where_there_is_none_uv_fetches_the_first_and_the_user_is_told_before(
     bare = machine("3.14", "3.15")
     said: list[str] = []
     assert environments.interpreter(THREE, said.append).name == "CPython 3.91.5"
-    assert said == ["x: there is no Python 3.91 or 3.92 or 3.93 on this machine: uv downloads 3.91"]
+    (line,) = said
+    assert line.startswith(
+        "x: there is no Python 3.91 or 3.92 or 3.93 on this machine: uv downloads"
+    )
     assert bare.commands == [*["python find"] * 3, "venv --quiet", "python find"]
 
 

@@ -56,7 +56,9 @@ def interpreter(row: Row, say: Callable[[str], object] | None = None) -> Interpr
     first = row.pythons[0]
     why = ""
     if say is not None:
-        say(f"{missing.removeprefix(f'{FILE}: row ')}: uv downloads {first}")
+        say(
+            f"{missing.removeprefix(f'{FILE}: row ')}: uv downloads {first}, unless its settings forbid that"
+        )
         downloaded = _download(first)
         if not isinstance(downloaded, Failure):
             return downloaded
