@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import rehearsal
+import toy_checkout
 from rehearsal import Rehearsal
 
 CHIP = "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.5"
@@ -193,3 +194,30 @@ def test_a_dead_device_skips_the_tests_of_mps_with_the_reason(tmp_path: Path) ->
     done = Rehearsal("vm", tmp_path).pytest(*suite)
     assert done.returncode == 0, done.stdout
     assert "MPS is not usable here: allocating 256 bytes failed" in done.stdout
+
+
+@pytest.mark.parametrize("which", rehearsal.QUICK)
+def test_nox_runs_a_row_and_offers_the_row_of_mps(which: str, tmp_path: Path) -> None:
+    bare = Rehearsal(which, tmp_path / which, mps=False)
+    checkout = toy_checkout.make(tmp_path / "checkout", {}, seconds=0)
+    python = "{}.{}".format(*sys.version_info)
+    row = toy_checkout.ROW.format(id="a", python=f'python = "{python}"', more="")
+    rows = (rehearsal.ROOT / "matrix.toml").read_text("utf-8")
+    (checkout / "matrix.toml").write_text(rows + row, "utf-8")
+    (checkout / "noxfile.py").symlink_to(rehearsal.ROOT / "noxfile.py")
+    done = bare.run([sys.executable, "-m", "nox", "-s", "compat(a)"], cwd=checkout, timeout=600)
+    assert "green           a" in done.stdout + done.stderr
+    record = json.loads((checkout / "reports" / "compat" / "a.json").read_text("utf-8"))
+    assert record["hardware"]["chip"] == bare.chip
+    assert record["hardware"]["release"] == f"macOS {bare.facts['macos']}"
+    assert record["versions"]["macos"] == bare.facts["macos"]
+    listed = bare.run([sys.executable, "-m", "nox", "-l"], cwd=rehearsal.ROOT)
+    assert "* compat(mps)" in listed.stdout
+
+
+def test_check_tells_the_truth_on_a_healthy_mac(m4: Rehearsal) -> None:
+    done = m4.metalassay("check", "--json", "--quiet")
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert (document["green"], document["red"]) == (True, [])
+    assert document["verdicts"]["versions"]["macos"] == m4.facts["macos"]

@@ -25,7 +25,8 @@ examples:
   metalassay check --json | jq .red
 
 Every known bug whose packages are installed is tested: where our data says that these versions have it, its
-test must fail with exactly the known message, and elsewhere it must pass. Tests that need MPS run on a Mac.
+test must fail with exactly the known message, and elsewhere it must pass. Tests that need MPS run on a Mac, all
+but those that take minutes or gigabytes (--slow).
 The verdicts are kept for `metalassay report` and `metalassay submit`.
 
 exit code: 0 green: our data tells the truth here; 1 red: it does not; 2 bad input, or nothing was tested;
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slow",
         action="store_true",
-        help="also run the tests that train, start processes or use MPS (minutes instead of seconds)",
+        help="also run the tests that train or start processes (minutes instead of seconds)",
     )
     parser.add_argument(
         "--env",

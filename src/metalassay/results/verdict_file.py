@@ -40,6 +40,9 @@ FAILURES = ("failed", "xpassed", "crashed")
 SLOW = "slow: not in this selection"
 """Why a test that was left out did not run."""
 
+QUICK_MARKS = ("not slow", "not slow or (mps and not long)")
+"""What ``-m`` selects in a run of an environment as it is that counts as whole; the second is for a Mac."""
+
 _EVIDENCE_LINES = 12
 
 

@@ -242,11 +242,11 @@ class Recorder:
         """Return what made this run smaller than the whole one of its row; "" for the whole one."""
         option = self.config.option
         # Of the rows of the matrix, only a quick one is whole without its slow tests.
-        marks = self.marks if self.in_matrix else "not slow"
+        marks = (self.marks,) if self.in_matrix else verdict_file.QUICK_MARKS
         reasons = {
             "stopped early": bool(session.shouldfail or session.shouldstop),
             "-k": bool(option.keyword),
-            "-m": option.markexpr not in ("", marks),
+            "-m": option.markexpr not in ("", *marks),
             "--bug": set(option.bug or ()) != self.only,
             "--deselect": bool(option.deselect),
             "--ignore": bool(option.ignore or option.ignore_glob),
