@@ -204,7 +204,7 @@ def _finish(
     roofs = document["metalassay"]["selftest"]["roofs"]
     issues = project_home.issue_url(project_home.project_urls())
     return Finished(
-        table=summary.table(rows, roofs, failed=without, batches=loaded.batches, since=since),
+        table=summary.table(rows, roofs, failed=without, batches=loaded.batches),
         rows=tuple(rows),
         failed=failed,
         file=file,

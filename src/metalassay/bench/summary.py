@@ -27,6 +27,10 @@ from metalassay.results.measurement import Measurement
 CHIPS = ("Apple M4", "Apple M4 Pro")
 """The chips whose published figures stand beside those of this machine."""
 NO_DIFFERENCE = "no difference seen"
+ON_TWO_RUNS = (
+    f'"{NO_DIFFERENCE}": the ranges between the quartiles overlap. Two single runs give no verdict on a ratio;'
+    " `metalassay compare` does."
+)
 _ON = {"mps": "gpu", "cuda": "gpu", "gpu": "gpu", "cpu": "cpu"}
 _PEAKS = {"matrix product": "arithmetic", "memory bandwidth": "bandwidth"}
 _REFUSED = "refused: rehearsal"
@@ -37,13 +41,14 @@ class Row:
     """One measurement of this run with its figures, and what the last run says about it.
 
     ``ratio`` is this throughput over the last one, None where there is none, for the reason ``why``.
-    ``apart``: the ranges between the quartiles do not overlap.
+    ``apart``: the ranges between the quartiles do not overlap. ``doubtful``: one of the two runs has a mark.
     """
 
     one: Measurement
     computed: Figures
     ratio: float | None = None
     apart: bool = False
+    doubtful: bool = False
     why: str = ""
 
     @property
@@ -81,7 +86,8 @@ def _row(one: Measurement, last: Measurement | None) -> Row:
         return Row(one, computed, why="; ".join(reasons) or "refused")
     now = computed.rate
     then = statistics.throughput(last.seconds, last.items_per_call)
-    return Row(one, computed, statistics.ratio(then, now), _apart(then, now))
+    doubtful = bool(last.flags or one.flags)
+    return Row(one, computed, statistics.ratio(then, now), _apart(then, now), doubtful)
 
 
 def _apart(one: statistics.Throughput, other: statistics.Throughput) -> bool:
@@ -96,43 +102,41 @@ def table(
     *,
     failed: Sequence[tuple[str, str]] = (),
     batches: Sequence[LargestBatch] = (),
-    since: str = "",
 ) -> Table:
-    """Return the table of a run. ``roofs`` are the measured peaks by device, ``failed`` labels with reasons.
-
-    ``since`` is the day of the last run, "" if this is the first.
-    """
-    against = [f"against {since}"] if since else []
-    head = ("", "this machine", *against, *(f"{chip}, published" for chip in CHIPS))
+    """Return the table of a run. ``roofs`` are the measured peaks by device, ``failed`` labels with reasons."""
     none = (NO_VALUE,) * len(CHIPS)
-    lines: list[tuple[str, ...]] = []
-    for row in run:
-        lines.append((row.label, _rate(row), *([change(row)] if since else []), *none))
-    for label, why in failed:
-        lines.append((label, why, *([NO_VALUE] if since else []), *none))
+    lines: list[tuple[str, ...]] = [(row.label, _rate(row), *none) for row in run]
+    lines += [(label, why, *none) for label, why in failed]
     for one in batches:
-        label = f"{one.device}: largest batch, {one.workload} {one.mode}"
-        lines.append((label, _largest(one), *([NO_VALUE] if since else []), *none))
+        lines.append(
+            (f"{one.device}: largest batch, {one.workload} {one.mode}", _largest(one), *none)
+        )
     emulated = any(row.one.emulated for row in run)
-    for device in dict.fromkeys([*([] if _gpu(roofs) else ["gpu"]), *roofs]):
+    for device in _with_a_gpu(roofs):
         for name, what in _PEAKS.items():
             here = _peak(roofs[device], what) if device in roofs else NOT_MEASURED
             beside = [span(figures_of(chip, what, device)) for chip in CHIPS]
-            lines.append(
-                (
-                    f"{device}: {name}",
-                    _REFUSED if emulated else here,
-                    *([NO_VALUE] if since else []),
-                    *beside,
-                )
-            )
-    return Table(
-        caption="",
-        head=head,
-        rows=tuple(lines),
-        numeric=(False,) * len(head),
-        notes=tuple(_notes(run, roofs, since)),
-    )
+            lines.append((f"{device}: {name}", _REFUSED if emulated else here, *beside))
+    head = ("", "this machine", *(f"{chip}, published" for chip in CHIPS))
+    return Table("", head, tuple(lines), (False,) * len(head), notes=tuple(_notes(run)))
+
+
+def sources(roofs: Iterable[str]) -> list[str]:
+    """Return the addresses of the published figures in the table."""
+    figures = [
+        figure
+        for device in _with_a_gpu(roofs)
+        for chip in CHIPS
+        for what in _PEAKS.values()
+        for figure in figures_of(chip, what, device)
+    ]
+    return list(dict.fromkeys(figure.source for figure in figures))
+
+
+def _with_a_gpu(roofs: Iterable[str]) -> list[str]:
+    """Return the devices of the peaks; "gpu" stands for one that is not there, beside the published ones."""
+    devices = list(roofs)
+    return devices if any(_ON[each] == "gpu" for each in devices) else ["gpu", *devices]
 
 
 def _rate(row: Row) -> str:
@@ -149,17 +153,16 @@ def change(row: Row) -> str:
         return f"not compared: {row.why}"
     if row.ratio is None:
         return "not measured then"
-    return f"{row.ratio:.2f}x" if row.apart else f"{NO_DIFFERENCE} ({row.ratio:.2f}x)"
+    doubt = "; a run was doubtful" if row.doubtful else ""
+    if not row.apart:
+        return f"{NO_DIFFERENCE} ({row.ratio:.2f}x{doubt})"
+    return f"{row.ratio:.2f}x (the quartiles do not overlap{doubt})"
 
 
 def _largest(one: LargestBatch) -> str:
     if one.emulated:
         return _REFUSED
     return f"{one.largest:,}" if one.limit else f"{one.largest:,} or more"
-
-
-def _gpu(roofs: Iterable[str]) -> bool:
-    return any(_ON[device] == "gpu" for device in roofs)
 
 
 def _peak(roof: Mapping[str, Any], what: str) -> str:
@@ -189,25 +192,12 @@ def span(found: Sequence[Published]) -> str:
     return f"{values} {published.UNITS[found[0].what]}"
 
 
-def _notes(run: Sequence[Row], roofs: Mapping[str, Mapping[str, Any]], since: str) -> Iterator[str]:
-    yield "Median of the rounds, with the quartiles in brackets. The peaks are the best of many tries."
-    sources = {
-        figure.source: None
-        for chip in CHIPS
-        for what in ("arithmetic", "bandwidth")
-        for device in ("gpu", *roofs)
-        for figure in figures_of(chip, what, device)
-    }
-    if sources:
-        yield (
-            "Published: measured by others, with programs of their own, and all variants of a chip together;"
-            f" not by us. Nobody published these workloads. From {', '.join(sources)}"
-        )
-    if since:
-        yield (
-            f'Against {since}: "{NO_DIFFERENCE}" where the quartiles of both runs overlap. Two single runs give'
-            " no verdict on a ratio; `metalassay compare` does."
-        )
+def _notes(run: Sequence[Row]) -> Iterator[str]:
+    yield (
+        "Median of the rounds and, in brackets, the quartiles; peaks are the best of many tries. Published:"
+        " measured by others with other programs, all variants of a chip together; nobody published these"
+        " workloads."
+    )
     flagged: dict[str, list[str]] = {}
     for row in run:
         for flag in row.one.flags:

@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print(finished: Finished) -> None:
     from metalassay.bench import run as bench
+    from metalassay.bench import summary
     from metalassay.report.render import terminal
 
     width = max(terminal.NARROWEST, shutil.get_terminal_size((80, 24)).columns)
@@ -114,6 +115,14 @@ def _print(finished: Finished) -> None:
     print(terminal.fitted(finished.table, width))
     for note in finished.table.notes:
         print(terminal.filled(note, width, "  ", "- "))
+    print("  Sources of the published figures:")
+    for address in summary.sources(finished.roofs):
+        print(f"  {address}")
+    if finished.since:
+        print(f"\nAgainst the last run on this machine in this folder, of {finished.since}:")
+        for row in finished.rows:
+            print(terminal.filled(f"{row.label}: {summary.change(row)}", width, "    ", "  "))
+        print(terminal.filled(summary.ON_TWO_RUNS, width, "  ", "- "))
     print()
     for line in bench.last_lines(finished):
         # An address stays on one line, to be clicked or copied.
