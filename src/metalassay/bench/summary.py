@@ -6,6 +6,7 @@ the matrix product and the memory bandwidth that the self-test measures.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ ON_TWO_RUNS = (
 )
 _ON = {"mps": "gpu", "cuda": "gpu", "gpu": "gpu", "cpu": "cpu"}
 _PEAKS = {"matrix product": "arithmetic", "memory bandwidth": "bandwidth"}
+_DRIFT = re.compile(r"drifted: the last third of the rounds took ([+-]\d+%)")
 _REFUSED = "refused: rehearsal"
 
 
@@ -198,10 +200,22 @@ def _notes(run: Sequence[Row]) -> Iterator[str]:
         " measured by others with other programs, all variants of a chip together; nobody published these"
         " workloads."
     )
+    if any(row.one.emulated for row in run):
+        return  # no time is shown that could be doubtful
     flagged: dict[str, list[str]] = {}
+    drifted = []
     for row in run:
         for flag in row.one.flags:
-            flagged.setdefault(flag, []).append(row.label)
+            by = _DRIFT.match(flag)
+            if by:
+                drifted.append(f"{row.label} ({by[1]})")
+            else:
+                flagged.setdefault(flag, []).append(row.label)
     for flag, labels in flagged.items():
-        where = "all of it" if len(labels) == len(run) else "; ".join(labels)
-        yield f"Doubtful: {where}: {flag}"
+        where = "" if len(labels) == len(run) else f" ({'; '.join(labels)})"
+        yield f"Doubtful: {flag}{where}"
+    if drifted:
+        yield (
+            "Doubtful: the time of a round drifted from the first third of the rounds to the last:"
+            f" {', '.join(drifted)}"
+        )
