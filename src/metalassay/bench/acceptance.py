@@ -60,8 +60,7 @@ def check(content: bytes, *, now: datetime | None = None) -> list[Problem]:
     try:
         measured = parse.parse(content, "")
     except FieldError as error:
-        place, _, what = str(error).partition(": ")
-        return [Problem(place, what) if what else Problem("top level", place)]
+        return [_as_problem(error)]
     assert isinstance(measured, tuple)  # noqa: S101  (``_document`` has looked)
     if not measured:
         return [Problem("benchmarks", "is empty: no benchmark ended with a correct result")]
@@ -85,6 +84,16 @@ def _document(content: bytes) -> dict[str, Any]:
     if not (isinstance(schema, str) and schema.startswith(f"{parse.BENCHMARKS}/")):
         raise NoResultError("not a benchmark run of metalassay")
     return dict(document)
+
+
+def _as_problem(error: FieldError) -> Problem:
+    """Return what the reader of the file refused, at the field that it named."""
+    text = str(error)
+    missing = " is missing"
+    if text.endswith(missing):
+        return Problem(text.removesuffix(missing), missing.strip())
+    place, _, what = text.partition(": ")
+    return Problem(place, what) if what else Problem("top level", text)
 
 
 def _about_the_machine(one: Measurement) -> Iterator[Problem]:
@@ -151,8 +160,7 @@ def _about_conditions(document: Mapping[str, Any]) -> Iterator[Problem]:
     try:
         before, after = (_conditions(place.get(name)) for name in ("before", "after"))
     except FieldError as error:
-        at, _, what = str(error).partition(": ")
-        yield Problem(at, what or "is missing")
+        yield _as_problem(error)
         return
     # What the hypervisor took needs the duration of the run, which only the marks know.
     for flag in conditions.flags(before, after, seconds=0):
