@@ -136,7 +136,10 @@ def test_a_warning_does_not_keep_a_file_from_being_accepted(
 def test_few_rounds_and_scattered_rounds_are_errors() -> None:
     def rounds(data: list[float]) -> Callable[[Any], None]:
         def edit(document: Any) -> None:
-            document["benchmarks"][1]["stats"] = {"data": data, "median": sorted(data)[len(data) // 2]}
+            document["benchmarks"][1]["stats"] = {
+                "data": data,
+                "median": sorted(data)[len(data) // 2],
+            }
 
         return edit
 

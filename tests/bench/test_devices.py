@@ -58,7 +58,10 @@ def test_the_cpu_alone_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
                 "cuda does not work here, so the CPU alone is measured: torch finds no CUDA GPU",
             ),
         ),
-        ("", Devices(("cpu",), "cuda does not work here, so the CPU alone is measured: exit code 0")),
+        (
+            "",
+            Devices(("cpu",), "cuda does not work here, so the CPU alone is measured: exit code 0"),
+        ),
     ],
 )
 def test_cuda_is_asked_in_a_process_of_its_own(

@@ -13,7 +13,9 @@ from metalassay.workers.max_batch import Try
 from metalassay.workers.specs import Spec
 
 
-def fits_up_to(most: int, clock: list[float], each: float, monkeypatch: pytest.MonkeyPatch) -> object:
+def fits_up_to(
+    most: int, clock: list[float], each: float, monkeypatch: pytest.MonkeyPatch
+) -> object:
     monkeypatch.setattr(largest_batch.time, "monotonic", lambda: clock[0])
 
     def attempt(spec: Spec, batch: int) -> Try:

@@ -44,11 +44,15 @@ def test_each_device_keeps_its_own_measured_peak() -> None:
             "metalassay-amd-epyc-7b13-64-core-2core-64gb-2026-11-28",
         ),
         (
-            replace(LINUX, chip="Intel(R) Xeon(R) CPU @ 2.20GHz", physical_cores=None, logical_cores=4),
+            replace(
+                LINUX, chip="Intel(R) Xeon(R) CPU @ 2.20GHz", physical_cores=None, logical_cores=4
+            ),
             "metalassay-intel-xeon-4core-64gb-2026-11-28",
         ),
         (
-            replace(LINUX, chip="../../x", physical_cores=None, logical_cores=None, memory_bytes=None),
+            replace(
+                LINUX, chip="../../x", physical_cores=None, logical_cores=None, memory_bytes=None
+            ),
             "metalassay-x-2026-11-28",
         ),
     ],

@@ -53,9 +53,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, program: str, heard: Heard | None = None
-) -> suite.Ran:
+def run(monkeypatch: pytest.MonkeyPatch, program: str, heard: Heard | None = None) -> suite.Ran:
     command = [sys.executable, "-c", CHILD + textwrap.dedent(program)]
     monkeypatch.setattr(suite, "_command", lambda *_, **__: list(command))
     monkeypatch.setattr(suite, "_LOOK_EVERY", 0.01)

@@ -131,5 +131,3 @@ def test_drifts_are_one_note_and_a_flag_of_all_rows_names_none() -> None:
     notes = summary.table(summary.rows(run, []), ROOFS).notes
     assert notes[1] == f"Doubtful: {busy}"
     assert notes[2].endswith("to the last: mps: transit-cnn training, batch 64 (-12%)")
-
-

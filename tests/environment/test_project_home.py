@@ -23,9 +23,7 @@ def test_issues_go_where_the_metadata_says(urls: list[str], url: str | None) -> 
     assert project_home.issue_url(urls) == url
     place = project_home.where_to_attach(urls)
     assert place == (
-        f"an issue at {url}"
-        if url
-        else "an issue where this copy of metalassay was published"
+        f"an issue at {url}" if url else "an issue where this copy of metalassay was published"
     )
 
 
@@ -44,7 +42,9 @@ def test_a_new_issue_has_its_title_filled_in(issues: str, start: str, title: str
 
 
 def test_an_unknown_tracker_is_named_as_it_is() -> None:
-    assert project_home.new_issue_url("https://bugs.example/x", "a", "b") == "https://bugs.example/x"
+    assert (
+        project_home.new_issue_url("https://bugs.example/x", "a", "b") == "https://bugs.example/x"
+    )
 
 
 def test_a_copy_without_metadata_knows_no_place(monkeypatch: pytest.MonkeyPatch) -> None:

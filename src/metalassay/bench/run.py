@@ -75,7 +75,10 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     result_file.prepare(wanted.folder)
     machine = hardware.probe()
     if progress is not None:
-        print(headline(machine, conditions.observe()), file=progress, flush=True)
+        now = conditions.observe()
+        print(headline(machine, now), file=progress, flush=True)
+        for flag in conditions.flags(now, now, seconds=0):
+            print(f"doubtful from the start: {flag}", file=progress, flush=True)
     found = devices.find(wanted.device, emulated=wanted.emulated)
     if progress is not None and found.unusable:
         print(found.unusable, file=progress, flush=True)

@@ -41,19 +41,22 @@ examples:
 
 errors:
   a field that is missing, of the wrong type, or contradicts another
-  a rate or a measured peak that the chip cannot reach; numbers that differ from the CPU's
-  throttled by heat; on battery; in the low power mode, or the mode changed; memory that was swapped, or
-      under pressure; a busy machine; a hypervisor that gave time away; low priority or background
+  a rate or a peak that the chip cannot reach; other numbers than the CPU's
+  throttled by heat; on battery; a low or changed power mode
+  swapping or memory pressure; a busy machine; time given to other guests
+  low priority, or kept in the background
   a self-test that failed or was skipped; no measured peak of the device
   a rehearsal on an emulated mps; a Python under Rosetta
-  a chip, a number of cores or a memory that is not known; a version that is missing; a date in the future
-  fewer than 5 rounds, or less than 1 second of them; rounds whose middle half spreads over more than half
-      of their median
-  anything that `metalassay submit` would remove: a name, a path, an address, a serial number
+  an unknown chip, number of cores or memory; a missing version
+  a date in the future
+  fewer than 5 rounds, or less than 1 second of them
+  rounds whose middle half spreads over more than half of their median
+  what `metalassay submit` would remove: names, paths, serial numbers
 
 warnings:
-  moderate heat; a drift within the run, or no steady time after the warm-up
-  a virtual machine; a peak or watts far from what others published; a chip without a known limit
+  moderate heat; a drift within the run; not steady after the warm-up
+  a virtual machine; a chip whose limit is not known
+  a peak or watts far from what others published
 
 exit code: 0 all are accepted, warnings or not; 1 a file has a problem; 2 not a result file"""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
