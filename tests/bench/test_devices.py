@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import subprocess
 import sys
 from typing import Any
@@ -19,7 +20,7 @@ from metalassay.mps.probe import Probe
 def answers(monkeypatch: pytest.MonkeyPatch, state: str, reason: str) -> None:
     """Let this be a Mac whose mps is probed with this result."""
     found = Probe(state, reason, "2.13.0", "15.1", None, False, None)
-    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
     monkeypatch.setattr(probe, "probe", lambda timeout: found)
 
 
@@ -85,12 +86,12 @@ def test_a_cuda_that_hangs_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_emulated_mps_has_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices.platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(devices, "_gpu", lambda: None)
     assert devices.find("auto", emulated=True) == Devices(("mps", "cpu"))
     assert devices.find("mps", emulated=True) == Devices(("mps",))
     assert devices.find() == Devices(("cpu",))
-    monkeypatch.setattr(devices.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
     with pytest.raises(UserError, match="not emulated on a Mac"):
         devices.find("auto", emulated=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -16,7 +17,7 @@ from metalassay.workers.specs import Spec
 def fits_up_to(
     most: int, clock: list[float], each: float, monkeypatch: pytest.MonkeyPatch
 ) -> object:
-    monkeypatch.setattr(largest_batch.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
 
     def attempt(spec: Spec, batch: int) -> Try:
         clock[0] += each

@@ -20,7 +20,7 @@ from metalassay.bench.suite import Ran, Step
 from metalassay.environment import project_home
 from metalassay.machine import conditions, hardware
 from metalassay.machine.hardware import from_dict
-from metalassay.results import load
+from metalassay.results import load, max_batch_file
 
 MAC = from_dict(bench_files.HARDWARE)
 
@@ -142,7 +142,7 @@ def test_the_largest_batch_is_searched_only_in_a_full_run(
     def search(workload: str, mode: str, device: str) -> dict[str, Any]:
         searched.append((workload, mode, device))
         tries = [{"batch": 1, "fits": True, "peak_rss": 1, "why": "", "driver_seen": None}]
-        return largest_batch.max_batch_file.document(
+        return max_batch_file.document(
             workload=workload, mode=mode, device="cpu", dtype="float32", threads=1,
             malloc="default", emulated=False, tries=tries, started="2026-11-28T13:00:00+00:00",
             seconds=1.0, versions={"torch": "2.13.0"}, machine=MAC,

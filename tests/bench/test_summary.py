@@ -12,6 +12,7 @@ from hand_made import largest
 
 from metalassay.bench import summary
 from metalassay.machine import published
+from metalassay.report.model import NO_VALUE
 from metalassay.results import parse
 from metalassay.results.measurement import Measurement
 
@@ -40,12 +41,12 @@ def test_the_gpu_comes_first_and_published_figures_are_beside_what_is_published(
     cells = {row[0]: row[1:] for row in table.rows}
     assert list(cells)[0] == "mps: transit-cnn training, batch 64"
     assert cells["mps: transit-cnn training, batch 64"] == (
-        "3,200 samples/s (3,140 – 3,270)", "–", "–",
+        "3,200 samples/s (3,140 \N{EN DASH} 3,270)", NO_VALUE, NO_VALUE,
     )  # fmt: skip
     assert cells["mps: matrix product"] == (
         "2.90 TFLOP/s", "2.88 to 3.31 TFLOP/s", "5.1 to 6.63 TFLOP/s",
     )  # fmt: skip
-    assert cells["cpu: memory bandwidth"] == ("95.0 GB/s", "103 GB/s", "–")
+    assert cells["cpu: memory bandwidth"] == ("95.0 GB/s", "103 GB/s", NO_VALUE)
 
 
 def test_every_published_figure_in_the_table_has_its_source() -> None:

@@ -34,8 +34,8 @@ def test_a_run_ends_with_the_table_and_the_files(capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:3]] == ["cpu: x", "1 item/s"]
     assert lines[3] == "- a note"
-    assert lines[-3:-1] == ["a.json", "a.svg"]
-    assert "Nothing was sent." in lines[-1]
+    assert lines.index("a.json") + 1 == lines.index("a.svg")
+    assert "Nothing was sent." in " ".join(lines[-2:])
 
 
 def test_a_clock_that_cannot_be_trusted_is_named_on_stderr(

@@ -244,10 +244,10 @@ def last_lines(finished: Finished) -> list[str]:
         lines.append(
             f"`metalassay results check` finds {counted(len(errors), 'problem')} in the file:"
         )
-        whats = list(dict.fromkeys(one.what for one in errors))
-        lines += [f"  {what}" for what in whats[:_MOST_PROBLEMS]]
-        if len(whats) > _MOST_PROBLEMS:
-            lines.append(f"  and {len(whats) - _MOST_PROBLEMS} more")
+        reasons = list(dict.fromkeys(one.what for one in errors))
+        lines += [f"  {what}" for what in reasons[:_MOST_PROBLEMS]]
+        if len(reasons) > _MOST_PROBLEMS:
+            lines.append(f"  and {len(reasons) - _MOST_PROBLEMS} more")
         return [*lines, "Remove the cause and run again to contribute. Nothing was sent."]
     place = project_home.where_to_attach(project_home.project_urls())
     if finished.issue:
