@@ -38,7 +38,7 @@ def test_a_dead_mps_is_named_and_the_cpu_is_measured_alone(
     assert found.names == ("cpu",)
     assert found.unusable.startswith("mps does not work here, so the CPU alone is measured: ")
     assert found.unusable.endswith("(allocating 256 bytes failed)")
-    with pytest.raises(UserError, match="mps cannot be measured here: .*allocating 256 bytes"):
+    with pytest.raises(UserError, match=r"mps cannot be measured here: .*allocating 256 bytes"):
         devices.find("mps")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ MAC = from_dict(bench_files.HARDWARE)
 
 
 @pytest.fixture(autouse=True)
-def a_mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def a_mac(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Let this be an M4 on which the suite leaves constructed files; return what it leaves, by device."""
     left: dict[str, Any] = {
         device: Ran(bench_files.of_one_device(device)) for device in ("mps", "cpu")
@@ -44,7 +43,7 @@ def a_mac(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     monkeypatch.setattr(devices, "find", lambda *_, **__: Devices(("mps", "cpu")))
     monkeypatch.setattr(suite, "run", measure)
     monkeypatch.setattr(project_home, "project_urls", list)
-    yield left
+    return left
 
 
 def test_a_run_leaves_one_result_and_one_card_named_after_machine_and_day(tmp_path: Path) -> None:

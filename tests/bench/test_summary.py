@@ -39,7 +39,7 @@ def test_the_gpu_comes_first_and_published_figures_are_beside_what_is_published(
     table = summary.table(summary.rows(measured(), []), ROOFS)
     assert table.head[2:] == ("Apple M4, published", "Apple M4 Pro, published")
     cells = {row[0]: row[1:] for row in table.rows}
-    assert list(cells)[0] == "mps: transit-cnn training, batch 64"
+    assert next(iter(cells)) == "mps: transit-cnn training, batch 64"
     assert cells["mps: transit-cnn training, batch 64"] == (
         "3,200 samples/s (3,140 \N{EN DASH} 3,270)", NO_VALUE, NO_VALUE,
     )  # fmt: skip
