@@ -23,7 +23,7 @@ from metalassay.report.model import REHEARSAL, Table, counted
 from metalassay.report.render import card
 from metalassay.results import load
 
-QUICK_SECONDS, FULL_SECONDS = 5.0, 10.0
+QUICK_SECONDS, FULL_SECONDS = 5.0, 6.0
 """Seconds of timed rounds of each workload, by default and with --full."""
 _BESIDE = (
     6.0  # seconds that a workload takes besides: it is counted, compared with the CPU and warmed up

@@ -52,7 +52,7 @@ exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 ba
         "--seconds-per-workload",
         type=option_types.number(above=0, most=600),
         metavar="S",
-        help="seconds of timed rounds of each workload (default: 5, and 10 with --full); a run with less"
+        help="seconds of timed rounds of each workload (default: 5, and 6 with --full); a run with less"
         " than 1 is too short to be accepted",
     )
     parser.add_argument(
