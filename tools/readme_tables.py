@@ -56,6 +56,7 @@ SHORT = {
     verdict.PATCHED: "patched",
     verdict.NOT_TESTED: "·",
     verdict.NOT_SEEN: "not seen",
+    verdict.NOT_AS_REPORTED: "not as reported",
 }
 FACTS = ("transformers", "trl", "datasets", "torch", "python")
 EXTRACT = {"transit-cnn": 64, "gpt-small": 4}

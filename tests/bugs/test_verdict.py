@@ -52,6 +52,12 @@ def runs(*lines: str) -> list[TestRun]:
         (["stock affected unseen", "stock affected xfailed"], "broken as known"),
         (["stock affected unseen", "stock affected skipped"], "not tested"),
         (["stock affected unseen", "stock healthy failed"], "unexplained"),
+        (["stock affected refuted"], "not as reported"),
+        (["stock affected refuted", "stock healthy passed"], "not as reported"),
+        (["stock affected refuted", "stock affected xfailed"], "broken as known"),
+        (["stock affected refuted", "stock affected skipped"], "not tested"),
+        (["stock affected refuted", "stock affected unseen"], "not seen"),
+        (["stock affected refuted", "stock healthy failed"], "unexplained"),
         # The end of the process is the worst of all, wherever it came from.
         (["stock affected xfailed", "patched affected crashed"], "crashed"),
         (["stock healthy failed", "stock healthy crashed"], "crashed"),
@@ -64,5 +70,6 @@ def test_the_worst_word_wins(lines: list[str], word: str) -> None:
 
 def test_every_word_is_explained() -> None:
     assert set(verdict.MEANING) >= verdict.RED
-    assert len(verdict.MEANING) == 9
+    assert len(verdict.MEANING) == 10
     assert verdict.NOT_SEEN not in verdict.RED
+    assert verdict.NOT_AS_REPORTED not in verdict.RED

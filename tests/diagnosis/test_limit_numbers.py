@@ -44,6 +44,7 @@ def test_a_single_large_request_is_named() -> None:
 
 def test_a_device_that_gives_nothing_is_a_virtual_one() -> None:
     answer = full("0 bytes", "0 bytes", "7.93 GB", "256 bytes")
+    assert "Not even 256 bytes could be had" in answer.cause
     assert "virtual machine" in answer.title
     assert "use_cpu=True" in answer.do[0]
 

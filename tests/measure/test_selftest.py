@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,16 @@ def test_a_clock_that_is_wrong_about_known_work_fails(
     wall: float, cpu: float, *, passed: bool
 ) -> None:
     assert selftest.busy_wait(measuring(wall, cpu)).passed is passed
+
+
+def test_other_programs_may_disturb_most_tries() -> None:
+    disturbed = itertools.chain(
+        [Timed(0.02, 0.008, 0.0)] * 40, itertools.repeat(Timed(0.0201, 0.0199, 0.0))
+    )
+    assert selftest.busy_wait(lambda *_: next(disturbed)).passed
+    assert not selftest.busy_wait(lambda *_: Timed(0.02, 0.008, 0.0)).passed
+    once = itertools.chain([Timed(0.02, 0.03, 0.0)], itertools.repeat(Timed(0.02, 0.02, 0.0)))
+    assert not selftest.busy_wait(lambda *_: next(once)).passed  # a clock that runs too fast
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,16 @@ def test_the_readme_shows_the_evidence_and_the_output_of_commands(tables: Module
     assert tables.readme(text) == text, "run: python tools/readme_tables.py"
 
 
+def test_ci_runs_the_commands_of_the_readme_as_they_stand_there() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
+    begin = (ROOT / "README.md").read_text("utf-8").partition("## Set up")[2]
+    blocks = re.findall(r"```console\n(.*?)```", begin, re.DOTALL)[:2]
+    first, second = blocks[0].splitlines()
+    assert {first, second} <= set(script)
+    assert blocks[1].startswith("uvx --with uv nox\n")
+    assert any(line.startswith(".venv/bin/uvx --with uv nox ") for line in script)
+
+
 def test_the_page_of_all_tables_is_generated_from_the_evidence(tables: ModuleType) -> None:
     text = tables.PAGE.read_text("utf-8")
     assert tables.page(text) == text, "run: python tools/readme_tables.py"

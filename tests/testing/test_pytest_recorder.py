@@ -58,7 +58,7 @@ def assay(
     pytester.makeini("[pytest]\nmarkers = bug(id, symptom): x\n")
 
     def run(body: str, version: str, *arguments: str) -> tuple[int, Any, str]:
-        monkeypatch.setattr(versions, "installed", lambda: {"python": "3.11.7", "lib": version})
+        monkeypatch.setattr(versions, "installed", lambda *_: {"python": "3.11.7", "lib": version})
         pytester.makepyfile(test_lib=TEST.replace("BODY", body))
         target = pytester.path / "verdict.json"
         result = pytester.runpytest_inprocess(
@@ -96,6 +96,43 @@ def test_a_symptom_that_does_not_show_every_time(
     [bug] = record["bugs"]
     assert (bug["verdict"], bug["tests"][0]["outcome"]) == (word, outcome)
     assert (code == 0, "RED" not in output) == (green, green)
+
+
+@pytest.mark.parametrize(
+    ("body", "version", "word", "outcome", "green", "settled"),
+    [
+        ("pass", "1.0", "not as reported", "refuted", True, "1 not as reported (lib-crash)"),
+        (
+            *("raise ValueError('the known message')", "1.0", "broken as known", "xfailed", True),
+            "1 as reported (lib-crash)",
+        ),
+        ("raise ValueError('another message')", "1.0", "unexplained", "failed", False, ""),
+        ("pass", "2.0", "fine", "passed", True, ""),
+        ("raise ValueError('the known message')", "2.0", "unexplained", "failed", False, ""),
+        ("pytest.skip('no Mac here')", "1.0", "not tested", "skipped", True, ""),
+    ],
+)
+def test_what_only_a_report_says_is_settled_by_a_run(
+    assay: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    body: str,
+    version: str,
+    word: str,
+    outcome: str,
+    green: bool,
+    settled: str,
+) -> None:
+    reported = DATA.replace('patch = "invented"\n', "reported_only = true\n")
+    known = catalogue.parse(reported)
+    monkeypatch.setattr(catalogue, "load", lambda: known)
+    code, record, output = assay(body, version)
+    [bug] = record["bugs"]
+    assert (bug["verdict"], bug["tests"][0]["outcome"]) == (word, outcome)
+    assert (code == 0, "RED" not in output) == (green, green)
+    assert ("settled 1 open question" in output) is bool(settled)
+    assert settled in output
+    if settled:
+        assert "next: metalassay submit" in output
 
 
 @pytest.mark.parametrize(

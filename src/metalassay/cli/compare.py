@@ -40,6 +40,12 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         "--of", metavar="WHAT", help="run this, where A and B are environments or git revisions"
     )
     parser.add_argument(
+        "--device",
+        choices=option_types.DEVICES,
+        default="auto",
+        help="where a workload without device= runs; auto is the first that works of mps, cuda and cpu",
+    )
+    parser.add_argument(
         "--budget",
         type=option_types.positive,
         default=60,
@@ -89,7 +95,11 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay import compare
     from metalassay.compare import result
+    from metalassay.environment import extras
 
+    if options.of is None and any("::" not in arm for arm in (options.a, options.b)):
+        # Our workloads run in this environment; functions and other environments bring their own.
+        extras.require("compare", "bench", "numpy", "torch")
     live = sys.stderr.isatty()
 
     def progress(step: Progress) -> None:
@@ -102,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
         options.a,
         options.b,
         of=options.of,
+        device=options.device,
         budget=options.budget,
         margin=options.margin / 100,
         family=options.family,

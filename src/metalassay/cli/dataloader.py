@@ -59,7 +59,10 @@ exit code: 0 a setting is recommended, 1 none worked, 2 bad input"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from metalassay.environment import extras
     from metalassay.workers import dataloader
+
+    extras.require("loader", "bench", "numpy", "torch")
 
     def measure(workers: int) -> Setting:
         setting = dataloader.measure(

@@ -31,7 +31,7 @@ examples:
 What --apply does: it tries the packages as they are, keeps the present state in the environment (hard
 links in .metalassay), installs with the manager that the environment belongs to (uv, uv project, poetry,
 pip, ...), and tries again: imports, a few steps of Accelerator, Trainer, LoRA, SFT, DPO and GRPO, a
-resume, and from a checkout the tests of the bugs concerned. Whatever worked before and fails then brings
+resume, and the tests of the bugs concerned. Whatever worked before and fails then brings
 the old state back, without a network. Never with sudo, never in a Python of the operating system.
 
 exit code: 0 nothing to fix, fixed, or undone; 1 there is something to fix, or the change was rolled back;

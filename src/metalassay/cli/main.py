@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from metalassay import __version__
 from metalassay.cli.parser import Parser, columns
+from metalassay.environment import extras
 from metalassay.errors import UserError, reason
 from metalassay.files import NO_ROOM
 
@@ -35,6 +36,7 @@ GROUPS = {
     "diagnose": (
         Command("doctor", "doctor", "find what is wrong with an environment"),
         Command("fix", "fix", "change an environment to versions that work, and never to worse"),
+        Command("check", "check", "test all known bugs in an environment as it is"),
         Command("explain", "explain", "explain an error message, a traceback or a log"),
         Command("link", "link", "check installed packages against each other, unimported"),
         Command("ops", "ops", "show which operators run on MPS, by torch version"),
@@ -70,6 +72,7 @@ COMMANDS = {command.name: command for group in GROUPS.values() for command in gr
 EXAMPLES = """\
 examples:
   metalassay doctor                     what is wrong here, and what fixes it
+  metalassay check                      do your versions behave as known?
   metalassay explain < log.txt          what an error message or a log means
   metalassay ops linalg_qr              which torch has this operator on MPS
   metalassay bench                      what this machine does, in three minutes
@@ -197,10 +200,7 @@ def completion(shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise UserError(
-            "completion needs shtab, which is not installed",
-            "pip install 'metalassay[completion]'",
-        ) from None
+        raise extras.missing_extra("completion", "completion", "shtab") from None
     top = parser(COMMANDS)
     for _, command in [("", top), *subcommands(top)]:
         for action in command._actions:

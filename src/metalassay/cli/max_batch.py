@@ -27,13 +27,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = """\
 examples:
-  metalassay max-batch transit-cnn:train
+  metalassay max-batch transit-cnn:train                   on the GPU, if it works
   metalassay max-batch gpt-original:infer:device=mps --most 4096
   metalassay max-batch transit-cnn:train:device=mps --save    for the report
 
 exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
     parser.add_argument(
         "workload", metavar="WORKLOAD", help="a workload as in compare, without batch="
+    )
+    parser.add_argument(
+        "--device",
+        choices=option_types.DEVICES,
+        default="auto",
+        help="unless WORKLOAD has device=; auto is the first that works of mps, cuda and cpu",
     )
     parser.add_argument(
         "--most",
@@ -65,8 +71,9 @@ exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from metalassay.environment import extras
     from metalassay.errors import UserError
-    from metalassay.workers import max_batch, specs
+    from metalassay.workers import devices, max_batch, specs
 
     spec = specs.parse(options.workload)
     if spec.kind != "workload":
@@ -76,6 +83,13 @@ def run(options: argparse.Namespace) -> int:
             f"--start {options.start} is above --most {options.most}",
             f"metalassay max-batch {options.workload} --most {options.start}",
         )
+
+    extras.require("max-batch", "bench", "numpy", "torch")
+    if specs.parse(options.workload, "mps").device != spec.device:  # the text names none
+        taken = devices.take(options.device)
+        spec = dataclasses.replace(spec, device=taken.device)
+        if not options.quiet:
+            print(taken, file=sys.stderr, flush=True)
 
     def attempt(batch: int) -> Try:
         tried = max_batch.attempt(spec, batch)
@@ -94,11 +108,11 @@ def run(options: argparse.Namespace) -> int:
             _save(options.save, spec, largest, started, time.monotonic() - clock), file=sys.stderr
         )
     if options.json:
-        print(json.dumps(dataclasses.asdict(largest), indent=1))
+        print(json.dumps({"device": spec.device, **dataclasses.asdict(largest)}, indent=1))
     elif largest.limit is None:
-        print(f"largest batch: {largest.largest} or more (--most stops there)")
+        print(f"largest batch on {spec.device}: {largest.largest} or more (--most stops there)")
     else:
-        print(f"largest batch: {largest.largest}; {largest.limit} does not fit")
+        print(f"largest batch on {spec.device}: {largest.largest}; {largest.limit} does not fit")
     return 0 if largest.largest else 1
 
 

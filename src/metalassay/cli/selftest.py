@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from metalassay.cli import option_types
+from metalassay.environment import extras
 from metalassay.errors import UserError
 
 
@@ -35,6 +36,7 @@ exit code: 0 all checks pass, 1 one fails, 2 bad input"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-m", "metalassay.measure.selftest", options.device]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:

@@ -48,6 +48,7 @@ def compare(
     b: str,
     *,
     of: str | None = None,
+    device: str = "auto",
     budget: float = 60.0,
     margin: float = rule.MARGIN,
     family: int = 1,
@@ -58,7 +59,7 @@ def compare(
     save: Path | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Comparison:
-    """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name.
+    """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name, and for ``device``.
 
     The run ends when the answer is known, or with the replicate during which ``budget`` seconds of
     wall time run out. A difference below ``margin`` counts as the same (0.01: 1 %). ``family`` is the
@@ -72,7 +73,7 @@ def compare(
             "budget, margin, family or rounds out of range",
             "choose budget > 0, 0 < margin < 1, family >= 1 and rounds >= 1",
         )
-    with arms.resolve(a, b, of) as (first, second):
+    with arms.resolve(a, b, of, device) as (first, second):
         plan = Plan(
             clock=_clock(clock, first, second),
             budget=budget,
@@ -172,6 +173,7 @@ def _comparison(
         interrupted=interrupted,
         notes=notes,
         facts=dict(state.facts),
+        devices=(first.spec.device, second.spec.device),
         conditions=seen,
     )
 

@@ -9,28 +9,38 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metalassay.environment import interpreters
 from metalassay.errors import UserError
-from metalassay.workers import specs
+from metalassay.workers import devices, specs
 from metalassay.workers.specs import Arm
 
 
 @contextlib.contextmanager
-def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
+def resolve(
+    a: str, b: str, of: str | None = None, device: str = "cpu"
+) -> Iterator[tuple[Arm, Arm]]:
     """Yield the arms that ``a`` and ``b`` name.
 
     Without ``of`` both are workloads or functions. With it, ``of`` is what runs, and each is an
     environment (a Python, or a folder with one) or a revision of the git repository around the
-    working directory, which is checked out into a temporary folder. Raises ``UserError``.
+    working directory, which is checked out into a temporary folder. ``device`` is that of a workload
+    that names none; "auto" is the first of mps, cuda and cpu that works in the first arm's environment,
+    so that both arms have the same. Raises ``UserError``.
     """
     with contextlib.ExitStack() as stack:
         if of is None:
-            yield _workload(a), _workload(b)
+            texts = (a, b)
+            for text in texts:
+                _workload(text, "cpu")  # a mistake is reported before torch is imported
+            taken = _device(device, sys.executable, texts)
+            yield _workload(a, taken), _workload(b, taken)
             return
-        spec = specs.parse(of)
+        specs.parse(of)
+        python = interpreters.find(a) if Path(a).exists() or _is_python(a) else sys.executable
+        spec = specs.parse(of, _device(device, python, (of,)))
         arms = []
         for place in (a, b):
             if Path(place).exists() or _is_python(place):
@@ -43,13 +53,20 @@ def resolve(a: str, b: str, of: str | None = None) -> Iterator[tuple[Arm, Arm]]:
         yield arms[0], arms[1]
 
 
+def _device(wanted: str, python: str, texts: Sequence[str]) -> str:
+    """Return the device for those workloads that name none; nothing is tried where all name one."""
+    if all(specs.parse(text, "mps").device == specs.parse(text).device for text in texts):
+        return "cpu"
+    return devices.take(wanted, python).device
+
+
 def _is_python(name: str) -> bool:
     """Whether ``name`` is a Python on the PATH; other programs (HEAD is one) may be revisions."""
     return name.startswith(("python", "pypy")) and shutil.which(name) is not None
 
 
-def _workload(text: str) -> Arm:
-    spec = specs.parse(text)
+def _workload(text: str, device: str) -> Arm:
+    spec = specs.parse(text, device)
     if spec.kind == "function" and not Path(spec.name).is_file():
         raise UserError(f"{spec.name}: no such file", "name a Python file, as in bench.py::step")
     return Arm(spec.text(), spec, sys.executable)

@@ -22,7 +22,7 @@ class Comparison:
     ``decision`` is None if there were too few replicates. If Ctrl+C ended the run, ``interrupted`` is
     true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
     ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
-    itself, and ``conditions`` the state of the machine before and after.
+    itself, ``conditions`` the state of the machine before and after, and ``devices`` where A and B ran.
     """
 
     a: str
@@ -39,6 +39,7 @@ class Comparison:
     notes: tuple[str, ...]
     facts: dict[str, Any]
     conditions: dict[str, Any]
+    devices: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -87,6 +88,8 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     decided = comparison.decision
     yield f"A: {comparison.a}"
     yield f"B: {comparison.b}"
+    if comparison.devices:
+        yield f"device: {' and '.join(dict.fromkeys(comparison.devices))}"
     if decided is None:
         count = _replicates(comparison.replicates)
         yield f"B against A: inconclusive: {count}, too few for an interval"

@@ -157,7 +157,7 @@ def _facts(page: _Page, *, short: bool) -> list[str]:
     number = versions.get("python", "")
     lines = []
     for label, text, most in (
-        ("Machine", machine, 1),
+        ("Machine", machine, 2),  # a virtual machine has a long name, and its macOS comes last
         ("Python", ": ".join(filter(None, (number, place))) if short else place, 1),
         ("Versions", ", ".join(f"{name} {versions[name]}" for name in names), 2),
         ("MPS", "" if short and diagnosis.probe is None else _mps(diagnosis), 2),

@@ -20,7 +20,7 @@ def memory(values: Values) -> dict[str, str]:
 
     ``kind`` is "nothing" (the device gave nothing though nothing is in use: a virtual machine),
     "one" (a single request of a quarter of the limit or more), "others" (more than half is held by
-    others than PyTorch's tensors) or "full". Sizes are in GiB or MiB.
+    others than PyTorch's tensors) or "full". Sizes are in GiB, MiB or bytes.
     """
     try:
         allocated, tried = _bytes(values["allocated"]), _bytes(values["tried"])
@@ -118,4 +118,6 @@ def _bytes(text: str) -> float:
 
 
 def _size(size: float) -> str:
+    if 0 < size < 2**20 / 100:  # a hosted runner refuses 256 bytes, which are not 0.00 MiB
+        return f"{size:.0f} bytes"
     return f"{size / _GIB:.2f} GiB" if size >= _GIB else f"{size / 2**20:.2f} MiB"

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from metalassay.environment import extras
 from metalassay.errors import UserError, reason
 from metalassay.files import write_atomically
 from metalassay.matrix import bench, fleet_security, fleet_worker, inputs, sources
@@ -31,7 +32,7 @@ from metalassay.matrix.progress import Progress
 from metalassay.matrix.run_row import ERROR, STATES, Options, Outcome
 from metalassay.results import unfinished
 
-INSTALL = "pip install 'metalassay[fleet]'"
+INSTALL = extras.install("fleet")
 
 REACH = 5.0
 """Seconds for something to listen at the scheduler's address: both may have been started together."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from metalassay.machine import roofline_model
 from metalassay.measure.timing import Timed, best, timed
 
 BUSY = 0.02  # seconds of known work
-_TRIES = 15
+_TRIES, _MOST_TRIES = 15, 100  # more only where other programs disturb
 _WALL_WITHIN, _CPU_WITHIN = 0.02, 0.05  # largest relative error of the best try
 _SLEEP_CPU = 0.2  # largest share of a sleep that may count as CPU time
 
@@ -61,15 +62,26 @@ Measure = Callable[[Callable[[], object], Callable[[], object], int], Timed]
 
 
 def busy_wait(measure: Measure = best) -> Check:
-    """Time work of a known length: both clocks must measure it correctly."""
-    timing = measure(spin, lambda: None, _TRIES)
-    wall, cpu = timing.wall / BUSY - 1, timing.cpu / BUSY - 1
-    passed = -0.001 <= wall <= _WALL_WITHIN and abs(cpu) <= _CPU_WITHIN
-    return Check(
-        "a busy-wait of known length is timed correctly",
-        passed,
-        f"{BUSY * 1e3:g} ms: {wall:+.2%} by wall time, {cpu:+.2%} by CPU time",
-    )
+    """Time work of a known length: both clocks must measure it correctly.
+
+    Other programs can only lengthen the wall time of a try, and only take CPU time away from it: the wait
+    ends by the wall clock. So the shortest wall time counts, and the longest CPU time.
+    """
+    wall, cpu = float("inf"), -float("inf")
+    for tries in range(1, _MOST_TRIES + 1):
+        timing = measure(spin, lambda: None, 1)
+        wall, cpu = min(wall, timing.wall / BUSY - 1), max(cpu, timing.cpu / BUSY - 1)
+        passed = -0.001 <= wall <= _WALL_WITHIN and abs(cpu) <= _CPU_WITHIN
+        if passed and tries >= _TRIES:
+            break
+    saw = f"{BUSY * 1e3:g} ms: {wall:+.2%} by wall time, {cpu:+.2%} by CPU time"
+    if not passed and cpu < 0 and _busy():
+        saw += "; other programs keep the processors busy: end them, and try again"
+    return Check("a busy-wait of known length is timed correctly", passed, saw)
+
+
+def _busy() -> bool:
+    return hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 def sleeping(measure: Measure = best) -> Check:

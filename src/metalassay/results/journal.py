@@ -21,7 +21,8 @@ class Journal:
     """What the processes so far left, by the node ids of pytest.
 
     ``runs`` has the bug of each test and its outcome, ``failures`` those of tests without a bug, and
-    ``over`` the tests that need not run again. ``running`` is the test that began and has not ended.
+    ``over`` the tests that need not run again. ``running`` is the test that began and has not ended, ``total`` the
+    number of tests of the whole run.
     """
 
     command: str = ""
@@ -32,6 +33,7 @@ class Journal:
     running: Mapping[str, Any] | None = None
     deaths: int = 0
     complete: bool = False
+    total: int | None = None
 
 
 def start(path: Path, command: str, origin: Origin) -> None:
@@ -39,6 +41,11 @@ def start(path: Path, command: str, origin: Origin) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {"command": command, "origin": asdict(origin)}
     path.write_text(json.dumps(header) + "\n", "utf-8")
+
+
+def collected(path: Path, total: int) -> None:
+    """Note how many tests the whole run has."""
+    _append(path, {"total": total})
 
 
 def begins(path: Path, test: str, bug: str | None, about: Mapping[str, Any]) -> None:
@@ -96,6 +103,8 @@ def read(path: Path) -> Journal:
             journal.running = None
         elif "died" in entry:
             _count_death(journal, entry["died"])
+        elif "total" in entry:
+            journal.total = entry["total"]
         elif "complete" in entry:
             journal.complete = True
     return journal

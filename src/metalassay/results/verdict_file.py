@@ -30,12 +30,15 @@ from metalassay.machine.hardware import Hardware, from_dict, identity, release
 NAME = "metalassay.compat"
 SCHEMA = f"{NAME}/1"
 
-OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed", "unseen", "crashed")
+OUTCOMES = ("passed", "failed", "skipped", "xfailed", "xpassed", "unseen", "refuted", "crashed")
 """How a test can end: as pytest says, "unseen", which is a pass where the symptom does not show every
-time, or "crashed", which is the end of the process that ran it."""
+time, "refuted", which is a pass where only a report calls the versions affected, or "crashed", which is the end of the process that ran it."""
 
 FAILURES = ("failed", "xpassed", "crashed")
 """The outcomes of a test without a bug that make a row red."""
+
+SLOW = "slow: not in this selection"
+"""Why a test that was left out did not run."""
 
 _EVIDENCE_LINES = 12
 
@@ -60,7 +63,10 @@ class BugTest:
 
 @dataclass(frozen=True)
 class BugResult:
-    """What one version set showed of one bug. ``verdict`` is a word of ``metalassay.bugs.verdict``."""
+    """What one version set showed of one bug. ``verdict`` is a word of ``metalassay.bugs.verdict``.
+
+    ``provenance`` is ``REPORTED_ONLY`` where the data rested on reports alone when it was recorded.
+    """
 
     id: str
     title: str
@@ -70,6 +76,7 @@ class BugResult:
     why: str
     fixes: tuple[str, ...]
     tests: tuple[BugTest, ...]
+    provenance: str = ""
 
 
 @dataclass(frozen=True)
@@ -224,6 +231,31 @@ def _record(
     }
 
 
+def settled(bugs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the ids of bugs that only reports knew and that this run decided, by "as reported" or not.
+
+    ``bugs`` are records from ``bug_record``, or those in a file.
+    """
+    words = {verdict.BROKEN: "as reported", verdict.NOT_AS_REPORTED: "not as reported"}
+    found: dict[str, list[str]] = {}
+    for bug in bugs:
+        if bug["provenance"] == REPORTED_ONLY and bug["verdict"] in words:
+            found.setdefault(words[bug["verdict"]], []).append(bug["id"])
+    return found
+
+
+def settled_line(decided: Mapping[str, Sequence[str]]) -> str:
+    """Return what ``settled`` found as a sentence; "" if that is nothing."""
+    number = sum(map(len, decided.values()))
+    if not number:
+        return ""
+    parts = [f"{len(ids)} {word} ({', '.join(ids)})" for word, ids in sorted(decided.items())]
+    return (
+        f"this machine has settled {number} open question{'' if number == 1 else 's'} that only"
+        f" reports knew: {'; '.join(parts)}"
+    )
+
+
 def write(path: Path, record: Mapping[str, Any]) -> None:
     """Write a verdict file completely or not at all."""
     write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -356,6 +388,7 @@ def _bug(bug: Field) -> BugResult:
         why=bug.get("why").text(),
         fixes=tuple(fix.text() for fix in bug.get("fixes").each()),
         tests=tuple(_test(test) for test in bug.get("tests").each()),
+        provenance=bug.find("provenance").or_none(Field.text) or "",
     )
 
 

@@ -37,10 +37,9 @@ _HARMLESS = re.compile(
     r"-[qvxsl]+|-r\w+|-p?no:cacheprovider|--(?:tb|color|capture|maxfail|durations|durations-min)=\S+"
     r"|--(?:set|bug|deselect|ignore|ignore-glob)=.+|--(?:exitfirst|verbose|quiet|showlocals|no-header|no-summary)"
     r"|--(?:lf|last-failed|ff|failed-first)"
+    # what `metalassay check` adds, whose settings are our own
+    r"|--(?:rootdir|basetemp)=.+|--config-file=.*/compat/check\.ini"
 )
-
-SLOW = "slow: not in this selection"
-"""Why a test that was left out did not run."""
 
 
 def _is_harmless(option: str) -> bool:
@@ -105,6 +104,8 @@ class Recorder:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out what an earlier process of this run has done."""
+        if self.diary is not None:
+            journal.collected(self.diary, len(items))
         items[:] = [item for item in items if item.nodeid not in self.before.over]
 
     @pytest.hookimpl(wrapper=True)
@@ -173,7 +174,7 @@ class Recorder:
                     symptom=symptom,
                     upstream=_upstream(item),
                     affected=self.expected(item),
-                    outcome=_outcome(report, call),
+                    outcome=_refuted(bug, symptom, _outcome(report, call)),
                     seconds=round(report.duration, 4),
                     evidence=self._evidence(report, call),
                 ),
@@ -195,7 +196,8 @@ class Recorder:
             if marked is None or not item.get_closest_marker("slow") or not self.expected(item):
                 continue
             bug, symptom = marked
-            if self.only and bug.id not in self.only:
+            wanted = self.only or frozenset(self.config.option.bug or ())
+            if wanted and bug.id not in wanted:
                 continue
             self._add(
                 bug,
@@ -206,7 +208,7 @@ class Recorder:
                     affected=True,
                     outcome="skipped",
                     seconds=0.0,
-                    evidence=SLOW,
+                    evidence=verdict_file.SLOW,
                 ),
             )
 
@@ -269,10 +271,7 @@ class Recorder:
                 tuple(self._arguments()), self.deselected, self.partial
             ),
             other_failures=sorted(self.failures, key=lambda failure: failure.test),
-            bugs=[
-                verdict_file.bug_record(bug, self.versions, tests)
-                for bug, tests in self.tests.values()
-            ],
+            bugs=[verdict_file.bug_record(*each) for each in self._judged()],
         )
 
     def _arguments(self) -> list[str]:
@@ -304,12 +303,15 @@ class Recorder:
             return self.before.origin
         return verdict_file.Origin(data=bugs.revision(), interpreter=installed.interpreter())
 
+    def _judged(self) -> list[tuple[Bug, Mapping[str, str], list[verdict_file.BugTest]]]:
+        return [(bug, self.versions, tests) for bug, tests in self.tests.values()]
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print one line per bug, and where the file is."""
         if self.tests:
             terminalreporter.section("known bugs")
-        for bug, tests in self.tests.values():
-            record = verdict_file.bug_record(bug, self.versions, tests)
+        for bug, versions, tests in self._judged():
+            record = verdict_file.bug_record(bug, versions, tests)
             red = record["verdict"] in verdict.RED
             terminalreporter.write_line(
                 f"{'RED' if red else '   '} {record['verdict']:<16} {bug.id}: {bug.title}"
@@ -321,6 +323,12 @@ class Recorder:
                 terminalreporter.write_line(
                     f"    {verdict.MEANING[record['verdict']]}; see {bug.link}"
                 )
+        if line := verdict_file.settled_line(
+            verdict_file.settled(verdict_file.bug_record(*each) for each in self._judged())
+        ):
+            terminalreporter.write_line(
+                line + (f"; next: metalassay submit {self.file}" if self.written else "")
+            )
         for failure in self.failures:
             terminalreporter.write_line(
                 f"RED {failure.outcome:<16} {failure.test}: a test without a known bug", red=True
@@ -348,6 +356,13 @@ class Recorder:
 def _upstream(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     return str(callspec.params.get("upstream", "stock")) if callspec else "stock"
+
+
+def _refuted(bug: Bug, symptom: str | None, outcome: str) -> str:
+    """Return the outcome, "refuted" where a bug that only a report knows did not show, and always should."""
+    if outcome == "unseen" and symptom is not None and not bug.symptom(symptom).intermittent:
+        return "refuted"
+    return outcome
 
 
 def _outcome(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:

@@ -77,14 +77,14 @@ _OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
 _OF_WORKLOADS = ("batch", "dtype", "extra")
 
 
-def parse(text: str) -> Spec:
-    """Parse a spec. Raises ``UserError`` that names what is wrong."""
+def parse(text: str, device: str = "cpu") -> Spec:
+    """Parse a spec; ``device`` is the one if the text names none. Raises ``UserError`` with what is wrong."""
     match = re.fullmatch(r"(?P<file>.+\.py)::(?P<function>\w+)(?::(?P<options>.*))?", text)
     if match:
-        spec = Spec("function", match["file"], function=match["function"])
+        spec = Spec("function", match["file"], function=match["function"], device=device)
         return _with(spec, match["options"] or "", text)
     name, *parts = text.split(":")
-    spec = Spec("workload", name)
+    spec = Spec("workload", name, device=device)
     if not name or len(parts) > 2:
         raise UserError(f"{text!r} is not a workload", _NEXT)
     if parts and "=" not in parts[0]:

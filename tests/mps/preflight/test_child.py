@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from metalassay.mps.preflight import run
+from metalassay.mps.preflight import child, run
 
 
 @pytest.mark.slow
@@ -22,6 +24,20 @@ def test_the_program_gets_its_arguments_and_no_gpu(tmp_path: Path) -> None:
     assert (code, trace["ended"]) == (0, "")
     (ones,) = (call for call in trace["calls"] if call["path"] == ["ones"])
     assert (ones["file"], ones["line"], ones["count"]) == (str(script), 3, 1)
+
+
+def test_a_program_on_a_mac_chooses_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners: list[Any] = [torch.backends.mps, torch.mps, torch.accelerator]
+    for owner in owners:
+        for name in ("is_available", "device_count", "current_accelerator"):
+            if hasattr(owner, name):  # as on a Mac; restored when the test ends
+                monkeypatch.setattr(owner, name, lambda *_, **__: True)
+    child.hide_mps()
+    assert not torch.backends.mps.is_available()
+    assert not torch.mps.is_available()
+    assert not torch.accelerator.is_available()
+    assert (torch.mps.device_count(), torch.accelerator.device_count()) == (0, 0)
+    assert torch.accelerator.current_accelerator() is None
 
 
 @pytest.mark.slow

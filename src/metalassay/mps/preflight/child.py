@@ -14,8 +14,14 @@ import signal
 import sys
 import time
 from types import ModuleType
+from typing import Any
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError as missing:
+    if missing.name != "torch":
+        raise
+    sys.exit(78)  # run.NO_TORCH, which says so in a sentence
 
 SCHEMA = "metalassay.trace/1"
 
@@ -31,6 +37,23 @@ def _load(*parts: str) -> ModuleType:
     return module
 
 
+def hide_mps() -> None:
+    """Let a program that asks torch for a device choose the CPU, also on a Mac.
+
+    On MPS the first operator without a kernel would end it, and those after it would stay unknown.
+    """
+    backend: Any = torch.backends.mps
+    backend.is_available = lambda: False
+    for name, answer in (("is_available", False), ("device_count", 0)):
+        if hasattr(torch.mps, name):  # from torch 2.4 and 2.5
+            setattr(torch.mps, name, lambda answer=answer: answer)
+    accelerator: Any = getattr(torch, "accelerator", None)  # from torch 2.6
+    if accelerator is not None:
+        accelerator.is_available = lambda: False
+        accelerator.device_count = lambda: 0
+        accelerator.current_accelerator = lambda check_available=False: None
+
+
 class _TimeUp(BaseException):
     """The given time is over. Not an ``Exception``, which the program might catch."""
 
@@ -38,6 +61,7 @@ class _TimeUp(BaseException):
 def main() -> int:
     """Run the program that the arguments name and write its trace; return 1 if it exits with a code."""
     target, seconds, _, *program = sys.argv[1:]
+    hide_mps()
     recorder, runner = _load("tracing.py").Recorder(), _load("..", "program_runner.py")
     began = time.monotonic()
 

@@ -15,6 +15,7 @@ from metalassay.mps import program_arguments
 from metalassay.mps.preflight import predict
 
 CHILD = Path(__file__).with_name("child.py")
+NO_TORCH = 78  # EX_CONFIG of sysexits.h: what child.py ends with
 _EXAMPLE = "metalassay preflight -- python train.py"
 
 
@@ -40,6 +41,11 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
             with contextlib.suppress(KeyboardInterrupt):
                 code = child.wait()
                 break
+        if code == NO_TORCH and not target.exists():
+            raise UserError(
+                f"preflight needs torch, which {python} does not have",
+                f"{python} -m pip install torch, or name the Python that has it",
+            )
         if not target.exists():
             raise UserError(
                 f"nothing was recorded: {python} exited with code {code}",

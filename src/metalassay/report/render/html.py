@@ -7,7 +7,7 @@ import re
 from importlib import resources
 from typing import Any
 
-from metalassay.errors import UserError
+from metalassay.environment import extras
 from metalassay.report.model import NO_VALUE, NOT_MEASURED, CompatTable, Hint, Plot, Report, Table
 from metalassay.report.render import compat_matrix, svg
 from metalassay.report.render.plot_tables import data_table
@@ -21,7 +21,7 @@ def render(report: Report) -> str:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError:
-        raise UserError("the report needs jinja2", "pip install 'metalassay[report]'") from None
+        raise extras.missing_extra("the report", "report", "jinja2") from None
     environment = Environment(
         autoescape=True,  # every string of the report comes from a file
         undefined=StrictUndefined,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from metalassay.errors import UserError
+from metalassay.environment import extras
 from metalassay.fields import one_line
 from metalassay.report.model import (
     NO_VALUE,
@@ -222,7 +222,7 @@ def _pipe(
     try:
         from tabulate import tabulate
     except ImportError:
-        raise UserError("the report needs tabulate", "pip install 'metalassay[report]'") from None
+        raise extras.missing_extra("the report", "report", "tabulate") from None
 
     def shown(cell: str, place: tuple[int, int]) -> str:
         text = f"**{escape(cell)}**" if place in bold and cell.strip() else escape(cell)

@@ -34,6 +34,7 @@ _WORDS = {
     verdict.PATCHED: ("broken, patch works", "patched"),
     verdict.NOT_TESTED: ("not tested", "untested"),
     verdict.NOT_SEEN: ("not seen", "untested"),
+    verdict.NOT_AS_REPORTED: ("not as reported", "fine"),
 }
 """The text and the tone of a cell by verdict; the verdicts in ``verdict.RED`` are spelled out."""
 

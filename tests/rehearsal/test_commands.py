@@ -1,0 +1,195 @@
+"""Every command of the command line, as a Mac's user would run it, on a rehearsed Mac.
+
+The times are those of an emulated device and mean nothing; what is tested is what is printed and written.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import rehearsal
+from rehearsal import Rehearsal
+
+CHIP = "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.5"
+
+DEAD = (
+    "RuntimeError: MPS backend out of memory (MPS allocated: 0 bytes, other allocations: 0 bytes, max"
+    " allowed: 7.93 GB). Tried to allocate 256 bytes on shared pool."
+)
+
+
+def test_the_doctor_prints_the_machine_and_the_device(m4: Rehearsal) -> None:
+    done = m4.metalassay("doctor")
+    assert done.returncode in (0, 1)
+    assert f"Machine   {CHIP}\n" in done.stdout
+    assert "MPS       usable (Apple M4): its results agree with the CPU" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_doctor_warns_of_a_dead_device_and_of_rosetta(tmp_path: Path) -> None:
+    if reason := rehearsal.emulator_missing():
+        pytest.skip(f"needs the emulated mps: {reason}")
+    dead = Rehearsal("vm", tmp_path / "vm").metalassay("doctor").stdout
+    assert len(dead.splitlines()) <= 24
+    assert "macOS 15.7.9" in dead
+    assert "MPS       dead: allocating 256 bytes failed" in dead
+    assert "torch offers MPS, but not even 256 bytes can be allocated on it." in dead
+    intel = Rehearsal("rosetta", tmp_path / "rosetta").metalassay("doctor", "-v").stdout
+    assert "This Python is built for Intel and runs under Rosetta" in intel
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "on Apple silicon"),
+        (["ops", "linalg_eig"], 0, "raises NotImplementedError"),
+        (["claims", "--guide", "002"], 0, "refuted"),
+        (["explain", DEAD], 0, "a virtual machine"),
+        (["report", "none.json"], 2, "none.json"),
+        (["run", "--max-cpu", "50", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
+        (["run", "--background", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
+        (["fix", "--undo"], 2, "next:"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_command_without_torch_works(
+    bare: Rehearsal, arguments: list[str], code: int, said: str
+) -> None:
+    done = bare.metalassay(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_monitor_logs_a_mac_that_does_not_swap(bare: Rehearsal) -> None:
+    program = [sys.executable, "-c", "import time; time.sleep(0.6)"]
+    done = bare.metalassay("run", "--monitor", "log.jsonl", "--every", "0.2", "--", *program)
+    assert done.returncode == 0, done.stderr
+    head, *lines = [
+        json.loads(line) for line in (bare.folder / "log.jsonl").read_text("utf-8").splitlines()
+    ]
+    assert CHIP.partition(" (")[0] in json.dumps(head)
+    assert lines
+    assert all(line.get("swap_bytes", 0) == 0 for line in lines)
+
+
+def test_a_small_gpt_trains_on_mps_answers_and_is_evaluated(m4: Rehearsal) -> None:
+    steps = ["--steps", "2", "--batch-size", "2", "-o", "gpt"]
+    trained = m4.metalassay("train", "gpt", *steps)
+    assert trained.returncode == 0, trained.stderr
+    assert "steps: 2" in trained.stdout
+    assert "parameters on mps (Apple M4)" in trained.stderr
+    assert m4.metalassay("generate", "gpt", "What is a tide?", "--tokens", "3").returncode == 0
+    evaluated = m4.metalassay("evaluate", "gpt", "--samples", "1")
+    assert "perplexity:" in evaluated.stdout
+
+
+@pytest.mark.slow
+def test_the_transit_cnn_trains_and_its_log_is_plotted(m4: Rehearsal) -> None:
+    small = ["--curves", "1024", "--steps", "2", "--quiet", "-o", "transit"]
+    done = m4.metalassay("train", "transit", *small, "--monitor", "monitor.jsonl", "--every", "0.2")
+    assert done.returncode == 0, done.stderr
+    logs = ["--log", "transit/log.jsonl", "--log", "monitor.jsonl"]
+    assert m4.metalassay("report", "transit", "-o", "pages", *logs).returncode == 0
+
+
+def test_a_benchmark_is_refused_on_the_emulated_device_and_marked_where_it_is_allowed(
+    m4pro: Rehearsal,
+) -> None:
+    suite = ["benchmarks/test_transit_cnn.py", "-k", "train", "--benchmark-max-time=0.02"]
+    suite += ["--batch-size=2", "--no-selftest", "--device=mps", "--benchmark-autosave"]
+    suite += [f"--benchmark-storage={m4pro.folder}/reports/benchmarks"]
+    refused = m4pro.pytest(*suite)
+    assert refused.returncode == 4
+    assert "this mps is emulated on the CPU" in refused.stdout + refused.stderr
+    allowed = m4pro.pytest(*suite, "--allow-emulated")
+    assert allowed.returncode == 0, allowed.stdout
+    [file] = (m4pro.folder / "reports").rglob("*.json")
+    stored = json.loads(file.read_text("utf-8"))
+    assert stored["machine_info"]["hardware"]["chip"] == "Apple M4 Pro"
+    assert stored["benchmarks"][0]["extra_info"]["emulated"] is True
+    reported = m4pro.metalassay("report", "reports", "-o", "pages")
+    assert reported.returncode == 0, reported.stderr
+    assert "Apple M4 Pro (20-core GPU, 48 GB), rehearsal, macOS" in " ".join(
+        reported.stdout.split()
+    )
+    assert "refused: the device was emulated" in reported.stdout
+    sent = m4pro.metalassay("submit", str(file), "-o", "copy.json")
+    assert sent.returncode == 0, sent.stderr
+    assert str(m4pro.folder) not in (m4pro.folder / "copy.json").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_comparison_finds_no_swapping_on_a_mac(
+    m4pro: Rehearsal,
+) -> None:
+    workload = "transit-cnn:train:batch=2,device=cpu"
+    done = m4pro.metalassay("compare", workload, workload, "--budget", "4", "--quiet")
+    assert done.returncode in (0, 1, 3), done.stderr
+    assert "B against A:" in done.stdout
+    assert "swapped" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_selftest_passes_on_the_cpu(m4: Rehearsal) -> None:
+    done = m4.metalassay("selftest", "--device", "cpu")
+    assert "twice its bandwidth: needs at least 240 GB/s" in done.stdout  # of the M4's table
+
+
+def test_preflight_records_a_program_that_would_choose_mps(m4: Rehearsal) -> None:
+    program = m4.folder / "program.py"
+    program.write_text(
+        "import torch\n"
+        "device = torch.device('mps' if torch.backends.mps.is_available() else 'cpu')\n"
+        "torch.nn.Linear(4, 4).to(device)(torch.ones(2, 4, device=device)).sum().backward()\n"
+        "torch.linalg.eig(torch.eye(3, device=device))\n"
+        "print(device)\n",
+        "utf-8",
+    )
+    done = m4.metalassay("preflight", "--", sys.executable, str(program))
+    assert "recorded on the CPU" in done.stdout, done.stderr
+    assert "linalg_eig" in done.stdout
+    assert done.returncode == 1, done.stderr
+
+
+def test_an_emulated_mps_is_refused_where_there_is_a_real_one(m4: Rehearsal) -> None:
+    program = [sys.executable, "-c", "import torch"]
+    done = m4.metalassay("run", "--emulate-mps", "--", *program)
+    assert done.returncode == 2
+    assert "this Mac has MPS, which the emulation would hide" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_largest_batch_is_searched_and_marked_as_emulated(m4: Rehearsal) -> None:
+    search = ["transit-cnn:train:device=mps", "--most", "2", "--quiet", "--save", "found"]
+    done = m4.metalassay("max-batch", *search)
+    assert done.returncode == 0, done.stderr
+    [file] = (m4.folder / "found").rglob("*.json")
+    assert json.loads(file.read_text("utf-8"))["emulated"] is True
+
+
+def test_a_bug_of_mps_runs_in_children_that_have_it(m4: Rehearsal) -> None:
+    done = m4.pytest("compat/test_mps_parity.py", "--bug", "mps-maximum-drops-nan")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_bug_of_accelerate_runs_in_two_ranks(m4: Rehearsal) -> None:
+    done = m4.pytest("compat/test_accelerate_ranks.py", "--bug", "accelerate-empty-shard")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_a_dead_device_skips_the_tests_of_mps_with_the_reason(tmp_path: Path) -> None:
+    if reason := rehearsal.emulator_missing():
+        pytest.skip(f"needs the emulated mps: {reason}")
+    suite = ["compat/test_mps_parity.py", "--bug", "mps-maximum-drops-nan"]
+    done = Rehearsal("vm", tmp_path).pytest(*suite)
+    assert done.returncode == 0, done.stdout
+    assert "MPS is not usable here: allocating 256 bytes failed" in done.stdout
