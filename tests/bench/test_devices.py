@@ -85,15 +85,19 @@ def test_a_cuda_that_hangs_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "did not answer within 120 s" in devices.find().unusable
 
 
+def test_on_a_mac_an_allowed_emulation_is_probed_as_any_mps_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers(monkeypatch, probe.DEAD, "allocating 256 bytes failed")
+    assert devices.find("auto", emulated=True).names == ("cpu",)
+
+
 def test_an_emulated_mps_has_to_be_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "system", lambda: "Linux")
     monkeypatch.setattr(devices, "_gpu", lambda: None)
     assert devices.find("auto", emulated=True) == Devices(("mps", "cpu"))
     assert devices.find("mps", emulated=True) == Devices(("mps",))
     assert devices.find() == Devices(("cpu",))
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    with pytest.raises(UserError, match="not emulated on a Mac"):
-        devices.find("auto", emulated=True)
 
 
 def test_every_missing_package_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,5 +106,7 @@ def test_every_missing_package_is_named_with_the_extra(monkeypatch: pytest.Monke
     )
     with pytest.raises(UserError) as caught:
         devices.require()
-    assert caught.value.message == "bench needs pytest, pytest-benchmark, which are not installed"
+    assert (
+        caught.value.message == "bench needs pytest and pytest-benchmark, which are not installed"
+    )
     assert caught.value.next_step == "pip install 'metalassay[bench]'"

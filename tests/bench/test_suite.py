@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -143,13 +144,17 @@ def test_nothing_of_the_user_changes_what_is_measured(
     assert {name for name in environment if name.startswith("PYTEST_")} == {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
     }
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
     command = suite._command(tmp_path, "cpu", suite.QUICK, 5.0, emulated=False)
     assert "--need-selftest" in command
     assert "--allow-emulated" not in command
     assert command[command.index("-k") + 1] == "transit-cnn-b64- or gpt-small-b4-"
     rehearsal = suite._command(tmp_path, "mps", suite.QUICK, 5.0, emulated=True)
     assert {"--emulate-mps", "--allow-emulated"} <= set(rehearsal)
-    assert "--need-selftest" not in rehearsal
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    on_a_mac = suite._command(tmp_path, "mps", suite.QUICK, 5.0, emulated=True)
+    assert "--emulate-mps" not in on_a_mac
+    assert "--allow-emulated" in on_a_mac
 
 
 def test_a_line_that_is_still_being_written_waits(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import subprocess
 import sys
 from dataclasses import dataclass
 
+from metalassay.environment import extras
 from metalassay.errors import UserError
 from metalassay.fields import one_line
 from metalassay.machine import hardware
@@ -30,26 +30,18 @@ class Devices:
 
 def require() -> None:
     """Raise ``UserError`` if a package is missing that the benchmarks need; imports none of them."""
-    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
-    if missing:
-        names = ", ".join(name.replace("_", "-") for name in missing)
-        verb = "are" if len(missing) > 1 else "is"
-        raise UserError(
-            f"bench needs {names}, which {verb} not installed", "pip install 'metalassay[bench]'"
-        )
+    extras.require("bench", "bench", *NEEDS)
 
 
 def find(wanted: str = "auto", *, emulated: bool = False) -> Devices:
-    """Return the devices to measure; ``emulated`` stands for an mps that is emulated on the CPU.
+    """Return the devices to measure; ``emulated``: outside macOS, an mps that is emulated on the CPU is one.
 
     "auto" is the GPU, if one works, and the CPU. Any other word is that device alone; raises ``UserError``
     if it cannot be used.
     """
-    if emulated and platform.system() == "Darwin":
-        raise UserError("mps is not emulated on a Mac", "metalassay bench")
     if wanted == "cpu":
         return Devices(("cpu",))
-    if emulated and wanted in ("auto", "mps"):
+    if emulated and platform.system() != "Darwin" and wanted in ("auto", "mps"):
         return Devices(("mps", "cpu") if wanted == "auto" else ("mps",))
     gpu = _gpu() if wanted == "auto" else wanted
     why = "" if gpu is None else _unusable(gpu)

@@ -82,10 +82,9 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     found = devices.find(wanted.device, emulated=wanted.emulated)
     if progress is not None and found.unusable:
         print(found.unusable, file=progress, flush=True)
-    emulated = wanted.emulated and "mps" in found.names
     workloads = suite.FULL if wanted.full else suite.QUICK
     seconds = wanted.seconds or (FULL_SECONDS if wanted.full else QUICK_SECONDS)
-    searches = _BATCHES if wanted.full and not emulated else ()
+    searches = _BATCHES if wanted.full and not wanted.emulated else ()
     labels = [largest_batch.label(found.names[0], *each) for each in searches]
     shown = _Shown(suite.steps(found.names, workloads), seconds, labels, progress)
     documents: list[dict[str, Any]] = []
@@ -93,7 +92,7 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     batches: list[dict[str, Any]] = []
     try:
         for device in found.names:
-            ran = suite.run(device, workloads, seconds, shown, emulated=emulated)
+            ran = suite.run(device, workloads, seconds, shown, emulated=wanted.emulated)
             if ran.document is None:
                 return Finished(proof=f"{device}: {ran.proof}")
             documents.append(ran.document)

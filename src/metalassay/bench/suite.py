@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -132,10 +133,11 @@ def _command(
     *,
     emulated: bool,
 ) -> list[str]:
-    # An emulated device computes at once, so a missing synchronize cannot be seen there.
-    rehearsal = emulated and device == "mps"
-    plugins = (*_PLUGINS, _EMULATOR) if rehearsal else _PLUGINS
-    options = ["--emulate-mps", "--allow-emulated"] if rehearsal else ["--need-selftest"]
+    emulate = emulated and device == "mps" and platform.system() != "Darwin"
+    plugins = (*_PLUGINS, _EMULATOR) if emulate else _PLUGINS
+    options = ["--need-selftest"]
+    options += ["--allow-emulated"] if emulated else []
+    options += ["--emulate-mps"] if emulate else []
     chosen = " or ".join(f"{workload}-b{batch}-" for workload, batch in workloads)
     return [
         *(sys.executable, "-m", "pytest", "-q"),
