@@ -35,6 +35,14 @@ def test_each_device_keeps_its_own_measured_peak() -> None:
     assert len(first["benchmarks"]) == 2, "the input was changed"
 
 
+def test_an_emulated_device_has_no_proof_and_takes_none_away() -> None:
+    first, last = bench_files.of_one_device("mps"), bench_files.of_one_device("cpu")
+    first["metalassay"]["selftest"] = None
+    proof = result_file.merge([first, last])["metalassay"]["selftest"]
+    assert set(proof["roofs"]) == {"cpu"}
+    assert result_file.merge([first])["metalassay"]["selftest"] is None
+
+
 @pytest.mark.parametrize(
     ("machine", "name"),
     [

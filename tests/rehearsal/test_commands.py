@@ -129,7 +129,7 @@ def test_a_mac_is_measured_on_both_devices_and_the_emulated_one_makes_it_a_rehea
     m4: Rehearsal,
 ) -> None:
     short = ["--seconds-per-workload", "0.02", "--output", "run"]
-    refused = m4.metalassay("bench", *short)
+    refused = m4.metalassay("bench", *short, "--device", "mps")
     assert refused.returncode == 2
     assert "this mps is emulated on the CPU" in refused.stderr
     assert list((m4.folder / "run").iterdir()) == []

@@ -36,12 +36,15 @@ def merge(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     merged: dict[str, Any] = deepcopy(dict(documents[0]))
     about = merged["metalassay"]
-    proofs = [document["metalassay"]["selftest"] for document in documents]
-    about["selftest"] = {
-        "checks": [check for proof in proofs for check in proof["checks"]],
-        "roof": proofs[0]["roof"],
-        "roofs": {proof["roof"]["device"]: proof["roof"] for proof in proofs},
-    }
+    every = [document["metalassay"]["selftest"] for document in documents]
+    proofs = [proof for proof in every if proof is not None]
+    about["selftest"] = None  # an emulated device has none
+    if proofs:
+        about["selftest"] = {
+            "checks": [check for proof in proofs for check in proof["checks"]],
+            "roof": proofs[0]["roof"],
+            "roofs": {proof["roof"]["device"]: proof["roof"] for proof in proofs},
+        }
     last = documents[-1]
     about["conditions"]["after"] = last["metalassay"]["conditions"]["after"]
     merged["datetime"] = last["datetime"]

@@ -203,7 +203,7 @@ def _finish(
         for step, why in failures.items()
         if (step.device, step.workload, step.batch, step.mode) not in measured
     ]
-    roofs = document["metalassay"]["selftest"]["roofs"]
+    roofs = (document["metalassay"]["selftest"] or {}).get("roofs", {})
     issues = project_home.issue_url(project_home.project_urls())
     return Finished(
         table=summary.table(rows, roofs, failed=without, batches=loaded.batches),
