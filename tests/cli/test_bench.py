@@ -82,7 +82,14 @@ def test_seconds_are_a_time(seconds: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "metalassay", "bench", *arguments]  # as the script starts
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "metalassay",
+        "bench",
+        *arguments,
+    ]  # as the script starts
     environment = {**os.environ, "COLUMNS": "80", "PYTEST_ADDOPTS": "--no-such-option"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
