@@ -101,6 +101,7 @@ def test_a_rehearsal_shows_no_figure() -> None:
     def emulate(document: Any) -> None:
         for one in document["benchmarks"]:
             one["extra_info"]["emulated"] = True
+            one["extra_info"]["marks"] = ["busy: a load of 9.0 on 2 processors"]
 
     rows = summary.rows(measured(emulate), [])
     table = summary.table(rows, ROOFS, batches=[largest(emulated=True)])
