@@ -1,4 +1,4 @@
-"""The nox sessions. `nox` alone runs the main ones: the quick matrix, a benchmark, the report."""
+"""The nox sessions. `nox` alone runs the main ones: quick matrix, MPS tests, benchmark, report."""
 
 from __future__ import annotations
 
@@ -40,7 +40,13 @@ except UserError as error:
     sys.exit(error.exit_code)
 VERDICTS = Path("reports", "compat")
 ENVIRONMENTS = Path(".nox")
-QUICK = [row for row in MATRIX.rows.values() if "quick" in row.tags]
+DEFAULT = MATRIX.by_default()
+
+
+def python(session: str) -> str | None:
+    """Return the Python that a session needs, which uv may download; None where that of nox will do."""
+    pythons = MATRIX.pythons[session]
+    return None if environments.runs_this(pythons) else pythons[0]
 
 
 def install(session: nox.Session, *requirements: str) -> Failure | None:
@@ -123,6 +129,8 @@ def run_one(session: nox.Session, row: matrix_file.Row) -> None:
         outcome = run_row.run(row, options)
     except UserError as error:
         session.error(f"{error.message}; next: {error.next_step}")
+    if outcome.state == run_row.SKIPPED:
+        session.skip(outcome.why)
     if outcome.state == run_row.NOT_INSTALLABLE:
         session.skip(f"not installable: {outcome.why}")
     if outcome.state == run_row.ERROR:
@@ -153,14 +161,14 @@ def how_far(row: matrix_file.Row, rows: Sequence[str]) -> str:
 
 
 @nox.session(allow_parallel=True, venv_backend="none")
-@nox.parametrize("row", [nox.param(row.id, id=row.id, tags=list(row.tags)) for row in QUICK])
+@nox.parametrize("row", [nox.param(row.id, id=row.id, tags=list(row.tags)) for row in DEFAULT])
 def compat(session: nox.Session, row: str) -> None:
     """Install a version set of matrix.toml and test every known bug on it."""
     run_one(session, MATRIX.rows[row])
 
 
 for row in MATRIX.rows.values():
-    if row not in QUICK and row.runs == matrix_file.COMPAT:
+    if row not in DEFAULT and row.runs == matrix_file.COMPAT:
 
         def selected(session: nox.Session, row: matrix_file.Row = row) -> None:  # noqa: D103
             run_one(session, row)
@@ -172,7 +180,7 @@ for row in MATRIX.rows.values():
         )(selected)
 
 
-@nox.session
+@nox.session(python=python("bench"))
 def bench(session: nox.Session) -> None:
     """Time the workloads on this machine."""
     session.notify("report")
@@ -237,7 +245,7 @@ def api(session: nox.Session) -> None:
     session.run("python", "tools/api_history.py", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, python=python("tests"))
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])

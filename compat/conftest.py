@@ -81,6 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
         target=config.getoption("--verdicts"),
         suite=HERE,
         only=version_set.bugs,
+        marks=matrix_file.marks(version_set.tags),
         diary=config.getoption("--journal"),
     )
     config.pluginmanager.register(recorder, "metalassay-recorder")

@@ -5,14 +5,19 @@ Nothing here imports torch, so that a machine without MPS skips quickly.
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import contextlib
 import functools
+import json
 import os
 import platform
 import re
+import select
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,12 +67,9 @@ def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
     ``UNSUPPORTED``. Raises the built-in exception that ended the child, or a ``ChildProcessError`` with
     its last lines; ``AssertionError`` if a signal ended it and ``TimeoutError`` after ``SECONDS``.
     """
-    program = [sys.executable]
-    if version := emulated():
-        program += ["-m", "metalassay.mps.emulator.run_child", version, "--"]
     try:
         child = subprocess.run(
-            [*program, *arguments],
+            [*_program(), *arguments],
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -81,14 +83,93 @@ def run(*arguments: str, env: Mapping[str, str | None] | None = None) -> str:
     return child.stdout
 
 
-def run_function(function: str, device: str = "mps") -> None:
+def run_function(function: str, device: str = "mps", *, shared: bool = False) -> None:
     """Run one of the functions of mps_child.py on the device; skips and raises as ``run`` does.
 
-    Also skips the test if the device is MPS and nothing can run there.
+    Also skips the test if the device is MPS and nothing can run there. With ``shared``, a process that lives
+    on runs it, so that torch is imported once for many tests. What does not pass there, because it failed,
+    crashed or hung, runs again in a process of its own, which decides.
     """
     if device == "mps":
         require_mps()
+    failed = _shared().fails(function, device) if shared else ""
+    if failed is None:
+        return
     run(str(HERE / "mps_child.py"), function, device)
+    if failed:
+        warnings.warn(
+            f"{function} passed in a process of its own, but not after others: {failed}",
+            stacklevel=2,
+        )
+
+
+def may_share(test: pytest.Item) -> bool:
+    """Whether a test may share its process: one that needs seconds, and none that is expected to fail."""
+    return not any(test.get_closest_marker(name) for name in ("long", "xfail"))
+
+
+class SharedChild:
+    """A process of mps_child.py that runs functions one after the other; a new one after each that ends."""
+
+    def __init__(self, patience: float = 60.0) -> None:
+        self.patience = patience  # seconds for one function, and the import of torch
+        self._process: subprocess.Popen[str] | None = None
+        atexit.register(self.close)
+
+    def fails(self, function: str, device: str) -> str | None:
+        """Return how a function failed, None if it passed; skips the test if it is not supported."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [*_program(), str(HERE / "mps_child.py"), "--serve"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(f"{function} {device}\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], self.patience)
+            line = process.stdout.readline() if ready else ""
+        except BrokenPipeError:
+            line, ready = "", [process.stdout]
+        if not line:
+            self.close()
+            if not ready:
+                return f"it did not end within {self.patience:g} s"
+            return f"it ended the process with exit code {process.returncode}"
+        answer = json.loads(line)
+        if answer["code"] == UNSUPPORTED:
+            pytest.skip(answer["text"])
+        return None if answer["code"] == 0 else answer["text"]
+
+    def close(self) -> None:
+        """End the process; the next function begins another one."""
+        if self._process is None:
+            return
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(
+                BrokenPipeError
+            ):  # what was never read of a process that ended
+                pipe and pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)  # for its own exit code, not ours
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+
+_shared = functools.cache(SharedChild)
+
+
+def _program() -> list[str]:
+    """Return the command that runs Python with MPS, if necessary an emulated one."""
+    version = emulated()
+    emulation = ["-m", "metalassay.mps.emulator.run_child", version, "--"] if version else []
+    return [sys.executable, *emulation]
 
 
 def changed(environment: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

@@ -39,6 +39,7 @@ def test_uv_reads_its_python_preference(uv_programs: list[bytes]) -> None:
 
 ENCODE_AND_FORK = """
 import os, signal, psutil
+FORKS_ON_PURPOSE = True
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
@@ -149,6 +150,7 @@ def test_the_output_of_autocast_does_not_fit_a_layer_outside_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_half_a_model_under_float16_autocast_fails_on_mps() -> None:
     mps_processes.require_mps()
     with pytest.raises(RuntimeError, match=SAME_TYPE):

@@ -49,11 +49,13 @@ def on_mps(code: str, **env: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_watermark_zero_leaves_mps_in_use() -> None:
     assert on_mps(USE, **{HIGH: "0.0"}) == "4.0"
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_watermark_zero_removes_the_limit() -> None:
     on_mps(FILL, **{HIGH: "0.0", LOW: "0.0"})
     with pytest.raises(RuntimeError, match="MPS backend out of memory"):
@@ -61,6 +63,7 @@ def test_watermark_zero_removes_the_limit() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_watermarks_are_read_at_the_first_tensor() -> None:
     setting = f"import os, torch; os.environ['{HIGH}'] = '9.0'\n"
     with pytest.raises(RuntimeError, match="invalid high watermark ratio"):
@@ -69,19 +72,21 @@ def test_watermarks_are_read_at_the_first_tensor() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.bug(WATERMARK, symptom="refused")
 def test_a_lower_memory_limit_alone_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7"}) == "4.0"
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.bug(WATERMARK)
 def test_a_lower_memory_limit_with_a_low_watermark_below_it_is_accepted(upstream: str) -> None:
     assert on_mps(USE, **{HIGH: "0.7", LOW: "0.5"}) == "4.0"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("device", ["cpu", "mps"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("mps", marks=pytest.mark.mps)])
 def test_invalid_settings_of_the_cuda_allocator_are_ignored(device: str) -> None:
     if device == "mps":
         mps_processes.require_mps()
@@ -166,6 +171,7 @@ def autocast(dtype: object) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_autocast_computes_in_float16() -> None:
     if not torch_is(">=2.5"):
         pytest.skip("torch below 2.5 refuses any autocast on MPS")
@@ -178,6 +184,7 @@ with torch.autocast("mps", dtype=torch.float16): print((x @ x).dtype, end="")
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.bug("mps-gradscaler-float64", symptom="float64")
 def test_the_scaler_of_torch_amp_scales_on_mps(upstream: str) -> None:
     if not torch_is(">=2.3"):
@@ -243,6 +250,7 @@ def test_a_loader_pins_no_memory_for_mps(
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_mps_is_the_gpu() -> None:
     """The device has the GPU's name and number of cores.
 

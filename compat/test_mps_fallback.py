@@ -76,6 +76,7 @@ def is_on(value: str | None) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_a_missing_operator_names_itself_and_the_variable() -> None:
     mps_processes.require_mps()
     issue = "77764" if SpecifierSet("<2.6").contains(TORCH, prereleases=True) else "141287"
@@ -93,6 +94,7 @@ def test_a_missing_operator_names_itself_and_the_variable() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_with_the_variable_it_runs_on_the_cpu_and_is_right() -> None:
     mps_processes.require_mps()
     for name in missing():
@@ -102,6 +104,7 @@ def test_with_the_variable_it_runs_on_the_cpu_and_is_right() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_the_variable_does_nothing_once_torch_is_imported() -> None:
     mps_processes.require_mps()
     with pytest.raises(NotImplementedError):
@@ -109,6 +112,7 @@ def test_the_variable_does_nothing_once_torch_is_imported() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_one_turns_the_fallback_on_and_zero_does_not() -> None:
     assert is_on("1")
     assert not is_on("0")
@@ -116,6 +120,7 @@ def test_one_turns_the_fallback_on_and_zero_does_not() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.bug(ABORTS, symptom="aborted")
 @pytest.mark.parametrize("value", ["true", ""])
 def test_torch_can_be_imported_with_a_value_that_is_not_a_number(upstream: str, value: str) -> None:
@@ -123,6 +128,7 @@ def test_torch_can_be_imported_with_a_value_that_is_not_a_number(upstream: str, 
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.bug(FALSE, symptom="on")
 @pytest.mark.parametrize("value", ["false", "no", ""])
 def test_a_negative_word_turns_the_fallback_off(upstream: str, value: str) -> None:
@@ -133,6 +139,7 @@ def test_a_negative_word_turns_the_fallback_off(upstream: str, value: str) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_the_warning_appears_once_per_process_or_at_each_call_on_request() -> None:
     mps_processes.require_mps()
     names = missing()[:2]
@@ -143,6 +150,7 @@ def test_the_warning_appears_once_per_process_or_at_each_call_on_request() -> No
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_some_operators_fall_back_without_the_variable() -> None:
     mps_processes.require_mps()
     names = always_on_the_cpu()
@@ -155,6 +163,7 @@ def test_some_operators_fall_back_without_the_variable() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 @pytest.mark.parametrize(
     ("code", "kind", "words"),
     [
@@ -181,6 +190,7 @@ def test_what_a_kernel_refuses_does_not_fall_back(
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_safe_operation_catches_a_missing_operator_and_leaves_the_device() -> None:
     mps_processes.require_mps()
     code = f"print(safe_operation(lambda x: {PROBES[missing()[0]]}, x).device.type)"
@@ -188,6 +198,7 @@ def test_safe_operation_catches_a_missing_operator_and_leaves_the_device() -> No
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_safe_operation_misses_float64() -> None:
     with pytest.raises(TypeError, match="doesn't support float64"):
         run(SAFE_OPERATION + PREPARE + ON_MPS + "safe_operation(lambda x: x.double(), x)", None)
@@ -215,6 +226,7 @@ def test_safe_operation_moves_neither_keyword_nor_nested_tensors() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.mps
 def test_a_census_counts_each_fallback_of_a_training_step() -> None:
     mps_processes.require_mps()
     name = missing()[0]

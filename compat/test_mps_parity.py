@@ -1,7 +1,8 @@
 """MPS compared with the CPU, for operations that it has computed wrongly in some release.
 
-The hazards are functions of mps_hazards.py; each runs in a process of its own. Our own tests
-(tests/compat) run them on the CPU and on simulated faulty devices.
+The hazards are functions of mps_hazards.py. Those that are expected to pass share a process as long as they
+do; whatever else happens is decided by a process of its own. Our own tests (tests/compat) run them on the
+CPU and on simulated faulty devices.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import mps_processes
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.mps]
 
 
 # There is no patch for any of them, so only the stock library is run.
@@ -39,7 +40,10 @@ pytestmark = pytest.mark.slow
         ),
         pytest.param(
             "isfinite_leaves_its_neighbours_alone",
-            marks=pytest.mark.bug("mps-isfinite-writes-elsewhere", symptom="overwritten"),
+            marks=[
+                pytest.mark.bug("mps-isfinite-writes-elsewhere", symptom="overwritten"),
+                pytest.mark.long,  # 3 GB, five times
+            ],
         ),
         pytest.param(
             "maximum_passes_nan_on",
@@ -86,7 +90,10 @@ pytestmark = pytest.mark.slow
         ),
         pytest.param(
             "huge_batched_products_are_right_to_the_last",
-            marks=pytest.mark.bug("mps-huge-bmm", symptom="wrong"),
+            marks=[
+                pytest.mark.bug("mps-huge-bmm", symptom="wrong"),
+                pytest.mark.long,  # 12 GB
+            ],
         ),
         pytest.param(
             "attention_takes_a_transposed_query",
@@ -142,7 +149,10 @@ pytestmark = pytest.mark.slow
         ),
         pytest.param(
             "compiled_layer_norm_is_layer_norm",
-            marks=pytest.mark.bug("mps-compiled-layer-norm", symptom="wrong"),
+            marks=[
+                pytest.mark.bug("mps-compiled-layer-norm", symptom="wrong"),
+                pytest.mark.long,  # the first torch.compile takes about a minute
+            ],
         ),
         pytest.param(
             "fused_adam_heeds_found_inf",
@@ -150,10 +160,14 @@ pytestmark = pytest.mark.slow
         ),
     ],
 )
-def test_mps_computes_what_the_cpu_does(upstream: str, hazard: str) -> None:
-    mps_processes.run_function(hazard)
+def test_mps_computes_what_the_cpu_does(
+    request: pytest.FixtureRequest, upstream: str, hazard: str
+) -> None:
+    mps_processes.run_function(hazard, shared=mps_processes.may_share(request.node))
 
 
 @pytest.mark.parametrize("workload", ["transit_cnn", "gpt_tiny"])
-def test_a_workload_learns_on_mps_what_it_learns_on_the_cpu(workload: str) -> None:
-    mps_processes.run_function(workload)
+def test_a_workload_learns_on_mps_what_it_learns_on_the_cpu(
+    request: pytest.FixtureRequest, workload: str
+) -> None:
+    mps_processes.run_function(workload, shared=mps_processes.may_share(request.node))

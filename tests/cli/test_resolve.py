@@ -18,12 +18,14 @@ id = "good"
 requires = ["accelerate==1.9.0"]
 reason = "one"
 tags = []
+python = ["3.11", "3.12"]
 
 [[row]]
 id = "bad"
 requires = ["accelerate==99"]
 reason = "two"
 tags = []
+python = "3.13"
 """
 
 
@@ -32,28 +34,32 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "matrix.toml").write_text(MATRIX, "utf-8")
     monkeypatch.chdir(tmp_path)
 
-    def resolve(row: Row, platform: str) -> Resolution:
+    def resolve(row: Row, platform: str, python: str) -> Resolution:
         why = "there is no accelerate 99" if row.id == "bad" else ""
-        return Resolution(row.id, platform, {} if why else {"accelerate": "1.9.0"}, why)
+        return Resolution(row.id, platform, python, {} if why else {"accelerate": "1.9.0"}, why)
 
     monkeypatch.setattr(resolver, "resolve", resolve)
 
 
-def test_every_row_is_resolved_for_both_systems(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_row_is_resolved_for_both_systems_and_each_of_its_pythons(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["resolve"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "good: Linux x86_64: ok",
-        "good: macOS 14 arm64: ok",
-        "bad: Linux x86_64: there is no accelerate 99",
-        "bad: macOS 14 arm64: there is no accelerate 99",
-        "2 of 4 resolve",
+        "good: Linux x86_64, Python 3.11: ok",
+        "good: Linux x86_64, Python 3.12: ok",
+        "good: macOS 14 arm64, Python 3.11: ok",
+        "good: macOS 14 arm64, Python 3.12: ok",
+        "bad: Linux x86_64, Python 3.13: there is no accelerate 99",
+        "bad: macOS 14 arm64, Python 3.13: there is no accelerate 99",
+        "4 of 6 resolve",
     ]
 
 
 def test_quiet_prints_the_answer_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resolve", "good", "--quiet", "--json"]) == 0
     out, err = capsys.readouterr()
-    assert err == "2 of 2 resolve\n"
+    assert err == "4 of 4 resolve\n"
     assert json.loads(out)[0]["versions"] == {"accelerate": "1.9.0"}
 
 

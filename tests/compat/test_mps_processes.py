@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,98 @@ def test_deciding_to_skip_does_not_import_torch(processes: Any) -> None:
         "mps_processes.why_not_mps(); print('torch' in sys.modules)"
     )
     assert processes.run("-c", code).strip() == "False"
+
+
+# A child whose functions end in every way; "fickle" fails after others and passes alone.
+CHILD = """
+import json, os, sys, time
+
+def answer(name):
+    if name == "dies": os.abort()
+    if name == "hangs": time.sleep(600)
+    return {
+        "fine": {"code": 0, "text": ""},
+        "wrong": {"code": 1, "text": "AssertionError: 3 values differ"},
+        "fickle": {"code": 1, "text": "AssertionError: memory of the last one"},
+        "unable": {"code": 77, "text": "needs macOS 15"},
+        "who": {"code": 1, "text": str(os.getpid())},
+    }[name]
+
+if sys.argv[1] == "--serve":
+    for line in sys.stdin:
+        print(json.dumps(answer(line.split()[0])), flush=True)
+elif sys.argv[1] == "dies":
+    os.abort()
+elif sys.argv[1] != "fickle":
+    raise AssertionError("alone: " + sys.argv[1])
+"""
+
+
+@pytest.fixture
+def child(processes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    (tmp_path / "mps_child.py").write_text(CHILD)
+    monkeypatch.setattr(processes, "HERE", tmp_path)
+    yield processes
+    processes._shared().close()
+
+
+def test_a_function_that_passes_after_others_needs_no_process_of_its_own(child: Any) -> None:
+    child.run_function("fine", "cpu", shared=True)
+    with pytest.raises(AssertionError, match="alone: fine"):  # what a process of its own says here
+        child.run_function("fine", "cpu")
+
+
+def test_the_process_is_shared_until_a_function_ends_it(child: Any) -> None:
+    shared = child._shared()
+    first = shared.fails("who", "cpu")
+    assert shared.fails("who", "cpu") == first
+    assert shared.fails("dies", "cpu") == "it ended the process with exit code -6"
+    assert shared.fails("who", "cpu") != first
+
+
+@pytest.mark.parametrize(
+    ("function", "message"), [("wrong", "alone: wrong"), ("dies", "ended by SIGABRT")]
+)
+def test_what_does_not_pass_is_decided_by_a_process_of_its_own(
+    child: Any, function: str, message: str
+) -> None:
+    with pytest.raises(AssertionError, match=message):
+        child.run_function(function, "cpu", shared=True)
+
+
+def test_what_fails_only_after_others_passes_with_a_warning(child: Any) -> None:
+    with pytest.warns(UserWarning, match="not after others: AssertionError: memory of the last"):
+        child.run_function("fickle", "cpu", shared=True)
+
+
+def test_what_hangs_after_others_is_ended(child: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = child.SharedChild(patience=0.5)
+    assert shared.fails("hangs", "cpu") == "it did not end within 0.5 s"
+    shared.patience = 60
+    assert shared.fails("fine", "cpu") is None
+    shared.close()
+
+
+def test_what_is_not_supported_is_a_skip_at_once(child: Any) -> None:
+    with pytest.raises(pytest.skip.Exception, match="needs macOS 15"):
+        child.run_function("unable", "cpu", shared=True)
+
+
+@pytest.mark.slow  # imports torch
+def test_the_real_child_answers_for_one_function_after_the_other(processes: Any) -> None:
+    if "torch" not in versions.installed():
+        pytest.skip("torch is not installed")
+    shared = processes._shared()
+    assert shared.fails("maximum_passes_nan_on", "cpu") is None
+    assert shared.fails("argmax_finds_nan", "cpu") is None
+    assert "no_such" in shared.fails("no_such", "cpu")
+    assert "nowhere" in shared.fails("maximum_passes_nan_on", "nowhere")
+    shared.close()
+
+
+@pytest.mark.parametrize(("mark", "shares"), [("slow", True), ("long", False), ("xfail", False)])
+def test_only_a_test_that_takes_seconds_and_should_pass_shares_its_process(
+    processes: Any, mark: str, shares: bool
+) -> None:
+    test = types.SimpleNamespace(get_closest_marker=lambda name: name == mark or None)
+    assert processes.may_share(test) is shares

@@ -32,6 +32,29 @@ def test_a_quiet_machine_gets_no_flag() -> None:
     assert list(conditions.flags(QUIET, QUIET, seconds=10)) == []
 
 
+@pytest.mark.parametrize(
+    ("busy", "own", "sentence"),
+    [
+        (140.0, 135.0, None),  # this program's own work, on any number of cores
+        (110.0, 100.0, None),
+        (112.0, 101.0, "busy: other programs used 28% of the processors' time"),
+        (140.0, 100.0, "busy: other programs used 100% of the processors' time"),
+    ],
+)
+def test_a_mac_is_busy_by_what_others_used_and_not_by_its_load(
+    busy: float, own: float, sentence: str | None
+) -> None:
+    before = replace(QUIET, load=9.0, busy=100.0, own=100.0)
+    after = replace(before, busy=busy, own=own)
+    found = list(conditions.flags(before, after, seconds=10))
+    assert found == ([] if sentence is None else [sentence])
+
+
+def test_a_load_without_the_time_of_a_mac_counts_as_before() -> None:
+    loaded = replace(QUIET, load=9.0)
+    assert list(conditions.flags(loaded, loaded, 10)) == ["busy: a load of 9.0 on 4 processors"]
+
+
 def test_unknown_conditions_get_no_flag() -> None:
     unknown = Conditions(*[None] * 12)  # type: ignore[arg-type]
     assert list(conditions.flags(unknown, unknown, seconds=10)) == []

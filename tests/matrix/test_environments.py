@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +118,15 @@ def test_an_environment_that_was_half_changed_is_not_taken_for_the_earlier_one(
     assert not environments.is_built(tmp_path / "x", ROOT, ["lib==1"], here)
 
 
+@pytest.fixture(autouse=True)
+def nothing_found_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environments, "_FOUND", {})
+
+
 def test_a_python_that_does_not_exist_is_named_with_its_row() -> None:
     if shutil.which("uv") is None:
         pytest.skip("uv is not installed")
-    row = Row("x", ("torch",), "r", ("full",), python="3.99")
+    row = Row("x", ("torch",), "r", ("full",), pythons=("3.99",))
     with pytest.raises(UserError, match=r"matrix\.toml: row x: there is no Python 3\.99") as caught:
         environments.interpreter(row)
     assert caught.value.next_step == "uv python install 3.99, or correct the row"
@@ -137,16 +142,120 @@ def test_an_interpreter_behind_a_shim_of_pyenv_is_found(
         python.chmod(0o755)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setattr(environments, "run_uv", lambda *_, **__: Failure("a shim failed"))
-    assert environments.interpreter(Row("x", (), "", (), python="3.9")).name == "CPython 3.9.18"
+    assert environments.interpreter(Row("x", (), "", (), pythons=("3.9",))).name == "CPython 3.9.18"
     with pytest.raises(UserError, match=r"no Python 3\.7"):
-        environments.interpreter(Row("x", (), "", (), python="3.7"))
+        environments.interpreter(Row("x", (), "", (), pythons=("3.7",)))
 
 
-def test_the_interpreter_of_a_row_is_asked_for_its_own_name() -> None:
+class Machine:
+    """A uv that knows some interpreters, and can fetch others unless ``why_not`` says why it does not."""
+
+    def __init__(self, folder: Path, installed: Sequence[str], why_not: str = "") -> None:
+        self.folder, self.why_not = folder, why_not
+        self.commands: list[str] = []
+        for version in installed:
+            self.add(version)
+
+    def add(self, version: str) -> Path:
+        program = self.folder / version
+        program.write_text(f"#!/bin/sh\necho CPython {version}.5\n")
+        program.chmod(0o755)
+        return program
+
+    def run_uv(self, arguments: Sequence[str], **_: object) -> str | Failure:
+        self.commands.append(" ".join(arguments[:2]))
+        if arguments[0] == "venv":
+            if self.why_not:
+                return Failure(self.why_not)
+            self.add(arguments[arguments.index("--python") + 1])
+            return ""
+        program = self.folder / arguments[-1]
+        return f"{program}\n" if program.exists() else Failure("No interpreter found")
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "no pyenv"))
+
+    def make(*installed: str, why_not: str = "") -> Machine:
+        made = Machine(tmp_path, installed, why_not)
+        monkeypatch.setattr(environments, "run_uv", made.run_uv)
+        return made
+
+    return make
+
+
+THREE = Row("x", (), "", (), pythons=("3.91", "3.92", "3.93"))
+
+
+def test_the_first_python_of_a_row_that_is_here_is_taken_and_uv_is_asked_once(
+    machine: Callable[..., Machine],
+) -> None:
+    here = machine("3.92", "3.93", "3.94")
+    assert environments.interpreter(THREE).name == "CPython 3.92.5"
+    assert environments.interpreter(Row("y", (), "", (), pythons=("3.92",))).name.endswith("92.5")
+    assert here.commands == ["python find"] * 2
+
+
+def test_the_interpreter_that_runs_this_comes_first_and_uv_is_not_asked(
+    machine: Callable[..., Machine], here: Interpreter
+) -> None:
+    this = "{}.{}".format(*sys.version_info)
+    known = machine("3.91", this)
+    assert environments.interpreter(Row("x", (), "", (), pythons=("3.91", this))) == here
+    assert known.commands == []
+
+
+def test_an_interpreter_without_gil_is_not_the_one_that_has_wheels(
+    machine: Callable[..., Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    this = "{}.{}".format(*sys.version_info)
+    machine(this)
+    monkeypatch.setattr("sysconfig.get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    found = environments.interpreter(Row("x", (), "", (), pythons=(this,)))
+    assert found.name == f"CPython {this}.5"
+
+
+def test_where_there_is_none_uv_fetches_the_first_and_the_user_is_told_before(
+    machine: Callable[..., Machine],
+) -> None:
+    bare = machine("3.14", "3.15")
+    said: list[str] = []
+    assert environments.interpreter(THREE, said.append).name == "CPython 3.91.5"
+    (line,) = said
+    assert line.startswith(
+        "x: there is no Python 3.91 or 3.92 or 3.93 on this machine: uv downloads"
+    )
+    assert bare.commands == [*["python find"] * 3, "venv --quiet", "python find"]
+
+
+def test_nothing_is_downloaded_where_nobody_can_be_told(machine: Callable[..., Machine]) -> None:
+    bare = machine()
+    with pytest.raises(UserError, match=r"row x: there is no Python 3\.91 or 3\.92 or 3\.93 on"):
+        environments.interpreter(THREE)
+    assert set(bare.commands) == {"python find"}
+
+
+def test_a_download_that_fails_or_is_forbidden_is_told_with_its_reason(
+    machine: Callable[..., Machine],
+) -> None:
+    machine(why_not="Python downloads are set to 'never'")
+    with pytest.raises(UserError) as caught:
+        environments.interpreter(THREE, lambda _: None)
+    assert caught.value.message.endswith(
+        "on this machine, and uv did not download one: Python downloads are set to 'never'"
+    )
+    assert caught.value.next_step == "uv python install 3.91, or correct the row"
+
+
+def test_the_interpreter_of_a_row_is_asked_for_its_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     if shutil.which("uv") is None:
         pytest.skip("uv is not installed")
     wanted = "{}.{}".format(*sys.version_info)
-    found = environments.interpreter(Row("x", (), "", (), python=wanted))
+    monkeypatch.setattr(environments, "runs_this", lambda _: False)  # else uv is not asked
+    found = environments.interpreter(Row("x", (), "", (), pythons=(wanted,)))
     assert found.name.startswith(f"CPython {wanted}.")
     assert found.path.exists()
 

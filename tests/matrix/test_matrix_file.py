@@ -23,7 +23,7 @@ OUTSIDE_THE_MATRIX = {
     "transformers4-needs-hub-below-1": "no resolver installs the affected pair: row guide-3-today",
     "transformers-4-12-builds-tokenizers": "it does not install, which row fresh-trl-0.12.2 records",
 }
-TAGS = {"quick", "boundary", "edge", "guide", "newest", "full"}
+TAGS = {"quick", "quick-mps", "boundary", "edge", "guide", "newest", "full"}
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -31,7 +31,7 @@ def test_a_row_names_its_packages_and_known_tags(row: Row) -> None:
     requirements = [Requirement(text) for text in row.requires]
     assert {"accelerate", "torch"} <= {requirement.name for requirement in requirements}
     assert set(row.tags) <= TAGS
-    assert "full" in row.tags
+    assert ("full" in row.tags) is not bool(row.needs)  # every machine can run the full rows
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
@@ -58,13 +58,37 @@ def test_fresh_rows_have_the_newest_patch_of_each_minor() -> None:
 
 def test_the_row_guide_is_exactly_the_environment_of_the_guide() -> None:
     guide = ROWS["guide"]
-    assert guide.python == "3.11"
+    assert guide.pythons == ("3.11",)
     assert guide.requires == ("accelerate==1.8.0", "torch==2.5.1", "transformers==4.52.4")
 
 
 def test_the_quick_rows_are_on_both_sides_of_the_fix() -> None:
     quick = {row_id for row_id, row in ROWS.items() if "quick" in row.tags}
     assert quick == {f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")}
+
+
+@pytest.mark.parametrize(
+    ("system", "processor", "runs"),
+    [("Darwin", "arm64", True), ("Darwin", "x86_64", False), ("Linux", "arm64", False)],
+)
+def test_only_a_mac_with_apple_silicon_runs_the_row_of_mps(
+    monkeypatch: pytest.MonkeyPatch, system: str, processor: str, runs: bool
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: system)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    default = [row.id for row in MATRIX.by_default()]
+    assert default[-1:] == ["mps"] if runs else "mps" not in default
+    assert len(default) == 5 + runs
+    why = matrix_file.why_not_here(MATRIX.rows["mps"])
+    assert (why == "") is runs
+    assert runs or why.endswith(f"this is {system} {processor}")
+
+
+def test_a_row_runs_the_tests_of_its_tags() -> None:
+    marks = {row.id: matrix_file.marks(row.tags) for row in ROWS.values()}
+    assert marks["accelerate-1.8.0"] == "not slow"
+    assert marks["mps"] == "mps and not long"
+    assert marks["boundary-1.8.0"] == ""
 
 
 def pins(row: Row) -> dict[str, str]:
@@ -97,6 +121,14 @@ def test_every_table_has_its_requirements() -> None:
     assert MATRIX.requires["bench"] == ("torch==2.13.0",)
 
 
+def test_every_row_has_pythons_on_which_the_matrix_was_run() -> None:
+    """``nox -s resolve`` shows that they have wheels; the rows python-3.12 and python-3.13 run on them."""
+    run = {row.pythons for row in MATRIX.rows.values() if len(row.pythons) == 1}
+    assert run == {("3.11",), ("3.12",), ("3.13",)}
+    assert {row.pythons for row in MATRIX.by_default()} == {("3.11", "3.12", "3.13")}
+    assert MATRIX.pythons["bench"] == ("3.11", "3.12", "3.13", "3.14")
+
+
 def test_the_upstream_rows_are_accelerate_releases_and_left_out_tests_have_a_reason() -> None:
     assert MATRIX.upstream.rows["1.8.0"] == ("accelerate==1.8.0",)
     assert all(test.startswith("tests/") for test in MATRIX.upstream.tests)
@@ -118,7 +150,8 @@ def test_an_unknown_row_is_the_users_error() -> None:
         matrix_file.get(ROOT, "nonsense")
 
 
-ROW = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
+WITHOUT_PYTHON = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
+ROW = WITHOUT_PYTHON + 'python = "3.12"\n'
 
 
 FRESH_TABLE = """
@@ -136,13 +169,13 @@ def test_a_fresh_table_expands_to_a_row_for_each_version(tmp_path: Path) -> None
     assert list(rows) == ["x", "fresh-a-1", "fresh-a-2.5"]
     row = rows["fresh-a-2.5"]
     assert row.requires == ("a==2.5", "b", "c")
-    assert (row.python, row.tags, row.runs) == ("3.11", ("fresh",), "smoke")
+    assert (row.pythons, row.tags, row.runs) == (("3.11",), ("fresh",), "smoke")
     assert row.record()["runs"] == "smoke"
 
 
 def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "matrix.toml").write_text(ROW + 'python = "3.12"\nbugs = ["b"]\n')
-    assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), "3.12", ("b",))
+    (tmp_path / "matrix.toml").write_text(ROW + 'bugs = ["b"]\n')
+    assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), ("3.12",), ("b",))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +198,24 @@ def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
         (ROW.replace("torch", "torch==2,==3"), r"'torch==2,==3' asks for two versions at once"),
         (ROW.replace('["torch"]', '"torch"'), r"row\[0\]\.requires: expected a list"),
         (ROW + "[bench]\n", r"bench\.requires is missing"),
+        (
+            WITHOUT_PYTHON,
+            r"row\[0\]: row x names no Python with wheels for its pins, as in python = ",
+        ),
+        (WITHOUT_PYTHON + "python = []\n", r"row\[0\]\.python: row x names no Python"),
+        (WITHOUT_PYTHON + "python = 3.11\n", r"row\[0\]\.python: expected .*text"),
+        (
+            WITHOUT_PYTHON + 'python = "3"\n',
+            r"row\[0\]\.python: '3' is not a version of Python such",
+        ),
+        (
+            WITHOUT_PYTHON + 'python = ["3.11", "3.x"]\n',
+            r"row\[0\]\.python: '3\.x' is not a version",
+        ),
+        (
+            ROW + FRESH_TABLE.replace('python = "3.11"\n', ""),
+            r"fresh\[0\]: the fresh table of a names no Python with wheels",
+        ),
         (ROW + 'runs = "all"\n', r"row\[0\]\.runs: expected one of 'compat', 'smoke'"),
         (ROW + "[[fresh]]\npackage = 'a'\n", r"fresh\[0\]\.with is missing"),
         (ROW + "[[fresh]]\ntags = ['a']\n", r"fresh\[0\]: unknown key 'tags'; a fresh table has"),
@@ -181,7 +232,7 @@ def test_a_file_that_cannot_be_read_is_the_users_error(
 
 
 def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
-    row = '[[row]]\nid = "x"\nrequires = ["a"]\ntags = []\nreason = "r"\n'
+    row = ROW
     (tmp_path / "matrix.toml").write_text(f'{row}needs = ["mps", "m4pro"]\n')
     assert matrix_file.load(tmp_path).rows["x"].needs == ("mps", "m4pro")
     assert "needs" not in matrix_file.load(tmp_path).rows["x"].record()

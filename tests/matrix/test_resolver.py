@@ -13,7 +13,7 @@ from metalassay.errors import UserError
 from metalassay.matrix import resolver
 from metalassay.matrix.matrix_file import Row
 
-ROW = Row("x", ("accelerate==1.8.0", "torch"), "a reason", ("full",), python="3.11")
+ROW = Row("x", ("accelerate==1.8.0", "torch"), "a reason", ("full",), pythons=("3.11",))
 
 # Recorded from uv; the cross is a multiplication sign.
 UV = """\
@@ -102,17 +102,17 @@ def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_row_that_resolves_has_the_versions_that_uv_chose(fake_uv: Path, tmp_path: Path) -> None:
     fake_uv.write_text("echo 'accelerate==1.8.0'; echo 'torch==2.13.0+cpu'\n")
-    answer = resolver.resolve(ROW, "macOS 14 arm64")
+    answer = resolver.resolve(ROW, "macOS 14 arm64", "3.11")
     assert answer.versions == {"accelerate": "1.8.0", "torch": "2.13.0+cpu"}
     assert answer.why == ""
     assert (tmp_path / "input").read_text() == "accelerate==1.8.0\ntorch"
     arguments = (tmp_path / "arguments").read_text()
-    assert "--python-version 3.11 --python-platform aarch64-apple-darwin" in arguments
+    assert "--no-build --python-version 3.11 --python-platform aarch64-apple-darwin" in arguments
 
 
 def test_a_row_that_does_not_resolve_has_the_reason(fake_uv: Path) -> None:
     fake_uv.write_text(f"cat >&2 <<'END'\n{UV_CONFLICT}\nEND\nexit 1\n")
-    answer = resolver.resolve(ROW, "Linux x86_64")
+    answer = resolver.resolve(ROW, "Linux x86_64", "3.11")
     assert (answer.row, answer.versions) == ("x", {})
     assert answer.why.startswith("Because transformers==4.52.4 depends on")
 
@@ -120,7 +120,7 @@ def test_a_row_that_does_not_resolve_has_the_reason(fake_uv: Path) -> None:
 def test_an_index_that_does_not_answer_is_the_users_error_and_no_answer(fake_uv: Path) -> None:
     fake_uv.write_text("echo 'error: Failed to fetch: http://127.0.0.1:9/' >&2; exit 2\n")
     with pytest.raises(UserError, match=r"that says nothing about the row \(check the network"):
-        resolver.resolve(ROW, "Linux x86_64")
+        resolver.resolve(ROW, "Linux x86_64", "3.11")
 
 
 def test_without_uv_the_user_is_told_to_install_it(
@@ -128,7 +128,7 @@ def test_without_uv_the_user_is_told_to_install_it(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"uv is not installed \(python3 -m pip install uv\)"):
-        resolver.resolve(ROW, "Linux x86_64")
+        resolver.resolve(ROW, "Linux x86_64", "3.11")
 
 
 def test_the_find_links_of_pip_are_passed_on_to_uv(

@@ -24,9 +24,10 @@ ROW = """
 [[row]]
 id = "x"
 requires = ["lib"]
+python = "{}.{}"
 tags = ["full"]
 reason = "r"
-"""
+""".format(*sys.version_info)
 FINE = """
 import pytest
 
@@ -329,3 +330,20 @@ def test_a_process_that_is_killed_once_from_outside_costs_no_verdict(
     assert once.exists()
     known = verdict_file.load(options.output / "x.json")
     assert {test.outcome for bug in known.bugs for test in bug.tests} == {"passed"}
+
+
+def test_a_row_whose_needs_this_machine_lacks_is_skipped_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr(environments, "interpreter", lambda *_: pytest.fail("it began"))
+    row = matrix_file.Row("x", (), "r", ("quick-mps",), ("3.11",), needs=("mps",))
+    ended = run_row.run(row, Options(tmp_path, tmp_path / "out", tmp_path / ".nox", strict=True))
+    assert (ended.state, ended.bad) == (run_row.SKIPPED, False)
+    assert ended.why.startswith("needs MPS, which only a Mac with Apple silicon has; this is Linux")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_row_of_mps_selects_its_tests() -> None:
+    row = matrix_file.get(ROOT, "mps")
+    assert run_row.selection(row) == ["-m", "mps and not long"]

@@ -73,7 +73,7 @@ def test_an_error_of_one_row_leaves_the_others(
 def test_a_missing_interpreter_is_told_before_any_row_begins(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interpreter(row: Row) -> None:
+    def interpreter(row: Row, _: object) -> None:
         if row.id == "d":
             raise UserError("there is no Python 3.99", "uv python install 3.99")
 

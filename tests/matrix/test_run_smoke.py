@@ -23,13 +23,14 @@ TABLE = """
 [[row]]
 id = "other"
 requires = ["lib"]
+python = "{0}.{1}"
 tags = ["full"]
 reason = "r"
 
 [[fresh]]
 package = "lib"
 with = ["other"]
-python = "{}.{}"
+python = "{0}.{1}"
 versions = ["1.0"]
 """.format(*sys.version_info)
 PASSED = tuple(Stage(name, parent.PASSED) for name in parent.STAGES)

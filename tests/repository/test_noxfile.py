@@ -51,14 +51,16 @@ def listing(*arguments: str) -> list[dict[str, Any]]:
 
 QUICK_IDS = [f"accelerate-{v}" for v in ("1.1.1", "1.8.0", "1.8.1", "1.9.0", "1.15.0")]
 QUICK = [f"compat({row})" for row in QUICK_IDS]
-ROWS = [row.id for row in matrix_file.load(ROOT).rows.values() if row.runs == matrix_file.COMPAT]
+ROWS = [row.id for row in matrix_file.load(ROOT).rows.values() if "full" in row.tags]
+ON_A_MAC = [] if matrix_file.why_not_here(matrix_file.get(ROOT, "mps")) else ["compat(mps)"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "selected"),
     [
-        ([], [*QUICK, "bench", "report"]),
-        (["-s", "compat"], QUICK),
+        ([], [*QUICK, *ON_A_MAC, "bench", "report"]),
+        (["-s", "compat"], [*QUICK, *ON_A_MAC]),
+        (["-s", "compat(mps)"], ["compat(mps)"]),
         (["-s", "compat(guide)"], ["compat(guide)"]),
         (["-t", "guide"], ["compat(guide)"]),
         (["-t", "full"], [*QUICK, *(f"compat({row})" for row in ROWS if row not in QUICK_IDS)]),
@@ -68,6 +70,14 @@ def test_a_command_line_selects_its_sessions(arguments: list[str], selected: lis
     sessions = listing(*arguments)
     assert [session["session"] for session in sessions] == selected
     assert all(session["description"] for session in sessions)
+
+
+def test_a_python_without_wheels_of_torch_is_not_asked_to_run_the_benchmarks(
+    noxfile: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert noxfile.python("bench") is None
+    monkeypatch.setattr(sys, "version_info", (3, 99))
+    assert noxfile.python("bench") == "3.11"
 
 
 # What nox's own environment lacks: everything but nox and what nox depends on.
@@ -128,6 +138,7 @@ def outcome(state: str, why: str = "") -> run_row.Outcome:
     ("ending", "end"),
     [
         (outcome("not installable", "a depends on b<1"), "skip: not installable: a depends on b<1"),
+        (outcome("skipped", "needs MPS"), "skip: needs MPS"),
         (outcome("red", "not installable: no"), r"error: red +x \(1\.0 s\): not installable: no"),
         (outcome("red"), r"error: red +x \(1\.0 s\)"),
         (

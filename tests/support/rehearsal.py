@@ -42,6 +42,7 @@ _CACHE = {name: os.environ[name] for name in ("XDG_CACHE_HOME",) if name in os.e
 PLACES = {
     "caffeinate": "/usr/bin",
     "ioreg": "/usr/sbin",
+    "memory_pressure": "/usr/bin",
     "notifyutil": "/usr/bin",
     "pmset": "/usr/bin",
     "powermetrics": "/usr/bin",
@@ -50,6 +51,7 @@ PLACES = {
     "sysctl": "/usr/sbin",
     "system_profiler": "/usr/sbin",
     "taskpolicy": "/usr/sbin",
+    "top": "/usr/bin",
     "vm_stat": "/usr/bin",
 }
 
@@ -146,6 +148,8 @@ class Rehearsal:
             "PYTHONPATH": os.pathsep.join(places),
             "PATH": _joined(str(self.folder / "rehearsal-tools"), "PATH"),
             "COLUMNS": "80",
+            # By its place: a test that gives a child another home must not have the emulator built there.
+            "XDG_CACHE_HOME": _CACHE.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
             "METALASSAY_REHEARSAL": str(self.file),
             "METALASSAY_REHEARSAL_LOG": str(self.log),
             "METALASSAY_REHEARSAL_EMULATOR": "1" if emulator else "0",

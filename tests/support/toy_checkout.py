@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,6 +14,7 @@ id = "{id}"
 requires = ["packaging>=24"]
 tags = ["full"]
 reason = "a row of the toy"
+{python}
 {more}
 """
 
@@ -36,6 +38,10 @@ def make(folder: Path, rows: dict[str, str], seconds: float) -> Path:
     (folder / "compat").mkdir()
     shutil.copy(ROOT / "compat" / "conftest.py", folder / "compat")
     (folder / "compat" / "test_toy.py").write_text(SUITE.format(seconds=seconds), "utf-8")
-    matrix = "".join(ROW.format(id=row, more=more) for row, more in rows.items())
+    here = 'python = "{}.{}"'.format(*sys.version_info)
+    matrix = "".join(
+        ROW.format(id=row, more=more, python="" if "python =" in more else here)
+        for row, more in rows.items()
+    )
     (folder / "matrix.toml").write_text(f'[bench]\nrequires = ["packaging"]\n{matrix}', "utf-8")
     return folder

@@ -23,6 +23,6 @@ def test_a_device_that_is_not_there_ends_the_run_with_its_reason(pytester: pytes
 
 def test_the_marks_are_declared(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
-        "import pytest\n@pytest.mark.slow\n@pytest.mark.bug('x')\ndef test_it(): pass"
+        "import pytest\n@pytest.mark.slow\n@pytest.mark.mps\n@pytest.mark.long\n@pytest.mark.bug('x')\ndef test_it(): pass"
     )
     pytester.runpytest_subprocess("-p", PLUGIN, "--strict-markers").assert_outcomes(passed=1)

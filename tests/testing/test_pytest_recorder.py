@@ -266,7 +266,7 @@ def test_a_partial_run_leaves_the_verdicts_of_the_whole_one(
 def test_only_a_quick_row_is_whole_without_its_slow_tests(
     assay: Any, pytester: pytest.Pytester, tags: str, partial: bool
 ) -> None:
-    row = f'id = "x"\nrequires = ["lib"]\nreason = "r"\ntags = ["{tags}"]\n'
+    row = f'id = "x"\nrequires = ["lib"]\nreason = "r"\ntags = ["{tags}"]\npython = "3.11"\n'
     (pytester.path / "matrix.toml").write_text("[[row]]\n" + row, "utf-8")
     _, record, output = assay("pass", "2.0", "--set", "x", "-m", "not slow")
     assert (record is None) is partial

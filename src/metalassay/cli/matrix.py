@@ -236,7 +236,8 @@ def _record(row: Row, seconds: float | None, options: argparse.Namespace) -> dic
 
 def _as_lines(record: dict[str, Any]) -> list[str]:
     seconds = "not timed" if record["seconds"] is None else f"{record['seconds']:.0f} s"
-    python = f"Python {record['python']}" if record["python"] else "any Python"
+    given = record["python"]
+    python = f"Python {given if isinstance(given, str) else ' or '.join(given)}"
     facts = [seconds, python, " ".join(record["tags"]), f"key {record['key'] or 'not recorded'}"]
     if "changed" in record:
         state = "would run" if record["changed"] else "unchanged"
@@ -331,9 +332,11 @@ def finish(outcomes: Sequence[Outcome], options: argparse.Namespace, began: floa
         said = "; ".join(filter(None, (outcome.why, f"see {log}" if new else "")))
         print(f"{outcome.state}: {outcome.row}: {said}", file=sys.stderr)
     absent = sum(outcome.state == run_row.NOT_INSTALLABLE for outcome in outcomes)
+    skipped = sum(outcome.state == run_row.SKIPPED for outcome in outcomes)
     print(
         f"{len(outcomes)} row{'' if len(outcomes) == 1 else 's'}, {len(bad)} red or in error"
         + (f", {absent} not installable" if absent else "")
+        + (f", {skipped} skipped" if skipped else "")
         + f"; next: metalassay report {options.output}",
         file=sys.stderr,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from dataclasses import asdict
@@ -12,8 +13,9 @@ from pathlib import Path
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Ask uv's resolver which rows of matrix.toml can be installed on Linux x86_64 and on macOS 14"
-        " arm64, from whatever machine this is. Downloads no package."
+        "Ask uv's resolver which rows of matrix.toml can be installed from wheels alone, on Linux x86_64"
+        " and on macOS 14 arm64 with each Python of the row, from whatever machine this is. Downloads no"
+        " package."
     )
     parser.epilog = """\
 examples:
@@ -39,10 +41,10 @@ def run(options: argparse.Namespace) -> int:
     ]
     resolutions = []
     for row in wanted:
-        for platform in resolver.PLATFORMS:
-            resolutions.append(resolver.resolve(row, platform))
+        for platform, python in itertools.product(resolver.PLATFORMS, row.pythons):
+            resolutions.append(resolver.resolve(row, platform, python))
             if not options.quiet:
-                line = f"{row.id}: {platform}: {resolutions[-1].why or 'ok'}"
+                line = f"{row.id}: {platform}, Python {python}: {resolutions[-1].why or 'ok'}"
                 print(line, file=sys.stderr, flush=True)
     if options.json:
         print(json.dumps([asdict(resolution) for resolution in resolutions], indent=1))

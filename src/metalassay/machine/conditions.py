@@ -32,6 +32,7 @@ ALLOCATORS = (
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_WAIT_POLICY")
 
 _BUSY = 1.25  # load per core
+_OTHERS = 0.25  # share of the processors' time that other programs may use
 _STOLEN = 0.02  # share of the processors' time
 # Moderate pressure may slow a Mac down, heavy pressure does: Bazel, which records the level beside build times,
 # expects more than half of the CPU's performance under the first and less under the second
@@ -52,7 +53,10 @@ class Conditions:
     the bytes swapped in and out since the system started, ``stolen`` the seconds that the hypervisor
     gave to other guests. ``niceness`` is the process's scheduling priority, 0 by default.
     ``background`` is True if macOS's quality of service keeps the process on the efficiency cores.
-    ``thermal_pressure`` is a word of ``macos.THERMAL_PRESSURE``.
+    ``thermal_pressure`` is a word of ``macos.THERMAL_PRESSURE``. ``busy`` and ``own`` are macOS's: the CPU
+    seconds that all processors have worked since the system started, and those of this process and its
+    ended children. There the load counts threads that do not run as well: an idle Mac may show twice its
+    cores (https://github.com/fersilva16/nix-config/pull/591).
     """
 
     load: float | None
@@ -68,6 +72,8 @@ class Conditions:
     niceness: int | None
     background: bool | None
     thermal_pressure: str | None = None
+    busy: float | None = None
+    own: float | None = None
     environment: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, object]:
@@ -97,6 +103,8 @@ def observe() -> Conditions:
         niceness=psutil.Process().nice() if os.name == "posix" else None,
         background=_background() if mac else None,
         thermal_pressure=macos.thermal_pressure() if mac else None,
+        busy=_busy() if mac else None,
+        own=sum(os.times()[:4]) if mac else None,
         environment={
             name: value
             for name, value in sorted(os.environ.items())
@@ -119,8 +127,14 @@ def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str
         yield f"the power mode is {after.power_mode}"
     if before.battery is not None or after.battery is not None:
         yield "on battery: the system saves power"
-    if after.load is not None and after.cores and after.load > _BUSY * after.cores:
-        yield f"busy: a load of {after.load:.1f} on {after.cores} processors"
+    if after.busy is None:
+        if after.load is not None and after.cores and after.load > _BUSY * after.cores:
+            yield f"busy: a load of {after.load:.1f} on {after.cores} processors"
+    elif before.busy is not None and after.cores and seconds > 0:
+        used = (after.busy - before.busy) - ((after.own or 0) - (before.own or 0))
+        share = used / seconds / after.cores
+        if share > _OTHERS:
+            yield f"busy: other programs used {share:.0%} of the processors' time"
     if before.stolen is not None and after.stolen is not None and after.cores and seconds > 0:
         share = (after.stolen - before.stolen) / seconds / after.cores
         if share > _STOLEN:
@@ -189,6 +203,11 @@ def parse_psi(text: str) -> str | None:
         return None
     share = float(stalled[1])
     return "normal" if share < 1 else "warning" if share < 10 else "critical"
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
 
 
 def _governor() -> str | None:

@@ -31,7 +31,7 @@ class Ahead:
         self._changes = threading.Lock()  # rows may run in several threads
         self._pool = ThreadPoolExecutor(_AT_ONCE)
         self._waiting = deque(rows)
-        self._begun: dict[str, Future[Lock]] = {}
+        self._begun: dict[str, Future[Lock | None]] = {}
         with self._changes:
             self._begin()
 
@@ -46,9 +46,8 @@ class Ahead:
             begun = self._begun.pop(row.id, None)
             self._waiting = deque(each for each in self._waiting if each.id != row.id)
             self._begin()
-        if begun is None:
-            return of_row(row, self.root, python)
-        return begun.result()
+        resolved = begun.result() if begun else None
+        return of_row(row, self.root, python) if resolved is None else resolved
 
     def close(self) -> None:
         """Begin no other row, and wait for those that have begun."""
@@ -66,8 +65,8 @@ def of_row(row: Row, root: Path, python: environments.Interpreter) -> Lock:
     return resolver.lock([*own, *row.requires], python.path)
 
 
-def _resolved(row: Row, root: Path) -> Lock:
+def _resolved(row: Row, root: Path) -> Lock | None:
     try:
         return of_row(row, root, environments.interpreter(row))
-    except UserError as error:  # whoever runs the row meets it again, and tells it
-        return Failure(error.message)
+    except UserError:
+        return None  # no such Python yet: whoever runs the row gets it, or meets this again and tells it

@@ -14,6 +14,8 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,24 +40,66 @@ class Interpreter:
     name: str
 
 
-def interpreter(row: Row) -> Interpreter:
-    """Return the interpreter that a row asks for, else the one that runs this.
+def interpreter(row: Row, say: Callable[[str], object] | None = None) -> Interpreter:
+    """Return the interpreter of a row: the one that runs this if the row names it, else the first found.
 
-    Raises ``UserError`` when there is none on this machine; nothing is downloaded.
+    Where this machine has none of those that the row names, uv downloads the first one, as it does for
+    any program unless its settings forbid that; ``say`` is told before. Without ``say``, nothing is
+    downloaded. Raises ``UserError`` when there is none in the end.
     """
-    if row.python is None:
+    if not row.pythons or runs_this(row.pythons):
         return Interpreter(Path(sys.executable), versions.interpreter())
-    found = run_uv(["python", "find", "--no-python-downloads", row.python], timeout=60)
-    if isinstance(found, Failure):
-        # uv stops at a shim of pyenv whose version is not switched on, and does not look behind it.
-        behind = _in_pyenv(row.python)
-        if behind:
-            return _asked(behind)
-        raise UserError(
-            f"{FILE}: row {row.id}: there is no Python {row.python} on this machine",
-            f"uv python install {row.python}, or correct the row",
+    for version in row.pythons:
+        if found := _on_this_machine(version):
+            return found
+    missing = f"{FILE}: row {row.id}: there is no Python {' or '.join(row.pythons)} on this machine"
+    first = row.pythons[0]
+    why = ""
+    if say is not None:
+        say(
+            f"{missing.removeprefix(f'{FILE}: row ')}: uv downloads {first}, unless its settings forbid that"
         )
-    return _asked(Path(found.strip()))
+        downloaded = _download(first)
+        if not isinstance(downloaded, Failure):
+            return downloaded
+        why = f", and uv did not download one: {downloaded.why}"
+    raise UserError(f"{missing}{why}", f"uv python install {first}, or correct the row")
+
+
+def runs_this(pythons: Sequence[str]) -> bool:
+    """Return whether the interpreter that runs this is one for which packages have their wheels."""
+    without_gil = sysconfig.get_config_var("Py_GIL_DISABLED")
+    usual = sys.implementation.name == "cpython" and not without_gil
+    return usual and "{}.{}".format(*sys.version_info) in pythons
+
+
+_FOUND: dict[
+    str, Interpreter
+] = {}  # many rows have the same, and asking uv takes a tenth of a second
+
+
+def _on_this_machine(version: str) -> Interpreter | None:
+    if version not in _FOUND:
+        path = run_uv(["python", "find", "--no-python-downloads", version], timeout=60)
+        # uv stops at a shim of pyenv whose version is not switched on, and does not look behind it.
+        found = _in_pyenv(version) if isinstance(path, Failure) else Path(path.strip())
+        if found is None:
+            return None
+        _FOUND[version] = _asked(found)
+    return _FOUND[version]
+
+
+def _download(version: str) -> Interpreter | Failure:
+    """Let uv fetch an interpreter.
+
+    It does so for an environment as its settings say; `uv python install` would heed no "manual" there, and
+    would put a program on PATH as well.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made = run_uv(["venv", "--quiet", "--python", version, f"{folder}/environment"])
+    if isinstance(made, Failure):
+        return made
+    return _on_this_machine(version) or Failure("it was downloaded, and uv does not find it")
 
 
 def _in_pyenv(version: str) -> Path | None:

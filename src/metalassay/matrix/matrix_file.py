@@ -5,9 +5,10 @@ noxfile.py imports this module in nox's own environment: it takes the standard l
 
 from __future__ import annotations
 
+import platform
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Container, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError
 
 FILE = "matrix.toml"
+QUICK, MPS = "quick", "quick-mps"
+"""The tags of the rows that `nox` alone runs: everywhere, and where there is MPS."""
 COMPAT, SMOKE = RUNS = "compat", "smoke"
 """What a row can run: the suite of known bugs, or a few steps with each package (``metalassay.smoke``)."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One version set; matrix.toml explains the fields. ``python`` None is the one that runs nox.
+    """One version set; matrix.toml explains the fields.
 
-    ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
+    ``pythons`` are the versions of Python that have wheels for all of ``requires``, the preferred one first;
+    none, which no row of the file has, means the one that runs this. ``installs`` is false for a row whose requirements are known to contradict each other. ``needs`` names
     what a worker of a fleet must offer to run it, and ``runs`` is one of ``RUNS``.
     """
 
@@ -34,7 +38,7 @@ class Row:
     requires: tuple[str, ...]
     reason: str
     tags: tuple[str, ...]
-    python: str | None = None
+    pythons: tuple[str, ...] = ()
     bugs: tuple[str, ...] = ()
     installs: bool = True
     needs: tuple[str, ...] = ()
@@ -44,12 +48,29 @@ class Row:
         """Return the fields that a verdict file stores."""
         return {
             "id": self.id,
-            "python": self.python,
+            "python": list(self.pythons)
+            if len(self.pythons) > 1
+            else next(iter(self.pythons), None),
             "requires": list(self.requires),
             "reason": self.reason,
             "tags": list(self.tags),
             **({"runs": self.runs} if self.runs != COMPAT else {}),
         }
+
+
+def marks(tags: Container[str]) -> str:
+    """Return the marks that a row with these tags runs, as pytest's -m reads them; "" for every test."""
+    if MPS in tags:
+        return "mps and not long"
+    return "not slow" if QUICK in tags else ""
+
+
+def why_not_here(row: Row) -> str:
+    """Return why a row cannot run on this machine, which lacks what it needs; "" where it can."""
+    system = f"{platform.system()} {platform.machine()}"
+    if "mps" not in row.needs or system == "Darwin arm64":
+        return ""
+    return f"needs MPS, which only a Mac with Apple silicon has; this is {system}"
 
 
 AS_INSTALLED = Row(
@@ -73,11 +94,20 @@ class Upstream:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The whole file: rows by id, in the order of the file, and requirements by nox session."""
+    """The whole file: rows by id, in the order of the file, and requirements by nox session.
+
+    ``pythons`` has those that a session's requirements have wheels for, where the file names them.
+    """
 
     rows: Mapping[str, Row]
     requires: Mapping[str, tuple[str, ...]]
     upstream: Upstream
+    pythons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def by_default(self) -> list[Row]:
+        """Return the rows that `nox` alone runs on this machine."""
+        quick = [row for row in self.rows.values() if {QUICK, MPS} & set(row.tags)]
+        return [row for row in quick if not why_not_here(row)]
 
 
 def get(root: Path, row_id: str | None) -> Row:
@@ -123,7 +153,17 @@ def load(root: Path) -> Matrix:
                     f"{place.place}: the id {row.id!r} is another row's but for '.', '-' or case"
                 )
             folders.add(folder)
-        return Matrix(rows, _requirements(top), _upstream(top.find("upstream")))
+        tables = _tables(top)
+        return Matrix(
+            rows,
+            {name: _names(table.get("requires")) for name, table in tables.items()},
+            _upstream(top.find("upstream")),
+            {
+                name: _pythons(table, f"[{name}]")
+                for name, table in tables.items()
+                if table.find("python").value is not None
+            },
+        )
     except FieldError as error:
         raise UserError(f"{path}: {error}", "fix the row") from None
 
@@ -146,13 +186,14 @@ def _fresh(table: Field) -> Iterator[Row]:
     """Yield a row for each version of one package, beside the newest of others."""
     _refuse_unknown(table, _FRESH, "a fresh table")
     package, others = table.get("package").name(), _requires(table.get("with"))
+    pythons = _pythons(table, f"the fresh table of {package}")
     for version in _names(table.get("versions")):
         yield Row(
             id=f"fresh-{package}-{version}",
             requires=(f"{package}=={version}", *others),
             reason=f"{package} {version}, and today's newest of everything else that it allows",
             tags=("fresh",),
-            python=table.get("python").name(),
+            pythons=pythons,
             runs=SMOKE,
         )
 
@@ -178,12 +219,32 @@ def _row(row: Field) -> Row:
         requires=_requires(row.get("requires")),
         reason=row.get("reason").name(),
         tags=_names(row.get("tags")),
-        python=row.find("python").or_none(Field.name),
+        pythons=_pythons(row, f"row {name}"),
         bugs=row.find("bugs").or_none(_names) or (),
         installs=row.find("installs").value is None or row.get("installs").flag(),
         needs=_resources(row.find("needs")),
         runs=row.find("runs").or_none(lambda value: value.one_of(RUNS)) or COMPAT,
     )
+
+
+_PYTHON = re.compile(r"3\.\d+")
+
+
+def _pythons(table: Field, what: str) -> tuple[str, ...]:
+    """Return the versions of Python of a row: one as in "3.11", or a list of them."""
+    given = table.find("python")
+    if given.value is None:
+        raise FieldError(
+            f'{table.place}: {what} names no Python with wheels for its pins, as in python = "3.11"'
+        )
+    several = isinstance(given.value, list)
+    names = tuple(each.name() for each in given.each()) if several else (given.name(),)
+    if not names:
+        raise FieldError(f"{given.place}: {what} names no Python")
+    for name in names:
+        if not _PYTHON.fullmatch(name):
+            raise FieldError(f"{given.place}: {name!r} is not a version of Python such as '3.11'")
+    return names
 
 
 def _requires(values: Field) -> tuple[str, ...]:
@@ -222,14 +283,10 @@ def _upstream(table: Field) -> Upstream:
     )
 
 
-def _requirements(top: Field) -> dict[str, tuple[str, ...]]:
-    """Return the requirements of each table that has some, as in ``[bench]``."""
+def _tables(top: Field) -> dict[str, Field]:
+    """Return the tables of the nox sessions, as ``[bench]``."""
     tables = top.value if isinstance(top.value, dict) else {}
-    return {
-        name: _names(top.get(name).get("requires"))
-        for name, table in tables.items()
-        if isinstance(table, dict)
-    }
+    return {name: top.get(name) for name, table in tables.items() if isinstance(table, dict)}
 
 
 def _names(values: Field) -> tuple[str, ...]:

@@ -43,10 +43,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The resolver's answer for a row on a platform: the ``versions`` it chose, or ``why`` it cannot."""
+    """The resolver's answer for a row, on a platform with a ``python`` such as "3.11".
+
+    It has the ``versions`` that it chose, or ``why`` it cannot.
+    """
 
     row: str
     platform: str
+    python: str
     versions: Mapping[str, str]
     why: str
 
@@ -120,14 +124,13 @@ def program() -> str:
     return uv
 
 
-def resolve(row: Row, platform: str) -> Resolution:
-    """Resolve a row of matrix.toml for one of ``PLATFORMS``, whatever machine this runs on.
+def resolve(row: Row, platform: str, python: str) -> Resolution:
+    """Resolve a row of matrix.toml for one of ``PLATFORMS`` and a Python, whatever machine this runs on.
 
-    Downloads no package. Raises ``UserError`` when uv is not installed or does not answer within two
+    Only wheels count: a user's machine need not compile anything. Downloads no package. Raises ``UserError`` when uv is not installed or does not answer within two
     minutes.
     """
     uv = program()
-    python = row.python or "{}.{}".format(*sys.version_info)
     try:
         done = subprocess.run(  # noqa: S603  (uv itself, no shell)
             [
@@ -138,6 +141,7 @@ def resolve(row: Row, platform: str) -> Resolution:
                 "--quiet",
                 "--no-header",
                 "--no-annotate",
+                "--no-build",
                 "--python-version",
                 python,
                 "--python-platform",
@@ -156,7 +160,7 @@ def resolve(row: Row, platform: str) -> Resolution:
         ) from None
     if done.returncode == 0:
         pins = re.findall(r"^([\w.-]+)==(\S+)", done.stdout, re.MULTILINE)
-        return Resolution(row.id, platform, dict(pins), "")
+        return Resolution(row.id, platform, python, dict(pins), "")
     why = conflict(done.stderr)
     if why is None:
         raise UserError(
@@ -164,7 +168,7 @@ def resolve(row: Row, platform: str) -> Resolution:
             " about the row",
             "check the network and the index, then try again",
         )
-    return Resolution(row.id, platform, {}, why)
+    return Resolution(row.id, platform, python, {}, why)
 
 
 def conflict(output: str) -> str | None:

@@ -24,13 +24,20 @@ from typing import TypeVar
 
 from metalassay import bugs
 from metalassay.errors import cannot_write, reason
-from metalassay.matrix import ahead, environments, inputs, run_smoke
+from metalassay.matrix import ahead, environments, inputs, matrix_file, run_smoke
 from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.matrix_file import COMPAT, SMOKE, Row
 from metalassay.matrix.resolver import Failure
 from metalassay.results import journal, smoke_file, unfinished, verdict_file
 
-GREEN, RED, NOT_INSTALLABLE, ERROR = STATES = "green", "red", "not installable", "error"
+GREEN, RED, NOT_INSTALLABLE, ERROR, SKIPPED = STATES = (
+    "green",
+    "red",
+    "not installable",
+    "error",
+    "skipped",
+)
+"""How a row ends; it is skipped on a machine that lacks what it needs."""
 
 PAUSES = (2.0, 10.0)
 """Seconds to wait before the second and the third attempt to resolve or to install."""
@@ -98,6 +105,8 @@ def run(row: Row, options: Options) -> Outcome:
     Raises ``UserError`` where nothing can be run at all: no uv, no such interpreter, a folder that cannot
     be written. ``KeyboardInterrupt`` and ``StoppedError`` pass through; no child survives either.
     """
+    if why := matrix_file.why_not_here(row):
+        return Outcome(row.id, SKIPPED, why)
     began, started = time.monotonic(), datetime.now(UTC)
     target = options.output / f"{row.id}.json"
     try:
@@ -127,7 +136,8 @@ def command(row: Row) -> str:
 
 def selection(row: Row) -> list[str]:
     """Return the arguments of pytest that belong to the row itself."""
-    return [*(["-m", "not slow"] if "quick" in row.tags else []), *(f"--bug={b}" for b in row.bugs)]
+    marks = matrix_file.marks(row.tags)
+    return [*(["-m", marks] if marks else []), *(f"--bug={bug}" for bug in row.bugs)]
 
 
 def key_now(row: Row, root: Path) -> tuple[str | None, str]:
@@ -140,12 +150,12 @@ def key_now(row: Row, root: Path) -> tuple[str | None, str]:
 
 
 def _run(row: Row, options: Options, target: Path, started: datetime) -> Outcome:
-    python = environments.interpreter(row)
+    python = environments.interpreter(row, options.say)
     lock = _patient(row, lambda: _lock(row, options, python), options)
     if isinstance(lock, Failure):
         if not lock.conflict:
             return Outcome(row.id, ERROR, f"could not resolve: {lock.why}")
-        origin = verdict_file.Origin(_commit(options), bugs.revision())
+        origin = verdict_file.Origin(_commit(options), bugs.revision(), python.name)
         return _not_installable(row, options, target, lock.why, origin)
     key = inputs.key(options.root, row, lock, python)
     if not options.fresh and not options.arguments:

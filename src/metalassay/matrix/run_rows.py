@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
-from metalassay.matrix import environments, run_row
+from metalassay.matrix import environments, matrix_file, run_row
 from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.progress import Progress
@@ -26,7 +26,8 @@ def run(
     row's interpreter is missing, and ``KeyboardInterrupt`` after an interrupt.
     """
     for row in rows:
-        environments.interpreter(row)
+        if not matrix_file.why_not_here(row):
+            environments.interpreter(row, options.say)
     order = list(rows)
     if jobs > 1:
         order.sort(key=lambda row: -known.get(row.id, 0.0))

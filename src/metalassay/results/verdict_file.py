@@ -276,7 +276,10 @@ def write_not_installable(
         command=command,
         started=datetime.now(UTC),
         seconds=0.0,
-        versions={"python": version_set.get("python") or platform.python_version()},
+        versions={
+            "python": ((origin and origin.interpreter) or "").rpartition(" ")[2]
+            or platform.python_version()
+        },
         # Where this runs, psutil may be missing; so the rest of the hardware stays unknown.
         hardware={"system": system, "release": release(), "machine": machine},
         not_installable=why,

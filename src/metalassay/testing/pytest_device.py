@@ -12,12 +12,15 @@ import pytest
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
+from metalassay.testing.mps_tests import MpsTests
 
 if TYPE_CHECKING:
     import torch
 
 MARKS = (
     "bug(id, symptom): the test asserts the correct behaviour; bugs/data/ says where it fails, and how",
+    "mps: computes on MPS; the row mps of the matrix runs these, but for the long ones",
+    "long: takes minutes, or gigabytes of memory, even on the device",
     "slow: needs several processes, a Trainer or seconds; the quick rows of the matrix leave it out, and so may you",
 )
 
@@ -33,9 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks."""
+    """Declare the marks, and count the tests that compute on MPS."""
     for mark in MARKS:
         config.addinivalue_line("markers", mark)
+    config.pluginmanager.register(MpsTests(config), "metalassay-mps-tests")
 
 
 def pytest_report_header() -> str:

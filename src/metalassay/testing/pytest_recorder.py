@@ -55,8 +55,8 @@ class Recorder:
     ``marked`` returns the bug and the symptom that a test is marked with; ``expected`` returns
     whether the data expects the symptom with the installed versions. ``version_set`` is the record
     of the matrix row, ``target`` the verdict file, or None to write none. ``suite`` is the folder of all
-    tests, and ``only`` are the only bugs that the row tests (all if empty): a run of anything less is
-    partial, and never replaces the verdict file. ``diary`` is the journal (``results.journal``) of a run
+    tests, and ``only`` are the only bugs that the row tests (all if empty), ``marks`` what the row gives to -m: a run of
+    anything less is partial, and never replaces the verdict file. ``diary`` is the journal (``results.journal``) of a run
     that a runner started, or None: what it has is not run again.
     """
 
@@ -71,6 +71,7 @@ class Recorder:
         target: Path | None,
         suite: Path,
         only: Collection[str] = (),
+        marks: str = "",
         diary: Path | None = None,
     ) -> None:
         self.config = config
@@ -81,6 +82,7 @@ class Recorder:
         self.target = target
         self.suite = suite
         self.only = frozenset(only)
+        self.marks = marks
         self.diary = diary
         self.before = journal.Journal() if diary is None else journal.read(diary)
         self.in_matrix = bool(version_set["requires"])
@@ -240,11 +242,11 @@ class Recorder:
         """Return what made this run smaller than the whole one of its row; "" for the whole one."""
         option = self.config.option
         # Of the rows of the matrix, only a quick one is whole without its slow tests.
-        may_leave_out_slow = not self.in_matrix or "quick" in self.version_set["tags"]
+        marks = self.marks if self.in_matrix else "not slow"
         reasons = {
             "stopped early": bool(session.shouldfail or session.shouldstop),
             "-k": bool(option.keyword),
-            "-m": option.markexpr not in (("", "not slow") if may_leave_out_slow else ("",)),
+            "-m": option.markexpr not in ("", marks),
             "--bug": set(option.bug or ()) != self.only,
             "--deselect": bool(option.deselect),
             "--ignore": bool(option.ignore or option.ignore_glob),

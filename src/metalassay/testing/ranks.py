@@ -1,7 +1,9 @@
 """Runs a function in several processes that form a gloo group on the loopback interface.
 
-For bugs that need more than one process. The ranks are forked by a fork server that has imported
-torch and accelerate and done nothing else, so the imports are paid once and no threads are inherited.
+For bugs that need more than one process. On Linux the ranks are forked by a fork server that has imported
+torch and accelerate and done nothing else, so the imports are paid once and no threads are inherited. On
+macOS each rank is a new process that imports them itself: the system's frameworks, which torch loads, do
+not survive a fork without exec (Python's documentation of multiprocessing, "Contexts and start methods").
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,6 +25,9 @@ from typing import Any
 
 # Constructing DDP or an optimizer imports torch._dynamo, and with it sympy.
 PRELOAD = ("torch", "torch.distributed", "torch._dynamo", "accelerate", "datasets")
+
+START_METHOD = "METALASSAY_START_METHOD"
+"""The variable that chooses another start method of multiprocessing: "spawn" rehearses a Mac on Linux."""
 
 
 class RankFailedError(Exception):
@@ -36,10 +42,19 @@ class Outcome:
     error: str | None = None
 
 
+def start_method() -> str:
+    """Return how multiprocessing starts the ranks here."""
+    usual = "spawn" if sys.platform == "darwin" else "forkserver"
+    return os.environ.get(START_METHOD) or usual
+
+
 @functools.cache
-def _server() -> Any:  # a ForkServerContext, which typeshed hides behind platform checks
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(PRELOAD))
+def _context(
+    method: str,
+) -> Any:  # a BaseContext; typeshed hides its classes behind platform checks
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(list(PRELOAD))
     return context
 
 
@@ -57,7 +72,7 @@ def run(
     WORLD_SIZE, MASTER_PORT, …) are set; ``Accelerator(cpu=True)`` reads them. Whatever still runs
     after ``limit`` seconds is killed and counts as hung.
     """
-    context = _server()
+    context = _context(start_method())
     port = _free_port()
     ends, processes = [], []
     for rank in range(world_size):

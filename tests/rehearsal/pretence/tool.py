@@ -119,6 +119,21 @@ def sudo() -> int:
     )
 
 
+def top() -> int:
+    """Print the line with the load of the processors; constructed, in the form of a public script's fixture.
+
+    https://github.com/exelban/stats/issues/1564 reads that line with awk.
+    """
+    if ARGUMENTS != ["-l", "1", "-s", "0"]:
+        return unmodelled()
+    return out("Processes: 500 total\nCPU usage: 5.66% user, 10.37% sys, 83.96% idle \n")
+
+
+def memory_pressure() -> int:
+    """Print the share of free memory, as in https://github.com/exelban/stats/issues/3159."""
+    return unmodelled() if ARGUMENTS else out("\nSystem-wide memory free percentage: 66%\n")
+
+
 def recorded() -> int:
     """Print a text of the Mac's file."""
     for text in MAC["text"]:
@@ -139,6 +154,8 @@ if __name__ == "__main__":
             taskpolicy,
             caffeinate,
             powermetrics,
+            top,
+            memory_pressure,
             sudo,
         )
     }

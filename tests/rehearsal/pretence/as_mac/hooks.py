@@ -123,12 +123,15 @@ def _mps(torch: Any) -> None:
     with facts.linux():
         from metalassay.mps.emulator import session
 
+        # If it has to be built after all, the compiler's Python must not want it too.
+        os.environ["METALASSAY_REHEARSAL_EMULATOR"] = "0"
         session.start(
             _emulation,
             memory=facts.mac["mps"]["recommended_bytes"],
             dead=state == "dead",
             quiet=True,
         )
+        os.environ["METALASSAY_REHEARSAL_EMULATOR"] = "1"
         atexit.register(_emulation.close)  # before torch's threads end
         name = facts.mac["mps"]["name"]
         torch._C._mps_get_name = lambda: name

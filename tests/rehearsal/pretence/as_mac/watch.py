@@ -62,6 +62,8 @@ def install(builtins: dict[str, Any]) -> None:
         frame = ours(builtins)
         if frame is None:
             return
+        if event == "os.fork" and frame.f_globals.get("FORKS_ON_PURPOSE"):
+            return  # what a fork does is the question; no framework of a Mac is loaded
         place = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name}"
         facts.note(event, what, place)
         if not event.startswith("os.fork"):
