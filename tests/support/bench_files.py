@@ -18,6 +18,7 @@ CALM = {
     "load": 2.0, "cores": 10, "power_mode": "automatic", "battery": None, "speed_limit": None,
     "temperature": None, "available_bytes": 9 * 2**30, "pressure": "normal", "swapped": 0,
     "stolen": None, "niceness": 0, "background": False, "thermal_pressure": "nominal",
+    "busy": 5000.0, "own": 2.0,
     "environment": {},
 }  # fmt: skip
 PEAKS = {"mps": (2900.0, 101.0), "cpu": (900.0, 95.0)}

@@ -162,7 +162,7 @@ def _about_conditions(document: Mapping[str, Any]) -> Iterator[Problem]:
     except FieldError as error:
         yield _as_problem(error)
         return
-    # What the hypervisor took needs the duration of the run, which only the marks know.
+    # What the hypervisor took, and other programs on a Mac, needs the duration of the run, which only the marks know.
     for flag in conditions.flags(before, after, seconds=0):
         yield Problem("metalassay.conditions", flag, warning=flag.startswith(_WARNED))
 
@@ -170,13 +170,8 @@ def _about_conditions(document: Mapping[str, Any]) -> Iterator[Problem]:
 def _conditions(place: Field) -> Conditions:
     """Read a snapshot; what a file does not record stays None."""
     numbers = (
-        "load",
-        "battery",
-        "speed_limit",
-        "temperature",
-        "available_bytes",
-        "swapped",
-        "stolen",
+        *("load", "battery", "speed_limit", "temperature", "available_bytes", "swapped", "stolen"),
+        *("busy", "own"),
     )
     values: dict[str, Any] = {field.name: None for field in dataclasses.fields(Conditions)}
     for name in numbers:
