@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from metalassay.workloads.registry import Workload
 
 SHARED = "metalassay.testing.pytest_device"  # --device and its fixture
+NO_PROOF = 20  # the exit code with --need-selftest where a check fails
 MAX_ROUNDS = 500  # the raw times of a 10 microsecond function would take 7 MB
 # pytest-benchmark's defaults: an option with another value was given on the command line.
 NO_STORAGE = "file://./.benchmarks"
@@ -87,6 +88,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="skip the self-test and the measured peak, which take 3 s",
     )
+    group.addoption(
+        "--need-selftest",
+        action="store_true",
+        help="end the run before its first benchmark if a check of the self-test fails",
+    )
     group.addoption("--series", help=argparse.SUPPRESS)
 
 
@@ -95,6 +101,7 @@ class Run:
 
     before: conditions.Conditions
     proof: dict[str, Any] | None = None
+    skipped = ""  # why the self-test was not run
     began = time.monotonic()
     series: str | None = None
 
@@ -113,22 +120,50 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     return max(codes)
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Run the self-test, and report its result and the measured peak of the device."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Run the self-test and measure the peak of the device; with -q there is no header, but a proof."""
+    config = session.config
     if config.getoption("--no-selftest") or config.option.collectonly:
-        return ["selftest: skipped"]
+        Run.skipped = "skipped"
+        return
     import torch
 
     from metalassay.measure import warm_up as preparation
-    from metalassay.measure.device import resolve
+    from metalassay.measure.device import emulated, resolve
 
     if config.getoption("--threads"):
         torch.set_num_threads(config.getoption("--threads"))
     try:
-        Run.proof = preparation.prove(resolve(config.getoption("--device")))
+        device = resolve(config.getoption("--device"))
+        if emulated(device):  # it computes at once, so a missing synchronize cannot be seen there
+            Run.skipped = "skipped: the device is emulated"
+            return
+        Run.proof = preparation.prove(device)
     except UserError as error:
-        return [f"selftest: skipped: {error.message}"]
-    return list(preparation.header(Run.proof))
+        Run.skipped = f"skipped: {error.message}"
+        return
+    if config.getoption("--need-selftest") and (failed := _failed_checks()):
+        pytest.exit("; ".join(failed), returncode=NO_PROOF)
+
+
+def _failed_checks() -> list[str]:
+    from metalassay.measure import warm_up as preparation
+
+    return list(preparation.failures(Run.proof)) if Run.proof else []
+
+
+def pytest_report_header() -> list[str]:
+    """Report the result of the self-test, and the measured peak of the device."""
+    from metalassay.measure import warm_up as preparation
+
+    return list(preparation.header(Run.proof)) if Run.proof else [f"selftest: {Run.skipped}"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end, and with -q too, that the clocks cannot be trusted."""
+    for failed in _failed_checks():
+        terminalreporter.write_line(failed, red=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

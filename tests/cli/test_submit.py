@@ -1,4 +1,4 @@
-"""`metalassay submit`: where issues go, and that nothing is sent."""
+"""`metalassay submit`: a copy is written, and nothing is sent."""
 
 from __future__ import annotations
 
@@ -8,22 +8,8 @@ from pathlib import Path
 import pytest
 
 from metalassay.cli.main import main
-from metalassay.cli.submit import issue_url
 
 RUN = Path(__file__).parents[1] / "data" / "runs" / "constructed_benchmarks_m4.json"
-
-
-@pytest.mark.parametrize(
-    ("urls", "url"),
-    [
-        (["Homepage, https://a", "Issues, https://b"], "https://b"),
-        (["Bug Tracker, https://c"], "https://c"),
-        (["Homepage, https://a"], None),
-        ([], None),
-    ],
-)
-def test_issues_go_where_the_metadata_says(urls: list[str], url: str | None) -> None:
-    assert issue_url(urls) == url
 
 
 def test_a_copy_is_written_beside_the_user_and_nothing_is_sent(

@@ -126,6 +126,28 @@ def test_a_benchmark_is_refused_on_the_emulated_device_and_marked_where_it_is_al
 
 
 @pytest.mark.slow
+def test_a_mac_is_measured_on_both_devices_and_the_emulated_one_makes_it_a_rehearsal(
+    m4: Rehearsal,
+) -> None:
+    short = ["--seconds-per-workload", "0.02", "--output", "run"]
+    refused = m4.metalassay("bench", *short, "--device", "mps")
+    assert refused.returncode == 2
+    assert "this mps is emulated on the CPU" in refused.stderr
+    assert list((m4.folder / "run").iterdir()) == []
+    done = m4.metalassay("bench", *short, "--allow-emulated")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"{CHIP}; power mode ")
+    assert "REHEARSAL: " in done.stdout
+    [file] = (m4.folder / "run").glob("*.json")
+    assert file.name.startswith("metalassay-rehearsal-apple-m4-10gpu-16gb-")
+    assert str(m4.folder) not in file.read_text("utf-8")
+    checked = m4.metalassay("results", "check", str(file))
+    assert checked.returncode == 1
+    assert "a rehearsal: mps was emulated, so nothing was measured" in checked.stdout
+    assert "hardware" not in checked.stdout  # all that a Mac tells of itself is known
+
+
+@pytest.mark.slow
 def test_a_comparison_finds_no_swapping_on_a_mac(
     m4pro: Rehearsal,
 ) -> None:

@@ -179,3 +179,32 @@ def test_several_processes_run_the_benchmarks_several_times(tmp_path: Path) -> N
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("test_tiny_gpt[gpt-tiny-b4-train-float32]") == 2
+
+
+# Lets the self-test find a clock that is wrong.
+WRONG_CLOCK = """
+from metalassay.measure import selftest
+check = selftest.Check("a sleep", False, "20 ms took 40")
+selftest.run = lambda device="cpu": (check,)
+"""
+
+
+@pytest.mark.slow
+def test_a_quiet_run_proves_its_clock_too_and_says_that_it_failed(tmp_path: Path) -> None:
+    (tmp_path / "wrong_clock.py").write_text(WRONG_CLOCK)
+    speed = "-kgpt-tiny-b2-infer --batch-size=2 --device=cpu --benchmark-max-time=0.02"
+    run = pytest_in(tmp_path, "-q", "-pwrong_clock", *speed.split(), "--benchmark-json=out.json")
+    assert run.returncode == 0, run.stdout + run.stderr
+    about = json.loads((tmp_path / "out.json").read_text("utf-8"))["metalassay"]
+    assert [check["passed"] for check in about["selftest"]["checks"]] == [False]
+    assert about["selftest"]["roof"]["gflop_s"] > 0
+    assert "selftest FAILED: a sleep: 20 ms took 40" in run.stdout
+
+
+@pytest.mark.slow
+def test_a_run_that_needs_its_clock_ends_before_its_first_benchmark(tmp_path: Path) -> None:
+    (tmp_path / "wrong_clock.py").write_text(WRONG_CLOCK)
+    run = pytest_in(tmp_path, "-q", "-pwrong_clock", "--device=cpu", "--need-selftest")
+    assert run.returncode == 20
+    assert "selftest FAILED: a sleep: 20 ms took 40" in run.stdout
+    assert "passed" not in run.stdout

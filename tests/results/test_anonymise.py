@@ -14,7 +14,6 @@ import pytest
 from constructed_runs import DATA, places
 
 from metalassay.cli.main import main
-from metalassay.cli.submit import issue_url
 from metalassay.fields import FieldError
 from metalassay.results import anonymise
 from metalassay.results.parse import LargestBatch, Measurement, VersionSet, parse
@@ -237,13 +236,6 @@ def test_a_copy_never_replaces_a_named_file_or_another_copy(
     assert capsys.readouterr().err.startswith("metalassay: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     assert (tmp_path / "a" / "x.json").read_text("utf-8") == json.dumps(BENCHMARKS)
-
-
-def test_the_address_for_issues_comes_from_the_package_metadata() -> None:
-    assert issue_url(["Homepage, https://a.example", "Issues, https://b.example/issues"]) == (
-        "https://b.example/issues"
-    )
-    assert issue_url(["Homepage, https://a.example"]) is None
 
 
 def test_a_search_for_the_largest_batch_is_stripped_and_keeps_its_result() -> None:

@@ -143,3 +143,18 @@ def test_everything_in_the_file_of_an_emulated_device_is_emulated(tmp_path: Path
         ("mps", True),
         ("cpu", True),
     }
+
+
+def test_a_peak_of_another_device_is_not_that_of_a_benchmark(tmp_path: Path) -> None:
+    document = json.loads((DATA / "constructed_benchmarks_m4.json").read_text("utf-8"))
+    roof = {"device": "cpu", "gflop_s": 10.0, "gb_s": 20.0}
+    document["metalassay"]["selftest"] = {"roof": roof}
+    file = tmp_path / "run.json"
+
+    def peaks() -> dict[str, object]:
+        file.write_text(json.dumps(document))
+        return {one.device: one.measured_peak for one in load.load([file]).measurements}
+
+    assert peaks()["mps"] is None
+    document["metalassay"]["selftest"]["roofs"] = {"mps": {**roof, "device": "mps", "gb_s": 30.0}}
+    assert peaks()["mps"] == (10.0, 30.0)

@@ -44,12 +44,14 @@ GROUPS = {
         Command("claims", "claims", "check what guides claim about PyTorch on a Mac"),
     ),
     "measure": (
+        Command("bench", "bench", "measure this machine in three minutes, with a file to share"),
         Command("compare", "compare", "measure whether B is slower than A"),
         Command("max-batch", "max_batch", "find the largest batch that fits into memory"),
         Command("loader", "dataloader", "find the best number of DataLoader workers"),
         Command("selftest", "selftest", "check the clocks, and measure the device's peak"),
         Command("report", "report", "make tables and plots from result files"),
         Command("submit", "submit", "make an anonymous copy of a result file"),
+        Command("results", "results", "check result files that somebody contributes"),
     ),
     "train": (
         Command("run", "run", "run a program with CPU and memory limits, or emulated mps"),
@@ -73,6 +75,7 @@ examples:
   metalassay check                      do your versions behave as known?
   metalassay explain < log.txt          what an error message or a log means
   metalassay ops linalg_qr              which torch has this operator on MPS
+  metalassay bench                      what this machine does, in three minutes
   metalassay report                     tables from everything under reports/
   nox                                   quick matrix, benchmark and report
 """

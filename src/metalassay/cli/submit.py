@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,6 @@ from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
     from metalassay.results.anonymise import Stripped
-
-
-_ISSUES = ("issues", "issue tracker", "bug tracker", "tracker", "bugs")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +37,7 @@ exit code: 0 all copies are written, 2 bad input, and then none is written"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from metalassay.environment import project_home
     from metalassay.files import write_atomically
     from metalassay.results import anonymise
 
@@ -58,9 +55,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"  removed: {place}: {kind}{f', {times} times' if times > 1 else ''}")
         if not stripped.removed:
             print("  nothing to remove")
-    url = issue_url(metadata.metadata("metalassay").get_all("Project-URL") or [])
-    where = f"attach it to an issue at {url}" if url else "attach it to an issue of the project"
-    print(f"Nothing was sent. Read the copy, then {where}.")
+    place = project_home.where_to_attach(project_home.project_urls())
+    print(f"Nothing was sent. Read the copy, then attach it to {place}.")
     return 0
 
 
@@ -106,12 +102,3 @@ def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:
         raise UserError(
             f"{source.shown}: {error}", "submit a file that metalassay left under reports/"
         ) from None
-
-
-def issue_url(project_urls: list[str]) -> str | None:
-    """Return where issues go, from the package's metadata: lines such as "Issues, https://…"."""
-    for line in project_urls:
-        label, _, url = line.partition(",")
-        if label.strip().lower() in _ISSUES:
-            return url.strip()
-    return None

@@ -69,11 +69,17 @@ def prove(device: torch.device) -> dict[str, Any]:
     return {"checks": checks, "roof": dataclasses.asdict(roofline.probe(device))}
 
 
+def failures(proof: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each check of ``prove`` that failed."""
+    for check in proof["checks"]:
+        if not check["passed"]:
+            yield f"selftest FAILED: {check['name']}: {check['saw']}"
+
+
 def header(proof: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines about ``prove`` in the header of a run: failed checks and the measured peak."""
-    failed = [check for check in proof["checks"] if not check["passed"]]
-    for check in failed:
-        yield f"selftest FAILED: {check['name']}: {check['saw']}"
+    failed = list(failures(proof))
+    yield from failed
     peak = proof["roof"]
     yield (
         f"selftest: {len(proof['checks']) - len(failed)} of {len(proof['checks'])} checks pass; measured "

@@ -218,7 +218,7 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
                 for moment in ("before", "after")
             ),
             flags=tuple(flag.text() for flag in (extra.find("marks").or_none(Field.each) or ())),
-            measured_peak=_measured_peak(_within(about, "selftest", "roof")),
+            measured_peak=_measured_peak(_within(about, "selftest"), device),
             **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
         )
@@ -265,8 +265,12 @@ def _power(power: Field) -> dict[str, Any]:
     }
 
 
-def _measured_peak(peak: Field) -> tuple[float, float] | None:
+def _measured_peak(selftest: Field, device: str) -> tuple[float, float] | None:
+    """Return the peak of the device that a benchmark ran on; ``metalassay bench`` measures two in one file."""
+    peak = _within(selftest, "roofs", device)
     if peak.value is None:
+        peak = _within(selftest, "roof")
+    if peak.value is None or peak.find("device").value not in (None, device):
         return None
     return peak.get("gflop_s").number(0, 1e9), peak.get("gb_s").number(0, 1e9)
 

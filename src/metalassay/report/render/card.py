@@ -30,7 +30,8 @@ _TONES = (
     ("unreadable", "unreadable", "#dddddd"),
     ("unfinished", "not finished", "#dddddd"),
 )
-_SPEED, _MOST_SPEEDS = "median items/s", 4
+_SPEED = "median items/s"
+_MOST_SPEEDS, _MOST_SPEEDS_ALONE = 4, 9  # rows, below verdicts and without any
 
 
 def render(report: Report) -> str:
@@ -58,7 +59,11 @@ def render(report: Report) -> str:
         body += [_rule(518), *_compat(report.compat, 518)]
     else:
         body += [*_headline(" ".join(text), 108, (38, 4), (30, 5), (25, 7)), _rule(342)]
-        body += [*_compat(report.compat, 342), _rule(470), *_speeds(report.benchmarks)]
+        if isinstance(report.compat, Hint) and not isinstance(report.benchmarks, Hint):
+            body += _speeds(report.benchmarks, 342, _MOST_SPEEDS_ALONE)
+        else:
+            body += [*_compat(report.compat, 342), _rule(470)]
+            body += _speeds(report.benchmarks, 470, _MOST_SPEEDS)
     marked = (report.rehearsal, *text) if report.rehearsal else text
     label = escape(one_line(" ".join(marked)), {'"': "&quot;"})
     return "\n".join(
@@ -161,22 +166,23 @@ def _label_width(text: str, size: float) -> float:
     return 22 + width(text, size) + 16
 
 
-def _speeds(tables: tuple[Table, ...] | Hint) -> Iterator[str]:
-    yield _line("Speed", _LEFT, 506, 22, bold=True)
+def _speeds(tables: tuple[Table, ...] | Hint, top: int, most: int) -> Iterator[str]:
+    yield _line("Speed", _LEFT, top + 36, 22, bold=True)
     if isinstance(tables, Hint):
-        yield _line(tables.sentence, _LEFT, 546, 24, fill=_QUIET)
+        yield _line(tables.sentence, _LEFT, top + 76, 24, fill=_QUIET)
         return
-    rows = [row for table in tables for row in _rows(table)]
-    for number, (what, speed) in enumerate(rows[:_MOST_SPEEDS]):
-        y = 536 + 24 * number
+    # The headline names a machine that is the only one.
+    rows = [row for table in tables for row in _rows(table, named=len(tables) > 1)]
+    for number, (what, speed) in enumerate(rows[:most]):
+        y = top + 66 + 24 * number
         yield _line(what, _LEFT, y, 19, room=800)
         yield _line(speed, _LEFT + 816, y, 19, room=_ROOM - 816, bold=True)
-    if len(rows) > _MOST_SPEEDS:
-        more = f"and {len(rows) - _MOST_SPEEDS:,} more in the report"
-        yield _line(more, _LEFT + 100, 506, 20, fill=_QUIET)
+    if len(rows) > most:
+        more = f"and {len(rows) - most:,} more in the report"
+        yield _line(more, _LEFT + 100, top + 36, 20, fill=_QUIET)
 
 
-def _rows(table: Table) -> Iterator[tuple[str, str]]:
+def _rows(table: Table, *, named: bool) -> Iterator[tuple[str, str]]:
     """Yield what was measured and how fast it was; nothing for a table without a speed."""
     if _SPEED not in table.head:
         return
@@ -184,7 +190,8 @@ def _rows(table: Table) -> Iterator[tuple[str, str]]:
     for row in table.rows:
         cells = dict(zip(table.head, row, strict=True))
         about = [f"batch {cells[name]}" if name == "batch" else cells[name] for name in names]
-        yield f"{', '.join(about)}: {table.caption}", cells[_SPEED]
+        where = f": {table.caption}" if named else ""
+        yield f"{', '.join(about)}{where}", cells[_SPEED]
 
 
 def _rule(y: int) -> str:
