@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from metalassay.cli.main import main
 from metalassay.diagnosis import check
-from metalassay.environment import extras
+from metalassay.environment import extras, interpreters
 from metalassay.errors import UserError
 from metalassay.results import verdict_file
 
@@ -90,12 +91,23 @@ def test_the_file_of_another_environment_has_its_name(
     checked: dict[str, object], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "my env" / "bin").mkdir(parents=True)
-    (tmp_path / "my env" / "bin" / "python").symlink_to(Path(__import__("sys").executable))
+    (tmp_path / "my env" / "bin" / "python").symlink_to(Path(sys.executable))
     assert main(["check", "--env", "my env", "--bug", "a", "--slow"]) == 0
     assert str(checked["target"]) == "reports/compat/as-installed-my-env.json"
     assert checked["wanted"] == check.Wanted(("a",), slow=True)
     assert main(["check", "-o", "here.json"]) == 0
     assert checked["target"] == Path("here.json")
+
+
+def test_an_older_python_is_refused_with_its_version(
+    checked: dict[str, object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = ({"python": "3.9.6"}, interpreters.this())
+    monkeypatch.setattr(interpreters, "ask", lambda python: answer)
+    assert main(["check", "--env", sys.executable]) == 2
+    err = capsys.readouterr().err
+    assert "it has Python 3.9.6; the tests need 3.11 or newer" in err
+    assert "target" not in checked
 
 
 def test_without_pytest_the_extra_is_named(

@@ -128,15 +128,14 @@ def test_a_bug_that_was_not_tested_has_each_reason_once() -> None:
 
 def test_a_set_that_cannot_be_installed_has_the_resolvers_sentence(tmp_path: Path) -> None:
     path = tmp_path / "compat" / "x.json"
-    verdict_file.write_not_installable(
-        path, {**SET, "python": "3.12"}, command="nox", why="no lib 1"
-    )
+    used = verdict_file.Origin(interpreter="CPython 3.12.4")
+    verdict_file.write_not_installable(path, SET, command="nox", why="no lib 1", origin=used)
     assert json.loads(path.read_text("utf-8"))["schema"] == verdict_file.SCHEMA
     loaded = load.load([path])
     assert loaded.warnings == ()
     (version_set,) = loaded.compat
     assert (version_set.not_installable, version_set.bugs) == ("no lib 1", ())
-    assert version_set.versions == {"python": "3.12"}
+    assert version_set.versions == {"python": "3.12.4"}
 
 
 def test_evidence_is_the_end_of_a_traceback_without_colours_and_folders() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from metalassay.diagnosis.check import Progress
 
 FOLDER = Path("reports", "compat")
+OLDEST = "3.11"
 
 EPILOG = """\
 examples:
@@ -72,6 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    from packaging.version import Version
+
     from metalassay.bugs import verdict
     from metalassay.diagnosis import check, check_text
     from metalassay.environment import extras, interpreters
@@ -79,7 +85,13 @@ def run(options: argparse.Namespace) -> int:
     extras.require("check", "compat", "pytest")
     python = None if options.env is None else interpreters.find(options.env)
     if python is not None:
-        python = interpreters.ask(python)[1].python  # or a UserError, before anything runs
+        found, interpreter = interpreters.ask(python)  # or a UserError, before anything runs
+        if Version(found["python"]) < Version(OLDEST):
+            raise UserError(
+                f"{options.env}: it has Python {found['python']}; the tests need {OLDEST} or newer",
+                f"metalassay doctor --env {shlex.quote(options.env)}",
+            )
+        python = interpreter.python
     target = options.output or FOLDER / _name(options.env)
     wanted = check.Wanted(tuple(options.bug), slow=options.slow)
     file, known = check.run(python, wanted, target, _progress(quiet=options.quiet))

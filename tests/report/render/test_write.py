@@ -35,6 +35,9 @@ def test_a_missing_package_is_named_before_anything_is_written(
 ) -> None:
     built = report_of(lambda document: document)
     monkeypatch.setitem(sys.modules, package, None)  # makes the import fail
-    with pytest.raises(UserError, match=rf"needs {package} \(pip install 'metalassay\[report\]'\)"):
+    with pytest.raises(
+        UserError,
+        match=rf"needs {package}, which is not installed \(pip install 'metalassay\[report\]'\)",
+    ):
         report.write_report(built, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -48,6 +48,9 @@ HOW_TO_READ = (
     "RED: the result differs from what our data predicts, and that is news: a patch that fails, a bug that "
     "is gone (fixed upstream?), a test that ends the process (crashed), or a failure that nobody has "
     "explained. Tests that are about no known bug have a row of their own where one of them fails.",
+    "not as reported: only a report calls these versions affected, and here the test of the correct "
+    "behaviour passed: a finding, and not a failure. not seen: the symptom does not show every time, and "
+    "did not show here.",
     "not tested, not installable, not finished: nothing ran, so neither counts as passed; the reason is "
     "given. “slow” marks bugs that affect these versions, and whose tests were left out because they are "
     "slow.",
