@@ -65,6 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
         version_set = matrix_file.get(config.rootpath, config.getoption("--set"))
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
+    target = config.getoption("--verdicts")
+    if target is not None and (not target.name or (target.exists() and not target.is_file())):
+        raise pytest.UsageError(f"--verdicts: {target} is no file to write to")
     if config.pluginmanager.hasplugin("metalassay-emulated-mps"):
         # On an emulated mps the tests check their own code; their outcomes are not verdicts.
         if config.getoption("--verdicts"):

@@ -23,7 +23,9 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object
     monkeypatch.chdir(tmp_path)
     asked: dict[str, object] = {}
 
-    def run(python: object, wanted: object, target: Path, progress: object) -> object:
+    def run(
+        python: object, wanted: object, target: Path, progress: object, *, exactly: bool
+    ) -> object:
         asked.update(python=python, wanted=wanted, target=target)
         document = json.loads(EVIDENCE.read_text("utf-8"))
         document.update(asked.get("changes", {}))
@@ -41,7 +43,7 @@ def test_green_names_what_is_here_and_how_to_fix_it(
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["check"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("GREEN: our data tells the truth here.")
+    assert out.startswith("GREEN: our data tells the truth here, as far as it was tested.")
     assert "accelerate-empty-shard: An empty DataLoader yields a None batch" in out
     assert "pip install 'accelerate>=1.9.0'" in out
     assert "slow tests: metalassay check --slow" in out
@@ -124,9 +126,22 @@ def test_without_pytest_the_extra_is_named(
 def test_an_error_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise UserError("nothing was tested: torch is broken", "metalassay doctor")
 
     monkeypatch.setattr(check, "run", fail)
     assert main(["check"]) == 2
     assert capsys.readouterr().err.count("\n") == 2
+
+
+@pytest.mark.parametrize("name", [".", "", "folder", "/dev/null"])
+def test_an_output_that_is_no_file_is_refused_before_anything_runs(
+    checked: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    assert main(["check", "-o", name]) == 2
+    assert "no file to write to" in capsys.readouterr().err
+    assert "target" not in checked

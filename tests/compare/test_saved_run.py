@@ -90,3 +90,9 @@ def test_a_timing_that_took_no_time_is_refused(tmp_path: Path, seconds: int) -> 
     path.write_text(path.read_text("utf-8").replace("0.25", str(seconds)))
     with pytest.raises(UserError, match="not a saved comparison"):
         saved_run.read(path, ABOUT)
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "/dev/full", "."])
+def test_what_is_no_file_is_refused_and_not_read(place: str) -> None:
+    with pytest.raises(UserError, match="no file to save a run in"):
+        saved_run.read(Path(place), {})

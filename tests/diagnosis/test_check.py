@@ -131,7 +131,7 @@ def test_another_python_is_shown_pytest_and_nothing_else_of_ours(
         names = {path.name for path in shown.iterdir()}
         assert {"metalassay", "pytest", "psutil", "compat"} <= names
         assert not {"torch", "numpy", "site-packages"} & names
-        assert Path(command[3]).parent == shown
+        assert Path(command[4]).parent == shown
     assert not shown.exists()
 
 
@@ -140,3 +140,39 @@ def test_the_real_suite_in_this_environment_by_its_path_alone(tmp_path: Path) ->
     file, known = check.run(sys.executable, check.Wanted((KNOWN,)), tmp_path / "v.json")
     assert [bug.id for bug in known.bugs] == [KNOWN]
     assert json.loads(file.read_text("utf-8"))["command"] == "metalassay check"
+
+
+def test_a_package_that_cannot_be_imported_is_no_news_about_bugs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(tmp_path, monkeypatch, "raise ValueError('x')")
+    assert run(tmp_path).red  # torch is fine here
+    broken = tmp_path / "broken"
+    (broken / "torch").mkdir(parents=True)
+    (broken / "torch" / "__init__.py").write_text("raise OSError('libtorch is not there')\n")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    with pytest.raises(UserError, match=r"torch .* cannot be imported: OSError: libtorch"):
+        run(tmp_path)
+
+
+def test_the_files_of_the_working_directory_are_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(tmp_path, monkeypatch, "import json; json.dumps([])")
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("json", "random", "platform", "pytest"):
+        (here / f"{name}.py").write_text("raise RuntimeError('the working directory')\n")
+    monkeypatch.chdir(here)
+    assert not run(tmp_path).red
+
+
+def test_a_file_that_is_named_is_the_one_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite(tmp_path, monkeypatch, "pass")
+    target = tmp_path / "torch-2.13.0"
+    file, known = check.run(None, check.Wanted((KNOWN,)), target, exactly=True)
+    assert (file, known.selection.partial) == (target, "--bug")
+    assert verdict_file.partial_of(target).name == "torch-2.13.0.partial"
+    assert verdict_file.partial_of(tmp_path / "a.json").name == "a.partial"

@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help=f"the verdict file (default: {FOLDER / 'as-installed.json'})",
+        help=f"the verdict file (default: {FOLDER / 'as-installed.json'}, with --bug as-installed.partial)",
     )
 
 
@@ -81,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from metalassay.bugs import verdict
     from metalassay.diagnosis import check, check_text
     from metalassay.environment import extras, interpreters
+    from metalassay.matrix import interrupts
 
     extras.require("check", "compat", "pytest")
     python = None if options.env is None else interpreters.find(options.env)
@@ -92,9 +93,21 @@ def run(options: argparse.Namespace) -> int:
                 f"metalassay doctor --env {shlex.quote(options.env)}",
             )
         python = interpreter.python
-    target = options.output or FOLDER / _name(options.env)
+    target = FOLDER / _name(options.env) if options.output is None else options.output
+    if not target.name or (target.exists() and not target.is_file()):
+        raise UserError(
+            f"--output {target}: no file to write to", "name a file, as in: -o check.json"
+        )
     wanted = check.Wanted(tuple(options.bug), slow=options.slow)
-    file, known = check.run(python, wanted, target, _progress(quiet=options.quiet))
+    # SIGTERM ends the tests and removes what they made, as Ctrl+C does.
+    with interrupts.Interrupts() as signals, signals.at_once():
+        file, known = check.run(
+            python,
+            wanted,
+            target,
+            _progress(quiet=options.quiet),
+            exactly=options.output is not None,
+        )
     if options.json:
         document = {
             "schema": "metalassay.check/1",
@@ -107,7 +120,8 @@ def run(options: argparse.Namespace) -> int:
         width = min(shutil.get_terminal_size().columns, 100)
         print(check_text.as_text(known, width, slow=options.slow))
         settled = check_text.record(known)["settled"]
-        print(f"\nverdicts: {file}\n  next: metalassay {'submit' if settled else 'report'} {file}")
+        command = "submit" if settled else "report"
+        print(f"\nverdicts: {file}\n  next: metalassay {command} {shlex.quote(str(file))}")
     if known.red:
         return 1
     tested = any(bug.verdict != verdict.NOT_TESTED for bug in known.bugs)

@@ -49,6 +49,8 @@ def read(path: Path, about: Mapping[str, Any]) -> State:
     Raises ``UserError`` if the file is not a saved comparison, or is one of other things or made in
     another way, since their timings must not be mixed.
     """
+    if path.exists() and not path.is_file():  # a device may have no end
+        raise UserError(f"{path}: no file to save a run in", "name another file")
     try:
         lines = path.read_text("utf-8").splitlines()
     except FileNotFoundError:

@@ -72,12 +72,14 @@ def run(
     target: Path,
     progress: Callable[[Progress], object] = lambda _: None,
     timeout: float = float("inf"),
+    *,
+    exactly: bool = False,
 ) -> tuple[Path, verdict_file.VersionSet]:
     """Run the suite; return the verdict file that it wrote, and what is in it.
 
     ``python`` is the interpreter of another environment; None is this one. A run of some bugs only is
-    written beside ``target``, as ``.partial``. Raises ``UserError`` where nothing could be tested, and
-    ``TooLongError`` after ``timeout`` seconds.
+    written beside ``target``, as ``.partial``, unless it is to be ``exactly`` there. Raises ``UserError``
+    where nothing could be tested, and ``TooLongError`` after ``timeout`` seconds.
     """
     check_ids(wanted.ids)
     with (
@@ -96,9 +98,11 @@ def run(
         words += ["--verdicts", str(new), "--journal", str(diary)]
         journal.start(diary, "metalassay check", _origin(python))
         _to_the_end(words, variables, (diary, log), progress, time.monotonic() + timeout)
-        made = new if new.exists() else new.with_suffix(".partial")
-        file = target if made == new else target.with_suffix(".partial")
+        made = new if new.exists() else verdict_file.partial_of(new)
+        file = target if exactly or made == new else verdict_file.partial_of(target)
         known = verdict_file.load(made)
+        if known.red:
+            _must_import(python or sys.executable, known, variables)
         try:
             write_atomically(file, made.read_text("utf-8"))
         except OSError as error:
@@ -146,7 +150,8 @@ def prepared(python: str | None) -> Iterator[tuple[list[str], dict[str, str]]]:
 
 def _pytest(python: str, suite: Path) -> list[str]:
     own = [f"--rootdir={suite.parent}", f"--config-file={suite / SETTINGS}"]
-    return [python, "-m", "pytest", str(suite), *own]
+    # -P: the working directory is the user's, and its json.py is not the module json.
+    return [python, "-P", "-m", "pytest", str(suite), *own]
 
 
 def _show(module: str, shown: Path) -> None:
@@ -213,6 +218,35 @@ def _process(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _must_import(python: str, known: verdict_file.VersionSet, variables: dict[str, str]) -> None:
+    """Raise ``UserError`` if an installed package cannot be imported: then the tests say nothing of bugs."""
+    for package in ("torch", "accelerate", "transformers"):
+        if package not in known.versions:
+            continue
+        try:
+            done = subprocess.run(  # noqa: S603  (the environment's own interpreter, no shell)
+                [python, "-P", "-c", f"import {package}"],
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=120,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            continue  # slow is not broken
+        if done.returncode:
+            lines = [one_line(printable(line)) for line in done.stderr.splitlines() if line.strip()]
+            why = lines[-1] if lines else f"its import ended with {done.returncode}"
+            raise UserError(
+                f"nothing was tested: {package} {known.versions[package]} cannot be imported: {why}"[
+                    :400
+                ],
+                "metalassay doctor",
+            )
 
 
 def _why(code: int, log: Path) -> str:

@@ -13,7 +13,7 @@ from metalassay.machine import hardware
 from metalassay.results import verdict_file
 from metalassay.results.verdict_file import BugResult, VersionSet
 
-_STACK = ("accelerate", "torch", "transformers", "trl", "datasets", "peft")
+_STACK = ("accelerate", "torch", "transformers", "trl", "datasets", "peft", "huggingface-hub")
 _HERE = (verdict.BROKEN, verdict.PATCHED)
 _INDENT = " " * 4
 _SLOW = "slow tests: metalassay check --slow"
@@ -90,7 +90,7 @@ def _answer(known: VersionSet, here: int, fine: int) -> str:
     if not here and not fine:
         return "NOTHING TESTED: no test could run here; the reasons are below."
     return (
-        f"GREEN: our data tells the truth here. {here} known bug{'' if here == 1 else 's'} of these"
+        f"GREEN: our data tells the truth here, as far as it was tested. {here} known bug{'' if here == 1 else 's'} of these"
         f" versions failed as known; {fine} bug{' is' if fine == 1 else 's are'} not in them."
     )
 

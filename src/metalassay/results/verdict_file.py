@@ -234,6 +234,15 @@ def _record(
     }
 
 
+def partial_of(target: Path) -> Path:
+    """Return where a run of less than the whole goes, beside the file of the whole one."""
+    if target.suffix == ".json":
+        return target.with_suffix(".partial")
+    return target.with_name(
+        f"{target.name}.partial"
+    )  # "torch-2.13.0" and "torch-2.13.1" stay apart
+
+
 def settled(bugs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the ids of bugs that only reports knew and that this run decided, by "as reported" or not.
 

@@ -226,7 +226,7 @@ class Recorder:
             return
         self.partial = self.why_partial(session)
         # The report reads both; a partial run never replaces the whole one.
-        self.file = self.target.with_suffix(".partial") if self.partial else self.target
+        self.file = verdict_file.partial_of(self.target) if self.partial else self.target
         verdict_file.write(self.file, self.record())
         self.written = True
         if self.diary is not None:
