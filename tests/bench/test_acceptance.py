@@ -150,6 +150,7 @@ def test_few_rounds_and_scattered_rounds_are_errors() -> None:
             document["benchmarks"][1]["stats"] = {
                 "data": data,
                 "median": sorted(data)[len(data) // 2],
+                "iterations": 50,
             }
 
         return edit
