@@ -17,7 +17,7 @@ from typing import Any
 
 from metalassay.bench import contradictions
 from metalassay.bench.contradictions import LEAST_SECONDS, MOST_SECONDS
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, one_line, printable
 from metalassay.machine import chips, conditions
 from metalassay.machine.conditions import Conditions
 from metalassay.machine.hardware import Hardware
@@ -31,6 +31,7 @@ WIDEST = 0.5
 """How far the middle half of the rounds may spread, as a share of their median."""
 _WARNED = ("warm: ", "drifted: ", "not steady")
 """How the marks begin that are warnings; every other mark is an error."""
+_LONGEST = 300  # characters of a line about a file
 _CLOCKS_DIFFER = timedelta(days=1)
 
 
@@ -69,10 +70,15 @@ def check(content: bytes, *, now: datetime | None = None) -> list[Problem]:
         *_about_the_run(document, measured, now or datetime.now(UTC)),
         *_about_conditions(document, measured),
         *(one for at, each in enumerate(measured) for one in _about_one(document, each, at)),
-        *(Problem(*one) for one in _contradictions(document, measured)),
+        *(Problem(*map(_shown, one)) for one in _contradictions(document, measured)),
         *_personal(content),
     ]
     return sorted(dict.fromkeys(found), key=lambda one: one.warning)
+
+
+def _shown(text: str) -> str:
+    """Return text of the file as a terminal can print it, on one line and of a sensible length."""
+    return one_line(printable(text[:_LONGEST]))
 
 
 def _contradictions(

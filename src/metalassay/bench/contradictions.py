@@ -20,7 +20,6 @@ from metalassay.machine import conditions
 from metalassay.machine.conditions import Conditions
 from metalassay.machine.hardware import Hardware
 from metalassay.machine.power import Power
-from metalassay.measure import steady_state
 from metalassay.results.measurement import Measurement
 
 Found = Iterator[tuple[str, str]]
@@ -74,7 +73,10 @@ def about_the_machine(document: Mapping[str, Any], machine: Hardware) -> Found:
         yield f"{place}.chip", f"is {machine.chip}, but machine_info.cpu.brand_raw is {brand}"
     architecture = _member(info, "machine")
     if isinstance(architecture, str) and architecture != machine.machine:
-        yield f"{place}.machine", f"is {machine.machine}, but machine_info.machine is {architecture}"
+        yield (
+            f"{place}.machine",
+            f"is {machine.machine}, but machine_info.machine is {architecture}",
+        )
     if machine.memory_bytes is not None and machine.memory_bytes < LEAST_MEMORY:
         yield f"{place}.memory_bytes", f"is {machine.memory_bytes:,}: less than 1 GiB"
 
@@ -101,9 +103,10 @@ def about_the_run(document: Mapping[str, Any], measured: tuple[Measurement, ...]
 def about_the_start(before: Conditions) -> Found:
     """Yield what made the run doubtful before it began; heat, speed and battery are judged with its end."""
     place = "metalassay.conditions.before"
-    if before.busy is None and before.load is not None and before.cores:
-        if before.load > BUSY_BEFORE * before.cores:
-            yield f"{place}.load", f"busy: {before.load:.1f} on {before.cores} processors"
+    # On a Mac that reports how long its processors worked, the load says nothing: see ``Conditions``.
+    known = before.load is not None and before.cores and before.busy is None
+    if known and (before.load or 0) > BUSY_BEFORE * (before.cores or 1):
+        yield f"{place}.load", f"busy: {before.load:.1f} on {before.cores} processors"
     alone = dataclasses.replace(
         before, load=None, speed_limit=None, thermal_pressure=None, battery=None
     )
@@ -129,7 +132,7 @@ def about_one(benchmark: Mapping[str, Any], one: Measurement, at: int) -> Found:
     cores = one.machine.logical_cores
     if cores is not None and one.threads > cores:
         yield f"{place}.extra_info.threads", f"is {one.threads}, on {cores} logical cores"
-    implied = [conditions.drifted(steady_state.drift(list(one.seconds)))]
+    implied = [conditions.drifted(conditions.drift(one.seconds))]
     if benchmark["extra_info"].get("steady") is False:
         implied.append("not steady after its warm-up")
     marks = {mark.partition(":")[0].partition(" after")[0] for mark in one.flags}
@@ -242,7 +245,7 @@ def _about_peaks(proof: object, machine: Hardware) -> Found:
     if roof is not None:
         peaks[f"{place}.roof"] = roof
         device = _member(roof, "device")
-        if isinstance(roofs, dict) and roof != roofs.get(device):
+        if isinstance(roofs, dict) and (not isinstance(device, str) or roof != roofs.get(device)):
             yield f"{place}.roof", f"is not the peak that roofs has for {device}"
     for where, peak in peaks.items():
         for key, most in (("gflop_s", MOST_GFLOP_S), ("gb_s", MOST_GB_S)):
@@ -266,7 +269,10 @@ def _member(value: object, *keys: str) -> Any:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether a value is a number that can be computed with: neither NaN nor too long for a float."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return -1e300 <= value <= 1e300
 
 
 def _apple(chip: str | None) -> bool:
