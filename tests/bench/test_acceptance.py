@@ -262,6 +262,7 @@ ENVIRONMENT = f"{BEFORE}.environment.MALLOC_NOTE"
         (slower, f"{EXTRA}.marks", "imply: drifted"),
         (put(f"{EXTRA}.steady", False), f"{EXTRA}.marks", "imply: not steady"),
         (put(ENVIRONMENT, "on 10.11.12.13 now"), ENVIRONMENT, "network address"),
+        (put("machine_info.release", "6.1 on 10.1.2.3"), "machine_info.release", "network address"),
         (put(ENVIRONMENT, "fe80::1c2d:3e4f%en0"), ENVIRONMENT, "network address"),
         (put(ENVIRONMENT, "~jane/lib/x.so"), ENVIRONMENT, "path"),
         (put(ENVIRONMENT, "jane\uff20example.org"), ENVIRONMENT, "e-mail address"),

@@ -70,7 +70,7 @@ def check(content: bytes, *, now: datetime | None = None) -> list[Problem]:
         *_about_the_run(document, measured, now or datetime.now(UTC)),
         *_about_conditions(document, measured),
         *(one for at, each in enumerate(measured) for one in _about_one(document, each, at)),
-        *(Problem(*map(_shown, one)) for one in _contradictions(document, measured)),
+        *(Problem(_shown(at), _shown(what)) for at, what in _contradictions(document, measured)),
         *_personal(content),
     ]
     return sorted(dict.fromkeys(found), key=lambda one: one.warning)

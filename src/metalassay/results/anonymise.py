@@ -202,7 +202,7 @@ def _clean(
         text, times = pattern.subn(f"[{kind}]", text)
         if times:
             stripped.removed[place, kind] += times
-    if not _VERSIONS.search(place):
+    if not (_VERSIONS.search(place) and _IPV4.fullmatch(text)):
         text, times = _IPV4.subn("[network address]", text)
         if times:
             stripped.removed[place, "network address"] += times
