@@ -21,7 +21,6 @@ from metalassay.cli import option_types
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import conditions, dtypes, hardware, power, thread_limit
-from metalassay.measure.steady_state import drift
 
 if TYPE_CHECKING:
     import torch
@@ -333,6 +332,6 @@ def pytest_benchmark_update_json(output_json: dict[str, Any]) -> None:
     flags_of_the_run = list(conditions.flags(Run.before, after, seconds))
     for benchmark in checked:
         extra = benchmark["extra_info"]
-        drifted = conditions.drifted(drift(benchmark["stats"]["data"]))
+        drifted = conditions.drifted(conditions.drift(benchmark["stats"]["data"]))
         unsteady = [] if extra["steady"] else ["not steady after its warm-up"]
         extra["marks"] = [*flags_of_the_run, *unsteady, *([drifted] if drifted else [])]

@@ -225,3 +225,8 @@ def test_only_allocator_and_thread_settings_are_recorded(
     environment = conditions.observe().environment
     assert environment["MALLOC_TRIM_THRESHOLD_"] == "-1"
     assert "SECRET" not in environment
+
+
+def test_drift_compares_the_last_third_with_the_first() -> None:
+    assert conditions.drift([1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.5, 1.5, 1.5]) == 0.5
+    assert conditions.drift([1.0, 2.0]) == 0.0

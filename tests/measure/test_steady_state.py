@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from metalassay.measure.steady_state import drift, steady
+from metalassay.measure.steady_state import steady
 
 
 def test_ten_equal_steps_are_steady_and_nine_are_not() -> None:
@@ -30,8 +30,3 @@ def test_one_slow_step_is_noise() -> None:
 
 def test_a_difference_within_the_noise_is_steady() -> None:
     assert steady([1.0, 1.2, 0.8, 1.1, 0.9, 1.1, 1.3, 0.9, 1.2, 1.0])
-
-
-def test_drift_compares_the_last_third_with_the_first() -> None:
-    assert drift([1.0, 1.0, 1.0, 5.0, 5.0, 5.0, 1.5, 1.5, 1.5]) == 0.5
-    assert drift([1.0, 2.0]) == 0.0

@@ -59,7 +59,19 @@ def stripped_evidence(text: str) -> str:
         ('"serial": "C02XL0GYJGH5"', '"[serial number]"'),
         ("en0 a4:83:e7:01:02:03", "en0 [network address]"),
         ("4C4C4544-0047-4A10-8034-B7C04F4D3832", "[identifier]"),
+        ("from 192.168.178.20:8080, 10.0.0.1.", "from [network address]:8080, [network address]."),
+        ("http://10.1.2.3/x, host=10.1.2.3", "http://[network address]/x, host=[network address]"),
+        ("en0 fe80::1c2d:3e4f%en0 up", "en0 [network address] up"),
+        ("[2001:db8::1]:443, fd12:3456::", "[[network address]]:443, [network address]"),
+        ("2001:0db8:0:0:0:ff00:42:8329", "[network address]"),
+        ("in ~jane/proj/x.py:3", "in [path]:3"),
+        ("mail jane\uff20example\uff0eorg", "mail [e-mail address]"),
         # what identifies nobody
+        ("nvidia-cublas==13.4.1.3, cuda-toolkit>=13.0.3.0, version 1.2.3.4", None),
+        ("torch-1.2.3.4.whl, 1.2.3.4.5, 5.15.153.1-microsoft, v1.2.3.4, 1.2.3.4+cpu", None),
+        ("connect to [127.0.0.1]:3709, 999.1.1.1, at 12:34:56", None),
+        ("c10::Error at::native::add x.py::test_y 2026::x dead::beefs", None),
+        ("torch~=2.1, ~2 GB, a~b/c", None),
         ("https://github.com/a/b/pull/1 says 3 samples/s", None),
         ("compat/test_x.py:12: AssertionError", None),
         ("<b>and/or</b> 1 / 2, 2026-11-21T13:00:00+00:00", None),
@@ -260,3 +272,11 @@ def test_a_search_for_the_largest_batch_is_stripped_and_keeps_its_result() -> No
     found = parse(copy.encode(), "x.json")
     assert isinstance(found, LargestBatch)
     assert (found.limit, found.why) == (1, "killed by [path]")
+
+
+def test_a_version_of_four_numbers_stays_where_versions_stand() -> None:
+    def versioned(document: Any) -> None:
+        document["versions"]["numpy"] = "1.2.3.4"
+        document["machine_info"]["release"] = "6.1.0.13"
+
+    assert not anonymise.strip(edited(BENCHMARKS, versioned)).removed

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metalassay.fields import Field, FieldError
+from metalassay.bench import contradictions
+from metalassay.bench.contradictions import LEAST_SECONDS, MOST_SECONDS
+from metalassay.fields import Field, FieldError, one_line, printable
 from metalassay.machine import chips, conditions
 from metalassay.machine.conditions import Conditions
 from metalassay.machine.hardware import Hardware
@@ -27,10 +29,9 @@ from metalassay.results.measurement import WHOLE_SOURCE, Measurement
 FEWEST_ROUNDS = 5
 WIDEST = 0.5
 """How far the middle half of the rounds may spread, as a share of their median."""
-LEAST_SECONDS = 1.0
-"""Seconds of timed rounds that a benchmark was given (``options.max_time``); pytest-benchmark's default."""
 _WARNED = ("warm: ", "drifted: ", "not steady")
 """How the marks begin that are warnings; every other mark is an error."""
+_LONGEST = 300  # characters of a line about a file
 _CLOCKS_DIFFER = timedelta(days=1)
 
 
@@ -67,11 +68,27 @@ def check(content: bytes, *, now: datetime | None = None) -> list[Problem]:
     found = [
         *_about_the_machine(measured[0]),
         *_about_the_run(document, measured, now or datetime.now(UTC)),
-        *_about_conditions(document),
+        *_about_conditions(document, measured),
         *(one for at, each in enumerate(measured) for one in _about_one(document, each, at)),
+        *(Problem(_shown(at), _shown(what)) for at, what in _contradictions(document, measured)),
         *_personal(content),
     ]
     return sorted(dict.fromkeys(found), key=lambda one: one.warning)
+
+
+def _shown(text: str) -> str:
+    """Return text of the file as a terminal can print it, on one line and of a sensible length."""
+    return one_line(printable(text[:_LONGEST]))
+
+
+def _contradictions(
+    document: Mapping[str, Any], measured: tuple[Measurement, ...]
+) -> Iterator[tuple[str, str]]:
+    yield from contradictions.about_the_machine(document, measured[0].machine)
+    yield from contradictions.about_the_run(document, measured)
+    for at, each in enumerate(measured):
+        yield from contradictions.about_one(document["benchmarks"][at], each, at)
+    yield from contradictions.unknown(document)
 
 
 def _document(content: bytes) -> dict[str, Any]:
@@ -154,7 +171,9 @@ def _about_the_run(
             yield Problem(f"metalassay.selftest.checks[{at}]", f"failed: {what}")
 
 
-def _about_conditions(document: Mapping[str, Any]) -> Iterator[Problem]:
+def _about_conditions(
+    document: Mapping[str, Any], measured: tuple[Measurement, ...]
+) -> Iterator[Problem]:
     """Judge the recorded conditions again: a mark that somebody removed is found here."""
     place = Field(document).get("metalassay").find("conditions")
     try:
@@ -163,8 +182,15 @@ def _about_conditions(document: Mapping[str, Any]) -> Iterator[Problem]:
         yield _as_problem(error)
         return
     # What the hypervisor took, and other programs on a Mac, needs the duration of the run, which only the marks know.
-    for flag in conditions.flags(before, after, seconds=0):
+    flags = list(conditions.flags(before, after, seconds=0))
+    for flag in flags:
         yield Problem("metalassay.conditions", flag, warning=flag.startswith(_WARNED))
+    for where, what in contradictions.about_the_start(before):
+        if what not in flags:
+            yield Problem(where, what)
+    warned = [flag for flag in flags if flag.startswith(_WARNED)]
+    for where, what in contradictions.about_marks(warned, measured):
+        yield Problem(where, what)
 
 
 def _conditions(place: Field) -> Conditions:
@@ -224,10 +250,13 @@ def _about_length(benchmark: Field, one: Measurement) -> Iterator[Problem]:
             )
     options = benchmark.find("options")
     given = options.find("max_time") if isinstance(options.value, dict) else options
-    try:
-        seconds = given.number(0, 1e6)
-    except FieldError:
+    if given.value is None:
         yield Problem(f"{benchmark.place}.options.max_time", "is missing")
+        return
+    try:
+        seconds = given.number(0, MOST_SECONDS)
+    except FieldError as error:
+        yield _as_problem(error)
         return
     if seconds < LEAST_SECONDS:
         yield Problem(

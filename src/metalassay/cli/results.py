@@ -48,10 +48,14 @@ errors:
   a self-test that failed or was skipped; no measured peak of the device
   a rehearsal on an emulated mps; a Python under Rosetta
   an unknown chip, number of cores or memory; a missing version
-  a date in the future
+  a date in the future, or before 2025; a version that is none
+  a chip that contradicts the system, the processor or the number of threads
+  statistics, marks or a peak that contradict what they are computed from
+  a benchmark twice, or one that is not ours or contradicts its name
   fewer than 5 rounds, or less than 1 second of them
   rounds whose middle half spreads over more than half of their median
-  what `metalassay submit` would remove: names, paths, serial numbers
+  what `metalassay submit` would remove: names, paths, serial numbers, addresses
+  a field that metalassay does not write
 
 warnings:
   moderate heat; a drift within the run; not steady after the warm-up

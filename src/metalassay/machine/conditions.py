@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -151,10 +152,18 @@ def flags(before: Conditions, after: Conditions, seconds: float) -> Iterator[str
         yield f"niceness {after.niceness}: the scheduler prefers other processes"
 
 
+def drift(seconds: Sequence[float]) -> float:
+    """Return by how much the median of the last third exceeds that of the first; 0.1 is 10 %."""
+    third = len(seconds) // 3
+    if not third:
+        return 0.0
+    return statistics.median(seconds[-third:]) / statistics.median(seconds[:third]) - 1
+
+
 def drifted(by: float) -> str | None:
     """Return a sentence if a run became slower or faster by more than 10 % from start to end.
 
-    ``by`` is the relative change that ``steady_state.drift`` returns.
+    ``by`` is the relative change that ``drift`` returns.
     """
     if abs(by) <= _DRIFT:
         return None

@@ -30,11 +30,3 @@ def steady(seconds: Sequence[float], window: int = WINDOW, within: float = WITHI
         [abs(each - middle_late) for each in late] + [abs(each - middle_early) for each in early]
     )
     return abs(middle_late - middle_early) <= max(within * middle_early, 2 * noise)
-
-
-def drift(seconds: Sequence[float]) -> float:
-    """Return by how much the median of the last third exceeds that of the first; 0.1 is 10 %."""
-    third = len(seconds) // 3
-    if not third:
-        return 0.0
-    return statistics.median(seconds[-third:]) / statistics.median(seconds[:third]) - 1

@@ -46,6 +46,17 @@ _NOBODY = frozenset(
 # The name may contain spaces if a path separator follows it.
 _NAME = r"(?:[^/\\\n\"':,;()<>|]+(?=[/\\])|[^/\\\s\"':,;()<>|]+)"
 _HOME = re.compile(rf"(?:/(?:Users|home)/|[A-Za-z]:\\+Users\\+)({_NAME})")
+_WIDE_AT, _WIDE_DOT = "\uff20\ufe6b", "\uff0e\u3002\uff61"
+"""The at signs and dots of other widths, which a reader takes for the same."""
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+# Four numbers are also a version ("nvidia-cublas==13.4.1.3", "version 1.2.3.4", "1.2.3.4-generic"). The machine
+# itself, 127.0.0.1 or 0.0.0.0, is no address that leads anywhere.
+_IPV4 = re.compile(
+    r"(?<![\w.+])(?<![A-Za-z_]-)(?<![=<>~!]=)(?<!version )(?<!release )"
+    rf"(?!127\.|0\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|\.\d|[-+.][A-Za-z])"
+)
+# Where a version stands alone.
+_VERSIONS = re.compile(r"(?:^|\.)(?:versions?|\w+_version(?:_string)?|release|installed)\b")
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "serial number",
@@ -56,8 +67,16 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
         ),
     ),
     ("identifier", re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")),
-    ("e-mail address", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("e-mail address", re.compile(rf"[\w.+-]+[@{_WIDE_AT}][\w-]+(?:[.{_WIDE_DOT}][\w-]+)+")),
     ("network address", re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")),
+    (
+        "network address",
+        re.compile(
+            r"(?<![\w:.])(?=[0-9A-Fa-f:]*::|(?:[0-9A-Fa-f]{1,4}:){7})[23Ff][0-9A-Fa-f]{3}:"
+            r"(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9A-Fa-f]{1,4}(?:%\w+)?|(?<=::))(?![\w:])"
+        ),
+    ),
+    ("path", re.compile(r"(?<![\w~])~[A-Za-z_][\w.-]*/[^\s\"'`:,;()<>|]*")),
     ("path", re.compile(r"(?<=[\"'`])(?:file://)?~?/[^\"'`\n]+(?=[\"'`])")),
     ("path", re.compile(rf"(?:file://)?{_HOME.pattern}(?:[/\\][^\s\"':,;()<>|]*)*")),
     ("path", re.compile(r"(?<![\w.~:/<>*${}\]\)-])(?:file://)?~?/(?![\s/])[^\s\"'`:,;()<>|]+")),
@@ -183,6 +202,10 @@ def _clean(
         text, times = pattern.subn(f"[{kind}]", text)
         if times:
             stripped.removed[place, kind] += times
+    if not (_VERSIONS.search(place) and _IPV4.fullmatch(text)):
+        text, times = _IPV4.subn("[network address]", text)
+        if times:
+            stripped.removed[place, "network address"] += times
     return text
 
 
