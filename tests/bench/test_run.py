@@ -109,6 +109,24 @@ def test_a_run_that_would_not_be_accepted_says_why_and_invites_nobody(
     assert not any("attach" in line for line in lines)
 
 
+def test_problems_of_a_kind_are_counted_so_that_the_numbers_agree(
+    tmp_path: Path, a_mac: dict[str, Any]
+) -> None:
+    for one in a_mac["cpu"].document["benchmarks"]:
+        one["extra_info"]["marks"] = ["busy: a load of 9.0 on 2 processors"]
+    finished = run.run(Wanted(folder=tmp_path))
+    errors = [one for one in finished.problems if not one.warning]
+    assert len(errors) > 1
+    lines = run.last_lines(finished)
+    assert f"`metalassay results check` finds {len(errors)} problems in the file:" in lines
+    assert f"  busy: a load of 9.0 on 2 processors ({len(errors)} times)" in lines
+    assert "Doubtful: busy." in finished.card.read_text("utf-8")
+
+
+def test_a_clean_run_has_a_card_without_a_mark(tmp_path: Path) -> None:
+    assert "Doubtful" not in run.run(Wanted(folder=tmp_path)).card.read_text("utf-8")
+
+
 def test_a_benchmark_that_failed_has_its_line(tmp_path: Path, a_mac: dict[str, Any]) -> None:
     failed = {Step("mps", "gpt-small", 4, "train"): "failed: RuntimeError: no kernel"}
     a_mac["mps"] = replace(a_mac["mps"], failures=failed)
@@ -156,15 +174,18 @@ def test_the_largest_batch_is_searched_only_in_a_full_run(
     assert "cpu: largest batch, gpt-small train" in [row[0] for row in finished.table.rows]
 
 
-def test_progress_has_the_machine_its_conditions_and_the_time_left(tmp_path: Path) -> None:
+def test_progress_has_the_machine_its_conditions_and_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "80")
     run.run(Wanted(folder=tmp_path), stream)
-    first, *rest = stream.getvalue().splitlines()
-    assert first.startswith(f"{hardware.describe(MAC)}; power mode ")
+    said = stream.getvalue()
+    assert " ".join(said.split()).startswith(f"{hardware.describe(MAC)}; power mode ")
+    assert max(map(len, said.splitlines())) <= 80
+    rest = said.splitlines()
     (line,) = (each for each in rest if each.startswith("measured") and "mps" in each)
-    assert line.endswith(
-        "mps: transit-cnn training, batch 64 (2.0 s) [1 of 8 done, about 14 s left]"
-    )
+    assert line.endswith("mps: transit-cnn training, batch 64 (2.0 s) [1 of 8, 14 s left]")
 
 
 def calm(**changes: Any) -> conditions.Conditions:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,32 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     ]  # as the script starts
     environment = {**os.environ, "COLUMNS": "80", "PYTEST_ADDOPTS": "--no-such-option"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_run_as_ctrl_c_does(number: signal.Signals, tmp_path: Path) -> None:
+    """The suite is a process of its own, in a folder that must not stay."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "metalassay", "bench", "--device=cpu"],
+        cwd=tmp_path, env={**os.environ, "TMPDIR": str(temporary)}, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 60
+        while not list(temporary.glob("metalassay-bench-*/log.txt")):
+            assert child.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        child.send_signal(number)
+        said = child.communicate(timeout=60)[1]
+    finally:
+        child.kill()
+        child.wait()
+    assert child.returncode == 130, said
+    assert said.splitlines()[-1] == "metalassay: interrupted; no file was left half-written"
+    assert list(temporary.glob("metalassay-bench-*")) == []
 
 
 @pytest.mark.slow

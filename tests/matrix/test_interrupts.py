@@ -15,16 +15,17 @@ from foreground import foreground
 from metalassay.matrix import interrupts
 from metalassay.matrix.interrupts import Interrupts
 
-NUMBERS = [signal.SIGINT, signal.SIGTERM]
+NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Put SIGTERM back too, after ``ignore``."""
-    before = signal.getsignal(signal.SIGTERM)
+    """Put SIGTERM and SIGHUP back too, after ``ignore``."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     with foreground():
         yield
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -76,3 +76,16 @@ def test_many_running_rows_are_counted_so_that_the_line_fits() -> None:
 )
 def test_how_a_row_ended(outcome: Outcome, line: str) -> None:
     assert progress.as_line(outcome) == line
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_no_line_is_longer_than_the_width(width: int) -> None:
+    name = "mps: transit-cnn training, batch 64"
+    stream = io.StringIO()
+    shown = progress.Progress([name, "b"], {name: 10.0, "b": 10.0}, 1, stream, width=width)
+    shown.begins(name)
+    assert len(shown.line()) < width
+    shown.ends(Outcome(name, "failed", "a reason " * 20, 1.0))
+    (line,) = stream.getvalue().splitlines()
+    assert len(line) == width
+    assert line.endswith("\N{HORIZONTAL ELLIPSIS} [1 of 2, 10 s left]")

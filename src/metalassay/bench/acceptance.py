@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,12 +22,10 @@ from metalassay.machine.conditions import Conditions
 from metalassay.machine.hardware import Hardware
 from metalassay.report.sections import plausibility
 from metalassay.report.sections.benchmarks import figures
+from metalassay.report.sections.doubt import FEWEST_ROUNDS, WIDEST, spread
 from metalassay.results import anonymise, parse
 from metalassay.results.measurement import WHOLE_SOURCE, Measurement
 
-FEWEST_ROUNDS = 5
-WIDEST = 0.5
-"""How far the middle half of the rounds may spread, as a share of their median."""
 _WARNED = ("warm: ", "drifted: ", "not steady")
 """How the marks begin that are warnings; every other mark is an error."""
 _LONGEST = 300  # characters of a line about a file
@@ -240,14 +237,12 @@ def _about_length(benchmark: Field, one: Measurement) -> Iterator[Problem]:
             f"{benchmark.place}.stats.data",
             f"too short: {one.rounds} rounds, {FEWEST_ROUNDS} are needed for quartiles",
         )
-    else:
-        lower, median, upper = statistics.quantiles(one.seconds, n=4, method="inclusive")
-        if upper - lower > WIDEST * median:
-            yield Problem(
-                f"{benchmark.place}.stats.data",
-                f"unsteady: the middle half of the rounds spreads over {(upper - lower) / median:.0%}"
-                f" of the median; {WIDEST:.0%} is allowed",
-            )
+    elif spread(one.seconds) > WIDEST:
+        yield Problem(
+            f"{benchmark.place}.stats.data",
+            f"unsteady: the middle half of the rounds spreads over {spread(one.seconds):.0%}"
+            f" of the median; {WIDEST:.0%} is allowed",
+        )
     options = benchmark.find("options")
     given = options.find("max_time") if isinstance(options.value, dict) else options
     if given.value is None:

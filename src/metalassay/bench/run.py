@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from metalassay.machine import conditions, hardware
 from metalassay.matrix.progress import Progress, as_time
 from metalassay.matrix.run_row import Outcome
 from metalassay.report.model import REHEARSAL, Table, counted
-from metalassay.report.render import card
+from metalassay.report.render import card, terminal
 from metalassay.results import load
 
 QUICK_SECONDS, FULL_SECONDS = 5.0, 6.0
@@ -76,12 +78,12 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     machine = hardware.probe()
     if progress is not None:
         now = conditions.observe()
-        print(headline(machine, now), file=progress, flush=True)
+        _say(headline(machine, now), progress)
         for flag in conditions.flags(now, now, seconds=0):
-            print(f"doubtful from the start: {flag}", file=progress, flush=True)
+            _say(f"doubtful from the start: {flag}", progress)
     found = devices.find(wanted.device, emulated=wanted.emulated)
     if progress is not None and found.unusable:
-        print(found.unusable, file=progress, flush=True)
+        _say(found.unusable, progress)
     workloads = suite.FULL if wanted.full else suite.QUICK
     seconds = wanted.seconds or (FULL_SECONDS if wanted.full else QUICK_SECONDS)
     searches = _BATCHES if wanted.full and not wanted.emulated else ()
@@ -105,6 +107,14 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     finally:
         shown.close()
     return _finish(wanted.folder, documents, failures, batches, found.unusable, began)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    print(terminal.filled(text, _width(), "  "), file=stream, flush=True)
+
+
+def _width() -> int:
+    return max(terminal.NARROWEST, shutil.get_terminal_size((80, 24)).columns)
 
 
 def headline(machine: hardware.Hardware, now: conditions.Conditions) -> str:
@@ -136,7 +146,7 @@ class _Shown:
         if stream is None:
             self.progress = None
             return
-        self.progress = Progress(list(known), known, 1, stream)
+        self.progress = Progress(list(known), known, 1, stream, width=_width())
         self.progress.say(
             f"{counted(len(known), 'measurement')}, about {as_time(sum(known.values()))};"
             " first the clock is tested"
@@ -243,10 +253,13 @@ def last_lines(finished: Finished) -> list[str]:
         lines.append(
             f"`metalassay results check` finds {counted(len(errors), 'problem')} in the file:"
         )
-        reasons = list(dict.fromkeys(one.what for one in errors))
-        lines += [f"  {what}" for what in reasons[:_MOST_PROBLEMS]]
-        if len(reasons) > _MOST_PROBLEMS:
-            lines.append(f"  and {len(reasons) - _MOST_PROBLEMS} more")
+        reasons = Counter(one.what for one in errors)
+        lines += [
+            f"  {what}{f' ({times} times)' if times > 1 else ''}"
+            for what, times in list(reasons.items())[:_MOST_PROBLEMS]
+        ]
+        if more := sum([*reasons.values()][_MOST_PROBLEMS:]):
+            lines.append(f"  and {more} more")
         return [*lines, "Remove the cause and run again to contribute. Nothing was sent."]
     place = project_home.where_to_attach(project_home.project_urls())
     if finished.issue:

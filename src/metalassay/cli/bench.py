@@ -36,7 +36,7 @@ Close other programs and plug a laptop in first: a busy, hot or battery-powered 
 What `metalassay results check` would say of the file is printed at the end.
 
 exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 bad input,
-130 interrupted"""
+130 interrupted, by Ctrl+C, SIGTERM or SIGHUP"""
     parser.add_argument(
         "--device",
         choices=option_types.DEVICES,
@@ -73,7 +73,18 @@ exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 ba
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code; a signal ends it as Ctrl+C does."""
+    from metalassay.matrix import interrupts
+
+    try:
+        with interrupts.Interrupts() as caught, caught.at_once():
+            return _run(options)
+    except KeyboardInterrupt:
+        interrupts.ignore()  # what is left is to say so, and the exit code
+        raise
+
+
+def _run(options: argparse.Namespace) -> int:
     from metalassay.bench import devices
     from metalassay.bench import run as bench
 

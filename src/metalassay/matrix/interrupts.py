@@ -1,4 +1,4 @@
-"""Ctrl+C and SIGTERM while rows run on a fleet: noted at any moment, acted upon where nothing gets lost."""
+"""Ctrl+C, SIGTERM and SIGHUP while something runs: noted at any moment, acted upon where nothing gets lost."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """A context manager that turns the first SIGINT or SIGTERM into one ``KeyboardInterrupt``.
+    """A context manager that turns the first of these signals into one ``KeyboardInterrupt``.
 
     ``check`` raises it, a block of ``at_once`` wherever it is, and the end of the context if nothing else has.
     Python's own handler raises it between any two instructions: a row that is just handed in would be
@@ -70,7 +70,7 @@ class Interrupts:
 
 
 def ignore() -> None:
-    """Ignore both signals from now on, in a program that has been interrupted and only has to end.
+    """Ignore the signals from now on, in a program that has been interrupted and only has to end.
 
     A second Ctrl+C would kill it while Python shuts down, and its exit code would not be ours.
     """

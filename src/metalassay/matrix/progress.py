@@ -18,7 +18,7 @@ class Progress:
     """Prints a line for each row that ended, and on a terminal one line that says what runs.
 
     ``known`` maps rows to the seconds that they took last (``durations.recorded``), ``jobs`` is how many
-    run at a time. It may be called from several threads.
+    run at a time. With ``width``, no line is longer: it says the same in fewer words, then it is cut. It may be called from several threads.
     """
 
     def __init__(
@@ -27,12 +27,15 @@ class Progress:
         known: Mapping[str, float],
         jobs: int,
         stream: TextIO | None = None,
+        *,
+        width: int | None = None,
     ) -> None:
         self.waiting = list(rows)
         self.running: dict[str, float] = {}
         self.done = 0
         self.known = known
         self.jobs = jobs
+        self.width = width
         self.stream = stream or sys.stderr
         self.live = self.stream.isatty()
         self._lock = threading.Lock()
@@ -50,8 +53,7 @@ class Progress:
         with self._lock:
             self.running.pop(outcome.row, None)
             self.done += 1
-            # Where no line of progress stays on the screen, each line says how far it is.
-            self._print(as_line(outcome) + ("" if self.live else f" [{self.line()}]"))
+            self._print(self._ended(outcome))
 
     def say(self, text: str) -> None:
         """Print a line of its own above the line of progress."""
@@ -71,17 +73,33 @@ class Progress:
                 self.stream.write("\r\x1b[K")
                 self.stream.flush()
 
+    def _ended(self, outcome: Outcome) -> str:
+        """Return the line of a row that ended."""
+        # Where no line of progress stays on the screen, each line says how far it is.
+        text, how_far = as_line(outcome), "" if self.live else f" [{self.line()}]"
+        if self.width is None or len(text + how_far) <= self.width:
+            return text + how_far
+        text = " ".join(text.split())
+        if how_far:
+            left = self.left()
+            time_left = "" if left is None else f", {as_time(left)} left"
+            how_far = f" [{self.done} of {self._total()}{time_left}]"
+        return _cut(text, self.width - len(how_far)) + how_far
+
+    def _total(self) -> int:
+        return self.done + len(self.running) + len(self.waiting)
+
     def line(self) -> str:
         """Return the line of progress, at most 79 characters."""
-        total = self.done + len(self.running) + len(self.waiting)
+        widest = _WIDTH if self.width is None else min(_WIDTH, self.width - 1)
         left = self.left()
         time_left = "" if left is None else f", about {as_time(left)} left"
-        counts = f"{self.done} of {total} done{time_left}"
+        counts = f"{self.done} of {self._total()} done{time_left}"
         names = ", ".join(self.running)
-        room = _WIDTH - len(counts) - len("; running: ")
+        room = widest - len(counts) - len("; running: ")
         if len(names) > room:
             names = f"{len(self.running)} rows"
-        return f"{counts}; running: {names}" if self.running else counts
+        return _cut(f"{counts}; running: {names}" if self.running else counts, widest)
 
     def left(self) -> float | None:
         """Return the seconds left by the recorded times; None where no row has one."""
@@ -102,6 +120,11 @@ class Progress:
         if self.live:
             self.stream.write(f"\r\x1b[K{self.line()}")
         self.stream.flush()
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a text in at most ``width`` characters, with an ellipsis where something was cut off."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def as_line(outcome: Outcome) -> str:

@@ -17,6 +17,7 @@ from metalassay.report.sections import (
     compat,
     compat_runs,
     conditions,
+    doubt,
     headline,
     key_figures,
     ledger,
@@ -86,6 +87,7 @@ def build(
         sections=tuple(section for section in sections if section),
         key_figures=key_figures.table(compared),
         rehearsal=_rehearsal([*measured, *loaded.batches]),
+        doubt=doubt.line(shown),
     )
 
 

@@ -219,7 +219,8 @@ class Report:
     ``commands`` are pairs of a command and what it does. ``headline`` is three sentences: what was
     run where, what broke, and how fast it was. ``sections`` are in the order of the page.
     ``key_figures`` are six figures of two or more machines, None for fewer. ``rehearsal`` is a sentence
-    for the top of every page where something ran on an emulated device, else empty.
+    for the top of every page where something ran on an emulated device, else empty. ``doubt`` says in one
+    line what makes figures doubtful, for the card, which has no notes; empty where nothing does.
     """
 
     summary_line: str
@@ -234,6 +235,7 @@ class Report:
     sections: tuple[Section, ...] = ()
     key_figures: Table | None = None
     rehearsal: str = ""
+    doubt: str = ""
 
 
 def count(cells: Iterable[Cell]) -> Counter[str]:

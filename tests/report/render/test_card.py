@@ -99,6 +99,29 @@ def test_a_card_of_a_rehearsal_says_so_in_a_band_and_in_its_label() -> None:
     assert "00x" not in svg
 
 
+def test_a_card_of_doubtful_figures_says_why_and_a_clean_one_nothing() -> None:
+    calm = tuple(replace(one, flags=(), seconds=(0.064,) * 6) for one in (BASE, on_pro()))
+    clean = card.render(report.build(load.Loaded((), calm, ()), find_chip))
+    assert "doubtful" not in clean.lower()
+    drifted = "drifted: the last third of the rounds took +485% compared with the first third"
+    flags = ("busy: a load of 9.0 on 2 processors", drifted)
+    uneven = replace(calm[0], flags=flags, seconds=(0.01, 0.01, 0.02, 0.03, 0.03, 0.03))
+    pair = (uneven, replace(calm[1], flags=flags))
+    svg = card.render(report.build(load.Loaded((), pair, ()), find_chip))
+    mark = "Doubtful: busy; 2 figures drifted; 1 figure unsteady"
+    assert f"{mark}." in {each.text for each in texts(svg)}
+    assert f'aria-label="metalassay: {mark} ' in svg
+
+
+def test_a_mark_of_doubt_stands_beside_a_rehearsal_in_part_and_not_in_a_whole_one() -> None:
+    busy = replace(BASE, flags=("busy: by others",))
+    one = replace(on_pro(), emulated=True)
+    svg = card.render(report.build(load.Loaded((), (busy, one), ()), find_chip))
+    assert "the device was emulated. Doubtful: busy." in words(svg)
+    whole = (replace(busy, emulated=True), one)
+    assert "Doubtful" not in card.render(report.build(load.Loaded((), whole, ()), find_chip))
+
+
 def test_the_card_counts_no_cell_in_which_there_is_nothing_to_report(tmp_path: Path) -> None:
     built, table = constructed_origin.written(tmp_path, constructed_origin.documents())
     svg = card.render(built)
@@ -142,7 +165,8 @@ def test_no_text_of_a_card_is_markup_or_wider_than_the_card() -> None:
                     summary_line=text,
                     benchmarks=(wild,) * 3,
                     key_figures=key_figures,
-                    rehearsal=text,
+                    rehearsal=text if key_figures else "",
+                    doubt=text,
                 )
             )
             for each in texts(drawn):

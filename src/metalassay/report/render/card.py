@@ -41,7 +41,7 @@ def render(report: Report) -> str:
     body = [
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{_PAPER}"/>',
         f'<rect width="{WIDTH}" height="12" fill="#0072b2"/>',
-        *([*_rehearsal(report.rehearsal)] if report.rehearsal else []),
+        *_band(report.rehearsal, report.doubt),
         _line("metalassay", _LEFT, 76, 30, bold=True),
         _line(
             "what PyTorch does on these machines"
@@ -64,7 +64,7 @@ def render(report: Report) -> str:
         else:
             body += [*_compat(report.compat, 342), _rule(470)]
             body += _speeds(report.benchmarks, 470, _MOST_SPEEDS)
-    marked = (report.rehearsal, *text) if report.rehearsal else text
+    marked = filter(None, (report.rehearsal, report.doubt, *text))
     label = escape(one_line(" ".join(marked)), {'"': "&quot;"})
     return "\n".join(
         [
@@ -78,11 +78,14 @@ def render(report: Report) -> str:
     )
 
 
-def _rehearsal(sentence: str) -> Iterator[str]:
-    """Yield a band across the top, which says that nothing was measured."""
+def _band(rehearsal: str, doubt: str) -> Iterator[str]:
+    """Yield a band across the top: nothing was measured, or what makes the figures doubtful; else nothing."""
+    first = rehearsal.partition(". ")[0].rstrip(".")  # the rest is on the pages
+    said = [f"{each}." for each in (first, doubt) if each]
+    if not said:
+        return
     yield f'<rect width="{WIDTH}" height="42" fill="#e69f00"/>'
-    first = sentence.partition(". ")[0]  # the rest is on the pages
-    yield _line(f"{first.rstrip('.')}.", _LEFT, 29, 20, bold=True)
+    yield _line(" ".join(said), _LEFT, 29, 20, bold=True)
 
 
 def _figures(table: Table) -> Iterator[str]:
