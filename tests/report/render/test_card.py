@@ -110,7 +110,7 @@ def test_a_card_of_doubtful_figures_says_why_and_a_clean_one_nothing() -> None:
     svg = card.render(report.build(load.Loaded((), pair, ()), find_chip))
     mark = "Doubtful: busy; 2 figures drifted; 1 figure unsteady"
     assert f"{mark}." in {each.text for each in texts(svg)}
-    assert f'aria-label="metalassay: {mark} ' in svg
+    assert f'aria-label="metalassay: {mark}. ' in svg
 
 
 def test_a_mark_of_doubt_stands_beside_a_rehearsal_in_part_and_not_in_a_whole_one() -> None:

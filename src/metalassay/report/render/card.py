@@ -64,7 +64,7 @@ def render(report: Report) -> str:
         else:
             body += [*_compat(report.compat, 342), _rule(470)]
             body += _speeds(report.benchmarks, 470, _MOST_SPEEDS)
-    marked = filter(None, (report.rehearsal, report.doubt, *text))
+    marked = filter(None, (report.rehearsal, report.doubt and f"{report.doubt}.", *text))
     label = escape(one_line(" ".join(marked)), {'"': "&quot;"})
     return "\n".join(
         [
