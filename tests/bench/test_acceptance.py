@@ -9,22 +9,11 @@ from typing import Any
 
 import bench_files
 import pytest
+from bench_files import put
 
 from metalassay.bench import acceptance
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
-
-
-def put(path: str, value: object) -> Callable[[Any], None]:
-    """Return an edit that sets a value; a path is as in a.b[0].c."""
-    words = path.replace("[", ".[").split(".")
-
-    def edit(document: Any) -> None:
-        for word in words[:-1]:
-            document = document[int(word[1:-1]) if word.startswith("[") else word]
-        document[words[-1]] = value
-
-    return edit
 
 
 def drop(path: str) -> Callable[[Any], None]:

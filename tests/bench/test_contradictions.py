@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench_files import put
 
 from metalassay.bench import acceptance, contradictions, suite
 from metalassay.workloads import registry
@@ -18,18 +19,6 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 EXTRA = "benchmarks[0].extra_info"
 HARDWARE = "machine_info.hardware"
 AFTER = "metalassay.conditions.after"
-
-
-def put(path: str, value: object) -> Callable[[Any], None]:
-    """Return an edit that sets a value; a path is as in a.b[0].c."""
-    words = path.replace("[", ".[").split(".")
-
-    def edit(document: Any) -> None:
-        for word in words[:-1]:
-            document = document[int(word[1:-1]) if word.startswith("[") else word]
-        document[words[-1]] = value
-
-    return edit
 
 
 ACCEPTED = json.loads(

@@ -78,3 +78,15 @@ def edited(edit: Callable[[Any], object]) -> bytes:
     changed = copy.deepcopy(document())
     edit(changed)
     return json.dumps(changed).encode()
+
+
+def put(path: str, value: object) -> Callable[[Any], None]:
+    """Return an edit that sets a value; a path is as in a.b[0].c."""
+    words = path.replace("[", ".[").split(".")
+
+    def edit(document: Any) -> None:
+        for word in words[:-1]:
+            document = document[int(word[1:-1]) if word.startswith("[") else word]
+        document[words[-1]] = value
+
+    return edit
