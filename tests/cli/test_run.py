@@ -2,22 +2,105 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli import main, run
+from metalassay.errors import UserError
+from metalassay.supervise import command
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["run", "--", "python", "x.py"], "no limit and no device to emulate"),
-        (["run", "--emulate-mps=9", "--", "python", "x.py"], "torch 9 are not known"),
-        (["run", "--emulate-mps", "--", "ls"], "'ls' is not a Python interpreter"),
-        (["run", "--emulate-mps"], "no program to run"),
+        ([], "no program to run"),
+        (["--", "no-such-program"], "no program of that name is on the PATH"),
+        (["--", "/"], "it is a folder"),
+        (["--", "./no.py"], "there is no such file"),
+        (["--emulate-mps=9", "--", sys.executable, "x.py"], "torch 9 are not known"),
+        (["--emulate-mps", "--", "ls"], "'ls' is not a Python interpreter"),
+        (["--emulate-mps"], "no program to run"),
+        (["--backoff", "5", "--", "true"], "--restart is missing"),
+        (["--resume", "--", "true"], "--restart is missing"),
+        (["--restart", "2", "--resume", "--no-hook", "--", "true"], "--no-hook leaves out"),
+        (["--log", "/", "--", "true"], "is a folder"),
+        (["--log", "/no/log", "--", "true"], "does not exist"),
     ],
 )
 def test_bad_input_is_an_error_before_anything_starts(
     capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
-    assert main.main(arguments) == 2
-    assert expected in capsys.readouterr().err
+    assert main.main(["run", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert expected in err
+    assert "\n  next: " in err
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--max-cpu", "0"], ["--max-memory", "101"], ["--every", "0"], ["--stall", "0"]]
+)
+def test_a_limit_that_is_none_is_refused(
+    wrong: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["run", *wrong, "--", "true"])
+    assert f"argument {wrong[0]}" in capsys.readouterr().err
+
+
+def options(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> command.Options:
+    """Return what the command line asks `supervise.command` for."""
+    asked: list[command.Options] = []
+
+    def keep(chosen: command.Options) -> int:
+        asked.append(chosen)
+        return 0
+
+    monkeypatch.setattr(command, "run", keep)
+    assert main.main(["run", *arguments, "--", sys.executable, "a.py"]) == 0
+    return asked[0]
+
+
+def test_without_options_everything_that_helps_is_brought_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = options(monkeypatch)
+    assert chosen.plan.command == (sys.executable, "a.py")
+    assert (chosen.plan.max_cpu, chosen.plan.max_memory) == (1, 1)
+    assert (chosen.reports, chosen.guard, chosen.patches) == (True, True, command.PATCHES)
+    assert chosen.policy.restarts == 0
+
+
+def test_each_thing_can_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert options(monkeypatch, "--no-patches").patches == ()
+    assert not options(monkeypatch, "--no-guard").guard
+    without = options(monkeypatch, "--no-hook")
+    assert (without.reports, without.patches) == (False, ())
+
+
+def test_minutes_are_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = options(monkeypatch, "--stall", "30", "--timeout", "0.5").plan.rules
+    assert (rules.stall, rules.timeout) == (1800, 30)
+
+
+def test_an_emulated_program_can_be_limited_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_emulated", lambda torch, program: ["emulated", torch, *program])
+    plan = options(monkeypatch, "--max-cpu", "50", "--emulate-mps=2.8").plan
+    assert plan.command == ("emulated", "2.8", sys.executable, "a.py")
+    assert plan.max_cpu == 0.5
+
+
+def test_background_needs_macos() -> None:
+    assert run._background(True, "darwin") == ["taskpolicy", "-b"]
+    assert run._background(False, "linux") == []
+    with pytest.raises(UserError, match="--background"):
+        run._background(True, "linux")
+
+
+def test_a_known_end_is_explained_and_an_unknown_one_is_not() -> None:
+    text = "UnboundLocalError: cannot access local variable 'current_batch' where it is not"
+    explained = run._explain(
+        f"Traceback (most recent call last):\n{text} associated with a value\n", None
+    )
+    assert any("accelerate" in line for line in explained.lines)
+    assert run._explain("ValueError: mine", None) == command.Explained()

@@ -1,13 +1,13 @@
-"""``metalassay run`` with limits: the program's exit code, its signals, and refused commands."""
+"""``metalassay run``: the program's exit code, its signals, restarts, and that nothing survives it."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,9 +16,11 @@ import pytest
 from limited_program import SECONDS, STOPPED, running, wait_until_stopped
 from run_options import options
 
-from metalassay.cli import handover, main, run
+from metalassay import bugs
 from metalassay.errors import UserError
 from metalassay.supervise import command
+from metalassay.supervise.command import Explained
+from metalassay.supervise.ending import Policy
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 RUN = [sys.executable, "-m", "metalassay", "run", "--max-cpu"]
@@ -102,60 +104,141 @@ def test_an_ignored_signal_stays_ignored() -> None:
 
 
 @posix
+def test_the_second_ctrl_c_kills_a_program_that_ignores_the_first() -> None:
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with running(
+        sys.executable, "-m", "metalassay", "run", "--", sys.executable, "-c", code
+    ) as run:
+        assert run.stdout
+        child = psutil.Process(int(run.stdout.readline()))
+        run.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        assert run.wait(SECONDS) == 128 + signal.SIGKILL
+        assert not child.is_running()
+
+
+@posix
+def test_nothing_is_left_of_a_run_that_was_killed_itself(tmp_path: Path) -> None:
+    code = "import os, time; print(os.environ['METALASSAY_RUN'], os.getpid(), flush=True); time.sleep(60)"
+    with running(
+        sys.executable, "-m", "metalassay", "run", "--", sys.executable, "-c", code
+    ) as run:
+        assert run.stdout
+        folder, pid = run.stdout.readline().split()
+        program = psutil.Process(int(pid))
+        run.kill()
+        deadline = time.monotonic() + SECONDS
+        while (program.is_running() or Path(folder).exists()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not program.is_running()
+        assert not Path(folder).exists()
+
+
+@posix
+def test_nothing_is_left_of_a_run_that_ended(tmp_path: Path) -> None:
+    code = "import os; print(os.environ['METALASSAY_RUN'])"
+    done = subprocess.run(
+        [*RUN, "99", "--", sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert not Path(done.stdout.strip()).exists()
+
+
+# Fails with the text in its first argument in the first two starts, and counts its starts in a file.
+FAILS_TWICE = (
+    "import os, sys\n"
+    "with open(sys.argv[2], 'a') as starts: starts.write(os.environ['METALASSAY_RESTARTS'])\n"
+    "if os.environ['METALASSAY_RESTARTS'] in '01': sys.exit(sys.argv[1])"
+)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("last_words", "restarts", "code", "starts", "said"),
+    [
+        ("ReadTimeout: the network is away", 3, 0, "012", "start 3 of 4"),
+        ("ReadTimeout: the network is away", 1, 1, "01", "not started again: no restart is left"),
+        ("OSError: [Errno 28] No space left on device", 3, 1, "0", "not started again"),
+        ("ValueError: x", 3, 1, "01", "ended in the same way twice"),
+    ],
+)
+def test_a_program_is_started_again_if_the_cause_may_pass(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    last_words: str,
+    restarts: int,
+    code: int,
+    starts: str,
+    said: str,
+) -> None:
+    program = (sys.executable, "-c", FAILS_TWICE, last_words, str(tmp_path / "starts"))
+    chosen = options(*program, policy=Policy(restarts, 0.01), log=tmp_path / "log")
+    assert command.run(chosen) == code
+    assert (tmp_path / "starts").read_text() == starts
+    assert said in capfd.readouterr().err
+    assert said in (tmp_path / "log").read_text()
+
+
+@posix
+def test_a_signal_while_it_waits_for_a_restart_ends_it() -> None:
+    run = [sys.executable, "-m", "metalassay", "run", "--restart", "3", "--backoff", "60", "--"]
+    with running(*run, sys.executable, "-c", "raise SystemExit('ReadTimeout')") as waiting:
+        assert waiting.stderr
+        while "start 2 of 4 in 60 s" not in waiting.stderr.readline():
+            pass
+        waiting.send_signal(signal.SIGTERM)
+        assert waiting.wait(SECONDS) == 128 + signal.SIGTERM
+
+
+@posix
+def test_an_end_that_a_known_bug_explains_is_not_repeated(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def explain(text: str, python: str | None) -> Explained:
+        asked.append((text, python))
+        return Explained(("it is the bug x",), "x")
+
+    failing = options("sh", "-c", "echo boom; exit 1", policy=Policy(3, 0.01), explain=explain)
+    assert command.run(failing) == 1
+    assert asked == [("boom\n", None)]
+    err = capfd.readouterr().err
+    assert "it is the bug x" in err
+    assert "not started again: x explains it" in err
+
+
+@posix
+def test_what_the_program_leaves_behind_is_ended_and_named(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert command.run(options("sh", "-c", "sleep 61 & exit 0")) == 0
+    assert "ended 1 process that the program left behind: sleep" in capfd.readouterr().err
+
+
+@posix
 def test_a_program_that_cannot_start_is_an_error(tmp_path: Path) -> None:
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = [signal.getsignal(number) for number in numbers]
-    with pytest.raises(UserError, match="cannot start"):
-        command.run(options(str(tmp_path / "no")))
+    script = tmp_path / "script"
+    script.write_text("no program")
+    script.chmod(0o755)
+    with pytest.raises(UserError, match='has no "#!" line'):
+        command.run(options(str(script)))
     assert [signal.getsignal(number) for number in numbers] == before
 
 
-def test_limits_are_refused_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metalassay.supervise.command.os", SimpleNamespace(name="nt"))
-    with pytest.raises(UserError, match="Windows"):
+    with pytest.raises(UserError, match="macOS or Linux"):
         command.run(options("true"))
 
 
-def test_background_needs_macos() -> None:
-    assert command._background(True, "darwin") == ["taskpolicy", "-b"]
-    assert command._background(False, "linux") == []
-    with pytest.raises(UserError, match="--background"):
-        command._background(True, "linux")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--max-cpu", "70"], "no program to run"),
-        (["--", "python", "train.py"], "no limit and no device to emulate"),
-    ],
-)
-def test_half_a_command_line_is_an_error_with_a_next_step(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main.main(["run", *arguments]) == 2
-    err = capsys.readouterr().err
-    assert said in err
-    assert "metalassay run --max-cpu 70 -- python train.py" in err
-
-
-@pytest.mark.parametrize("wrong", [["--max-cpu", "0"], ["--max-memory", "101"], ["--every", "0"]])
-def test_a_limit_that_is_none_is_refused(
-    wrong: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main.main(["run", *wrong, "--", "true"])
-    assert f"argument {wrong[0]}" in capsys.readouterr().err
-
-
-def test_an_emulated_program_can_be_limited_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    handed: list[tuple[str, list[str]]] = []
-
-    def launch(command: str, given: argparse.Namespace) -> int:
-        handed.append((command, given.program))
-        return 0
-
-    monkeypatch.setattr(run, "_emulated", lambda torch, program: ["emulated", torch, *program])
-    monkeypatch.setattr(handover, "launch", launch)
-    assert main.main(["run", "--max-cpu", "50", "--emulate-mps=2.8", "--", "python", "a.py"]) == 0
-    assert handed == [("run", ["emulated", "2.8", "python", "a.py"])]
+def test_all_patches_are_brought_in() -> None:
+    assert set(command.PATCHES) == {bug.patch for bug in bugs.load()} - {None}

@@ -17,8 +17,9 @@ _ENDLESS_PAUSE = """
 import sys
 from metalassay.supervise import command, cpu_limiter
 cpu_limiter.STUCK = float("inf")
-limits = {"max_cpu": 1e-3, "max_memory": None, "background": False, "monitor": None}
-sys.exit(command.run({**limits, "verbose": False, "program": sys.argv[1:]}))
+from metalassay.supervise.launcher import Plan
+plan = Plan(tuple(sys.argv[1:]), max_cpu=1e-5)
+sys.exit(command.run(command.Options(plan, reports=False)))
 """
 STOPPED = [sys.executable, "-c", _ENDLESS_PAUSE, sys.executable, "-c", BUSY]
 

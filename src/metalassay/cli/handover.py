@@ -19,8 +19,7 @@ def launch(command: str, options: argparse.Namespace) -> int:
     Replaced, and not started beside it: signals then reach the program that has to finish a step.
     Windows has no exec that keeps the console; there it is a child, whose exit code is returned.
     """
-    if command != "run":  # which runs other people's programs
-        extras.require(command.partition(" ")[0], "train", "torch")
+    extras.require(command.partition(" ")[0], "train", "torch")
     values = {name: value for name, value in vars(options).items() if not callable(value)}
     text = json.dumps({**values, "command": command, "argv": sys.argv[1:]}, default=str)
     argv = [sys.executable, "-m", "metalassay.training", text]

@@ -1,46 +1,115 @@
-"""The command `metalassay run`: run a program with limits, or with an emulated mps device."""
+"""The command `metalassay run`: start a program the right way, and keep it alive."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import shutil
 import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from metalassay.cli import handover, limit_options
+from metalassay.cli import limit_options, option_types
 from metalassay.errors import UserError
 
+if TYPE_CHECKING:
+    from metalassay.supervise.command import Explained, Options
+
 _EMULATE = "metalassay run --emulate-mps -- python train.py"
-_LIMIT = "metalassay run --max-cpu 70 -- python train.py"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
-    parser.usage = (
-        "metalassay run [--max-cpu PERCENT] [--max-memory PERCENT] [--background] [--monitor FILE]"
-        " [--emulate-mps[=TORCH]] -- COMMAND"
-    )
+    parser.usage = "metalassay run [OPTIONS] -- COMMAND"
     parser.description = (
-        "Run a program with CPU and memory limits, or with an emulated mps device. With limits, the"
-        " program and its children are paused and continued so that they keep to their share of the"
-        " whole machine; a program that uses less is never paused, however busy the machine is."
-        " With --emulate-mps the program gets an mps device that runs on the CPU: operators without"
-        " a kernel on MPS fail as on a Mac. It shows neither numerical results nor speed of MPS, and needs Linux,"
-        " a CPU build of torch, and a C++ compiler the first time."
+        "Run a training the right way: with the environment variables that this machine needs, with the"
+        " patches that its library versions need (in memory only), with a guard against trainings of"
+        " zero steps, and with an answer when it fails. Optionally with limits, a log, restarts, or an"
+        " emulated mps device. Works for any command; children of the program are covered, and none"
+        " survives it."
     )
     parser.epilog = """\
 examples:
+  metalassay run -- python train.py
+  metalassay run -- accelerate launch --num_processes 2 train.py
+  metalassay run --restart 5 --resume --stall 30 --log train.log -- python train.py
   metalassay run --max-cpu 70 --max-memory 60 -- python train.py
   metalassay run --monitor cpu.jsonl --every 5 -- make -j8
+  metalassay run --list-patches -- python train.py
   metalassay run --emulate-mps -- python train.py --device mps
   metalassay run --emulate-mps=2.8 -- python -m package.train
-  pytest --emulate-mps                          your tests
+
+Ctrl+C goes to the program; a second one kills what has not ended 3 seconds later, children included. A
+restart is decided by the cause: memory, the network, a hang and unknown crashes are tried again, a wrong
+command line, a known bug, a full disk, NaN and a training of zero steps are not. docs/run.md has more.
 
 Limits work for any command. On a Mac whose kernel does not tell what ended processes have used, one that
-lives shorter than a quarter of a second may not count (a step of a shell script). --emulate-mps needs a Python program. Processes that an emulated program
-starts have no mps; forked ones (workers of a DataLoader) do.
+lives shorter than a quarter of a second may not count (a step of a shell script). --emulate-mps needs a
+Python program, Linux, a CPU build of torch, and a C++ compiler the first time; it shows neither numerical
+results nor speed of MPS. Processes that an emulated program starts have no mps; forked ones do.
 
-exit code: the program's, or 128 + N if signal N ended it; 2 if it could not be started"""
+exit code: the program's, or 128 + N if signal N ended it; 75 if metalassay ended it (memory, a hang, a
+time-out); 2 if it could not be started"""
     parser.add_argument("program", nargs="*", metavar="COMMAND", help="the program, after --")
+    inside = parser.add_argument_group("what is brought into the program")
+    inside.add_argument("--no-env", action="store_true", help="set no environment variables")
+    inside.add_argument("--no-patches", action="store_true", help="patch nothing")
+    inside.add_argument(
+        "--no-guard", action="store_true", help="let a training of zero steps end as a success"
+    )
+    inside.add_argument(
+        "--no-hook",
+        action="store_true",
+        help="bring nothing into Python processes: no patches, no guard, no count of steps",
+    )
+    inside.add_argument(
+        "--list-patches",
+        action="store_true",
+        help="list the patches and whether the program's Python needs them; run nothing",
+    )
+    alive = parser.add_argument_group("keeping it alive")
+    alive.add_argument(
+        "--restart",
+        type=option_types.count,
+        default=0,
+        metavar="N",
+        help="start it again up to N times, if the cause of its end may pass",
+    )
+    alive.add_argument(
+        "--backoff",
+        type=option_types.positive,
+        metavar="SECONDS",
+        help="wait this long before a restart, twice as long after each failure (default: 10)",
+    )
+    alive.add_argument(
+        "--resume",
+        action="store_true",
+        help="after a restart, let Trainer.train continue from the last checkpoint in its output_dir",
+    )
+    alive.add_argument(
+        "--stall",
+        type=option_types.positive,
+        metavar="MINUTES",
+        help="end it after so long without output and CPU use, or without a step",
+    )
+    alive.add_argument(
+        "--timeout",
+        type=option_types.positive,
+        metavar="MINUTES",
+        help="end it if it has not begun by then: no step, or no output",
+    )
+    alive.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="keep the output here too, with times; rotated at 20 MB, five old parts",
+    )
+    alive.add_argument(
+        "--awake",
+        action=argparse.BooleanOptionalAction,
+        help="macOS: keep the Mac from sleeping (default with --restart)",
+    )
     parser.add_argument(
         "--emulate-mps",
         nargs="?",
@@ -55,29 +124,99 @@ exit code: the program's, or 128 + N if signal N ended it; 2 if it could not be 
         help="macOS: also run with background quality of service",
     )
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print at the end how long it was paused"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="say more: how long it was paused, what was set",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    limited = options.max_cpu or options.max_memory or options.background or options.monitor
-    if options.emulate_mps is None and not limited:
-        raise UserError("no limit and no device to emulate is given", f"{_LIMIT}, or: {_EMULATE}")
+    from metalassay.supervise import command, launcher
+
+    _contradictions(options)
+    launcher.check(options.program)
+    program = list(options.program)
     if options.emulate_mps is not None:
-        options.program = _emulated(options.emulate_mps, options.program)
-    elif not options.program:
-        raise UserError("no program to run", _LIMIT)
-    if limited:
-        return handover.launch("run", options)
-    process = subprocess.Popen(options.program)  # noqa: S603  (what the user asked to run)
-    while True:
-        # Ctrl+C reaches the child as well, and the program decides how to end.
-        with contextlib.suppress(KeyboardInterrupt):
-            code = process.wait()
-            break
-    # As a shell reports a signal that ended the program.
-    return code if code >= 0 else 128 - code
+        program = _emulated(options.emulate_mps, program)
+    return command.run(_options(options, program))
+
+
+def _contradictions(options: argparse.Namespace) -> None:
+    """Raise ``UserError`` for options that need another one, or exclude each other."""
+    if not options.restart:
+        for name, given in (("--backoff", options.backoff), ("--resume", options.resume)):
+            if given:
+                raise UserError(
+                    f"{name} says how to start it again, and --restart is missing",
+                    "add --restart 3",
+                )
+    if options.no_hook and options.resume:
+        raise UserError("--resume needs what --no-hook leaves out", "leave one of them out")
+    if options.awake and sys.platform != "darwin":
+        raise UserError("--awake needs macOS", "leave it out, or use systemd-inhibit")
+
+
+def _options(options: argparse.Namespace, program: list[str]) -> Options:
+    from metalassay.supervise import command
+    from metalassay.supervise.ending import Policy
+    from metalassay.supervise.launcher import Plan
+    from metalassay.supervise.supervisor import Rules
+
+    plan = Plan(
+        command=(*_background(options.background, sys.platform), *program),
+        max_cpu=(options.max_cpu or 100) / 100,
+        max_memory=(options.max_memory or 100) / 100,
+        monitor=options.monitor,
+        every=options.every,
+        rules=Rules(
+            stall=options.stall and options.stall * 60,
+            timeout=options.timeout and options.timeout * 60,
+        ),
+    )
+    awake = options.awake
+    if awake is None:
+        awake = sys.platform == "darwin" and bool(options.restart)
+    return command.Options(
+        plan=plan,
+        policy=Policy(options.restart, options.backoff or 10.0),
+        reports=not options.no_hook,
+        patches=() if options.no_patches or options.no_hook else command.PATCHES,
+        guard=not options.no_guard,
+        resume=options.resume,
+        log=options.log,
+        awake=awake,
+        verbose=options.verbose,
+        explain=_explain,
+    )
+
+
+def _explain(text: str, python: str | None) -> Explained:
+    """Explain the end of a program for a terminal, in at most a dozen lines."""
+    from metalassay.diagnosis import explain, explain_text
+    from metalassay.environment import interpreters
+    from metalassay.supervise.command import Explained
+
+    installed: dict[str, str] = {}
+    if python is not None:
+        with contextlib.suppress(UserError):  # it was removed meanwhile
+            installed = interpreters.versions_of(python)
+    answer = explain.explain(text, installed)
+    if not answer.explained:
+        return Explained()
+    first = next(each for each in answer.explanations if each.explains)
+    width = min(shutil.get_terminal_size().columns, 100)
+    known = first.found.id if first.found.applies == "yes" else None
+    return Explained(tuple(explain_text.as_text(answer, width, 1).splitlines()), known)
+
+
+def _background(wanted: bool, platform: str) -> list[str]:
+    if not wanted:
+        return []
+    if platform != "darwin":
+        raise UserError("--background needs macOS", "leave it out, or use nice")
+    return ["taskpolicy", "-b"]
 
 
 def _emulated(torch: str, program: list[str]) -> list[str]:

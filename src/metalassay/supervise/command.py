@@ -1,129 +1,287 @@
-"""``metalassay run``: start any command under a CPU limiter, a monitor, or both."""
+"""``metalassay run``: start any command the right way, and again if that makes sense, until it is done."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
-
-import psutil
 
 from metalassay.errors import UserError
-from metalassay.supervise.cpu_limiter import CpuLimiter
-from metalassay.supervise.monitor import Monitor
+from metalassay.supervise import ending, launcher, processes, protocol
+from metalassay.supervise.ending import Ending, Policy
+from metalassay.supervise.launcher import End, Plan, Stopper
+from metalassay.supervise.output_log import OutputLog
+from metalassay.supervise.processes import Minder
+from metalassay.supervise.protocol import FOLDER_VARIABLE, Config
 
-EXAMPLE = "metalassay run --max-cpu 70 -- python train.py"
-# A key in the terminal sends these to every foreground process, so to the program as well.
-_FROM_KEYS = ("SIGINT", "SIGQUIT")
-_FORWARDED = (*_FROM_KEYS, "SIGTERM", "SIGHUP")
+ENDED_BY_US = 75
+"""The exit code if `metalassay run` ended the program: EX_TEMPFAIL of sysexits.h, "try again later"."""
+RESTARTS_VARIABLE = "METALASSAY_RESTARTS"
+"""The environment variable that tells a program how often it was started again."""
+
+_PACKAGE = Path(__file__).parents[1]
+_HOOK = _PACKAGE / "child" / "startup"
+PATCHES = tuple(
+    sorted(path.stem for path in (_PACKAGE / "patches").glob("*_*.py") if path.stem[0] != "_")
+)
+"""The names of all patches: the modules of `metalassay.patches`, whose import would take longer."""
 
 
-def run(options: Mapping[str, Any]) -> int:
-    """Run ``options["program"]`` with limits and return its exit code, as a shell would.
+@dataclass(frozen=True)
+class Explained:
+    """What explains a program's end: lines for a person, and the id of a known bug or limit, or None."""
 
-    Signals are forwarded to the program; if it is stopped, it is continued, and the limits apply
-    while it handles them. Raises ``UserError`` if the program cannot be started.
+    lines: tuple[str, ...] = ()
+    known: str | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `metalassay run` was asked for, beside the plan of a start.
+
+    ``patches`` are the names of those to bring in, empty for none. ``reports`` sets the start-up hook in
+    Python processes; without it nothing is brought into the program. ``explain`` gets the last output
+    and the interpreter that wrote it, None if unknown.
+    """
+
+    plan: Plan
+    policy: Policy = field(default_factory=Policy)
+    reports: bool = True
+    patches: tuple[str, ...] = ()
+    guard: bool = True
+    resume: bool = False
+    log: Path | None = None
+    awake: bool = False
+    verbose: bool = False
+    explain: Callable[[str, str | None], Explained] = lambda text, python: Explained()
+
+
+def run(options: Options) -> int:
+    """Run the program, with restarts, and return its exit code as a shell would, or ``ENDED_BY_US``.
+
+    Raises ``UserError`` if the program cannot be started; then nothing of it has run.
     """
     if os.name != "posix":
-        raise UserError(
-            "limits need SIGSTOP, which Windows does not have", "use WSL, or run without limits"
-        )
-    command = [*_background(options["background"], sys.platform), *options["program"]]
-    child: list[subprocess.Popen[bytes]] = []
-    limiter = CpuLimiter(
-        (options["max_cpu"] or 100) / 100,
-        (options["max_memory"] or 100) / 100,
-        notify=_notify,
-        finished=lambda: bool(child) and _ended(child[0].pid),
-        include_self=False,
-    )
+        raise UserError("metalassay run needs macOS or Linux", "use WSL on Windows")
+    launcher.check(list(options.plan.command))
+    stopper = Stopper()
     with contextlib.ExitStack() as stack:
-        if options["monitor"]:
-            monitor = Monitor(
-                Path(options["monitor"]),
-                options["every"],
-                paused=lambda: limiter.state().paused,
-                include_self=False,
-                notify=_notify,
-            )
-            stack.enter_context(monitor)
-        early = stack.enter_context(_forward_signals(child, limiter))
-        stack.enter_context(limiter)
-        try:
-            # The child has the default signal handlers: ours do not survive exec.
-            child.append(subprocess.Popen(command))  # noqa: S603  (the user's own command)
-        except OSError as error:
-            raise UserError(f"cannot start {command[0]}: {error.strerror}", EXAMPLE) from error
-        for number in early:
-            child[0].send_signal(number)
-        code = child[0].wait()
-    if options["verbose"]:
-        _notify(f"the program was paused for {limiter.state().paused:.1f} s in all")
-    return code if code >= 0 else 128 - code
+        log: list[OutputLog] = []
+
+        def notify(text: str) -> None:
+            _print(text)
+            for each in log:
+                each.say(text)
+
+        if options.log:
+            log.append(OutputLog(options.log, _print))
+            stack.callback(log[0].close)
+        stack.enter_context(processes.adopting_orphans())
+        folder = _folder()
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        minder = Minder(folder)
+        stack.callback(minder.close)
+        ignored = {minder.pid}
+        if options.awake:
+            awake = stack.enter_context(_awake())
+            ignored.add(awake)
+        stack.enter_context(_remember_signals(stopper))
+        plan = replace(options.plan, environment=_environment(options, folder))
+        return _attempts(options, plan, folder, stopper, notify, log, frozenset(ignored))
+
+
+def _attempts(
+    options: Options,
+    plan: Plan,
+    folder: Path,
+    stopper: Stopper,
+    notify: Callable[[str], None],
+    log: list[OutputLog],
+    ignored: frozenset[int],
+) -> int:
+    previous: Ending | None = None
+    failures = 0
+    for attempt in range(options.policy.restarts + 1):
+        killed_before = _oom_kills()
+        if log:
+            log[0].say(f"start {attempt + 1}: {shlex.join(plan.command)}")
+        protocol.write_config(
+            folder,
+            Config(
+                str(_PACKAGE), options.patches, options.guard, resume=options.resume and attempt > 0
+            ),
+        )
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "request.json").unlink()
+        (folder / "socket").unlink(missing_ok=True)
+        environment = {**plan.environment, RESTARTS_VARIABLE: str(attempt)}
+        started = replace(plan, environment=environment, append=plan.append or attempt > 0)
+        end = launcher.start(started, folder, stopper, notify, log[0] if log else None, ignored)
+        how = _how(end, killed_before)
+        explained = _say(how, end, options, notify, log)
+        if how.cause == "finished" or stopper.number is not None:
+            break
+        failures = 1 if end.seen.steps else failures + 1
+        again, why = ending.decide(
+            how,
+            previous,
+            steps=end.seen.steps,
+            left=options.policy.restarts - attempt,
+            known=explained.known,
+        )
+        if options.policy.restarts:
+            _say_what_next(again, why, attempt, failures, options.policy, notify)
+        if not again:
+            break
+        previous = None if end.seen.steps else how
+        if not _pause(options.policy.wait(failures), stopper):
+            return 128 + (stopper.number or 0)
+    if end.seen.by_us is not None:
+        return ENDED_BY_US
+    return end.code if end.code >= 0 else 128 - end.code
+
+
+def _how(end: End, killed_before: int | None) -> Ending:
+    killed = _oom_kills()
+    kills = None if killed is None or killed_before is None else killed - killed_before
+    return ending.classify(end.code, end.output, replace(end.seen, oom_kills=kills))
+
+
+def _say(
+    how: Ending,
+    end: End,
+    options: Options,
+    notify: Callable[[str], None],
+    log: list[OutputLog],
+) -> Explained:
+    """Say how the program ended, in the terminal and in the log, and what explains it."""
+    if end.left:
+        count = len(end.left)
+        notify(
+            f"ended {count} process{'es' if count > 1 else ''} that the program left behind:"
+            f" {', '.join(end.left[:3])}{' …' if count > 3 else ''}"
+        )
+    if options.verbose and end.paused:
+        notify(f"the program was paused for {end.paused:.1f} s in all")
+    if options.verbose and options.reports and end.python is None:
+        notify(
+            "no Python process reported itself, so nothing was patched and no steps were counted"
+            " (not a Python program, or one started with -I, -E or -S)"
+        )
+    if how.cause == "finished":
+        if log:
+            log[0].say(f"{how.says} after {end.seconds:.1f} s")
+        return Explained()
+    if end.checkpoint:
+        notify(f"a checkpoint was saved at step {end.checkpoint[0]:,}: {end.checkpoint[1]}")
+    quiet = how.cause == "interrupted" or how.cause.startswith("exit code")
+    if end.seen.by_us is not None:
+        pass  # said when it was done
+    elif not quiet or options.policy.restarts:
+        notify(how.says)
+    elif log:
+        log[0].say(how.says)
+    if how.cause in ("interrupted", "ended by metalassay", "killed", "killed for memory"):
+        return Explained()
+    explained = options.explain(end.output, end.python)
+    for line in explained.lines:
+        print(line, file=sys.stderr, flush=True)
+        if log:
+            log[0].say(line)
+    return explained
+
+
+def _say_what_next(
+    again: bool,
+    why: str,
+    attempt: int,
+    failures: int,
+    policy: Policy,
+    notify: Callable[[str], None],
+) -> None:
+    if again:
+        seconds = policy.wait(failures)
+        notify(f"start {attempt + 2} of {policy.restarts + 1} in {seconds:g} s ({why})")
+    else:
+        notify(f"not started again: {why}")
+
+
+def _pause(seconds: float, stopper: Stopper) -> bool:
+    """Wait; return whether nobody stopped us meanwhile."""
+    deadline = time.monotonic() + seconds
+    while stopper.number is None and time.monotonic() < deadline:
+        time.sleep(min(0.1, max(deadline - time.monotonic(), 0)))
+    return stopper.number is None
+
+
+def _folder() -> Path:
+    """Make the private folder of a run; its socket's path has to fit into 100 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="metalassay-"))
+    if len(os.fsencode(folder)) > 80:  # a deep TMPDIR
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))
+    return folder
+
+
+def _environment(options: Options, folder: Path) -> dict[str, str]:
+    environment = {**options.plan.environment, FOLDER_VARIABLE: str(folder)}
+    if options.reports:
+        theirs = options.plan.environment.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOOK), theirs)))
+    return environment
 
 
 @contextlib.contextmanager
-def _forward_signals(
-    child: list[subprocess.Popen[bytes]], limiter: CpuLimiter
-) -> Iterator[list[int]]:
-    """Forward signals to ``child`` and continue it; yield those that arrived before it started."""
-    early: list[int] = []
+def _remember_signals(stopper: Stopper) -> Iterator[None]:
+    """Note a signal that arrives while no program runs, as between two starts."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if not (signal.Signals(number).name in _FROM_KEYS and _at_the_terminal()):
-            for process in child:
-                process.send_signal(number)
-            if not child:
-                early.append(number)
-        limiter.end_pause()
+        stopper.number = number
 
     previous = {}
-    for name in _FORWARDED:
-        number = getattr(signal, name)
-        if signal.getsignal(number) is not signal.SIG_IGN:  # under nohup; the child inherits that
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, handle)
     try:
-        yield early
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _ended(child: int) -> bool:
-    """Return whether a child has ended, without consuming its exit code."""
+@contextlib.contextmanager
+def _awake() -> Iterator[int]:
+    """Keep a Mac from sleeping while we run; yields the pid of caffeinate."""
     try:
-        return psutil.Process(child).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
-
-
-def _at_the_terminal() -> bool:
-    """Return whether this process, and so the program too, is in the foreground of a terminal."""
+        process = subprocess.Popen(  # noqa: S603  (Apple's tool, which ends with us)
+            ["/usr/bin/caffeinate", "-i", "-w", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UserError(
+            f"cannot start caffeinate: {error.strerror}", "leave out --awake"
+        ) from error
     try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
+        yield process.pid
     finally:
-        os.close(terminal)
+        process.terminate()
+        process.wait()
 
 
-def _background(wanted: bool, platform: str) -> list[str]:
-    if not wanted:
-        return []
-    if platform != "darwin":
-        raise UserError("--background needs macOS", "leave it out, or use nice")
-    return ["taskpolicy", "-b"]
+def _oom_kills() -> int | None:
+    return None
 
 
-def _notify(text: str) -> None:
+def _print(text: str) -> None:
     print(f"metalassay: {text}", file=sys.stderr, flush=True)

@@ -104,6 +104,7 @@ class CpuLimiter:
         self._in_pause = self._end_requested = False
         self._stopped: list[psutil.Process] = []
         self._watchdog = Watchdog()
+        self._others: frozenset[int] = frozenset()
         self._stop = threading.Event()
         self._reset()
 
@@ -135,6 +136,17 @@ class CpuLimiter:
         """End the current pause and forget the debt: the program has to handle a signal."""
         # Only set a flag: the signal may arrive while children are being stopped.
         self._end_requested = self._in_pause
+
+    @property
+    def ignored(self) -> frozenset[int]:
+        """The pids of our children that are not part of the program, so never paused or counted."""
+        own = self._watchdog.pid
+        return self._others if own is None else self._others | {own}
+
+    def ignore(self, *pids: int) -> None:
+        """Leave out children that are not part of the program."""
+        self._others |= set(pids)
+        self._clock.ignored = self.ignored
 
     def state(self) -> State:
         """Return what the limiter has done so far."""
@@ -210,7 +222,7 @@ class CpuLimiter:
             return
         self._stopped += new
         self._watchdog.set_stopped(child.pid for child in self._stopped)
-        self._clock.ignored = self._watchdog.pid
+        self._clock.ignored = self.ignored
         for child in new:
             with contextlib.suppress(psutil.Error):  # it has ended
                 child.suspend()

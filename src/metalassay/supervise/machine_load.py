@@ -47,7 +47,9 @@ class CpuClock:
         self._adds_up = adds_up = adds_up or self._ended is not None
         default = CHILDREN_EVERY if adds_up else _SEEN_EVERY
         self._look_every = default if look_every is None else look_every
-        self.ignored: int | None = None  # the pid of a child that is not part of the program
+        self.ignored: frozenset[int] = (
+            frozenset()
+        )  # pids of children that are not part of the program
         self._children: list[psutil.Process] = []
         # Seconds of each process that was seen, by the child of ours that it descends from. A signal handler
         # may call in the middle of any method, so dictionaries are replaced, and copied to walk over them.
@@ -132,7 +134,7 @@ class CpuClock:
             self._looked = now
             with contextlib.suppress(psutil.Error):  # one has just ended; keep the previous list
                 descendants = self._me.children(recursive=True)
-                found = [child for child in descendants if child.pid != self.ignored]
+                found = [child for child in descendants if child.pid not in self.ignored]
                 if not self._adds_up:
                     self._find_roots(found)
                 self._children = found

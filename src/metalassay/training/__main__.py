@@ -52,10 +52,6 @@ def main(text: str) -> int:
 
 
 def _run(options: dict[str, Any]) -> int:
-    if options["command"] == "run":
-        from metalassay.supervise import command
-
-        return command.run(options)
     with sigterm_as_ctrl_c():  # torch takes seconds to load
         from metalassay.training import commands
 

@@ -1,0 +1,227 @@
+"""Watch a running program: hear what its processes report, notice that it hangs, and end it in order.
+
+One thread that looks once a second. It never touches the program unless a rule says so, and says why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from metalassay.supervise import processes, protocol
+from metalassay.supervise.machine_load import CpuClock
+from metalassay.supervise.output import Output
+from metalassay.supervise.protocol import Request
+
+LOOK = 1.0  # seconds between two looks
+CPU_EVERY = (
+    5.0  # seconds between two looks at the CPU time of all processes, which reads the process table
+)
+IDLE = 0.01  # of one core: what a program that only waits uses at most
+STACKS = 2.0  # seconds in which the processes print their stacks before they are ended
+TERMINATE = 10.0  # seconds from SIGTERM to SIGKILL, in which a program may save what it has
+
+
+@dataclass(frozen=True)
+class Rules:
+    """When to end a program: seconds, or None for never.
+
+    ``stall``: neither output nor CPU time, or no step although there were some. ``timeout``: it has not
+    begun: no step, or no output where nothing reports steps.
+    """
+
+    stall: float | None = None
+    timeout: float | None = None
+
+
+class Supervisor:
+    """Watches ``process`` from ``start`` to ``stop``; the public attributes are what was seen.
+
+    ``steps`` is the largest number of optimizer steps of a process, None if none reported any.
+    ``python`` is the interpreter of the first Python process that reported, None if none did.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rules: Rules,
+        output: Output,
+        notify: Callable[[str], None],
+        *,
+        ignored: Callable[[], Iterable[int]] = lambda: (),
+        before_end: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._folder, self._rules, self._output, self._notify = folder, rules, output, notify
+        self._ignored, self._before_end = ignored, before_end
+        self.by_us: str | None = None
+        self.steps: int | None = None
+        self.python: str | None = None
+        self.exception: str | None = None
+        self.zero_steps: str | None = None
+        self.patched: list[str] = []
+        self.checkpoint: tuple[int, str] | None = None
+        self._kill_at: float | None = None
+        self._requests = 0
+        self._told: set[str] = set()
+        self._receiver = protocol.listen(folder)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        """Begin to watch a program that has just been started."""
+        self._process = process
+        self._clock = CpuClock(include_self=False)
+        self._clock.ignored = frozenset(self._ignored())
+        now = time.monotonic()
+        self._began = self._looked = self._cpu_looked = self._busy = self._stepped = now
+        self._cpu = self._clock.seconds()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching: the program has ended; hear what its processes said last."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._hear()
+        self._receiver.close()
+
+    def insist(self, at: float) -> None:
+        """Kill what still runs at a time of `time.monotonic`: a person has asked twice."""
+        self._kill_at = at  # only this: a signal handler calls
+
+    def ask(self, want: str, reason: str = "", **details: Any) -> None:
+        """Ask something of the program's processes, see `protocol.Request`."""
+        self._requests += 1
+        request = Request(self._requests, want, reason, details)
+        try:
+            protocol.write_request(self._folder, request)
+        except OSError as error:  # a full disk
+            self._notify(f"cannot ask the program to {want}: {error.strerror}")
+
+    def _watch(self) -> None:
+        while not self._stop.wait(LOOK):
+            self._hear()
+            now = time.monotonic()
+            if now - self._looked > 10 * LOOK:
+                # We, and with us the program, were stopped, or the machine slept.
+                self._busy = self._stepped = now
+                self._began += now - self._looked
+            self._looked = now
+            if self._kill_at is not None and now >= self._kill_at:
+                self._before_end()
+                processes.kill(self._left())
+                self._kill_at = None
+            if self.by_us is None and (why := self._reason_to_end(now)) is not None:
+                self._end(why)
+
+    def _hear(self) -> None:
+        while True:
+            try:
+                data = self._receiver.recv(65536)
+            except BlockingIOError:
+                return
+            message = protocol.parse(data)
+            if message is not None:
+                self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        kind = message["kind"]
+        if kind == "started":
+            self.python = self.python or str(message["executable"])
+        elif kind == "patched" and message["patch"] not in self.patched:
+            self.patched.append(message["patch"])
+            self._notify(
+                f"patched {message['bug']} in memory (nothing on disk changes; --no-patches)"
+            )
+        elif kind == "not patched":
+            self._once(f"the patch {message['patch']} is not applied: {message['why']}")
+        elif kind in ("steps", "memory"):
+            self._count(message["steps"])
+        elif kind == "empty loader":
+            self._once(f"{message['text']}; {message['next_step']}")
+        elif kind == "zero steps":
+            self.zero_steps = str(message["text"])
+        elif kind == "checkpoint":
+            self.checkpoint = (int(message["step"]), str(message["path"]))
+        elif kind == "ended":
+            self.exception = str(message["exception"])
+
+    def _once(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._notify(text)
+
+    def _count(self, steps: object) -> None:
+        if isinstance(steps, int) and steps > (self.steps or 0):
+            self._stepped = time.monotonic()
+        if isinstance(steps, int):
+            self.steps = max(steps, self.steps or 0)
+
+    def _reason_to_end(self, now: float) -> str | None:
+        timeout, stall = self._rules.timeout, self._rules.stall
+        if timeout is not None and now - self._began > timeout:
+            if self.steps == 0:
+                return f"it took no step in {minutes(timeout)}"
+            if self.steps is None and not self._output.bytes:
+                return f"it wrote nothing in {minutes(timeout)}"
+        if stall is None:
+            return None
+        self._look_at_cpu(now)
+        quiet = now - max(self._output.last, self._busy)
+        if quiet > stall:
+            return f"it hung: neither output nor CPU use for {minutes(stall)}"
+        if self.steps and now - self._stepped > stall:
+            return f"it hung: no step for {minutes(stall)}, after {self.steps:,} steps"
+        return None
+
+    def _look_at_cpu(self, now: float) -> None:
+        every = min(CPU_EVERY, (self._rules.stall or CPU_EVERY) / 4)
+        if now - self._cpu_looked < every:
+            return
+        used = self._clock.seconds()
+        if used - self._cpu > IDLE * (now - self._cpu_looked):
+            self._busy = now
+        self._cpu, self._cpu_looked = used, now
+
+    def _end(self, why: str) -> None:
+        """End the program: the stacks of its threads first, then SIGTERM, then SIGKILL."""
+        self.by_us = why
+        self._notify(f"{why}; ending it")
+        self.ask("stacks")
+        self._wait(STACKS)
+        self.terminate()
+
+    def terminate(self, grace: float = TERMINATE) -> None:
+        """End the program with SIGTERM, and what still runs after ``grace`` seconds with SIGKILL."""
+        self._before_end()
+        with contextlib.suppress(ProcessLookupError):
+            # Only the program at first: launchers end their processes, Trainers save.
+            self._process.terminate()
+        self._wait(grace)
+        processes.end(self._left())
+
+    def _left(self) -> list[psutil.Process]:
+        return processes.left_over(self._folder, self._ignored())
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for the program's end, and hear meanwhile what its processes say."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self._stop.wait(0.1):
+            self._hear()
+
+
+def minutes(seconds: float) -> str:
+    """Return a time as people say it: "90 s", "10 min", "2 h"."""
+    if seconds < 120:
+        return f"{seconds:g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:g} min"
+    return f"{seconds / 3600:g} h"
