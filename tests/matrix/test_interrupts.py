@@ -22,6 +22,8 @@ NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 def handlers() -> Iterator[None]:
     """Put SIGTERM and SIGHUP back too, after ``ignore``."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)  # a job in the background may ignore SIGHUP
     with foreground():
         yield
     for number, handler in before.items():
