@@ -112,7 +112,6 @@ def _attempts(
     previous: Ending | None = None
     failures = 0
     for attempt in range(options.policy.restarts + 1):
-        killed_before = _oom_kills()
         if log:
             log[0].say(f"start {attempt + 1}: {shlex.join(plan.command)}")
         protocol.write_config(
@@ -127,7 +126,7 @@ def _attempts(
         environment = {**plan.environment, RESTARTS_VARIABLE: str(attempt)}
         started = replace(plan, environment=environment, append=plan.append or attempt > 0)
         end = launcher.start(started, folder, stopper, notify, log[0] if log else None, ignored)
-        how = _how(end, killed_before)
+        how = ending.classify(end.code, end.output, end.seen)
         explained = _say(how, end, options, notify, log)
         if how.cause == "finished" or stopper.number is not None:
             break
@@ -149,12 +148,6 @@ def _attempts(
     if end.seen.by_us is not None:
         return ENDED_BY_US
     return end.code if end.code >= 0 else 128 - end.code
-
-
-def _how(end: End, killed_before: int | None) -> Ending:
-    killed = _oom_kills()
-    kills = None if killed is None or killed_before is None else killed - killed_before
-    return ending.classify(end.code, end.output, replace(end.seen, oom_kills=kills))
 
 
 def _say(
@@ -277,10 +270,6 @@ def _awake() -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _oom_kills() -> int | None:
-    return None
 
 
 def _print(text: str) -> None:

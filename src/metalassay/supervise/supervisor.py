@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from metalassay.supervise import processes, protocol
+from metalassay.machine import control_group
+from metalassay.supervise import machine_load, processes, protocol
 from metalassay.supervise.machine_load import CpuClock
 from metalassay.supervise.output import Output
 from metalassay.supervise.protocol import Request
@@ -46,7 +47,8 @@ class Supervisor:
     """Watches ``process`` from ``start`` to ``stop``; the public attributes are what was seen.
 
     ``steps`` is the largest number of optimizer steps of a process, None if none reported any.
-    ``python`` is the interpreter of the first Python process that reported, None if none did.
+    ``python`` is the interpreter of the first Python process that reported, None if none did. ``free`` is the
+    part of the memory that was free at ``free_at``, of the machine or of the program's control group.
     """
 
     def __init__(
@@ -68,6 +70,9 @@ class Supervisor:
         self.zero_steps: str | None = None
         self.patched: list[str] = []
         self.checkpoint: tuple[int, str] | None = None
+        self.kills = control_group.Kills()
+        self.free: float | None = None
+        self.free_at = time.monotonic()
         self._kill_at: float | None = None
         self._requests = 0
         self._told: set[str] = set()
@@ -83,6 +88,7 @@ class Supervisor:
         now = time.monotonic()
         self._began = self._looked = self._cpu_looked = self._busy = self._stepped = now
         self._cpu = self._clock.seconds()
+        self._look_at_memory()
         self._thread.start()
 
     def stop(self) -> None:
@@ -109,6 +115,7 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stop.wait(LOOK):
             self._hear()
+            self._look_at_memory()
             now = time.monotonic()
             if now - self._looked > 10 * LOOK:
                 # We, and with us the program, were stopped, or the machine slept.
@@ -181,6 +188,15 @@ class Supervisor:
         if self.steps and now - self._stepped > stall:
             return f"it hung: no step for {minutes(stall)}, after {self.steps:,} steps"
         return None
+
+    def _look_at_memory(self) -> None:
+        # The program may have been moved into a group of its own, as by systemd-run.
+        self.kills.watch(groups := control_group.of(self._process.pid))
+        self.free, self.free_at = machine_load.free_memory(), time.monotonic()
+        for group in groups:
+            limit, used = group.limit(), group.used()
+            if limit and used is not None:
+                self.free = min(self.free, max(1 - used / limit, 0))
 
     def _look_at_cpu(self, now: float) -> None:
         every = min(CPU_EVERY, (self._rules.stall or CPU_EVERY) / 4)
