@@ -68,6 +68,11 @@ time-out); 2 if it could not be started"""
         action="store_true",
         help="list the patches and whether the program's Python needs them; run nothing",
     )
+    inside.add_argument(
+        "--check",
+        action="store_true",
+        help="first look whether its Python can train, as doctor does; do not start if it cannot",
+    )
     alive = parser.add_argument_group("keeping it alive")
     alive.add_argument(
         "--restart",
@@ -136,7 +141,13 @@ def run(options: argparse.Namespace) -> int:
     from metalassay.supervise import command, launcher
 
     _contradictions(options)
+    if options.list_patches:
+        return _list_patches(options.program)
     launcher.check(options.program)
+    if options.check:
+        from metalassay.diagnosis import before_run
+
+        before_run.check(options.program, patched=not (options.no_patches or options.no_hook))
     program = list(options.program)
     if options.emulate_mps is not None:
         program = _emulated(options.emulate_mps, program)
@@ -190,6 +201,15 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
         verbose=options.verbose,
         explain=_explain,
     )
+
+
+def _list_patches(program: list[str]) -> int:
+    """List the patches and whether the program's Python needs them; without a program, this Python."""
+    from metalassay.diagnosis import before_run
+
+    for patch in before_run.patches(program):
+        print(f"{patch.name}\n    {patch.bug.title}\n    {patch.state}; {patch.bug.link}")
+    return 0
 
 
 def _explain(text: str, python: str | None) -> Explained:
