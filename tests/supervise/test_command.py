@@ -242,3 +242,16 @@ def test_windows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_patches_are_brought_in() -> None:
     assert set(command.PATCHES) == {bug.patch for bug in bugs.load()} - {None}
+
+
+@posix
+def test_a_run_without_room_for_its_own_files_starts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("metalassay.supervise.protocol.write_config", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        command.run(options("touch", str(tmp_path / "started")))
+    assert not (tmp_path / "started").exists()

@@ -114,15 +114,7 @@ def _attempts(
     for attempt in range(options.policy.restarts + 1):
         if log:
             log[0].say(f"start {attempt + 1}: {shlex.join(plan.command)}")
-        protocol.write_config(
-            folder,
-            Config(
-                str(_PACKAGE), options.patches, options.guard, resume=options.resume and attempt > 0
-            ),
-        )
-        with contextlib.suppress(FileNotFoundError):
-            (folder / "request.json").unlink()
-        (folder / "socket").unlink(missing_ok=True)
+        _prepare(folder, options, attempt)
         environment = {**plan.environment, RESTARTS_VARIABLE: str(attempt)}
         started = replace(plan, environment=environment, append=plan.append or attempt > 0)
         end = launcher.start(started, folder, stopper, notify, log[0] if log else None, ignored)
@@ -148,6 +140,21 @@ def _attempts(
     if end.seen.by_us is not None:
         return ENDED_BY_US
     return end.code if end.code >= 0 else 128 - end.code
+
+
+def _prepare(folder: Path, options: Options, attempt: int) -> None:
+    """Write what the processes of a start have to know, and remove what was left from the one before."""
+    resume = options.resume and attempt > 0
+    try:
+        protocol.write_config(
+            folder, Config(str(_PACKAGE), options.patches, options.guard, resume=resume)
+        )
+        for name in ("request.json", "socket"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror}", "free some space there, or set TMPDIR"
+        ) from error
 
 
 def _say(
@@ -219,7 +226,12 @@ def _pause(seconds: float, stopper: Stopper) -> bool:
 
 def _folder() -> Path:
     """Make the private folder of a run; its socket's path has to fit into 100 bytes."""
-    folder = Path(tempfile.mkdtemp(prefix="metalassay-"))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="metalassay-"))
+    except OSError as error:  # tempfile has tried all usual places
+        raise UserError(
+            f"cannot make a temporary folder: {error.strerror}", "set TMPDIR to a folder with room"
+        ) from error
     if len(os.fsencode(folder)) > 80:  # a deep TMPDIR
         folder.rmdir()
         folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))
