@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
@@ -50,12 +50,12 @@ class Rule:
     machines: tuple[str, ...] = ()
     where: Mapping[str, str] = field(default_factory=dict)
     forks: bool = False
+    together: str = ""
     matters: str = ""
     unmeasured: str = ""
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A variable that is not set, and why; ``link`` is a source, ``claim`` an id of claims/data/ or ""."""
 
     variable: str
@@ -122,6 +122,13 @@ def left_out() -> tuple[LeftOut, ...]:
             raise KeyError(f"{row['variable']} has no reason or no link")
         rows.append(LeftOut(row["variable"], reason, link, row.get("claim", "")))
     return tuple(rows)
+
+
+def known(name: str) -> bool:
+    """Whether a variable is one that is set, or one that is left out."""
+    return any(
+        name == row["variable"] for kind in ("setting", "left_out") for row in _document()[kind]
+    )
 
 
 def choose(
@@ -300,7 +307,7 @@ def _highest(machine: Hardware) -> float | None:
 def _floor(ratio: float) -> float:
     """Round down to two digits or decimals, so that a limit stays below what it was computed from."""
     digits = max(2, 1 - math.floor(math.log10(ratio)))
-    return math.floor(ratio * 10**digits) / 10**digits
+    return math.floor(ratio * 10.0**digits) / 10.0**digits
 
 
 @functools.cache
