@@ -33,14 +33,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = """\
 examples:
-  eval "$(metalassay env)"                            in bash and zsh
+  eval "$(metalassay env)"
   metalassay env --shell fish | source
   metalassay env --shell dotenv > .env
   metalassay env --explain OMP_NUM_THREADS
-  metalassay env --measure gpt-tiny:train             what each of them does here
+  metalassay env --measure gpt-tiny:train
   metalassay env --measure train.py::step --budget 600
 
-Set them before Python starts: torch reads some while it is imported. --measure compares the environment as it
+The first line is for bash and zsh. Set them before Python starts: torch reads some while it is imported. --measure compares the environment as it
 is with each variable beside it, and with all, as `metalassay compare` does: with an A/A control, and one error
 rate for all. Ratios are times with the variable over times without.
 

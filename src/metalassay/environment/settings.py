@@ -158,12 +158,20 @@ def choose(
         elif rule.compute:
             value, why = COMPUTED[rule.compute](facts)
             found = Setting(rule, value=value, why_not=why)
+        elif partner := _partner(rule, environ):
+            found = Setting(rule, why_not=f"it belongs with {partner}, which is yours")
         else:
             found = Setting(rule, value=rule.value)
         if before and found.why_not and found.why_not != before.why_not:
             found = Setting(before.rule, why_not=f"{before.why_not}; {found.why_not}")
         decided[rule.variable] = found
     return _with_traps(tuple(decided.values()), system, installed, environ)
+
+
+def _partner(rule: Rule, environ: Mapping[str, str]) -> str:
+    """Return the variable that the user has set of those that are right only together, or ""."""
+    group = [each.variable for each in load() if rule.together and each.together == rule.together]
+    return next((name for name in group if name in environ), "")
 
 
 def _with_traps(
