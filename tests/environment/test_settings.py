@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -100,6 +101,15 @@ def test_a_variable_that_is_left_out_has_a_reason_and_is_not_set() -> None:
         assert not each.claim or catalogue.get(each.claim)
     # What doctor warns of is either set by us or left out with its reason.
     assert {rule.variable for rule in variables.load()} <= ours | set(out)
+
+
+def test_every_variable_that_the_guides_set_is_set_or_left_out() -> None:
+    ours = {rule.variable for rule in settings.load()}
+    ours |= {each.variable for each in settings.left_out()}
+    name = re.compile(r"(?<![A-Za-z_.])_?[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+(?![A-Za-z_])")
+    named = {found for claim in catalogue.load() for found in name.findall(claim.claim)}
+    assert len(named) > 12
+    assert named - ours == set()
 
 
 def test_the_reason_for_leaving_one_out_is_that_of_its_rule_or_its_claim() -> None:
