@@ -130,10 +130,11 @@ def test_the_users_own_value_is_named_and_cannot_leave_its_comment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(
-        "HF_HUB_ETAG_TIMEOUT", f"1\ntouch {tmp_path}/{MARK}\r\x1b[31m\u2028" + "x" * 99
+        "HF_HUB_ETAG_TIMEOUT", f"1\n\x1b[31m\u2028\rtouch {tmp_path}/{MARK}" + "x" * 99
     )
     out = printed(capsys, "--shell", "bash")
-    assert "# Yours, and it stays: HF_HUB_ETAG_TIMEOUT=1 touch" in out
+    assert "# Yours, and it stays: HF_HUB_ETAG_TIMEOUT=1 \N{REPLACEMENT CHARACTER}" in out
+    assert not {"\x1b", "\r", "\u2028"} & set(out)
     assert "export HF_HUB_ETAG_TIMEOUT" not in out
     assert max(map(len, out.splitlines())) <= 80
     subprocess.run(["/bin/sh", "-c", 'eval "$OUT"'], env={**os.environ, "OUT": out}, check=True)
