@@ -15,8 +15,10 @@ import pytest
 
 from metalassay import compare
 from metalassay.cli.main import main
+from metalassay.compare import Comparison
 from metalassay.environment import interpreters, settings, settings_text
 from metalassay.environment.settings import HIGH, LOW, Setting
+from metalassay.statistics.decision import Decision
 
 MARK = "metalassay-test"
 
@@ -250,6 +252,48 @@ def test_a_measurement_that_cannot_be_made_is_refused(
     err = capsys.readouterr().err
     assert says in err
     assert "Traceback" not in err
+
+
+def test_the_answer_has_a_line_per_variable_and_one_per_reason_why_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = {rule.variable: rule for rule in settings.load()}
+    given = [
+        Setting(rules["MALLOC_TRIM_THRESHOLD_"], value="-1"),
+        Setting(rules[HIGH], why_not="it is for macOS"),
+        Setting(rules["UV_HTTP_TIMEOUT"], yours="7"),
+        Setting(rules[LOW], why_not="it is for macOS"),
+    ]
+    found = Comparison(
+        a="a",
+        b="b",
+        clock="cpu",
+        other_clock="wall",
+        decision=Decision(
+            "faster", -0.05, -0.06, -0.04, 0.01, 0.0, 6, 0.01, 0.0, 0.0, 0.0, distrusted=None
+        ),
+        other=None,
+        alpha=0.01,
+        replicates=6,
+        steps=1,
+        seconds=1.0,
+        interrupted=False,
+        notes=("a load of 5",),
+        facts={},
+        conditions={},
+    )
+    monkeypatch.setattr(settings, "here", lambda *_, **__: given)
+    monkeypatch.setattr(compare, "compare", lambda *_, **__: found)
+    assert printed(capsys, "--measure", "mine.py::step:device=cpu").splitlines() == [
+        "mine.py::step:device=cpu, cpu: with the variable against without",
+        "MALLOC_TRIM_THRESHOLD_=-1",
+        "  faster by 5.0% [-6.0%, -4.0%]; CPU time per step",
+        f"{HIGH}, {LOW}",
+        "  not measured: it is for macOS",
+        "UV_HTTP_TIMEOUT=7",
+        "  not measured: it is yours, and stays",
+        "note: a load of 5",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -224,14 +224,20 @@ def _report(what: str, device: str, effects: Sequence[Effect], width: int) -> li
 
     lines = [f"{what}, {device}: with the variable against without"]
     notes: dict[str, None] = {}
+    unmeasured: dict[str, list[str]] = {}
     for effect in effects:
-        clock = ""
-        if effect.comparison is not None:
-            kind = "CPU" if effect.comparison.clock == "cpu" else "wall"
-            clock = f"; {kind} time per step" if effect.comparison.decision else ""
-            notes |= dict.fromkeys(effect.comparison.notes)
+        if effect.comparison is None:
+            unmeasured.setdefault(effect.why_not, []).append(effect.name)
+            continue
+        kind = "CPU" if effect.comparison.clock == "cpu" else "wall"
+        clock = f"; {kind} time per step" if effect.comparison.decision else ""
+        notes |= dict.fromkeys(effect.comparison.notes)
         lines.append(effect.name)
         text = environment.verdict(effect) + clock
+        lines += textwrap.wrap(text, width - 2, initial_indent="  ", subsequent_indent="  ")
+    for why, names in unmeasured.items():
+        lines += textwrap.wrap(", ".join(names), width, break_on_hyphens=False)
+        text = f"not measured: {why}"
         lines += textwrap.wrap(text, width - 2, initial_indent="  ", subsequent_indent="  ")
     for note in notes:
         text = f"note: {note}"
