@@ -55,6 +55,8 @@ def test_the_doctor_warns_of_a_dead_device_and_of_rosetta(tmp_path: Path) -> Non
         (["run", "--max-cpu", "50", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
         (["run", "--background", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
         (["fix", "--undo"], 2, "next:"),
+        (["env", "--shell", "zsh"], 0, "export PYTORCH_ENABLE_MPS_FALLBACK=1"),
+        (["env", "--explain", "OMP_NUM_THREADS"], 0, "gives the program one CPU thread"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -65,6 +67,24 @@ def test_a_command_without_torch_works(
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("which", rehearsal.QUICK)
+def test_the_environment_of_a_training_follows_the_mac(which: str, tmp_path: Path) -> None:
+    mac = Rehearsal(which, tmp_path, mps=False)
+    code = (
+        "import json; from metalassay.environment import settings\n"
+        "print(json.dumps(settings.environment({'torch': '2.13.0', 'accelerate': '1.8.0'})))"
+    )
+    added = json.loads(mac.python(code).stdout)
+    assert added["OMP_NUM_THREADS"] == str(mac.facts["sysctl"]["hw.perflevel0.physicalcpu"])
+    assert float(added["PYTORCH_MPS_LOW_WATERMARK_RATIO"]) > 0
+    assert (
+        float(added["PYTORCH_MPS_LOW_WATERMARK_RATIO"])
+        < float(added["PYTORCH_MPS_HIGH_WATERMARK_RATIO"])
+        < 1.5  # of two thirds of the memory
+    )
+    assert not any(name.startswith("MALLOC_") for name in added)
 
 
 def test_the_monitor_logs_a_mac_that_does_not_swap(bare: Rehearsal) -> None:

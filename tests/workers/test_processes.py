@@ -129,6 +129,7 @@ def test_only_workloads_in_this_interpreter_on_the_cpu_are_forked() -> None:
     assert not processes.forks(Arm("A", parse("transit-cnn:train:device=cuda"), sys.executable))
     assert not processes.forks(Arm("A", parse("bench.py::spin"), sys.executable))
     assert not processes.forks(Arm("A", parse("transit-cnn"), "/other/python"))
+    assert not processes.forks(replace(here, variables={"MALLOC_MMAP_MAX_": "0"}))
     assert not Processes(fresh=True).forks(here)
 
 

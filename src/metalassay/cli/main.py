@@ -54,6 +54,7 @@ GROUPS = {
         Command("results", "results", "check result files that somebody contributes"),
     ),
     "train": (
+        Command("env", "env", "print the environment variables that help a training here"),
         Command("run", "run", "run a program with CPU and memory limits, or emulated mps"),
         Command("train", "train", "train the guides' transit CNN or mini GPT"),
         Command("generate", "generate", "let a trained mini GPT answer a prompt"),

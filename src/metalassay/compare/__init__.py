@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def compare(
     fresh: bool = False,
     seed: int = 0,
     save: Path | None = None,
+    variables: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Comparison:
     """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name, and for ``device``.
@@ -66,7 +67,8 @@ def compare(
     number of comparisons made together: they share the error rate of 1 %. ``clock`` is "cpu", "wall"
     or "auto", which is CPU time if both run on the CPU. ``rounds`` is the number per replicate.
     ``save`` is a file to save the run in and to continue it from. ``fresh`` starts every process
-    instead of forking it. Raises ``UserError``.
+    instead of forking it. ``variables`` are environment variables that the process of B alone has; then
+    every process is started, for A and B must differ in nothing else. Raises ``UserError``.
     """
     if not (budget > 0 and 0 < margin < 1 and family >= 1 and rounds >= 1):
         raise UserError(
@@ -74,6 +76,11 @@ def compare(
             "choose budget > 0, 0 < margin < 1, family >= 1 and rounds >= 1",
         )
     with arms.resolve(a, b, of, device) as (first, second):
+        if variables:
+            named = " ".join(f"{name}={value}" for name, value in variables.items())
+            second = dataclasses.replace(
+                second, label=f"{second.label} with {named}", variables=variables
+            )
         plan = Plan(
             clock=_clock(clock, first, second),
             budget=budget,
@@ -96,7 +103,7 @@ def compare(
         interrupted = False
         pinned = plan.clock == "cpu" and cpu_pinning.possible(first, second)
         before, began = conditions.observe(), time.monotonic()
-        with Processes(fresh=fresh) as processes:
+        with Processes(fresh=fresh or bool(variables)) as processes:
             try:
                 processes.prepare(first, second)
                 left = plan.budget - (time.monotonic() - began)

@@ -88,7 +88,8 @@ class Processes:
     def forks(self, arm: Arm) -> bool:
         """Whether a worker for ``arm`` is forked rather than started."""
         spec = arm.spec
-        ours = arm.python == sys.executable and arm.folder is None
+        # A variable may be read when a process starts, which a fork has behind it.
+        ours = arm.python == sys.executable and arm.folder is None and not arm.variables
         return not self._fresh and ours and spec.kind == "workload" and spec.device == "cpu"
 
     def start(self, arm: Arm) -> Worker:
@@ -212,7 +213,7 @@ def _spawn(arm: Arm, theirs: socket.socket) -> subprocess.Popen[bytes]:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             cwd=arm.folder,
-            env=_environment(arm.folder),
+            env={**_environment(arm.folder), **arm.variables},
         )
     except OSError as error:
         raise UserError(

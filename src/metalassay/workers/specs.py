@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,16 @@ class Spec:
 
 @dataclass(frozen=True)
 class Arm:
-    """A spec in an environment: ``python`` is the interpreter, ``folder`` a checkout in which to run."""
+    """A spec in an environment: ``python`` is the interpreter, ``folder`` a checkout in which to run.
+
+    ``variables`` are environment variables that its process has beside those of this one.
+    """
 
     label: str
     spec: Spec
     python: str
     folder: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def message(self, warm_up: float) -> dict[str, Any]:
         """Return the message from which the child builds it; ``warm_up`` is a maximum in seconds."""
