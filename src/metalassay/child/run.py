@@ -1,0 +1,47 @@
+"""The run that this process is part of, and how it is told something: a message, or a line for the user."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metalassay.supervise import protocol
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `metalassay run`, as its processes know it."""
+
+    folder: Path
+    config: protocol.Config
+
+    def send(self, kind: str, **values: Any) -> None:
+        """Send a message; it is lost if nobody listens."""
+        protocol.send(self.folder, kind, **values)
+
+
+@functools.cache
+def current() -> Run | None:
+    """Return the run of this process; None outside one, and when its folder is gone.
+
+    Raises ``ValueError`` or ``TypeError`` if its configuration is malformed.
+    """
+    folder = os.environ.get(protocol.FOLDER_VARIABLE)
+    if not folder:
+        return None
+    try:
+        config = protocol.read_config(Path(folder))
+    except FileNotFoundError:
+        return None
+    return Run(Path(folder), config)
+
+
+def say(text: str) -> None:
+    """Print one line to stderr, if the process has one."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"metalassay: {text}\n")
+        sys.stderr.flush()
