@@ -53,13 +53,17 @@ class AfterImport:
         action = self._actions.get(fullname)
         if action is None:
             return None
-        for finder in list(sys.meta_path):
+        # Those after this one: of two that ask all others, each would ask the other forever.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             # Before Python 3.12 a finder may have only find_module, which was removed then.
-            find = None if finder is self else getattr(finder, "find_spec", None)
+            find = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
             if spec is not None:
-                if hasattr(spec.loader, "exec_module") and not isinstance(spec.loader, _Loader):
-                    spec.loader = _Loader(spec.loader, action)  # type: ignore[assignment]
+                loader: Any = spec.loader
+                # A finder may return one spec twice.
+                known = isinstance(loader, _Loader) and loader.action is action
+                if hasattr(loader, "exec_module") and not known:
+                    spec.loader = _Loader(loader, action)  # type: ignore[assignment]
                 return spec
         return None
 
@@ -69,7 +73,7 @@ class _Loader:
 
     def __init__(self, loader: Any, action: Callable[[ModuleType], None]) -> None:
         self._loader = loader
-        self._action = action
+        self.action = action
 
     def __getattr__(self, name: str) -> Any:
         if name == "_loader":  # not set yet, while being copied
@@ -85,4 +89,4 @@ class _Loader:
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         # A module may put another object in its place, as transformers does.
-        self._action(sys.modules.get(module.__name__, module))
+        self.action(sys.modules.get(module.__name__, module))

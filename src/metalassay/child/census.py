@@ -134,6 +134,8 @@ def _names_of_containers() -> dict[int, str]:
     """Return names of the containers that are variables of a running function or of a module."""
     names: dict[int, str] = {}
     for name, module in list(sys.modules.items()):
+        if name == "__mp_main__":  # multiprocessing's second name of the program
+            continue
         values = getattr(module, "__dict__", None)
         if isinstance(values, dict) and not name.startswith("metalassay."):
             where = "the program" if name == "__main__" else name

@@ -15,7 +15,7 @@ from typing import Any
 
 from metalassay import guard
 from metalassay.child import trainer
-from metalassay.child.run import Run, say
+from metalassay.child.run import Run, harmless, say
 from metalassay.patches.layers import layer
 
 _kept = ExitStack()  # until the process ends
@@ -37,9 +37,7 @@ def _reporting(run: Run, below: Callable[[Any], Iterator[Any]]) -> Callable[[Any
         try:
             first = next(generator)
         except StopIteration:
-            if not trainer.is_training() and self not in _reported:
-                _reported.add(self)
-                _report(run, self)
+            harmless(lambda: _report(run, self))
             return
         yield first
         del first  # release it when the next batch is requested, as upstream does
@@ -49,6 +47,9 @@ def _reporting(run: Run, below: Callable[[Any], Iterator[Any]]) -> Callable[[Any
 
 
 def _report(run: Run, loader: Any) -> None:
+    if trainer.is_training() or loader in _reported:
+        return
+    _reported.add(loader)
     cause, next_step = guard.why_empty(loader)
     say(f"a pass over a loader yielded no batch: {cause} ({next_step})")
     run.send("empty loader", text=cause, next_step=next_step)

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metalassay.child.run import Run, say
+from metalassay.child.run import Run, harmless, say
 from metalassay.supervise.protocol import Request, read_request
 
 _BETWEEN_LOOKS = 0.2  # seconds between two looks at the file, from the loop
@@ -73,6 +73,9 @@ class Stop:
 
         To be called after each step, with numbers that are the same on all ranks.
         """
+        return harmless(lambda: self._wanted(step))
+
+    def _wanted(self, step: int) -> str | None:
         if self._request is None:
             now = time.monotonic()
             if self._first is None or step <= self._first[1]:

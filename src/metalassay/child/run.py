@@ -5,11 +5,15 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from metalassay.errors import reason
 from metalassay.supervise import protocol
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,3 +49,12 @@ def say(text: str) -> None:
     if sys.stderr is not None:
         sys.stderr.write(f"metalassay: {text}\n")
         sys.stderr.flush()
+
+
+def harmless(do: Callable[[], T]) -> T | None:
+    """Call a function of ours in the midst of the program; its error is a line, and the result None."""
+    try:
+        return do()
+    except Exception as error:  # noqa: BLE001  (whatever it is, the program did not cause it)
+        say(f"an error of metalassay, not of the program: {reason(error)}")
+        return None

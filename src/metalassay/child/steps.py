@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from metalassay.child.run import harmless
+
 _optimizer_steps = 0
 _loop_steps: int | None = None
 _work: list[Callable[[], None]] = []
@@ -58,7 +60,7 @@ def watch(torch: ModuleType) -> None:
             return
         _optimizer_steps += 1
         if _work:
-            _note_device(optimizer)
+            harmless(lambda: _note_device(optimizer))
             _do_work()
 
     register(after_step)
@@ -93,7 +95,7 @@ def _do_work() -> None:
     waiting = _work[:]
     del _work[: len(waiting)]
     for work in waiting:
-        work()
+        harmless(work)
 
 
 def _forget() -> None:
