@@ -50,7 +50,7 @@ def no_zero_steps() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(accelerate_empty_shard.patch())
-        stack.enter_context(layer(Trainer, "train", _guarded, level=0))
+        stack.enter_context(layer(Trainer, "train", guarded, level=0))
         yield
 
 
@@ -257,7 +257,9 @@ def _callback_class() -> type:
     )
 
 
-def _guarded(below: Callable[..., Any]) -> Callable[..., Any]:
+def guarded(below: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``Trainer.train``, or a method around it, so that it raises as ``no_zero_steps`` does."""
+
     @functools.wraps(below)
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
         ours = callback()

@@ -21,19 +21,21 @@ shared between threads), and restores the stock code when the last user leaves.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import ModuleType
+from typing import Any
 
-from metalassay import bugs
+from metalassay.after_import import AfterImport
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all patches, in the order of the bugs that they fix."""
+    # Here, since the bugs need the package packaging, which a program's environment may not have.
+    from metalassay import bugs
+
     return tuple(dict.fromkeys(bug.patch for bug in bugs.load() if bug.patch is not None))
 
 
@@ -41,80 +43,71 @@ def install(*wanted: str) -> None:
     """Activate patches until ``uninstall`` or the end of the process; without names, all of them.
 
     Imports no library: a patch is applied once its library has been imported. Installing a patch
-    twice has no further effect. Raises ``ValueError`` for a name that is not a patch.
+    twice has no further effect. Raises ``ValueError`` for a name that is not a patch, and what a patch
+    raises if its library is there and does not look as expected.
     """
-    unknown = [name for name in wanted if name not in names()]
-    if unknown:
-        raise ValueError(
-            f"no patch is called {unknown[0]!r}; the patches are: {', '.join(names())}"
-        )
+    found = {name: load(name) for name in wanted or names()}
     with _lock:
-        for name in wanted or names():
-            if name not in _installed:
-                _installed[name] = ExitStack()
-                target = importlib.import_module(f"{__name__}.{name}").TARGET
-                if target in sys.modules:
-                    _enter(name)
-                else:
-                    _waiting.setdefault(target, []).append(name)
-        if _waiting and _FINDER not in sys.meta_path:
-            sys.meta_path.insert(0, _FINDER)
+        for name, patch in found.items():
+            if name in _installed:
+                continue
+            if patch.TARGET in sys.modules:
+                _enter(name, patch)
+            else:
+                _installed[name] = None
+                _FINDER.add(patch.TARGET, _enter_waiting)
+                if _FINDER not in sys.meta_path:
+                    sys.meta_path.insert(0, _FINDER)
 
 
 def uninstall() -> None:
     """Deactivate all installed patches and restore the stock code."""
     with _lock:
-        _waiting.clear()
         if _FINDER in sys.meta_path:
             sys.meta_path.remove(_FINDER)
         while _installed:
-            _installed.popitem()[1].close()
+            name, entered = _installed.popitem()
+            _FINDER.remove(load(name).TARGET)
+            if entered is not None:
+                entered[0].close()
+
+
+def applied() -> Mapping[str, bool]:
+    """Return the installed patches whose library has been imported, and whether each was needed."""
+    return {name: entered[1] for name, entered in _installed.items() if entered is not None}
+
+
+def load(name: str) -> Any:
+    """Return the module of a patch; raises ``ValueError`` for a name that is not a patch."""
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":
+            raise
+    raise ValueError(f"no patch is called {name!r}; the patches are: {', '.join(names())}")
 
 
 _lock = threading.RLock()
-_installed: dict[str, ExitStack] = {}
-_waiting: dict[str, list[str]] = {}
+_installed: dict[str, tuple[ExitStack, bool] | None] = {}
+"""The entered context of each patch and whether it was needed; None until its library is imported."""
 
 
-def _enter(name: str) -> None:
-    _installed[name].enter_context(importlib.import_module(f"{__name__}.{name}").patch())
+def _enter(name: str, patch: Any) -> None:
+    stack = ExitStack()
+    needed = stack.enter_context(patch.patch())
+    _installed[name] = (stack, needed)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """A finder that comes first, lets the others find the module, and has it patched after loading."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _waiting:
-            return None
-        for finder in sys.meta_path:
-            if finder is not self and (spec := finder.find_spec(fullname, path, target)):
-                if spec.loader is not None:
-                    spec.loader = _PatchingLoader(spec.loader)
-                return spec
-        return None
+def _enter_waiting(module: ModuleType) -> None:
+    with _lock:
+        waiting = {name: load(name) for name, entered in _installed.items() if entered is None}
+        for name, patch in waiting.items():
+            if module.__name__ == patch.TARGET:
+                del _installed[name]  # should it fail
+                _enter(name, patch)
+        _FINDER.remove(module.__name__)
+        if None not in _installed.values() and _FINDER in sys.meta_path:
+            sys.meta_path.remove(_FINDER)
 
 
-class _PatchingLoader(importlib.abc.Loader):
-    """A wrapper around a module's loader that applies the waiting patches after execution."""
-
-    def __init__(self, loader: importlib.abc.Loader) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._loader, name)  # get_source, get_filename and others
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        with _lock:
-            for name in _waiting.pop(module.__name__, []):
-                _enter(name)
-            if not _waiting and _FINDER in sys.meta_path:
-                sys.meta_path.remove(_FINDER)
-
-
-_FINDER = _Finder()
+_FINDER = AfterImport()
