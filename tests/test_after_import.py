@@ -80,7 +80,9 @@ def test_who_looks_for_the_module_finds_it(finder: AfterImport) -> None:
     assert spec.origin is not None
     assert spec.origin.endswith("imported_here.py")
     assert spec.loader.get_source("imported_here").startswith("NAME")  # type: ignore[union-attr]
-    assert importlib.util.find_spec("imported_here.not_there_either".partition(".")[0] + "_x") is None
+    assert (
+        importlib.util.find_spec("imported_here.not_there_either".partition(".")[0] + "_x") is None
+    )
 
 
 def test_it_runs_as_a_program_and_is_loaded_lazily(finder: AfterImport) -> None:

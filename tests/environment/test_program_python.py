@@ -60,3 +60,14 @@ def test_none_where_nobody_can_tell(bin_folder: Path, tmp_path: Path, command: l
     script(bin_folder, "gone", "#!/no/bin/python\n")
     script(bin_folder, "uv", "")
     assert program_python.of(command, tmp_path) is None
+
+
+def test_the_packages_of_an_environment_are_read_without_starting_it(bin_folder: Path) -> None:
+    packages = bin_folder.parent / "lib" / "python3.11" / "site-packages"
+    for name in ("torch-2.13.0+cpu.dist-info", "huggingface_hub-1.33.0.dist-info", "torch"):
+        (packages / name).mkdir(parents=True)
+    assert program_python.installed(str(bin_folder / "python")) == {
+        "torch": "2.13.0+cpu",
+        "huggingface-hub": "1.33.0",
+    }
+    assert program_python.installed("/no/bin/python") == {}

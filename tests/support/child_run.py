@@ -76,7 +76,7 @@ def run(
 @contextmanager
 def _folder() -> Iterator[Path]:
     # pytest's tmp_path may be longer than the path of a socket may be.
-    folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))
     try:
         yield folder
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 
 from metalassay import guard
 from metalassay.child.requests import Stop
-from metalassay.child.run import Run
+from metalassay.child.run import Run, say
 from metalassay.patches.layers import layer
 
 _kept = ExitStack()  # until the process ends
@@ -59,6 +59,8 @@ def _guarding(run: Run, below: Callable[..., Any]) -> Callable[..., Any]:
 def _stopping(run: Run, stop: Stop, below: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(below)
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if run.config.resume and not args and kwargs.get("resume_from_checkpoint") is None:
+            kwargs["resume_from_checkpoint"] = _to_resume(self.args.output_dir)
         ours = _callback_class()()
         ours.run, ours.stop, ours.reason = run, stop, None
         self.add_callback(ours)
@@ -68,6 +70,25 @@ def _stopping(run: Run, stop: Stop, below: Callable[..., Any]) -> Callable[..., 
             self.remove_callback(ours)
 
     return train
+
+
+_resumed: set[str] = set()
+
+
+def _to_resume(output_dir: str) -> str | None:
+    """Return the last checkpoint in a folder, for the first training into it since the restart.
+
+    A later ``train`` of the same program has begun after the restart, so it continues nothing.
+    """
+    from transformers.trainer_utils import get_last_checkpoint
+
+    if output_dir in _resumed or not os.path.isdir(output_dir):  # noqa: PTH112
+        return None
+    _resumed.add(output_dir)
+    found: str | None = get_last_checkpoint(output_dir)
+    if found is not None:
+        say(f"continuing from {found}")
+    return found
 
 
 @functools.cache

@@ -175,8 +175,10 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
     from metalassay.supervise.launcher import Plan
     from metalassay.supervise.supervisor import Rules
 
+    added = {} if options.no_env else _environment(options.program)
     plan = Plan(
         command=(*_background(options.background, sys.platform), *program),
+        environment=added,
         max_cpu=(options.max_cpu or 100) / 100,
         max_memory=(options.max_memory or 100) / 100,
         monitor=options.monitor,
@@ -201,6 +203,14 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
         verbose=options.verbose,
         explain=_explain,
     )
+
+
+def _environment(program: list[str]) -> dict[str, str]:
+    """Return the variables to add for a program, judged by the versions that its Python has."""
+    from metalassay.environment import program_python, settings
+
+    python = program_python.of(program)
+    return settings.environment(None if python is None else program_python.installed(python))
 
 
 def _list_patches(program: list[str]) -> int:

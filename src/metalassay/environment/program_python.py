@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 _LONGEST = 512  # bytes; systems cut longer "#!" lines
 _RUNNERS = (
     "uv",
@@ -39,6 +41,20 @@ def of(command: Sequence[str], folder: Path | None = None) -> str | None:
     if name in _RUNNERS and "run" in words:
         return _of_project(folder or Path.cwd())
     return _of_script(Path(found))
+
+
+def installed(python: str) -> dict[str, str]:
+    """Return the versions of the packages in the environment of an interpreter, by the names of its folders.
+
+    Starts nothing, so it is quick, and it sees no packages that the environment shares with others. Empty
+    where there is no such folder.
+    """
+    versions: dict[str, str] = {}
+    # Not resolved: the Python of a virtual environment is a link to that which it was made from.
+    for folder in Path(python).parent.parent.glob("lib/python3*/site-packages/*.dist-info"):
+        name, _, version = folder.name.removesuffix(".dist-info").partition("-")
+        versions[canonicalize_name(name)] = version
+    return versions
 
 
 def _of_project(folder: Path) -> str | None:

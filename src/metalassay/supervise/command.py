@@ -96,6 +96,9 @@ def run(options: Options) -> int:
             awake = stack.enter_context(_awake())
             ignored.add(awake)
         stack.enter_context(_remember_signals(stopper))
+        if options.plan.environment and (options.verbose or sys.platform == "darwin"):
+            names = ", ".join(f"{name}={value}" for name, value in options.plan.environment.items())
+            notify(f"set {names} (metalassay env says why; --no-env)")
         plan = replace(options.plan, environment=_environment(options, folder))
         return _attempts(options, plan, folder, stopper, notify, log, frozenset(ignored))
 

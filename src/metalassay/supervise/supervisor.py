@@ -47,7 +47,7 @@ class Supervisor:
     """Watches ``process`` from ``start`` to ``stop``; the public attributes are what was seen.
 
     ``steps`` is the largest number of optimizer steps of a process, None if none reported any.
-    ``python`` is the interpreter of the first Python process that reported, None if none did. ``free`` is the
+    ``patched`` are the ids of the bugs that were patched. ``python`` is the interpreter of the first Python process that reported, None if none did. ``free`` is the
     part of the memory that was free at ``free_at``, of the machine or of the program's control group.
     """
 
@@ -130,24 +130,21 @@ class Supervisor:
                 self._end(why)
 
     def _hear(self) -> None:
-        while True:
-            try:
-                data = self._receiver.recv(65536)
-            except BlockingIOError:
-                return
-            message = protocol.parse(data)
-            if message is not None:
-                self._take(message)
+        patched = len(self.patched)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message = protocol.parse(self._receiver.recv(65536))
+                if message is not None:
+                    self._take(message)
+        if new := self.patched[patched:]:
+            self._notify(f"patched in memory: {', '.join(new)} (--no-patches leaves them out)")
 
     def _take(self, message: dict[str, Any]) -> None:
         kind = message["kind"]
         if kind == "started":
             self.python = self.python or str(message["executable"])
-        elif kind == "patched" and message["patch"] not in self.patched:
-            self.patched.append(message["patch"])
-            self._notify(
-                f"patched {message['bug']} in memory (nothing on disk changes; --no-patches)"
-            )
+        elif kind == "patched" and message["bug"] not in self.patched:
+            self.patched.append(str(message["bug"]))
         elif kind == "not patched":
             self._once(f"the patch {message['patch']} is not applied: {message['why']}")
         elif kind in ("steps", "memory"):
