@@ -139,6 +139,7 @@ def test_the_room_is_the_smallest_one(tmp_path: Path, monkeypatch: pytest.Monkey
     ("count", "text"),
     [
         (0, "0 MiB"),
+        (80_000, "78 KiB"),
         (512 * MIB, "512 MiB"),
         (24 * 2**30, "24 GiB"),
         (9.8 * 2**30, "9.8 GiB"),

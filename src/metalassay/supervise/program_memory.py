@@ -58,6 +58,8 @@ def room(groups: Iterable[Group]) -> Room:
 
 def size(count: float) -> str:
     """Return a number of bytes as people say it: "512 MiB", "9.8 GiB"."""
+    if 0 < count < 2**20:
+        return f"{count / 2**10:.0f} KiB"
     if count < _GIB:
         return f"{count / 2**20:.0f} MiB"
     text = f"{count / _GIB:.1f}" if count < 100 * _GIB else f"{count / _GIB:.0f}"
