@@ -18,7 +18,7 @@ from metalassay.machine import mac_rusage, macos
 TICKS = 24_000_000  # hw.tbfrequency of Apple silicon
 
 
-def record(own: float, ended: float, ticks: int = TICKS) -> bytes:
+def record(own: float, ended: float, ticks: int = TICKS, footprint: int = 7) -> bytes:
     """Lay out a rusage_info_v1 by the names of its fields."""
     fields = dict.fromkeys(
         [
@@ -43,6 +43,7 @@ def record(own: float, ended: float, ticks: int = TICKS) -> bytes:
     )
     fields["user"], fields["system"] = int(own * ticks * 3 / 4), int(own * ticks / 4)
     fields["child_user"], fields["child_system"] = int(ended * ticks / 2), int(ended * ticks / 2)
+    fields["footprint"] = footprint
     return b"u" * 16 + struct.pack("=16Q", *fields.values())
 
 
@@ -110,3 +111,22 @@ def test_a_library_without_the_function_and_other_systems_have_no_reader(
     assert mac_rusage.reader(SimpleNamespace()) is None
     mac.setattr(sys, "platform", "linux")
     assert mac_rusage.reader(library(lambda pid: own_or(pid, None))) is None
+
+
+def test_the_footprint_is_read_in_bytes(mac: pytest.MonkeyPatch) -> None:
+    mac.setattr(macos, "sysctl", lambda name: None)  # it needs no unit of time
+    answers = {os.getpid(): record(1, 1), 2: record(1, 1, footprint=3 * 2**30)}
+    read = mac_rusage.footprint_reader(library(answers.get))
+    assert read is not None
+    assert read(2) == 3 * 2**30
+    assert read(3) is None  # of another user, or ended
+
+
+def test_a_library_that_does_not_tell_our_own_footprint_has_no_reader(
+    mac: pytest.MonkeyPatch,
+) -> None:
+    assert mac_rusage.footprint_reader(library(lambda pid: None)) is None
+    assert mac_rusage.footprint_reader(library(lambda pid: record(1, 1, footprint=0))) is None
+    assert mac_rusage.footprint_reader(SimpleNamespace()) is None
+    mac.setattr(sys, "platform", "linux")
+    assert mac_rusage.footprint_reader(library(lambda pid: record(1, 1))) is None
