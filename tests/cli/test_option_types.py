@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from metalassay.cli import main, option_types
@@ -82,7 +83,8 @@ def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> Non
     for name, reader in by_option.items():
         if reader is not Path:  # any text is a path
             with pytest.raises(
-                argparse.ArgumentTypeError, match=r"^must be (a whole number|a number|text|a path) "
+                argparse.ArgumentTypeError,
+                match=r"^must be (a whole number|a number|text|a path|an amount of memory) ",
             ):
                 pytest.fail(f"{name} takes {reader(NO_TEXT)!r}")
 
@@ -107,3 +109,21 @@ def test_bytes_that_are_not_text_are_refused(
     with pytest.raises(SystemExit, match="2"):
         main.main(arguments)
     assert "in UTF-8, not '" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("12GB", 12 * 2**30), ("1.5 GiB", 3 * 2**29), ("512m", 2**29), ("1048576", 2**20)],
+)
+def test_an_amount_of_memory_has_a_unit(text: str, value: int) -> None:
+    assert option_types.memory(text) == value
+
+
+def test_a_percentage_of_memory_is_of_the_machine() -> None:
+    assert option_types.memory("50%") == pytest.approx(psutil.virtual_memory().total / 2, abs=1)
+
+
+@pytest.mark.parametrize("text", ["", "much", "0", "-1GB", "12XB", "5", "1e400GB", "nan"])
+def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="an amount of memory such as 12GB"):
+        option_types.memory(text)

@@ -29,8 +29,8 @@ class Machine:
             program_memory, "room", lambda groups: Room(16 * GIB, self.available, "16 GiB")
         )
         self.watch = MemoryWatch(
-            lambda: [],
-            lambda: [],
+            list,
+            list,
             self.said.append,
             self.asked.append,
             clock=lambda: self.now,
@@ -77,7 +77,9 @@ def test_a_leak_is_said_once_and_what_grew_is_counted_twice(machine: Machine) ->
         machine.run(60, steps=(minute + 1) * 100)
     assert len([text for text in machine.said if "memory leaks" in text]) == 1
     assert machine.asked == ["census", "census"]
-    machine.watch.hear({"kind": "census", "pid": 1, "grown": ["12 more tensors, held by list `losses`"]})
+    machine.watch.hear(
+        {"kind": "census", "pid": 1, "grown": ["12 more tensors, held by list `losses`"]}
+    )
     assert machine.said[-1] == "what became more: 12 more tensors, held by list `losses`"
     machine.watch.hear({"kind": "census", "pid": 1, "grown": []})
     assert machine.said[-1] == "what became more: 12 more tensors, held by list `losses`"

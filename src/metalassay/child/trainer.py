@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from metalassay import guard
+from metalassay.child import steps
 from metalassay.child.requests import Stop
 from metalassay.child.run import Run, say
 from metalassay.patches.layers import layer
@@ -61,6 +62,7 @@ def _stopping(run: Run, stop: Stop, below: Callable[..., Any]) -> Callable[..., 
     def train(self: Any, *args: Any, **kwargs: Any) -> Any:
         if run.config.resume and not args and kwargs.get("resume_from_checkpoint") is None:
             kwargs["resume_from_checkpoint"] = _to_resume(self.args.output_dir)
+        run.send("steps", steps=steps.count())  # 0 so far: a training has begun
         ours = _callback_class()()
         ours.run, ours.stop, ours.reason = run, stop, None
         self.add_callback(ours)

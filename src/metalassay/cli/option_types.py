@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,23 @@ def number(
         return value
 
     return read
+
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def memory(text: str) -> int:
+    """Read an amount of memory, in bytes, such as 12GB, 512M or 80% (of this machine's)."""
+    match = re.fullmatch(r"(?i)\s*([0-9]*\.?[0-9]+)\s*(?:(%)|([kmgt]?)(?:i?b)?)\s*", text)
+    value = 0.0
+    if match:
+        import psutil
+
+        whole = psutil.virtual_memory().total / 100
+        value = float(match[1]) * (whole if match[2] else _UNITS[match[3].lower()])
+    if not 2**20 <= value <= LARGEST:
+        raise _refused("an amount of memory such as 12GB, 512M or 80%", text)
+    return int(value)
 
 
 def words(text: str) -> str:

@@ -105,6 +105,17 @@ time-out); 2 if it could not be started"""
         help="end it if it has not begun by then: no step, or no output",
     )
     alive.add_argument(
+        "--memory-limit",
+        type=option_types.memory,
+        metavar="SIZE",
+        help="the most that it may take, as in 12GB or 80%%; then it is asked to save, and ended",
+    )
+    alive.add_argument(
+        "--no-memory-watch",
+        action="store_true",
+        help="say nothing of memory that grows, and leave it to the system to kill it",
+    )
+    alive.add_argument(
         "--log",
         type=Path,
         metavar="FILE",
@@ -163,6 +174,8 @@ def _contradictions(options: argparse.Namespace) -> None:
                     f"{name} says how to start it again, and --restart is missing",
                     "add --restart 3",
                 )
+    if options.no_memory_watch and options.memory_limit:
+        raise UserError("--memory-limit needs the watch", "leave out --no-memory-watch")
     if options.no_hook and options.resume:
         raise UserError("--resume needs what --no-hook leaves out", "leave one of them out")
     if options.awake and sys.platform != "darwin":
@@ -186,6 +199,8 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
         rules=Rules(
             stall=options.stall and options.stall * 60,
             timeout=options.timeout and options.timeout * 60,
+            memory=options.memory_limit,
+            watch_memory=not options.no_memory_watch,
         ),
     )
     awake = options.awake

@@ -147,6 +147,7 @@ def start(
             notify,
             ignored=lambda: limiter.ignored,
             before_end=limiter.end_pause,
+            environ={**os.environ, **plan.environment},
         )
         early = stack.enter_context(_forward_signals(child, limiter, stopper, supervisor))
         stack.enter_context(limiter)

@@ -14,6 +14,7 @@ import psutil
 
 from metalassay.machine.control_group import Group
 from metalassay.supervise import memory_limit, memory_trend, program_memory
+from metalassay.supervise.memory_limit import Mps
 from metalassay.supervise.memory_trend import Sample
 from metalassay.supervise.program_memory import Room, size
 
@@ -95,14 +96,10 @@ class MemoryWatch:
     def _due(self, sample: Sample) -> str | None:
         assert self.room is not None  # noqa: S101
         room = Room(self.room.total, sample.available, self.room.source)
-        return memory_limit.due(
-            room,
-            sample.program,
-            limit=self._limit,
-            driver=sample.driver,
-            recommended=sample.recommended,
-            high_watermark=self._high,
-        )
+        mps = None
+        if sample.driver and sample.current is not None and sample.recommended:
+            mps = Mps(sample.driver, sample.current, sample.recommended)
+        return memory_limit.due(room, sample.program, self._limit, mps, self._high)
 
     def _read(self, now: float, steps: int | None) -> Sample:
         self.room = program_memory.room(self._groups())

@@ -6,10 +6,11 @@ One thread that looks once a second. It never touches the program unless a rule 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from typing import Any
 import psutil
 
 from metalassay.machine import control_group
-from metalassay.supervise import machine_load, processes, protocol
+from metalassay.supervise import memory_limit, processes, program_memory, protocol
 from metalassay.supervise.machine_load import CpuClock
+from metalassay.supervise.memory_watch import MemoryWatch
 from metalassay.supervise.output import Output
 from metalassay.supervise.protocol import Request
 
@@ -28,6 +30,9 @@ CPU_EVERY = (
 )
 IDLE = 0.01  # of one core: what a program that only waits uses at most
 STACKS = 2.0  # seconds in which the processes print their stacks before they are ended
+SAVE = 20.0  # seconds after a request to save in which a training has to say that it does
+FINISH = 300.0  # seconds that a training has to end after it has said so, if memory allows
+HOPELESS = 0.015  # of the room: below it, nothing is waited for
 TERMINATE = 10.0  # seconds from SIGTERM to SIGKILL, in which a program may save what it has
 
 
@@ -36,11 +41,14 @@ class Rules:
     """When to end a program: seconds, or None for never.
 
     ``stall``: neither output nor CPU time, or no step although there were some. ``timeout``: it has not
-    begun: no step, or no output where nothing reports steps.
+    begun: no step, or no output where nothing reports steps. ``memory`` is the most that it may take in
+    bytes; ``watch_memory`` also ends it before the system would.
     """
 
     stall: float | None = None
     timeout: float | None = None
+    memory: int | None = None
+    watch_memory: bool = True
 
 
 class Supervisor:
@@ -60,6 +68,7 @@ class Supervisor:
         *,
         ignored: Callable[[], Iterable[int]] = lambda: (),
         before_end: Callable[[], None] = lambda: None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self._folder, self._rules, self._output, self._notify = folder, rules, output, notify
         self._ignored, self._before_end = ignored, before_end
@@ -71,8 +80,18 @@ class Supervisor:
         self.patched: list[str] = []
         self.checkpoint: tuple[int, str] | None = None
         self.kills = control_group.Kills()
+        self._groups: list[control_group.Group] = []
+        self.memory = MemoryWatch(
+            lambda: processes.descendants(ignored()),
+            lambda: self._groups,
+            notify,
+            self.ask,
+            limit=rules.memory,
+            high_watermark=memory_limit.high_watermark(os.environ if environ is None else environ),
+        )
         self.free: float | None = None
         self.free_at = time.monotonic()
+        self._stopping = False
         self._kill_at: float | None = None
         self._requests = 0
         self._told: set[str] = set()
@@ -126,8 +145,12 @@ class Supervisor:
                 self._before_end()
                 processes.kill(self._left())
                 self._kill_at = None
-            if self.by_us is None and (why := self._reason_to_end(now)) is not None:
+            if self.by_us is not None:
+                continue
+            if (why := self._reason_to_end(now)) is not None:
                 self._end(why)
+            elif self._rules.watch_memory and (why := self.memory.look(self.steps)) is not None:
+                self._save_and_end(why)
 
     def _hear(self) -> None:
         patched = len(self.patched)
@@ -149,11 +172,18 @@ class Supervisor:
             self._once(f"the patch {message['patch']} is not applied: {message['why']}")
         elif kind in ("steps", "memory"):
             self._count(message["steps"])
+            if kind == "memory":
+                self.memory.hear(message)
+        elif kind in ("emptied", "census"):
+            self.memory.hear(message)
+        elif kind == "stopping":
+            self._stopping = True
         elif kind == "empty loader":
             self._once(f"{message['text']}; {message['next_step']}")
         elif kind == "zero steps":
             self.zero_steps = str(message["text"])
         elif kind == "checkpoint":
+            self._stopping = True
             self.checkpoint = (int(message["step"]), str(message["path"]))
         elif kind == "ended":
             self.exception = str(message["exception"])
@@ -188,12 +218,10 @@ class Supervisor:
 
     def _look_at_memory(self) -> None:
         # The program may have been moved into a group of its own, as by systemd-run.
-        self.kills.watch(groups := control_group.of(self._process.pid))
-        self.free, self.free_at = machine_load.free_memory(), time.monotonic()
-        for group in groups:
-            limit, used = group.limit(), group.used()
-            if limit and used is not None:
-                self.free = min(self.free, max(1 - used / limit, 0))
+        self._groups = control_group.of(self._process.pid) or self._groups
+        self.kills.watch(self._groups)
+        room = program_memory.room(self._groups)
+        self.free, self.free_at = room.available / room.total, time.monotonic()
 
     def _look_at_cpu(self, now: float) -> None:
         every = min(CPU_EVERY, (self._rules.stall or CPU_EVERY) / 4)
@@ -211,6 +239,22 @@ class Supervisor:
         self.ask("stacks")
         self._wait(STACKS)
         self.terminate()
+
+    def _save_and_end(self, why: str) -> None:
+        """Let a training save a checkpoint and end by itself; end what does not, or has no time."""
+        self.by_us = why
+        self._notify(f"{why}; asking it to save and end")
+        self.ask("stop", why)
+        began = time.monotonic()
+        while not self._stop.wait(0.1):
+            self._hear()
+            self._look_at_memory()
+            waited = time.monotonic() - began
+            hopeless = self.free is not None and self.free < HOPELESS
+            if hopeless or waited > (FINISH if self._stopping else SAVE):
+                self._notify("it does not end by itself; ending it")
+                self.terminate()
+                return
 
     def terminate(self, grace: float = TERMINATE) -> None:
         """End the program with SIGTERM, and what still runs after ``grace`` seconds with SIGKILL."""
