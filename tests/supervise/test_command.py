@@ -21,6 +21,7 @@ from metalassay.errors import UserError
 from metalassay.supervise import command
 from metalassay.supervise.command import Explained
 from metalassay.supervise.ending import Policy
+from metalassay.supervise.supervisor import Rules
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 RUN = [sys.executable, "-m", "metalassay", "run", "--max-cpu"]
@@ -255,3 +256,77 @@ def test_a_run_without_room_for_its_own_files_starts_nothing(
     with pytest.raises(UserError, match="No space left on device"):
         command.run(options("touch", str(tmp_path / "started")))
     assert not (tmp_path / "started").exists()
+
+
+# A Trainer that holds 4 MB more after each step of the first start; it knows nothing of metalassay.
+GROWS = """
+import os, sys, time
+import torch
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments
+
+held = []
+
+class Rows(Dataset):
+    def __len__(self):
+        return 10_000
+    def __getitem__(self, row):
+        return {"x": torch.randn(4), "labels": torch.tensor(row % 2)}
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+    def forward(self, x, labels):
+        if os.environ["METALASSAY_RESTARTS"] == "0":
+            held.append(torch.randn(2**20))
+            time.sleep(0.02)
+        return {"loss": torch.nn.functional.cross_entropy(self.linear(x), labels)}
+
+settings = TrainingArguments(
+    sys.argv[1], max_steps=2000, per_device_train_batch_size=2, use_cpu=True, report_to=[],
+    disable_tqdm=True, save_strategy="no", logging_strategy="no",
+)
+trainer = Trainer(Model(), settings, train_dataset=Rows())
+first = trainer.train().metrics
+print("steps", trainer.state.global_step, flush=True)
+"""
+
+
+@posix
+@pytest.mark.slow
+def test_a_trainer_that_takes_too_much_saves_ends_starts_again_and_continues(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    chosen = options(
+        sys.executable,
+        "-c",
+        GROWS,
+        str(tmp_path / "out"),
+        max_cpu=1.0,
+        reports=True,
+        resume=True,
+        policy=Policy(1, 0.1),
+        rules=Rules(memory=1200 * 2**20),
+    )
+    assert command.run(chosen) == 0
+    out, err = capfd.readouterr()
+    first, second = (int(line.split()[1]) for line in out.splitlines() if line.startswith("steps"))
+    assert 0 < first < second == 2000
+    assert "more than the 1.2 GiB that you allow; asking it to save and end" in err
+    assert f"a checkpoint was saved at step {first:,}: {tmp_path}/out/checkpoint-{first}" in err
+    assert f"continuing from {tmp_path}/out/checkpoint-{first}" in err
+
+
+@posix
+def test_a_program_that_cannot_save_is_ended_at_its_limit(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metalassay.supervise.supervisor.SAVE", 0.5)
+    monkeypatch.setattr("metalassay.supervise.memory_watch.EVERY", 0.5)
+    code = "held = bytearray(300 * 2**20)\nimport time\ntime.sleep(60)"
+    chosen = options(sys.executable, "-c", code, rules=Rules(memory=200 * 2**20))
+    assert command.run(chosen) == command.ENDED_BY_US
+    err = capfd.readouterr().err
+    assert "more than the 200 MiB that you allow" in err
+    assert "it does not end by itself; ending it" in err
