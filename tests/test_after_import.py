@@ -80,7 +80,9 @@ def test_who_looks_for_the_module_finds_it(finder: AfterImport) -> None:
     assert spec.origin is not None
     assert spec.origin.endswith("imported_here.py")
     assert spec.loader.get_source("imported_here").startswith("NAME")  # type: ignore[union-attr]
-    assert importlib.util.find_spec("imported_here.not_there_either".partition(".")[0] + "_x") is None
+    assert (
+        importlib.util.find_spec("imported_here.not_there_either".partition(".")[0] + "_x") is None
+    )
 
 
 def test_it_runs_as_a_program_and_is_loaded_lazily(finder: AfterImport) -> None:
@@ -121,7 +123,8 @@ def test_a_finder_of_the_old_kind_is_passed_over(
 
 
 def test_two_of_them_both_see_the_module(finder: AfterImport) -> None:
-    other, seen = AfterImport(), []
+    other = AfterImport()
+    seen: list[Any] = []
     other.add("imported_here", seen.append)
     sys.meta_path.insert(0, other)
     try:

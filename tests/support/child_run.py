@@ -68,7 +68,7 @@ def run(
                 text=True,
                 cwd=cwd,
                 check=False,
-                timeout=300,
+                timeout=120,
             )
     return Ended(done.returncode, done.stdout, done.stderr, tuple(messages))
 
@@ -76,7 +76,7 @@ def run(
 @contextmanager
 def _folder() -> Iterator[Path]:
     # pytest's tmp_path may be longer than the path of a socket may be.
-    folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))
     try:
         yield folder
     finally:

@@ -47,7 +47,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
-def without_the_hook(command: list[str], path: Path | str = "") -> "subprocess.CompletedProcess[str]":
+def without_the_hook(command: list[str], path: Path | str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(path)}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
