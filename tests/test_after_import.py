@@ -123,7 +123,8 @@ def test_a_finder_of_the_old_kind_is_passed_over(
 
 
 def test_two_of_them_both_see_the_module(finder: AfterImport) -> None:
-    other, seen = AfterImport(), []
+    other = AfterImport()
+    seen: list[Any] = []
     other.add("imported_here", seen.append)
     sys.meta_path.insert(0, other)
     try:

@@ -68,7 +68,7 @@ def run(
                 text=True,
                 cwd=cwd,
                 check=False,
-                timeout=300,
+                timeout=120,
             )
     return Ended(done.returncode, done.stdout, done.stderr, tuple(messages))
 

@@ -19,7 +19,7 @@ from metalassay.child.mps_memory import live_tensors
 Kind = tuple[str, tuple[int, ...], str, str, str]
 
 _MOST_KINDS = 3
-_EXAMPLES = 5
+_EXAMPLES = 3
 _MOST_CLIMBS = 3  # a list in a dict in an attribute
 
 
@@ -95,7 +95,7 @@ def _describe(kind: Kind, count: int, holder: str) -> str:
 def _holder(examples: list[Any]) -> str:
     """Return what holds most of the examples, such as "list `losses` in main (train.py:31)"."""
     names = _names_of_containers()
-    own = {id(examples), id(sys._getframe())}
+    own = {id(examples)}
     found: Counter[str] = Counter()
     for example in examples:
         holder = _climb(example, names, own)
@@ -140,17 +140,19 @@ def _names_of_containers() -> dict[int, str]:
         if isinstance(values, dict) and not name.startswith("metalassay."):
             where = "the program" if name == "__main__" else name
             _name_all(values, f"in {where}", names)
-    for frame in sys._current_frames().values():
-        at: FrameType | None = frame
-        while at is not None:
-            if at.f_code.co_flags & inspect.CO_OPTIMIZED and not _is_ours(at):
-                file = at.f_code.co_filename.rpartition("/")[2]
-                variables = at.f_locals
-                _name_all(variables, f"in {at.f_code.co_name} ({file}:{at.f_lineno})", names)
+    frames = list(sys._current_frames().values())
+    while frames:
+        frame: FrameType | None = frames.pop()
+        while frame is not None:
+            if frame.f_code.co_flags & inspect.CO_OPTIMIZED and not _is_ours(frame):
+                file = frame.f_code.co_filename.rpartition("/")[2]
+                variables = frame.f_locals
+                _name_all(variables, f"in {frame.f_code.co_name} ({file}:{frame.f_lineno})", names)
                 if isinstance(variables, dict):
                     # Before Python 3.13 this is a copy that the frame keeps, and with it the tensors.
                     variables.clear()
-            at = at.f_back
+            # In the end None: a frame that refers to itself would live on, with all below it.
+            frame = frame.f_back
     return names
 
 

@@ -76,10 +76,10 @@ class Stop:
         return harmless(lambda: self._wanted(step))
 
     def _wanted(self, step: int) -> str | None:
+        now = time.monotonic()
+        if self._first is None or step <= self._first[1]:
+            self._first = (now, step)
         if self._request is None:
-            now = time.monotonic()
-            if self._first is None or step <= self._first[1]:
-                self._first = (now, step)
             if now < self._next_look:
                 return None
             self._next_look = now + _BETWEEN_LOOKS
@@ -88,11 +88,13 @@ class Stop:
                 return None
             self._request = request
         rank, ranks = rank_and_ranks()
-        if ranks == 1:
+        if ranks == 1 or self._reached(self._request, step, self._first, rank, ranks):
             return self._request.reason
-        return self._request.reason if self._reached(step, rank, ranks) else None
+        return None
 
-    def _reached(self, step: int, rank: int, ranks: int) -> bool:
+    def _reached(
+        self, request: Request, step: int, first: tuple[float, int], rank: int, ranks: int
+    ) -> bool:
         if self._impossible:
             return False
         if ranks != int(os.environ.get("LOCAL_WORLD_SIZE") or ranks):
@@ -101,21 +103,21 @@ class Stop:
             if rank == 0:
                 say(f"the training has {ranks} processes on several machines; it cannot be stopped")
             return False
-        assert self._request is not None  # noqa: S101
         # Two trainings may be part of one run.
         training = os.environ.get("MASTER_PORT", "")
-        decision = self.run.folder / f"stop-{self._request.number}-{training}"
+        decision = self.run.folder / f"stop-{request.number}-{training}"
         at = _read_number(decision)
         if at is None and rank == 0:
-            at = step + self._steps_ahead(step)
+            at = step + _steps_ahead(first, step)
             _write_number(decision, at)
         return at is not None and step >= at
 
-    def _steps_ahead(self, step: int) -> int:
-        assert self._first is not None  # noqa: S101
-        began, first = self._first
-        seconds = (time.monotonic() - began) / (step - first) if step > first else math.inf
-        return max(2, math.ceil(_AHEAD / max(seconds, 1e-6)))
+
+def _steps_ahead(first: tuple[float, int], step: int) -> int:
+    """Return how many steps to wait, from the time and number of the first step and this one's number."""
+    began, number = first
+    seconds = (time.monotonic() - began) / (step - number) if step > number else math.inf
+    return max(2, math.ceil(_AHEAD / max(seconds, 1e-6)))
 
 
 def rank_and_ranks() -> tuple[int, int]:
