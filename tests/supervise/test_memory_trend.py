@@ -140,6 +140,16 @@ def test_a_cache_that_grows_is_no_leak() -> None:
     assert found.start == pytest.approx(3.2 * GB, rel=0.05)
 
 
+def test_a_cache_beside_tensors_that_grow_unevenly_is_not_called_anything() -> None:
+    samples = series(
+        40,
+        lambda t: 6 * GB + 100 * MB * t,
+        driver=lambda t: 5 * GB + 100 * MB * t,
+        current=lambda t: 2 * GB + 1200 * MB * ((t > 15) + (t > 27)),
+    )
+    assert memory_trend.find(samples) is None
+
+
 def test_a_leak_beside_mps_is_seen_too() -> None:
     found = grown(
         series(
@@ -186,6 +196,19 @@ NOTHING: dict[str, list[Sample]] = {
     "the available memory is what the program takes": series(
         9, lambda t: 4 * GB + GB * min(t, 6), available=lambda t: 8 * GB - GB * min(t, 6)
     ),
+    "warm-up of slow steps": series(40, lambda t: GB + 300 * MB * min(t, 14), steps=1 / 60),
+    "few readings": series(16, lambda t: GB + 300 * MB * t)[::6],
+    "others take less than half": series(
+        40, lambda t: 4 * GB, available=lambda t: (20 - t / 8) * GB
+    ),
+    "others take little": series(
+        40, lambda t: 4 * GB, available=lambda t: (0.5 if t < 20 else 0.1) * GB
+    ),
+    "the program takes it": series(
+        40,
+        lambda t: (4 if t < 15 else 10) * GB,
+        available=lambda t: (8 if t < 15 else 2) * GB,
+    ),
     "mps constant": series(
         60, lambda t: 4 * GB, driver=lambda t: 3 * GB, current=lambda t: 2 * GB, noise=100 * MB
     ),
@@ -230,6 +253,9 @@ def test_a_restart_begins_anew() -> None:
     found = grown(samples)
     assert found.rate == pytest.approx(5 * MB, rel=0.05)
     assert grown(leak + leak).rate == found.rate  # if the clock begins anew, too
+    uncounted = [replace(each, step=None) for each in leak]
+    flat = series(14, lambda t: 9 * GB, steps=None)
+    assert memory_trend.find(flat + uncounted) == memory_trend.find(uncounted)
 
 
 def test_noise_of_any_kind_is_no_leak() -> None:
