@@ -1,4 +1,4 @@
-"""Measure what `metalassay run` costs inside the Python processes that it starts.
+"""Measure what `metalassay run` costs: its start and end, while it waits, and inside Python processes.
 
     python tools/run_overhead.py            # about five minutes
     python tools/run_overhead.py --rounds 5 --seconds 10
@@ -132,6 +132,46 @@ def compare_starts(what: str, code: str, rounds: int, hooked: dict[str, str]) ->
     )
 
 
+def compare_runs(rounds: int) -> None:
+    """Print how much longer a program takes under `metalassay run` as a whole, start and end."""
+    bare = [sys.executable, "-c", ""]
+    under = [sys.executable, "-m", "metalassay", "run", "--", *bare]
+    pairs = []
+    for number in range(rounds + 1):
+        taken = {}
+        for name in ("bare", "under") if number % 2 else ("under", "bare"):
+            began = time.perf_counter()
+            subprocess.run(bare if name == "bare" else under, check=True)
+            taken[name] = 1000 * (time.perf_counter() - began)
+        pairs.append((taken["bare"], taken["under"]))
+    differences = [under - bare for bare, under in pairs[1:]]
+    low, middle, high = statistics.quantiles(differences, n=4)
+    print(
+        f"metalassay run, start and end: {statistics.median(bare for bare, _ in pairs[1:]):.0f} ms bare,"
+        f" {statistics.median(under for _, under in pairs[1:]):.0f} ms under it; difference {middle:.0f} ms"
+        f" (quartiles {low:.0f} to {high:.0f}, {rounds} pairs)"
+    )
+
+
+def share_while_running(length: float) -> float:
+    """Return the percentage of a CPU that `metalassay run` itself takes while a program waits."""
+    code = (
+        "import os, sys\n"
+        "from metalassay.cli.main import main\n"
+        "main(['run', '--stall', '600', '--', sys.executable, '-c', sys.argv[1], sys.argv[2]])\n"
+        "own = os.times()\n"
+        "print(own.user + own.system)"
+    )
+    waiting = "import sys, time; time.sleep(float(sys.argv[1]))"
+
+    def own_seconds(wait: float) -> float:
+        command = [sys.executable, "-c", code, waiting, str(wait)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return float(done.stdout)
+
+    return 100 * (own_seconds(length) - own_seconds(0)) / length
+
+
 def main() -> None:
     """Measure and print everything."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -139,6 +179,9 @@ def main() -> None:
     parser.add_argument("--torch-rounds", type=int, default=7, help="pairs of imports of torch")
     parser.add_argument("--seconds", type=float, default=60, help="time to watch the watch thread")
     options = parser.parse_args()
+    compare_runs(options.rounds)
+    share = share_while_running(options.seconds)
+    print(f"metalassay run: {share:.3f} % of a CPU while a program waits {options.seconds:g} s")
     with a_run() as hooked:
         compare_starts("start of Python", "", options.rounds, hooked)
         compare_starts("import torch", "import torch", options.torch_rounds, hooked)

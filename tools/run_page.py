@@ -20,6 +20,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def record(environment: Path, command: str, folder: Path) -> str:
         (str(environment.parents[1]), ".venv"),
         (str(ROOT / "src"), "site-packages"),
         (str(Path(sys.executable).parents[1]), ".venv"),
+        (sysconfig.get_path("stdlib"), "python3"),
     ):
         text = text.replace(found, shown)
     text = re.sub(r"(?m)^.*\r(?!\n)", "", text).rstrip()

@@ -11,22 +11,15 @@ from metalassay.environment import interpreters
 from metalassay.errors import UserError
 
 
-def needed(installed: dict[str, str]) -> list[str]:
-    return [patch.name for patch in before_run.judged(installed) if patch.needed]
-
-
-def test_patches_are_judged_by_the_versions() -> None:
-    assert needed({"accelerate": "1.8.0", "torch": "2.5.1"}) == [
+def test_without_a_program_the_patches_are_judged_by_this_python() -> None:
+    judged = before_run.patches([])
+    assert {each.patch for each in judged} == {
         "accelerate_empty_shard",
         "accelerate_empty_dispatcher",
+        "accelerate_empty_epoch",
         "accelerate_n_shard_typo",
-    ]
-    assert "accelerate_empty_shard" not in needed({"accelerate": "1.15.0", "torch": "2.13.0"})
-    assert needed({}) == []
-    states = {patch.state for patch in before_run.judged({})}
-    assert states == {"not needed: accelerate is not installed"} or all(
-        state.endswith("is not installed") for state in states
-    )
+    }
+    assert judged == before_run.patches([sys.executable, "train.py"])
 
 
 def test_a_program_that_names_no_python_cannot_be_judged() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
+import sys
 import threading
 import time
+import traceback
 from types import ModuleType
 
 from metalassay.child import steps
@@ -79,5 +80,20 @@ class Watch:
         elif request.want == "census":
             self._run.send("census", **census.take())
         elif request.want == "stacks":
-            # The descriptor, not sys.stderr, which a program may have replaced by something without one.
-            faulthandler.dump_traceback(file=2, all_threads=True)
+            _print_stacks()
+
+
+def _print_stacks() -> None:
+    """Print where each thread of the program is, the main thread last, as Python prints a traceback."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    frames = sys._current_frames()
+    frames.pop(threading.get_ident(), None)  # our own
+    main = threading.main_thread().ident
+    parts = []
+    for number, frame in sorted(frames.items(), key=lambda item: item[0] == main):
+        parts.append(
+            f"metalassay: the thread {names.get(number, number)} of process {os.getpid()} is at\n"
+        )
+        parts += traceback.format_stack(frame)
+    # The descriptor, not sys.stderr, which a program may have replaced by something without one.
+    os.write(2, "".join(parts).encode("utf-8", "backslashreplace"))

@@ -233,7 +233,10 @@ def _list_patches(program: list[str]) -> int:
     from metalassay.diagnosis import before_run
 
     for patch in before_run.patches(program):
-        print(f"{patch.name}\n    {patch.bug.title}\n    {patch.state}; {patch.bug.link}")
+        state = {True: "needed", False: "not needed", None: "not known"}[patch.needed]
+        print(f"{patch.patch}: {state}")
+        print(f"    {patch.why}")
+    print("A patch looks at the installed code, and may be needed beside one that exposes its bug.")
     return 0
 
 

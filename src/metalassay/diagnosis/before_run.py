@@ -5,50 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from metalassay import bugs, linkcheck
-from metalassay.bugs import Bug
+from metalassay.bugs import patches_needed
+from metalassay.bugs.patches_needed import Need
 from metalassay.diagnosis import doctor, findings, train_verdict
 from metalassay.environment import interpreters, program_python, versions
 from metalassay.errors import UserError
 
 
-@dataclass(frozen=True)
-class Patch:
-    """A patch, the bug that it mends, and whether versions need it, with the reason as a phrase."""
-
-    name: str
-    bug: Bug
-    needed: bool
-    state: str
-
-
-def patches(program: Sequence[str]) -> list[Patch]:
-    """Return the patches, judged by what the program's Python has installed; by this Python without one.
+def patches(program: Sequence[str]) -> list[Need]:
+    """Return what is known of each patch, by what the program's Python has installed; without a program, ours.
 
     Raises ``UserError`` if the command does not say which Python it runs, or that Python does not run.
     """
     if not program:
-        return judged(versions.installed())
-    return judged(interpreters.versions_of(_python(program, "metalassay run --list-patches")))
-
-
-def judged(installed: Mapping[str, str]) -> list[Patch]:
-    """Return the patches, judged by installed versions."""
-    found = []
-    for bug in bugs.load():
-        if bug.patch is None:
-            continue
-        present = [f"{name} {installed[name]}" for name in bug.packages if name in installed]
-        needed = bug.hits(installed)
-        state = "needed by" if needed else "not needed by"
-        what = " and ".join(present)
-        if not present:
-            state, what = "not needed:", f"{' and '.join(bug.packages)} is not installed"
-        found.append(Patch(bug.patch, bug, needed, f"{state} {what}"))
-    return found
+        return patches_needed.needed(versions.installed())
+    python = _python(program, "metalassay run --list-patches -- python train.py")
+    return patches_needed.needed(interpreters.versions_of(python))
 
 
 def check(program: Sequence[str], *, patched: bool) -> None:
