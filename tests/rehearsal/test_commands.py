@@ -44,6 +44,14 @@ def test_the_doctor_warns_of_a_dead_device_and_of_rosetta(tmp_path: Path) -> Non
     assert "This Python is built for Intel and runs under Rosetta" in intel
 
 
+FAILS_ONCE = (
+    sys.executable,
+    "-c",
+    "import os, sys; sys.exit('ReadTimeout' if os.environ['METALASSAY_RESTARTS'] == '0' else 0)",
+)
+HANGS = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -54,6 +62,9 @@ def test_the_doctor_warns_of_a_dead_device_and_of_rosetta(tmp_path: Path) -> Non
         (["report", "none.json"], 2, "none.json"),
         (["run", "--max-cpu", "50", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
         (["run", "--background", "--", sys.executable, "-c", "print(6 * 7)"], 0, "42"),
+        (["run", "--restart", "1", "--backoff", "0.1", "--", *FAILS_ONCE], 0, "start 2 of 2"),
+        (["run", "--stall", "0.02", "--memory-limit", "50%", "--", *HANGS], 75, "it hung"),
+        (["run", "--log", "run.log", "-v", "--", sys.executable, "-c", ""], 0, "MPS_FALLBACK=1"),
         (["fix", "--undo"], 2, "next:"),
         (["env", "--shell", "zsh"], 0, "export PYTORCH_ENABLE_MPS_FALLBACK=1"),
         (["env", "--explain", "OMP_NUM_THREADS"], 0, "gives the program one CPU thread"),

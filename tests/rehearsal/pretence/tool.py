@@ -102,7 +102,14 @@ def taskpolicy() -> int:
 
 
 def caffeinate() -> int:
-    """Start a program; the flags have one dash and no value."""
+    """Start a program; the flags have one dash and no value, but for -w, which waits for a process's end."""
+    if ARGUMENTS[:2] == ["-i", "-w"] and len(ARGUMENTS) == 3:
+        try:
+            while True:
+                os.kill(int(ARGUMENTS[2]), 0)
+                time.sleep(0.05)
+        except ProcessLookupError:
+            return 0
     flags = sum(1 for _ in (each for each in ARGUMENTS if each.startswith("-")))
     return start(flags) if len(ARGUMENTS) > flags else unmodelled()
 
