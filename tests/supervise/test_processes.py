@@ -75,6 +75,17 @@ def test_an_orphan_that_hid_its_environment_is_found_where_orphans_are_adopted(
         assert gone(left)
 
 
+def test_an_orphan_that_was_seen_before_is_found_without_its_environment(tmp_path: Path) -> None:
+    code = f"import subprocess; print(subprocess.Popen({SLEEP!r}, env={{}}, stdout=-3).pid)"
+    with started(tmp_path, sys.executable, "-c", code) as program:
+        program.wait()
+        assert program.stdout
+        left = psutil.Process(int(program.stdout.readline()))
+        assert processes.left_over(tmp_path) == []
+        assert len(processes.sweep(tmp_path, seen=[left])) == 1
+        assert gone(left.pid)
+
+
 def test_a_helper_that_leaves_by_itself_is_not_ended(tmp_path: Path) -> None:
     code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(0.5)'])"
     with started(tmp_path, sys.executable, "-c", code) as program:

@@ -161,7 +161,7 @@ def start(
         code = child[0].wait()
         seconds = time.monotonic() - began
         supervisor.stop()
-        left = processes.sweep(folder, limiter.ignored)
+        left = processes.sweep(folder, limiter.ignored, supervisor.descendants)
         output.drain()
     return End(
         code=code,

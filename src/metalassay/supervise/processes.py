@@ -104,11 +104,18 @@ def marked(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def left_over(folder: Path, ignored: Iterable[int] = ()) -> list[psutil.Process]:
-    """Return what still runs of a run, each process once."""
+def left_over(
+    folder: Path, ignored: Iterable[int] = (), seen: Iterable[psutil.Process] = ()
+) -> list[psutil.Process]:
+    """Return what still runs of a run, each process once.
+
+    ``seen`` are processes that were known before: macOS hides the environment of its own programs, so
+    that a shell which has lost its parents is known by that alone.
+    """
     ignored = set(ignored)
-    both = {each.pid: each for each in (*marked(folder), *descendants(ignored))}
-    return [each for pid, each in both.items() if pid not in ignored]
+    known = [each for each in seen if _runs(each)]
+    found = {each.pid: each for each in (*marked(folder), *descendants(ignored), *known)}
+    return [each for pid, each in found.items() if pid not in ignored]
 
 
 def end(processes: Iterable[psutil.Process], grace: float = GRACE) -> int:
@@ -131,22 +138,24 @@ def kill(processes: Iterable[psutil.Process]) -> None:
     _running_after(listed, GRACE)
 
 
-def sweep(folder: Path, ignored: Iterable[int] = ()) -> list[str]:
+def sweep(
+    folder: Path, ignored: Iterable[int] = (), seen: Iterable[psutil.Process] = ()
+) -> list[str]:
     """End what the program left behind; return the names of what did not leave by itself.
 
     Helpers such as Python's resource tracker notice the end of the program and leave; they get a
     moment. A process that starts others while it is being ended cannot outrun this: it is repeated.
     """
-    ignored = set(ignored)
+    ignored, seen = set(ignored), list(seen)
     deadline = time.monotonic() + LEAVE
-    while (left := left_over(folder, ignored)) and time.monotonic() < deadline:
+    while (left := left_over(folder, ignored, seen)) and time.monotonic() < deadline:
         _running_after(left, 0.1)
     names = [_name(each) for each in left]
     for _ in range(10):
         if not left:
             break
         end(left)
-        left = left_over(folder, ignored)
+        left = left_over(folder, ignored, seen)
     reap()
     return names
 

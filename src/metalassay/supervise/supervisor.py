@@ -28,6 +28,7 @@ LOOK = 1.0  # seconds between two looks
 CPU_EVERY = (
     5.0  # seconds between two looks at the CPU time of all processes, which reads the process table
 )
+DESCENDANTS_EVERY = 5.0  # seconds between two looks which processes the program has
 IDLE = 0.01  # of one core: what a program that only waits uses at most
 STACKS = 2.0  # seconds in which the processes print their stacks before they are ended
 SAVE = 20.0  # seconds after a request to save in which a training has to say that it does
@@ -82,7 +83,7 @@ class Supervisor:
         self.kills = control_group.Kills()
         self._groups: list[control_group.Group] = []
         self.memory = MemoryWatch(
-            lambda: processes.descendants(ignored()),
+            self._descendants,
             lambda: self._groups,
             notify,
             self.ask,
@@ -91,7 +92,9 @@ class Supervisor:
         )
         self.free: float | None = None
         self.free_at = time.monotonic()
+        self.descendants: set[psutil.Process] = set()
         self._stopping = False
+        self._next_descendants = 0.0
         self._kill_at: float | None = None
         self._requests = 0
         self._told: set[str] = set()
@@ -136,6 +139,9 @@ class Supervisor:
             self._hear()
             self._look_at_memory()
             now = time.monotonic()
+            if now >= self._next_descendants:
+                self._next_descendants = now + DESCENDANTS_EVERY
+                self._descendants()
             if now - self._looked > 10 * LOOK:
                 # We, and with us the program, were stopped, or the machine slept.
                 self._busy = self._stepped = now
@@ -266,7 +272,14 @@ class Supervisor:
         processes.end(self._left())
 
     def _left(self) -> list[psutil.Process]:
-        return processes.left_over(self._folder, self._ignored())
+        return processes.left_over(self._folder, self._ignored(), self.descendants)
+
+    def _descendants(self) -> list[psutil.Process]:
+        """Return the processes of the program, and remember them."""
+        found = processes.descendants(self._ignored())
+        running = {each for each in self.descendants if each.is_running()}
+        self.descendants = running | set(found)
+        return found
 
     def _wait(self, seconds: float) -> None:
         """Wait for the program's end, and hear meanwhile what its processes say."""
