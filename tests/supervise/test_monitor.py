@@ -18,7 +18,7 @@ from metalassay.errors import UserError
 from metalassay.machine import hardware
 from metalassay.supervise import command, launcher, monitor_log
 from metalassay.supervise.machine_load import cores
-from metalassay.supervise.monitor import Monitor
+from metalassay.supervise.monitor import Monitor, MonitorFile
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGSTOP")
 
@@ -100,10 +100,10 @@ def test_a_file_that_no_monitor_wrote_is_not_appended_to(tmp_path: Path) -> None
 def test_a_disk_without_room_for_the_header_gets_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(monitor: Monitor, line: object) -> None:
+    def full(monitor: MonitorFile, line: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Monitor, "_write", full)
+    monkeypatch.setattr(MonitorFile, "_write", full)
     with pytest.raises(UserError, match="No space"), Monitor(tmp_path / "log", 1):
         pass
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,17 +70,7 @@ class CpuClock:
 
     def _told(self) -> float:
         """Return the seconds of the running descendants and of what has ended below them."""
-        total = 0.0
-        for child in self.children():
-            try:
-                times = child.cpu_times()
-            except psutil.Error:  # it has ended; its time is in that of its parent
-                continue
-            total += times.user + times.system
-            total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
-            if self._ended is not None:
-                total += self._ended(child.pid)
-        return total
+        return told(self.children(), self._ended)
 
     def _seen_below(self) -> float:
         """Return the seconds of all descendants that were seen, below children that we have not waited for."""
@@ -150,6 +140,26 @@ class CpuClock:
         wall, used = now[0] - self._before[0], now[1] - self._before[1]
         self._before = now
         return min(used / wall / cores(), 1.0) if wall > 0 else 0.0
+
+
+def told(processes: Iterable[psutil.Process], ended: Callable[[int], float] | None = None) -> float:
+    """Return the CPU seconds of running processes and of what has ended below them.
+
+    ``ended`` returns the latter where psutil does not add up.
+    """
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except (
+            psutil.Error
+        ):  # it has ended, and its time is in that of its parent; or is another user's
+            continue
+        total += times.user + times.system
+        total += getattr(times, "children_user", 0) + getattr(times, "children_system", 0)
+        if ended is not None:
+            total += ended(process.pid)
+    return total
 
 
 def cores() -> int:

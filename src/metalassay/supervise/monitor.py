@@ -28,36 +28,20 @@ from metalassay.supervise.monitor_log import SCHEMA
 LONGEST = 86400.0  # seconds between two rows
 
 
-class Monitor:
-    """A context manager that appends a row to ``path`` every ``seconds``.
+class MonitorFile:
+    """A context manager that opens a monitor's log, with its header, and appends rows to it.
 
-    ``paused`` returns for how many seconds a CPU limiter has paused the program so far. Pass
-    ``include_self=False`` if the program is a child, so that this process is not counted. A file that
-    exists is an error, unless ``append`` is set. Raises ``UserError``, before anything is written, if
-    the file cannot be written.
+    ``option`` is how the user named the file, for messages. A file that exists is an error, unless
+    ``append`` is set. Raises ``UserError``, before anything is written, if the file cannot be written.
     """
 
     def __init__(
-        self,
-        path: Path,
-        seconds: float,
-        *,
-        paused: Callable[[], float] = lambda: 0.0,
-        include_self: bool = True,
-        append: bool = False,
-        notify: Callable[[str], None] = lambda text: None,
+        self, path: Path, seconds: float, *, append: bool = False, option: str = "--monitor"
     ) -> None:
-        if not 0 < seconds <= LONGEST:
-            raise UserError(
-                f"cannot log every {seconds:g} s",
-                "choose an --every of more than 0 s and at most one day",
-            )
-        self.path, self.seconds, self.paused, self.append = path, seconds, paused, append
-        self.include_self, self.notify = include_self, notify
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
+        check_interval(seconds)
+        self.path, self.seconds, self.append, self.option = path, seconds, append, option
 
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> MonitorFile:
         try:
             existed = self.path.exists()
             self._stream = self._open()
@@ -69,29 +53,32 @@ class Monitor:
                 undo.pop_all()
         except OSError as error:
             raise UserError(
-                f"cannot write {self.path}: {error.strerror}", "choose another --monitor FILE"
+                f"cannot write {self.path}: {error.strerror}", f"choose another {self.option} FILE"
             ) from error
-        self._thread.start()
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._stop.set()
-        self._thread.join()
         self._stream.close()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row, with its time. Raises ``OSError``, as for a full disk."""
+        self._write({"t": round(time.monotonic() - self._began, 3), "time": _now(), **row})
 
     def _open(self) -> FileIO:
         folder = self.path.parent
         if not folder.exists():
             raise UserError(
                 f"cannot write {self.path}: the folder {folder} does not exist",
-                f"{shlex.join(['mkdir', '-p', str(folder)])}, or choose another --monitor FILE",
+                f"{shlex.join(['mkdir', '-p', str(folder)])}, or choose another {self.option} FILE",
             )
         if not self.path.exists():
             return self.path.open("xb", buffering=0)
         if self.path.is_dir():
-            raise UserError(f"{self.path} is a folder", f"--monitor {self.path / 'monitor.jsonl'}")
+            raise UserError(
+                f"{self.path} is a folder", f"{self.option} {self.path / 'monitor.jsonl'}"
+            )
         if not self.append:
-            raise UserError(f"{self.path} already exists", "choose another --monitor FILE")
+            raise UserError(f"{self.path} already exists", f"choose another {self.option} FILE")
         _cut_torn_line(self.path)
         return self.path.open("ab", buffering=0)
 
@@ -111,27 +98,75 @@ class Monitor:
         """Write a line in one call, so that a reader, or a kill, sees all of it or nothing."""
         self._stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
+
+class Monitor:
+    """A context manager that appends a row to ``path`` every ``seconds``.
+
+    ``paused`` returns for how many seconds a CPU limiter has paused the program so far. Pass
+    ``include_self=False`` if the program is a child, so that this process is not counted. The file is
+    a `MonitorFile`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        *,
+        paused: Callable[[], float] = lambda: 0.0,
+        include_self: bool = True,
+        append: bool = False,
+        notify: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._file = MonitorFile(path, seconds, append=append)
+        self.paused, self.include_self, self.notify = paused, include_self, notify
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="monitor", daemon=True)
+
+    def __enter__(self) -> Monitor:
+        self._file.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._file.__exit__()
+
     def _watch(self) -> None:
         # Look for children at every row: the time of one that is found late would count in one row.
         clock = CpuClock(include_self=self.include_self, look_every=0)
         paused = self.paused()
         psutil.cpu_percent()  # the first call returns the average since boot
         try:
-            while not self._stop.wait(self.seconds):
+            while not self._stop.wait(self._file.seconds):
                 before, paused = paused, self.paused()
-                self._write(
-                    {
-                        "t": round(time.monotonic() - self._began, 3),
-                        "time": _now(),
-                        "cpu_percent": psutil.cpu_percent(),
-                        "own_cpu_percent": round(100 * clock.share(), 1),
-                        "memory_free_percent": round(100 * free_memory(), 1),
-                        "swap_bytes": psutil.swap_memory().used,
-                        "throttled": paused > before,
-                    }
-                )
+                self._file.write(row(clock.share(), throttled=paused > before))
         except OSError as error:  # a full disk ends the log, not the program
-            self.notify(f"{self.path} ends here: {error.strerror}")
+            self.notify(f"{self._file.path} ends here: {error.strerror}")
+
+
+def row(share: float | None, memory: int | None = None, throttled: bool = False) -> dict[str, Any]:
+    """Return how busy the machine is now, and ``share`` and ``memory`` of the program.
+
+    The CPU use is that since the last call of ``psutil.cpu_percent``.
+    """
+    found: dict[str, Any] = {
+        "cpu_percent": psutil.cpu_percent(),
+        "own_cpu_percent": None if share is None else round(100 * share, 1),
+        "memory_free_percent": round(100 * free_memory(), 1),
+        "swap_bytes": psutil.swap_memory().used,
+        "throttled": throttled,
+    }
+    return found if memory is None else {**found, "program_memory_bytes": memory}
+
+
+def check_interval(seconds: float) -> None:
+    """Raise ``UserError`` for a time between two rows that makes no sense."""
+    if not 0 < seconds <= LONGEST:
+        raise UserError(
+            f"cannot log every {seconds:g} s",
+            "choose an --every of more than 0 s and at most one day",
+        )
 
 
 def _now() -> str:

@@ -1,7 +1,7 @@
 """Read the monitor's log: how busy and how short of memory a machine was while a program ran.
 
-``metalassay train --monitor FILE`` and ``metalassay run --monitor FILE`` write it, one JSON object
-per line: first a header with the schema, the machine and the versions, then a row every N seconds. A
+``metalassay train --monitor FILE``, ``metalassay run --monitor FILE`` and ``metalassay monitor --log FILE``
+write it, one JSON object per line: first a header with the schema, the machine and the versions, then a row every N seconds. A
 run that was resumed appends another header.
 """
 
@@ -29,6 +29,7 @@ class Row:
 
     ``cpu_percent`` is the CPU use of the whole machine, ``own_cpu_percent`` that of the program and
     its children; 100 is all cores. ``throttled`` is true if the CPU limiter paused the program.
+    ``program_memory_bytes`` is what the program and its children hold, None in older logs.
     """
 
     t: float
@@ -38,6 +39,7 @@ class Row:
     memory_free_percent: float
     swap_bytes: float
     throttled: bool
+    program_memory_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,7 @@ def _row(line: Field) -> Row:
         memory_free_percent=line.get("memory_free_percent").number(0, 100),
         swap_bytes=line.get("swap_bytes").number(0, 2**63),
         throttled=line.get("throttled").flag(),
+        program_memory_bytes=line.find("program_memory_bytes").or_none(
+            lambda value: value.number(0, 2**63)
+        ),
     )
