@@ -80,6 +80,29 @@ def test_a_command_without_torch_works(
     assert "Traceback" not in done.stderr
 
 
+def test_a_running_program_is_watched_from_outside(bare: Rehearsal) -> None:
+    watch = [
+        sys.executable,
+        "-m",
+        "metalassay",
+        "monitor",
+        "--every",
+        "0.3",
+        "--log",
+        "watched",
+        "--pid",
+    ]
+    code = (
+        "import subprocess, sys\n"
+        "program = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1.5)'])\n"
+        f"sys.exit(subprocess.call([*{watch!r}, str(program.pid)]))"
+    )
+    done = bare.run([sys.executable, "-c", code])
+    assert done.returncode == 0, done.stderr
+    assert "Memory Free: " in done.stdout
+    assert "it ended; watched for " in done.stderr
+
+
 @pytest.mark.parametrize("which", rehearsal.QUICK)
 def test_the_environment_of_a_training_follows_the_mac(which: str, tmp_path: Path) -> None:
     mac = Rehearsal(which, tmp_path, mps=False)

@@ -55,7 +55,8 @@ GROUPS = {
     ),
     "train": (
         Command("env", "env", "print the environment variables that help a training here"),
-        Command("run", "run", "run a program with CPU and memory limits, or emulated mps"),
+        Command("run", "run", "start a program the right way, and keep it alive"),
+        Command("monitor", "monitor", "watch a program that runs already"),
         Command("train", "train", "train the guides' transit CNN or mini GPT"),
         Command("generate", "generate", "let a trained mini GPT answer a prompt"),
         Command("evaluate", "evaluate", "measure the quality of a trained mini GPT"),

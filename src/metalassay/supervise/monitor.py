@@ -22,6 +22,7 @@ import psutil
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware
+from metalassay.supervise import program_memory
 from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.supervise.monitor_log import SCHEMA
 
@@ -140,7 +141,11 @@ class Monitor:
         try:
             while not self._stop.wait(self._file.seconds):
                 before, paused = paused, self.paused()
-                self._file.write(row(clock.share(), throttled=paused > before))
+                program = clock.children()
+                if self.include_self:
+                    program = [*program, psutil.Process()]
+                memory = program_memory.of(program)
+                self._file.write(row(clock.share(), memory, throttled=paused > before))
         except OSError as error:  # a full disk ends the log, not the program
             self.notify(f"{self._file.path} ends here: {error.strerror}")
 

@@ -207,3 +207,21 @@ def test_the_default_folder_is_read_beside_a_log(
     Path("reports/bad.json").write_text("{}")
     assert main(["report", "--log", "log.jsonl"]) == 1
     assert "warning: reports/bad.json" in capsys.readouterr().err
+
+
+def test_the_memory_of_the_program_is_plotted_where_the_log_tells_it() -> None:
+    gib = 2**30
+    told = (
+        watch(30, 1, 50, program_memory_bytes=gib),
+        watch(60, 1, 40, program_memory_bytes=3 * gib),
+    )
+    log = training_log.parse(lines(FIRST, watch(0, 1, 60), *told), "run")
+    assert log.memory == ((30, 1), (60, 3))
+    section = training_log.section([log])
+    assert section is not None
+    titles = [plot.title for plot in section.plots]
+    assert titles[-1] == "How much memory did the program hold?"
+    assert [point.y for point in section.plots[-1].series[0].points] == [1, 3]
+    old = training_log.section([training_log.parse(lines(FIRST, watch(0, 1, 60)), "old")])
+    assert old is not None
+    assert len(old.plots) == 2

@@ -31,12 +31,14 @@ MOST_POINTS = 200
 class Log:
     """One file: ``load`` has (seconds since its start, CPU %, free memory %), ``loss`` (step, loss).
 
-    CPU is the use of the whole machine, where 100 is all cores.
+    CPU is the use of the whole machine, where 100 is all cores. ``memory`` has (seconds since its start,
+    GiB that the program held), where the log tells.
     """
 
     name: str
     load: tuple[tuple[float, float, float], ...] = ()
     loss: tuple[tuple[float, float], ...] = ()
+    memory: tuple[tuple[float, float], ...] = ()
 
 
 def parse(content: bytes, name: str) -> Log:
@@ -49,7 +51,12 @@ def parse(content: bytes, name: str) -> Log:
         load = tuple((row.t, row.cpu_percent, row.memory_free_percent) for row in rows)
         if not load:
             raise FieldError("log of a monitor without a reading")
-        return Log(name, load=load)
+        memory = tuple(
+            (row.t, row.program_memory_bytes / 2**30)
+            for row in rows
+            if row.program_memory_bytes is not None
+        )
+        return Log(name, load=load, memory=memory)
     return Log(name, loss=tuple(_losses(content)))
 
 
@@ -103,6 +110,10 @@ def _plots(logs: Sequence[Log]) -> Iterator[Plot]:
         if series:
             note = "Bars: minimum and maximum of the readings averaged in a point."
             yield Plot(title, "seconds since the log began", unit, series, note=note)
+    held = [Series(log.name, _line(log.memory, "memory, GiB")) for log in logs if log.memory]
+    if held:
+        title = "How much memory did the program hold?"
+        yield Plot(title, "seconds since the log began", "memory, GiB", tuple(held))
 
 
 def _line(readings: Iterable[tuple[float, float]], what: str) -> tuple[Point, ...]:

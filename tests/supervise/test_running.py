@@ -1,0 +1,173 @@
+"""A program that runs already is found, watched from outside, and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+import pytest
+
+from metalassay.errors import UserError
+from metalassay.supervise import monitor_log, running
+from metalassay.supervise.running import Summary, Watched
+
+HOLDS = "held = b'x' * (200 * 2**20)"
+BUSY = "import time; until = time.time() + 60\nwhile time.time() < until: pass"
+WAITS = "import time; time.sleep(60)"
+
+
+@contextlib.contextmanager
+def program(code: str, *arguments: str) -> Iterator[psutil.Process]:
+    child = subprocess.Popen([sys.executable, "-c", code, *arguments])
+    try:
+        yield psutil.Process(child.pid)
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_program_is_found_by_its_number_and_by_its_name() -> None:
+    name = f"train-{uuid4()}"
+    with program(WAITS, name) as process:
+        time.sleep(0.2)
+        assert running.by_pid(process.pid) == process
+        assert running.by_name(name) == process
+
+
+def test_the_oldest_of_a_family_is_taken() -> None:
+    name = f"train-{uuid4()}"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {WAITS!r}, sys.argv[1]])"
+    with program(code, name) as process:
+        deadline = time.monotonic() + 20
+        while not process.children() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert running.by_name(name) == process
+        for child in process.children():
+            child.kill()
+
+
+def test_several_programs_of_a_name_are_listed() -> None:
+    name = f"train-{uuid4()}"
+    with program(WAITS, name) as one, program(WAITS, name) as other:
+        time.sleep(0.2)
+        with pytest.raises(UserError, match="2 programs match") as caught:
+            running.by_name(name)
+    assert str(one.pid) in caught.value.message
+    assert str(other.pid) in caught.value.message
+
+
+def test_neither_this_process_nor_what_started_it_is_taken() -> None:
+    with pytest.raises(UserError, match="no program runs whose command line contains"):
+        running.by_name(f"no-such-{uuid4()}")
+    own = " ".join(psutil.Process().cmdline())
+    with pytest.raises(UserError, match="no program runs"):
+        running.by_name(own)
+
+
+def test_a_process_that_has_ended_is_refused() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 20
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with pytest.raises(UserError, match=f"no process {child.pid} runs"):
+        running.by_pid(child.pid)
+    child.wait()
+    with pytest.raises(UserError, match=f"no process {child.pid} runs"):
+        running.by_pid(child.pid)
+    with pytest.raises(UserError, match="no process"):
+        running.by_pid(2**62)
+
+
+def test_its_share_and_its_memory_are_read() -> None:
+    with program(f"{HOLDS}\n{BUSY}") as process:
+        watched = Watched(process)
+        time.sleep(1)
+        share = watched.share()
+        assert share is not None
+        assert 0 < share <= 1.1 / (psutil.cpu_count() or 1)
+        assert 200 * 2**20 < watched.memory() < 2**30
+        assert watched.runs()
+    assert not watched.runs()
+    assert watched.share() is None
+    assert watched.memory() == 0
+
+
+def test_lines_come_until_it_ends_and_the_log_can_be_read(tmp_path: Path) -> None:
+    lines: list[str] = []
+    code = f"{HOLDS}\nimport time; time.sleep(2)"
+    with program(code) as process:
+        summary = running.watch(process, 0.3, lines.append, pytest.fail, log=tmp_path / "log")
+    assert summary.ended
+    assert 1 < summary.seconds < 30
+    assert summary.highest > 200 * 2**20
+    assert len(lines) >= 3
+    assert "CPU: " in lines[0]
+    assert "Memory Free: " in lines[0]
+    rows = monitor_log.read(tmp_path / "log").rows
+    assert len(rows) == len(lines)
+    assert max(row.program_memory_bytes or 0 for row in rows) == summary.highest
+
+
+def test_json_lines_are_json() -> None:
+    lines: list[str] = []
+    with program("import time; time.sleep(1)") as process:
+        running.watch(process, 0.3, lines.append, pytest.fail, as_json=True)
+    assert {"time", "cpu_percent", "own_cpu_percent", "program_memory_bytes"} <= json.loads(
+        lines[0]
+    ).keys()
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_program() -> None:
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with program(WAITS) as process:
+        summary = running.watch(process, 60, stop, pytest.fail)
+        assert process.is_running()
+    assert not summary.ended
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_ends_the_log_and_not_the_watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        path = Path("log")
+
+        def write(self, row: object) -> None:
+            raise OSError(28, os.strerror(28))
+
+    said: list[str] = []
+    assert running._written(Full(), {}, said.append) is None  # type: ignore[arg-type]
+    assert said == ["log ends here: No space left on device"]
+
+
+def test_what_cannot_be_read_is_said() -> None:
+    from datetime import UTC, datetime
+
+    values = {
+        "cpu_percent": 12.5,
+        "own_cpu_percent": None,
+        "memory_free_percent": 60.4,
+        "swap_bytes": 0,
+        "program_memory_bytes": 0,
+    }
+    line = running._line(datetime(2026, 11, 28, 22, 0, tzinfo=UTC), values)
+    assert line == (
+        "[2026-11-28 22:00:00] CPU: 12.5%, Memory Free: 60%; it: CPU not readable, memory not readable;"
+        " swap 0 MiB"
+    )
+
+
+def test_the_summary_says_what_grew() -> None:
+    assert Summary(90, 2**30, None, True).text() == (
+        "it ended; watched for 2 min, at most 1 GiB of memory"
+    )
+    assert "; memory leaks" in Summary(90, 2**30, "memory leaks: 1 MiB", False).text()
