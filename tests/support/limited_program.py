@@ -36,10 +36,12 @@ def running(*command: str) -> Iterator[subprocess.Popen[str]]:
         descendants = (
             psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
         )
-        for process in descendants:
+        # `metalassay run` has a process that clears up behind it if it is killed; let it.
+        child.kill()
+        _, alive = psutil.wait_procs(descendants, timeout=SECONDS)
+        for process in alive:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        child.kill()
         child.communicate()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from metalassay.errors import UserError
+from metalassay.fields import printable
 from metalassay.supervise import processes
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.ending import Seen
@@ -81,13 +83,13 @@ def check(program: list[str]) -> None:
     """Raise ``UserError`` for a command that cannot be started, before anything is begun."""
     if not program:
         raise UserError("no program to run", EXAMPLE)
-    name = program[0]
-    path = Path(name)
-    if shutil.which(name) is not None:
+    path = Path(program[0])
+    name = shlex.quote(printable(program[0]).replace("\n", "\\n"))
+    if shutil.which(program[0]) is not None:
         return
     if path.is_dir():
         raise UserError(f"cannot start {name}: it is a folder", f"name a program, as in: {EXAMPLE}")
-    if os.sep in name or path.exists():
+    if os.sep in program[0] or path.exists():
         if not path.exists():
             raise UserError(f"cannot start {name}: there is no such file", EXAMPLE)
         if path.suffix == ".py":
@@ -98,7 +100,9 @@ def check(program: list[str]) -> None:
         raise UserError(f"cannot start {name}: it is not executable", f"chmod +x {name}")
     raise UserError(
         f"cannot start {name}: no program of that name is on the PATH",
-        "check its spelling, or activate its environment" if name != "python" else "try python3",
+        "check its spelling, or activate its environment"
+        if program[0] != "python"
+        else "try python3",
     )
 
 
