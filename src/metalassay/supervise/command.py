@@ -197,6 +197,8 @@ def _say(
     if how.cause in ("interrupted", "ended by metalassay", "killed", "killed for memory"):
         return Explained()
     explained = options.explain(end.output, end.python)
+    if explained.lines:
+        notify("what is known about this end:")
     for line in explained.lines:
         print(line, file=sys.stderr, flush=True)
         if log:

@@ -33,7 +33,10 @@ IDLE = 0.01  # of one core: what a program that only waits uses at most
 STACKS = 2.0  # seconds in which the processes print their stacks before they are ended
 SAVE = 20.0  # seconds after a request to save in which a training has to say that it does
 FINISH = 300.0  # seconds that a training has to end after it has said so, if memory allows
-HOPELESS = 0.015  # of the room: below it, nothing is waited for
+HOPELESS = 0.01  # of the room: below it, little is waited for
+HURRIED_SAVE = (
+    5.0  # seconds that a training has to save even then: the kernel may be later than that
+)
 TERMINATE = 10.0  # seconds from SIGTERM to SIGKILL, in which a program may save what it has
 
 
@@ -257,7 +260,8 @@ class Supervisor:
             self._look_at_memory()
             waited = time.monotonic() - began
             hopeless = self.free is not None and self.free < HOPELESS
-            if hopeless or waited > (FINISH if self._stopping else SAVE):
+            patience = HURRIED_SAVE if hopeless else FINISH if self._stopping else SAVE
+            if waited > patience:
                 self._notify("it does not end by itself; ending it")
                 self.terminate()
                 return
