@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import threading
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from child_run import Ended, run
+
+from metalassay.child.requests import Stop
+from metalassay.child.run import Run
+from metalassay.child.watch import Watch
+from metalassay.supervise import protocol
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -100,6 +107,17 @@ def test_the_program_ends_as_it_would(end: str, code: int) -> None:
     assert ended.code == code
     assert ("Traceback" in ended.err) == (end == "1 / 0")
     assert len(ended.of("ended")) == (end == "1 / 0")
+
+
+def test_the_thread_has_ended_before_python_takes_the_interpreter_apart(tmp_path: Path) -> None:
+    quick = Run(tmp_path, protocol.Config("package", tick=0.01))
+    watch = Watch(quick, Stop(quick), ModuleType("torch"))
+    watch.start()
+    watch.start()
+    named = [each for each in threading.enumerate() if each.name == "metalassay run"]
+    assert len(named) == 1
+    watch.end()
+    assert not named[0].is_alive()
 
 
 def test_a_request_that_cannot_be_read_is_one_line_and_the_program_goes_on() -> None:

@@ -58,7 +58,7 @@ PRINTED = {
     ),
     "not started": (
         "ModuleNotFoundError: No module named 'torch'",
-        "python3: can't open file '/home/me/trian.py': [Errno 2] No such file or directory",
+        "python3: can't open file '/home/me/no.py': [Errno 2] No such file or directory",
         "train.py: error: unrecognized arguments: --epochz 3",
     ),
     "killed": (

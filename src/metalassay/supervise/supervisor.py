@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import threading
 import time
@@ -100,8 +101,8 @@ class Supervisor:
         self._next_descendants = 0.0
         self._kill_at: float | None = None
         self._requests = 0
-        self._told: set[str] = set()
         self._receiver = protocol.listen(folder)
+        self._wake_reader, self._wake_writer = os.pipe()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -119,10 +120,13 @@ class Supervisor:
     def stop(self) -> None:
         """Stop watching: the program has ended; hear what its processes said last."""
         self._stop.set()
+        os.write(self._wake_writer, b".")
         if self._thread.ident is not None:
             self._thread.join()
         self._hear()
         self._receiver.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
     def insist(self, at: float) -> None:
         """Kill what still runs at a time of `time.monotonic`: a person has asked twice."""
@@ -138,8 +142,7 @@ class Supervisor:
             self._notify(f"cannot ask the program to {want}: {error.strerror}")
 
     def _watch(self) -> None:
-        while not self._stop.wait(LOOK):
-            self._hear()
+        while not self._stopped_within(LOOK):
             self._look_at_memory()
             now = time.monotonic()
             if now >= self._next_descendants:
@@ -161,6 +164,15 @@ class Supervisor:
             elif self._rules.watch_memory and (why := self.memory.look(self.steps)) is not None:
                 self._save_and_end(why)
 
+    def _stopped_within(self, seconds: float) -> bool:
+        """Wait for the program's end, and hear at once what its processes say: Linux keeps ten messages."""
+        deadline = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            hears = self._receiver.fileno()
+            if hears in select.select([hears, self._wake_reader], [], [], left)[0]:
+                self._hear()
+        return self._stop.is_set()
+
     def _hear(self) -> None:
         patched = len(self.patched)
         with contextlib.suppress(BlockingIOError):
@@ -177,8 +189,6 @@ class Supervisor:
             self.python = self.python or str(message["executable"])
         elif kind == "patched" and message["bug"] not in self.patched:
             self.patched.append(str(message["bug"]))
-        elif kind == "not patched":
-            self._once(f"the patch {message['patch']} is not applied: {message['why']}")
         elif kind in ("steps", "memory"):
             self._count(message["steps"])
             if kind == "memory":
@@ -187,8 +197,6 @@ class Supervisor:
             self.memory.hear(message)
         elif kind == "stopping":
             self._stopping = True
-        elif kind == "empty loader":
-            self._once(f"{message['text']}; {message['next_step']}")
         elif kind == "zero steps":
             self.zero_steps = str(message["text"])
         elif kind == "checkpoint":
@@ -196,11 +204,6 @@ class Supervisor:
             self.checkpoint = (int(message["step"]), str(message["path"]))
         elif kind == "ended":
             self.exception = str(message["exception"])
-
-    def _once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._notify(text)
 
     def _count(self, steps: object) -> None:
         if isinstance(steps, int) and steps > (self.steps or 0):
@@ -255,8 +258,7 @@ class Supervisor:
         self._notify(f"{why}; asking it to save and end")
         self.ask("stop", why)
         began = time.monotonic()
-        while not self._stop.wait(0.1):
-            self._hear()
+        while not self._stopped_within(0.1):
             self._look_at_memory()
             waited = time.monotonic() - began
             hopeless = self.free is not None and self.free < HOPELESS
@@ -286,10 +288,8 @@ class Supervisor:
         return found
 
     def _wait(self, seconds: float) -> None:
-        """Wait for the program's end, and hear meanwhile what its processes say."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self._stop.wait(0.1):
-            self._hear()
+        """Wait for the program's end, at most so long."""
+        self._stopped_within(seconds)
 
 
 def minutes(seconds: float) -> str:
