@@ -140,7 +140,7 @@ def _command(
     options += ["--emulate-mps"] if emulate else []
     chosen = " or ".join(f"{workload}-b{batch}-" for workload, batch in workloads)
     return [
-        *(sys.executable, "-m", "pytest", "-q"),
+        *(sys.executable, "-P", "-m", "pytest", "-q"),
         *(f"-c{folder / 'pytest.ini'}", f"--rootdir={folder}", "-pno:cacheprovider"),
         *(f"-p{plugin}" for plugin in plugins),
         *(f"--device={device}", f"--benchmark-max-time={seconds}", *options),

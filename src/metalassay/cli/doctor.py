@@ -176,7 +176,7 @@ def _link_check(
     if kept is not None or not whole:
         yield lambda: kept.breaks if kept is not None else linkcheck.known_breaks(installed)
         return
-    command = [sys.executable, "-m", "metalassay", "link", "--env", python, "--json"]
+    command = [sys.executable, "-P", "-m", "metalassay", "link", "--env", python, "--json"]
     started = time.monotonic()
     child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
         command,

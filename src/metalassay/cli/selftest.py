@@ -37,7 +37,7 @@ exit code: 0 all checks pass, 1 one fails, 2 bad input"""
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     extras.require("selftest", "bench", "torch")
-    command = [sys.executable, "-m", "metalassay.measure.selftest", options.device]
+    command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise UserError("the self-test failed to run; its error is above", "metalassay doctor")

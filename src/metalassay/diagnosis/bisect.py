@@ -189,7 +189,7 @@ def releases_of(package: str) -> list[str]:
     Raises ``UserError`` if pip cannot list them.
     """
     command = ["pip", "index", "versions", package]
-    for pip in ([sys.executable, "-m", *command], command):
+    for pip in ([sys.executable, "-P", "-m", *command], command):
         try:
             text = subprocess.run(  # noqa: S603  (pip itself, no shell)
                 pip, capture_output=True, text=True, check=True, timeout=120
@@ -224,6 +224,7 @@ def run_release(root: Path, bug: Bug, package: str, release: str) -> str:
         subprocess.run(  # noqa: S603  (this interpreter, no shell)
             [
                 sys.executable,
+                "-P",
                 "-m",
                 "pytest",
                 "compat",
@@ -268,7 +269,7 @@ def state_of(records: Sequence[dict[str, Any]]) -> str:
 
 def _install(requirement: str, target: Path) -> bool:
     uv = ["uv", "pip", "install", "--python", sys.executable]
-    for installer in (uv, [sys.executable, "-m", "pip", "install"]):
+    for installer in (uv, [sys.executable, "-P", "-m", "pip", "install"]):
         command = [*installer, "--quiet", "--no-deps", "--target", str(target), requirement]
         try:
             subprocess.run(command, capture_output=True, check=True)  # noqa: S603

@@ -144,7 +144,7 @@ def scheduler(host: str, port: int, certificates: Tls | None, *, insecure: bool)
     """
     if certificates is None:
         _refuse_open(host, insecure=insecure)
-    command = [sys.executable, "-m", "dask", "scheduler", "--host", host, "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "dask", "scheduler", "--host", host, "--port", str(port)]
     command += ["--protocol", "tls" if certificates else "tcp"]
     command += ["--dashboard-address", "127.0.0.1:8787"]
     return [*command, *(certificates.options() if certificates else [])]
@@ -161,7 +161,7 @@ def worker(
 
     It listens on this machine only if the scheduler is here. ``cache`` is the folder for its files.
     """
-    command = [sys.executable, "-m", "dask", "worker", full_address]
+    command = [sys.executable, "-P", "-m", "dask", "worker", full_address]
     command += ["--nworkers", "1", "--nthreads", str(jobs), "--local-directory", str(cache)]
     # Without an address, Dask's page about the worker is open to the network, also by --no-dashboard.
     command += ["--dashboard-address", "127.0.0.1:0", "--no-dashboard"]

@@ -110,7 +110,7 @@ def _process(words: Mapping[str, Any], root: Path, wanted: Callable[[], bool]) -
     """
     environment = {**os.environ, "PYTHONPATH": str(root / "src")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "metalassay.matrix.fleet_row"],
+        [sys.executable, "-P", "-m", "metalassay.matrix.fleet_row"],
         cwd=root,
         env=environment,
         stdin=subprocess.PIPE,

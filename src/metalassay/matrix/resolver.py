@@ -248,7 +248,7 @@ _ASKING_PIP = threading.Lock()
 
 @functools.cache
 def _pip_configuration() -> str:
-    for pip in ([sys.executable, "-m", "pip"], [shutil.which("pip3") or "pip"]):
+    for pip in ([sys.executable, "-P", "-m", "pip"], [shutil.which("pip3") or "pip"]):
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             return subprocess.check_output(  # noqa: S603  (pip itself, no shell)
                 [*pip, "config", "list"], text=True, stderr=subprocess.DEVNULL

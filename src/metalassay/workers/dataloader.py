@@ -48,6 +48,7 @@ def measure(
     """Time one setting in a process of its own, which is ended with its workers after ``timeout`` s."""
     command = [
         sys.executable,
+        "-P",
         "-m",
         "metalassay.workers.dataloader_child",
         str(workers),

@@ -120,7 +120,7 @@ def _build(library: Path, report: Callable[[str], None]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=library.parent.parent))
     try:
         # In a child process, which does not change this one, and whose output is kept for errors.
-        command = [sys.executable, "-c", _SCRIPT, str(SOURCES), str(temporary), *FLAGS]
+        command = [sys.executable, "-P", "-c", _SCRIPT, str(SOURCES), str(temporary), *FLAGS]
         done = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: S603
         if done.returncode != 0 or not (temporary / library.name).exists():
             log = library.parent.with_name(library.parent.name + ".log")
