@@ -81,6 +81,12 @@ def test_a_mask_that_does_not_exist_is_an_error() -> None:
         bugs.unique(bugs.parse(masked))
 
 
+def test_a_bug_whose_fix_brings_another_must_exist() -> None:
+    brought = TEXT.replace('fixes = ["upgrade"]', 'fixes = ["upgrade"]\nbrought_by = "two"')
+    with pytest.raises(ValueError, match="one is brought by two, which does not exist"):
+        bugs.unique(bugs.parse(brought))
+
+
 def test_a_broken_pattern_is_an_error_that_names_the_row() -> None:
     with pytest.raises(ValueError, match=r"one, symptom crash: .* is not a valid pattern"):
         bugs.parse(TEXT.replace('match = "no"', 'match = "("'))

@@ -80,6 +80,7 @@ class Bug:
     is where one meets it, and ``stops`` whether nearly everybody does who goes there with these
     versions. ``reports`` counts the public reports that we know of. ``needs``: what a machine must have
     for it, "mps" or "".
+    ``brought_by``: the bug whose fix brings this one, "" for none.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Bug:
     stops: bool = False
     reports: int = 0
     needs: str = ""
+    brought_by: str = ""
 
     def hits(self, versions: Mapping[str, str], symptom: str | None = None) -> bool:
         """Return whether the bug, or one symptom of it, is expected with these versions installed.
@@ -230,6 +232,10 @@ def unique(bugs: Iterable[Bug]) -> tuple[Bug, ...]:
             raise ValueError(f"known_bugs: the id {bug.id} is used twice")
         by_id[bug.id] = bug
     for bug in by_id.values():
+        if bug.brought_by and bug.brought_by not in by_id:
+            raise ValueError(
+                f"known_bugs: {bug.id} is brought by {bug.brought_by}, which does not exist"
+            )
         unknown = [mask for mask in bug.masked_by if mask not in by_id]
         if unknown:
             raise ValueError(
@@ -265,6 +271,7 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         stops=_flag(row, "stops", row["id"]),
         reports=_count(row, "reports", row["id"]),
         needs=_needs(row),
+        brought_by=row.get("brought_by", ""),
     )
 
 

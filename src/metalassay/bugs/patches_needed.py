@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metalassay.bugs.catalogue import Bug, load
+from metalassay.bugs.catalogue import Bug, get, load
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ def _need(bug: Bug, versions: Mapping[str, str]) -> Need:
     missing = sorted(bug.packages - versions.keys())
     if bug.hits(versions):
         return Need(bug.patch, bug.id, True, f"{_installed(bug, versions)}: {bug.title}")
+    if bug.brought_by and get(bug.brought_by).hits(versions):
+        why = f"{_installed(bug, versions)}: the patch of {bug.brought_by} brings it, as upstream's fix does"
+        return Need(bug.patch, bug.id, True, why)
     if missing:
         return Need(bug.patch, bug.id, None, f"{', '.join(missing)} is not installed")
     why = f"{_installed(bug, versions)} is healthy; affected is {bug.where_text()}"

@@ -236,7 +236,7 @@ def _list_patches(program: list[str]) -> int:
         state = {True: "needed", False: "not needed", None: "not known"}[patch.needed]
         print(f"{patch.patch}: {state}")
         print(f"    {patch.why}")
-    print("A patch looks at the installed code, and may be needed beside one that exposes its bug.")
+    print("A patch looks at the installed code too, and does nothing where that is healthy.")
     return 0
 
 
