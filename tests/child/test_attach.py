@@ -57,7 +57,7 @@ def test_an_exception_of_a_module_that_runs_as_a_program_is_reported(tmp_path: P
     assert ended["exception"] == "OSError: disk"
 
 
-def test_an_interrupt_is_reported() -> None:
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
-    (ended,) = run([sys.executable, "-c", code]).of("ended")
-    assert ended["exception"] == "KeyboardInterrupt"
+def test_an_interrupt_is_left_to_its_signal() -> None:
+    """To report it, modules would be imported, and Python would forget to end by the signal."""
+    ended = run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGINT)"])
+    assert ended.of("ended") == []

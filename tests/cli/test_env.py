@@ -214,7 +214,9 @@ def test_an_unknown_variable_has_near_matches_and_exit_code_1(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert "did you mean OMP_NUM_THREADS" in printed(capsys, "--explain", "OMP_NUM_THREAD", code=1)
-    assert printed(capsys, "--explain", "ZZZ", code=1) == "nothing is known here about ZZZ\n"
+    assert printed(capsys, "--explain", "ZZZ", code=1) == (
+        "nothing is known here about ZZZ; metalassay env lists what is\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["", "a b", "1X", "$HOME"])

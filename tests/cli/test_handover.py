@@ -42,6 +42,6 @@ def test_the_options_reach_the_program_that_replaces_this_one(
     with pytest.raises(ReplacedError):
         main.main(["generate", "folder", "Why?", "--tokens", "3"])
     (argv,) = started
-    assert argv[:3] == [sys.executable, "-m", "metalassay.training"]
-    options = json.loads(argv[3])
+    assert argv[:4] == [sys.executable, "-P", "-m", "metalassay.training"]
+    options = json.loads(argv[4])
     assert (options["command"], options["prompt"], options["tokens"]) == ("generate", "Why?", 3)

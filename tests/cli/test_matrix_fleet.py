@@ -46,14 +46,23 @@ def test_a_scheduler_is_dasks_and_for_this_machine(started: list[list[str]]) -> 
     with pytest.raises(SystemExit):
         main(["matrix", "scheduler"])
     [command] = started
-    assert command[1:8] == ["-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "8786"]
+    assert command[1:9] == [
+        "-P",
+        "-m",
+        "dask",
+        "scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "8786",
+    ]
 
 
 def test_a_worker_is_dasks_and_has_its_resources(started: list[list[str]]) -> None:
     with pytest.raises(SystemExit):
         main(["matrix", "worker", "127.0.0.1:8786", "--resources", "mps m4pro=1", "-j", "2"])
     [command] = started
-    assert command[1:5] == ["-m", "dask", "worker", "tcp://127.0.0.1:8786"]
+    assert command[1:6] == ["-P", "-m", "dask", "worker", "tcp://127.0.0.1:8786"]
     assert command[command.index("--resources") + 1] == "mps=1 m4pro=1"
     assert command[command.index("--nthreads") + 1] == "2"
 

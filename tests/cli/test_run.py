@@ -25,6 +25,9 @@ from metalassay.supervise import command
         (["--resume", "--", "true"], "--restart is missing"),
         (["--restart", "2", "--resume", "--no-hook", "--", "true"], "--no-hook leaves out"),
         (["--log", "/", "--", "true"], "is a folder"),
+        (["--memory-limit", "200%", "--", "true"], "more than this machine has"),
+        (["--log", "-", "--", "true"], "--log needs the name of a file"),
+        (["--", ""], "the name of the program is empty"),
         (["--log", "/no/log", "--", "true"], "does not exist"),
     ],
 )
@@ -104,3 +107,10 @@ def test_a_known_end_is_explained_and_an_unknown_one_is_not() -> None:
     )
     assert any("accelerate" in line for line in explained.lines)
     assert run._explain("ValueError: mine", None) == command.Explained()
+
+
+def test_a_warning_that_the_program_survived_explains_nothing() -> None:
+    text = (
+        "resource_tracker: There appear to be 6 leaked semaphore objects to clean up at shutdown\n"
+    )
+    assert run._explain(text, None) == command.Explained()

@@ -246,6 +246,39 @@ def test_all_patches_are_brought_in() -> None:
 
 
 @posix
+@pytest.mark.parametrize("first", ["", "import torch\n"], ids=["bare", "torch"])
+def test_a_python_that_ctrl_c_ended_ends_as_it_does_alone(first: str) -> None:
+    code = f"import os\n{first}os.kill(os.getpid(), 2)\nimport time\ntime.sleep(9)"
+    run = [sys.executable, "-m", "metalassay", "run", "--restart", "2", "--backoff", "0.1", "--"]
+    done = subprocess.run([*run, sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert "start 2 of" not in done.stderr
+
+
+@posix
+def test_a_program_that_finished_by_itself_has_finished(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("metalassay.supervise.memory_watch.EVERY", 0.3)
+    code = "held = bytearray(300 * 2**20)\nimport time\ntime.sleep(6)\nprint('done')"
+    chosen = options(
+        sys.executable, "-c", code, rules=Rules(memory=200 * 2**20), policy=Policy(1, 0.1)
+    )
+    assert command.run(chosen) == 0
+    out, err = capfd.readouterr()
+    assert out == "done\n"
+    assert "asking it to save and end" in err
+
+
+@posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_program_whose_output_was_lost_has_not_succeeded() -> None:
+    with Path("/dev/full").open("wb") as full:
+        run = [sys.executable, "-m", "metalassay", "run", "--", "echo", "x"]
+        assert subprocess.run(run, stdout=full, stderr=full).returncode == command.OUTPUT_LOST
+
+
+@posix
 def test_a_run_without_room_for_its_own_files_starts_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,7 +60,9 @@ PRINTED = {
         "ModuleNotFoundError: No module named 'torch'",
         "python3: can't open file '/home/me/no.py': [Errno 2] No such file or directory",
         "train.py: error: unrecognized arguments: --epochz 3",
+        "/usr/bin/python3: No module named trainer",
     ),
+    "interrupted": ("KeyboardInterrupt",),
     "killed": (
         "RuntimeError: DataLoader worker (pid 4242) is killed by signal: Killed. ",
         "torch.multiprocessing.spawn.ProcessExitedException: process 1 terminated with signal SIGKILL",
@@ -113,7 +115,13 @@ def test_the_exception_that_a_process_reported_decides_before_its_output() -> No
         (-9, Seen(oom_kills=1), "killed for memory", "the kernel killed it", "yes"),
         (-9, Seen(free=0.03, free_age=2), "killed for memory", "3 % was free 2 s before", "yes"),
         (-9, Seen(oom_kills=0, free=0.5), "killed", "not by the kernel for memory", "yes"),
-        (137, Seen(), "killed", "by another program or a person", "yes"),
+        (137, Seen(), "killed", "exit code 137, as after SIGKILL by another program", "yes"),
+        (139, Seen(), "signal SIGSEGV", "exit code 139, as after a crash", "progress"),
+        (-13, Seen(), "signal SIGPIPE", "whoever read its output has gone", "no"),
+        (-24, Seen(), "signal SIGXCPU", "ended from outside (SIGXCPU)", "no"),
+        (-14, Seen(), "signal SIGALRM", "ended from outside (SIGALRM)", "no"),
+        (-2, Seen(), "signal SIGINT", "ended from outside (SIGINT)", "no"),
+        (127, Seen(), "not started", "the shell could not start it", "no"),
         (-15, Seen(), "signal SIGTERM", "ended from outside (SIGTERM)", "no"),
         (-11, Seen(), "signal SIGSEGV", "crashed in native code", "progress"),
         (1, Seen(zero_steps="no step: 0 rows"), "zero steps", "no step: 0 rows", "no"),
@@ -128,6 +136,11 @@ def test_the_exit_code_and_what_was_seen_tell_the_cause(
     how = classify(code, "", seen)
     assert (how.cause, how.restart) == (cause, restart)
     assert says in how.says
+
+
+def test_the_bars_of_an_exception_group_are_left_out() -> None:
+    how = classify(1, "  | ConnectionError: Max retries exceeded with url: /\n", Seen())
+    assert how.says == "the network failed: ConnectionError: Max retries exceeded with url: /"
 
 
 def test_an_abort_says_what_the_native_code_printed() -> None:

@@ -165,11 +165,11 @@ def _explain(name: str, chosen: Sequence[Setting], width: int, *, as_json: bool)
         raise UserError(
             f"{name[:40]!r} is no name of a variable", "metalassay env --explain OMP_NUM_THREADS"
         )
-    name = name if settings.known(name) else name.upper()
+    name = name if settings.known(name) or not settings.known(name.upper()) else name.upper()
     text = settings_text.explanation(name, chosen, width)
     if text is None:
-        near = settings_text.similar(name)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        near = settings_text.similar(name.upper())
+        hint = f"; did you mean {' or '.join(near)}?" if near else "; metalassay env lists what is"
         print(f"nothing is known here about {name}{hint}")
         return 1
     if as_json:

@@ -50,7 +50,7 @@ Python program, Linux, a CPU build of torch, and a C++ compiler the first time; 
 results nor speed of MPS. Processes that an emulated program starts have no mps; forked ones do.
 
 exit code: the program's, or 128 + N if signal N ended it; 75 if metalassay ended it (memory, a hang, a
-time-out); 2 if it could not be started"""
+time-out); 74 if it succeeded and its output could not be written; 2 if it could not be started"""
     parser.add_argument("program", nargs="*", metavar="COMMAND", help="the program, after --")
     inside = parser.add_argument_group("what is brought into the program")
     inside.add_argument("--no-env", action="store_true", help="set no environment variables")
@@ -76,7 +76,7 @@ time-out); 2 if it could not be started"""
     alive = parser.add_argument_group("keeping it alive")
     alive.add_argument(
         "--restart",
-        type=option_types.count,
+        type=option_types.count_or_none,
         default=0,
         metavar="N",
         help="start it again up to N times, if the cause of its end may pass",
@@ -108,7 +108,8 @@ time-out); 2 if it could not be started"""
         "--memory-limit",
         type=option_types.memory,
         metavar="SIZE",
-        help="the most that it may take, as in 12GB or 80%%; then it is asked to save, and ended",
+        help="ask it to save, and end it, when it takes more, as in 12GB or 80%%; looked at every 5 s, and"
+        " every second above half of it",
     )
     alive.add_argument(
         "--no-memory-watch",
@@ -174,8 +175,19 @@ def _contradictions(options: argparse.Namespace) -> None:
                     f"{name} says how to start it again, and --restart is missing",
                     "add --restart 3",
                 )
+    if options.memory_limit:
+        import psutil
+
+        whole = psutil.virtual_memory().total
+        if options.memory_limit > whole:
+            raise UserError(
+                f"--memory-limit is more than this machine has ({whole / 2**30:.1f} GiB)",
+                "choose less, or leave it out: the machine's own memory is watched anyway",
+            )
     if options.no_memory_watch and options.memory_limit:
         raise UserError("--memory-limit needs the watch", "leave out --no-memory-watch")
+    if options.log is not None and str(options.log) in (".", "-"):
+        raise UserError("--log needs the name of a file", "--log run.log")
     if options.no_hook and options.resume:
         raise UserError("--resume needs what --no-hook leaves out", "leave one of them out")
     if options.awake and sys.platform != "darwin":
@@ -250,8 +262,9 @@ def _explain(text: str, python: str | None) -> Explained:
     if python is not None:
         with contextlib.suppress(UserError):  # it was removed meanwhile
             installed = interpreters.versions_of(python)
-    answer = explain.explain(text, installed)
-    if not answer.explained:
+    answer = explain.explain(text, installed, given=python is not None)
+    # A line somewhere in the output may be a warning that the program survived.
+    if not answer.explained or answer.ended is None:
         return Explained()
     first = next(each for each in answer.explanations if each.explains)
     width = min(shutil.get_terminal_size().columns, 100)

@@ -26,6 +26,8 @@ from metalassay.supervise.protocol import FOLDER_VARIABLE, Config
 
 ENDED_BY_US = 75
 """The exit code if `metalassay run` ended the program: EX_TEMPFAIL of sysexits.h, "try again later"."""
+OUTPUT_LOST = 74
+"""The exit code if the program succeeded and its output could not be written: EX_IOERR of sysexits.h."""
 RESTARTS_VARIABLE = "METALASSAY_RESTARTS"
 """The environment variable that tells a program how often it was started again."""
 
@@ -142,6 +144,8 @@ def _attempts(
             return 128 + (stopper.number or 0)
     if end.seen.by_us is not None:
         return ENDED_BY_US
+    if end.code == 0 and end.lost:
+        return OUTPUT_LOST
     return end.code if end.code >= 0 else 128 - end.code
 
 

@@ -16,8 +16,7 @@ RESTARTS = ("yes", "no", "progress")
 
 _LAST = 8_000  # characters of the output in which a cause is looked for; a traceback is shorter
 _LONGEST_LINE = 200
-# Sent by a person or by the system that ends the session: who ends a program does not want it back.
-_WISHED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL", "SIGFPE", "SIGTRAP", "SIGSYS")
 
 
 @dataclass(frozen=True)
@@ -83,22 +82,41 @@ def classify(code: int, output: str, seen: Seen) -> Ending:
     if seen.user:
         return Ending("interrupted", f"you ended it ({_by(code)})", "no", "you ended it")
     killed = -code if code < 0 else code - 128 if code > 128 else None
-    if killed == signal.SIGKILL:
-        return _killed("it was killed (SIGKILL)", seen)
-    if killed is not None and (name := _signal(killed)) is not None:
-        if name in _WISHED:
-            says = f"it was ended from outside ({name})"
-            return Ending(f"signal {name}", says, "no", "whoever sent that signal wanted it to end")
-        says = f"it crashed in native code ({name})" + (
-            f": {line}" if (line := _reason(output)) else ""
-        )
-        return Ending(f"signal {name}", says, "progress", "a crash in native code may not repeat")
+    name = None if killed is None else _signal(killed)
+    if name is not None:
+        return _by_signal(name, code, output, seen)
     if seen.zero_steps is not None:
         return Ending("zero steps", seen.zero_steps, "no", "it would take no step again")
     return _from_output(code, output, seen)
 
 
+def _by_signal(name: str, code: int, output: str, seen: Seen) -> Ending:
+    """Say what a signal means; ``code`` is positive if a shell or launcher tells of it."""
+    told = f"it ended with exit code {code}, as after " if code > 0 else ""
+    if name == "SIGKILL":
+        return _killed(f"{told}{name}" if told else "it was killed (SIGKILL)", seen)
+    cause = f"signal {name}"
+    if name in _CRASHES:
+        says = (
+            f"{told}a crash in native code ({name})"
+            if told
+            else f"it crashed in native code ({name})"
+        )
+        if line := _reason(output):
+            says += f": {line}"
+        return Ending(cause, says, "progress", "a crash in native code may not repeat")
+    if name == "SIGPIPE":
+        says = f"{told}{name}" if told else "whoever read its output has gone (SIGPIPE)"
+        return Ending(cause, says, "no", "nobody reads what it writes")
+    # Sent by a person, by a time limit, or by the system that ends the session.
+    says = f"{told}{name}" if told else f"it was ended from outside ({name})"
+    return Ending(cause, says, "no", "whoever sent that signal wanted it to end")
+
+
 def _from_output(code: int, output: str, seen: Seen) -> Ending:
+    if code in (126, 127):
+        says = f"the shell could not start it (exit code {code})"
+        return Ending("not started", says, "no", "it would end in the same way")
     found = _match(output, seen.exception)
     if found is None:
         line = f": {shortened(seen.exception)}" if seen.exception else ""
@@ -180,7 +198,7 @@ def _reason(output: str) -> str | None:
 
 def shortened(text: str) -> str:
     """Return the first line of a text, cut to a length that a person reads."""
-    line = text.strip().split("\n", 1)[0].strip()
+    line = text.strip().split("\n", 1)[0].strip(" |\t")  # an exception group draws bars
     return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 1]}…"
 
 

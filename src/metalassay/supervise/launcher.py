@@ -30,6 +30,7 @@ INSIST = 3.0  # seconds that a program has to end after the second Ctrl+C
 # A key in the terminal sends these to every foreground process, so to the program as well.
 _FROM_KEYS = ("SIGINT", "SIGQUIT")
 _FORWARDED = (*_FROM_KEYS, "SIGTERM", "SIGHUP")
+_FOR_PROGRAMS = ("SIGUSR1", "SIGUSR2")  # mean what the program says, such as "save now" under SLURM
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class End:
     ``output`` is the last part of what it wrote. ``python`` is the first interpreter that reported
     itself. ``left`` are processes that it left behind and that were ended. ``paused`` is in seconds.
     ``checkpoint`` is the step and the folder of the last one that was saved because we asked.
+    ``lost``: some of its output could not be written.
     """
 
     code: int
@@ -68,6 +70,7 @@ class End:
     seconds: float
     checkpoint: tuple[int, str] | None
     stopped_by: int | None
+    lost: bool
 
 
 class Stopper:
@@ -83,6 +86,8 @@ def check(program: list[str]) -> None:
     """Raise ``UserError`` for a command that cannot be started, before anything is begun."""
     if not program:
         raise UserError("no program to run", EXAMPLE)
+    if not program[0].strip():
+        raise UserError("the name of the program is empty", EXAMPLE)
     path = Path(program[0])
     name = shlex.quote(printable(program[0]).replace("\n", "\\n"))
     if shutil.which(program[0]) is not None:
@@ -172,7 +177,7 @@ def start(
         seen=Seen(
             steps=supervisor.steps,
             exception=supervisor.exception,
-            by_us=supervisor.by_us,
+            by_us=supervisor.by_us if supervisor.made_it_end else None,
             user=stopper.number is not None,
             zero_steps=supervisor.zero_steps,
             oom_kills=supervisor.kills.new(),
@@ -186,6 +191,7 @@ def start(
         seconds=seconds,
         checkpoint=supervisor.checkpoint,
         stopped_by=stopper.number,
+        lost=output.lost,
     )
 
 
@@ -194,15 +200,25 @@ def _popen(plan: Plan, output: Output) -> subprocess.Popen[bytes]:
     try:
         # The child has the default signal handlers: ours do not survive exec.
         return subprocess.Popen(  # noqa: S603  (the user's own command)
-            plan.command, stdout=out, stderr=err, env={**os.environ, **plan.environment}
+            plan.command,
+            stdout=out,
+            stderr=err,
+            env={**os.environ, **plan.environment},
+            close_fds=False,  # what we inherited is for the program; what we opened is not inherited
         )
     except OSError as error:
-        why = (
-            'it is no program for this system, and has no "#!" line'
-            if error.errno == errno.ENOEXEC
-            else error.strerror or str(error)
-        )
-        raise UserError(f"cannot start {plan.command[0]}: {why}", EXAMPLE) from error
+        name = plan.command[0]
+        if error.errno == errno.ENOEXEC:
+            raise UserError(
+                f'cannot start {name}: it is no program for this system, and has no "#!" line',
+                f"metalassay run -- sh {name}",
+            ) from error
+        if error.errno == errno.ENOENT and shutil.which(name):
+            raise UserError(
+                f'cannot start {name}: the interpreter in its "#!" line does not exist',
+                f"head -n 1 {name}",
+            ) from error
+        raise UserError(f"cannot start {name}: {error.strerror}", EXAMPLE) from error
 
 
 @contextlib.contextmanager
@@ -220,6 +236,11 @@ def _forward_signals(
 
     def handle(number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
+        if signal.Signals(number).name in _FOR_PROGRAMS:
+            for process in child:
+                process.send_signal(number)
+            limiter.end_pause()
+            return
         stopper.times += 1
         stopper.number = stopper.number or number
         if not (signal.Signals(number).name in _FROM_KEYS and _at_the_terminal()):
@@ -234,7 +255,7 @@ def _forward_signals(
             supervisor.insist(now)
 
     previous = {}
-    for name in _FORWARDED:
+    for name in (*_FORWARDED, *_FOR_PROGRAMS):
         number = getattr(signal, name)
         if signal.getsignal(number) is not signal.SIG_IGN:  # under nohup; the child inherits that
             previous[number] = signal.signal(number, handle)

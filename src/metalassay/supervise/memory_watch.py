@@ -19,7 +19,7 @@ from metalassay.supervise.memory_trend import Sample
 from metalassay.supervise.program_memory import Room, size
 
 EVERY = 5.0  # seconds between two readings
-HURRIED = 1.0  # the same where little is left
+HURRIED = 1.0  # the same where little is left, and above half of a limit
 LITTLE = 0.15  # of the room; below it, readings hurry
 ASK_EVERY = 60.0  # seconds between two questions whether something grows
 SAY_EVERY = 1800.0  # seconds until the same kind of growth is said again
@@ -84,7 +84,9 @@ class MemoryWatch:
         self.samples = [*self.samples[-MOST:], sample]
         self.highest = max(self.highest, sample.program)
         assert self.room is not None  # noqa: S101  (set by the reading)
-        hurry = self.room.available < LITTLE * self.room.total
+        hurry = self.room.available < LITTLE * self.room.total or (
+            self._limit is not None and sample.program > self._limit / 2
+        )
         self._next = now + (HURRIED if hurry else EVERY)
         if now >= self._next_question:
             self._next_question = now + ASK_EVERY

@@ -41,7 +41,8 @@ class Output:
         notify: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._sink, self._notify = sink, notify
-        self._lost = False
+        self.lost = False
+        """Whether something could not be written, as on a full disk."""
         self._tail: deque[bytes] = deque()
         self._kept = 0
         self._lock = threading.Lock()
@@ -165,8 +166,8 @@ class Output:
         self._sink(name, data)
         failed = _write(target, data)
         if failed in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            if not self._lost:
-                self._lost = True
+            if not self.lost:
+                self.lost = True
                 self._notify(f"output is lost from here on: {os.strerror(failed)}")
             return True
         return failed == 0

@@ -97,7 +97,7 @@ class Supervisor:
         self.free: float | None = None
         self.free_at = time.monotonic()
         self.descendants: set[psutil.Process] = set()
-        self._stopping = False
+        self._stopping = self._forced = False
         self._next_descendants = 0.0
         self._kill_at: float | None = None
         self._requests = 0
@@ -127,6 +127,11 @@ class Supervisor:
         self._receiver.close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
+
+    @property
+    def made_it_end(self) -> bool:
+        """Whether the program ended because of us, and not by itself after we had decided to end it."""
+        return self._forced or self._stopping
 
     def insist(self, at: float) -> None:
         """Kill what still runs at a time of `time.monotonic`: a person has asked twice."""
@@ -270,6 +275,7 @@ class Supervisor:
 
     def terminate(self, grace: float = TERMINATE) -> None:
         """End the program with SIGTERM, and what still runs after ``grace`` seconds with SIGKILL."""
+        self._forced = True
         self._before_end()
         with contextlib.suppress(ProcessLookupError):
             # Only the program at first: launchers end their processes, Trainers save.

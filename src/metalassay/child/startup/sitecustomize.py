@@ -77,7 +77,11 @@ def _attach(module: "Any") -> None:
 
 def _end() -> None:
     """As Python ends, tell which exception ended the program, and how many steps there were."""
-    if "metalassay.child.attach" in sys.modules or getattr(sys, "last_value", None) is not None:
+    last = getattr(sys, "last_value", None)
+    if "metalassay.child.attach" not in sys.modules and isinstance(last, KeyboardInterrupt):
+        # What is imported now would let Python forget to end by SIGINT: executing a text resets its note.
+        return
+    if "metalassay.child.attach" in sys.modules or last is not None:
         from metalassay.child import attach
 
         attach.at_exit()
