@@ -268,6 +268,7 @@ def test_a_program_that_finished_by_itself_has_finished(
     out, err = capfd.readouterr()
     assert out == "done\n"
     assert "asking it to save and end" in err
+    assert "it ended by itself before that" in err
 
 
 @posix

@@ -191,7 +191,8 @@ def _say(
         return Explained()
     if end.checkpoint:
         notify(f"a checkpoint was saved at step {end.checkpoint[0]:,}: {end.checkpoint[1]}")
-    quiet = how.cause == "interrupted" or how.cause.startswith("exit code")
+    # The program has said so itself, or, with `| head`, nobody wants to hear it.
+    quiet = how.cause in ("interrupted", "signal SIGPIPE") or how.cause.startswith("exit code")
     if end.seen.by_us is not None:
         pass  # said when it was done
     elif not quiet or options.policy.restarts:

@@ -172,6 +172,8 @@ def start(
         supervisor.stop()
         left = processes.sweep(folder, limiter.ignored, supervisor.descendants)
         output.drain()
+    if supervisor.by_us is not None and not supervisor.made_it_end:
+        notify("it ended by itself before that")
     return End(
         code=code,
         seen=Seen(
