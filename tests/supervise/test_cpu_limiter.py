@@ -218,9 +218,12 @@ def test_ending_a_pause_forgets_the_debt(monkeypatch: pytest.MonkeyPatch) -> Non
         limiter.pace()
         assert len(slept) == 1
         assert limiter.debt() <= 0
-        limiter.end_pause()  # without a pause this has no effect on the next one
+        limiter.end_pause()
         used[0] = 2e6
         assert limiter.debt() > 0
+        limiter.pace()
+        assert len(slept) == 1, "it was paused while it had a signal to handle"
+        limiter._free_until = time.monotonic()  # that time is over
         limiter.pace()
         assert len(slept) == 2
 

@@ -43,6 +43,7 @@ STUCK = 5.0  # seconds of pause after which the debt must have shrunk, or other 
 CREDIT = 1.0  # seconds of unused allowance that a program may catch up on after it has waited
 MEMORY_EVERY = 1.0  # seconds between two checks of memory
 PATIENCE = 30.0  # seconds to wait for memory: a paused program frees none of its own
+HANDLING = 1.0  # seconds after a signal in which the program is not paused, to handle it, or to end
 SWAPPING = 16 * 2**20  # bytes swapped out between two checks that count as pressure
 # Ignored by default, so a late signal is harmless. 0 on Windows, which has none.
 _WAKE: int = getattr(signal, "SIGURG", 0)
@@ -102,6 +103,7 @@ class CpuLimiter:
         self._swapped: int | None = None
         self._patience = PATIENCE
         self._in_pause = self._end_requested = False
+        self._free_until = -float("inf")
         self._stopped: list[psutil.Process] = []
         self._watchdog = Watchdog()
         self._others: frozenset[int] = frozenset()
@@ -133,9 +135,10 @@ class CpuLimiter:
         self._watchdog.close()
 
     def end_pause(self) -> None:
-        """End the current pause and forget the debt: the program has to handle a signal."""
+        """End the current pause and forget the debt: the program has ``HANDLING`` s to handle a signal."""
         # Only set a flag: the signal may arrive while children are being stopped.
         self._end_requested = self._in_pause
+        self._free_until = time.monotonic() + HANDLING
 
     @property
     def ignored(self) -> frozenset[int]:
@@ -184,7 +187,7 @@ class CpuLimiter:
 
     def pace(self) -> float:
         """Pause until the debt is paid and memory is available; return the seconds paused so far."""
-        if self._in_pause:  # a signal interrupted a pause
+        if self._in_pause or time.monotonic() < self._free_until:  # a signal interrupted a pause
             return self._paused
         if self.due_in() < 0 or self._short_of_memory():
             self._pause()
