@@ -100,6 +100,7 @@ def test_a_running_program_is_watched_from_outside(bare: Rehearsal) -> None:
     done = bare.run([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
     assert "Memory Free: " in done.stdout
+    assert ", compressed 819 MiB" in done.stdout  # 52428 pages of 16 KiB in its vm_stat
     assert "it ended; watched for " in done.stderr
 
 
