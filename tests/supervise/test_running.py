@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import psutil
@@ -73,6 +74,11 @@ def test_several_programs_of_a_name_are_listed() -> None:
         (["/opt/env/bin/python", "train.py"], "train.py", "python train.py"),
         (["/opt/env/bin/python", "train.py"], "env/bin", "/opt/env/bin/python train.py"),
         (["python", "x" * 90, "train.py", "--seed"], "train.py", f"…{'x' * 61} train.py…"),
+        (
+            ["python", "\x1b[31mtrain.py\n", "\a"],
+            "train.py",
+            "python train.py \N{REPLACEMENT CHARACTER}",
+        ),
     ],
 )
 def test_a_command_line_is_cut_around_what_was_looked_for(
@@ -239,6 +245,30 @@ def test_what_cannot_be_read_is_said() -> None:
         datetime(2026, 11, 28, tzinfo=UTC), values | {"compressed_bytes": 2**30}
     )
     assert on_a_mac.endswith("; swap 0 MiB, compressed 1 GiB")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no user ids")
+@pytest.mark.parametrize(
+    ("platform", "said"),
+    [("linux", "memory that its processes share counts for each"), ("darwin", "need sudo")],
+)
+def test_what_another_user_hides_is_said(
+    platform: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with program("import time; time.sleep(1)") as process:
+        assert Watched(process).unreadable() is None
+        owner = process.uids().real
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+        with monkeypatch.context() as other:
+            other.setattr(sys, "platform", platform)
+            assert said in (Watched(process).unreadable() or "")
+        told: list[str] = []
+        running.watch(process, 0.2, lambda line: None, told.append)
+        assert len(told) == 1
+        monkeypatch.setattr(psutil.Process, "uids", lambda self: SimpleNamespace(real=1234))
+        assert Watched(process).unreadable() is not None
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        assert Watched(process).unreadable() is None
 
 
 def test_memory_that_was_never_read_is_not_called_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line, printable
 from metalassay.machine import control_group, mac_rusage
 from metalassay.supervise import memory_trend, program_memory
 from metalassay.supervise.machine_load import cores, told
@@ -95,10 +97,11 @@ def by_name(text: str) -> psutil.Process:
 
 
 def _shown(arguments: list[str], text: str) -> str:
-    """Return a command line without the folder of its program, cut to what surrounds ``text``."""
+    """Return a command line without the folder of its program, on one line, cut to what surrounds ``text``."""
     command = " ".join(arguments)
     if text not in arguments[0]:
         command = " ".join([Path(arguments[0]).name, *arguments[1:]])
+    command = one_line(printable(command))
     start = max(command.find(text) + len(text) - _SHOWN, 0)
     before = "…" if start else ""
     after = "…" if len(command) > start + _SHOWN else ""
@@ -112,6 +115,23 @@ class Watched:
         self.process = process
         self._ended_below = mac_rusage.reader()
         self._before = (time.monotonic(), self._seconds())
+
+    def unreadable(self) -> str | None:
+        """Return what cannot be read because it belongs to another user, a sentence; None if nothing."""
+        if os.name != "posix":
+            return None
+        try:
+            owner = self.process.uids().real
+        except psutil.Error:
+            return None
+        if os.geteuid() in (0, owner):
+            return None
+        if sys.platform == "darwin":
+            return "it belongs to another user: its CPU time and its memory need sudo"
+        return (
+            "it belongs to another user: without sudo, memory that its processes share counts for each of"
+            " them"
+        )
 
     def runs(self) -> bool:
         """Return whether it still runs; a zombie does not."""
@@ -164,6 +184,8 @@ def watch(
     ``log`` gets the rows too, in the form of ``run --monitor``. Raises ``UserError`` if it cannot be written.
     """
     program = Watched(process)
+    if says := program.unreadable():
+        notify(says)
     began = time.monotonic()
     samples: list[Sample] = []
     ended = False
