@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from metalassay.cli import main
+from metalassay.supervise import running
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,17 @@ def test_a_program_is_watched_to_its_end(capsys: pytest.CaptureFixture[str]) -> 
     out, err = capsys.readouterr()
     assert "Memory Free: " in out
     assert err.startswith("metalassay: it ended; watched for ")
+
+
+def test_ctrl_c_has_the_exit_code_of_shells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*arguments: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "_line", line)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child:
+        assert main.main(["monitor", "--pid", str(child.pid)]) == 130
+        assert child.poll() is None
+        child.kill()
+    assert capsys.readouterr().err.startswith("metalassay: it still runs; watched for ")

@@ -76,6 +76,27 @@ def test_vm_stat_tells_what_was_swapped(text: str, moved: tuple[int, int] | None
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        (APPLE_SILICON, 5017 * 16384),  # and not 16076, the pages before they were compressed
+        (SNOW_LEOPARD, None),
+        (APPLE_SILICON.partition("\n")[2], None),
+        ("", None),
+    ],
+)
+def test_vm_stat_tells_what_compressed_pages_take(text: str, size: int | None) -> None:
+    assert macos.parse_compressed(text) == size
+
+
+def test_only_a_mac_is_asked_what_it_compresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system_tools, "output", lambda command, seconds: APPLE_SILICON)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert macos.compressed() == 5017 * 16384
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert macos.compressed() is None
+
+
+@pytest.mark.parametrize(
     ("text", "charge"),
     [
         (

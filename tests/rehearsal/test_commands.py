@@ -6,6 +6,7 @@ The times are those of an emulated device and mean nothing; what is tested is wh
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 import rehearsal
 import toy_checkout
 from rehearsal import Rehearsal
+
+from metalassay.supervise.program_memory import size
 
 CHIP = "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.5"
 
@@ -80,7 +83,9 @@ def test_a_command_without_torch_works(
     assert "Traceback" not in done.stderr
 
 
-def test_a_running_program_is_watched_from_outside(bare: Rehearsal) -> None:
+@pytest.mark.parametrize("which", rehearsal.QUICK)
+def test_a_running_program_is_watched_from_outside(which: str, tmp_path: Path) -> None:
+    mac = Rehearsal(which, tmp_path, mps=False)
     watch = [
         sys.executable,
         "-m",
@@ -97,9 +102,12 @@ def test_a_running_program_is_watched_from_outside(bare: Rehearsal) -> None:
         "program = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1.5)'])\n"
         f"sys.exit(subprocess.call([*{watch!r}, str(program.pid)]))"
     )
-    done = bare.run([sys.executable, "-c", code])
+    done = mac.run([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
     assert "Memory Free: " in done.stdout
+    vm_stat = rehearsal.read(which)["vm_stat"]
+    pages = int(re.findall(r"occupied by compressor: +([0-9]+)", vm_stat)[0])
+    assert f", compressed {size(pages * 16384)}" in done.stdout
     assert "it ended; watched for " in done.stderr
 
 

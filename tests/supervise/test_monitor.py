@@ -15,8 +15,8 @@ import pytest
 from run_options import options
 
 from metalassay.errors import UserError
-from metalassay.machine import hardware
-from metalassay.supervise import command, launcher, monitor_log
+from metalassay.machine import hardware, macos
+from metalassay.supervise import command, launcher, monitor, monitor_log
 from metalassay.supervise.machine_load import cores
 from metalassay.supervise.monitor import Monitor, MonitorFile
 
@@ -49,6 +49,33 @@ def test_what_a_monitor_writes_is_read_back(tmp_path: Path) -> None:
         assert row.swap_bytes >= 0
         assert not row.throttled
     assert [row.t for row in log.rows] == sorted({row.t for row in log.rows})
+
+
+def test_the_program_holds_the_memory_of_this_process_or_only_that_of_its_children(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "own", 1)
+    [*_, own] = monitor_log.read(tmp_path / "own").rows
+    assert own.program_memory_bytes is not None
+    assert psutil.Process().memory_info().rss / 2 < own.program_memory_bytes
+    code = "held = b'x' * (100 * 2**20); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        child.stdout.readline()
+        with Monitor(tmp_path / "below", 0.1, include_self=False):
+            time.sleep(1)
+        child.communicate(b"\n")
+    below = [row.program_memory_bytes or 0 for row in monitor_log.read(tmp_path / "below").rows]
+    assert 100 * 2**20 < max(below) < 200 * 2**20
+
+
+def test_a_row_of_a_mac_tells_what_it_compresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macos, "compressed", lambda: 2**20)
+    assert monitor.row(0.5, 5)["compressed_bytes"] == 2**20
+    monkeypatch.setattr(macos, "compressed", lambda: None)
+    assert "compressed_bytes" not in monitor.row(0.5, 5)
 
 
 def test_a_row_is_throttled_if_the_program_was_paused(tmp_path: Path) -> None:

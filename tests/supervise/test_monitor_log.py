@@ -43,11 +43,20 @@ def test_a_last_line_that_was_cut_off_is_left_out() -> None:
     assert whole.rows[0] == monitor_log.Row(
         5, datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC), 71.5, 69.9, 40, 4096, True
     )
+    assert whole.rows[0].compressed_bytes is None
     torn = monitor_log.parse(log(FIRST, ROW, json.dumps(ROW)[:30]), "x")
     assert torn.torn
     assert torn.rows == whole.rows
     # Without its newline even a line of valid JSON may end in half a number.
     assert monitor_log.parse(log(FIRST, ROW, json.dumps(ROW)), "x").rows == whole.rows
+
+
+def test_the_memory_of_a_program_and_what_a_mac_compresses_are_read() -> None:
+    row = {**ROW, "program_memory_bytes": 2**30, "compressed_bytes": 2**20}
+    [found] = monitor_log.parse(log(FIRST, row), "x").rows
+    assert (found.program_memory_bytes, found.compressed_bytes) == (2**30, 2**20)
+    with pytest.raises(FieldError, match="compressed_bytes"):
+        monitor_log.parse(log(FIRST, {**row, "compressed_bytes": -1}), "x")
 
 
 def test_the_time_of_a_resumed_log_counts_from_its_first_start() -> None:

@@ -76,6 +76,20 @@ def parse_vm_stat(text: str) -> tuple[int, int] | None:
     return moved_in, moved_out
 
 
+def compressed() -> int | None:
+    """Return the bytes of memory that hold compressed pages; None on other systems and where it is unknown."""
+    if sys.platform != "darwin":
+        return None
+    return parse_compressed(system_tools.output(("vm_stat",), seconds=5))
+
+
+def parse_compressed(text: str) -> int | None:
+    """Read "Pages occupied by compressor" of `vm_stat` in bytes: what compressed pages take, not what they held."""
+    page = re.search(r"page size of (\d+) bytes", text)
+    count = re.search(r"^Pages occupied by compressor:\s+(\d+)\.?\s*$", text, re.M)
+    return int(count[1]) * int(page[1]) if page and count else None
+
+
 def battery() -> float | None:
     """Return the charge from 0 to 1 while this Mac runs on its battery, else None.
 

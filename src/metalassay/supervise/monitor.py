@@ -21,7 +21,7 @@ import psutil
 
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.machine import hardware
+from metalassay.machine import hardware, macos
 from metalassay.supervise import program_memory
 from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.supervise.monitor_log import SCHEMA
@@ -153,7 +153,8 @@ class Monitor:
 def row(share: float | None, memory: int | None = None, throttled: bool = False) -> dict[str, Any]:
     """Return how busy the machine is now, and ``share`` and ``memory`` of the program.
 
-    The CPU use is that since the last call of ``psutil.cpu_percent``.
+    The CPU use is that since the last call of ``psutil.cpu_percent``. On a Mac the row also has the memory in
+    which the system keeps compressed pages, of all programs.
     """
     found: dict[str, Any] = {
         "cpu_percent": psutil.cpu_percent(),
@@ -162,7 +163,11 @@ def row(share: float | None, memory: int | None = None, throttled: bool = False)
         "swap_bytes": psutil.swap_memory().used,
         "throttled": throttled,
     }
-    return found if memory is None else {**found, "program_memory_bytes": memory}
+    if memory is not None:
+        found["program_memory_bytes"] = memory
+    if (compressed := macos.compressed()) is not None:
+        found["compressed_bytes"] = compressed
+    return found
 
 
 def check_interval(seconds: float) -> None:

@@ -30,6 +30,7 @@ class Row:
     ``cpu_percent`` is the CPU use of the whole machine, ``own_cpu_percent`` that of the program and
     its children; 100 is all cores. ``throttled`` is true if the CPU limiter paused the program.
     ``program_memory_bytes`` is what the program and its children hold, None in older logs.
+    ``compressed_bytes`` is the memory in which a Mac keeps compressed pages, None in other logs.
     """
 
     t: float
@@ -40,6 +41,7 @@ class Row:
     swap_bytes: float
     throttled: bool
     program_memory_bytes: float | None = None
+    compressed_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,9 @@ def _row(line: Field) -> Row:
         swap_bytes=line.get("swap_bytes").number(0, 2**63),
         throttled=line.get("throttled").flag(),
         program_memory_bytes=line.find("program_memory_bytes").or_none(
+            lambda value: value.number(0, 2**63)
+        ),
+        compressed_bytes=line.find("compressed_bytes").or_none(
             lambda value: value.number(0, 2**63)
         ),
     )

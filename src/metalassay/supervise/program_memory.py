@@ -34,7 +34,8 @@ def of(processes: Iterable[psutil.Process]) -> int:
 
     macOS: their footprints, which include compressed pages and Metal buffers. Linux: the resident memory of a
     single process; of several, their proportional set sizes, in which a page that forked processes share
-    counts once. Reading those took 8 ms per GiB and process, so ask every few seconds, not more often.
+    counts once. Reading those took 8 ms per GiB and process, so ask every few seconds, not more often. Linux
+    does not tell the sizes of another user's processes: there what they share counts for each.
     """
     if sys.platform == "darwin":
         return sum(_of_each(processes, _on_macos(_footprints())))

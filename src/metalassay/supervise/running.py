@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 
 from metalassay.errors import UserError
+from metalassay.fields import one_line, printable
 from metalassay.machine import control_group, mac_rusage
 from metalassay.supervise import memory_trend, program_memory
 from metalassay.supervise.machine_load import cores, told
@@ -23,28 +25,29 @@ from metalassay.supervise.monitor import MonitorFile, row
 from metalassay.supervise.program_memory import size
 
 FIRST = 0.5  # seconds of the first reading, so that a line comes at once
+READ = 30.0  # seconds between two readings of memory at most: rarer ones, with rare lines, show no trend
 LOOK = 0.5  # seconds between two looks whether the program still runs
-_SHOWN = 60  # characters of a command line in a message
+_SHOWN = 70  # characters of a command line in a message
 
 
 @dataclass(frozen=True)
 class Summary:
     """What was seen of a program: for how many seconds, its highest memory in bytes, and what grew.
 
-    ``ended``: it ended while it was watched, and not the watching before.
+    ``highest`` is None if its memory was never read. ``ended``: it ended while it was watched, and not the watching before.
     """
 
     seconds: float
-    highest: int
+    highest: int | None
     grows: str | None
     ended: bool
 
     def text(self) -> str:
         """Return a sentence for a person."""
         how = "it ended" if self.ended else "it still runs"
-        text = (
-            f"{how}; watched for {duration(self.seconds)}, at most {size(self.highest)} of memory"
-        )
+        most = "no" if self.highest is None else f"at most {size(self.highest)} of"
+        read = "" if self.highest is not None else " was read"
+        text = f"{how}; watched for {duration(self.seconds)}, {most} memory{read}"
         return f"{text}; {self.grows}" if self.grows else text
 
 
@@ -71,9 +74,9 @@ def by_name(text: str) -> psutil.Process:
     found: dict[int, tuple[psutil.Process, str]] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):  # of another user, or just ended
-            command = " ".join(process.cmdline())
-            if text in command and process.pid not in own:
-                found[process.pid] = (process, command)
+            arguments = process.cmdline()
+            if text in " ".join(arguments) and process.pid not in own:
+                found[process.pid] = (process, _shown(arguments, text))
     tops = []
     for process, command in found.values():
         with contextlib.suppress(psutil.Error):
@@ -85,12 +88,24 @@ def by_name(text: str) -> psutil.Process:
         raise UserError(
             f"no program runs whose command line contains {text!r}", "metalassay monitor --pid PID"
         )
-    listed = "; ".join(f"{process.pid} {command[:_SHOWN]}" for process, command in tops[:5])
+    listed = "; ".join(f"{process.pid} {command}" for process, command in tops[:5])
     more = f"; and {len(tops) - 5} more" if len(tops) > 5 else ""
     raise UserError(
         f"{len(tops)} programs match {text!r}: {listed}{more}",
         f"metalassay monitor --pid {tops[0][0].pid}",
     )
+
+
+def _shown(arguments: list[str], text: str) -> str:
+    """Return a command line without the folder of its program, on one line, cut to what surrounds ``text``."""
+    command = " ".join(arguments)
+    if text not in arguments[0]:
+        command = " ".join([Path(arguments[0]).name, *arguments[1:]])
+    command = one_line(printable(command))
+    start = max(command.find(text) + len(text) - _SHOWN, 0)
+    before = "…" if start else ""
+    after = "…" if len(command) > start + _SHOWN else ""
+    return f"{before}{command[start : start + _SHOWN]}{after}"
 
 
 class Watched:
@@ -100,6 +115,23 @@ class Watched:
         self.process = process
         self._ended_below = mac_rusage.reader()
         self._before = (time.monotonic(), self._seconds())
+
+    def unreadable(self) -> str | None:
+        """Return what cannot be read because it belongs to another user, a sentence; None if nothing."""
+        if os.name != "posix":
+            return None
+        try:
+            owner = self.process.uids().real
+        except psutil.Error:
+            return None
+        if os.geteuid() in (0, owner):
+            return None
+        if sys.platform == "darwin":
+            return "it belongs to another user: its CPU time and its memory need sudo"
+        return (
+            "it belongs to another user: without sudo, memory that its processes share counts for each of"
+            " them"
+        )
 
     def runs(self) -> bool:
         """Return whether it still runs; a zombie does not."""
@@ -148,9 +180,12 @@ def watch(
 ) -> Summary:
     """Print a line every ``every`` seconds until the program ends, or a person presses Ctrl+C.
 
+    The memory is read more often than that if lines are rare.
     ``log`` gets the rows too, in the form of ``run --monitor``. Raises ``UserError`` if it cannot be written.
     """
     program = Watched(process)
+    if says := program.unreadable():
+        notify(says)
     began = time.monotonic()
     samples: list[Sample] = []
     ended = False
@@ -158,20 +193,24 @@ def watch(
         psutil.cpu_percent()  # the first call returns the average since boot
         program.share()
         with contextlib.suppress(KeyboardInterrupt):
-            wait = min(FIRST, every)
-            while not (ended := _ends_within(program, wait)):
-                wait = every
-                share, memory = program.share(), program.memory()
-                values = row(share, memory)
-                room = program_memory.room(control_group.of(process.pid))
-                samples.append(Sample(time.monotonic() - began, memory, room.available))
-                now = datetime.now().astimezone()
-                print_line(_json(now, values) if as_json else _line(now, values))
+            print_at = read_at = began + min(FIRST, every)
+            while not (ended := _ends_before(program, min(print_at, read_at))):
+                now, memory = time.monotonic(), program.memory()
+                read_at = now + min(every, READ)
+                if memory:  # 0 of another user's, and of one that is just ending
+                    room = program_memory.room(control_group.of(process.pid))
+                    samples.append(Sample(now - began, memory, room.available))
+                if now < print_at:
+                    continue
+                print_at = now + every
+                values = row(program.share(), memory)
+                moment = datetime.now().astimezone()
+                print_line(_json(moment, values) if as_json else _line(moment, values))
                 file = _written(file, values, notify)
     found = memory_trend.find(samples) if samples else None
     return Summary(
         seconds=time.monotonic() - began,
-        highest=max((each.program for each in samples), default=0),
+        highest=max((each.program for each in samples), default=None),
         grows=None if found is None else found.says,
         ended=ended,
     )
@@ -199,9 +238,8 @@ def _written(
     return file
 
 
-def _ends_within(program: Watched, seconds: float) -> bool:
-    """Wait; return whether the program has ended."""
-    deadline = time.monotonic() + seconds
+def _ends_before(program: Watched, deadline: float) -> bool:
+    """Wait until a time of `time.monotonic`; return whether the program has ended."""
     while program.runs():
         left = deadline - time.monotonic()
         if left <= 0:
@@ -216,10 +254,12 @@ def _line(now: datetime, values: dict[str, Any]) -> str:
     cpu = "CPU not readable" if own is None else f"CPU {own:.0f}%"
     memory = values["program_memory_bytes"]
     held = f"memory {size(memory)}" if memory else "memory not readable"
-    return (
+    line = (
         f"[{now:%Y-%m-%d %H:%M:%S}] CPU: {values['cpu_percent']:.1f}%, Memory Free:"
         f" {values['memory_free_percent']:.0f}%; it: {cpu}, {held}; swap {size(values['swap_bytes'])}"
     )
+    compressed = values.get("compressed_bytes")
+    return line if compressed is None else f"{line}, compressed {size(compressed)}"
 
 
 def _json(now: datetime, values: dict[str, Any]) -> str:
