@@ -67,7 +67,7 @@ print(time.process_time() - began)
 def a_run(**config: float) -> Iterator[dict[str, str]]:
     """Make the folder of a run, read its messages, and return the environment of its processes."""
     folder = Path(tempfile.mkdtemp(prefix="metalassay-", dir="/tmp"))
-    protocol.write_config(folder, protocol.Config(str(PACKAGE), PATCHES, **config))  # type: ignore[arg-type]
+    protocol.write_config(folder, protocol.Config(PATCHES, **config))  # type: ignore[arg-type]
     ended = threading.Event()
     with protocol.listen(folder) as receiver:
 

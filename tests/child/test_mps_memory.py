@@ -34,7 +34,7 @@ def memory(tmp_path: Path, has_mps: bool = True, mps: Any = None) -> MpsMemory:
     fake: Any = SimpleNamespace(
         _C=SimpleNamespace(_has_mps=has_mps), Tensor=FakeTensor, mps=mps or Untouched()
     )
-    return MpsMemory(fake, Run(tmp_path, protocol.Config("package")))
+    return MpsMemory(fake, Run(tmp_path, protocol.Config()))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from metalassay.supervise.protocol import Request
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Run(tmp_path, protocol.Config("package"))
+    return Run(tmp_path, protocol.Config())
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_the_run_has_the_configuration_of_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(protocol.FOLDER_VARIABLE, str(tmp_path))
-    config = protocol.Config("package", ("a",), tick=2.0)
+    config = protocol.Config(("a",), tick=2.0)
     protocol.write_config(tmp_path, config)
     assert runs.current() == runs.Run(tmp_path, config)
 

@@ -110,7 +110,7 @@ def test_the_program_ends_as_it_would(end: str, code: int) -> None:
 
 
 def test_the_thread_has_ended_before_python_takes_the_interpreter_apart(tmp_path: Path) -> None:
-    quick = Run(tmp_path, protocol.Config("package", tick=0.01))
+    quick = Run(tmp_path, protocol.Config(tick=0.01))
     watch = Watch(quick, Stop(quick), ModuleType("torch"))
     watch.start()
     watch.start()

@@ -13,7 +13,7 @@ from metalassay.supervise.protocol import Config, Request
 
 
 def test_a_configuration_and_a_request_are_read_as_they_were_written(tmp_path: Path) -> None:
-    config = Config("package", ("accelerate_empty_shard",), guard=False)
+    config = Config(("accelerate_empty_shard",), guard=False)
     protocol.write_config(tmp_path, config)
     assert protocol.read_config(tmp_path) == config
     assert protocol.read_request(tmp_path) is None

@@ -53,7 +53,7 @@ def run(
     """
     values = {"patches": PATCHES, "tick": 0.05, "every": 0.2, **config}
     with _folder() as folder:
-        protocol.write_config(folder, protocol.Config(str(PACKAGE), **values))
+        protocol.write_config(folder, protocol.Config(**values))
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "PYTHONPATH": os.pathsep.join(map(str, (STARTUP, *path))),

@@ -153,9 +153,7 @@ def _prepare(folder: Path, options: Options, attempt: int) -> None:
     """Write what the processes of a start have to know, and remove what was left from the one before."""
     resume = options.resume and attempt > 0
     try:
-        protocol.write_config(
-            folder, Config(str(_PACKAGE), options.patches, options.guard, resume=resume)
-        )
+        protocol.write_config(folder, Config(options.patches, options.guard, resume=resume))
         for name in ("request.json", "socket"):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:

@@ -69,7 +69,6 @@ class End:
     paused: float
     seconds: float
     checkpoint: tuple[int, str] | None
-    stopped_by: int | None
     lost: bool
 
 
@@ -79,7 +78,6 @@ class Stopper:
     def __init__(self) -> None:
         self.number: int | None = None
         self.times = 0
-        self.last = 0.0
 
 
 def check(program: list[str]) -> None:
@@ -192,7 +190,6 @@ def start(
         paused=limiter.state().paused,
         seconds=seconds,
         checkpoint=supervisor.checkpoint,
-        stopped_by=stopper.number,
         lost=output.lost,
     )
 

@@ -51,13 +51,12 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 class Config:
     """What the start-up hook does in each Python process of a run.
 
-    ``package`` is the folder of this package, from which the processes import it. ``patches`` are names
+    The processes import this package from where the hook is. ``patches`` are names
     of `metalassay.patches`. ``resume``: ``Trainer.train`` continues from the last checkpoint, if there is one
     and the program did not say otherwise. ``tick`` is the time in seconds between two looks for a request, ``every`` the
     time between two readings of memory and steps.
     """
 
-    package: str
     patches: tuple[str, ...] = ()
     guard: bool = True
     resume: bool = False
