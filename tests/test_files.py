@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from metalassay import files
+from metalassay.errors import UserError
 
 
 def test_missing_folders_are_created_and_the_text_is_written(tmp_path: Path) -> None:
@@ -32,17 +34,101 @@ def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        files.write_atomically(pipe, "text")
-        assert os.read(reader, 10) == b"text"
-    finally:
-        os.close(reader)
-    assert pipe.is_fifo()
+@pytest.fixture
+def irregular(tmp_path: Path) -> dict[str, Path]:
+    """Return what is at a path and is no regular file, by what it is."""
+    found = {"folder": tmp_path / "folder", "loop": tmp_path / "loop"}
+    found["folder"].mkdir()
+    found["loop"].symlink_to(found["loop"])
+    if hasattr(os, "mkfifo"):
+        found["pipe"] = tmp_path / "pipe"
+        os.mkfifo(found["pipe"])
+    for name in ("null", "zero", "full"):
+        if Path("/dev", name).exists():
+            found[name] = tmp_path / name
+            found[name].symlink_to(f"/dev/{name}")
+    place = socket.socket(socket.AF_UNIX)
+    os.chdir(tmp_path)  # the whole path may be too long for a socket
+    place.bind("socket")
+    place.close()
+    found["socket"] = tmp_path / "socket"
+    return found
+
+
+def test_what_is_not_a_regular_file_is_neither_read_nor_written(irregular: dict[str, Path]) -> None:
+    for path in irregular.values():
+        before = os.lstat(path)
+        for act in (
+            lambda path=path: files.write_atomically(path, "text"),
+            lambda path=path: files.content(path),
+        ):
+            with pytest.raises(OSError, match=r"not a regular file|it is a folder|symbolic links"):
+                act()
+        for check in (files.check_writable, files.read_bytes, files.read_json, files.read_toml):
+            with pytest.raises(UserError, match="another"):
+                check(path, "name another")
+        assert os.lstat(path).st_ino == before.st_ino
+    assert not list(irregular["folder"].parent.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 200_000, "nested too deeply|is not TOML"),
+        (b"x = " + b"[" * 200_000, "nested too deeply|is not JSON"),
+        (b"1" * 5000, "is not (JSON|TOML)"),
+        (b"x = " + b"1" * 5000, "is not (JSON|TOML)"),
+        (b"\xff", r"is not text in UTF-8 \(byte 0\)"),
+        (b"{", "is not (JSON|TOML)"),
+        (b'"\x1b[31m' + b"x" * 1000, "is not (JSON|TOML)"),
+    ],
+)
+def test_hostile_content_is_one_short_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x\x1b]0;title\x07\n.json"
+    path.write_bytes(content)
+    for read in (files.read_json, files.read_toml):
+        with pytest.raises(UserError, match=message) as caught:
+            read(path, "name another")
+        text = caught.value.message
+        assert text.isprintable()
+        assert len(text) < 500
+
+
+def test_a_file_that_is_too_large_is_refused_without_being_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as stream:
+        stream.truncate(2**40)  # a hole, no content
+    with pytest.raises(OSError, match="larger than 256 MiB"):
+        files.content(path)
+
+
+@pytest.mark.parametrize("name", ["", ".", "x" * 300, "a\0b"])
+def test_a_name_that_no_file_can_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r".+"):
+        files.write_atomically(Path(name), "text")
+    with pytest.raises(UserError):
+        files.check_writable(Path(name), "name another")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("\N{GRINNING FACE}" * 63)
+    files.check_writable(path, "name another")
+    files.write_atomically(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_whether_a_file_could_be_written_is_found_without_leaving_anything(tmp_path: Path) -> None:
+    files.check_writable(tmp_path / "a" / "b" / "c.json", "name another")
+    (tmp_path / "file").write_text("old")
+    files.check_writable(tmp_path / "file", "name another")
+    with pytest.raises(UserError, match="Not a directory"):
+        files.check_writable(tmp_path / "file" / "below.json", "name another")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
 
 
 def test_a_link_keeps_its_place_and_its_file_is_replaced(tmp_path: Path) -> None:
@@ -54,3 +140,11 @@ def test_a_link_keeps_its_place_and_its_file_is_replaced(tmp_path: Path) -> None
     files.write_atomically(link, "new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+
+
+def test_a_link_to_nothing_makes_the_file_that_it_names(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "new")
+    files.write_atomically(link, "text")
+    assert link.is_symlink()
+    assert (tmp_path / "new").read_text() == "text"

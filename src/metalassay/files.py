@@ -1,23 +1,142 @@
-"""Writes a file completely or not at all."""
+"""Reads and writes the files that a user names: only regular ones, and written completely or not at all.
+
+A pipe or a device would be waited for or read for ever, and a file put in its place would destroy it, so
+both are refused. Errors of the file system are ``OSError``, whose reason is the end of a sentence; the
+``read_`` functions make the ``UserError`` of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
+
+from metalassay.errors import UserError, cannot_write, reason
+from metalassay.fields import one_line, printable
 
 # A full disk, an exhausted quota, and a file at the shell's size limit.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+MOST = 256 * 2**20  # bytes of a file that is read as a whole
+_NAME = 50  # characters of a name within that of its temporary file: 255 bytes are a name's limit
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, in binary; a link to one is one.
+
+    Raises ``OSError``, also for a pipe, a socket, a device and a folder, which are not waited for.
+    """
+    _refuse_irregular(path)  # opening a device can do something
+    # What took the place of the file since then must not be waited for either.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _irregular(path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def content(path: Path, most: int = MOST) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes. Raises ``OSError`` otherwise."""
+    with open_regular(path) as stream:
+        # The size is not asked for: files of /proc have none, and one can grow meanwhile.
+        read = stream.read(most + 1)
+    if len(read) > most:
+        raise OSError(errno.EINVAL, f"larger than {most / 2**20:,.0f} MiB", str(path))
+    return read
+
+
+def read_bytes(path: Path, next_step: str, *, most: int = MOST) -> bytes:
+    """Return the content of a file that the user named.
+
+    Raises ``UserError`` with ``next_step`` for what cannot be read, is not a regular file, or has more
+    than ``most`` bytes.
+    """
+    try:
+        return content(path, most)
+    except OSError as error:
+        raise cannot_read(path, error, next_step) from None
+
+
+def read_text(path: Path, next_step: str, *, most: int = MOST, encoding: str = "utf-8") -> str:
+    """Return the text of a file that the user named. Raises ``UserError`` as ``read_bytes`` does."""
+    return _decoded(path, next_step, read_bytes(path, next_step, most=most), encoding)
+
+
+def read_json(path: Path, next_step: str, *, most: int = MOST) -> Any:
+    """Return the value in a JSON file that the user named. Raises ``UserError`` as ``read_text`` does."""
+    return _parsed(path, next_step, "JSON", json.loads, read_text(path, next_step, most=most))
+
+
+def read_toml(path: Path, next_step: str, *, most: int = MOST) -> dict[str, Any]:
+    """Return the table of a TOML file that the user named. Raises ``UserError`` as ``read_text`` does."""
+    text = read_text(path, next_step, most=most)
+    table: dict[str, Any] = _parsed(path, next_step, "TOML", tomllib.loads, text)
+    return table
+
+
+def cannot_read(path: object, error: Exception, next_step: str) -> UserError:
+    """Return the error for a file that could not be read."""
+    return UserError(f"cannot read {_shown(path)}: {reason(error)}", next_step)
+
+
+def _decoded(path: Path, next_step: str, content: bytes, encoding: str) -> str:
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{_shown(path)} is not text in UTF-8 (byte {error.start:,})", next_step
+        ) from None
+
+
+def _parsed(path: Path, next_step: str, kind: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except RecursionError:
+        raise UserError(f"{_shown(path)}: its {kind} is nested too deeply", next_step) from None
+    except ValueError as error:  # also a number of more digits than Python reads
+        raise UserError(f"{_shown(path)} is not {kind}: {_short(error)}", next_step) from None
+
+
+def _shown(path: object) -> str:
+    return one_line(printable(str(path)))
+
+
+def _short(error: Exception) -> str:
+    text = one_line(printable(str(error)))
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def check_writable(path: Path, next_step: str) -> None:
+    """Raise ``UserError`` if a file could not be written to ``path``, before its content is made.
+
+    Tries it in the folder, or in the nearest one that is there, and leaves nothing behind.
+    """
+    try:
+        target = _target(path)
+        folder = target.parent
+        while not folder.exists() and folder.parent != folder:
+            folder = folder.parent
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".metalassay.", suffix=".part")
+        os.close(handle)
+        os.unlink(name)  # noqa: PTH108
+    except OSError as error:
+        raise cannot_write(_shown(path), error, next_step) from None
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` so that nobody ever sees half of it, not even after a crash.
 
-    Missing folders are created. Raises ``OSError`` as the file system does; an old file then stays.
+    Missing folders are created. Raises ``OSError`` as ``replacing`` does; an old file then stays.
     """
     with replacing(path) as stream:
         stream.write(text)
@@ -28,17 +147,15 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """Yield a stream whose content replaces the file at ``path`` when the body succeeds.
 
     The text is written to a temporary file in the same folder, flushed to the disk and then renamed.
-    Missing folders are created. Raises ``OSError`` as the file system does. An old file stays after
-    an error, also one of the body. ``newline`` is that of ``open``. A device or a pipe is written to,
-    never replaced, and a link keeps its place: the file that it names is replaced.
+    Missing folders are created. Raises ``OSError`` as the file system does, and for what is not a
+    regular file. An old file stays after an error, also one of the body. ``newline`` is that of
+    ``open``. A link keeps its place: the file that it names is replaced.
     """
-    if path.exists() and not path.is_file():
-        with path.open("w", encoding="utf-8", newline=newline) as stream:
-            yield stream
-        return
-    path = Path(os.path.realpath(path))
+    path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
+    )
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as stream:
             yield stream
@@ -54,3 +171,28 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise
+
+
+def _target(path: Path) -> Path:
+    """Return the file to replace: what ``path`` names or, as a link, leads to, there or not."""
+    try:
+        _refuse_irregular(path)
+    except FileNotFoundError:
+        if not path.name:  # an empty path, or a root that is not there
+            raise
+    return Path(os.path.realpath(path))
+
+
+def _refuse_irregular(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a null character, which no name has
+        raise OSError(errno.EINVAL, "not the name of a file", str(path)) from None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(mode):
+        raise _irregular(path)
+
+
+def _irregular(path: Path) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", str(path))
