@@ -15,6 +15,7 @@ import stat
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -40,6 +41,22 @@ def open_regular(path: Path) -> BinaryIO:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _irregular(path)
         return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def open_to_append(path: Path) -> FileIO:
+    """Open a regular file, there or not, to append bytes, without a buffer.
+
+    Raises ``OSError``, also for a pipe and a device.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(_target(path), flags, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _irregular(path)
+        return FileIO(handle, "ab")
     except BaseException:
         os.close(handle)
         raise

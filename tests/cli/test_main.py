@@ -162,12 +162,67 @@ def test_the_commands_parser_is_ours() -> None:
     assert all(isinstance(each, Parser) for _, each in main.subcommands(main.parser(())))
 
 
+def _shell(command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run our program in a shell; ``{}`` in the command stands for it."""
+    ours = f'"{sys.executable}" -m metalassay'
+    return subprocess.run(
+        ["/bin/sh", "-c", command.replace("{}", ours)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+    )
+
+
 @pytest.mark.skipif(os.name != "posix", reason="closes descriptors as a POSIX shell does")
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_closed_stream_changes_no_exit_code(closed: str) -> None:
-    command = f'"{sys.executable}" -m metalassay ops linalg_qr {closed}'
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True)
-    assert done.returncode == 0
+def test_a_closed_output_is_an_error_in_two_lines_and_closed_messages_are_none() -> None:
+    done = _shell("{} ops linalg_qr >&-")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "metalassay: the output could not be written: it is closed",
+        "  next: free some space, or write to another place",
+    ]
+    assert _shell("{} ops linalg_qr 2>&-").returncode == 0
+    done = _shell("{} ops linalg_qr >&- 2>&-")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", ["--help", "ops --help", "--version", "explain --list"])
+def test_a_full_output_is_an_error_of_help_too(arguments: str) -> None:
+    done = _shell(f"{{}} {arguments} > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 2
+    assert "the output could not be written: No space left on device" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_full_messages_change_no_exit_code() -> None:
+    done = _shell("{} claims --strict-and-unknown 2> /dev/full")
+    assert done.returncode == 2
+    assert _shell("{} claims 2> /dev/full > /dev/null").returncode == 0
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    done = _shell("{ {} explain --list; echo $? >&2; } | head -n 1")
+    assert done.stderr == "0\n"
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["explain"], ["ops"], ["report"], ["compare", "a::b"]])
+def test_control_characters_of_arguments_are_not_printed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main.main([*arguments, "\x1b]0;title\x07\x1b[31m\rx\x9b1m\u202e\n"])
+    printed = capsys.readouterr()
+    for text in (printed.out, printed.err):
+        assert not set(text) & set("\x1b\x07\r\x9b\u202e")
+    assert printed.err.count("\n") <= 2
+
+
+def test_a_current_folder_that_was_deleted_is_one_error() -> None:
+    done = _shell("cd $(mktemp -d) && rmdir $PWD && {} ops linalg_qr")
+    assert done.returncode == 2
+    assert "the current folder cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import os
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from metalassay import __version__
+from metalassay import __version__, streams
 from metalassay.cli.parser import Parser, columns
 from metalassay.environment import extras
 from metalassay.errors import UserError, reason
-from metalassay.files import NO_ROOM
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -85,48 +83,38 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 fine, 1 found something, 2 bad input."""
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _prepare_streams()
+    return streams.run(lambda: _run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(arguments: list[str]) -> int:
     try:
         options = parser(_named(arguments)).parse_args(arguments)
+        _check_folder()
         code: int = options.command(options)
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"metalassay: {error.message}", file=sys.stderr)
-        print(f"  next: {error.next_step}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # `| head` closed the pipe
-        _discard_stdout()
-        return 0
     except OSError as error:
+        from metalassay.files import NO_ROOM
+
         if error.errno not in NO_ROOM:
             raise
-        _discard_stdout()
-        print(f"metalassay: the output could not be written: {reason(error)}", file=sys.stderr)
-        print("  next: free some space, or write to another place", file=sys.stderr)
-        return 2
+        where = f" to {error.filename}" if error.filename else ""
+        raise UserError(
+            f"there is no room to write{where}: {reason(error)}",
+            "free some space, or write to another place",
+        ) from None
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
     return code
 
 
-def _prepare_streams() -> None:
-    """Make sure that printing works where a stream is closed, or cannot encode every character."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:  # closed by the shell, as in `>&-`; a program that we start needs it too
-            number = {"stdout": 1, "stderr": 2}[name]
-            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
-            os.set_inheritable(number, True)  # dup2 does not, if open() returned this very number
-            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace" if name == "stderr" else "replace")
-
-
-def _discard_stdout() -> None:
-    """Let nothing more be written: Python would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _check_folder() -> None:
+    """Raise ``UserError`` where the current folder was deleted: nothing can be started in it."""
+    try:
+        os.getcwd()  # noqa: PTH109  (only whether there is one)
+    except OSError as error:
+        raise UserError(
+            f"the current folder cannot be used: {reason(error)}", "change to another one: cd"
+        ) from None
 
 
 def parser(wanted: Iterable[str]) -> argparse.ArgumentParser:

@@ -9,6 +9,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from metalassay import streams
+from metalassay.errors import UserError
+
 NARROWEST = 20  # columns; below that nothing can be laid out
 
 
@@ -28,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and the next step, and exit with 2."""
-        self.exit(2, f"metalassay: {message}\n  next: {self.prog} --help\n")
+        self.exit(streams.failed(UserError(message, f"{self.prog} --help")))
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

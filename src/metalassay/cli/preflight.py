@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from metalassay.cli import option_types
-from metalassay.errors import UserError, cannot_write, reason
+from metalassay.errors import UserError, cannot_write
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ ran until then is shown)"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.files import write_atomically
+    from metalassay.files import read_bytes, write_atomically
     from metalassay.mps.operators import oracle
     from metalassay.mps.preflight import predict, run, text
 
@@ -72,13 +72,9 @@ def run(options: argparse.Namespace) -> int:
         oracle.load(options.torch)  # report a bad version before a long run, not after it
     code = 0
     if options.trace:
-        try:
-            content = options.trace.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"cannot read {options.trace}: {reason(error)}",
-                "name a recording that --save wrote: metalassay preflight --trace FILE",
-            ) from None
+        content = read_bytes(
+            options.trace, "name a recording that --save wrote: metalassay preflight --trace FILE"
+        )
         trace = predict.parse(content, str(options.trace))
     else:
         trace, code = run.trace(options.program, options.seconds)

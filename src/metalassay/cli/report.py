@@ -140,12 +140,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _log(path: Path) -> training_log.Log:
+    from metalassay import files
     from metalassay.fields import FieldError, printable
     from metalassay.report.sections import training_log
 
     shown = printable(str(path))
     try:
-        return training_log.parse(path.read_bytes(), shown)
+        return training_log.parse(files.content(path), shown)
     except OSError as error:
         raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
     except FieldError as error:

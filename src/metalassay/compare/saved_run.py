@@ -14,7 +14,7 @@ from typing import Any
 
 from metalassay.compare.sampling import Replicate, State
 from metalassay.errors import UserError
-from metalassay.files import write_atomically
+from metalassay.files import read_text, write_atomically
 from metalassay.statistics.decision import ARMS, Sample
 
 SCHEMA = "metalassay.compare/1"
@@ -49,19 +49,14 @@ def read(path: Path, about: Mapping[str, Any]) -> State:
     Raises ``UserError`` if the file is not a saved comparison, or is one of other things or made in
     another way, since their timings must not be mixed.
     """
-    if path.exists() and not path.is_file():  # a device may have no end
-        raise UserError(f"{path}: no file to save a run in", "name another file")
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return State()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", "name another file") from None
+    lines = read_text(path, "name another file").splitlines()
     events = []
     for number, line in enumerate(lines):
         try:
             events.append(json.loads(line))
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             if number + 1 < len(lines):
                 raise _not_ours(path) from None
     if not events or not isinstance(events[0], dict) or events[0].get("schema") != SCHEMA:

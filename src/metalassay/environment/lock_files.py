@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from metalassay import files
 from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError
 
@@ -26,7 +27,7 @@ def versions(path: Path) -> dict[str, tuple[str, ...]]:
     cannot be read, or has no package.
     """
     try:
-        text = path.read_text("utf-8")
+        text = files.content(path).decode()
     except UnicodeDecodeError:
         raise UserError(f"{path} is not text", _NEXT) from None
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from metalassay import files
 from metalassay.environment.interpreters import Interpreter
 
 UV_PROJECT, UV_VENV = "uv project", "uv venv"
@@ -265,7 +266,7 @@ def _requirements(folder: Path) -> tuple[Path, ...]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", errors="replace")
+        return files.content(path).decode("utf-8", "replace")
     except (OSError, ValueError):  # ValueError: a NUL in the path
         return ""
 

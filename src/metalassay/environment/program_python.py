@@ -9,6 +9,8 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from metalassay import files
+
 _LONGEST = 512  # bytes; systems cut longer "#!" lines
 _RUNNERS = (
     "uv",
@@ -67,7 +69,7 @@ def _of_project(folder: Path) -> str | None:
 
 def _of_script(path: Path) -> str | None:
     try:
-        with path.open("rb") as stream:
+        with files.open_regular(path) as stream:
             start = stream.read(_LONGEST)
     except OSError:
         return None

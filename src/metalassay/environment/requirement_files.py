@@ -12,6 +12,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
+from metalassay import files
 from metalassay.environment import lock_files
 from metalassay.errors import UserError, reason
 from metalassay.fields import printable
@@ -61,9 +62,7 @@ def _order(version: str) -> tuple[bool, Version]:
 
 def _text(path: Path) -> str:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UserError(f"{path}: larger than any list of requirements", _NEXT)
-        text = path.read_text("utf-8-sig")
+        text = files.content(path, _MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is not text", _NEXT) from None
     except (OSError, ValueError) as error:

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from metalassay import files
 from metalassay.errors import UserError, cannot_write, reason
 from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
@@ -99,7 +100,7 @@ def load(prefix: Path) -> Record | None:
     """
     path = path_of(prefix)
     try:
-        found = Field(json.loads(path.read_text("utf-8")))
+        found = Field(json.loads(files.content(path)))
         if found.get("schema").value != SCHEMA:
             raise FieldError("another version of metalassay wrote it")
         made_for = found.get("prefix").text()
@@ -282,8 +283,8 @@ def _written_into(file: Path, owners: int) -> bool:
 def _walk(root: Path, filled: Iterable[str]) -> Iterator[Path]:
     """Yield every file and link below the folders, but what Python compiled."""
     for name in filled:
-        for folder, folders, files in os.walk(root / name):
-            for each in (*files, *(each for each in folders if Path(folder, each).is_symlink())):
+        for folder, folders, names in os.walk(root / name):
+            for each in (*names, *(each for each in folders if Path(folder, each).is_symlink())):
                 if not each.endswith(".pyc"):
                     yield Path(folder, each)
             folders[:] = [each for each in folders if each not in ("__pycache__", _FOLDER)]
@@ -374,7 +375,7 @@ def _remove_empty(folder: Path, stay: Iterable[Path]) -> None:
 def _content(file: Path) -> str | None:
     """Return every byte of a file as text, whatever its encoding and its line ends; None: no file."""
     try:
-        return file.read_bytes().decode("utf-8", "surrogateescape")
+        return files.content(file).decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
 

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from metalassay import files
 from metalassay.bugs import Bug, matching, tracebacks
 from metalassay.fields import Field
 from metalassay.files import write_atomically
@@ -148,7 +149,7 @@ def load(path: Path) -> SmokeSet:
 
     Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
     """
-    top = Field(json.loads(path.read_text("utf-8")))
+    top = Field(json.loads(files.content(path)))
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not the file of a smoke test of this version")
     return read(top)

@@ -22,6 +22,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from metalassay import files
 from metalassay.bugs import REPORTED_ONLY, Bug, verdict
 from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
@@ -319,7 +320,7 @@ def load(path: Path) -> VersionSet:
 
     Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
     """
-    top = Field(json.loads(path.read_text("utf-8")))
+    top = Field(json.loads(files.content(path)))
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not a verdict file of this version")
     return read(top, path.name)

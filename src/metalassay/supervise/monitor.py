@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from metalassay import files
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.machine import hardware, macos
@@ -81,7 +82,7 @@ class MonitorFile:
         if not self.append:
             raise UserError(f"{self.path} already exists", f"choose another {self.option} FILE")
         _cut_torn_line(self.path)
-        return self.path.open("ab", buffering=0)
+        return files.open_to_append(self.path)
 
     def _begin(self) -> None:
         self._began = time.monotonic()
@@ -188,7 +189,7 @@ def _cut_torn_line(path: Path) -> None:
 
     Raises ``UserError`` for a file that no monitor wrote: it belongs to somebody else.
     """
-    content = path.read_bytes()
+    content = files.content(path)
     first = json.dumps({"schema": SCHEMA})[:-1].encode()  # how every log begins
     if not content.startswith(first[: len(content)]):
         raise UserError(f"{path} is not a monitor log", "choose another --monitor FILE")

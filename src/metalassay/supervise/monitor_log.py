@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, printable
 from metalassay.machine.hardware import Hardware, from_dict
@@ -67,9 +68,7 @@ def read(path: Path) -> MonitorLog:
     one that is not a monitor log.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise FieldError(f"too large for a monitor log ({path.stat().st_size / 2**20:.0f} MB)")
-        return parse(path.read_bytes(), printable(str(path)))
+        return parse(files.content(path, _LARGEST_FILE), printable(str(path)))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", _NEXT) from error
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from metalassay import files
 from metalassay.errors import UserError
 
 LARGEST = 20 * 2**20  # bytes of a file; then a new one is begun
@@ -43,7 +44,7 @@ class OutputLog:
                 f"{shlex.join(['mkdir', '-p', str(path.parent)])}, or choose another --log FILE",
             )
         try:
-            self._stream = path.open("ab", buffering=0)
+            self._stream = files.open_to_append(path)
             self._size = path.stat().st_size
         except OSError as error:
             raise UserError(
@@ -106,5 +107,5 @@ class OutputLog:
         for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
             if newer.exists():
                 newer.replace(older)
-        self._stream = self.path.open("ab", buffering=0)
+        self._stream = files.open_to_append(self.path)
         self._size = 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
-from metalassay.errors import UserError
+from metalassay import streams
 from metalassay.files import NO_ROOM
 from metalassay.training.interrupt import sigterm_as_ctrl_c
 
@@ -15,22 +14,22 @@ from metalassay.training.interrupt import sigterm_as_ctrl_c
 def main(text: str) -> int:
     """Run the command that ``text`` describes and return its exit code."""
     options: dict[str, Any] = json.loads(text)
-    try:
-        code = _run(options)
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        print(f"metalassay: {error.message}", file=sys.stderr)
-        print(f"  next: {error.next_step}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        # `| head` closed the pipe. Python would report that again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def when_unread() -> int:
         if not options["command"].startswith("train"):
             return 0
         print("metalassay: the reader of the output is gone; stopped", file=sys.stderr)
         print("  next: run the same command with --resume", file=sys.stderr)
         return 1
+
+    return streams.run(lambda: _explained(options), when_unread)
+
+
+def _explained(options: dict[str, Any]) -> int:
+    try:
+        return _run(options)
+    except streams.UnreadError:
+        raise
     except OSError as error:
         if error.errno in NO_ROOM:
             print(f"metalassay: no room to write: {error.strerror}", file=sys.stderr)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metalassay import files
 from metalassay.errors import UserError
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -39,7 +40,7 @@ def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") 
     Raises ``UserError`` for a file that cannot be read; it names ``option``, which set the path.
     """
     try:
-        with path.open("rb") as stream:
+        with files.open_regular(path) as stream:
             stream.seek(offset)
             while raw := stream.readline(LONGEST_LINE):
                 number += 1
@@ -105,7 +106,7 @@ class Faults:
 def identity(path: Path) -> dict[str, Any]:
     """Return the size of a file and the hash of its first MB, which identify it without reading it all."""
     try:
-        with path.open("rb") as stream:
+        with files.open_regular(path) as stream:
             first = stream.read(2**20)
         return {
             "bytes": path.stat().st_size,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.training.config_check import config_hash
 from metalassay.training.gpt.dialogues import END, START, Faults, lines
@@ -72,7 +73,7 @@ def read(folder: Path, config: Mapping[str, Any]) -> RunTokenizer:
     path = folder / TOKENIZER
     next_step = f"restore the {TOKENIZER} of this run, or train again in another --output folder"
     try:
-        content = path.read_text("utf-8")
+        content = files.content(path).decode()
         # In the library's compact form: another release may format the same content differently.
         compact = json.dumps(json.loads(content), separators=(",", ":"), ensure_ascii=False)
     except OSError as error:
