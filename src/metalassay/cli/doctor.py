@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
+from metalassay.fields import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -189,7 +190,7 @@ def _link_check(
     def breaks() -> Sequence[Break]:
         left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
         try:
-            return linkcheck.from_json(json.loads(child.communicate(timeout=left)[0])).breaks
+            return linkcheck.from_json(parse_json(child.communicate(timeout=left)[0])).breaks
         except (
             subprocess.TimeoutExpired,
             ValueError,

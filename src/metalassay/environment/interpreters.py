@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from metalassay.environment import self_report, versions
 from metalassay.errors import UserError
-from metalassay.fields import Field, FieldError, printable
+from metalassay.fields import Field, FieldError, parse_json, printable
 
 _NEXT = "name one, as in: metalassay doctor --env .venv"
 _OTHER_OUTPUT = "it printed something else than its packages"
@@ -109,10 +108,10 @@ def ask(
             timeout=60,
             check=True,
         )
-        found = Field(json.loads(answer.stdout))
+        found = Field(parse_json(answer.stdout))
         there = found.get("versions").texts()
         interpreter = _interpreter(found, python)
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError) as error:
         raise _not_python(python, _why(error)) from None
     return {**versions.installed(()), **there}, interpreter
 

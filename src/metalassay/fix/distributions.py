@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from metalassay.errors import UserError, reason
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 
 _ASK = """
 import sys
@@ -78,7 +77,7 @@ class Distribution:
         if not self.direct:
             return f"{self.name}=={self.version}"
         try:
-            origin = json.loads(self.direct)
+            origin = parse_json(self.direct)
             url = str(origin["url"])
             editable = origin.get("dir_info", {}).get("editable", False)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -144,14 +143,14 @@ def read(python: str) -> Installed:
             timeout=120,
             check=True,
         )
-        found = Field(json.loads(answer.stdout))
+        found = Field(parse_json(answer.stdout))
         return Installed(
             Path(found.get("prefix").text()),
             found.get("python").text(),
             tuple(dict.fromkeys(Path(each.text()) for each in found.get("folders").each())),
             {each.name: each for each in map(_distribution, found.get("found").each())},
         )
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError) as error:
         raise UserError(
             f"{python}: its packages cannot be listed: {reason(error)[:200]}",
             "metalassay doctor --env PYTHON",

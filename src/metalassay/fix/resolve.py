@@ -6,7 +6,6 @@ pip say what they would do.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from metalassay.diagnosis.fix_plan import Facts, Plan
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.errors import UserError, reason
+from metalassay.fields import parse_json
 from metalassay.fix.distributions import Installed
 from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
@@ -216,7 +216,7 @@ def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | F
         return Failure(why, conflict=True)
     found = installed.versions
     try:
-        for each in json.loads(done.stdout)["install"]:
+        for each in parse_json(done.stdout)["install"]:
             found[canonicalize_name(each["metadata"]["name"])] = each["metadata"]["version"]
     except (ValueError, KeyError, TypeError):
         return None

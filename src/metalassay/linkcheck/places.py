@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from metalassay.errors import UserError, reason
+from metalassay.fields import FieldError, parse_json
 from metalassay.linkcheck.source import STACK
 
 _ASK = "import json, sys; print(json.dumps([each for each in sys.path if each]))"
@@ -65,12 +65,12 @@ def _asked(python: str) -> tuple[Path, ...]:
             timeout=60,
             check=True,
         )
-        found = json.loads(answer.stdout.splitlines()[-1])
+        found = parse_json(answer.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:]
         why = " ".join(last) or f"exit code {error.returncode}"
         raise UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT) from None
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, IndexError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError, IndexError) as error:
         raise UserError(
             f"{python}: does not run as a Python interpreter: {reason(error)}", _NEXT
         ) from None

@@ -6,7 +6,6 @@ network access to the hub, and nothing of this process's packages is visible to 
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.fields import one_line, printable
+from metalassay.fields import FieldError, one_line, parse_json, printable
 
 PACKAGES = ("accelerate", "transformers", "datasets", "peft", "trl")
 IMPORTS = tuple(f"import {package}" for package in PACKAGES)
@@ -199,8 +198,8 @@ def _answers(
             ended_by_us = True
             break
         try:
-            answer = json.loads(line)
-        except json.JSONDecodeError:
+            answer = parse_json(line)
+        except FieldError:
             continue  # a library printed past Python's streams
         if not isinstance(answer, dict) or not isinstance(answer.get("stage"), str):
             continue

@@ -9,7 +9,6 @@ abort, it runs in a child process (child.py), which is killed after a timeout.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -22,7 +21,7 @@ from typing import IO, Any
 
 from metalassay import macos_release
 from metalassay.errors import UserError
-from metalassay.fields import one_line
+from metalassay.fields import FieldError, one_line, parse_json
 from metalassay.mps.probe import os_floors
 
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
@@ -260,8 +259,8 @@ def _lines(text: str) -> tuple[Mapping[str, Any], ...]:
     """Parse the child's lines, ignoring what torch or a site hook prints in between."""
     lines = []
     for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(line)
+        with contextlib.suppress(FieldError):
+            value = parse_json(line)
             if isinstance(value, dict) and all(_text(value.get(k)) for k in ("stage", "state")):
                 lines.append(value)
     return tuple(lines)
