@@ -91,20 +91,35 @@ def _run(arguments: list[str]) -> int:
         options = parser(_named(arguments)).parse_args(arguments)
         _check_folder()
         code: int = options.command(options)
+    except streams.UnreadError:
+        raise
     except OSError as error:
-        from metalassay.files import NO_ROOM
-
-        if error.errno not in NO_ROOM:
-            raise
-        where = f" to {error.filename}" if error.filename else ""
-        raise UserError(
-            f"there is no room to write{where}: {reason(error)}",
-            "free some space, or write to another place",
-        ) from None
+        raise _of_the_system(error) from None
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
     return code
+
+
+def _of_the_system(error: OSError) -> Exception:
+    """Return the error for the user where the file system refused a file; else the error itself.
+
+    A command says what it wanted with a file and what to do; this is for what none of them expects.
+    """
+    from metalassay.files import NO_ROOM
+
+    name = error.filename2 or error.filename  # of a rename, the second is the intended name
+    if error.errno in NO_ROOM:
+        where = f" to {name}" if name else ""
+        return UserError(
+            f"there is no room to write{where}: {reason(error)}",
+            "free some space, or write to another place",
+        )
+    if isinstance(name, str | bytes):
+        return UserError(
+            f"cannot use {os.fsdecode(name)}: {reason(error)}", "name another file or folder"
+        )
+    return error
 
 
 def _check_folder() -> None:
