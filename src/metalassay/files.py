@@ -206,7 +206,7 @@ def _refuse_irregular(path: Path) -> None:
     except ValueError:  # a null character, which no name has
         raise OSError(errno.EINVAL, "not the name of a file", str(path)) from None
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise _irregular(path)
 

@@ -15,12 +15,13 @@ from packaging.markers import InvalidMarker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.errors import UserError, reason
 from metalassay.fields import Field, FieldError, parse_json
 
-_ASK = """
-import sys
-sys.path[:] = [folder for folder in sys.path if folder]
+_ASK = (
+    safe_path.DROP
+    + """
 import csv, json, os, re, sysconfig
 from importlib import metadata
 found = {}
@@ -53,6 +54,7 @@ print(json.dumps({
     "found": list(found.values()),
 }))
 """
+)
 
 
 @dataclass(frozen=True)

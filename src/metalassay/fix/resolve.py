@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.fix_plan import Facts, Plan
 from metalassay.environment import managers
@@ -195,7 +196,10 @@ def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | F
     try:
         done = subprocess.run(  # noqa: S603  (pip itself, no shell)
             words,
-            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
+            env={
+                **{name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
+                **safe_path.VARIABLES,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

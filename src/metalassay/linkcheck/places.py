@@ -10,11 +10,12 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.errors import UserError, reason
 from metalassay.fields import FieldError, parse_json
 from metalassay.linkcheck.source import STACK
 
-_ASK = "import json, sys; print(json.dumps([each for each in sys.path if each]))"
+_ASK = f"{safe_path.DROP}import json; print(json.dumps(sys.path))"
 _NEXT = "name a folder or an interpreter, as in: metalassay link --env .venv"
 OTHERS = ("torch", "numpy", "pyarrow", "fsspec")
 """Packages that are not checked, but that others require."""
