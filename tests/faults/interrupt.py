@@ -74,7 +74,7 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
         if kind == "folder gone":
             shutil.rmtree(here, ignore_errors=True)
         elif kind != "full disk" and process.poll() is None:
-            process.send_signal(getattr(signal, kind))
+            _send(process, getattr(signal, kind))
         hung = False
         try:
             # A full disk and a lost folder end it by what it does next; so much does its work take.
@@ -152,6 +152,13 @@ def _start(
         )
 
 
+def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+
+
 def _left(mark: str) -> list[psutil.Process]:
     until = time.monotonic() + _CHILDREN
     while (found := list(_marked(mark))) and time.monotonic() < until:
@@ -174,7 +181,8 @@ def _name(process: psutil.Process) -> str:
 
 
 def _said(kind: str, code: int, err: str, row: Row) -> Iterator[str]:
-    if "Traceback (most recent call last)" in err:
+    # A program of the user's that loses its folder has a traceback of its own.
+    if "Traceback (most recent call last)" in err and "/metalassay/" in err:
         yield f"traceback: {err.rstrip().rpartition(chr(10))[2][:200]}"
     number = getattr(signal, kind, None)
     done = {*row.codes, 0, 1, 2, 3}  # it can be over before the signal, or in spite of it
@@ -191,14 +199,9 @@ def _files(here: Path, earlier: Mapping[Path, str], *, killed: bool) -> Iterator
         name = path.relative_to(here)
         if path.name.endswith(".part") and not killed:  # after SIGKILL the next run removes it
             yield f"left: {name}"
-        if path.suffix == ".json" and path.is_file():
-            try:
-                text = path.read_text("utf-8")
-                # A saved comparison has one object per line.
-                for line in [text] if text.startswith(("{\n", "[")) else text.splitlines():
-                    json.loads(line)
-            except ValueError:
-                yield f"half-written: {name}"
+        is_json = path.suffix == ".json" and path.is_file()
+        if is_json and not _is_whole(path.read_text("utf-8", "replace")):
+            yield f"half-written: {name}"
     for path, content in earlier.items():
         if not path.exists():
             yield f"lost: {path.name}"
@@ -208,3 +211,13 @@ def _files(here: Path, earlier: Mapping[Path, str], *, killed: bool) -> Iterator
             and not path.stat().st_size
         ):
             yield f"half-written: {path.name}"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is JSON, or a line of JSON each, as in a saved comparison."""
+    for parts in ([text], text.splitlines()):
+        with contextlib.suppress(ValueError):
+            for part in parts:
+                json.loads(part)
+            return True
+    return False
