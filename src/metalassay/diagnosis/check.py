@@ -208,6 +208,7 @@ def _process(
     diary, log = files
     try:
         with log.open("wb") as output:
+            minder.prepare()
             process = subprocess.Popen(  # noqa: S603  (an interpreter and our own suite, no shell)
                 words,
                 env=variables,

@@ -167,6 +167,7 @@ class _Process:
         self._pid = pid if process is None else process.pid
         self._handle = None if pid is None else os.pidfd_open(pid)
         self._facts: dict[str, Any] | None = None
+        self._asked = False  # it computes, and looks at its socket only afterwards
 
     def build(self) -> None:
         self._send({"build": self._arm.message(WARM_UP)})
@@ -201,7 +202,7 @@ class _Process:
         self._wire.close()  # the child ends with its socket
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2 if time.monotonic() < self._deadline else 0)
+                self._process.wait(0 if self._asked else 2)
             self.kill()
             self._process.wait()
         elif self._handle is not None:
@@ -218,12 +219,14 @@ class _Process:
         return self._receive(seconds)
 
     def _send(self, message: Mapping[str, Any]) -> None:
+        self._asked = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._wire.sendall(json.dumps(message).encode() + b"\n")
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         label = self._arm.label
         answer = _read(self._wire, seconds, f"{label}: its process ended", self._deadline)
+        self._asked = False
         if "error" in answer:
             next_step = answer.get("next_step", "run it alone to see why")
             raise UserError(f"{label}: {answer['error']}", next_step)
