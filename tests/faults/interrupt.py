@@ -1,0 +1,210 @@
+"""Interrupts real commands at any time, and looks at what they leave."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from tests.faults.commands import Row
+from tests.faults.run_input import ROOT
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+KINDS = (*(each.name for each in SIGNALS), "full disk", "folder gone")
+_MARK = "METALASSAY_FAULT"
+_END = 15.0  # seconds from a signal to the end; training finishes its step
+_CHILDREN = 3.0  # seconds in which nothing of it may be left
+_FULL = 2000  # bytes that a file may have where the disk is "full"
+_WORK = """
+import sys, time
+def one():
+    sum(range(20_000))
+def other():
+    sum(range(20_000))
+if __name__ == "__main__":
+    until = time.monotonic() + 8
+    while time.monotonic() < until:
+        one()
+        print("at work", flush=True)
+        time.sleep(0.05)
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One interrupted command: its kind, the seconds until it comes, and what went wrong."""
+
+    command: str
+    kind: str
+    after: float
+    code: int
+    wrong: tuple[str, ...]
+
+
+def interrupt(row: Row, kind: str, seed: int) -> Fault:
+    """Run the call of a row that works for a while, and interrupt it after a random time."""
+    chance = random.Random(f"{seed}/{row.command}/{kind}")  # noqa: S311  (repeatable, no secret)
+    after = chance.choice(
+        (chance.uniform(0.02, 0.4), chance.uniform(0.2, 2.0), chance.uniform(1, 6))
+    )
+    with tempfile.TemporaryDirectory(
+        prefix="metalassay-fault-", ignore_cleanup_errors=True
+    ) as name:
+        here, outputs = Path(name, "here"), Path(name)
+        here.mkdir()
+        (here / "work.py").write_text(_WORK)
+        earlier = _earlier(row, here)
+        mark = uuid.uuid4().hex
+        process = _start(row, here, outputs, mark, full=kind == "full disk")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        if kind == "folder gone":
+            shutil.rmtree(here, ignore_errors=True)
+        elif kind != "full disk" and process.poll() is None:
+            process.send_signal(getattr(signal, kind))
+        hung = False
+        try:
+            # A full disk and a lost folder end it by what it does next; so much does its work take.
+            process.wait(_END if kind.startswith("SIG") else 90)
+        except subprocess.TimeoutExpired:
+            hung = True
+            process.kill()
+            process.wait()
+        left = _left(mark)
+        for each in left:
+            with contextlib.suppress(psutil.Error):
+                each.kill()
+        err = (outputs / "err").read_text("utf-8", "replace")
+        wrong = ["hang: it did not end"] if hung else []
+        wrong += [f"orphan: {each.pid} {_name(each)} outlived it" for each in left]
+        wrong += _said(kind, process.returncode, err, row)
+        if kind != "folder gone":
+            wrong += _files(here, earlier, killed=kind == "SIGKILL")
+    return Fault(row.command, kind, after, process.returncode, tuple(wrong))
+
+
+def _earlier(row: Row, here: Path) -> Mapping[Path, str]:
+    """Write earlier results where the command will write its own, and return their content."""
+    earlier = {}
+    for word in row.works:
+        path = Path(_word(word, here))
+        if word.startswith("HERE/") and path.suffix in (".json", ".csv", ".svg"):
+            if row.command == "compare":
+                continue  # it would go on with an earlier run
+            path.write_text("{}")
+            earlier[path] = "{}"
+    return earlier
+
+
+def _word(word: str, here: Path) -> str:
+    for name, value in (
+        ("HERE", str(here)),
+        ("ROOT", str(ROOT)),
+        ("PYTHON", sys.executable),
+        ("SELF", str(os.getpid())),
+    ):
+        if word == name or word.startswith(f"{name}/"):
+            return value + word.removeprefix(name)
+    return word
+
+
+def _start(
+    row: Row, here: Path, outputs: Path, mark: str, *, full: bool
+) -> subprocess.Popen[bytes]:
+    def child() -> None:
+        # A shell or a test run in the background starts programs with Ctrl+C ignored.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        if full:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (_FULL, _FULL))
+
+    words = [_word(word, here) for word in row.works]
+    command = [sys.executable, "-P", "-m", "metalassay", *row.command.split(), *words]
+    text = (ROOT / "tests/data/faults/log.txt").read_bytes() * (10_000 if row.stdin else 0)
+    (outputs / "stdin").write_bytes(text)
+    with (
+        (outputs / "stdin").open("rb") as stdin,
+        (outputs / "out").open("wb") as out,
+        (outputs / "err").open("wb") as err,
+    ):
+        return subprocess.Popen(
+            command,
+            cwd=here,
+            env={**os.environ, _MARK: mark, "UV_OFFLINE": "1", "PIP_NO_INDEX": "1"},
+            stdin=stdin,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            preexec_fn=child,
+        )
+
+
+def _left(mark: str) -> list[psutil.Process]:
+    until = time.monotonic() + _CHILDREN
+    while (found := list(_marked(mark))) and time.monotonic() < until:
+        time.sleep(0.05)
+    return found
+
+
+def _marked(mark: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and process.environ().get(_MARK) == mark:
+                yield process
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())[:100]
+    except psutil.Error:
+        return "(gone)"
+
+
+def _said(kind: str, code: int, err: str, row: Row) -> Iterator[str]:
+    if "Traceback (most recent call last)" in err:
+        yield f"traceback: {err.rstrip().rpartition(chr(10))[2][:200]}"
+    number = getattr(signal, kind, None)
+    done = {*row.codes, 0, 1, 2, 3}  # it can be over before the signal, or in spite of it
+    # Before Python has started, a signal ends it as it ends any program.
+    allowed = done if number is None else {*done, 130, 128 + number, -number}
+    if row.command == "run":
+        allowed |= {74, 75}
+    if code not in allowed:
+        yield f"code: it exited with {code}"
+
+
+def _files(here: Path, earlier: Mapping[Path, str], *, killed: bool) -> Iterator[str]:
+    for path in sorted(here.rglob("*")):
+        name = path.relative_to(here)
+        if path.name.endswith(".part") and not killed:  # after SIGKILL the next run removes it
+            yield f"left: {name}"
+        if path.suffix == ".json" and path.is_file():
+            try:
+                text = path.read_text("utf-8")
+                # A saved comparison has one object per line.
+                for line in [text] if text.startswith(("{\n", "[")) else text.splitlines():
+                    json.loads(line)
+            except ValueError:
+                yield f"half-written: {name}"
+    for path, content in earlier.items():
+        if not path.exists():
+            yield f"lost: {path.name}"
+        elif (
+            path.suffix != ".json"
+            and content != path.read_text("utf-8")
+            and not path.stat().st_size
+        ):
+            yield f"half-written: {path.name}"
