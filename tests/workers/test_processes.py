@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from metalassay import minder
 from metalassay.cli.main import main
 from metalassay.compare import compare, sampling, saved_run
 from metalassay.errors import UserError
@@ -58,6 +59,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Path("bench.py").write_text(BENCH)
     monkeypatch.setattr(sampling, "ROUND_SECONDS", 0.02)
     monkeypatch.setattr(sampling, "SAMPLE_SECONDS", {"cpu": 0.001, "wall": 0.001})
+    minder.prepare()  # it stays until the end
     before = set(psutil.Process().children(recursive=True))
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child not in before]
