@@ -166,6 +166,18 @@ def write_atomically(path: Path, text: str) -> None:
         stream.write(text)
 
 
+def write_or_error(path: Path, text: str, next_step: str) -> UserError | None:
+    """Write as ``write_atomically`` does; return the error, to be raised when the answer has been printed.
+
+    What took minutes to measure is not lost with the file that it could not be written to.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        return cannot_write(_shown(path), error, next_step)
+    return None
+
+
 @contextlib.contextmanager
 def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """Yield a stream whose content replaces the file at ``path`` when the body succeeds.

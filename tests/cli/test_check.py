@@ -31,7 +31,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object
         document.update(asked.get("changes", {}))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(document), "utf-8")
-        return target, verdict_file.load(target)
+        return check.Checked(target, verdict_file.load(target), target.read_text("utf-8"))
 
     monkeypatch.setattr(check, "run", run)
     return asked

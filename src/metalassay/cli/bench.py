@@ -112,6 +112,8 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(bench.as_dict(finished), indent=1))
     else:
         _print(finished)
+    if finished.unwritten is not None:
+        raise finished.unwritten
     return 1 if finished.failed else 0
 
 

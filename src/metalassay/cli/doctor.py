@@ -180,6 +180,7 @@ def _link_check(
         return
     command = [sys.executable, "-P", "-m", "metalassay", "link", "--env", python, "--json"]
     started = time.monotonic()
+    minder.prepare()
     child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
         command,
         stdin=subprocess.DEVNULL,

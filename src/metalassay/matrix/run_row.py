@@ -341,6 +341,7 @@ def in_environment(
     """
     log = target.with_suffix(".log").open("a", encoding="utf-8") if options.quiet else None
     try:
+        minder.prepare()
         process = subprocess.Popen(  # noqa: S603  (pytest of the environment, no shell)
             arguments,
             cwd=options.root,

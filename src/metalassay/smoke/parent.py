@@ -161,6 +161,7 @@ def _once(
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
     ):
         try:
+            minder.prepare()
             child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
                 [python, str(path), *stages],
                 stdin=subprocess.DEVNULL,

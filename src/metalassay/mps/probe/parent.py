@@ -98,6 +98,7 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
     # Files, not pipes: a pipe stays open for as long as any grandchild lives.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
+            minder.prepare()
             child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
                 [python, "-c", source, device],
                 stdin=subprocess.DEVNULL,
