@@ -79,10 +79,10 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from packaging.version import Version
 
+    from metalassay import interrupts
     from metalassay.bugs import verdict
     from metalassay.diagnosis import check, check_text
     from metalassay.environment import extras, interpreters
-    from metalassay.matrix import interrupts
 
     extras.require("check", "compat", "pytest")
     python = None if options.env is None else interpreters.find(options.env)

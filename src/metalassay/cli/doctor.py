@@ -15,6 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay import minder
 from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
 from metalassay.fields import parse_json
@@ -186,6 +187,7 @@ def _link_check(
         stderr=subprocess.DEVNULL,
         text=True,
     )
+    minder.watch(child.pid)
 
     def breaks() -> Sequence[Break]:
         left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
@@ -203,6 +205,7 @@ def _link_check(
     finally:
         child.kill()
         child.wait()
+        minder.forget(child.pid)
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from metalassay import __version__, streams
+from metalassay import __version__, interrupts, streams
 from metalassay.cli.parser import Parser, columns
 from metalassay.environment import extras
 from metalassay.errors import UserError, reason
@@ -90,7 +90,8 @@ def _run(arguments: list[str]) -> int:
     try:
         options = parser(_named(arguments)).parse_args(arguments)
         _check_folder()
-        code: int = options.command(options)
+        with interrupts.end_as_ctrl_c():
+            code: int = options.command(options)
     except streams.UnreadError:
         raise
     except OSError as error:

@@ -19,6 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from metalassay import minder
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, one_line, parse_json, printable
 
@@ -176,12 +177,14 @@ def _once(
             raise UserError(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
+        minder.watch(child.pid, group=True)
         try:
             for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer
         finally:
             _end(child)
+            minder.forget(child.pid)
 
 
 def _answers(

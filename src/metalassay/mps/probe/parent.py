@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import IO, Any
 
-from metalassay import macos_release
+from metalassay import macos_release, minder
 from metalassay.errors import UserError
 from metalassay.fields import FieldError, one_line, parse_json
 from metalassay.mps.probe import os_floors
@@ -113,12 +113,14 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 "give a Python interpreter or the folder of a virtual environment",
             ) from None
         seconds = None
+        minder.watch(child.pid, group=True)
         try:
             child.wait(timeout)
         except subprocess.TimeoutExpired:
             seconds = timeout
         finally:
             _kill(child)
+            minder.forget(child.pid)
         return Answer(_lines(_read(out)), child.returncode, seconds, _read(err)[-4000:])
 
 
