@@ -87,7 +87,7 @@ stderr, the rest is in the report), 2 bad input"""
     ):
         parser.add_argument(
             option,
-            type=option_types.place if name == "FILE" else str,
+            type=option_types.place if name == "FILE" else option_types.words,
             action="append",
             default=[],
             metavar=name,
