@@ -101,7 +101,7 @@ def renamed(draw: random.Random, text: bytes) -> bytes:
     before, line, after = one(draw, KEY, text)
     return (
         before
-        + draw.choice((*KEYS, "pyhton")).encode()
+        + draw.choice((*KEYS, "requirements")).encode()
         + b" = "
         + line.partition(b" = ")[2]
         + after
