@@ -162,3 +162,14 @@ def test_standard_input_is_read_where_it_is_allowed(
     with pytest.raises(UserError, match="cannot read -: larger than"):
         files.read_bytes(Path("-"), "name another", most=3, or_stdin=True)
     assert files.read_bytes(Path("-"), "name another", or_stdin=True) == b"5678"
+
+
+def test_dotted_keys_without_end_are_refused_and_not_parsed_for_hours(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    for text in ("a." * 500_000 + "a = 1", "[" + "a . " * 300_000 + "a]", "b = {" + "a." * 500_000):
+        path.write_text(text, "utf-8")
+        with pytest.raises(UserError, match="nested too deeply"):
+            files.read_toml(path, "fix it")
+    # Neither a long word nor a long version is one.
+    path.write_text(f"{'a' * 500_000} = 1\nb = '{'1.' * 50}'", "utf-8")
+    assert files.read_toml(path, "fix it")["b"] == "1." * 50

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -104,7 +105,7 @@ def read_json(path: Path, next_step: str, *, most: int = MOST) -> Any:
 def read_toml(path: Path, next_step: str, *, most: int = MOST) -> dict[str, Any]:
     """Return the table of a TOML file that the user named. Raises ``UserError`` as ``read_text`` does."""
     text = read_text(path, next_step, most=most)
-    table: dict[str, Any] = _parsed(path, next_step, "TOML", tomllib.loads, text)
+    table: dict[str, Any] = _parsed(path, next_step, "TOML", _toml, text)
     return table
 
 
@@ -129,6 +130,16 @@ def _parsed(path: Path, next_step: str, kind: str, parse: Callable[[str], Any], 
         raise UserError(f"{_shown(path)}: its {kind} is nested too deeply", next_step) from None
     except ValueError as error:  # also a number of more digits than Python reads
         raise UserError(f"{_shown(path)} is not {kind}: {_short(error)}", next_step) from None
+
+
+# The parser takes the square of a dotted key's length: 200 KB of it hang. No key of a person is so long.
+_DOTTED = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if _DOTTED.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
 
 
 def _shown(path: object) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay import pep440
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="test another environment: its folder or its interpreter",
     )
@@ -69,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help=f"the verdict file (default: {FOLDER / 'as-installed.json'}, with --bug as-installed.partial)",
     )

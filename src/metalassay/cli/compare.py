@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay.cli import option_types
@@ -84,7 +83,10 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         help="seed for the order of A, A and B",
     )
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the run, or continue a saved one"
+        "--save",
+        type=option_types.path,
+        metavar="FILE",
+        help="save the run, or continue a saved one",
     )
     parser.add_argument(
         "--quiet", action="store_true", help="print the answer only, without progress"

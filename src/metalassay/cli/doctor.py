@@ -59,11 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="examine another environment: its folder or its interpreter",
     )
     parser.add_argument(
         "--requirements",
+        type=option_types.place,
         metavar="FILE",
         help="judge what a requirements.txt, a pyproject.toml or a lock file would install",
     )

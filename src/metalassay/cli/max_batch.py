@@ -67,7 +67,7 @@ exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
     parser.add_argument(
         "--save",
         nargs="?",
-        type=Path,
+        type=option_types.path,
         const=Path("reports"),
         metavar="DIR",
         help="write a file for `metalassay report` to DIR/maxbatch (reports if DIR is left out)",

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from metalassay.cli import option_types
 from metalassay.errors import UserError
@@ -49,11 +48,14 @@ ran until then is shown)"""
         help="lines of your program to show per operator",
     )
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the recorded operators to a file"
+        "--save",
+        type=option_types.path,
+        metavar="FILE",
+        help="save the recorded operators to a file",
     )
     parser.add_argument(
         "--trace",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="judge a saved recording instead of running; - is standard input",
     )

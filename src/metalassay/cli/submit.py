@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metalassay.cli import option_types
 from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ examples:
   metalassay submit run.json --output to-send.json
 
 exit code: 0 all copies are written, 2 bad input, and then none is written"""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
+    parser.add_argument(
+        "files", nargs="+", type=option_types.path, metavar="FILE", help="result files"
+    )
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         metavar="PATH",
         help="the copy of a single FILE, or an existing folder (default: NAME.submit.json here)",
     )

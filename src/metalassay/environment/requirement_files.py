@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,10 +133,7 @@ def _shown(line: str) -> str:
 
 
 def _pyproject(path: Path) -> Wanted:
-    try:
-        document = tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is no TOML: {reason(error)}", _NEXT) from None
+    document = files.read_toml(path, _NEXT, most=_MOST_BYTES)
     texts = _at(document, "project", "dependencies")
     requirements, left_out = [], []
     if isinstance(texts, list):

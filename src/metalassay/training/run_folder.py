@@ -41,18 +41,28 @@ def opened(folder: Path, resume: bool, notify: Callable[[str], None]) -> Iterato
 
     Open the folder before reading or creating anything for the run: another run may be writing, and
     work of minutes is not wasted on a folder that cannot be written. Raises ``UserError`` like
-    ``locked``, and for a folder that already holds a run unless ``resume`` is set.
+    ``locked``, for a folder that already holds a run unless ``resume`` is set, and with ``resume`` for one
+    without an intact checkpoint: a run from step 0 is not what was asked for.
     """
     with locked(folder):
         _remove_unfinished(folder)
-        if not resume and any(folder.glob("step-*")):
+        holds_a_run = any(folder.glob("step-*"))
+        if not resume and holds_a_run:
             raise UserError(
                 f"{folder} already holds a run",
                 "continue it with --resume, or choose another --output",
             )
         newest = checkpoint.newest(folder, notify) if resume else None
         if resume and newest is None:
-            notify(f"nothing to resume in {folder}; starting at step 0")
+            if holds_a_run:
+                raise UserError(
+                    f"no checkpoint in {folder} can be resumed from",
+                    "restore one, or start again in another --output folder",
+                )
+            raise UserError(
+                f"nothing to resume in {folder}: it has no checkpoint",
+                "start the run: the same command without --resume",
+            )
         yield RunFolder(folder, newest)
 
 
