@@ -1,0 +1,349 @@
+"""What a text of a result file may contain so that it can be published: each kind, and the words it may use.
+
+A kind is a function from a text to what may be kept of it, or None. ``Prose`` keeps, word by word, what is in
+metalassay's own vocabulary: the catalogue of bugs, and ``data/words.txt``. So a sentence of ours stays whole,
+and a name, a path, an address or a token within an error message cannot pass, whatever its form. Which field
+has which kind is said in ``submit_schema``.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import resources
+
+from metalassay import bugs
+
+Kind = Callable[[str], str | None]
+
+CUT = "\N{HORIZONTAL ELLIPSIS}"
+"""Stands where words were removed."""
+
+_DATA = resources.files("metalassay.results") / "data"
+_PUNCTUATION_BEFORE, _PUNCTUATION_AFTER = "([{<\"'`*", ")]}>\"'`*.,;:!?\N{HORIZONTAL ELLIPSIS}"
+_NUMBER = re.compile(
+    r"[-+~<>=\u00b1\u2212]{0,2}(?:\d{1,7}|\d{1,3}(?:,\d{3})+)(?:\.\d{1,6})?(?:e[-+]?\d{1,3})?"
+    r"(?:%|x|s|ms|us|ns|kb|mb|gb|tb|kib|mib|gib|w|j|mj|b)?",
+    re.IGNORECASE,
+)
+_VERSION = re.compile(
+    r"v?\d{1,5}(?:\.\d{1,6}){0,2}(?:(?:a|b|rc|c)\d{1,3})?(?:\.post\d{1,3})?(?:\.dev\d{1,8})?"
+    r"(?:\+(?:cpu|cu\d{2,3}|rocm\d(?:\.\d){0,2}|xpu|mps|git[0-9a-f]{7,12}|g[0-9a-f]{7,12})?)?"
+)
+# NVIDIA's packages have four numbers or five, as network addresses have; theirs never begin like a private one.
+_LONG_VERSION = re.compile(r"(?!10\.[0-2]\.|127\.|169\.|172\.|192\.)\d{1,2}(?:\.\d{1,4}){3,4}")
+_CALENDAR_VERSION = re.compile(r"20\d\d(?:\.\d{1,2}){2}(?:\.post\d)?")
+_SPECIFIER = re.compile(r"(?:==|>=|<=|~=|!=|<|>) ?([^,;]+)")
+_REQUIREMENT = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)(?:\[([a-z0-9_,-]+)\])?((?:[=<>~!]=?=?[^\s,;]+,?)*)")
+# A frame is within a package that everybody can download; "3.11/" and "python3.11/" are the standard library's.
+_FRAME_PATH = re.compile(
+    r"(?:(?:\S*[/\\])?site-packages/|(?:\S*/)?(?:python)?3\.\d{1,2}/)?((?:[A-Za-z_]\w{0,60}/)*[A-Za-z_]\w{0,60})\.py"
+)
+_FROZEN = re.compile(r"<frozen [a-z_.]{1,40}>")
+_TRACE_LINE = re.compile(r'\s*File "([^"]+)", line (\d{1,6}), in (\S+)\s*')
+_SHORT_FRAME = re.compile(r"(.+):(\d{1,6}) (\S+)")
+_WORD_SPLIT = re.compile(r"[-_./=:+]|(?<=\w)'(?=\w)")
+_DOMAIN = re.compile(
+    r"\.(?:local|localdomain|lan|home|internal|intranet|box|corp|com|net|org|dev|io|edu|gov|[a-z]{2})$",
+    re.IGNORECASE,
+)
+
+
+@functools.cache
+def words() -> frozenset[str]:
+    """Return the words that metalassay itself uses, in lower case."""
+    found = set(_lines("words.txt")) | {package.lower() for package in packages()}
+    found |= {name.lower() for name in dir(builtins)} | set(sys.stdlib_module_names)
+    for bug in bugs.load():
+        texts = [bug.id, bug.title, bug.entry, bug.where_text(), *bug.advice(), *bug.masked_by]
+        for symptom in bug.symptoms:
+            texts += [symptom.id, symptom.raises, *(re.split(r"[|()?+*]", symptom.match))]
+            texts += symptom.seen
+        found.update(_words_of(" ".join(texts).replace("\\", "")))
+    return frozenset(found)
+
+
+@functools.cache
+def packages() -> frozenset[str]:
+    """Return the packages of which a name may be published, as on the package index."""
+    return frozenset(_lines("packages.txt"))
+
+
+@functools.cache
+def _modules() -> frozenset[str]:
+    """Return the folders and modules that those packages, and Python, install."""
+    known = {package.replace("-", "_").lower() for package in packages()}
+    return frozenset(known | set(sys.stdlib_module_names) | {"_pytest", "yaml", "dateutil", "compat"})
+
+
+def _lines(name: str) -> Iterator[str]:
+    for line in (_DATA / name).read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield from line.split()
+
+
+def _words_of(text: str) -> Iterator[str]:
+    for token in text.split():
+        if any(sign in token for sign in ("@", "://", "~")) or token.startswith("/"):
+            continue
+        yield from (part.lower() for part in _WORD_SPLIT.split(token.strip(_ANY)) if part)
+
+
+_ANY = _PUNCTUATION_BEFORE + _PUNCTUATION_AFTER
+
+
+def prose(text: str, names: frozenset[str] = frozenset()) -> str:
+    """Return the text with every word that is not ours replaced by a sign; ``names`` are removed in any case."""
+    return "\n".join(_prose_line(line, names) for line in text.splitlines())
+
+
+def _prose_line(line: str, names: frozenset[str]) -> str:
+    kept: list[str] = []
+    for gap, token in re.findall(r"(\s*)(\S+)", line):
+        if not _allowed(token, names):
+            token = CUT
+        if token == CUT and kept and kept[-1].endswith(CUT):
+            continue
+        kept.append(f"{gap}{token}")
+    return "".join(kept)
+
+
+def _allowed(token: str, names: frozenset[str]) -> bool:
+    core = token.lstrip(_PUNCTUATION_BEFORE).rstrip(_PUNCTUATION_AFTER)
+    if len(core) > 120 or core.lower() in names:
+        return False
+    return not core or _plain(core, names)
+
+
+def _plain(core: str, names: frozenset[str]) -> bool:
+    if core.lower() in words() and core.lower() not in names:
+        return True
+    if not re.search(r"\w", core):
+        return len(core) <= 3
+    if _NUMBER.fullmatch(core) or _VERSION.fullmatch(core) or requirement(core) is not None:
+        return True
+    if path(core) is not None and "/" in core:
+        return True
+    if _DOMAIN.search(core) and not core.endswith((".py", ".pt")):
+        return False
+    parts = _WORD_SPLIT.split(core)
+    return all(
+        (part.lower() in words() and part.lower() not in names) or re.fullmatch(r"\d{1,4}", part)
+        for part in parts
+    ) and bool(re.search(r"[A-Za-z]", core))
+
+
+def one_of(*allowed: str) -> Kind:
+    """Return the kind of a text that is one of ``allowed``."""
+    return lambda text: text if text in allowed else None
+
+
+def form(pattern: str) -> Kind:
+    """Return the kind of a text that has the form ``pattern``."""
+    compiled = re.compile(pattern)
+    return lambda text: text if compiled.fullmatch(text) else None
+
+
+def version(text: str) -> str | None:
+    """Keep a version of a package or of a system, of at most three numbers."""
+    return text if _VERSION.fullmatch(text) or _CALENDAR_VERSION.fullmatch(text) else None
+
+
+def package(text: str) -> str | None:
+    """Keep the name of a package that is known to be public."""
+    return text if text in packages() else None
+
+
+def requirement(text: str) -> str | None:
+    """Keep a requirement on a public package, such as ``torch==2.13.0``."""
+    found = _REQUIREMENT.fullmatch(text)
+    if found is None or found[1].lower().replace("_", "-") not in packages():
+        return None
+    if found[2] and not set(re.split(r"[,_-]", found[2])) <= words():
+        return None
+    for specifier in filter(None, found[3].split(",")):
+        wanted = _SPECIFIER.fullmatch(specifier)
+        if wanted is None:
+            return None
+        number = wanted[1].removesuffix(".*")
+        long = found[1].startswith(("nvidia-", "cuda-")) and _LONG_VERSION.fullmatch(number)
+        if version(number) is None and not long:
+            return None
+    return text
+
+
+def path(text: str) -> str | None:
+    """Keep the path of a file within a public package, from the package's folder on."""
+    if _FROZEN.fullmatch(text):
+        return text
+    found = _FRAME_PATH.fullmatch(text)
+    if found is None or found[1].split("/")[0].lower() not in _modules():
+        return None
+    return f"{found[1]}.py"
+
+
+def frame(text: str) -> str | None:
+    """Keep where an error was raised, if that is in a public package: ``trl/import_utils.py:135 f``."""
+    found = _SHORT_FRAME.fullmatch(text)
+    if found is None or not re.fullmatch(r"<?\w{1,80}>?", found[3]):
+        return None
+    place = path(found[1])
+    if place is None:
+        return None
+    # The folder of the standard library's version stays: it is how these lines are written.
+    library = re.match(r"3\.\d{1,2}/", found[1])
+    return f"{library[0] if library else ''}{place}:{found[2]} {found[3]}"
+
+
+def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
+    """Return of a traceback the frames in public packages and the words of the error that are ours.
+
+    Lines of code are left out: they are whatever somebody wrote.
+    """
+    lines = text.splitlines()
+    if not any(_TRACE_LINE.fullmatch(line) for line in lines):
+        return prose(text, names)
+    kept: list[str] = []
+    code = False  # whether the line before named a frame, whose code follows, indented more
+    for line in lines:
+        if found := _TRACE_LINE.fullmatch(line):
+            place = path(found[1])
+            known = place is not None and re.fullmatch(r"<?\w{1,80}>?", found[3])
+            kept.append(f'  File "{place}", line {found[2]}, in {found[3]}' if known else f"  {CUT}")
+            code = True
+        elif (code or not kept) and line.startswith("    "):
+            continue
+        else:
+            kept.append(prose(line, names))
+            code = False
+    return "\n".join(one for at, one in enumerate(kept) if at == 0 or one != kept[at - 1])
+
+
+_CHIP_WORDS = frozenset(
+    """
+    apple intel(r) intel xeon(r) xeon core(tm) core cpu processor @ amd epyc ryzen threadripper pro max ultra
+    gold silver platinum bronze genuine virtual (virtual) virtualapple with radeon radeon(tm) graphics vega nvidia
+    geforce rtx gtx tesla quadro ti super iris(r) iris plus uhd hd arc(tm) arm cortex neoverse ampere altra
+    graviton qualcomm snapdragon(r) snapdragon x elite + , and 0 @2 ghz xe vii xt
+    """.split()  # noqa: SIM905
+)
+_CHIP_MODEL = re.compile(
+    r"M\d(?:\s|$)|(?:i[3579]-)?[A-Za-z]{0,3}\d{1,5}[A-Za-z]{0,2}\d{0,2}|E\d-\d{4}[A-Z]{0,2}|v\d|\d{1,3}-Core|\d\.\d{1,2}GHz"
+    r"|\d{1,3}GB|(?:Cortex|Neoverse)-[A-Z]\d{1,3}[A-Z]{0,2}|A100-\w{3,4}(?:-\d+GB)?",
+)
+
+
+def chip(text: str) -> str | None:
+    """Keep the name of a processor or a GPU: its maker's words and a model."""
+    tokens = text.replace(",", " , ").split()
+    first = tokens[0].lower() if tokens else ""
+    makers = ("apple", "intel(r)", "intel", "amd", "nvidia", "virtualapple", "arm", "ampere", "qualcomm", "radeon")
+    if not first.startswith(makers) or first not in _CHIP_WORDS or len(tokens) > 12:
+        return None
+    known = all(token.lower() in _CHIP_WORDS or _CHIP_MODEL.fullmatch(token) for token in tokens)
+    return text if known else None
+
+
+_RELEASE_WORDS = re.compile(
+    r"(?:v?\d{1,6}|rc\d|fc\d*|el\d+(?:_\d+)?|amzn\d*|deb\d+(?:u\d)?|generic|azure|aws|gcp|gke|oracle|kvm|cloud|lowlatency|rt\d*"
+    r"|microsoft|standard|WSL2|amd64|arm64|x86|64|aarch64|arch\d*|lts|zen|pve|linuxkit|orbstack|raspi|rpi|tegra|hwe|uek|cip|default)"
+)
+
+
+def release(text: str) -> str | None:
+    """Keep the version of macOS or of a kernel, without what somebody added to its name."""
+    if re.fullmatch(r"(?:macOS|Darwin) \d{1,2}(?:\.\d{1,3}){0,2}|unknown", text):
+        return text
+    found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,4}){1,2})((?:[-+_.].*)?)", text)
+    windows = re.fullmatch(r"1[01]|Server20\d\d", text)
+    if windows:
+        return text
+    if found is None:
+        found = re.fullmatch(r"(\d{1,2}\.\d{1,3}\.\d{1,3}\.\d)(-microsoft-.*)", text)
+    if found is None or re.match(r"\.\d+$", found[2]):
+        return None
+    kept = found[1]
+    for piece in re.findall(r"[-+_.][^-+_.]*", found[2]):
+        if not _RELEASE_WORDS.fullmatch(piece[1:]):
+            break
+        kept += piece
+    return kept
+
+
+def _row_words(text: str) -> bool:
+    """Whether a text consists of words of ours, packages and versions, joined by hyphens."""
+    return all(
+        part.lower() in words() or re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}(?:rc\d|\.post\d)?", part)
+        for part in text.split("-")
+    )
+
+
+def row(text: str) -> str | None:
+    """Keep the name of a row of the matrix, such as ``edge-trl-0.16.0``."""
+    return text if re.fullmatch(r"[a-z][a-z0-9.-]{0,80}", text) and _row_words(text) else None
+
+
+def bug_id(text: str) -> str | None:
+    """Keep the id of a bug."""
+    return text if re.fullmatch(r"[a-z][a-z0-9-]{0,80}", text) and _row_words(text) else None
+
+
+def test_id(text: str) -> str | None:
+    """Keep the name of a test of the suites; words of its parameters that are not ours are cut."""
+    found = re.fullmatch(
+        r"((?:(?:compat|benchmarks)/)?(?:[a-z_]+/)*)(test_[a-z0-9_]+)\.py::((?:Test\w+::)?)(test_[a-z0-9_]+)(\[.*\])?", text
+    )
+    if found is None:
+        return None
+    if not all(_known_name(part) for part in (*found[1].split("/"), found[2], found[4])):
+        return None
+    if found[3] and not _known_name(found[3].removesuffix("::").removeprefix("Test").lower()):
+        return None
+    return f"{text[: len(text) - len(found[5] or '')]}{parameters(found[5]) if found[5] else ''}"
+
+
+def parameters(text: str) -> str:
+    """Return the parameters of a test, in brackets, without what is not ours."""
+    inner = text[1:-1]
+    if re.fullmatch(r"(?:[a-z]+-)+b\d{1,5}-(?:train|infer)-(?:float32|float16|bfloat16)", inner):
+        return text if _row_words(inner.partition("-b")[0]) else f"[{CUT}]"
+    return f"[{'-'.join(_prose_line(part, frozenset()) for part in inner.split('-'))}]"
+
+
+def _known_name(name: str) -> bool:
+    return all(not part or part in words() or re.fullmatch(r"\d{1,3}", part) for part in name.split("_"))
+
+
+def link(text: str) -> str | None:
+    """Keep the link of a bug of the catalogue, or one of the same form to the same projects."""
+    if text in {bug.link for bug in bugs.load()}:
+        return text
+    known = {"/".join(bug.link.split("/")[:5]) for bug in bugs.load()}
+    found = re.fullmatch(r"(https://github\.com/[\w-]+/[\w-]+)/(?:pull|issues)/\d{1,6}", text)
+    return text if found and found[1] in known else None
+
+
+def command(text: str) -> str | None:
+    """Keep a command that runs a row of the matrix."""
+    for pattern in (
+        r'nox -s "compat\(([^()"]+)\)"',
+        r"metalassay matrix run ([^ ]+)",
+        r"pytest compat(?: --verdicts reports/compat/([^ /]+)\.json)?",
+    ):
+        if found := re.fullmatch(pattern, text):
+            return text if found[1] is None or row(found[1]) is not None else None
+    return None
+
+
+def argument(text: str) -> str | None:
+    """Keep an argument of pytest that selects tests of the suite by words of ours."""
+    if text in ("compat", "--set", "-m", "--slow", "--lf"):
+        return text
+    if text.startswith("--bug="):
+        return text if bug_id(text.removeprefix("--bug=")) else None
+    if re.fullmatch(r"(?:(?:not|and|or|slow|mps|long|bug|[()]|) ?)+", text):
+        return text
+    return row(text)
