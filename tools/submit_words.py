@@ -16,6 +16,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src" / "metalassay" / "results" / "data"
@@ -37,12 +38,23 @@ WRITERS = (
 _NEVER = frozenset(
     "users user home host localhost root admin private jane doe john alice bob eve mallory secret token".split()  # noqa: SIM905
 )
+# What Python, pip and uv say in every error of their own.
+_ERRORS = """
+    a an and any are argument arguments at attribute be because but by call called cannot circular closed conclude
+    connection contain contains could decorator depends error errors exist expected failed file following for from
+    function got has have in import imported index initialized installed instead invalid is it iterable key keyword
+    keys length list local match missing module most multiple must named nested no none not object objects of on
+    only or out package packages partially passed peer positional possible range reached recent reference remote
+    required requirement requirements require requires reset returned should solution string subscriptable
+    supported takes that the this timed to tuple type types unexpected unsatisfiable unsupported use valid value
+    values variable version versions was were with without you your
+"""
 _HEADER = "# Written by tools/submit_words.py; do not edit.\n"
 
 
 def words_needed() -> set[str]:
     """Return the words that texts of ours use, in lower case."""
-    found: set[str] = set()
+    found = set(_ERRORS.split())
     for place in WRITERS:
         path = ROOT / place
         for source in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
@@ -68,7 +80,7 @@ def packages_needed() -> set[str]:
     return found | {"python", "macos", "apple-silicon", "pip", "uv", "wheel", "metalassay"}
 
 
-def _rows() -> Iterator[dict[str, object]]:
+def _rows() -> Iterator[dict[str, Any]]:
     matrix = tomllib.loads((ROOT / "matrix.toml").read_text("utf-8"))
     for value in matrix.values():
         if isinstance(value, list):

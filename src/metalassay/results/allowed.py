@@ -23,7 +23,7 @@ CUT = "\N{HORIZONTAL ELLIPSIS}"
 """Stands where words were removed."""
 
 _DATA = resources.files("metalassay.results") / "data"
-_PUNCTUATION_BEFORE, _PUNCTUATION_AFTER = "([{<\"'`*", ")]}>\"'`*.,;:!?\N{HORIZONTAL ELLIPSIS}"
+_PUNCTUATION = "()[]{}<>\"'`*.,;!?=^\N{HORIZONTAL ELLIPSIS}"
 _NUMBER = re.compile(
     r"[-+~<>=\u00b1\u2212]{0,2}(?:\d{1,7}|\d{1,3}(?:,\d{3})+)(?:\.\d{1,6})?(?:e[-+]?\d{1,3})?"
     r"(?:%|x|s|ms|us|ns|kb|mb|gb|tb|kib|mib|gib|w|j|mj|b)?",
@@ -37,17 +37,26 @@ _VERSION = re.compile(
 _LONG_VERSION = re.compile(r"(?!10\.[0-2]\.|127\.|169\.|172\.|192\.)\d{1,2}(?:\.\d{1,4}){3,4}")
 _CALENDAR_VERSION = re.compile(r"20\d\d(?:\.\d{1,2}){2}(?:\.post\d)?")
 _SPECIFIER = re.compile(r"(?:==|>=|<=|~=|!=|<|>) ?([^,;]+)")
-_REQUIREMENT = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*)(?:\[([a-z0-9_,-]+)\])?((?:[=<>~!]=?=?[^\s,;]+,?)*)")
-# A frame is within a package that everybody can download; "3.11/" and "python3.11/" are the standard library's.
-_FRAME_PATH = re.compile(
-    r"(?:(?:\S*[/\\])?site-packages/|(?:\S*/)?(?:python)?3\.\d{1,2}/)?((?:[A-Za-z_]\w{0,60}/)*[A-Za-z_]\w{0,60})\.py"
+_SPECIFIERS = re.compile(r"[=<>~!][^\s]{1,60}")
+_REQUIREMENT = re.compile(
+    r"([A-Za-z][A-Za-z0-9_.-]*)(?:\[([a-z0-9_,-]+)\])?((?:[=<>~!]=?=?[^\s,;]+,?)*)"
 )
+# A frame is within a package that everybody can download, or in our suite; the folders before that are left out.
+_FRAME_PATH = re.compile(
+    r"(?:\S*[/\\])?(site-packages/|python3\.\d{1,2}/|src/(?=metalassay/))((?:[A-Za-z_]\w{0,60}/)*[A-Za-z_]\w{0,60}\.py)"
+)
+_SUITE_PATH = re.compile(
+    r"(?:\S*/)?((?:compat|benchmarks)/(?:[a-z_]+/)*(?:test_\w{1,80}|conftest))\.py"
+)
+# As the smoke test writes them: without "site-packages/", and with "3.11/" for the standard library.
+_SHORT_PATH = re.compile(r"(3\.\d{1,2}/|)((?:[A-Za-z_]\w{0,60}/)*[A-Za-z_]\w{0,60}\.py)")
 _FROZEN = re.compile(r"<frozen [a-z_.]{1,40}>")
 _TRACE_LINE = re.compile(r'\s*File "([^"]+)", line (\d{1,6}), in (\S+)\s*')
+_FUNCTION = re.compile(r"<?\w{1,80}>?")
 _SHORT_FRAME = re.compile(r"(.+):(\d{1,6}) (\S+)")
 _WORD_SPLIT = re.compile(r"[-_./=:+]|(?<=\w)'(?=\w)")
 _DOMAIN = re.compile(
-    r"\.(?:local|localdomain|lan|home|internal|intranet|box|corp|com|net|org|dev|io|edu|gov|[a-z]{2})$",
+    r"\.(?:local|localdomain|lan|home|internal|intranet|box|corp|com|net|org|dev|io|edu|gov|ai|at|ch|cn|co|de|es|eu|fr|jp|me|nl|uk|us)$",
     re.IGNORECASE,
 )
 
@@ -63,7 +72,14 @@ def words() -> frozenset[str]:
             texts += [symptom.id, symptom.raises, *(re.split(r"[|()?+*]", symptom.match))]
             texts += symptom.seen
         found.update(_words_of(" ".join(texts).replace("\\", "")))
-    return frozenset(found)
+    return frozenset(found) - {"home", "host", "localhost", "user", "users", "private"}
+
+
+@functools.cache
+def _sentences() -> frozenset[str]:
+    """Return what the catalogue of bugs says, which verdict files repeat."""
+    every = bugs.load()
+    return frozenset(text for bug in every for text in (bug.title, bug.where_text(), *bug.advice()))
 
 
 @functools.cache
@@ -76,7 +92,7 @@ def packages() -> frozenset[str]:
 def _modules() -> frozenset[str]:
     """Return the folders and modules that those packages, and Python, install."""
     known = {package.replace("-", "_").lower() for package in packages()}
-    return frozenset(known | set(sys.stdlib_module_names) | {"_pytest", "yaml", "dateutil", "compat"})
+    return frozenset(known | {"_pytest", "yaml", "dateutil", "huggingface_hub"})
 
 
 def _lines(name: str) -> Iterator[str]:
@@ -89,32 +105,38 @@ def _words_of(text: str) -> Iterator[str]:
     for token in text.split():
         if any(sign in token for sign in ("@", "://", "~")) or token.startswith("/"):
             continue
-        yield from (part.lower() for part in _WORD_SPLIT.split(token.strip(_ANY)) if part)
-
-
-_ANY = _PUNCTUATION_BEFORE + _PUNCTUATION_AFTER
+        yield from (
+            part.lower()
+            for part in _WORD_SPLIT.split(token.strip(_PUNCTUATION).rstrip(":"))
+            if part
+        )
 
 
 def prose(text: str, names: frozenset[str] = frozenset()) -> str:
     """Return the text with every word that is not ours replaced by a sign; ``names`` are removed in any case."""
+    if text in _sentences():
+        return text
     return "\n".join(_prose_line(line, names) for line in text.splitlines())
 
 
 def _prose_line(line: str, names: frozenset[str]) -> str:
     kept: list[str] = []
-    for gap, token in re.findall(r"(\s*)(\S+)", line):
+    pieces = re.split(r"(\s+)", f" {line}".rstrip())
+    for gap, token in zip(pieces[1::2], pieces[2::2], strict=False):
         if not _allowed(token, names):
             token = CUT
         if token == CUT and kept and kept[-1].endswith(CUT):
             continue
         kept.append(f"{gap}{token}")
-    return "".join(kept)
+    return "".join(kept)[1:]
 
 
 def _allowed(token: str, names: frozenset[str]) -> bool:
-    core = token.lstrip(_PUNCTUATION_BEFORE).rstrip(_PUNCTUATION_AFTER)
-    if len(core) > 120 or core.lower() in names:
-        return False
+    if _SPECIFIERS.fullmatch(token) and all(map(_is_specifier, token.rstrip("').").split(","))):
+        return True
+    core = token.strip(_PUNCTUATION).rstrip(":").strip(_PUNCTUATION)
+    if len(core) > 120 or core.lower() in names or re.fullmatch(r"[B-Z]", core):
+        return False  # a single capital is an initial
     return not core or _plain(core, names)
 
 
@@ -157,6 +179,16 @@ def package(text: str) -> str | None:
     return text if text in packages() else None
 
 
+def cpu_flag(text: str) -> str | None:
+    """Keep the name of a feature of a processor that is known."""
+    return text if text in _cpu_flags() else None
+
+
+@functools.cache
+def _cpu_flags() -> frozenset[str]:
+    return frozenset(_lines("cpu_flags.txt"))
+
+
 def requirement(text: str) -> str | None:
     """Keep a requirement on a public package, such as ``torch==2.13.0``."""
     found = _REQUIREMENT.fullmatch(text)
@@ -164,38 +196,44 @@ def requirement(text: str) -> str | None:
         return None
     if found[2] and not set(re.split(r"[,_-]", found[2])) <= words():
         return None
-    for specifier in filter(None, found[3].split(",")):
-        wanted = _SPECIFIER.fullmatch(specifier)
-        if wanted is None:
-            return None
-        number = wanted[1].removesuffix(".*")
-        long = found[1].startswith(("nvidia-", "cuda-")) and _LONG_VERSION.fullmatch(number)
-        if version(number) is None and not long:
-            return None
-    return text
+    long = found[1].startswith(("nvidia-", "cuda-"))
+    specifiers = filter(None, found[3].split(","))
+    return text if all(_is_specifier(one, long=long) for one in specifiers) else None
+
+
+def _is_specifier(text: str, *, long: bool = False) -> bool:
+    wanted = _SPECIFIER.fullmatch(text)
+    if wanted is None:
+        return False
+    number = wanted[1].removesuffix(".*")
+    return version(number) is not None or (long and _LONG_VERSION.fullmatch(number) is not None)
 
 
 def path(text: str) -> str | None:
-    """Keep the path of a file within a public package, from the package's folder on."""
+    """Keep the path of a file within a public package or our suite, without the folders that lead there."""
     if _FROZEN.fullmatch(text):
         return text
+    if suite := _SUITE_PATH.fullmatch(text):
+        return f"{suite[1]}.py" if all(map(_known_name, suite[1].split("/"))) else None
     found = _FRAME_PATH.fullmatch(text)
-    if found is None or found[1].split("/")[0].lower() not in _modules():
-        return None
-    return f"{found[1]}.py"
+    return f"{found[1]}{found[2]}" if found and _public(found[2], found[1]) else None
 
 
 def frame(text: str) -> str | None:
     """Keep where an error was raised, if that is in a public package: ``trl/import_utils.py:135 f``."""
     found = _SHORT_FRAME.fullmatch(text)
-    if found is None or not re.fullmatch(r"<?\w{1,80}>?", found[3]):
+    if found is None or not _FUNCTION.fullmatch(found[3]):
         return None
-    place = path(found[1])
-    if place is None:
-        return None
-    # The folder of the standard library's version stays: it is how these lines are written.
-    library = re.match(r"3\.\d{1,2}/", found[1])
-    return f"{library[0] if library else ''}{place}:{found[2]} {found[3]}"
+    if _FROZEN.fullmatch(found[1]):
+        return text
+    short = _SHORT_PATH.fullmatch(found[1])
+    return text if short and _public(short[2], short[1]) else None
+
+
+def _public(place: str, folder: str) -> bool:
+    """Whether a path begins with a module of Python in its own folder, or else of a package."""
+    top = place.split("/")[0].removesuffix(".py").lower()
+    return top in (sys.stdlib_module_names if "3." in folder else _modules())
 
 
 def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
@@ -211,8 +249,10 @@ def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
     for line in lines:
         if found := _TRACE_LINE.fullmatch(line):
             place = path(found[1])
-            known = place is not None and re.fullmatch(r"<?\w{1,80}>?", found[3])
-            kept.append(f'  File "{place}", line {found[2]}, in {found[3]}' if known else f"  {CUT}")
+            known = place is not None and _FUNCTION.fullmatch(found[3])
+            kept.append(
+                f'  File "{place}", line {found[2]}, in {found[3]}' if known else f"  {CUT}"
+            )
             code = True
         elif (code or not kept) and line.startswith("    "):
             continue
@@ -240,7 +280,18 @@ def chip(text: str) -> str | None:
     """Keep the name of a processor or a GPU: its maker's words and a model."""
     tokens = text.replace(",", " , ").split()
     first = tokens[0].lower() if tokens else ""
-    makers = ("apple", "intel(r)", "intel", "amd", "nvidia", "virtualapple", "arm", "ampere", "qualcomm", "radeon")
+    makers = (
+        "apple",
+        "intel(r)",
+        "intel",
+        "amd",
+        "nvidia",
+        "virtualapple",
+        "arm",
+        "ampere",
+        "qualcomm",
+        "radeon",
+    )
     if not first.startswith(makers) or first not in _CHIP_WORDS or len(tokens) > 12:
         return None
     known = all(token.lower() in _CHIP_WORDS or _CHIP_MODEL.fullmatch(token) for token in tokens)
@@ -276,7 +327,8 @@ def release(text: str) -> str | None:
 def _row_words(text: str) -> bool:
     """Whether a text consists of words of ours, packages and versions, joined by hyphens."""
     return all(
-        part.lower() in words() or re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}(?:rc\d|\.post\d)?", part)
+        part.lower() in words()
+        or re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}(?:rc\d|\.post\d)?", part)
         for part in text.split("-")
     )
 
@@ -294,7 +346,8 @@ def bug_id(text: str) -> str | None:
 def test_id(text: str) -> str | None:
     """Keep the name of a test of the suites; words of its parameters that are not ours are cut."""
     found = re.fullmatch(
-        r"((?:(?:compat|benchmarks)/)?(?:[a-z_]+/)*)(test_[a-z0-9_]+)\.py::((?:Test\w+::)?)(test_[a-z0-9_]+)(\[.*\])?", text
+        r"((?:(?:compat|benchmarks)/)?(?:[a-z_]+/)*)(test_[a-z0-9_]+)\.py::((?:Test\w+::)?)(test_[a-z0-9_]+)(\[.*\])?",
+        text,
     )
     if found is None:
         return None
@@ -303,6 +356,21 @@ def test_id(text: str) -> str | None:
     if found[3] and not _known_name(found[3].removesuffix("::").removeprefix("Test").lower()):
         return None
     return f"{text[: len(text) - len(found[5] or '')]}{parameters(found[5]) if found[5] else ''}"
+
+
+def benchmark_id(text: str) -> str | None:
+    """Keep the name of a benchmark with its parameters, which must all be words of ours or numbers."""
+    found = re.fullmatch(
+        r"(?:(?:benchmarks/)?(test_[a-z_]{1,60})\.py::)?(test_[a-z_]{1,60})(\[[\w-]{1,80}\])?", text
+    )
+    if found is None or not all(_known_name(name or "") for name in (found[1], found[2])):
+        return None
+    pieces = (found[3] or "[]")[1:-1].split("-")
+    return (
+        text
+        if all(not one or one in words() or re.fullmatch(r"b?\d{1,6}", one) for one in pieces)
+        else None
+    )
 
 
 def parameters(text: str) -> str:
@@ -314,7 +382,9 @@ def parameters(text: str) -> str:
 
 
 def _known_name(name: str) -> bool:
-    return all(not part or part in words() or re.fullmatch(r"\d{1,3}", part) for part in name.split("_"))
+    return all(
+        not part or part in words() or re.fullmatch(r"\d{1,3}", part) for part in name.split("_")
+    )
 
 
 def link(text: str) -> str | None:

@@ -23,7 +23,18 @@ from pathlib import Path
 from metalassay.fields import FieldError
 from metalassay.results import allowed, parse, submit_schema
 from metalassay.results.parse import Unfinished, VersionSet
-from metalassay.results.submit_schema import DROP, REFUSE, Each, Flag, Keys, Number, OneOf, Prose, Schema, Text
+from metalassay.results.submit_schema import (
+    DROP,
+    REFUSE,
+    Each,
+    Flag,
+    Keys,
+    Number,
+    OneOf,
+    Prose,
+    Schema,
+    Text,
+)
 
 # Names so common that they identify nobody, and are words of our sentences.
 _NOBODY = frozenset(
@@ -37,6 +48,8 @@ _NOBODY = frozenset(
 )
 _LEAST = 3  # characters of a name
 _MOST = 10**30  # beyond every count and every size
+
+_REMOVED = re.compile(r"\[removed \d{1,4}\]")
 
 UNKNOWN = "a field that metalassay does not write"
 TEXT, WORDS = "a text that is not of the form of this field", "words that are not metalassay's"
@@ -105,7 +118,11 @@ def of_this_machine() -> list[tuple[str, str]]:
 
 def _words_of(names: Iterable[tuple[str, str]]) -> frozenset[str]:
     words = (word for _, name in names for word in re.split(r"[\s.,_-]+", name.lower()))
-    return frozenset(word for word in words if len(word) >= _LEAST and word not in _NOBODY)
+    return frozenset(
+        word
+        for word in words
+        if len(word) >= _LEAST and word not in _NOBODY and not word.isdecimal()
+    )
 
 
 def _schema(document: Mapping[str, object]) -> Schema:
@@ -122,6 +139,7 @@ class _Copier:
 
     names: frozenset[str]
     stripped: Stripped
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def copy(self, value: object, schema: Schema, place: str) -> object:
         """Return what may be kept of a value. Raises ``_Left`` for one that has no place in the copy."""
@@ -146,11 +164,13 @@ class _Copier:
         self._removed(place, TYPE)
         raise _Left
 
-    def _object(self, value: Mapping[str, object], schema: Mapping[str, Schema], place: str) -> object:
+    def _object(
+        self, value: Mapping[str, object], schema: Mapping[str, Schema], place: str
+    ) -> object:
         copy: dict[str, object] = {}
         for key, member in value.items():
             if key not in schema:
-                self._removed(place or "top level", UNKNOWN)
+                self._removed(".".join(filter(None, (place, allowed.prose(key)))), UNKNOWN)
                 continue
             with contextlib.suppress(_Left):
                 copy[key] = self.copy(member, schema[key], f"{place}.{key}" if place else key)
@@ -161,10 +181,11 @@ class _Copier:
         for number, (key, member) in enumerate(value.items(), 1):
             name = schema.kind(key)
             if name is None:
-                self._removed(f"a key of {place}", TEXT)
+                if not (schema.renamed and _REMOVED.fullmatch(key)):
+                    self._removed(f"a key of {place}", TEXT)
                 if not schema.renamed:
                     continue
-                name = f"[removed {number}]"
+                name = f"{submit_schema.REMOVED[:-1]} {number}]"
             with contextlib.suppress(_Left):
                 copy[name] = self.copy(member, schema.of, f"{place}.{name}")
         return copy
@@ -195,7 +216,7 @@ class _Copier:
             if kept.strip():
                 self.stripped.free.setdefault(kept, place)
             return kept
-        if value == submit_schema.REMOVED and schema.instead == submit_schema.REMOVED:
+        if schema.instead == submit_schema.REMOVED and _REMOVED.fullmatch(value):
             return value  # a copy of a copy
         found = schema.kind(value)
         if found is not None:
@@ -204,14 +225,16 @@ class _Copier:
             self.stripped.kept["words, versions and times"] += 1
             return found
         if schema.instead is REFUSE:
-            raise FieldError(
-                f"{place}: not a value that this metalassay knows (a newer one may)"
-            )
+            raise FieldError(f"{place}: not a value that this metalassay knows (a newer one may)")
         if value == schema.instead:
             return value
         self._removed(place, TEXT)
         if schema.instead is DROP:
             raise _Left
+        if schema.instead == submit_schema.REMOVED:
+            # Results are told apart by such texts: equal ones stay equal, and others stay others.
+            number = self.numbers.setdefault(value, len(self.numbers) + 1)
+            return f"{submit_schema.REMOVED[:-1]} {number}]"
         return schema.instead
 
     def _removed(self, place: str, kind: str) -> None:
@@ -229,13 +252,17 @@ _EXACT = frozenset(
 def _figures(result: object, name: str = "") -> object:
     """Return what must be the same before and after: numbers, times, and the words that decide what they mean."""
     if is_dataclass(result) and not isinstance(result, type):
-        return [_figures(getattr(result, one.name), one.name) for one in fields(result) if one.name not in _OPEN]
+        return [
+            _figures(getattr(result, one.name), one.name)
+            for one in fields(result)
+            if one.name not in _OPEN
+        ]
     if isinstance(result, Mapping):
         return {key: _figures(value, key) for key, value in result.items() if key in _EXACT}
     if isinstance(result, tuple | list):
         return [_figures(one, name) for one in result]
     if isinstance(result, str):
-        return result if name in _EXACT else ""
+        return result if name in _EXACT else "" if name == "not_installable" else None
     if isinstance(result, bool | int | float | datetime):
         return result
     return None

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from metalassay.bugs import verdict
+from metalassay.bugs import REPORTED_ONLY, verdict
 from metalassay.machine import dtypes, macos
 from metalassay.machine.conditions import ALLOCATORS, THREADS
 from metalassay.results import allowed, max_batch_file, smoke_file, verdict_file
 from metalassay.results.allowed import Kind, form, one_of
 
 REMOVED = "[removed]"
+"""A placeholder; in the copy it has a number, the same for equal texts."""
 
 
 class Instead(Enum):
@@ -37,7 +38,7 @@ class Text:
     """A text of one kind."""
 
     kind: Kind
-    instead: str | None | Instead = REMOVED
+    instead: str | Instead | None = REMOVED
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ VERSION = Text(allowed.version, DROP)
 VERSIONS = Keys(allowed.package, Text(allowed.version, REFUSE))
 SYSTEM = Text(one_of("Linux", "Darwin", "Windows", "FreeBSD", "unknown"), "unknown")
 MACHINE = Text(
-    form(r"x86_64|X86_64|AMD64|i[3-6]86|arm64|ARM64|aarch64|armv\d\w?|ARM_8|riscv64|ppc64le|s390x|unknown|"),
+    form(
+        r"x86_64|X86_64|AMD64|i[3-6]86|arm64|ARM64|aarch64|armv\d\w?|ARM_8|riscv64|ppc64le|s390x|unknown|"
+    ),
     "unknown",
 )
 RELEASE = Text(allowed.release, "unknown")
@@ -110,7 +113,10 @@ HARDWARE: Schema = {
     "machine": MACHINE,
     "chip": CHIP,
     "model": Text(
-        form(r"(?:Mac|MacBook|MacBookPro|MacBookAir|Macmini|MacPro|iMac|iMacPro|VirtualMac|VMM?)\d{1,2},\d{1,2}"), None
+        form(
+            r"(?:Mac|MacBook|MacBookPro|MacBookAir|Macmini|MacPro|iMac|iMacPro|VirtualMac|VMM?)\d{1,2},\d{1,2}"
+        ),
+        None,
     ),
     "physical_cores": NUMBER,
     "performance_cores": NUMBER,
@@ -176,7 +182,7 @@ VERDICTS: Schema = {
             "link": Text(allowed.link, ""),
             "where": PROSE,
             "affected": FLAG,
-            "provenance": Text(one_of("run by us", verdict_file.REPORTED_ONLY), DROP),
+            "provenance": Text(one_of("run by us", REPORTED_ONLY), DROP),
             "verdict": Text(one_of(*verdict.MEANING), REFUSE),
             "why": PROSE,
             "fixes": Each(PROSE),
@@ -235,7 +241,15 @@ MAX_BATCH: Schema = {
 _SNAPSHOT: Schema = {
     **dict.fromkeys(
         (
-            *("load", "cores", "battery", "speed_limit", "temperature", "available_bytes", "swapped"),
+            *(
+                "load",
+                "cores",
+                "battery",
+                "speed_limit",
+                "temperature",
+                "available_bytes",
+                "swapped",
+            ),
             *("stolen", "niceness", "busy", "own"),
         ),
         NUMBER,
@@ -272,12 +286,18 @@ _CPU: Schema = {
     "brand_raw": Text(allowed.chip, DROP),
     "hz_advertised_friendly": _GHZ,
     "hz_actual_friendly": _GHZ,
+    "flags": Each(Text(allowed.cpu_flag, DROP)),
     "hz_advertised": Each(NUMBER),
     "hz_actual": Each(NUMBER),
     **dict.fromkeys(
         (
             *("bits", "count", "stepping", "model", "family", "l3_cache_size", "l2_cache_size"),
-            *("l1_data_cache_size", "l1_instruction_cache_size", "l2_cache_line_size", "l2_cache_associativity"),
+            *(
+                "l1_data_cache_size",
+                "l1_instruction_cache_size",
+                "l2_cache_line_size",
+                "l2_cache_associativity",
+            ),
         ),
         NUMBER,
     ),
@@ -288,7 +308,8 @@ BENCHMARKS: Schema = {
         "processor": Text(one_of("", "x86_64", "arm", "arm64", "i386", "aarch64"), DROP),
         "machine": MACHINE,
         "python_compiler": Text(
-            form(r"(?:GCC|Clang) \d{1,2}\.\d{1,2}\.\d{1,2}(?: \(clang-\d{4}(?:\.\d{1,3}){2,4}\))?"), DROP
+            form(r"(?:GCC|Clang) \d{1,2}\.\d{1,2}\.\d{1,2}(?: \(clang-\d{4}(?:\.\d{1,3}){2,4}\))?"),
+            DROP,
         ),
         "python_implementation": Text(one_of("CPython", "PyPy"), DROP),
         "python_implementation_version": VERSION,
@@ -310,17 +331,18 @@ BENCHMARKS: Schema = {
     "benchmarks": Each(
         {
             "group": Text(one_of(), None),
-            "name": Text(form(rf"test_(?:tiny_gpt|transit_cnn)\[{_LABEL}\]")),
-            "fullname": Text(
-                form(rf"(?:benchmarks/)?test_(?:tiny_gpt|transit_cnn)\.py::test_(?:tiny_gpt|transit_cnn)\[{_LABEL}\]"),
-                DROP,
-            ),
+            "name": Text(allowed.benchmark_id),
+            "fullname": Text(allowed.benchmark_id, DROP),
             "params": {"name": WORKLOAD, "batch_size": NUMBER, "mode": MODE, "dtype": DTYPE},
             "param": Text(form(_LABEL), DROP),
             "extra_info": {
                 "power": {
                     "watts": NUMBER,
-                    "rail": Text(form(r"|(?:CPU|GPU|DRAM|ANE|package-\d)(?: \+ (?:CPU|GPU|DRAM|ANE|package-\d)){0,7}|nothing")),
+                    "rail": Text(
+                        form(
+                            r"|(?:CPU|GPU|DRAM|ANE|package-\d)(?: \+ (?:CPU|GPU|DRAM|ANE|package-\d)){0,7}|nothing"
+                        )
+                    ),
                     "source": Text(one_of("measured", "modelled", "unavailable"), REFUSE),
                     "tool": Text(one_of("", "RAPL", "zeus-apple-silicon")),
                     "seconds": NUMBER,
@@ -352,14 +374,34 @@ BENCHMARKS: Schema = {
             "options": {
                 "disable_gc": FLAG,
                 "timer": Text(one_of("perf_counter", "process_time", "time", "monotonic"), DROP),
-                **dict.fromkeys(("min_rounds", "max_time", "min_time", "precision", "confidence"), NUMBER),
+                **dict.fromkeys(
+                    ("min_rounds", "max_time", "min_time", "precision", "confidence"), NUMBER
+                ),
                 "warmup": FLAG,
             },
             "stats": {
                 **dict.fromkeys(
                     (
-                        *("min", "max", "mean", "stddev", "rounds", "median", "iqr", "q1", "q3", "ops"),
-                        *("iqr_outliers", "stddev_outliers", "ld15iqr", "hd15iqr", "total", "iterations"),
+                        *(
+                            "min",
+                            "max",
+                            "mean",
+                            "stddev",
+                            "rounds",
+                            "median",
+                            "iqr",
+                            "q1",
+                            "q3",
+                            "ops",
+                        ),
+                        *(
+                            "iqr_outliers",
+                            "stddev_outliers",
+                            "ld15iqr",
+                            "hd15iqr",
+                            "total",
+                            "iterations",
+                        ),
                     ),
                     NUMBER,
                 ),
