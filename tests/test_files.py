@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,7 +64,7 @@ def test_what_is_not_a_regular_file_is_neither_read_nor_written(irregular: dict[
             lambda path=path: files.write_atomically(path, "text"),
             lambda path=path: files.content(path),
         ):
-            with pytest.raises(OSError, match=r"not a regular file|it is a folder|symbolic links"):
+            with pytest.raises(OSError, match=r"not a regular file|Is a directory|symbolic links"):
                 act()
         for check in (files.check_writable, files.read_bytes, files.read_json, files.read_toml):
             with pytest.raises(UserError, match="another"):
@@ -148,3 +150,15 @@ def test_a_link_to_nothing_makes_the_file_that_it_names(tmp_path: Path) -> None:
     files.write_atomically(link, "text")
     assert link.is_symlink()
     assert (tmp_path / "new").read_text() == "text"
+
+
+def test_standard_input_is_read_where_it_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"12345678")))
+    with pytest.raises(UserError, match="cannot read -: No such file"):
+        files.read_bytes(Path("-"), "name another")
+    with pytest.raises(UserError, match="cannot read -: larger than"):
+        files.read_bytes(Path("-"), "name another", most=3, or_stdin=True)
+    assert files.read_bytes(Path("-"), "name another", or_stdin=True) == b"5678"

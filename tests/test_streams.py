@@ -79,7 +79,7 @@ def test_only_the_readers_end_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", stream)
 
     def command() -> int:
-        print("text")
+        sys.stdout.write("text")
         return 1
 
     assert streams.run(command) == 0

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -46,6 +46,28 @@ class FieldError(ValueError):
     def __init__(self, message: str) -> None:
         # The place may contain keys of the file, which are untrusted text too.
         super().__init__(printable(message[:1000]))
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Return the value of a JSON text that somebody else wrote.
+
+    Raises ``FieldError``, and nothing else, for what is not UTF-8 or not JSON, for numbers of more digits
+    than Python reads, and for brackets nested too deeply.
+    """
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FieldError(f"not UTF-8 text (byte {error.start})") from None
+    if not text.strip():
+        raise FieldError("empty")
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = ", where the file ends" if error.pos >= len(text.rstrip()) else ""
+        place = f"line {error.lineno}, column {error.colno}"
+        raise FieldError(f"not JSON ({place}{cut}: {error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        raise FieldError(f"JSON that cannot be read ({error})") from None
 
 
 @dataclass(frozen=True)

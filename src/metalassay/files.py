@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import stat
+import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
@@ -65,20 +66,26 @@ def open_to_append(path: Path) -> FileIO:
 def content(path: Path, most: int = MOST) -> bytes:
     """Return the content of a regular file of at most ``most`` bytes. Raises ``OSError`` otherwise."""
     with open_regular(path) as stream:
-        # The size is not asked for: files of /proc have none, and one can grow meanwhile.
-        read = stream.read(most + 1)
+        return _at_most(stream, most, str(path))
+
+
+def _at_most(stream: BinaryIO, most: int, name: str) -> bytes:
+    # The size is not asked for: files of /proc have none, and one can grow meanwhile.
+    read = stream.read(most + 1)
     if len(read) > most:
-        raise OSError(errno.EINVAL, f"larger than {most / 2**20:,.0f} MiB", str(path))
+        raise OSError(errno.EINVAL, f"larger than {most / 2**20:,.0f} MiB", name)
     return read
 
 
-def read_bytes(path: Path, next_step: str, *, most: int = MOST) -> bytes:
-    """Return the content of a file that the user named.
+def read_bytes(path: Path, next_step: str, *, most: int = MOST, or_stdin: bool = False) -> bytes:
+    """Return the content of a file that the user named; with ``or_stdin``, "-" is standard input.
 
     Raises ``UserError`` with ``next_step`` for what cannot be read, is not a regular file, or has more
     than ``most`` bytes.
     """
     try:
+        if or_stdin and str(path) == "-" and sys.stdin is not None:
+            return _at_most(sys.stdin.buffer, most, "standard input")
         return content(path, most)
     except OSError as error:
         raise cannot_read(path, error, next_step) from None
@@ -206,7 +213,7 @@ def _refuse_irregular(path: Path) -> None:
     except ValueError:  # a null character, which no name has
         raise OSError(errno.EINVAL, "not the name of a file", str(path)) from None
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise _irregular(path)
 

@@ -22,6 +22,10 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\
 # How a line of progress is drawn again, on a terminal: back to its start, erase, one line up.
 _DRAWN = re.compile("(\r|\x1b\\[K|\x1b\\[A)")
 
+# What somebody typed or pasted is quoted in messages: of that, a beginning is enough.
+_LONG_WORD = re.compile(r"(\S{80})\S{1000,}")
+_LONGEST = 4000
+
 
 class OutputError(UserError):
     """Standard output could not be written, as on a full disk."""
@@ -156,4 +160,7 @@ def failed(error: UserError) -> int:
 def _one_line(text: str) -> str:
     from metalassay.fields import printable  # a third of the time that --version takes
 
-    return printable(text).replace("\n", " ").replace("\t", " ")
+    short = _LONG_WORD.sub(r"\1...", text)
+    if len(short) > _LONGEST:
+        short = f"{short[:_LONGEST]}..."
+    return printable(short).replace("\n", " ").replace("\t", " ")

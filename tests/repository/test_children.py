@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parents[2] / "src" / "metalassay"
-SHOWN = {
-    "environment/managers.py"
-}  # a command that people are shown, and that installs into their Python
+from metalassay.environment import interpreters
+from metalassay.fix import distributions
+from metalassay.linkcheck import places
+from metalassay.workers import devices
 
+SOURCES = Path(__file__).parents[2] / "src" / "metalassay"
 # Modules of the standard library that our own code, or torch, imports late.
 PLANTED = (
     *(
@@ -43,14 +45,29 @@ PLANTED = (
 )
 
 
+# Programs for Pythons that can be older than the option -P: they drop the current folder themselves.
+DROPPED = {
+    "environment/interpreters.py": interpreters._ASK,
+    "fix/distributions.py": distributions._ASK,
+    "linkcheck/places.py": places._ASK,
+    "mps/probe/parent.py": (SOURCES / "mps" / "probe" / "child.py").read_text("utf-8"),
+    "workers/devices.py": devices._CUDA,
+}
+SHOWN = {
+    "cli/run.py": "the user's program, whose sys.path is its own; the probe before it drops the folder",
+    "environment/managers.py": "a command that people are shown and type; ours has safe_path.VARIABLES",
+    "fix/resolve.py": "has safe_path.VARIABLES",
+}
+
+
 def unsafe(source: str) -> list[int]:
-    """Return the lines where this Python is started with ``-m`` or ``-c`` and without safe paths."""
+    """Return the lines where a Python is started with ``-m`` or ``-c`` and without safe paths."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.List | ast.Tuple) or not node.elts:
             continue
         first, *rest = node.elts
-        if ast.unparse(first) != "sys.executable":
+        if ast.unparse(first) not in ("sys.executable", "python", "manager.python"):
             continue
         words = {each.value for each in rest if isinstance(each, ast.Constant)}
         if words & {"-m", "-c"} and not words & {"-P", "-I"}:
@@ -61,16 +78,26 @@ def unsafe(source: str) -> list[int]:
 def test_the_search_finds_what_it_is_for() -> None:
     assert unsafe('run([sys.executable, "-m", "x"])\nrun([sys.executable, "-P", "-m", "x"])') == [1]
     assert unsafe('command = (sys.executable, "-c", "import json")') == [1]
+    assert unsafe('[python, "-c", text]') == [1]
 
 
 def test_our_processes_start_with_safe_paths() -> None:
-    places = {
-        f"{path.relative_to(SOURCES)}:{line}"
+    found = {
+        str(path.relative_to(SOURCES))
         for path in sorted(SOURCES.rglob("*.py"))
-        if str(path.relative_to(SOURCES)) not in SHOWN
-        for line in unsafe(path.read_text("utf-8"))
+        if unsafe(path.read_text("utf-8"))
     }
-    assert places == set()
+    assert found == {*DROPPED, *SHOWN}
+
+
+@pytest.mark.parametrize("place", DROPPED)
+def test_programs_for_older_pythons_drop_the_current_folder(place: str) -> None:
+    before, _, _ = DROPPED[place].partition(
+        "sys.path[:] = [folder for folder in sys.path if folder]"
+    )
+    assert len(before) < len(DROPPED[place])
+    imports = re.findall(r"^\s*(?:import|from) +([\w.]+)", before.replace(";", "\n"), re.MULTILINE)
+    assert set(imports) <= {"sys", "__future__"}
 
 
 @pytest.mark.slow
@@ -82,6 +109,9 @@ def test_our_processes_start_with_safe_paths() -> None:
         ["run", "--max-cpu", "90", "--", sys.executable, "-P", "-c", ""],
         ["doctor"],
         ["selftest", "--device", "cpu"],
+        ["link"],
+        ["link", "--env", sys.executable],
+        ["fix"],
     ],
     ids=lambda words: words[0],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.supervise import output_log
 from metalassay.supervise.output_log import OutputLog
@@ -67,13 +68,18 @@ def test_old_parts_are_rotated_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_ends_the_log_and_is_said_once() -> None:
+def test_a_full_disk_ends_the_log_and_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115  (the log closes it)
+    monkeypatch.setattr(files, "open_to_append", lambda path: full)
+    (tmp_path / "run.log").touch()
     said: list[str] = []
-    log = OutputLog(Path("/dev/full"), said.append)
+    log = OutputLog(tmp_path / "run.log", said.append)
     log.write("out", b"one\ntwo\n")
     log.say("three")
     log.close()
-    assert said == ["/dev/full ends here: No space left on device"]
+    assert said == [f"{tmp_path / 'run.log'} ends here: No space left on device"]
 
 
 def test_a_line_that_never_ends_does_not_wait_in_memory_for_its_end(tmp_path: Path) -> None:
@@ -92,9 +98,11 @@ def test_a_log_that_cannot_be_written_is_refused(tmp_path: Path, name: str, said
 def test_a_file_that_may_not_be_written_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object, **others: object) -> object:
+    def refuse(path: Path) -> object:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may write anything
+    monkeypatch.setattr(
+        files, "open_to_append", refuse
+    )  # the tests may run as root, who may write anything
     with pytest.raises(UserError, match="Permission denied"):
         OutputLog(tmp_path / "run.log", pytest.fail)

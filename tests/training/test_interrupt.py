@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from tiny_training import run, start, wait_for_step
 
+from metalassay.interrupts import end_as_ctrl_c
 from metalassay.training import checkpoint
-from metalassay.training.interrupt import Interrupt, sigterm_as_ctrl_c
+from metalassay.training.interrupt import Interrupt
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
@@ -33,7 +34,7 @@ def test_the_first_signal_is_recorded_and_the_second_raises(number: signal.Signa
 
 def test_sigterm_raises_keyboard_interrupt_only_inside_the_block() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c():
+    with pytest.raises(KeyboardInterrupt), end_as_ctrl_c():
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -43,7 +44,7 @@ def test_outside_the_main_thread_the_handlers_stay_unchanged() -> None:
     inside: list[object] = []
 
     def enter() -> None:
-        with Interrupt(), sigterm_as_ctrl_c():
+        with Interrupt(), end_as_ctrl_c():
             inside.extend(signal.getsignal(number) for number in NUMBERS)
 
     thread = threading.Thread(target=enter)

@@ -11,6 +11,7 @@ import pytest
 from train_command import run
 
 from metalassay.files import write_atomically
+from metalassay.streams import UnreadError
 from metalassay.training import commands
 from metalassay.training.__main__ import main
 
@@ -43,7 +44,7 @@ def test_a_closed_pipe_is_not_a_traceback(
     message: str,
 ) -> None:
     def gone(_: object) -> int:
-        raise BrokenPipeError
+        raise UnreadError
 
     monkeypatch.setitem(commands.COMMANDS, command, gone)
     out = os.dup(1)  # which the program gives up

@@ -8,7 +8,6 @@ the marks alone.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from typing import Any
 
 from metalassay.bench import contradictions
 from metalassay.bench.contradictions import LEAST_SECONDS, MOST_SECONDS
-from metalassay.fields import Field, FieldError, one_line, printable
+from metalassay.fields import Field, FieldError, one_line, parse_json, printable
 from metalassay.machine import chips, conditions
 from metalassay.machine.conditions import Conditions
 from metalassay.machine.hardware import Hardware
@@ -90,8 +89,8 @@ def _contradictions(
 
 def _document(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
+        document = parse_json(content)
+    except FieldError:
         raise NoResultError("not JSON in UTF-8") from None
     about = document.get("metalassay") if isinstance(document, dict) else None
     schema = about.get("schema") if isinstance(about, dict) else None

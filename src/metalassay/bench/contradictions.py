@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay.bench import suite
 from metalassay.machine import conditions
@@ -87,7 +87,7 @@ def about_the_run(document: Mapping[str, Any], measured: tuple[Measurement, ...]
         try:
             # A Python built from a branch calls itself "3.15.0a1+".
             Version(version.removesuffix("+") if name == "python" else version)
-        except InvalidVersion:
+        except ValueError:
             yield f"versions.{name}", f"is no version: {version}"
     if measured[0].when < FIRST_DAY:
         yield "datetime", f"{measured[0].when:%Y-%m-%d} is before there was a metalassay"

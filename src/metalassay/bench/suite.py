@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from metalassay import minder
 from metalassay.environment import suites
 from metalassay.errors import UserError
 from metalassay.fields import one_line
@@ -109,10 +110,12 @@ def run(
                 command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
+            minder.watch(child.pid)
             try:
                 failures, stopped = _follow(child, events, device, listen)
             finally:
                 _end(child)
+                minder.forget(child.pid)
         if child.returncode == _NO_PROOF:
             return Ran(None, failures, stopped or "a check failed")
         document = _read(result)

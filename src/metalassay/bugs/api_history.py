@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 PACKAGES = ("accelerate", "datasets", "peft", "transformers", "trl")
 MODELS = "transformers.models."
@@ -178,7 +178,7 @@ def indices(releases: tuple[str, ...], version: str) -> tuple[int, ...]:
     """Return the index of a version, of both its neighbours if it is not listed, or nothing."""
     try:
         public = Version(Version(version).public)
-    except InvalidVersion:
+    except ValueError:
         return ()
     known = _versions(releases)
     at = bisect.bisect_left(known, public)
@@ -187,15 +187,6 @@ def indices(releases: tuple[str, ...], version: str) -> tuple[int, ...]:
     if at == len(known):
         return (at - 1,)  # newer than all that was read: what was gone stays so
     return (at - 1, at) if at else ()
-
-
-def is_version(text: str) -> bool:
-    """Return whether a text is a version that can be compared."""
-    try:
-        Version(text)
-    except InvalidVersion:
-        return False
-    return True
 
 
 @functools.cache

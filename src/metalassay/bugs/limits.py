@@ -14,8 +14,8 @@ from importlib import resources
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
 
+from metalassay import pep440
 from metalassay.bugs.catalogue import Where
 from metalassay.bugs.patterns import expression, required_word
 
@@ -144,7 +144,7 @@ def fits(where: Where, versions: Mapping[str, str]) -> bool | None:
     """
     if not where:
         return True
-    known = {name: version for name, version in versions.items() if is_version(version)}
+    known = {name: version for name, version in versions.items() if pep440.is_version(version)}
     verdicts = [_fits_all(alternative, known) for alternative in where]
     if True in verdicts:
         return True
@@ -222,15 +222,6 @@ def _fits_all(alternative: Mapping[str, SpecifierSet], known: Mapping[str, str])
     if not all(present):
         return False
     return True if len(present) == len(alternative) else None
-
-
-def is_version(text: str) -> bool:
-    """Return whether a text can be read as a version; damaged metadata cannot."""
-    try:
-        Version(text)
-    except InvalidVersion:
-        return False
-    return True
 
 
 def _limit(row: Mapping[str, Any]) -> Limit:

@@ -74,7 +74,7 @@ exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 ba
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code; a signal ends it as Ctrl+C does."""
-    from metalassay.matrix import interrupts
+    from metalassay import interrupts
 
     try:
         with interrupts.Interrupts() as caught, caught.at_once():

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metalassay import pep440
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,16 +79,16 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from packaging.version import Version
 
+    from metalassay import interrupts
     from metalassay.bugs import verdict
     from metalassay.diagnosis import check, check_text
     from metalassay.environment import extras, interpreters
-    from metalassay.matrix import interrupts
 
     extras.require("check", "compat", "pytest")
     python = None if options.env is None else interpreters.find(options.env)
     if python is not None:
         found, interpreter = interpreters.ask(python)  # or a UserError, before anything runs
-        if Version(found["python"]) < Version(OLDEST):
+        if (pep440.version_of(found["python"]) or Version("0")) < Version(OLDEST):
             raise UserError(
                 f"{options.env}: it has Python {found['python']}; the tests need {OLDEST} or newer",
                 f"metalassay doctor --env {shlex.quote(options.env)}",

@@ -15,8 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay import minder
 from metalassay.cli import doctor_requirements, option_types
 from metalassay.errors import UserError
+from metalassay.fields import parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -185,11 +187,12 @@ def _link_check(
         stderr=subprocess.DEVNULL,
         text=True,
     )
+    minder.watch(child.pid)
 
     def breaks() -> Sequence[Break]:
         left = max(0.0, _LINK_CHECK - (time.monotonic() - started))
         try:
-            return linkcheck.from_json(json.loads(child.communicate(timeout=left)[0])).breaks
+            return linkcheck.from_json(parse_json(child.communicate(timeout=left)[0])).breaks
         except (
             subprocess.TimeoutExpired,
             ValueError,
@@ -202,6 +205,7 @@ def _link_check(
     finally:
         child.kill()
         child.wait()
+        minder.forget(child.pid)
 
 
 def _command(diagnosis: Diagnosis) -> list[str]:

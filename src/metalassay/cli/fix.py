@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay import pep440
 from metalassay.cli import option_types
 from metalassay.cli.parser import columns
 from metalassay.errors import UserError
@@ -144,7 +145,7 @@ def fix(options: argparse.Namespace, versions: Mapping[str, str], manager: Manag
 
 def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
     """Return the versions of an environment and how it is managed."""
-    from metalassay.diagnosis import findings, fix_plan
+    from metalassay.diagnosis import fix_plan
     from metalassay.environment import interpreters, managers, versions
 
     packages = (*versions.STACK, *fix_plan.COMPANIONS)
@@ -153,7 +154,7 @@ def _environment(place: str | None) -> tuple[dict[str, str], Manager]:
     manager = managers.detect(interpreter)
     if manager.python != python and manager.python != interpreter.python:
         there, _ = interpreters.ask(manager.python, packages)
-    return {name: text for name, text in there.items() if findings.is_version(text)}, manager
+    return {name: text for name, text in there.items() if pep440.is_version(text)}, manager
 
 
 def _show(

@@ -14,7 +14,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from metalassay import __version__, streams
+from metalassay import __version__, interrupts, streams
 from metalassay.cli.parser import Parser, columns
 from metalassay.environment import extras
 from metalassay.errors import UserError, reason
@@ -90,21 +90,37 @@ def _run(arguments: list[str]) -> int:
     try:
         options = parser(_named(arguments)).parse_args(arguments)
         _check_folder()
-        code: int = options.command(options)
+        with interrupts.end_as_ctrl_c():
+            code: int = options.command(options)
+    except streams.UnreadError:
+        raise
     except OSError as error:
-        from metalassay.files import NO_ROOM
-
-        if error.errno not in NO_ROOM:
-            raise
-        where = f" to {error.filename}" if error.filename else ""
-        raise UserError(
-            f"there is no room to write{where}: {reason(error)}",
-            "free some space, or write to another place",
-        ) from None
+        raise _of_the_system(error) from None
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
     return code
+
+
+def _of_the_system(error: OSError) -> Exception:
+    """Return the error for the user where the file system refused a file; else the error itself.
+
+    A command says what it wanted with a file and what to do; this is for what none of them expects.
+    """
+    from metalassay.files import NO_ROOM
+
+    name = error.filename2 or error.filename  # of a rename, the second is the intended name
+    if error.errno in NO_ROOM:
+        where = f" to {name}" if name else ""
+        return UserError(
+            f"there is no room to write{where}: {reason(error)}",
+            "free some space, or write to another place",
+        )
+    if isinstance(name, str | bytes):
+        return UserError(
+            f"cannot use {os.fsdecode(name)}: {reason(error)}", "name another file or folder"
+        )
+    return error
 
 
 def _check_folder() -> None:

@@ -279,7 +279,7 @@ def _shard(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from metalassay.matrix import interrupts
+    from metalassay import interrupts
 
     began = time.time()
     try:

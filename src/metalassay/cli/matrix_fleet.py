@@ -159,7 +159,8 @@ def run(
     benchmarks: bool,
 ) -> list[Outcome]:
     """Run rows on a fleet, and return how each ended."""
-    from metalassay.matrix import fleet, interrupts
+    from metalassay import interrupts
+    from metalassay.matrix import fleet
 
     try:
         return fleet.run(rows, run_options, where, known, benchmarks=benchmarks)

@@ -45,6 +45,12 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """Refuse ``--option=--``: argparse takes the value away, and the option gets an empty list."""
+        if action.option_strings and "--" in arg_strings and action.nargs != argparse.REMAINDER:
+            raise argparse.ArgumentError(action, "-- is not a value")
+        return super()._get_values(action, arg_strings)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
             near = difflib.get_close_matches(str(value), action.choices, n=1)

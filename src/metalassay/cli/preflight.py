@@ -52,7 +52,10 @@ ran until then is shown)"""
         "--save", type=Path, metavar="FILE", help="save the recorded operators to a file"
     )
     parser.add_argument(
-        "--trace", type=Path, metavar="FILE", help="judge a saved recording instead of running"
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="judge a saved recording instead of running; - is standard input",
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
@@ -73,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
     code = 0
     if options.trace:
         content = read_bytes(
-            options.trace, "name a recording that --save wrote: metalassay preflight --trace FILE"
+            options.trace,
+            "name a recording that --save wrote: metalassay preflight --trace FILE",
+            or_stdin=True,
         )
         trace = predict.parse(content, str(options.trace))
     else:

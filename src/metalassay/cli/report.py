@@ -75,7 +75,11 @@ stderr, the rest is in the report), 2 bad input"""
     for option, name, what in (
         ("--machine", "NAME", "compare this machine, by chip or name (default: the most measured)"),
         ("--project", "CHIP", "add a section that projects the results onto this chip"),
-        ("--log", "FILE", "plot the log.jsonl of a training run, or a monitor's log"),
+        (
+            "--log",
+            "FILE",
+            "plot the log.jsonl of a training run, or a monitor's log; - is standard input",
+        ),
     ):
         parser.add_argument(
             option, action="append", default=[], metavar=name, help=f"{what}; repeatable"
@@ -140,17 +144,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _log(path: Path) -> training_log.Log:
-    from metalassay import files
     from metalassay.fields import FieldError, printable
+    from metalassay.files import read_bytes
     from metalassay.report.sections import training_log
 
-    shown = printable(str(path))
+    next_step = "name a log.jsonl of a run or of a monitor"
+    content, shown = read_bytes(path, next_step, or_stdin=True), printable(str(path))
     try:
-        return training_log.parse(files.content(path), shown)
-    except OSError as error:
-        raise UserError(f"cannot read {shown}: {error.strerror}", "name a log") from None
+        return training_log.parse(content, shown)
     except FieldError as error:
-        raise UserError(f"{shown}: {error}", "name a log.jsonl of a run or of a monitor") from None
+        raise UserError(f"{shown}: {error}", next_step) from None
 
 
 def _stream(stack: ExitStack, target: str | None) -> TextIO | None:

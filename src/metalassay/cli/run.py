@@ -282,6 +282,7 @@ def _background(wanted: bool, platform: str) -> list[str]:
 
 def _emulated(torch: str, program: list[str]) -> list[str]:
     """Return the command that runs ``program`` with an emulated mps device."""
+    from metalassay import safe_path
     from metalassay.mps import program_arguments
     from metalassay.mps.operators import oracle
 
@@ -289,7 +290,7 @@ def _emulated(torch: str, program: list[str]) -> list[str]:
         oracle.load(torch)  # report a bad version before anything is started
     python, flags, rest = program_arguments.split(program, _EMULATE)
     child = "metalassay.mps.emulator.run_child"
-    probe = [python, "-c", "import metalassay.mps.emulator.run_child"]
+    probe = [python, "-c", f"{safe_path.DROP}import metalassay.mps.emulator.run_child"]
     if subprocess.run(probe, capture_output=True).returncode != 0:  # noqa: S603
         raise UserError(
             f"{python} has no metalassay, which runs beside the program",

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+from metalassay import minder
 from metalassay.cli import option_types
 from metalassay.environment import extras
 from metalassay.errors import UserError
@@ -38,10 +39,15 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
-    if done.returncode:
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  (our own module)
+    try:
+        with minder.watching(child.pid):
+            output, _ = child.communicate()
+    finally:
+        child.kill()
+    if child.returncode:
         raise UserError("the self-test failed to run; its error is above", "metalassay doctor")
-    result = json.loads(done.stdout.splitlines()[-1])
+    result = json.loads(output.splitlines()[-1])
     if options.json:
         print(json.dumps(result, indent=1))
     else:

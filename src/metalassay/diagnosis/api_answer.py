@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from metalassay import bugs
-from metalassay.bugs import api_history
+from metalassay import bugs, pep440
 from metalassay.diagnosis import api_calls, api_names
 from metalassay.diagnosis.answers import Found
 from metalassay.diagnosis.api_question import questions
@@ -58,7 +57,7 @@ def _known_bug_after(step: str, installed: Mapping[str, str]) -> str:
     pinned = dict(_PINNED.findall(step))
     if not pinned:
         return ""
-    after = {name: v for name, v in {**installed, **pinned}.items() if api_history.is_version(v)}
+    after = {name: v for name, v in {**installed, **pinned}.items() if pep440.is_version(v)}
     return next(
         (
             bug.id

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from packaging.version import Version
 
+from metalassay import pep440
 from metalassay.bugs import api_history
 from metalassay.bugs.api_history import Environment, Timeline
 from metalassay.diagnosis.answers import Found
@@ -209,7 +210,7 @@ def too_old(fits: Timeline, version: str) -> bool:
     """Return whether a version is older than all releases read, of which the oldest fits."""
     return (
         fits.states[0] is True
-        and api_history.is_version(version)
+        and pep440.is_version(version)
         and Version(version) < Version(fits.releases[0])
     )
 

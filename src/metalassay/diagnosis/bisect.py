@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay import bugs
 from metalassay.bugs import Bug
@@ -207,7 +207,7 @@ def releases_of(package: str) -> list[str]:
     for word in (line[1] if line else "").split(", "):
         try:
             releases.append(Version(word))
-        except InvalidVersion:
+        except ValueError:
             continue
     return [str(release) for release in sorted(releases) if not release.is_prerelease]
 

@@ -22,7 +22,7 @@ from importlib import util
 from pathlib import Path
 
 import metalassay
-from metalassay import bugs
+from metalassay import bugs, minder
 from metalassay.environment import suites, versions
 from metalassay.errors import UserError, cannot_write, reason
 from metalassay.fields import one_line, printable
@@ -204,6 +204,7 @@ def _process(
             )
     except OSError as error:
         raise UserError(f"{words[0]}: {reason(error)}", "name another --env") from None
+    minder.watch(process.pid, group=True)
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -218,6 +219,7 @@ def _process(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        minder.forget(process.pid)
 
 
 def _must_import(python: str, known: verdict_file.VersionSet, variables: dict[str, str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from metalassay import bugs
+from metalassay import bugs, pep440
 from metalassay.diagnosis import findings, fix_plan, tested_sets, train_verdict
 from metalassay.diagnosis.findings import Finding
 from metalassay.diagnosis.train_verdict import Verdict
@@ -67,7 +67,7 @@ def diagnose(
     ``UserError`` for an id that does not exist, which is a typo or out of date.
     """
     check_ids(ignored)
-    valid = {name: text for name, text in installed.items() if findings.is_version(text)}
+    valid = {name: text for name, text in installed.items() if pep440.is_version(text)}
     elsewhere = () if system in ("", "Darwin") else _of_macs()
     plan = fix_plan.plan(valid, (*ignored, *elsewhere))
     usable = probe is not None and probe.state == mps.USABLE

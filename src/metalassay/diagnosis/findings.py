@@ -12,9 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from packaging.version import InvalidVersion, Version
-
-from metalassay import bugs
+from metalassay import bugs, pep440
 from metalassay.diagnosis import fix_plan
 from metalassay.environment import managers, variables
 from metalassay.environment.interpreters import Install, Interpreter
@@ -180,7 +178,7 @@ def of_metadata(installed: Mapping[str, str]) -> list[Finding]:
             link="https://packaging.python.org/en/latest/specifications/version-specifiers/",
         )
         for name, version in installed.items()
-        if not is_version(version)
+        if not pep440.is_version(version)
     ]
 
 
@@ -347,15 +345,6 @@ def _environment(
         fix=fix,
         link=link,
     )
-
-
-def is_version(text: str) -> bool:
-    """Return whether PEP 440 accepts a version."""
-    try:
-        Version(text)
-    except InvalidVersion:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from metalassay import bugs, linkcheck
+from metalassay import bugs, linkcheck, pep440
 from metalassay.diagnosis import tested_sets
 from metalassay.environment.versions import MACHINE
 from metalassay.linkcheck import requirements
@@ -227,7 +227,7 @@ class _Space:
         facts: Facts,
         known: Sequence[bugs.Bug],
     ) -> None:
-        self.installed = {name: text for name, text in installed.items() if _version(text)}
+        self.installed = {name: text for name, text in installed.items() if pep440.version_of(text)}
         self.facts = facts
         self.bugs = [bug for bug in known if bug.id not in ignored]
         self.masks = _Masks(self.bugs, self.installed)
@@ -648,10 +648,3 @@ def _bounds(package: str) -> tuple[str, ...]:
         if not specifier.version.endswith(".*")
     }
     return tuple(map(str, sorted(bounds)))
-
-
-def _version(text: str | None) -> Version | None:
-    try:
-        return Version(text) if text else None
-    except InvalidVersion:
-        return None

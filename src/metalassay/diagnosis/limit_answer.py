@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from metalassay import bugs
+from metalassay import bugs, pep440
 from metalassay.bugs import limits, tracebacks
 from metalassay.bugs.matching import APPLIES
 from metalassay.diagnosis import limit_numbers
@@ -124,4 +124,4 @@ def _steps(texts: Iterable[str], limit: limits.Limit, values: Mapping[str, str])
 
 
 def _readable(installed: Mapping[str, str]) -> dict[str, str]:
-    return {name: version for name, version in installed.items() if limits.is_version(version)}
+    return {name: version for name, version in installed.items() if pep440.is_version(version)}

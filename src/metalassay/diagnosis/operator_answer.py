@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
+from metalassay import pep440
 from metalassay.bugs import tracebacks
 from metalassay.diagnosis import operator_messages
 from metalassay.diagnosis.answers import Found
@@ -28,7 +29,6 @@ from metalassay.diagnosis.operator_parts import (
     sentences,
     torch_of,
     upgrade_to,
-    version_of,
 )
 from metalassay.diagnosis.operator_refusals import (
     built_without_mps,
@@ -87,7 +87,7 @@ def _operator(mention: Mention, installed: Mapping[str, str]) -> Answer:
     warning = mention.kind == operator_messages.FALLBACK
     applies, note = _applies(name, torch, first, installed)
     do, not_help = _remedies(name, torch, first, macos, row, installed, warning)
-    here = version_of(installed.get("torch"))
+    here = pep440.version_of(installed.get("torch"))
     if here and has(here, first):
         do = (
             f"see whether the program runs the torch {here} of this environment: {WHICH_TORCH}",
@@ -150,7 +150,7 @@ def _applies(
     name: str, torch: Torch, first: str | None, installed: Mapping[str, str]
 ) -> tuple[str, str]:
     """Return whether the torch of the message lacks the operator, and why."""
-    version = version_of(torch.version)
+    version = pep440.version_of(torch.version)
     if version is None:
         until = f"; torch {history.minor(first)} and later have it" if first else ""
         return "unknown", joined(torch.note, f"the version of torch is not known{until}; {ASK}")
@@ -170,7 +170,7 @@ def _applies(
         said = f"torch {version} always runs it on the CPU, with a warning"
     else:
         said = f"torch {version} lacks it"
-    here = version_of(installed.get("torch"))
+    here = pep440.version_of(installed.get("torch"))
     if here and here.base_version != version.base_version and has(here, first):
         said += f", torch {here} has it"
     return ("otherwise" if torch.contradicted else "yes"), joined(torch.note, said)
@@ -188,10 +188,10 @@ def _remedies(
     """Return what to do, the best first, and what does not help."""
     do, not_help = [], list(row.not_help if row else ())
     upgrade = upgrade_to(first, macos, installed) if first else None
-    here = version_of(installed.get("torch"))
+    here = pep440.version_of(installed.get("torch"))
     if upgrade and here and has(here, first):
         upgrade = f"where the text comes from: {upgrade}"
-    have = version_of(installed.get("macos"))
+    have = pep440.version_of(installed.get("macos"))
     too_old = bool(macos and have and have < Version(macos))
     if row and row.title:
         upgrade = None  # a mistake of the program, which no release cures
@@ -306,7 +306,7 @@ def _library(mention: Mention, installed: Mapping[str, str]) -> Answer:
 
 
 def _library_applies(row: Library, installed: Mapping[str, str]) -> tuple[str, str]:
-    have = version_of(installed.get(row.package)) if row.package else None
+    have = pep440.version_of(installed.get(row.package)) if row.package else None
     if row.kernel is None:
         return "yes", f"no version of {row.package or row.owner} that we know has a kernel for MPS"
     if have is None:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+from metalassay import pep440
 from metalassay.diagnosis.answers import Found
 from metalassay.diagnosis.operator_messages import Mention
 from metalassay.mps.operators import history, releases
@@ -60,7 +61,7 @@ class Torch:
 
 def torch_of(mention: Mention, installed: Mapping[str, str]) -> Torch:
     """Return the torch of a message: its commit counts more than the installed version."""
-    given = version_of(installed.get("torch"))
+    given = pep440.version_of(installed.get("torch"))
     have = str(given) if given else None
     if mention.commit:
         release = releases.of_commit(mention.commit)
@@ -97,7 +98,7 @@ def upgrade_to(first: str, macos: str | None, installed: Mapping[str, str]) -> s
     if floor:
         needs.append(f"Python {floor.python}")
     have = installed.get("macos")
-    if macos and have and version_of(have) and Version(have) < Version(macos):
+    if macos and have and pep440.version_of(have) and Version(have) < Version(macos):
         needs.append(f"this is macOS {have}")
     return f"pip install -U 'torch>={history.minor(first)}'" + (
         f" (needs {' and '.join(needs[:2])}{'; ' + needs[2] if needs[2:] else ''})" if needs else ""
@@ -119,11 +120,3 @@ def sentences(*parts: str) -> str:
 def joined(*parts: str) -> str:
     """Return the parts of a sentence that are not empty, with semicolons between them."""
     return "; ".join(part for part in parts if part)
-
-
-def version_of(text: str | None) -> Version | None:
-    """Return a version, or None for one that is missing or malformed."""
-    try:
-        return Version(text) if text else None
-    except InvalidVersion:
-        return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from packaging.version import Version
 
+from metalassay import pep440
 from metalassay.diagnosis.operator_messages import Mention
 from metalassay.diagnosis.operator_parts import (
     ASK,
@@ -18,7 +19,6 @@ from metalassay.diagnosis.operator_parts import (
     sentences,
     torch_of,
     upgrade_to,
-    version_of,
 )
 from metalassay.mps.operators import advice, history, oracle
 
@@ -82,7 +82,7 @@ def sparse(mention: Mention, installed: Mapping[str, str]) -> Answer:
     any_sparse = next(each for each in oracle.versions() if oracle.load(each).sparse_kernels)
     first = having[0] if having else None
     torch = torch_of(mention, installed)
-    version, macos = version_of(torch.version), needed_macos(first, None)
+    version, macos = pep440.version_of(torch.version), needed_macos(first, None)
     begins = f"torch has sparse tensors on MPS from {history.minor(any_sparse)} on"
     if version is None:
         applies, note = "unknown", f"the version of torch is not known; {ASK}"
@@ -117,7 +117,7 @@ def sparse(mention: Mention, installed: Mapping[str, str]) -> Answer:
 def compressed(mention: Mention, installed: Mapping[str, str]) -> Answer:
     """Answer what the backends of compressed sparse tensors lack, of which there is no record."""
     torch = torch_of(mention, installed)
-    version = version_of(torch.version)
+    version = pep440.version_of(torch.version)
     old = version is not None and not has(version, "2.9")
     return Answer(
         id=f"{mention.detail} aten::{mention.name}",
@@ -175,7 +175,7 @@ def dtype_refused(mention: Mention, installed: Mapping[str, str]) -> Answer:
     row = advice.for_kernel(mention.name, mention.detail)
     dtype = _TORCH_DTYPES.get(mention.detail, mention.detail.lower())
     device = row.device if row else advice.device_of(mention.name) or _device(mention.name)
-    version = version_of(installed.get("torch"))
+    version = pep440.version_of(installed.get("torch"))
     since = Version(row.since) if row and row.since else None
     if row is None:
         applies, note = "unknown", "this kernel's dtypes are not in our tables"
@@ -267,7 +267,7 @@ def _dtype_remedies(
 
 def old_macos(mention: Mention, installed: Mapping[str, str]) -> Answer:
     """Answer that an operator ran on the CPU because macOS is older than it needs."""
-    have, needed = version_of(installed.get("macos")), Version(mention.detail)
+    have, needed = pep440.version_of(installed.get("macos")), Version(mention.detail)
     if have is None:
         applies, note = "unknown", "the version of macOS is not known: --versions macos=VERSION"
     elif have < needed:

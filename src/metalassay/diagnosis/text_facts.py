@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 _NUMBER = r"(?P<version>\d+(?:\.\d+){1,3}(?:(?:rc|a|b|\.?dev|\.?post)\d{1,8})?)"
 _NAMES = (
@@ -125,7 +125,7 @@ def _versions(text: str) -> Iterator[tuple[str, str]]:
 def _one(name: str, version: str) -> Iterator[tuple[str, str]]:
     try:
         Version(version)
-    except InvalidVersion:
+    except ValueError:
         return
     package = canonicalize_name(name)
     yield {"pytorch": "torch"}.get(package, package), version
@@ -172,6 +172,6 @@ def _agree(said: str, have: str) -> bool:
     """Return whether two versions are the same as far as both are given."""
     try:
         one, other = Version(said).release, Version(have).release
-    except InvalidVersion:
+    except ValueError:
         return False
     return all(a == b for a, b in zip(one, other, strict=False))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,22 +9,20 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from metalassay import safe_path
 from metalassay.environment import self_report, versions
 from metalassay.errors import UserError
-from metalassay.fields import Field, FieldError, printable
+from metalassay.fields import Field, FieldError, parse_json, printable
 
 _NEXT = "name one, as in: metalassay doctor --env .venv"
 _OTHER_OUTPUT = "it printed something else than its packages"
 
-# The working directory is removed from sys.path: the user's json.py there is not the module json.
-_ASK = """
-import sys
-sys.path[:] = [folder for folder in sys.path if folder]
-module = {"__name__": "self_report"}
+_ASK = f"""{safe_path.DROP}
+module = {{"__name__": "self_report"}}
 exec(sys.argv[1], module)
 import json
 packages = sys.argv[2:]
-print(json.dumps({"versions": module["versions"](packages), **module["report"](packages)}))
+print(json.dumps({{"versions": module["versions"](packages), **module["report"](packages)}}))
 """
 
 
@@ -109,10 +106,10 @@ def ask(
             timeout=60,
             check=True,
         )
-        found = Field(json.loads(answer.stdout))
+        found = Field(parse_json(answer.stdout))
         there = found.get("versions").texts()
         interpreter = _interpreter(found, python)
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError) as error:
         raise _not_python(python, _why(error)) from None
     return {**versions.installed(()), **there}, interpreter
 

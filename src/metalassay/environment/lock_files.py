@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from pathlib import Path
 
 from metalassay import files
 from metalassay.errors import UserError, reason
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 
 NAMES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """The lock files that can be read."""
@@ -56,10 +55,10 @@ _NEXT = "name a lock file that uv, poetry, pdm or pipenv wrote"
 
 def _pipfile(text: str, path: Path) -> list[tuple[str, str]]:
     try:
-        default = Field(json.loads(text), path.name).get("default")
+        default = Field(parse_json(text), path.name).get("default")
         if not isinstance(default.value, dict):
             raise default.wrong("an object")
         rows = {name: default.get(name).find("version") for name in default.value}
         return [(name, row.name().removeprefix("==")) for name, row in rows.items() if row.value]
-    except (json.JSONDecodeError, FieldError, RecursionError) as error:
+    except FieldError as error:
         raise UserError(f"{path} is no lock file: {reason(error)}", _NEXT) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay import files
 from metalassay.environment import lock_files
@@ -56,7 +56,7 @@ def read(path: Path) -> Wanted:
 def _order(version: str) -> tuple[bool, Version]:
     try:
         return (True, Version(version))
-    except InvalidVersion:
+    except ValueError:
         return (False, Version("0"))
 
 

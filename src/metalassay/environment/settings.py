@@ -18,7 +18,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay.environment import variables, versions
 from metalassay.machine import hardware
@@ -260,7 +260,7 @@ def _not_here(
             # A nightly has the code of the release that it precedes.
             if not SpecifierSet(specifier).contains(Version(version).base_version):
                 return f"it is for {package} {specifier}, and this is {version}"
-        except InvalidVersion:
+        except ValueError:
             return f"it is for {package} {specifier}, and the version here is unknown"
     if rule.forks and not forks:
         return "it is for programs that fork after they have tokenised: --forks"

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay.fields import printable
 
@@ -102,7 +102,7 @@ def _versions_fit(rule: Rule, versions: Mapping[str, str]) -> bool:
         try:
             # A nightly of 2.8 has the code of 2.8, although PEP 440 sorts it below.
             release = Version(versions[package]).base_version
-        except (KeyError, InvalidVersion):
+        except (KeyError, ValueError):
             return False
         if not SpecifierSet(specifier).contains(release):
             return False

@@ -15,6 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.errors import UserError, cannot_write, reason
@@ -269,6 +270,7 @@ def _variables(manager: Manager) -> dict[str, str]:
     """Return the variables of the installer: this environment, and no other that happens to be active."""
     variables = {**os.environ, **resolver.pip_find_links()}
     variables.pop("PYTHONPATH", None)  # pip would take what is there for installed
+    variables.update(safe_path.VARIABLES)
     if manager.in_venv:
         variables["VIRTUAL_ENV"] = str(manager.prefix)
     if manager.kind == managers.UV_PROJECT:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 import os
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -16,12 +15,13 @@ from packaging.markers import InvalidMarker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.errors import UserError, reason
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 
-_ASK = """
-import sys
-sys.path[:] = [folder for folder in sys.path if folder]
+_ASK = (
+    safe_path.DROP
+    + """
 import csv, json, os, re, sysconfig
 from importlib import metadata
 found = {}
@@ -54,6 +54,7 @@ print(json.dumps({
     "found": list(found.values()),
 }))
 """
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Distribution:
         if not self.direct:
             return f"{self.name}=={self.version}"
         try:
-            origin = json.loads(self.direct)
+            origin = parse_json(self.direct)
             url = str(origin["url"])
             editable = origin.get("dir_info", {}).get("editable", False)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -144,14 +145,14 @@ def read(python: str) -> Installed:
             timeout=120,
             check=True,
         )
-        found = Field(json.loads(answer.stdout))
+        found = Field(parse_json(answer.stdout))
         return Installed(
             Path(found.get("prefix").text()),
             found.get("python").text(),
             tuple(dict.fromkeys(Path(each.text()) for each in found.get("folders").each())),
             {each.name: each for each in map(_distribution, found.get("found").each())},
         )
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, FieldError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError) as error:
         raise UserError(
             f"{python}: its packages cannot be listed: {reason(error)[:200]}",
             "metalassay doctor --env PYTHON",

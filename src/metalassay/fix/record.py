@@ -22,7 +22,7 @@ from pathlib import Path
 
 from metalassay import files
 from metalassay.errors import UserError, cannot_write, reason
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.files import write_atomically
 from metalassay.fix import distributions
 from metalassay.fix.distributions import Installed
@@ -100,7 +100,7 @@ def load(prefix: Path) -> Record | None:
     """
     path = path_of(prefix)
     try:
-        found = Field(json.loads(files.content(path)))
+        found = Field(parse_json(files.content(path)))
         if found.get("schema").value != SCHEMA:
             raise FieldError("another version of metalassay wrote it")
         made_for = found.get("prefix").text()

@@ -6,7 +6,6 @@ pip say what they would do.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -19,11 +18,13 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.diagnosis import fix_plan
 from metalassay.diagnosis.fix_plan import Facts, Plan
 from metalassay.environment import managers
 from metalassay.environment.managers import Manager
 from metalassay.errors import UserError, reason
+from metalassay.fields import parse_json
 from metalassay.fix.distributions import Installed
 from metalassay.matrix import resolver
 from metalassay.matrix.resolver import Failure
@@ -195,7 +196,10 @@ def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | F
     try:
         done = subprocess.run(  # noqa: S603  (pip itself, no shell)
             words,
-            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
+            env={
+                **{name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
+                **safe_path.VARIABLES,
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -216,7 +220,7 @@ def _ask_pip(command: Sequence[str], installed: Installed) -> dict[str, str] | F
         return Failure(why, conflict=True)
     found = installed.versions
     try:
-        for each in json.loads(done.stdout)["install"]:
+        for each in parse_json(done.stdout)["install"]:
             found[canonicalize_name(each["metadata"]["name"])] = each["metadata"]["version"]
     except (ValueError, KeyError, TypeError):
         return None

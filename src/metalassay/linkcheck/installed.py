@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from metalassay import __version__
 from metalassay.bugs import api_history
 from metalassay.errors import UserError
+from metalassay.fields import parse_json
 from metalassay.files import write_atomically
 from metalassay.linkcheck import (
     atlas,
@@ -134,7 +135,7 @@ def _cache(
 
 def _kept(path: Path) -> Report | None:
     try:
-        return from_json(json.loads(path.read_text("utf-8")))
+        return from_json(parse_json(path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from metalassay import safe_path
 from metalassay.errors import UserError, reason
+from metalassay.fields import FieldError, parse_json
 from metalassay.linkcheck.source import STACK
 
-_ASK = "import json, sys; print(json.dumps([each for each in sys.path if each]))"
+_ASK = f"{safe_path.DROP}import json; print(json.dumps(sys.path))"
 _NEXT = "name a folder or an interpreter, as in: metalassay link --env .venv"
 OTHERS = ("torch", "numpy", "pyarrow", "fsspec")
 """Packages that are not checked, but that others require."""
@@ -65,12 +66,12 @@ def _asked(python: str) -> tuple[Path, ...]:
             timeout=60,
             check=True,
         )
-        found = json.loads(answer.stdout.splitlines()[-1])
+        found = parse_json(answer.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:]
         why = " ".join(last) or f"exit code {error.returncode}"
         raise UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT) from None
-    except (OSError, subprocess.SubprocessError, json.JSONDecodeError, IndexError) as error:
+    except (OSError, subprocess.SubprocessError, FieldError, IndexError) as error:
         raise UserError(
             f"{python}: does not run as a Python interpreter: {reason(error)}", _NEXT
         ) from None

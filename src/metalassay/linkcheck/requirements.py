@@ -15,7 +15,7 @@ from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from metalassay.bugs import api_history
 from metalassay.linkcheck.breaks import CERTAIN, POSSIBLE, Break
@@ -134,7 +134,7 @@ def _judged(
         return
     try:
         allowed = requirement.specifier.contains(Version(present), prereleases=True)
-    except InvalidVersion:
+    except ValueError:
         return
     if allowed:
         return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import json
 import platform
 import re
 from collections import Counter
@@ -18,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metalassay.fields import Field, one_line, printable
+from metalassay.fields import Field, one_line, parse_json, printable
 from metalassay.machine import macos, system_tools
 
 # sysctl may stop at the first name that it does not know, so the names that some Macs lack come
@@ -261,10 +260,7 @@ def parse_system_profiler(text: str) -> Gpu:
     The name is sppci_model; the cores are sppci_cores, a number written as a string, which only
     Apple's GPUs have. Raises ``ValueError`` for any other text.
     """
-    try:
-        document = Field(json.loads(text), "system_profiler")
-    except RecursionError:
-        raise ValueError("system_profiler: nested too deeply") from None
+    document = Field(parse_json(text), "system_profiler")
     gpus: list[tuple[str, int | None]] = []
     for entry in document.get("SPDisplaysDataType").each():
         if not isinstance(entry.value, dict):

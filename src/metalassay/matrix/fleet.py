@@ -24,9 +24,9 @@ from typing import Any
 from metalassay.environment import extras
 from metalassay.errors import UserError, reason
 from metalassay.files import write_atomically
+from metalassay.interrupts import Interrupts
 from metalassay.matrix import bench, fleet_security, fleet_worker, inputs, sources
 from metalassay.matrix.fleet_security import Tls, as_text
-from metalassay.matrix.interrupts import Interrupts
 from metalassay.matrix.matrix_file import Row
 from metalassay.matrix.progress import Progress
 from metalassay.matrix.run_row import ERROR, STATES, Options, Outcome

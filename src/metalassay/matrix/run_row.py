@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from metalassay import bugs
+from metalassay import bugs, minder
 from metalassay.errors import cannot_write, reason
 from metalassay.matrix import ahead, environments, inputs, matrix_file, run_smoke
 from metalassay.matrix.ahead import Ahead
@@ -354,6 +354,7 @@ def in_environment(
     finally:
         if log:
             log.close()
+    minder.watch(process.pid, group=True)
     deadline = time.monotonic() + _LONGEST
     try:
         while True:
@@ -368,6 +369,7 @@ def in_environment(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        minder.forget(process.pid)
 
 
 def _variables(environment: Path) -> dict[str, str]:

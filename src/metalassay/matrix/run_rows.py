@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 
+from metalassay import interrupts
 from metalassay.matrix import environments, matrix_file, run_row
 from metalassay.matrix.ahead import Ahead
 from metalassay.matrix.matrix_file import Row
@@ -47,7 +46,7 @@ def run(
         progress.ends(outcome)
         return outcome
 
-    with interrupted_by_sigterm(), ThreadPoolExecutor(jobs) as pool:
+    with interrupts.end_as_ctrl_c(), ThreadPoolExecutor(jobs) as pool:
         futures: dict[Future[Outcome], str] = {}
         try:
             for row in order:
@@ -73,16 +72,3 @@ def _wait(futures: Mapping[Future[Outcome], str], progress: Progress) -> None:
         for future in done:
             future.result()  # an error that is not the row's own ends the run
         progress.tick()
-
-
-@contextlib.contextmanager
-def interrupted_by_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into ``KeyboardInterrupt`` while the body runs; does nothing outside the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metalassay.fields import FieldError, parse_json
 from metalassay.results.verdict_file import BugTest, Origin, OtherFailure
 
 
@@ -87,8 +88,10 @@ def read(path: Path) -> Journal:
     journal = Journal()
     for line in path.read_text("utf-8").splitlines():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            entry = parse_json(line)
+        except FieldError:
+            break
+        if not isinstance(entry, dict):
             break
         if "origin" in entry:
             origin = dict(entry["origin"])

@@ -6,10 +6,9 @@ verdict with the outcomes of its tests, the median with the times of the rounds.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.results import max_batch_file, measurement, smoke_file, unfinished, verdict_file
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
@@ -43,7 +42,7 @@ def parse(
     Return () for a file of ours that holds no result. Raises ``FieldError``, and nothing else, for
     content that is not a usable result.
     """
-    document = Field(_json(content))
+    document = Field(parse_json(content))
     top = document.value if isinstance(document.value, dict) else {}
     schema = top.get("schema")
     schema = schema if isinstance(schema, str) else ""
@@ -81,23 +80,6 @@ def _is_training_file(schema: str, top: Mapping[str, object]) -> bool:
         return True  # result.json
     # tokenizer.json, in the format of the tokenizers library.
     return isinstance(top.get("added_tokens"), list) and isinstance(top.get("model"), dict)
-
-
-def _json(content: bytes) -> object:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise FieldError(f"not UTF-8 text (byte {error.start})") from None
-    if not text.strip():
-        raise FieldError("empty")
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        cut = ", where the file ends" if error.pos >= len(text.rstrip()) else ""
-        place = f"line {error.lineno}, column {error.colno}"
-        raise FieldError(f"not JSON ({place}{cut}: {error.msg})") from None
-    except (ValueError, RecursionError) as error:  # too many digits, brackets nested too deeply
-        raise FieldError(f"JSON that cannot be read ({error})") from None
 
 
 def _check_schema(schema: Field, name: str) -> None:

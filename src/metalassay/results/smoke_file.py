@@ -16,7 +16,7 @@ from typing import Any
 
 from metalassay import files
 from metalassay.bugs import Bug, matching, tracebacks
-from metalassay.fields import Field
+from metalassay.fields import Field, parse_json
 from metalassay.files import write_atomically
 from metalassay.machine.hardware import Hardware, from_dict
 from metalassay.results.verdict_file import Origin
@@ -149,7 +149,7 @@ def load(path: Path) -> SmokeSet:
 
     Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
     """
-    top = Field(json.loads(files.content(path)))
+    top = Field(parse_json(files.content(path)))
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not the file of a smoke test of this version")
     return read(top)

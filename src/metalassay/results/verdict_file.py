@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 
 from metalassay import files
 from metalassay.bugs import REPORTED_ONLY, Bug, verdict
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.files import write_atomically
 from metalassay.machine.hardware import Hardware, from_dict, identity, release
 
@@ -320,7 +320,7 @@ def load(path: Path) -> VersionSet:
 
     Raises ``OSError`` as the file system does, and ``ValueError`` for a file that is not one of ours.
     """
-    top = Field(json.loads(files.content(path)))
+    top = Field(parse_json(files.content(path)))
     if top.get("schema").value != SCHEMA:
         raise ValueError(f"{path} is not a verdict file of this version")
     return read(top, path.name)

@@ -6,7 +6,6 @@ network access to the hub, and nothing of this process's packages is visible to 
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -20,8 +19,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from metalassay import minder
 from metalassay.errors import UserError
-from metalassay.fields import one_line, printable
+from metalassay.fields import FieldError, one_line, parse_json, printable
 
 PACKAGES = ("accelerate", "transformers", "datasets", "peft", "trl")
 IMPORTS = tuple(f"import {package}" for package in PACKAGES)
@@ -177,12 +177,14 @@ def _once(
             raise UserError(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
+        minder.watch(child.pid, group=True)
         try:
             for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer
         finally:
             _end(child)
+            minder.forget(child.pid)
 
 
 def _answers(
@@ -199,8 +201,8 @@ def _answers(
             ended_by_us = True
             break
         try:
-            answer = json.loads(line)
-        except json.JSONDecodeError:
+            answer = parse_json(line)
+        except FieldError:
             continue  # a library printed past Python's streams
         if not isinstance(answer, dict) or not isinstance(answer.get("stage"), str):
             continue

@@ -7,7 +7,6 @@ run that was resumed appends another header.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from metalassay import files
 from metalassay.errors import UserError
-from metalassay.fields import Field, FieldError, printable
+from metalassay.fields import Field, FieldError, parse_json, printable
 from metalassay.machine.hardware import Hardware, from_dict
 
 SCHEMA = "metalassay.monitor/1"
@@ -109,9 +108,9 @@ def parse(content: bytes, file: str) -> MonitorLog:
 
 def _json(line: bytes, number: int) -> object:
     try:
-        return json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FieldError(f"line {number}: not JSON ({error})") from None
+        return parse_json(line)
+    except FieldError as error:
+        raise FieldError(f"line {number}: {error}") from None
 
 
 def _header(line: Field, file: str) -> MonitorLog:

@@ -6,9 +6,8 @@ import json
 import sys
 from typing import Any
 
-from metalassay import streams
+from metalassay import interrupts, streams
 from metalassay.files import NO_ROOM
-from metalassay.training.interrupt import sigterm_as_ctrl_c
 
 
 def main(text: str) -> int:
@@ -51,7 +50,7 @@ def _explained(options: dict[str, Any]) -> int:
 
 
 def _run(options: dict[str, Any]) -> int:
-    with sigterm_as_ctrl_c():  # torch takes seconds to load
+    with interrupts.end_as_ctrl_c():  # torch takes seconds to load
         from metalassay.training import commands
 
         return commands.COMMANDS[options["command"]](options)

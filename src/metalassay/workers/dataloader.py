@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from metalassay import minder
+
 PRELOADED = -1  # in place of a number of workers: tensors are loaded beforehand
 CLOSE = 1.10
 """Settings within this factor of the fastest count as equal; the simplest of them is recommended."""
@@ -63,7 +65,8 @@ def measure(
         start_new_session=os.name == "posix",  # so that its workers can be ended with it
     )
     try:
-        out, errors = process.communicate(timeout=timeout)
+        with minder.watching(process.pid, group=True):
+            out, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         return Setting(workers, None, None, f"no result within {timeout:g} s")
     finally:

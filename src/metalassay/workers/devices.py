@@ -8,9 +8,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from metalassay import safe_path
 from metalassay.mps import probe
 
-_CUDA = "import torch; print(torch.cuda.is_available())"
+_CUDA = f"{safe_path.DROP}import torch; print(torch.cuda.is_available())"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from metalassay import minder
 from metalassay.errors import UserError
 from metalassay.workers import cpu_pinning
 from metalassay.workers.specs import Arm
@@ -68,6 +69,7 @@ class Processes:
             wire.close()
             process.kill()
             process.wait()
+            minder.forget(process.pid)
 
     def pin_to_one_core(self) -> None:
         """Pin all current workers to the core that is idlest now.
@@ -106,6 +108,7 @@ class Processes:
                 pid = self._fork(theirs)
             else:
                 process = _spawn(arm, theirs)
+                minder.watch(process.pid)
         worker = _Process(ours, arm, process, pid)
         self._workers.append(worker)
         worker.build()
@@ -113,6 +116,7 @@ class Processes:
 
     def prepare(self, *arms: Arm) -> None:
         """Start the fork server now if any of ``arms`` will be forked, so that no replicate waits."""
+        minder.prepare()
         if self._fork_server is None and any(map(self.forks, arms)):
             wire, end = socket.socketpair()
             with end:
@@ -123,6 +127,7 @@ class Processes:
                     env=_environment(None),
                 )
             self._fork_server = process, wire
+            minder.watch(process.pid)
             _read(wire, _START_TIMEOUT, "torch could not be imported")
 
     def _fork(self, theirs: socket.socket) -> int:
@@ -130,7 +135,9 @@ class Processes:
             raise RuntimeError("fork requested before the fork server was started")
         _, wire = self._fork_server
         socket.send_fds(wire, [b"x"], [theirs.fileno()])
-        return int(_read(wire, _START_TIMEOUT, "no process could be forked")["pid"])
+        pid = int(_read(wire, _START_TIMEOUT, "no process could be forked")["pid"])
+        minder.watch(pid)
+        return pid
 
 
 class _Process:
@@ -143,6 +150,7 @@ class _Process:
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
         # A child of the fork server: we can end it, not wait for it. It waits for us, so it is alive.
+        self._pid = pid if process is None else process.pid
         self._handle = None if pid is None else os.pidfd_open(pid)
         self._facts: dict[str, Any] | None = None
 
@@ -186,7 +194,9 @@ class _Process:
             # By its handle: its pid may belong to another process by now.
             self.kill()
             os.close(self._handle)
-        self._process = self._handle = None
+        if self._pid is not None:
+            minder.forget(self._pid)
+        self._process = self._handle = self._pid = None
 
     def _ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         _ = self.facts  # the answer to "build" comes first

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+from metalassay import pep440
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,12 +96,10 @@ def load(version: str) -> Operators:
     Accepts ``2.8``, ``2.8.0`` and ``2.13.0+cpu``. Raises ``UserError`` if ``version`` is not a
     version, or if its minor version is not known: the operators of another one would be a guess.
     """
-    try:
-        minor = Version(version).release[:2]
-    except InvalidVersion:
-        raise UserError(
-            f"{version!r} is not a version", "give a version such as 2.13 or 2.13.0"
-        ) from None
+    asked = pep440.version_of(version)
+    if asked is None:
+        raise UserError(f"{version!r} is not a version", "give a version such as 2.13 or 2.13.0")
+    minor = asked.release[:2]
     for known in versions():
         if Version(known).release[:2] == minor:
             return _read(known)

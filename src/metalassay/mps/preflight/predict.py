@@ -7,7 +7,6 @@ differently, and a kernel may reject a dtype or a shape, which no list shows. Im
 from __future__ import annotations
 
 import functools
-import json
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.fields import first_line
+from metalassay.fields import first_line, parse_json
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.oracle import Operators, State
 
@@ -89,7 +88,7 @@ def branches() -> Mapping[str, str]:
 def parse(content: bytes, name: str) -> Mapping[str, Any]:
     """Parse a trace; ``name`` is its file, for the error. Raises ``UserError`` if it is not a trace."""
     try:
-        trace = json.loads(content)
+        trace = parse_json(content)
         if trace["schema"] != SCHEMA:
             raise ValueError(f"its schema is {trace['schema']!r}")
         for call in trace["calls"]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from metalassay import minder
 from metalassay.errors import UserError
+from metalassay.interrupts import TerminatedError
 from metalassay.mps import program_arguments
 from metalassay.mps.preflight import predict
 
@@ -36,11 +38,8 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
             child = subprocess.Popen(command, env=env)  # noqa: S603  (what the user asked to run)
         except OSError as error:
             raise UserError(f"cannot start {python}: {error}", _EXAMPLE) from None
-        while True:
-            # Ctrl+C also reaches the child, which writes its trace and exits.
-            with contextlib.suppress(KeyboardInterrupt):
-                code = child.wait()
-                break
+        with minder.watching(child.pid):
+            code = _wait(child)
         if code == NO_TORCH and not target.exists():
             raise UserError(
                 f"preflight needs torch, which {python} does not have",
@@ -52,3 +51,14 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
                 "run the program alone first; its Python must have torch",
             )
         return predict.parse(target.read_bytes(), str(target)), code
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for the program, also after Ctrl+C, which reaches it too: it writes its trace and exits."""
+    while True:
+        try:
+            return child.wait()
+        except TerminatedError:
+            child.send_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            continue

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from importlib import resources
 
 from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
+
+from metalassay import pep440
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def load() -> tuple[Floor, ...]:
 
 def floor(torch: str | None) -> Floor | None:
     """Return what a torch version needs, or None if it is unknown or not covered by the data."""
-    version = _version(torch)
+    version = pep440.version_of(torch)
     if version is None:
         return None
     # A nightly of 2.15 is built from the code of 2.15, although PEP 440 sorts it before 2.15.
@@ -45,23 +47,16 @@ def floor(torch: str | None) -> Floor | None:
 
 def below(macos: str | None, floor: Floor | None) -> bool:
     """Return whether a macOS version is older than needed; an unknown version is not."""
-    version = _version(macos)
+    version = pep440.version_of(macos)
     return floor is not None and version is not None and version < Version(floor.needs)
 
 
 def runs(torch: str, macos: str | None, python: str | None) -> bool:
     """Return whether a torch release and its MPS can work on this macOS and Python, as far as known."""
-    needed, python_version = floor(torch), _version(python)
+    needed, python_version = floor(torch), pep440.version_of(python)
     too_old = (
         needed is not None
         and python_version is not None
         and python_version < Version(needed.python)
     )
     return not too_old and not below(macos, needed)
-
-
-def _version(text: str | None) -> Version | None:
-    try:
-        return Version(text) if text else None
-    except InvalidVersion:
-        return None

@@ -9,7 +9,6 @@ abort, it runs in a child process (child.py), which is killed after a timeout.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -20,9 +19,9 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import IO, Any
 
-from metalassay import macos_release
+from metalassay import macos_release, minder
 from metalassay.errors import UserError
-from metalassay.fields import one_line
+from metalassay.fields import FieldError, one_line, parse_json
 from metalassay.mps.probe import os_floors
 
 NO_TORCH, NOT_BUILT, NOT_ADVERTISED = "no torch", "not built", "not advertised"
@@ -114,12 +113,14 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 "give a Python interpreter or the folder of a virtual environment",
             ) from None
         seconds = None
+        minder.watch(child.pid, group=True)
         try:
             child.wait(timeout)
         except subprocess.TimeoutExpired:
             seconds = timeout
         finally:
             _kill(child)
+            minder.forget(child.pid)
         return Answer(_lines(_read(out)), child.returncode, seconds, _read(err)[-4000:])
 
 
@@ -260,8 +261,8 @@ def _lines(text: str) -> tuple[Mapping[str, Any], ...]:
     """Parse the child's lines, ignoring what torch or a site hook prints in between."""
     lines = []
     for line in text.splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(line)
+        with contextlib.suppress(FieldError):
+            value = parse_json(line)
             if isinstance(value, dict) and all(_text(value.get(k)) for k in ("stage", "state")):
                 lines.append(value)
     return tuple(lines)

@@ -6,11 +6,10 @@ a training run (``step``, ``loss``), see ``metalassay.training.run_log``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from metalassay.fields import Field, FieldError
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.report.model import (
     NO_VALUE,
     Plot,
@@ -69,8 +68,8 @@ def _losses(content: bytes) -> Iterator[tuple[float, float]]:
         raise FieldError("neither a log of a monitor nor of a training run: no lines")
     for number, line in enumerate(lines, 1):
         try:
-            top = Field(json.loads(line), f"line {number}")
-        except (ValueError, RecursionError):
+            top = Field(parse_json(line), f"line {number}")
+        except FieldError:
             if number == len(lines) and not line.endswith("\n"):
                 return  # the program was killed while writing
             raise FieldError(f"line {number}: not JSON") from None

@@ -69,6 +69,32 @@ class Interrupts:
             raise KeyboardInterrupt
 
 
+class TerminatedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: unlike Ctrl+C, it came to this process alone, and not to its children."""
+
+
+@contextlib.contextmanager
+def end_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise ``TerminatedError`` in the block, so that nothing is left half-done.
+
+    A signal that is ignored or handled already stays so. Without effect outside the main thread.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(each) is signal.SIG_DFL:
+                before[each] = signal.signal(each, _end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise TerminatedError
+
+
 def ignore() -> None:
     """Ignore the signals from now on, in a program that has been interrupted and only has to end.
 

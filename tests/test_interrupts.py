@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 from foreground import foreground
 
-from metalassay.matrix import interrupts
-from metalassay.matrix.interrupts import Interrupts
+from metalassay import interrupts
+from metalassay.interrupts import Interrupts
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -136,7 +136,7 @@ def test_a_program_that_ends_anyway_ends_with_its_own_code(number: signal.Signal
     """Python gives handlers up while it shuts down; without ``ignore`` the signal would kill it there."""
     program = f"""
 import atexit, signal, sys
-from metalassay.matrix import interrupts
+from metalassay import interrupts
 class Late:
     def __del__(self):
         signal.raise_signal({int(number)})
@@ -147,3 +147,18 @@ sys.exit(130)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_the_end_of_a_terminal_and_of_a_process_are_told_from_ctrl_c() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        before = signal.getsignal(number)
+        signal.signal(number, signal.SIG_DFL)
+        try:
+            with pytest.raises(interrupts.TerminatedError), interrupts.end_as_ctrl_c():
+                signal.raise_signal(number)
+            assert signal.getsignal(number) is signal.SIG_DFL
+            signal.signal(number, signal.SIG_IGN)
+            with interrupts.end_as_ctrl_c():
+                signal.raise_signal(number)  # nohup means it
+        finally:
+            signal.signal(number, before)

@@ -1,0 +1,96 @@
+"""Ends the processes that we started when we end, however that is, also by SIGKILL or a crash.
+
+A child that computes does not look whether its parent lives, and Linux alone can tell it. So a process
+beside ours waits on a pipe, which the system closes when we are gone, and kills what is still watched.
+It is the same on macOS.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+# Each line adds "+PID" or, with its group, "*PID", or takes it away: "-PID".
+_PROGRAM = """
+import os, signal, sys
+watched = {}
+for line in iter(sys.stdin.readline, ""):
+    if line[0] == "-":
+        watched.pop(int(line[1:]), None)
+    else:
+        watched[int(line[1:])] = line[0] == "*"
+for pid, group in watched.items():
+    try:
+        (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+    except OSError:
+        pass
+"""
+
+_lock = threading.Lock()
+_minder: subprocess.Popen[str] | None = None
+_owner = 0  # a fork has our variables, and no minder of its own
+
+
+def prepare() -> None:
+    """Start the process that watches, if it does not run: before a child, so that none is missed."""
+    global _minder, _owner
+    with _lock:
+        if _minder is not None and _owner == os.getpid() and _minder.poll() is None:
+            return
+        # Isolated, so that the user's environment does not reach it, and in a session of its own, so
+        # that Ctrl+C does not.
+        _minder = subprocess.Popen(  # noqa: S603  (our own lines above)
+            [sys.executable, "-I", "-S", "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd=os.sep,
+            text=True,
+        )
+        if not _owner:
+            atexit.register(_close)
+        _owner = os.getpid()
+
+
+def watch(pid: int, *, group: bool = False) -> None:
+    """End the process ``pid`` when ours ends, and with ``group`` all processes of the group that it leads."""
+    prepare()
+    _tell(f"{'*' if group else '+'}{pid}\n")
+
+
+def forget(pid: int) -> None:
+    """Watch ``pid`` no longer: it has ended, and the system may give its number to another process."""
+    _tell(f"-{pid}\n")
+
+
+@contextlib.contextmanager
+def watching(pid: int, *, group: bool = False) -> Iterator[None]:
+    """Watch a process while the body runs, which waits for it."""
+    watch(pid, group=group)
+    try:
+        yield
+    finally:
+        forget(pid)
+
+
+def _tell(line: str) -> None:
+    with _lock:
+        if _minder is None or _minder.stdin is None or _owner != os.getpid():
+            return
+        with contextlib.suppress(BrokenPipeError):  # somebody killed it
+            _minder.stdin.write(line)
+            _minder.stdin.flush()
+
+
+def _close() -> None:
+    if _minder is None or _minder.stdin is None or _owner != os.getpid():
+        return
+    with contextlib.suppress(BrokenPipeError):
+        _minder.stdin.close()
+    _minder.wait()
