@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src" / "metalassay" / "results" / "data"
 WRITERS = (
     "src/metalassay/machine/conditions.py",
+    "src/metalassay/machine/macos.py",
     "src/metalassay/machine/power.py",
     "src/metalassay/machine/roofline_model.py",
     "src/metalassay/measure",

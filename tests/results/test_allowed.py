@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from typing import Any
 
 import pytest
 
+from metalassay.machine import conditions
+from metalassay.machine.conditions import Conditions
 from metalassay.results import allowed
 
 
@@ -80,6 +84,39 @@ TypeError: Can only find the batch size of tensors but got jane."""
         "  \N{HORIZONTAL ELLIPSIS}\n"
         "TypeError: Can only find the batch size of tensors but got \N{HORIZONTAL ELLIPSIS}"
     )
+
+
+def test_control_characters_are_no_text_of_ours() -> None:
+    assert allowed.prose("no \x1b[2J \x9b2J \u202e batch\x0bof\ttensors") == (
+        "no \N{HORIZONTAL ELLIPSIS} batch\nof tensors"
+    )
+
+
+def test_what_makes_a_figure_doubtful_is_kept_whole() -> None:
+    """A sentence with a new word needs `python tools/submit_words.py`."""
+    bad = {
+        "load": 99.0, "cores": 2, "battery": 0.5, "speed_limit": 0.5, "swapped": 1, "stolen": 0.0,
+        "niceness": 10, "background": True, "pressure": "critical", "busy": 0.0, "own": 0.0,
+    }  # fmt: skip
+    unknown = {one.name: None for one in dataclasses.fields(Conditions)}
+    fixed: Any = {**unknown, **bad, "environment": {}}
+    seen = 0
+    for mode in ("low", "powersave"):
+        for heat in ("moderate", "heavy"):
+            for busy in (None, 0.0):
+                before = Conditions(**fixed | {"power_mode": "high", "busy": busy})
+                changed: Any = {"power_mode": mode, "thermal_pressure": heat, "swapped": 2**33}
+                after = dataclasses.replace(
+                    before, **changed, stolen=15.0, busy=None if busy is None else 15.0
+                )
+                for flag in (
+                    *conditions.flags(before, after, seconds=10),
+                    *conditions.flags(after, after, seconds=10),
+                    conditions.drifted(0.5),
+                ):
+                    assert allowed.prose(str(flag)) == flag
+                    seen += 1
+    assert seen > 50
 
 
 def test_no_name_of_a_person_is_a_word_of_ours() -> None:

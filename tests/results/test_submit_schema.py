@@ -160,19 +160,34 @@ def survives(document: Any, secret: str) -> bool | None:
     return json.dumps(secret, ensure_ascii=False)[1:-1] in whole or "alice" in whole.lower()
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
-@pytest.mark.parametrize("number", range(len(SECRETS)), ids=SECRETS)
-def test_no_secret_survives_in_any_text(kind: str, number: int) -> None:
-    document, secret = SAMPLES[kind], SECRETS[number]
+def check_texts(kind: str, of: int) -> None:
+    """Put into every text of a file one in ``of`` secrets, in turn as a whole, behind it and in front."""
+    document = SAMPLES[kind]
     texts = [(path, value) for path, value in places(document) if isinstance(value, str)]
-    # Every third place per secret and form: the secrets take turns, so that every place has had all forms.
+    tried: dict[str, int] = {}
     copied = 0
     for at, (path, value) in enumerate(texts):
-        form = (secret, f"{value} {secret}", f"{secret} {value}")[(at + number) % 3]
-        found = survives(replaced(document, path, form), secret)
-        assert not found, (path, form)
-        copied += found is False
-    assert copied > len(texts) / 3  # no copy at all would be no proof
+        for number, secret in enumerate(SECRETS):
+            if (at + number) % of:
+                continue
+            form = (secret, f"{value} {secret}", f"{secret} {value}")[(at // of + number) % 3]
+            found = survives(replaced(document, path, form), secret)
+            assert not found, (path, form)
+            copied += found is False
+            tried[secret] = tried.get(secret, 0) + 1
+    assert set(tried) == set(SECRETS)
+    assert copied > sum(tried.values()) / 3  # no copy at all would be no proof
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_no_secret_survives_in_any_text(kind: str) -> None:
+    check_texts(kind, 9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_none_of_all_secrets_survives_in_any_text(kind: str) -> None:
+    check_texts(kind, 1)
 
 
 @pytest.mark.parametrize("kind", SAMPLES)

@@ -76,7 +76,7 @@ def words() -> frozenset[str]:
 
 
 @functools.cache
-def _sentences() -> frozenset[str]:
+def sentences() -> frozenset[str]:
     """Return what the catalogue of bugs says, which verdict files repeat."""
     every = bugs.load()
     return frozenset(text for bug in every for text in (bug.title, bug.where_text(), *bug.advice()))
@@ -114,7 +114,7 @@ def _words_of(text: str) -> Iterator[str]:
 
 def prose(text: str, names: frozenset[str] = frozenset()) -> str:
     """Return the text with every word that is not ours replaced by a sign; ``names`` are removed in any case."""
-    if text in _sentences():
+    if text in sentences():
         return text
     return "\n".join(_prose_line(line, names) for line in text.splitlines())
 
@@ -127,7 +127,7 @@ def _prose_line(line: str, names: frozenset[str]) -> str:
             token = CUT
         if token == CUT and kept and kept[-1].endswith(CUT):
             continue
-        kept.append(f"{gap}{token}")
+        kept.append(f"{gap if set(gap) <= {' '} else ' '}{token}")
     return "".join(kept)[1:]
 
 
@@ -135,7 +135,12 @@ def _allowed(token: str, names: frozenset[str]) -> bool:
     if _SPECIFIERS.fullmatch(token) and all(map(_is_specifier, token.rstrip("').").split(","))):
         return True
     core = token.strip(_PUNCTUATION).rstrip(":").strip(_PUNCTUATION)
-    if len(core) > 120 or core.lower() in names or re.fullmatch(r"[B-Z]", core):
+    if (
+        len(core) > 120
+        or not token.isprintable()
+        or core.lower() in names
+        or re.fullmatch(r"[B-Z]", core)
+    ):
         return False  # a single capital is an initial
     return not core or _plain(core, names)
 
