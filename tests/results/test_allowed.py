@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metalassay.environment import versions
 from metalassay.machine import conditions
 from metalassay.machine.conditions import Conditions
 from metalassay.results import allowed
@@ -59,6 +60,13 @@ from metalassay.results import allowed
 )
 def test_a_text_is_kept_where_it_is_of_its_kind(kind: allowed.Kind, text: str, kept: bool) -> None:
     assert kind(text) == (text if kept else None)
+
+
+def test_what_somebody_added_to_a_version_is_cut() -> None:
+    assert allowed.installed_version("2.13.0+cpu") == "2.13.0+cpu"
+    assert allowed.installed_version("0.1.0+jane.d20261101") == "0.1.0"
+    assert allowed.installed_version("10.1.2.3+cpu") is None
+    assert {*versions.STACK, *versions.MACHINE} <= allowed.packages()
 
 
 def test_what_somebody_added_to_the_name_of_a_kernel_is_cut() -> None:

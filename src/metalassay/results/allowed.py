@@ -179,6 +179,13 @@ def version(text: str) -> str | None:
     return text if _VERSION.fullmatch(text) or _CALENDAR_VERSION.fullmatch(text) else None
 
 
+def installed_version(text: str) -> str | None:
+    """Keep the version of a package; of one that somebody built, without what they added behind the plus."""
+    if text == "unreadable":  # as ``environment.versions`` says of damaged metadata
+        return text
+    return version(text) or version(text.partition("+")[0])
+
+
 def package(text: str) -> str | None:
     """Keep the name of a package that is known to be public."""
     return text if text in packages() else None

@@ -86,7 +86,7 @@ Schema = Text | Prose | Number | Flag | Each | Keys | OneOf | Mapping[str, Any]
 NUMBER, FLAG, PROSE = Number(), Flag(), Prose()
 MOMENT = Text(form(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?"), REFUSE)
 VERSION = Text(allowed.version, DROP)
-VERSIONS = Keys(allowed.package, Text(allowed.version, REFUSE))
+VERSIONS = Keys(allowed.package, Text(allowed.installed_version, REFUSE))
 SYSTEM = Text(one_of("Linux", "Darwin", "Windows", "FreeBSD", "unknown"), "unknown")
 MACHINE = Text(
     form(
@@ -257,7 +257,15 @@ _SNAPSHOT: Schema = {
     "background": FLAG,
     "power_mode": Text(
         one_of(
-            *("automatic", "low", "high", "performance", "powersave", "ondemand", "conservative"),
+            *(
+                *macos.POWER_MODES,
+                "normal",
+                "low power",
+                "performance",
+                "powersave",
+                "ondemand",
+                "conservative",
+            ),
             *("schedutil", "userspace"),
         ),
         None,
@@ -315,7 +323,12 @@ BENCHMARKS: Schema = {
         "python_implementation_version": VERSION,
         "python_version": VERSION,
         "python_build": Each(
-            Text(form(r"main|default|[A-Z][a-z]{2} [ \d]\d 20\d\d \d\d:\d\d:\d\d"), DROP)
+            Text(
+                form(
+                    r"main|default|(?:tags/)?v3\.\d{1,2}\.\d{1,2}:[0-9a-f]{7,12}|[A-Z][a-z]{2} [ \d]\d 20\d\d \d\d:\d\d:\d\d"
+                ),
+                DROP,
+            )
         ),
         "release": RELEASE,
         "system": SYSTEM,
