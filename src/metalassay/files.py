@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
@@ -200,24 +201,48 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """
     path = _target(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
-    )
+    _clear_torn(path)
+    handle, name = _temporary(path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
-        os.replace(name, path)  # noqa: PTH105
+            # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
+            os.replace(name, path)  # noqa: PTH105  (before it is closed, which ends its lock)
     except BaseException:
         # Also on Ctrl+C: remove the temporary file, then let the exception through.
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """Make the file that will replace ``path``, and lock it: a lock ends with the process that holds it."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
+        )
+        with contextlib.suppress(OSError):  # a file system without locks; there nothing is cleared
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # taken for a torn one before it had its lock
+
+
+def _clear_torn(path: Path) -> None:
+    """Remove what killed processes left of files for ``path``: those that nobody has locked."""
+    form = re.compile(rf"\.{re.escape(path.name[:_NAME])}\.\w{{8}}\.part")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        torn = [entry.path for entry in entries if form.fullmatch(entry.name)]
+        for name in torn:
+            # Another process may be faster, and what lies there may be somebody else's or no file.
+            with contextlib.suppress(OSError), open_regular(Path(name)) as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name)  # noqa: PTH108
 
 
 def _target(path: Path) -> Path:

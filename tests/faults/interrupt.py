@@ -60,9 +60,7 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
     after = chance.choice(
         (chance.uniform(0.02, 0.4), chance.uniform(0.2, 2.0), chance.uniform(1, 6))
     )
-    with tempfile.TemporaryDirectory(
-        prefix="metalassay-fault-", ignore_cleanup_errors=True
-    ) as name:
+    with tempfile.TemporaryDirectory(prefix="interrupted-", ignore_cleanup_errors=True) as name:
         here, outputs = Path(name, "here"), Path(name)
         here.mkdir()
         (here / "work.py").write_text(_WORK)
@@ -75,6 +73,8 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
             shutil.rmtree(here, ignore_errors=True)
         elif kind != "full disk" and process.poll() is None:
             _send(process, getattr(signal, kind))
+        elif row.endless:
+            process.terminate()
         hung = False
         try:
             # A full disk and a lost folder end it by what it does next; so much does its work take.
@@ -181,7 +181,7 @@ def _name(process: psutil.Process) -> str:
 
 
 def _said(kind: str, code: int, err: str, row: Row) -> Iterator[str]:
-    # A program of the user's that loses its folder has a traceback of its own.
+    # The user's own program may have a traceback of its own.
     if "Traceback (most recent call last)" in err and "/metalassay/" in err:
         yield f"traceback: {err.rstrip().rpartition(chr(10))[2][:200]}"
     number = getattr(signal, kind, None)

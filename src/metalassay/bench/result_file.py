@@ -83,7 +83,7 @@ def prepare(folder: Path) -> None:
     """Make the folder and see whether a file of a run fits into it. Raises ``UserError`` if not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        place = folder / f".{PREFIX}{id(folder):x}.part"
+        place = folder / f".{PREFIX}room.part"  # one name, so that the next run clears it
         try:
             place.write_bytes(b"0" * _RESERVED)
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
     parser.description = (
-        "Check that files are results, and write copies without what identifies a person or a"
-        " device: serial numbers, host, user and full names, absolute paths, e-mail and network"
-        " addresses. Prints what was removed. Sends nothing: you attach the copy to an issue."
+        "Check that files are results, and write copies that hold nothing but what each field of"
+        " a result may contain: numbers, times, versions, names of public packages and tests, the"
+        " computer's model. Of free text it keeps the words that metalassay itself uses. So names,"
+        " paths, addresses and serial numbers are not copied. Prints the text that was kept, and"
+        " what was removed. Sends nothing: you attach the copy to an issue."
     )
     parser.epilog = """\
 examples:
@@ -54,13 +58,30 @@ def run(options: argparse.Namespace) -> int:
         except OSError as error:
             raise cannot_write(target, error, "name another file with --output") from None
         print(f"{targets[target]} -> {target}")
-        for (place, kind), times in stripped.removed.items():
-            print(f"  removed: {place}: {kind}{f', {times} times' if times > 1 else ''}")
-        if not stripped.removed:
-            print("  nothing to remove")
+        for line in _account(stripped):
+            print(f"  {line}")
     place = project_home.where_to_attach(project_home.project_urls())
     print(f"Nothing was sent. Read the copy, then attach it to {place}.")
     return 0
+
+
+def _account(stripped: Stripped) -> Iterator[str]:
+    """Yield what the copy contains, its free text word by word, and what is not in it."""
+    counts = ", ".join(f"{number:,} {what}" for what, number in stripped.kept.items())
+    yield f"kept: {counts or 'nothing'}"
+    for text, place in stripped.free.items():
+        first, *more = text.strip("\n").split("\n")
+        yield f"kept, as text: {place}: {first}"
+        yield from (f"    {line}" for line in more)
+    removed: dict[tuple[str, str], int] = {}
+    for (place, kind), times in stripped.removed.items():
+        # One line for all tests of all bugs: nobody reads a thousand.
+        key = (re.sub(r"\[\d+\]", "[]", place), kind)
+        removed[key] = removed.get(key, 0) + times
+    for (place, kind), times in removed.items():
+        yield f"removed: {place}: {kind}{f', {times:,} times' if times > 1 else ''}"
+    if not removed:
+        yield "nothing to remove"
 
 
 def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:

@@ -21,6 +21,7 @@ from metalassay.mps.preflight import predict
 
 CHILD = Path(__file__).with_name("child.py")
 NO_TORCH = 78  # EX_CONFIG of sysexits.h: what child.py ends with
+INTERRUPTED = 130  # the same, while it imported torch
 _EXAMPLE = "metalassay preflight -- python train.py"
 
 
@@ -49,6 +50,8 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
                 f"preflight needs torch, which {python} does not have",
                 f"{python} -m pip install torch, or name the Python that has it",
             )
+        if code == INTERRUPTED and not target.exists():
+            raise KeyboardInterrupt
         if not target.exists():
             raise UserError(
                 f"nothing was recorded: {python} exited with code {code}",
