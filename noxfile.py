@@ -255,6 +255,15 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
 
 
+@nox.session(default=False, python=python("tests"))
+def fuzz(session: nox.Session) -> None:
+    """Feed hostile inputs to every command: nox -s fuzz -- --inputs 50000 [--seed N] [--command NAME]."""
+    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    session.run(
+        "python", "-m", "tests.faults.fuzz", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None}
+    )
+
+
 @nox.session(default=False)
 def fix(session: nox.Session) -> None:
     """Fix the five given environments of docs/fix.md, or more: nox -s fix -- --count 30."""

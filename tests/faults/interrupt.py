@@ -56,7 +56,7 @@ class Fault:
 
 def interrupt(row: Row, kind: str, seed: int) -> Fault:
     """Run the call of a row that works for a while, and interrupt it after a random time."""
-    chance = random.Random(f"{seed}/{row.command}/{kind}")  # noqa: S311  (repeatable, no secret)
+    chance = random.Random(f"{seed}/{row.command}/{kind}")
     after = chance.choice(
         (chance.uniform(0.02, 0.4), chance.uniform(0.2, 2.0), chance.uniform(1, 6))
     )

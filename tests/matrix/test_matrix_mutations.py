@@ -64,7 +64,7 @@ HEAD = re.compile(rb"^\[.*\]$", re.MULTILINE)
 
 def damaged(seed: int) -> bytes:
     """Return the file with one to three damages."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     text = SOME
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         text = draw.choice((flipped, cut, another_value, renamed, gone, twice, another_head))(

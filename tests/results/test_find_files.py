@@ -148,3 +148,15 @@ def test_a_folder_too_deep_is_left_out_and_told(
 def test_a_file_address_is_a_path(tmp_path: Path) -> None:
     folder = tree(tmp_path / "of mine")
     assert named(f"file://{str(folder).replace(' ', '%20')}") == ["x.json", "y.json"]
+
+
+def test_files_named_one_by_one_are_those_that_a_quoted_pattern_matches(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json", "[c].json"):
+        (tmp_path / name).write_text("{}")
+    names = [tmp_path / "*.json", tmp_path / "missing.json", tmp_path / "[c].json"]
+    found = [path.name for path in find_files.named(names)]
+    assert found == ["[c].json", "a.json", "b.json", "missing.json", "[c].json"]
+    with pytest.raises(UserError, match="nothing matches"):
+        find_files.named([tmp_path / "*.txt"])
+    with pytest.raises(UserError, match="File name too long"):
+        find_files.named([tmp_path / ("x" * 300)])

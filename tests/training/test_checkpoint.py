@@ -212,7 +212,7 @@ def test_no_damage_of_its_files_lets_a_run_end_otherwise(tmp_path: Path) -> None
     newest = tmp_path / "run" / "step-00000020"
     whole = {path: path.read_bytes() for path in newest.iterdir()}
     for seed in range(120):
-        draw = random.Random(seed)  # noqa: S311
+        draw = random.Random(seed)
         path = draw.choice(sorted(whole))
         path.write_bytes(damaged(draw, whole[path]))
         messages: list[str] = []

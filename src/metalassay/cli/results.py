@@ -84,7 +84,7 @@ def _check(options: argparse.Namespace) -> int:
     from metalassay.results.source import shown
 
     found: list[tuple[str, list[Problem], str]] = []
-    for path in options.files:
+    for path in find_files.named(options.files):
         name = shown(path)
         try:
             if path.is_dir():

@@ -46,9 +46,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import project_home
     from metalassay.files import write_atomically
-    from metalassay.results import anonymise
+    from metalassay.results import anonymise, find_files
 
-    targets = _targets(options.files, options.output)
+    targets = _targets(find_files.named(options.files), options.output)
     names = anonymise.of_this_machine()
     # All copies are made before the first is written: half a submission is useless.
     copies = {target: _strip(path, names) for target, path in targets.items()}

@@ -56,6 +56,24 @@ def find(paths: Iterable[str | Path]) -> Iterator[Source]:
         yield from _local(Path(path), is_new)
 
 
+def named(paths: Iterable[Path]) -> list[Path]:
+    """Return the files that are named one by one, with those that a quoted pattern matches in its place.
+
+    Raises ``UserError`` for a pattern without a match, and for a name that no file can have.
+    """
+    found: list[Path] = []
+    for path in paths:
+        try:
+            is_pattern = not path.exists() and any(map(_MAGIC.intersection, path.parts))
+        except (OSError, ValueError) as error:
+            raise files.cannot_read(shown(path), error, "name a result file") from None
+        if is_pattern:
+            found += [source.path for source in find([path]) if source.path is not None]
+        else:
+            found.append(path)
+    return found
+
+
 def _local(path: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -214,7 +232,7 @@ def _unlistable(failed: list[OSError]) -> Iterator[Source]:
 
 
 def _file(path: Path) -> Source:
-    return Source(shown(path), lambda: _content(path))
+    return Source(shown(path), lambda: _content(path), path)
 
 
 def _content(path: Path) -> bytes:
