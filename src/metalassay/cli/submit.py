@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,7 +96,7 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
             "make the folder, or name one FILE",
         )
     targets: dict[Path, Path] = {}
-    sources = {path.resolve() for path in files}
+    sources = {os.path.realpath(path) for path in files}
     for path in files:
         single = output if folder is None else None
         target = single or (folder or Path()) / f"{path.name.removesuffix('.json')}.submit.json"
@@ -104,7 +105,7 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
                 f"{shown(targets[target])} and {shown(path)} would have the same copy",
                 "submit one of them with --output",
             )
-        if target.resolve() in sources:
+        if os.path.realpath(target) in sources:
             raise UserError(
                 f"the copy would replace {shown(target)}", "name another file with --output"
             )

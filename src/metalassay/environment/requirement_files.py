@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -95,12 +96,12 @@ def _lines(path: Path) -> Wanted:
 
 
 def _included(
-    path: Path, above: list[Path], *, constrains: bool
+    path: Path, above: list[str], *, constrains: bool
 ) -> Iterator[tuple[str, str, bool]]:
     """Yield the place and the text of every logical line of a requirements.txt and what it includes."""
-    if path.resolve() in above:
+    if os.path.realpath(path) in above:
         return  # it includes itself: pip reads it once
-    above.append(path.resolve())
+    above.append(os.path.realpath(path))
     text = re.sub(r"\\\r?\n", " ", _text(path))
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.sub(r"(^|\s)#.*", "", raw).strip()

@@ -159,7 +159,7 @@ def alone(
     ``waits`` is called once if somebody does. With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
     child that inherits it holds the lock as long as it lives, even if this process is killed.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Beside the folder: uv clears it to make a new environment.
     with (folder.parent / f"{folder.name}.lock").open("a") as stream:
@@ -187,7 +187,7 @@ def first_free(environments: Path) -> Iterator[tuple[Path, int]]:
     """
     environments.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
-        folder = environments.resolve() / f"smoke-{number}"
+        folder = Path(os.path.realpath(environments)) / f"smoke-{number}"
         with (folder.parent / f"{folder.name}.lock").open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
