@@ -88,7 +88,8 @@ def end_as_ctrl_c() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is _end:  # not where `ignore` was called meanwhile
+                signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -210,7 +210,7 @@ def test_an_empty_output_is_not_the_current_folder(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, *GPT, "-o", "")
-    assert "--output: must be the name of a folder, not ''" in capsys.readouterr().err
+    assert "--output: must be the name of a file or folder, not ''" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

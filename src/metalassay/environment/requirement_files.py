@@ -95,9 +95,7 @@ def _lines(path: Path) -> Wanted:
     )
 
 
-def _included(
-    path: Path, above: list[str], *, constrains: bool
-) -> Iterator[tuple[str, str, bool]]:
+def _included(path: Path, above: list[str], *, constrains: bool) -> Iterator[tuple[str, str, bool]]:
     """Yield the place and the text of every logical line of a requirements.txt and what it includes."""
     if os.path.realpath(path) in above:
         return  # it includes itself: pip reads it once
