@@ -77,11 +77,9 @@ def test_commands_that_are_interrupted_at_any_time() -> None:
     quick = [row for row in fuzz.ROWS.values() if row.works and row.weight]
     slow = [row for row in fuzz.ROWS.values() if row.works and not row.weight]
     rows = [*slow, *(chance.choice(quick) for _ in range(FAULTS - len(slow)))]
-    wrong = []
-    for number, row in enumerate(rows):
-        fault = interrupt.interrupt(row, chance.choice(interrupt.KINDS), SEED + number)
-        wrong += [(fault, SEED + number)] if fault.wrong else []
-    assert wrong == []
+    faults = interrupt.many(rows, SEED, 4)
+    assert len(faults) == FAULTS
+    assert [fault for fault in faults if fault.wrong] == []
 
 
 @pytest.mark.parametrize("path", sorted(fuzz.KEPT.glob("*.json")), ids=lambda path: path.stem)

@@ -160,3 +160,14 @@ def test_files_named_one_by_one_are_those_that_a_quoted_pattern_matches(tmp_path
         find_files.named([tmp_path / "*.txt"])
     with pytest.raises(UserError, match="File name too long"):
         find_files.named([tmp_path / ("x" * 300)])
+
+
+def test_no_pattern_takes_long(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="longer than the name of a file can be"):
+        list(find_files.find(["[" * 100_000]))
+    parts = ["a"] * 60
+    assert not find_files.matches(parts, ["**", "a"] * 25 + ["b"])
+    assert find_files.matches(parts, ["**", "a"] * 25)
+    assert find_files.matches(["a", "b"], ["**", "a", "**", "b", "**"])
+    assert not find_files.matches(["a", "b"], ["a"])
+    assert not find_files.matches([], ["a"])

@@ -23,6 +23,7 @@ from metalassay.fields import FieldError
 from metalassay.results import object_stores
 from metalassay.results.source import LARGEST, SUFFIXES, Source, check_size, shown
 
+_LONGEST_NAME = 255  # characters
 _MAGIC = frozenset("*?[")
 
 MOST_NAMES = 200_000
@@ -93,6 +94,11 @@ def _local(path: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
 
 def _matching(pattern: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
     """Yield the files that match a pattern; ``**`` stands for any number of folders, also none."""
+    if max(map(len, pattern.parts)) > _LONGEST_NAME:  # and fnmatch would take minutes for it
+        raise UserError(
+            f"{shown(pattern)[:80]}... is longer than the name of a file can be",
+            "name a result file or a folder of them",
+        )
     fixed = 0
     while not _MAGIC.intersection(pattern.parts[fixed]):
         fixed += 1
@@ -113,12 +119,18 @@ def _matching(pattern: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]
 
 def matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """Return whether the parts of a path match those of a pattern; ``**`` matches any number of them."""
-    if not pattern:
-        return not parts
-    first, rest = pattern[0], pattern[1:]
-    if first == "**":
-        return any(matches(parts[start:], rest) for start in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], first) and matches(parts[1:], rest)
+    # How many of the parts the pattern may have matched so far: several "**" have many ways to do it.
+    ways = {0}
+    for each in pattern:
+        if each == "**":
+            ways = set(range(min(ways), len(parts) + 1)) if ways else ways
+        else:
+            ways = {
+                way + 1
+                for way in ways
+                if way < len(parts) and fnmatch.fnmatchcase(parts[way], each)
+            }
+    return len(parts) in ways
 
 
 @dataclass
