@@ -61,8 +61,11 @@ SECRETS = (
     "--bug=alice",
     "alice==1.0",
     "-k alice",
+    "/Users/alice/env/lib/python3.11/site-packages/torch/nn.py",
+    "/Users/alice/checkout/compat/test_mps.py",
+    "00:11:22:33:44:55",
 )
-"""Each is replaced as a whole for a text, and put behind it, and in front."""
+"""Each takes the place of a text, and stands behind it, before it and within a word of it."""
 
 
 def samples() -> Iterator[tuple[str, Any]]:
@@ -161,7 +164,7 @@ def survives(document: Any, secret: str) -> bool | None:
 
 
 def check_texts(kind: str, of: int) -> None:
-    """Put into every text of a file one in ``of`` secrets, in turn as a whole, behind it and in front."""
+    """Put into every text of a file one in ``of`` secrets, in turn in one of six forms."""
     document = SAMPLES[kind]
     texts = [(path, value) for path, value in places(document) if isinstance(value, str)]
     tried: dict[str, int] = {}
@@ -170,7 +173,14 @@ def check_texts(kind: str, of: int) -> None:
         for number, secret in enumerate(SECRETS):
             if (at + number) % of:
                 continue
-            form = (secret, f"{value} {secret}", f"{secret} {value}")[(at // of + number) % 3]
+            form = (
+                secret,
+                f"{value} {secret}",
+                f"{secret} {value}",
+                f"{value} mps={secret}",
+                f"{value} ({secret}:8080)",
+                f"{value}\n  {secret}",
+            )[(at // of + number) % 6]
             found = survives(replaced(document, path, form), secret)
             assert not found, (path, form)
             copied += found is False

@@ -55,6 +55,7 @@ _TRACE_LINE = re.compile(r'\s*File "([^"]+)", line (\d{1,6}), in (\S+)\s*')
 _FUNCTION = re.compile(r"<?\w{1,80}>?")
 _SHORT_FRAME = re.compile(r"(.+):(\d{1,6}) (\S+)")
 _WORD_SPLIT = re.compile(r"[-_./=:+]|(?<=\w)'(?=\w)")
+_GROUPS = re.compile(r"[0-9a-f]+(?:[.:-][0-9a-f]+){3}", re.IGNORECASE)  # as in "port=10.1.2.3"
 _DOMAIN = re.compile(
     r"\.(?:local|localdomain|lan|home|internal|intranet|box|corp|com|net|org|dev|io|edu|gov|ai|at|ch|cn|co|de|es|eu|fr|jp|me|nl|uk|us)$",
     re.IGNORECASE,
@@ -152,8 +153,10 @@ def _plain(core: str, names: frozenset[str]) -> bool:
         return len(core) <= 3
     if _NUMBER.fullmatch(core) or _VERSION.fullmatch(core) or requirement(core) is not None:
         return True
-    if path(core) is not None and "/" in core:
+    if path(core) == core:
         return True
+    if _GROUPS.search(core):
+        return False
     if _DOMAIN.search(core) and not core.endswith((".py", ".pt")):
         return False
     parts = _WORD_SPLIT.split(core)

@@ -118,7 +118,9 @@ def of_this_machine() -> list[tuple[str, str]]:
 
 
 def _words_of(names: Iterable[tuple[str, str]]) -> frozenset[str]:
-    words = (word for _, name in names for word in re.split(r"[\s.,_-]+", name.lower()))
+    words = (
+        word for _, name in names for word in (name.lower(), *re.split(r"[\s.,_-]+", name.lower()))
+    )
     return frozenset(
         word
         for word in words
