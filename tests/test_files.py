@@ -239,3 +239,13 @@ def test_many_writers_of_one_file_never_lose_one_another(tmp_path: Path) -> None
     writers = [subprocess.Popen([sys.executable, "-c", program, target]) for _ in range(4)]
     assert [writer.wait() for writer in writers] == [0] * 4
     assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_a_thousand_missing_folders_are_a_name_that_is_too_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("a/" * 1900)
+    for act in (files.make_folder, lambda path: files.write_atomically(path / "x", "text")):
+        with pytest.raises(OSError, match="File name too long"):
+            act(deep)
+    assert not list(tmp_path.iterdir())
+    files.make_folder(tmp_path / "b" / "c")
+    assert (tmp_path / "b" / "c").is_dir()

@@ -178,6 +178,14 @@ def write_atomically(path: Path, text: str) -> None:
         stream.write(text)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and the missing ones above it. Raises ``OSError`` as the file system does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except RecursionError:  # pathlib goes up one call per folder; nothing has been made yet
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(folder)) from None
+
+
 def write_or_error(path: Path, text: str, next_step: str) -> UserError | None:
     """Write as ``write_atomically`` does; return the error, to be raised when the answer has been printed.
 
@@ -200,7 +208,7 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     ``open``. A link keeps its place: the file that it names is replaced.
     """
     path = _target(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     _clear_torn(path)
     handle, name = _temporary(path)
     try:

@@ -21,6 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.fields import Field, parse_json
 from metalassay.files import NO_ROOM, content, open_regular
@@ -62,7 +63,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
     }
     document["state_sha256"] = _digest(document)
     try:
-        part.mkdir(parents=True, exist_ok=True)
+        files.make_folder(part)
         # Not written by the library, which maps the file: a full disk would raise SIGBUS.
         _write(part / "state.safetensors", data)
         _write(part / "state.json", json.dumps(document, indent=1).encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM
 from metalassay.training import checkpoint
@@ -76,7 +77,7 @@ def locked(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             created = [path for path in (folder, *folder.parents) if not path.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
             if not os.access(folder, os.W_OK | os.X_OK):  # an existing lock file may be writable
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
             stack.enter_context(FileLock(folder / LOCK, timeout=_LOCK_TIMEOUT))
