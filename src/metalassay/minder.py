@@ -42,6 +42,7 @@ for pid, kind in watched.items():
         pass
 """
 
+_PATIENCE = 5.0  # seconds for the watching process to end with ours
 _lock = threading.Lock()
 _minder: subprocess.Popen[str] | None = None
 _owner = 0  # a fork has our variables, and no minder of its own
@@ -107,4 +108,8 @@ def _close() -> None:
         return
     with contextlib.suppress(BrokenPipeError):
         _minder.stdin.close()
-    _minder.wait()
+    try:
+        _minder.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:  # a copy of the pipe is open elsewhere, as in a fork of ours
+        _minder.kill()
+        _minder.wait()

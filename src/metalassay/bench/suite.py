@@ -111,8 +111,8 @@ def run(
                 command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            minder.watch(child.pid)
             try:
+                minder.watch(child.pid)
                 failures, stopped = _follow(child, events, device, listen)
             finally:
                 _end(child)

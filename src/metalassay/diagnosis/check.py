@@ -219,8 +219,8 @@ def _process(
             )
     except OSError as error:
         raise UserError(f"{words[0]}: {reason(error)}", "name another --env") from None
-    minder.watch(process.pid, group=True)
     try:
+        minder.watch(process.pid, group=True)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=_EVERY)

@@ -355,9 +355,9 @@ def in_environment(
     finally:
         if log:
             log.close()
-    minder.watch(process.pid, group=True)
     deadline = time.monotonic() + _LONGEST
     try:
+        minder.watch(process.pid, group=True)
         while True:
             try:
                 return process.wait(timeout=0.2)

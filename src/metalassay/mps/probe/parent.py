@@ -114,8 +114,8 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 "give a Python interpreter or the folder of a virtual environment",
             ) from None
         seconds = None
-        minder.watch(child.pid, group=True)
         try:
+            minder.watch(child.pid, group=True)
             child.wait(timeout)
         except subprocess.TimeoutExpired:
             seconds = timeout
