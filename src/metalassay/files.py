@@ -29,6 +29,7 @@ from metalassay.fields import one_line, printable
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 MOST = 256 * 2**20  # bytes of a file that is read as a whole
+_TORN = ".metalassay.part"  # how the name of a file ends that is being written
 _NAME = 50  # characters of a name within that of its temporary file: 255 bytes are a name's limit
 
 
@@ -162,7 +163,7 @@ def check_writable(path: Path, next_step: str) -> None:
         folder = target.parent
         while not folder.exists() and folder.parent != folder:
             folder = folder.parent
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".metalassay.", suffix=".part")
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=_TORN)
         os.close(handle)
         os.unlink(name)  # noqa: PTH108
     except OSError as error:
@@ -216,10 +217,7 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
+            os.chmod(name, _rights(path))  # noqa: PTH101  (a plain name, no Path at hand)
             os.replace(name, path)  # noqa: PTH105  (before it is closed, which ends its lock)
     except BaseException:
         # Also on Ctrl+C: remove the temporary file, then let the exception through.
@@ -228,11 +226,23 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         raise
 
 
+def _rights(path: Path) -> int:
+    """Return the rights of the file that is replaced, or those that a new file has.
+
+    mkstemp makes files for the owner only, and a report is for sharing.
+    """
+    with contextlib.suppress(OSError):
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
 def _temporary(path: Path) -> tuple[int, str]:
     """Make the file that will replace ``path``, and lock it: a lock ends with the process that holds it."""
     while True:
         handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
+            dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=_TORN
         )
         with contextlib.suppress(OSError):  # a file system without locks; there nothing is cleared
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -243,7 +253,7 @@ def _temporary(path: Path) -> tuple[int, str]:
 
 def _clear_torn(path: Path) -> None:
     """Remove what killed processes left of files for ``path``: those that nobody has locked."""
-    form = re.compile(rf"\.{re.escape(path.name[:_NAME])}\.\w{{8}}\.part")
+    form = re.compile(rf"\.{re.escape(path.name[:_NAME])}\.\w{{8}}{re.escape(_TORN)}")
     with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
         torn = [entry.path for entry in entries if form.fullmatch(entry.name)]
         for name in torn:

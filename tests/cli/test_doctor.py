@@ -147,7 +147,7 @@ def test_what_is_no_environment_gives_one_line_and_exit_code_2(
     assert main.main(["doctor", "--env", str(make(tmp_path))]) == 2
     error = capsys.readouterr().err
     assert words in error
-    assert "next: name one, as in: metalassay doctor --env .venv" in error
+    assert "next: name an environment or its interpreter, as in: --env .venv" in error
 
 
 @pytest.mark.parametrize("damage", ["no text", "a pipe", "a dangling link", "a folder"])

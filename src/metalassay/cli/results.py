@@ -89,7 +89,7 @@ def _check(options: argparse.Namespace) -> int:
         try:
             if path.is_dir():
                 raise acceptance.NoResultError("is a folder; name its files")
-            (source,) = find_files.find([path])
+            source = find_files.one(path)
             found.append((name, acceptance.check(source.read()), ""))
         except (FieldError, acceptance.NoResultError) as error:
             found.append((name, [], str(error)))

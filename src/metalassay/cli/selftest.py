@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
     minder.prepare()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  (our own module)
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603  (our own module)
     try:
         with minder.watching(child.pid):
             output, _ = child.communicate()

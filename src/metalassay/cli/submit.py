@@ -120,7 +120,7 @@ def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:
 
     if path.is_dir():
         raise UserError(f"{shown(path)} is a folder", "name result files, one by one")
-    (source,) = find_files.find([path])
+    source = find_files.one(path)
     try:
         return anonymise.strip(source.read(), names)
     except FieldError as error:

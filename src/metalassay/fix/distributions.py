@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,9 +14,10 @@ from packaging.markers import InvalidMarker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from metalassay import safe_path
-from metalassay.errors import UserError, reason
-from metalassay.fields import Field, FieldError, parse_json
+from metalassay import ask_python, safe_path
+from metalassay.ask_python import NoAnswerError
+from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError, one_line, parse_json
 
 _ASK = (
     safe_path.DROP
@@ -142,26 +142,18 @@ class Installed:
 def read(python: str) -> Installed:
     """Ask an interpreter for its distributions. Raises ``UserError`` when it does not answer."""
     try:
-        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK],
-            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=120,
-            check=True,
-        )
-        found = Field(parse_json(answer.stdout))
+        variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        answer = ask_python.ask([python, "-c", _ASK], seconds=120, variables=variables)
+        found = Field(parse_json(answer))
         return Installed(
             Path(found.get("prefix").text()),
             found.get("python").text(),
             tuple(dict.fromkeys(Path(each.text()) for each in found.get("folders").each())),
             {each.name: each for each in map(_distribution, found.get("found").each())},
         )
-    except (OSError, subprocess.SubprocessError, FieldError) as error:
+    except (NoAnswerError, FieldError) as error:
         raise UserError(
-            f"{python}: its packages cannot be listed: {reason(error)[:200]}",
+            f"{python}: its packages cannot be listed: {one_line(error)[:200]}",
             "metalassay doctor --env PYTHON",
         ) from None
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from metalassay import safe_path
-from metalassay.errors import UserError, reason
+from metalassay import ask_python, safe_path
+from metalassay.ask_python import NoAnswerError
+from metalassay.errors import UserError
 from metalassay.fields import FieldError, parse_json
 from metalassay.files import content
 from metalassay.linkcheck.source import STACK
@@ -59,24 +59,16 @@ def search_path(place: str) -> tuple[Path, ...]:
 
 def _asked(python: str) -> tuple[Path, ...]:
     try:
-        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=60,
-            check=True,
-        )
-        found = parse_json(answer.stdout.splitlines()[-1])
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.strip().splitlines()[-1:]
-        why = " ".join(last) or f"exit code {error.returncode}"
-        raise UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT) from None
-    except (OSError, subprocess.SubprocessError, FieldError, IndexError) as error:
+        found = parse_json(ask_python.ask([python, "-c", _ASK], seconds=60).splitlines()[-1])
+    except NoAnswerError as error:
+        raise UserError(f"{python}: does not run as a Python interpreter: {error}", _NEXT) from None
+    except (FieldError, IndexError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise UserError(
-            f"{python}: does not run as a Python interpreter: {reason(error)}", _NEXT
-        ) from None
+            f"{python}: does not run as a Python interpreter: it printed something else than its folders",
+            _NEXT,
+        )
     return tuple(Path(each) for each in found if Path(each).is_dir())
 
 

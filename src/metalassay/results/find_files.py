@@ -75,6 +75,15 @@ def named(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+def one(path: Path) -> Source:
+    """Return a file by its name, which is no pattern. Raises ``UserError`` for one that is not there."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        raise files.cannot_read(shown(path), error, "name a result file") from None
+    return _file(path)
+
+
 def _local(path: Path, is_new: Callable[[Path], bool]) -> Iterator[Source]:
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)

@@ -100,7 +100,8 @@ def newest(folder: Path, notify: Callable[[str], None] = print) -> Checkpoint | 
         try:
             return _read(folder / name)
         except (OSError, ValueError) as error:
-            notify(f"skipped {folder / name}, which is incomplete or damaged: {error}")
+            why = error.strerror if isinstance(error, OSError) and error.strerror else error
+            notify(f"skipped {folder / name}, which is incomplete or damaged: {why}")
     return None
 
 

@@ -213,9 +213,14 @@ def _restore(state: TrainState, saved: checkpoint.Checkpoint, path: Path | None)
         state.restore(saved)
     except (ValueError, KeyError, RuntimeError) as error:  # torch's own are RuntimeErrors
         raise UserError(
-            f"{path} does not fit this run: {first_line(error)[:200]}",
+            f"{path} does not fit this run: {_misfit(error)}",
             "delete that folder and --resume from the one before, or start again in another --output folder",
         ) from error
+
+
+def _misfit(error: Exception) -> str:
+    missing = "it has no tensor " if isinstance(error, KeyError) else ""
+    return missing + first_line(error)[:200]
 
 
 class _Meter:

@@ -136,6 +136,7 @@ class Processes:
                     pass_fds=[end.fileno()],
                     stdin=subprocess.DEVNULL,
                     env=_environment(None),
+                    start_new_session=True,
                 )
             self._fork_server = process, wire
             minder.watch(process.pid)
@@ -241,6 +242,8 @@ def _spawn(arm: Arm, theirs: socket.socket) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             cwd=arm.folder,
             env={**_environment(arm.folder), **arm.variables},
+            # Ctrl+C is for this process to hear: a child would print a traceback while it imports.
+            start_new_session=True,
         )
     except OSError as error:
         raise UserError(
