@@ -55,8 +55,9 @@ _ERRORS = """
 """
 # The packages whose modules are listed whole; of others, those in tracebacks.
 _TRACED = (
-    "accelerate _pytest datasets huggingface_hub peft pluggy safetensors tokenizers torch transformers trl triton"
-).split()
+    *("accelerate", "_pytest", "datasets", "huggingface_hub", "peft", "pluggy", "safetensors"),
+    *("tokenizers", "torch", "transformers", "trl", "triton"),
+)
 _FRAME = re.compile(
     r"(?:(?:site-packages/|(python)?)((?:[\w.]+/)*\w+\.py))(?:\", line |:)\d+,? (?:in )?([\w<>]+)"
 )
@@ -84,7 +85,7 @@ def packages_needed() -> set[str]:
         document = json.loads(path.read_text("utf-8"))
         pins = (document.get("origin") or {}).get("lock", [])
         found.update(pin.partition("==")[0] for pin in pins)
-        found.update(pin for pin in pins if pin.startswith("nvidia-") and pin.count(".") > 2)
+        found.update(pin for pin in pins if pin.partition("==")[2].count(".") > 2)
         found.update(document.get("versions", {}))
         found.update(_name(each) for each in (document.get("set") or {}).get("requires", []))
     for row in _rows():
@@ -106,6 +107,8 @@ def modules_needed() -> set[str]:
     found: set[str] = set()
     for document in _recorded():
         for text in _strings(document):
+            for function in re.findall(r"^<frozen [a-z_.]+>:\d+ (\w+)$", text):
+                found.update(f"functions:{part}" for part in _parts(function))
             for _, place, function in _FRAME.findall(text):
                 top, *rest = place.removesuffix(".py").split("/")
                 if re.fullmatch(r"(?:python)?3\.\d+", top):
@@ -202,7 +205,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing")
     parser.add_argument(
-        "--modules", nargs="+", type=Path, default=[], metavar="SITE_PACKAGES", help="folders to read"
+        "--modules",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="SITE_PACKAGES",
+        help="folders to read",
     )
     options = parser.parse_args()
     lists = {
