@@ -110,9 +110,9 @@ def modules_needed() -> set[str]:
             for function in re.findall(r"^<frozen [a-z_.]+>:\d+ (\w+)$", text):
                 found.update(f"functions:{part}" for part in _parts(function))
             for _, place, function in _FRAME.findall(text):
-                top, *rest = place.removesuffix(".py").split("/")
+                top, *rest = str(place).removesuffix(".py").split("/")
                 if re.fullmatch(r"(?:python)?3\.\d+", top):
-                    top, *rest = "python", *rest
+                    top = "python"
                 if top in (*_TRACED, "python"):
                     found.update(f"{top}:{part}" for name in rest for part in _parts(name))
                     found.update(f"functions:{part}" for part in _parts(function.strip("<>")))

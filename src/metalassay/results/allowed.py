@@ -175,6 +175,11 @@ def _shortened(token: str) -> str:
     return token if not core or place is None else token.replace(core, place, 1)
 
 
+_TAIL = re.compile(
+    r"(?:^|[^A-Za-z0-9])[\d.,:/_+()-]*\d[\d.,:/_+()-]*$"
+)  # a number that is not part of a word
+
+
 def _spread(tokens: list[str]) -> set[int]:
     """Return which tokens may be a number, or letters, that somebody wrote in groups.
 
@@ -186,15 +191,19 @@ def _spread(tokens: list[str]) -> set[int]:
     letters: list[int] = []
     for at, token in enumerate([*tokens, ""]):
         core = token.strip(_PUNCTUATION + ":;+-/|_\u2013")
-        if core and re.fullmatch(r"[\d.,:/_+()-]+", core):
-            bare = run and tokens[run[-1]][-1] not in ",;])}=:" and token[0] not in "=<>~!([{"
-            if bare:
+        tail = _TAIL.search(core[-40:])
+        if tail:
+            apart = not run or tokens[run[-1]][-1] in ",;]}=:" or token[0] in "=<>~!([{"
+            if not apart and core[:1].isdecimal():
                 found |= {run[-1], at}
+            elif not core[:1].isdecimal():
+                run = []  # a word before the number begins another one
             run.append(at)
-        else:
+        if not tail or at == len(tokens) - 1:
             large = [one for one in run if len(re.findall(r"\d", tokens[one])) > 2]
             if len(run) > 2 and len(large) > 1:
                 found.update(run)
+        if not tail:
             run = []
         if len(core) == 1 and core.isalpha():
             letters.append(at)
@@ -460,9 +469,9 @@ def release(text: str) -> str | None:
     windows = re.fullmatch(r"1[01]|Server20\d\d", text)
     if windows:
         return text
-    if found is None:
+    if found is None or re.match(r"\.\d", found[2]):
         found = re.fullmatch(r"([4-9]\.\d{1,2}\.\d{1,3}\.\d)(-microsoft-.*)", text)
-    if found is None or re.match(r"\.\d+$", found[2]):
+    if found is None or re.match(r"\.\d", found[2]):
         return None
     kept = found[1]
     for piece in re.findall(r"[-+_.][^-+_.]*", found[2]):

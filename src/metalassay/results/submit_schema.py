@@ -309,8 +309,8 @@ _CPU: Schema = {
     "hz_advertised_friendly": _GHZ,
     "hz_actual_friendly": _GHZ,
     "flags": Each(Text(allowed.cpu_flag, DROP)),
-    "hz_advertised": Each(NUMBER),
-    "hz_actual": Each(NUMBER),
+    "hz_advertised": Each(Number(10**11)),
+    "hz_actual": Each(Number(10**11)),
     **dict.fromkeys(
         (
             *("bits", "count", "stepping", "model", "family", "l3_cache_size", "l2_cache_size"),
