@@ -292,7 +292,7 @@ _SNAPSHOT: Schema = {
 
 _PEAK: Schema = {
     "device": DEVICE,
-    **dict.fromkeys(("threads", "gflop_s", "gb_s", "seconds"), NUMBER),
+    **dict.fromkeys(("threads", "gflop_s", "gb_s", "seconds"), TIME),
 }
 
 _GHZ = Text(form(r"\d{1,2}\.\d{1,4} [GM]Hz"), DROP)
@@ -364,7 +364,7 @@ BENCHMARKS: Schema = {
             "param": Text(form(_LABEL), DROP),
             "extra_info": {
                 "power": {
-                    "watts": NUMBER,
+                    "watts": TIME,
                     "rail": Text(
                         form(
                             r"|(?:CPU|GPU|DRAM|ANE|package-\d)(?: \+ (?:CPU|GPU|DRAM|ANE|package-\d)){0,7}|nothing"
@@ -374,7 +374,7 @@ BENCHMARKS: Schema = {
                     "tool": Text(one_of("", "RAPL", "zeus-apple-silicon")),
                     "seconds": TIME,
                     "why": PROSE,
-                    "per_watt": NUMBER,
+                    "per_watt": TIME,
                 },
                 "memory": {"live": BYTES, "driver": BYTES, "peak_rss": BYTES},
                 "workload": WORKLOAD,
@@ -402,7 +402,7 @@ BENCHMARKS: Schema = {
                 "disable_gc": FLAG,
                 "timer": Text(one_of("perf_counter", "process_time", "time", "monotonic"), DROP),
                 **dict.fromkeys(
-                    ("min_rounds", "max_time", "min_time", "precision", "confidence"), NUMBER
+                    ("min_rounds", "max_time", "min_time", "precision", "confidence"), TIME
                 ),
                 "warmup": FLAG,
             },
