@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +65,11 @@ SECRETS = (
     "/Users/alice/env/lib/python3.11/site-packages/torch/nn.py",
     "/Users/alice/checkout/compat/test_mps.py",
     "00:11:22:33:44:55",
+    "192.168. 17.23",
+    "+491701 234567",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1111",
+    "alice_liddell/site-packages/torch/alice.py",
 )
 """Each takes the place of a text, and stands behind it, before it and within a word of it."""
 
@@ -224,6 +230,39 @@ def test_no_text_survives_where_there_was_something_else(kind: str) -> None:
             assert not found, path
             copied += found is False
     assert copied
+
+
+PHONE = 4917012345678
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_no_number_of_many_digits_survives_in_a_count(kind: str) -> None:
+    document = SAMPLES[kind]
+    counts = [
+        (path, value)
+        for path, value in places(document)
+        if isinstance(value, int) and not isinstance(value, bool)
+    ]
+    # Sizes and amounts of work are as large: bytes, operations, parameters.
+    large = re.compile("bytes|memory|peak|live|driver|flop|swapped|parameters|items_per_call")
+    tried = 0
+    for path, _ in counts:
+        if not large.search(str(path)):
+            found = survives(replaced(document, path, PHONE), str(PHONE))
+            assert not found, path
+            tried += 1
+    assert tried or not counts
+
+
+def test_only_variables_of_allocators_are_keys_of_the_environment() -> None:
+    document = SAMPLES["benchmarks"]
+    names = {"PYTORCH_MPS_alice": "1", "MALLOC_of_alice": "1", "MallocOfAlice": "1"}
+    path = ("metalassay", "conditions", "before", "environment")
+    known = {"OMP_NUM_THREADS": "2", "MALLOC_ARENA_MAX": "4", "MallocNanoZone": "0"}
+    copy = json.loads(
+        anonymise.strip(json.dumps(replaced(document, path, names | known)).encode()).text
+    )
+    assert copy["metalassay"]["conditions"]["before"]["environment"] == known
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -39,7 +39,8 @@ exit code: 0 all copies are written, 2 bad input, and then none is written"""
         "--output",
         type=option_types.path,
         metavar="PATH",
-        help="the copy of a single FILE, or an existing folder (default: NAME.submit.json here)",
+        help="the copy of a single FILE, or an existing folder (default: NAME.submit.json here; a name with"
+        " words that are not metalassay's is result.submit.json)",
     )
 
 
@@ -99,7 +100,7 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
     sources = {os.path.realpath(path) for path in files}
     for path in files:
         single = output if folder is None else None
-        target = single or (folder or Path()) / f"{path.name.removesuffix('.json')}.submit.json"
+        target = single or _own(path, folder or Path(), targets)
         if target in targets:
             raise UserError(
                 f"{shown(targets[target])} and {shown(path)} would have the same copy",
@@ -111,6 +112,26 @@ def _targets(files: list[Path], output: Path | None) -> dict[Path, Path]:
             )
         targets[target] = path
     return targets
+
+
+def _own(path: Path, folder: Path, taken: dict[Path, Path]) -> Path:
+    """Return where the copy goes: the name of an attachment is public, so it has words of ours or is a number."""
+    from metalassay.results import allowed
+
+    stem = path.name.removesuffix(".json").removesuffix(".submit")
+    named = folder / f"{path.name.removesuffix('.json')}.submit.json"
+    if allowed.file_name(stem) is not None:
+        return named
+    for other in taken:
+        if taken[other].name == path.name:
+            return other  # as two files of the same name have the same copy
+    number = 1
+    while True:
+        target = folder / f"result{f'-{number}' if number > 1 else ''}.submit.json"
+        # What is there may be the copy of another file.
+        if target not in taken and not os.path.lexists(target):
+            return target
+        number += 1
 
 
 def _strip(path: Path, names: list[tuple[str, str]]) -> Stripped:

@@ -12,10 +12,12 @@ import builtins
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from importlib import resources
 
 from metalassay import bugs
+from metalassay.machine import chips
 
 Kind = Callable[[str], str | None]
 
@@ -24,18 +26,19 @@ CUT = "\N{HORIZONTAL ELLIPSIS}"
 
 _DATA = resources.files("metalassay.results") / "data"
 _PUNCTUATION = "()[]{}<>\"'`*.,;!?=^\N{HORIZONTAL ELLIPSIS}"
+# A count, a size or a share: few digits, as an address, a telephone number or a serial number does not have.
 _NUMBER = re.compile(
-    r"[-+~<>=\u00b1\u2212]{0,2}(?:\d{1,7}|\d{1,3}(?:,\d{3})+)(?:\.\d{1,6})?(?:e[-+]?\d{1,3})?"
+    r"(?:[-~<>=\u00b1\u2212]{0,2}|[+](?=\d{1,4}(?!\d)))(?:\d{1,6}|\d{1,3}(?:,\d{3}){1,2})(?:\.\d{1,6})?(?:e[-+]?\d{1,3})?"
     r"(?:%|x|s|ms|us|ns|kb|mb|gb|tb|kib|mib|gib|w|j|mj|b)?",
     re.IGNORECASE,
 )
+_DIGITS = 9
+"""The most digits of a number in a sentence."""
 _VERSION = re.compile(
-    r"v?\d{1,5}(?:\.\d{1,6}){0,2}(?:(?:a|b|rc|c)\d{1,3})?(?:\.post\d{1,3})?(?:\.dev\d{1,8})?"
-    r"(?:\+(?:cpu|cu\d{2,3}|rocm\d(?:\.\d){0,2}|xpu|mps|git[0-9a-f]{7,12}|g[0-9a-f]{7,12})?)?"
+    r"v?(?:\d{1,2}(?:\.\d{1,3}){0,2}|(?:1\d\d|20\d\d)(?:\.\d{1,2}){0,2})"
+    r"(?:(?:a|b|rc|c)\d{1,2})?(?:\.post\d)?(?:\.dev(?:\d{1,3}|20\d\d(?:0[1-9]|1[0-2])[0-3]\d))?"
+    r"(?:\+(?:cpu|cu\d{2,3}|rocm\d(?:\.\d){0,2}|xpu|mps|git[0-9a-f]{7,12})?)?"
 )
-# NVIDIA's packages have four numbers or five, as network addresses have; theirs never begin like a private one.
-_LONG_VERSION = re.compile(r"(?!10\.[0-2]\.|127\.|169\.|172\.|192\.)\d{1,2}(?:\.\d{1,4}){3,4}")
-_CALENDAR_VERSION = re.compile(r"20\d\d(?:\.\d{1,2}){2}(?:\.post\d)?")
 _SPECIFIER = re.compile(r"(?:==|>=|<=|~=|!=|<|>) ?([^,;]+)")
 _SPECIFIERS = re.compile(r"[=<>~!][^\s]{1,60}")
 _REQUIREMENT = re.compile(
@@ -50,10 +53,23 @@ _SUITE_PATH = re.compile(
 )
 # As the smoke test writes them: without "site-packages/", and with "3.11/" for the standard library.
 _SHORT_PATH = re.compile(r"(3\.\d{1,2}/|)((?:[A-Za-z_]\w{0,60}/)*[A-Za-z_]\w{0,60}\.py)")
-_FROZEN = re.compile(r"<frozen [a-z_.]{1,40}>")
-_TRACE_LINE = re.compile(r'\s*File "([^"]+)", line (\d{1,6}), in (\S+)\s*')
-_FUNCTION = re.compile(r"<?\w{1,80}>?")
-_SHORT_FRAME = re.compile(r"(.+):(\d{1,6}) (\S+)")
+_FROZEN = re.compile(r"<frozen ([a-z_.]{1,40})>")
+_FROZEN_MODULES = frozenset(
+    (
+        "importlib._bootstrap",
+        "importlib._bootstrap_external",
+        "zipimport",
+        "runpy",
+        "os",
+        "codecs",
+        "abc",
+        "site",
+    )
+)
+_TRACE_LINE = re.compile(r'\s*File "([^"]+)", line (\d{1,5}), in (\S+)\s*')
+_FUNCTION = re.compile(r"\w{1,80}")
+_SCOPE = re.compile(r"<(?:module|lambda|listcomp|genexpr|dictcomp|setcomp)>")
+_SHORT_FRAME = re.compile(r"(.+):(\d{1,5}) (\S+)")
 _WORD_SPLIT = re.compile(r"[-_./=:+]|(?<=\w)'(?=\w)")
 _GROUPS = re.compile(r"[0-9a-f]+(?:[.:-][0-9a-f]+){3}", re.IGNORECASE)  # as in "port=10.1.2.3"
 _DOMAIN = re.compile(
@@ -86,14 +102,29 @@ def sentences() -> frozenset[str]:
 @functools.cache
 def packages() -> frozenset[str]:
     """Return the packages of which a name may be published, as on the package index."""
-    return frozenset(_lines("packages.txt"))
+    return frozenset(name for name in _lines("packages.txt") if "==" not in name)
 
 
 @functools.cache
-def _modules() -> frozenset[str]:
-    """Return the folders and modules that those packages, and Python, install."""
-    known = {package.replace("-", "_").lower() for package in packages()}
-    return frozenset(known | {"_pytest", "yaml", "dateutil", "huggingface_hub"})
+def _long_versions() -> frozenset[str]:
+    """Return requirements with four numbers or five, which have the form of an address."""
+    return frozenset(name for name in _lines("packages.txt") if "==" in name)
+
+
+@functools.cache
+def _rows() -> frozenset[str]:
+    return frozenset(_lines("rows.txt"))
+
+
+@functools.cache
+def _modules() -> Mapping[str, frozenset[str]]:
+    """Return by package the parts that the names of its modules consist of."""
+    found: dict[str, frozenset[str]] = {}
+    for line in (_DATA / "modules.txt").read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            package, _, parts = line.partition(": ")
+            found[package] = frozenset(parts.split())
+    return found
 
 
 def _lines(name: str) -> Iterator[str]:
@@ -113,6 +144,7 @@ def _words_of(text: str) -> Iterator[str]:
         )
 
 
+@functools.lru_cache(4096)
 def prose(text: str, names: frozenset[str] = frozenset()) -> str:
     """Return the text with every word that is not ours replaced by a sign; ``names`` are removed in any case."""
     if text in sentences():
@@ -123,8 +155,10 @@ def prose(text: str, names: frozenset[str] = frozenset()) -> str:
 def _prose_line(line: str, names: frozenset[str]) -> str:
     kept: list[str] = []
     pieces = re.split(r"(\s+)", f" {line}".rstrip())
-    for gap, token in zip(pieces[1::2], pieces[2::2], strict=False):
-        if not _allowed(token, names):
+    tokens = [_shortened(token) for token in pieces[2::2]]
+    spread = _spread(tokens)
+    for at, (gap, token) in enumerate(zip(pieces[1::2], tokens, strict=False)):
+        if at in spread or not _allowed(token, names):
             token = CUT
         if token == CUT and kept and kept[-1].endswith(CUT):
             continue
@@ -132,6 +166,55 @@ def _prose_line(line: str, names: frozenset[str]) -> str:
     return "".join(kept)[1:]
 
 
+def _shortened(token: str) -> str:
+    """Return a path in a public package without the folders that lead there; any other token as it is."""
+    if ".py" not in token or len(token) > 1000:
+        return token
+    core = token.strip(_PUNCTUATION).rstrip(":")
+    place = path(core)
+    return token if not core or place is None else token.replace(core, place, 1)
+
+
+_TAIL = re.compile(
+    r"(?:^|[^A-Za-z0-9])[\d.,:/_+()-]*\d[\d.,:/_+()-]*$"
+)  # a number that is not part of a word
+
+
+def _spread(tokens: list[str]) -> set[int]:
+    """Return which tokens may be a number, or letters, that somebody wrote in groups.
+
+    Those are numbers with nothing but space between them, more than one number of three digits or more
+    in an enumeration of three or more, and three single letters.
+    """
+    found: set[int] = set()
+    run: list[int] = []
+    letters: list[int] = []
+    for at, token in enumerate([*tokens, ""]):
+        core = token.strip(_PUNCTUATION + ":;+-/|_\u2013")
+        tail = _TAIL.search(core[-40:])
+        if tail:
+            apart = not run or tokens[run[-1]][-1] in ",;]}=:" or token[0] in "=<>~!([{"
+            if not apart and core[:1].isdecimal():
+                found |= {run[-1], at}
+            elif not core[:1].isdecimal():
+                run = []  # a word before the number begins another one
+            run.append(at)
+        if not tail or at == len(tokens) - 1:
+            large = [one for one in run if len(re.findall(r"\d", tokens[one])) > 2]
+            if len(run) > 2 and len(large) > 1:
+                found.update(run)
+        if not tail:
+            run = []
+        if len(core) == 1 and core.isalpha():
+            letters.append(at)
+        else:
+            if len(letters) > 2:
+                found.update(letters)
+            letters = []
+    return found
+
+
+@functools.lru_cache(65536)
 def _allowed(token: str, names: frozenset[str]) -> bool:
     if _SPECIFIERS.fullmatch(token) and all(map(_is_specifier, token.rstrip("').").split(","))):
         return True
@@ -151,19 +234,38 @@ def _plain(core: str, names: frozenset[str]) -> bool:
         return True
     if not re.search(r"\w", core):
         return len(core) <= 3
-    if _NUMBER.fullmatch(core) or _VERSION.fullmatch(core) or requirement(core) is not None:
+    if _VERSION.fullmatch(core) or requirement(core) is not None or core in _rows():
         return True
-    if path(core) == core:
+    if _NUMBER.fullmatch(core):
+        return sum(map(str.isdecimal, core)) <= _DIGITS
+    if core.endswith((".py", ">")) and path(core) == core:
         return True
-    if _GROUPS.search(core):
+    if _GROUPS.search(core) and core.lower() not in _bug_ids():
         return False
     if _DOMAIN.search(core) and not core.endswith((".py", ".pt")):
         return False
     parts = _WORD_SPLIT.split(core)
-    return all(
-        (part.lower() in words() and part.lower() not in names) or re.fullmatch(r"\d{1,4}", part)
-        for part in parts
-    ) and bool(re.search(r"[A-Za-z]", core))
+    return (
+        all(
+            (part.lower() in words() and part.lower() not in names)
+            or re.fullmatch(r"\d{1,5}", part)
+            for part in parts
+        )
+        and bool(re.search(r"[A-Za-z]", core))
+        and (core.lower() in _bug_ids() or _few_digits(parts))
+    )
+
+
+def _few_digits(parts: Iterable[str], most: int = 5) -> bool:
+    """Whether the parts of a name have no more numbers than a version and a size, and these few digits."""
+    numbers = [part for part in parts if part.isdecimal()]
+    return len(numbers) <= 3 and sum(map(len, numbers)) <= most
+
+
+@functools.cache
+def _bug_ids() -> frozenset[str]:
+    every = bugs.load()
+    return frozenset({bug.id for bug in every} | {one.id for bug in every for one in bug.symptoms})
 
 
 def one_of(*allowed: str) -> Kind:
@@ -177,9 +279,34 @@ def form(pattern: str) -> Kind:
     return lambda text: text if compiled.fullmatch(text) else None
 
 
+def moment(text: str) -> str | None:
+    """Keep a time, in UTC: the offset of a local time tells where somebody is."""
+    if not _MOMENT.fullmatch(text):
+        return None
+    try:
+        local = datetime.fromisoformat(text)
+        if local.tzinfo is None or not local.utcoffset():
+            return text
+        return local.astimezone(UTC).isoformat(text[10])
+    except (ValueError, OverflowError):  # a day that is none, or the first of year 1
+        return None
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)?")
+
+
+def setting(text: str) -> str | None:
+    """Keep the value of a variable of an allocator: a word of theirs, a share, a count or a round size."""
+    if text in ("active", "passive", "ACTIVE", "PASSIVE") or re.fullmatch(r"\d\.\d{1,3}", text):
+        return text
+    if not re.fullmatch(r"\d{1,13}", text):
+        return None
+    return text if int(text) < 10_000 or int(text) % 4096 == 0 else None
+
+
 def version(text: str) -> str | None:
     """Keep a version of a package or of a system, of at most three numbers."""
-    return text if _VERSION.fullmatch(text) or _CALENDAR_VERSION.fullmatch(text) else None
+    return text if _VERSION.fullmatch(text) else None
 
 
 def installed_version(text: str) -> str | None:
@@ -211,23 +338,21 @@ def requirement(text: str) -> str | None:
         return None
     if found[2] and not set(re.split(r"[,_-]", found[2])) <= words():
         return None
-    long = found[1].startswith(("nvidia-", "cuda-"))
+    if text in _long_versions():
+        return text
     specifiers = filter(None, found[3].split(","))
-    return text if all(_is_specifier(one, long=long) for one in specifiers) else None
+    return text if all(map(_is_specifier, specifiers)) else None
 
 
-def _is_specifier(text: str, *, long: bool = False) -> bool:
+def _is_specifier(text: str) -> bool:
     wanted = _SPECIFIER.fullmatch(text)
-    if wanted is None:
-        return False
-    number = wanted[1].removesuffix(".*")
-    return version(number) is not None or (long and _LONG_VERSION.fullmatch(number) is not None)
+    return wanted is not None and version(wanted[1].removesuffix(".*")) is not None
 
 
 def path(text: str) -> str | None:
     """Keep the path of a file within a public package or our suite, without the folders that lead there."""
-    if _FROZEN.fullmatch(text):
-        return text
+    if frozen := _FROZEN.fullmatch(text):
+        return text if frozen[1] in _FROZEN_MODULES else None
     if suite := _SUITE_PATH.fullmatch(text):
         return f"{suite[1]}.py" if all(map(_known_name, suite[1].split("/"))) else None
     found = _FRAME_PATH.fullmatch(text)
@@ -237,20 +362,36 @@ def path(text: str) -> str | None:
 def frame(text: str) -> str | None:
     """Keep where an error was raised, if that is in a public package: ``trl/import_utils.py:135 f``."""
     found = _SHORT_FRAME.fullmatch(text)
-    if found is None or not _FUNCTION.fullmatch(found[3]):
+    if found is None:
         return None
-    if _FROZEN.fullmatch(found[1]):
-        return text
     short = _SHORT_PATH.fullmatch(found[1])
-    return text if short and _public(short[2], short[1]) else None
+    known = path(found[1]) == found[1] or (short is not None and _public(short[2], short[1]))
+    return f"{found[1]}:{found[2]} {_function(found[3])}" if known else None
 
 
 def _public(place: str, folder: str) -> bool:
-    """Whether a path begins with a module of Python in its own folder, or else of a package."""
-    top = place.split("/")[0].removesuffix(".py").lower()
-    return top in (sys.stdlib_module_names if "3." in folder else _modules())
+    """Whether a path consists of names of modules of Python in its own folder, or else of one package."""
+    top, *rest = place.removesuffix(".py").split("/")
+    if "3." in folder:
+        nested = _modules()["python"] | sys.stdlib_module_names | {"__init__", "__main__"}
+        return top in sys.stdlib_module_names and all(name in nested for name in rest)
+    known = words() if top == "metalassay" else _modules().get(top, frozenset())
+    return bool(known) and all(_has_parts(name, known) for name in rest)
 
 
+def _has_parts(name: str, known: frozenset[str]) -> bool:
+    return all(not part or part in known for part in name.lower().split("_"))
+
+
+def _function(name: str) -> str:
+    """Return the name of a function if its parts are known, otherwise the sign of what was cut."""
+    if _SCOPE.fullmatch(name):
+        return name
+    known = _modules()["functions"] | words()
+    return name if _FUNCTION.fullmatch(name) and _has_parts(name, known) else CUT
+
+
+@functools.lru_cache(4096)
 def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
     """Return of a traceback the frames in public packages and the words of the error that are ours.
 
@@ -264,9 +405,10 @@ def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
     for line in lines:
         if found := _TRACE_LINE.fullmatch(line):
             place = path(found[1])
-            known = place is not None and _FUNCTION.fullmatch(found[3])
             kept.append(
-                f'  File "{place}", line {found[2]}, in {found[3]}' if known else f"  {CUT}"
+                f"  {CUT}"
+                if place is None
+                else f'  File "{place}", line {found[2]}, in {_function(found[3])}'
             )
             code = True
         elif (code or not kept) and line.startswith("    "):
@@ -277,85 +419,97 @@ def evidence(text: str, names: frozenset[str] = frozenset()) -> str:
     return "\n".join(one for at, one in enumerate(kept) if at == 0 or one != kept[at - 1])
 
 
-_CHIP_WORDS = frozenset(
-    """
-    apple intel(r) intel xeon(r) xeon core(tm) core cpu processor @ amd epyc ryzen threadripper pro max ultra
-    gold silver platinum bronze genuine virtual (virtual) virtualapple with radeon radeon(tm) graphics vega nvidia
-    geforce rtx gtx tesla quadro ti super iris(r) iris plus uhd hd arc(tm) arm cortex neoverse ampere altra
-    graviton qualcomm snapdragon(r) snapdragon x elite + , and 0 @2 ghz xe vii xt
-    """.split()  # noqa: SIM905
+# As the makers publish the names of their products; of each, the number has the digits that they use.
+_CHIP_FORMS = re.compile(
+    r"Apple [MA][1-9]\d?(?: Pro| Max| Ultra)?(?: \(Virtual\))?|VirtualApple(?: @ \d\.\d\dGHz)?(?: processor)?"
+    r"|Intel(?:\(R\))? (?:Core(?:\(TM\))? (?:i[3579]-\d{4,5}[A-Z]{0,2}\d?|m[357]-\d[A-Z]\d\d|Ultra [3579] \d{3}[A-Z]{0,2})"
+    r"|Xeon(?:\(R\))?(?: (?:E[357]-\d{4}[A-Z]?(?: v\d)?|(?:W|D|E)-\d{4}[A-Z]?|(?:Gold|Silver|Platinum|Bronze|Max)"
+    r"(?: (?:\d{4}[A-Z]{0,2}\+?|P-\d{4}[A-Z]?|\d{2}[A-Z]\d[A-Z]?)?)|\d{4}[A-Z]{0,2})?)?|N\d{2,3})?"
+    r"(?: CPU)?(?: (?:E[357]-\d{4}[A-Z]?(?: v\d)?|\d{4}[A-Z]{0,2}))?(?: Processor)?(?: ?@ \d\.\d{1,2}GHz)?"
+    r"|Intel(?:\(R\))? (?:HD|UHD|Iris(?:\(R\))?(?: Plus| Pro| Xe)?) Graphics(?: \d{3,4})?"
+    r"|AMD EPYC(?: \d[0-9A-Z]\d\d[A-Z]{0,2})?(?: \d{1,3}-Core)?(?: Processor)?"
+    r"|AMD Ryzen (?:Threadripper (?:PRO )?\d{4}[A-Z]{0,2}|(?:AI )?[3579](?: PRO)? \d{3,4}[A-Z]{0,3}\d?)"
+    r"(?: \d{1,2}-Cores?)?(?: Processor)?(?: with Radeon(?: Vega)? Graphics)?"
+    r"|(?:AMD )?Radeon(?:\(TM\))?(?: (?:Pro|RX|R9))?(?: Vega)? (?:\d{2,4}[MX]{0,2}|W\d{4}X?|VII)(?: (?:XTX?|Duo))?"
+    r"|(?:NVIDIA )?(?:GeForce )?[RG]TX \d{3,4}(?: Ti)?(?: SUPER)?(?: (?:with Max-Q Design|Laptop GPU))?"
+    r"|NVIDIA RTX (?:A?\d{4}|PRO \d{4})(?: Ada Generation| Blackwell)?"
+    r"|(?:NVIDIA |Tesla )?(?:GH?[23]00(?: \d{3}GB)?|[ABHLTKPV]\d{1,3}[SX]?(?:-(?:SXM\d|PCIE|PCIe))?(?:-\d{2,3}GB)?)"
+    r"(?: (?:PCIe|NVL|80GB HBM3|HBM3))?"
+    r"|(?:ARM )?(?:Cortex-[AX]\d{1,3}[A-Z]{0,2}|Neoverse-[NVE]\d)|Ampere Altra(?: Max)?"
 )
-_CHIP_MODEL = re.compile(
-    r"M\d(?:\s|$)|(?:i[3579]-)?[A-Za-z]{0,3}\d{1,5}[A-Za-z]{0,2}\d{0,2}|E\d-\d{4}[A-Z]{0,2}|v\d|\d{1,3}-Core|\d\.\d{1,2}GHz"
-    r"|\d{1,3}GB|(?:Cortex|Neoverse)-[A-Z]\d{1,3}[A-Z]{0,2}|A100-\w{3,4}(?:-\d+GB)?",
-)
+_CHIPS = 3
+"""The most GPUs that one field names."""
 
 
 def chip(text: str) -> str | None:
-    """Keep the name of a processor or a GPU: its maker's words and a model."""
-    tokens = text.replace(",", " , ").split()
-    first = tokens[0].lower() if tokens else ""
-    makers = (
-        "apple",
-        "intel(r)",
-        "intel",
-        "amd",
-        "nvidia",
-        "virtualapple",
-        "arm",
-        "ampere",
-        "qualcomm",
-        "radeon",
-    )
-    if not first.startswith(makers) or first not in _CHIP_WORDS or len(tokens) > 12:
+    """Keep the name of a processor or of GPUs, in a form in which its maker publishes names."""
+    if len(text) > 200:
         return None
-    known = all(token.lower() in _CHIP_WORDS or _CHIP_MODEL.fullmatch(token) for token in tokens)
-    return text if known else None
+    each = text.split(", ")
+    known = {one.name for one in chips.load()}
+    if len(each) <= _CHIPS and all(one in known or _CHIP_FORMS.fullmatch(one) for one in each):
+        return text
+    return None
 
 
 _RELEASE_WORDS = re.compile(
-    r"(?:v?\d{1,6}|rc\d|fc\d*|el\d+(?:_\d+)?|amzn\d*|deb\d+(?:u\d)?|generic|azure|aws|gcp|gke|oracle|kvm|cloud|lowlatency|rt\d*"
-    r"|microsoft|standard|WSL2|amd64|arm64|x86|64|aarch64|arch\d*|lts|zen|pve|linuxkit|orbstack|raspi|rpi|tegra|hwe|uek|cip|default)"
+    r"(?:v?\d{1,4}|rc\d|fc\d{0,2}|el\d{1,2}(?:_\d{1,2})?|amzn\d{0,4}|deb\d{1,2}(?:u\d)?|generic|azure|aws|gcp|gke|oracle|kvm|cloud|lowlatency|rt\d{0,3}"
+    r"|microsoft|standard|WSL2|amd64|arm64|x86|64|aarch64|arch\d?|lts|zen|pve|linuxkit|orbstack|raspi|rpi|tegra|hwe|uek|cip|default)"
 )
+
+
+_RELEASE_DIGITS = 10  # as in -503.11.1.el9_5.x86_64
 
 
 def release(text: str) -> str | None:
     """Keep the version of macOS or of a kernel, without what somebody added to its name."""
     if re.fullmatch(r"(?:macOS|Darwin) \d{1,2}(?:\.\d{1,3}){0,2}|unknown", text):
         return text
-    found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,4}){1,2})((?:[-+_.].*)?)", text)
+    found = re.fullmatch(r"(\d{1,2}(?:\.\d{1,3}){1,2})((?:[-+_.].*)?)", text)
     windows = re.fullmatch(r"1[01]|Server20\d\d", text)
     if windows:
         return text
-    if found is None:
-        found = re.fullmatch(r"(\d{1,2}\.\d{1,3}\.\d{1,3}\.\d)(-microsoft-.*)", text)
-    if found is None or re.match(r"\.\d+$", found[2]):
+    if found is None or re.match(r"\.\d", found[2]):
+        found = re.fullmatch(r"([4-9]\.\d{1,2}\.\d{1,3}\.\d)(-microsoft-.*)", text)
+    if found is None or re.match(r"\.\d", found[2]):
         return None
     kept = found[1]
     for piece in re.findall(r"[-+_.][^-+_.]*", found[2]):
-        if not _RELEASE_WORDS.fullmatch(piece[1:]):
+        digits = sum(map(str.isdecimal, kept[len(found[1]) :] + piece))
+        if not _RELEASE_WORDS.fullmatch(piece[1:]) or digits > _RELEASE_DIGITS:
             break
         kept += piece
     return kept
 
 
-def _row_words(text: str) -> bool:
-    """Whether a text consists of words of ours, packages and versions, joined by hyphens."""
-    return all(
-        part.lower() in words()
-        or re.fullmatch(r"\d{1,4}(?:\.\d{1,4}){0,2}(?:rc\d|\.post\d)?", part)
-        for part in text.split("-")
+def row(text: str) -> str | None:
+    """Keep the name of a row of the matrix, or of one of the same form, such as ``edge-trl-0.16.0``."""
+    if text in _rows():
+        return text
+    found = _ROW.fullmatch(text)
+    pinned = found is not None and found[1] in packages() and version(found[2]) is not None
+    return text if pinned else None
+
+
+_ROW = re.compile(r"(?:(?:boundary|edge|fresh)-)?([a-z]{2,20})-(\d{1,2}(?:\.\d{1,2}){1,2})")
+
+
+def label(text: str) -> str | None:
+    """Keep a tag of a row, which is words of ours without a number."""
+    return (
+        text
+        if len(text) <= 40 and all(one in words() and one.isalpha() for one in text.split("-"))
+        else None
     )
 
 
-def row(text: str) -> str | None:
-    """Keep the name of a row of the matrix, such as ``edge-trl-0.16.0``."""
-    return text if re.fullmatch(r"[a-z][a-z0-9.-]{0,80}", text) and _row_words(text) else None
-
-
 def bug_id(text: str) -> str | None:
-    """Keep the id of a bug."""
-    return text if re.fullmatch(r"[a-z][a-z0-9-]{0,80}", text) and _row_words(text) else None
+    """Keep the id of a bug of the catalogue, or words of ours that one may have been called."""
+    parts = text.split("-")
+    if text in _bug_ids():
+        return text
+    known = all(one in words() or re.fullmatch(r"\d{1,2}", one) for one in parts)
+    return text if len(text) <= 80 and known and _few_digits(parts, 4) else None
 
 
 def test_id(text: str) -> str | None:
@@ -381,25 +535,27 @@ def benchmark_id(text: str) -> str | None:
     if found is None or not all(_known_name(name or "") for name in (found[1], found[2])):
         return None
     pieces = (found[3] or "[]")[1:-1].split("-")
-    return (
-        text
-        if all(not one or one in words() or re.fullmatch(r"b?\d{1,6}", one) for one in pieces)
-        else None
-    )
+    sizes = [one for one in pieces if re.fullmatch(r"b?\d{1,5}", one)]
+    others = [one for one in pieces if one and one not in sizes]
+    return text if len(sizes) <= 1 and all(one in words() for one in others) else None
 
 
 def parameters(text: str) -> str:
     """Return the parameters of a test, in brackets, without what is not ours."""
     inner = text[1:-1]
     if re.fullmatch(r"(?:[a-z]+-)+b\d{1,5}-(?:train|infer)-(?:float32|float16|bfloat16)", inner):
-        return text if _row_words(inner.partition("-b")[0]) else f"[{CUT}]"
+        return (
+            text if all(one in words() for one in inner.split("-b")[0].split("-")) else f"[{CUT}]"
+        )
+    if not _few_digits(re.split(r"\D", inner)):
+        return f"[{CUT}]"
     return f"[{'-'.join(_prose_line(part, frozenset()) for part in inner.split('-'))}]"
 
 
 def _known_name(name: str) -> bool:
-    return all(
-        not part or part in words() or re.fullmatch(r"\d{1,3}", part) for part in name.split("_")
-    )
+    parts = name.split("_")
+    known = all(not part or part in words() or re.fullmatch(r"\d{1,2}", part) for part in parts)
+    return known and _few_digits(parts, 3)
 
 
 def link(text: str) -> str | None:
@@ -431,4 +587,15 @@ def argument(text: str) -> str | None:
         return text if bug_id(text.removeprefix("--bug=")) else None
     if re.fullmatch(r"(?:(?:not|and|or|slow|mps|long|bug|[()]|) ?)+", text):
         return text
-    return row(text)
+    return row(text) or label(text)
+
+
+def file_name(stem: str) -> str | None:
+    """Keep a name that metalassay or pytest-benchmark gives to a result file, or words of ours."""
+    if row(stem) or re.fullmatch(
+        r"\d{4}(?:_[0-9a-f]{7,40}_20\d{6}_\d{6}(?:_uncommitted-changes)?)?", stem
+    ):
+        return stem
+    parts = re.split(r"[-_.]", stem)
+    known = all(part.lower() in words() or re.fullmatch(r"\d{1,4}", part) for part in parts)
+    return stem if known and len(stem) <= 80 and _few_digits(parts, 8) else None

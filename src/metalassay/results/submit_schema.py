@@ -50,7 +50,9 @@ class Prose:
 
 @dataclass(frozen=True)
 class Number:
-    """A finite number."""
+    """A finite number; ``most``: of a count, the largest that can be one."""
+
+    most: float = 10.0**30
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,12 @@ class OneOf:
 Schema = Text | Prose | Number | Flag | Each | Keys | OneOf | Mapping[str, Any]
 
 NUMBER, FLAG, PROSE = Number(), Flag(), Prose()
-MOMENT = Text(form(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)?"), REFUSE)
+COUNT = Number(10**6)
+"""A number without a limit could be a telephone number, or the serial number of a device."""
+SHARE = Number(10**5)
+BYTES = Number(2**50)
+TIME = Number(10**9)  # of seconds, and operations in one
+MOMENT = Text(allowed.moment, REFUSE)
 VERSION = Text(allowed.version, DROP)
 VERSIONS = Keys(allowed.package, Text(allowed.installed_version, REFUSE))
 SYSTEM = Text(one_of("Linux", "Darwin", "Windows", "FreeBSD", "unknown"), "unknown")
@@ -96,8 +103,9 @@ MACHINE = Text(
 )
 RELEASE = Text(allowed.release, "unknown")
 CHIP = Text(allowed.chip, None)
-HASH = Text(form(r"[0-9a-f]{12}|[0-9a-f]{16}"), None)
-COMMIT = Text(form(r"[0-9a-f]{7,12}\+?|[0-9a-f]{40}\+?|unversioned|unknown"), None)
+# With a letter: twelve digits may be a telephone number, and one hash in 280 has no letter.
+HASH = Text(form(r"(?=.*[a-f])(?:[0-9a-f]{12}|[0-9a-f]{16})"), None)
+COMMIT = Text(form(r"(?=.*[a-f])(?:[0-9a-f]{7,12}|[0-9a-f]{40})\+?|unversioned|unknown"), None)
 DEVICE = Text(one_of("cpu", "mps", "cuda"), REFUSE)
 MODE = Text(one_of("train", "infer"), REFUSE)
 DTYPE = Text(one_of(*dtypes.NAMES), REFUSE)
@@ -118,13 +126,13 @@ HARDWARE: Schema = {
         ),
         None,
     ),
-    "physical_cores": NUMBER,
-    "performance_cores": NUMBER,
-    "efficiency_cores": NUMBER,
-    "logical_cores": NUMBER,
+    "physical_cores": COUNT,
+    "performance_cores": COUNT,
+    "efficiency_cores": COUNT,
+    "logical_cores": COUNT,
     "gpu": CHIP,
-    "gpu_cores": NUMBER,
-    "memory_bytes": NUMBER,
+    "gpu_cores": COUNT,
+    "memory_bytes": BYTES,
     "virtual": FLAG,
     "translated": FLAG,
 }
@@ -134,7 +142,7 @@ SET: Schema = {
     "python": OneOf((Text(form(r"3\.\d{1,2}"), None), Each(Text(form(r"3\.\d{1,2}"), DROP)))),
     "requires": Each(Text(allowed.requirement, DROP)),
     "reason": PROSE,
-    "tags": Each(Text(allowed.row, DROP)),
+    "tags": Each(Text(allowed.label, DROP)),
     "runs": Text(one_of("compat", "smoke"), DROP),
 }
 
@@ -149,7 +157,7 @@ ORIGIN: Schema = {
 SECONDS_AND_MACHINE: Mapping[str, Any] = {
     "command": Text(allowed.command, ""),
     "started": MOMENT,
-    "seconds": NUMBER,
+    "seconds": TIME,
     "versions": VERSIONS,
     "hardware": HARDWARE,
     "not_installable": PROSE,
@@ -162,7 +170,7 @@ BUG_TEST: Schema = {
     "upstream": Text(one_of("stock", "patched"), REFUSE),
     "affected": FLAG,
     "outcome": Text(one_of(*verdict_file.OUTCOMES), REFUSE),
-    "seconds": NUMBER,
+    "seconds": TIME,
     "evidence": Prose(traceback=True),
 }
 
@@ -172,7 +180,7 @@ VERDICTS: Schema = {
     **SECONDS_AND_MACHINE,
     "selection": {
         "arguments": Each(Text(allowed.argument)),
-        "deselected": NUMBER,
+        "deselected": COUNT,
         "partial": PROSE,
     },
     "bugs": Each(
@@ -226,34 +234,41 @@ MAX_BATCH: Schema = {
     "mode": MODE,
     "device": DEVICE,
     "dtype": DTYPE,
-    "threads": NUMBER,
+    "threads": COUNT,
     "malloc": MALLOC,
     "emulated": FLAG,
     "tries": Each(
-        {"batch": NUMBER, "fits": FLAG, "peak_rss": NUMBER, "driver_seen": NUMBER, "why": PROSE}
+        {"batch": COUNT, "fits": FLAG, "peak_rss": BYTES, "driver_seen": BYTES, "why": PROSE}
     ),
     "started": MOMENT,
-    "seconds": NUMBER,
+    "seconds": TIME,
     "versions": VERSIONS,
     "hardware": HARDWARE,
 }
 
-_SNAPSHOT: Schema = {
-    **dict.fromkeys(
-        (
-            *(
-                "load",
-                "cores",
-                "battery",
-                "speed_limit",
-                "temperature",
-                "available_bytes",
-                "swapped",
-            ),
-            *("stolen", "niceness", "busy", "own"),
-        ),
-        NUMBER,
+VARIABLES = (
+    *THREADS,
+    *(name for name in ALLOCATORS if not name.endswith("_") and name != "Malloc"),
+    *(
+        f"MALLOC_{name}"
+        for name in ("ARENA_MAX", "ARENA_TEST", "MMAP_MAX_", "MMAP_THRESHOLD_", "PERTURB_")
     ),
+    *(f"MALLOC_{name}" for name in ("TOP_PAD_", "TRIM_THRESHOLD_", "CHECK_", "CONF")),
+    *(
+        f"Malloc{name}"
+        for name in ("NanoZone", "StackLogging", "Scribble", "PreScribble", "GuardEdges")
+    ),
+    *(
+        f"Malloc{name}"
+        for name in ("CheckHeapStart", "CheckHeapEach", "LargeCache", "SpaceEfficient")
+    ),
+)
+"""The variables that allocators know; what begins like one could name anything."""
+
+_SNAPSHOT: Schema = {
+    **dict.fromkeys(("load", "cores", "battery", "speed_limit", "temperature", "niceness"), SHARE),
+    **dict.fromkeys(("available_bytes", "swapped"), BYTES),
+    **dict.fromkeys(("stolen", "own", "busy"), TIME),
     "background": FLAG,
     "power_mode": Text(
         one_of(
@@ -272,21 +287,20 @@ _SNAPSHOT: Schema = {
     ),
     "pressure": Text(one_of("normal", "warning", "critical"), None),
     "thermal_pressure": Text(one_of(*macos.THERMAL_PRESSURE), None),
-    "environment": Keys(
-        form("|".join([*(f"{name}[A-Za-z_]{{0,40}}" for name in ALLOCATORS), *THREADS])),
-        Text(form(r"\d{1,12}|\d\.\d{1,3}|active|passive|ACTIVE|PASSIVE")),
-    ),
+    "environment": Keys(one_of(*VARIABLES), Text(allowed.setting)),
 }
 
 _PEAK: Schema = {
     "device": DEVICE,
-    **dict.fromkeys(("threads", "gflop_s", "gb_s", "seconds"), NUMBER),
+    **dict.fromkeys(("threads", "gflop_s", "gb_s", "seconds"), TIME),
 }
 
 _GHZ = Text(form(r"\d{1,2}\.\d{1,4} [GM]Hz"), DROP)
 _CPU: Schema = {
-    "python_version": Text(form(r"3\.\d{1,2}\.\d{1,2}\.\w{1,9}\.\d (?:\(64 bit\))"), DROP),
-    "cpuinfo_version": Each(NUMBER),
+    "python_version": Text(
+        form(r"3\.\d{1,2}\.\d{1,2}\.(?:alpha|beta|candidate|final)\.\d (?:\(64 bit\))"), DROP
+    ),
+    "cpuinfo_version": Each(Number(100)),
     "cpuinfo_version_string": VERSION,
     "arch": Text(MACHINE.kind, DROP),
     "arch_string_raw": Text(MACHINE.kind, DROP),
@@ -295,8 +309,8 @@ _CPU: Schema = {
     "hz_advertised_friendly": _GHZ,
     "hz_actual_friendly": _GHZ,
     "flags": Each(Text(allowed.cpu_flag, DROP)),
-    "hz_advertised": Each(NUMBER),
-    "hz_actual": Each(NUMBER),
+    "hz_advertised": Each(Number(10**11)),
+    "hz_actual": Each(Number(10**11)),
     **dict.fromkeys(
         (
             *("bits", "count", "stepping", "model", "family", "l3_cache_size", "l2_cache_size"),
@@ -307,7 +321,7 @@ _CPU: Schema = {
                 "l2_cache_associativity",
             ),
         ),
-        NUMBER,
+        Number(2**31),
     ),
 }
 
@@ -346,11 +360,11 @@ BENCHMARKS: Schema = {
             "group": Text(one_of(), None),
             "name": Text(allowed.benchmark_id),
             "fullname": Text(allowed.benchmark_id, DROP),
-            "params": {"name": WORKLOAD, "batch_size": NUMBER, "mode": MODE, "dtype": DTYPE},
+            "params": {"name": WORKLOAD, "batch_size": COUNT, "mode": MODE, "dtype": DTYPE},
             "param": Text(form(_LABEL), DROP),
             "extra_info": {
                 "power": {
-                    "watts": NUMBER,
+                    "watts": TIME,
                     "rail": Text(
                         form(
                             r"|(?:CPU|GPU|DRAM|ANE|package-\d)(?: \+ (?:CPU|GPU|DRAM|ANE|package-\d)){0,7}|nothing"
@@ -358,11 +372,11 @@ BENCHMARKS: Schema = {
                     ),
                     "source": Text(one_of("measured", "modelled", "unavailable"), REFUSE),
                     "tool": Text(one_of("", "RAPL", "zeus-apple-silicon")),
-                    "seconds": NUMBER,
+                    "seconds": TIME,
                     "why": PROSE,
-                    "per_watt": NUMBER,
+                    "per_watt": TIME,
                 },
-                "memory": {"live": NUMBER, "driver": NUMBER, "peak_rss": NUMBER},
+                "memory": {"live": BYTES, "driver": BYTES, "peak_rss": BYTES},
                 "workload": WORKLOAD,
                 "device": DEVICE,
                 "emulated": FLAG,
@@ -371,15 +385,15 @@ BENCHMARKS: Schema = {
                 "bytes_per_call": NUMBER,
                 "compulsory_bytes_per_call": NUMBER,
                 "malloc": MALLOC,
-                "warm_up_steps": NUMBER,
+                "warm_up_steps": COUNT,
                 "steady": FLAG,
                 "mode": MODE,
                 "dtype": DTYPE,
-                "batch_size": NUMBER,
+                "batch_size": COUNT,
                 "unit": Text(one_of("samples", "tokens"), REFUSE),
                 "items_per_call": NUMBER,
                 "parameters": NUMBER,
-                "threads": NUMBER,
+                "threads": COUNT,
                 "identity": Text(form(r"ast1-[0-9a-f]{12}"), REFUSE),
                 "source_hash": Text(form(r"[0-9a-f]{16}"), REFUSE),  # files from before "identity"
                 "marks": Each(PROSE),
@@ -388,7 +402,7 @@ BENCHMARKS: Schema = {
                 "disable_gc": FLAG,
                 "timer": Text(one_of("perf_counter", "process_time", "time", "monotonic"), DROP),
                 **dict.fromkeys(
-                    ("min_rounds", "max_time", "min_time", "precision", "confidence"), NUMBER
+                    ("min_rounds", "max_time", "min_time", "precision", "confidence"), TIME
                 ),
                 "warmup": FLAG,
             },
@@ -416,10 +430,10 @@ BENCHMARKS: Schema = {
                             "iterations",
                         ),
                     ),
-                    NUMBER,
+                    TIME,
                 ),
-                "outliers": Text(form(r"\d{1,6};\d{1,6}"), DROP),
-                "data": Each(NUMBER),
+                "outliers": Text(form(r"\d{1,4};\d{1,4}"), DROP),
+                "data": Each(TIME),
             },
         }
     ),
