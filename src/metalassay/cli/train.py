@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from metalassay.cli import handover, limit_options, option_types
+from metalassay.cli import config_file, handover, limit_options, option_types
 from metalassay.errors import UserError
 from metalassay.machine import dtypes, thread_limit
 
+MOST_SIZE = 2**31 - 1  # of one dimension; products of three of them are Python numbers
 MOST_PARTS = 4096  # numbers that are searched for a better --accumulate
 
 ENDING = """\
@@ -32,6 +34,7 @@ examples:
   metalassay train gpt --resume"""
     programs = parser.add_subparsers(
         required=True,
+        parser_class=config_file.Parser,
         prog="metalassay train",
         metavar="program",
         dest="program",
@@ -51,13 +54,27 @@ def run(options: argparse.Namespace) -> int:
             f"metalassay {command} --threads {most // thread_limit.PER_CORE}",
         )
     batch, parts = options.batch_size, options.accumulate
-    if batch % parts:
+    if batch == "auto":
+        _choose_batch(command, options)
+    elif batch % parts:
         near = _parts_near(batch, parts)
         raise UserError(
             f"--batch-size {batch} cannot be split into {parts} equal parts",
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
         )
     return handover.launch(command, options)
+
+
+def _choose_batch(command: str, options: argparse.Namespace) -> None:
+    """Replace "auto" by a number, unless the run to resume has one already."""
+    if any(options.output.glob("step-*")):
+        return
+    from metalassay.cli import auto_batch
+
+    choice = auto_batch.run(command, options)
+    options.batch_size = choice.batch
+    if options.progress != "quiet":
+        print(f"--batch-size auto: {choice.batch}, {choice.why}", file=sys.stderr, flush=True)
 
 
 def _configure_transit(parser: argparse.ArgumentParser) -> None:
@@ -92,10 +109,10 @@ examples:
     )
     parser.add_argument(
         "--batch-size",
-        type=option_types.count,
+        type=option_types.count_or_auto,
         default=64,
         metavar="N",
-        help="light curves per update",
+        help="light curves per update; auto doubles them while the speed rises and the memory lasts",
     )
     _configure_both(parser, Path("runs/transit"))
 
@@ -115,7 +132,25 @@ examples:
         + ENDING
     )
     parser.add_argument(
-        "--size", choices=("tiny", "small", "original"), default="tiny", help="size of the model"
+        "--size",
+        choices=("tiny", "small", "original"),
+        help="size of the model (default: tiny, or that of the run to resume)",
+    )
+    group = parser.add_argument_group("own sizes", "Each replaces the value of --size.")
+    for name, metavar, least, text in (
+        ("layers", "N", 1, "blocks of attention and perceptron"),
+        ("heads", "N", 1, "attention heads; they share the width equally"),
+        ("width", "N", 1, "channels between the blocks"),
+        ("context", "N", 2, "tokens that the model sees at once"),
+        ("vocabulary", "N", 1, "tokens that the tokenizer has at most"),
+    ):
+        group.add_argument(
+            f"--{name}", type=option_types.whole(least, MOST_SIZE), metavar=metavar, help=text
+        )
+    group.add_argument(
+        "--ignore-memory",
+        action="store_true",
+        help="start although the estimated memory exceeds this machine's",
     )
     parser.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
     parser.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to evaluate on")
@@ -126,10 +161,10 @@ examples:
     )
     parser.add_argument(
         "--batch-size",
-        type=option_types.count,
+        type=option_types.count_or_auto,
         default=8,
         metavar="N",
-        help="windows of text per update",
+        help="windows of text per update; auto doubles them while the speed rises and the memory lasts",
     )
     parser.add_argument(
         "--prompt",
@@ -216,6 +251,12 @@ def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
         metavar="STEPS",
         help="write a line to the log after this many steps",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="measure a few steps, and print the memory and time that the run would take; write nothing",
+    )
+    config_file.add(parser)
     limit_options.add(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(

@@ -7,7 +7,9 @@ import importlib
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +21,20 @@ from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
-from metalassay.training import status_line
+from metalassay.training import batch_try, dry_run, status_line
+from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
-from metalassay.training.gpt import dialogues
+from metalassay.training.gpt import dialogues, shape
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
 from metalassay.training.gpt.generation import generate as stream
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
-from metalassay.training.run_folder import RunFolder, opened
+from metalassay.training.run_folder import RESULT, RunFolder, opened
 from metalassay.training.transit import task as transit
+from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
 
 STOPPED = 130
-RESULT = "result.json"
 
 Options = Mapping[str, Any]
 
@@ -44,13 +47,16 @@ def train_transit(options: Options) -> int:
 
 
 def _train_transit(options: Options, run: RunFolder) -> int:
-    size, seed, batch = options["size"], options["seed"], options["batch_size"]
+    size, seed, curves = options["size"], options["seed"], options["curves"]
     accumulate = options["accumulate"]
-    sets = transit.make(
-        seed, options["curves"], _with_bar if options["progress"] == "bar" else iter
-    )
-    task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
-    epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
+    batch = _batch_size(options, run) // accumulate
+    # A dry run needs a few batches only; of the other curves it needs the number.
+    made = min(curves, max(transit.FEWEST, 2 * batch)) if options["dry_run"] else curves
+    began = time.perf_counter()
+    sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
+    preparation = (time.perf_counter() - began) * curves / made
+    task = transit.task(size, sets, curves, batch, seed, accumulate)
+    epoch = max(transit.batches(seed, curves, batch) // accumulate, 1)
     recipe = Recipe(
         steps=options["steps"] or epoch * options["epochs"],
         peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
@@ -64,6 +70,16 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         score = transit.scores(task.model, sets["test"])
         return {"test_auc": transit.auc(score, sets["test"].planet.numpy())}
 
+    if options["dry_run"]:
+        count = sum(parameter.numel() for parameter in task.model.parameters())
+        memory = {
+            "weights, gradients and moments": shape.state_bytes(count),
+            "light curves": curves * transit.BYTES,
+        }
+        model = f"size {size}; its activations are in the measured memory only"
+        return _dry_run(
+            task, recipe, run, options, epoch, model, memory, preparation, curves / made
+        )
     return _train(task, recipe, run, options, epoch, test)
 
 
@@ -75,22 +91,43 @@ def train_gpt(options: Options) -> int:
 
 
 def _train_gpt(options: Options, run: RunFolder) -> int:
-    size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
-    batch = options["batch_size"] // accumulate
+    seed, accumulate = options["seed"], options["accumulate"]
+    size, config = _shape(options, run)
+    batch = _batch_size(options, run) // accumulate
+    dry_run.require_memory(
+        shape.step_bytes(config, batch),
+        device.resolve(options["device"]),
+        "--batch-size, --context, --vocabulary, --width or --layers",
+        insist=options["ignore_memory"],
+    )
     data, test = (
         Path(options["data"] or dialogues.TRAINING),
         Path(options["test"] or dialogues.TEST),
     )
-    task, tokenizer, faults = gpt.task(size, run, data, test, batch, seed, options["strict"], _warn)
+    task, tokenizer, faults = gpt.task(
+        size, config, run, data, test, batch, seed, options["strict"], _warn
+    )
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
         steps=steps,
-        peak_rate=options["learning_rate"] or gpt.PEAK_RATES[size],
+        peak_rate=options["learning_rate"] or shape.peak_rate(size, config),
         weight_decay=gpt.WEIGHT_DECAY,
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,
     )
+
+    if options["dry_run"]:
+        state = shape.state_bytes(shape.parameters(config))
+        memory = {
+            "weights, gradients and moments": state,
+            "activations": shape.activation_bytes(config, batch),
+        }
+        model = (
+            f"{config.layers} layers, {config.heads} heads, width {config.channels}, context"
+            f" {config.context}, vocabulary {config.vocabulary}"
+        )
+        return _dry_run(task, recipe, run, options, max(steps // 6, 1), model, memory)
 
     def sample() -> str:
         model = task.model.eval()
@@ -138,7 +175,71 @@ def _opened(options: Options) -> contextlib.AbstractContextManager[RunFolder]:
     device.resolve(
         options["device"]
     )  # fail before minutes of work for a device that does not exist
-    return opened(Path(options["output"]), options["resume"], _warn)
+    folder, resume = Path(options["output"]), options["resume"]
+    if options["dry_run"]:
+        saved = dry_run.resumed(folder, resume=resume, notify=_warn)
+        return contextlib.nullcontext(RunFolder(folder, saved))
+    return opened(folder, resume, _warn)
+
+
+def _shape(options: Options, run: RunFolder) -> tuple[str, TinyGPTConfig]:
+    """Return the size and the shape that are asked for; a resumed run has its own unless one is."""
+    own = {option: options[option] for option in shape.FIELDS}
+    asked = options["size"] or any(value is not None for value in own.values())
+    if run.resumed and run.resumed.config.get("workload") == "gpt" and not asked:
+        return shape.of_run(run.resumed.config)
+    return shape.of(options["size"], own)
+
+
+def _batch_size(options: Options, run: RunFolder) -> int:
+    """Return the batch size; "auto" is passed on only for a run that has one already."""
+    if options["batch_size"] != "auto":
+        return int(options["batch_size"])
+    if run.resumed is None or "batch_size" not in run.resumed.config:
+        raise UserError(
+            f"{run.path} has no intact checkpoint with a batch size",
+            "give the number: --batch-size N",
+        )
+    return int(run.resumed.config["batch_size"]) * int(options["accumulate"])
+
+
+def _dry_run(
+    task: Task,
+    recipe: Recipe,
+    run: RunFolder,
+    options: Options,
+    epoch: int,
+    model: str,
+    memory: Mapping[str, int],
+    preparation: float = 0.0,
+    scale: float = 1.0,
+) -> int:
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    plan = dry_run.Plan(
+        model,
+        memory,
+        checkpoint_every=options["checkpoint_every"] or epoch,
+        evaluate_every=options["evaluate_every"] or epoch,
+        report_every=options["report_every"],
+        preparation=preparation,
+        scale=scale,
+    )
+    done = 0
+    if run.resumed:
+        config = {**task.config, "recipe": asdict(recipe)}
+        require_same(run.resumed.config, config, run.path / f"step-{run.resumed.step:08d}")
+        done = run.resumed.step
+    return dry_run.run(
+        task,
+        recipe,
+        run.path,
+        device.resolve(options["device"]),
+        plan,
+        as_json=options["progress"] == "json",
+        monitor=Path(options["monitor"]) if options["monitor"] else None,
+        done=done,
+    )
 
 
 def _sampling(options: Options) -> Sampling:
@@ -267,6 +368,8 @@ def _supervised(
 COMMANDS: Mapping[str, Callable[[Options], int]] = {
     "train transit": train_transit,
     "train gpt": train_gpt,
+    "try transit": batch_try.transit_batch,
+    "try gpt": batch_try.gpt_batch,
     "generate": generate,
     "evaluate": evaluate,
 }

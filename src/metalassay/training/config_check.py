@@ -22,6 +22,11 @@ OPTIONS = {
     "recipe.seed": "--seed",
     "recipe.steps": "--steps",
     "seed": "--seed",
+    "shape.context": "--context",
+    "shape.heads": "--heads",
+    "shape.layers": "--layers",
+    "shape.vocabulary": "--vocabulary",
+    "shape.width": "--width",
     "size": "--size",
 }
 

@@ -14,6 +14,7 @@ from metalassay.training import checkpoint
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.config_check import config_hash
 from metalassay.training.gpt import dialogues, task, tokenizer
+from metalassay.training.gpt.shape import SIZES
 from metalassay.training.loop import Recipe
 from metalassay.training.loop import train as train_task
 from metalassay.training.run_folder import RunFolder
@@ -33,7 +34,7 @@ def kept(folder: Path) -> dict[str, Any]:
 def test_a_new_run_trains_its_own_tokenizer(tmp_path: Path) -> None:
     kept(tmp_path)
     data, folder = marked_jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
-    new, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
+    new, made, _ = task.task("tiny", SIZES["tiny"], folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() < 300  # so little text has no more
     train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
     found = checkpoint.newest(tmp_path)
@@ -47,7 +48,7 @@ def test_a_resumed_run_keeps_its_tokenizer(tmp_path: Path) -> None:
         marked_jsonl(tmp_path / "a.jsonl", "ab"),
         RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
     )
-    old, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
+    old, made, _ = task.task("tiny", SIZES["tiny"], folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() == 300
     assert old.config["tokenizer"] == config["tokenizer"]
 
@@ -88,7 +89,7 @@ def test_a_model_without_its_tokenizer_or_with_nan_weights_is_refused(
 ) -> None:
     arguments = [command, str(tmp_path), *(["Why?"] if command == "generate" else [])]
     config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
-    model = TinyGPT(task.SIZES["tiny"])
+    model = TinyGPT(SIZES["tiny"])
     tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
     checkpoint.save(tmp_path, Checkpoint(1, config, tensors, {}))
     (tmp_path / "tokenizer.json").rename(tmp_path / "away")

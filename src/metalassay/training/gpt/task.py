@@ -1,10 +1,10 @@
-"""The mini GPT of guide 004: its three sizes, its training task, and its evaluation."""
+"""The mini GPT of guide 004: its training task and its evaluation."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,16 @@ from torch.nn import functional
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
-from metalassay.training.gpt import dialogues, tokenizer
+from metalassay.training.gpt import dialogues, shape, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.train_state import with_prefix
-from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.workloads.registry import Batch
 
-SIZES: Mapping[str, TinyGPTConfig] = {
-    "tiny": tiny_gpt.TINY,
-    "small": tiny_gpt.SMALL,
-    "original": tiny_gpt.ORIGINAL,
-}
-# Enough to memorise the dialogues in the package; see docs/training.md.
-PEAK_RATES = {"tiny": 1e-2, "small": 1e-2, "original": 3e-3}
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
 MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
@@ -119,6 +111,7 @@ def perplexity(model: TinyGPT, tests: HeldOut) -> dict[str, float]:
 
 def task(
     size: str,
+    config: TinyGPTConfig,
     run: RunFolder,
     data: Path,
     test: Path,
@@ -129,24 +122,25 @@ def task(
 ) -> tuple[Task, Any, Faults]:
     """Return the task, its tokenizer, and the malformed lines of ``data``, counted while it is read.
 
+    ``config`` is the shape of ``size``, or one with own values.
+
     The weights are initialised from ``seed``. A resumed run reads its tokenizer, a new one trains it.
     """
-    shape = SIZES[size]
     data_identity = dialogues.identity(data)
     faults = Faults(data, strict, notify)
     if run.resumed and run.resumed.config.get("workload") == "gpt":
         run_tokenizer = tokenizer.read(run.path, run.resumed.config)
     else:
-        run_tokenizer = tokenizer.train(data, shape.vocabulary, faults)
+        run_tokenizer = tokenizer.train(data, config.vocabulary, faults)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = TinyGPT(shape)
+        model = TinyGPT(config)
 
     def encode(line: str) -> list[int]:
         ids: list[int] = run_tokenizer.tokenizer.encode(line).ids
         return ids
 
-    most = MOST_WINDOWS * shape.context
+    most = MOST_WINDOWS * config.context
     tests = read_held_out(test, run_tokenizer.tokenizer, Faults(test, strict, notify), most)
 
     def validate() -> dict[str, float]:
@@ -154,18 +148,18 @@ def task(
         figures = {"loss": math.log(figures["perplexity"]), **figures}
         return {f"validation_{name}": value for name, value in figures.items()}
 
-    config = {
+    stored = {
         "workload": "gpt",
-        "size": size,
+        **shape.stored(size, config),
         "batch_size": batch_size,
         "seed": seed,
         "data": data_identity,
         "tokenizer": run_tokenizer.digest,
     }
-    source = TokenStream(data, encode, batch_size, shape.context, faults, seed)
-    tokens = batch_size * shape.context
+    source = TokenStream(data, encode, batch_size, config.context, faults, seed)
+    tokens = batch_size * config.context
     files = run_tokenizer.files()
-    trained = Task(config, model, source, loss, "tokens", tokens, validate, files)
+    trained = Task(stored, model, source, loss, "tokens", tokens, validate, files)
     return trained, run_tokenizer.tokenizer, faults
 
 
@@ -177,7 +171,7 @@ def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
     saved = checkpoint.newest(folder, notify)
     if saved is None or saved.config.get("workload") != "gpt":
         raise UserError(f"{folder} contains no mini GPT", f"metalassay train gpt -o {folder}")
-    model = TinyGPT(SIZES[saved.config["size"]])
+    model = TinyGPT(shape.of_run(saved.config)[1])
     model.load_state_dict(with_prefix(saved.tensors, "model."))
     require_finite_weights(model, saved.step, saved.config["recipe"]["peak_rate"])
     return model.eval(), tokenizer.read(folder, saved.config).tokenizer
