@@ -119,14 +119,15 @@ examples:
 
 def _configure_gpt(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Train the mini GPT of guide 004 on a JSON-lines file of any size, with a tokenizer trained"
-        " on the same file. Without --data: on 200 dialogues that come with the package."
+        "Train the mini GPT of guide 004 on dialogues or plain text of any size, with a tokenizer trained"
+        " on the same text. Without --data: on 200 dialogues that come with the package."
     )
     parser.epilog = (
         """\
 examples:
   metalassay train gpt --steps 200
   metalassay train gpt --size small --data dialogues.jsonl --test held_out.jsonl
+  metalassay train gpt --layers 4 --heads 4 --width 128 --data texts/ --dry-run
 
 """
         + ENDING
@@ -152,8 +153,18 @@ examples:
         action="store_true",
         help="start although the estimated memory exceeds this machine's",
     )
-    parser.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to evaluate on")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="dialogues in JSON lines, or plain text (.txt, .md), or a folder of both, to train on",
+    )
+    parser.add_argument(
+        "--test",
+        type=Path,
+        metavar="PATH",
+        help="the same to evaluate on (default: dialogues of the package, or a 20th of the text)",
+    )
     parser.add_argument(
         "--strict",
         action="store_true",

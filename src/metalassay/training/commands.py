@@ -24,10 +24,10 @@ from metalassay.supervise.monitor import Monitor
 from metalassay.training import batch_try, dry_run, status_line
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
-from metalassay.training.gpt import dialogues, shape
+from metalassay.training.gpt import corpus, dialogues, shape
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
-from metalassay.training.gpt.generation import generate as stream
+from metalassay.training.gpt.tokenizer import coverage
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
 from metalassay.training.run_folder import RESULT, RunFolder, opened
@@ -100,13 +100,14 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
         "--batch-size, --context, --vocabulary, --width or --layers",
         insist=options["ignore_memory"],
     )
-    data, test = (
-        Path(options["data"] or dialogues.TRAINING),
-        Path(options["test"] or dialogues.TEST),
-    )
+    data = Path(options["data"] or dialogues.TRAINING)
+    test = Path(options["test"]) if options["test"] else None
     task, tokenizer, faults = gpt.task(
         size, config, run, data, test, batch, seed, options["strict"], _warn
     )
+    text_only = all(corpus.is_text(path) for path in corpus.paths(data))
+    if options["data"] and options["progress"] != "quiet":
+        _warn(coverage(tokenizer, data).sentence())
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
         steps=steps,
@@ -131,7 +132,8 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
 
     def sample() -> str:
         model = task.model.eval()
-        answer = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
+        write = gpt.continuation if text_only else gpt.answer
+        answer = write(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
         model.train()
         return answer
 
@@ -146,10 +148,7 @@ def generate(options: Options) -> int:
     model, tokenizer = gpt.load(Path(options["run"]), _warn)
     sampling = _sampling(options)
     if options["raw"]:
-        prompt = tokenizer.encode(options["prompt"]).ids
-        if not prompt:
-            raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
-        answer = tokenizer.decode(list(stream(model, prompt, options["tokens"], sampling)))
+        answer = gpt.continuation(model, tokenizer, options["prompt"], options["tokens"], sampling)
     else:
         answer = gpt.answer(model, tokenizer, options["prompt"], options["tokens"], sampling)
     print(json.dumps({"text": answer}, ensure_ascii=False) if options["json"] else answer)

@@ -117,3 +117,52 @@ def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> No
     path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         tokenizer.train(path, 372, dialogues.Faults(path, True, print))
+
+
+def byte_level(tmp_path: Path, text: str) -> Any:
+    path = tmp_path / "text.txt"
+    path.write_text(text, "utf-8")
+    return tokenizer.train(path, 258, dialogues.Faults(path, True, print)).tokenizer  # bytes alone
+
+
+def test_a_character_that_is_cut_in_half_is_left_out(tmp_path: Path) -> None:
+    made = byte_level(tmp_path, "a")
+    text = "aé 你\n𝄞"  # characters of 1, 2, 1, 3, 1 and 4 bytes
+    tokens = made.encode(text).ids
+    assert len(tokens) == len(text.encode())
+    for end in range(len(tokens) + 1):
+        shown = tokenizer.decode(made, tokens[:end])
+        assert text.startswith(shown)
+        assert len(text[: len(shown)].encode()) <= end < len(text[: len(shown)].encode()) + 4
+    assert tokenizer.decode(made, tokens) == text
+    halved = tokens[2:]  # begins in the middle of é
+    assert tokenizer.decode(made, halved) == text[2:]
+    assert "\ufffd" in made.decode(tokens[:-1])  # what the library does
+
+
+def test_a_replacement_character_of_the_text_itself_stays_and_markers_do_not(
+    tmp_path: Path,
+) -> None:
+    made = byte_level(tmp_path, "a")
+    text = f"{dialogues.START}a\ufffdb{dialogues.END}"
+    assert tokenizer.decode(made, made.encode(text).ids) == "a\ufffdb"
+
+
+def test_every_text_of_the_package_is_decoded_as_it_was() -> None:
+    faults = dialogues.Faults(dialogues.TRAINING, True, print)
+    made = tokenizer.train(dialogues.TRAINING, 2000, faults).tokenizer
+    for line in dialogues.lines(dialogues.TEST):
+        assert line.text
+        text = line.text.replace(dialogues.START, "").replace(dialogues.END, "")
+        assert tokenizer.decode(made, made.encode(text).ids) == text
+
+
+def test_the_coverage_counts_the_characters_that_have_no_token(tmp_path: Path) -> None:
+    made = byte_level(tmp_path, "ab 你好")
+    found = tokenizer.coverage(made, tmp_path / "text.txt")
+    assert found == tokenizer.Coverage(characters=5, tokens=9, split=2, chinese=2, chinese_split=2)
+    assert "40.0% of them (of 2 Chinese ones 100.0%)" in found.sentence()
+    path = tmp_path / "text.txt"
+    larger = tokenizer.train(dialogues.TRAINING, 2000, dialogues.Faults(path, True, print))
+    path.write_text("的的的", "utf-8")  # the most frequent ideograph
+    assert tokenizer.coverage(larger.tokenizer, path).chinese_split == 0

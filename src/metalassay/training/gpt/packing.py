@@ -9,14 +9,15 @@ from typing import Any
 import torch
 
 from metalassay.errors import UserError
-from metalassay.training.gpt.dialogues import END, START, Faults, Line, lines
+from metalassay.training.gpt import corpus
+from metalassay.training.gpt.dialogues import END, START, Faults, Line
 from metalassay.workloads.registry import Batch
 
 SHUFFLED = 2 * 2**20  # bytes; a file up to this size is kept in memory and shuffled in every pass
 
 
 class TokenStream:
-    """Batches of B windows of T tokens, in passes over the file without end.
+    """Batches of B windows of T tokens, in passes over the file or folder without end.
 
     A window begins with a dialogue, as a prompt does, and is filled with those that follow. A
     dialogue that does not fit begins the next window again; one longer than a window continues there.
@@ -33,15 +34,16 @@ class TokenStream:
         context: int,
         faults: Faults,
         seed: int = 0,
+        part: str = corpus.ALL,
     ) -> None:
         self.path, self.encode, self.faults, self.seed = path, encode, faults, seed
-        self.batch, self.context = batch, context
-        self._offset = self._number = self._passes = self._valid = 0
+        self.batch, self.context, self.part = batch, context, part
+        self._file = self._offset = self._number = self._passes = self._valid = 0
         self._tokens: list[int] = []  # the beginning of the next window
         self._lines: Iterator[Line] | None = None
         self._dialogues: list[list[int]] = []  # of a small file
         self._order: list[int] = []
-        self._small = path.exists() and path.stat().st_size <= SHUFFLED
+        self._small = path.exists() and corpus.size(path) <= SHUFFLED
 
     def next(self) -> Batch:
         """Return the next batch: tokens (B, T), and the token that follows each, (B, T)."""
@@ -65,7 +67,7 @@ class TokenStream:
     def _shuffled(self) -> list[int]:
         if not self._dialogues:
             self.faults.count = 0  # a resumed run counts them again
-            for line in lines(self.path):
+            for line in corpus.documents(self.path, part=self.part):
                 if line.text is None:
                     self.faults.add(line)
                 else:
@@ -86,15 +88,18 @@ class TokenStream:
     def _read(self) -> list[int]:
         while True:
             if self._lines is None:
-                self._lines = lines(self.path, self._offset, self._number)
+                self._lines = corpus.documents(
+                    self.path, self._file, self._offset, self._number, part=self.part
+                )
             line = next(self._lines, None)
             if line is None:
                 if not self._valid:
                     raise self._empty()
-                self._lines, self._offset, self._number, self._valid = None, 0, 0, 0
+                self._lines, self._valid = None, 0
+                self._file = self._offset = self._number = 0
                 self._passes += 1
                 continue
-            self._offset, self._number = line.next_offset, line.number
+            self._file, self._offset, self._number = line.file, line.next_offset, line.number
             if line.text is not None:
                 self._valid += 1
                 return self.encode(line.text)
@@ -103,13 +108,15 @@ class TokenStream:
 
     def _empty(self) -> UserError:
         return UserError(
-            f"{self.path} contains no dialogue",
+            f"{self.path} contains no dialogue{'' if self.part == corpus.ALL else ' or text'}",
             f'lines look like {{"text": "{START}question{END} {START}answer{END}"}}',
         )
 
     def position(self) -> dict[str, Any]:
         """Return the position in the file, and the tokens that were read but not used yet."""
+        file = {"file": self._file} if self._file else {}  # as before there were folders
         return {
+            **file,
             "offset": self._offset,
             "line": self._number,
             "passes": self._passes,
@@ -120,6 +127,7 @@ class TokenStream:
 
     def seek(self, position: dict[str, Any]) -> None:
         """Go to what ``position`` of an equal stream returned."""
+        self._file = position.get("file", 0)
         self._offset, self._number = position["offset"], position["line"]
         self._passes, self._valid = position["passes"], position["found"]
         self._tokens = list(position["tokens"])

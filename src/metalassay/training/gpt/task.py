@@ -16,10 +16,11 @@ from torch.nn import functional
 from metalassay.errors import UserError
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
-from metalassay.training.gpt import dialogues, shape, tokenizer
+from metalassay.training.gpt import corpus, dialogues, shape, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
+from metalassay.training.gpt.tokenizer import decode
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.train_state import with_prefix
@@ -29,6 +30,7 @@ from metalassay.workloads.registry import Batch
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
 MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
+BEGINNING = 32  # characters of a text
 EVALUATION_BATCH = 16  # pieces of dialogues
 
 
@@ -46,14 +48,16 @@ class HeldOut:
     bytes: int
 
 
-def read_held_out(path: Path, tokenizer: Any, faults: Faults, most: int) -> HeldOut:
-    """Return the dialogues of ``path`` until they have more than ``most`` tokens.
+def read_held_out(
+    path: Path, tokenizer: Any, faults: Faults, most: int, part: str = corpus.ALL
+) -> HeldOut:
+    """Return the dialogues, or pieces of text, of ``path`` until they have more than ``most`` tokens.
 
     Raises ``UserError`` if there are none.
     """
     encoded: list[list[int]] = []
     count = size = 0
-    for line in dialogues.lines(path, option="--test"):
+    for line in corpus.documents(path, option="--test", part=part):
         if line.text is None:
             faults.add(line)
             continue
@@ -114,7 +118,7 @@ def task(
     config: TinyGPTConfig,
     run: RunFolder,
     data: Path,
-    test: Path,
+    test: Path | None,
     batch_size: int,
     seed: int,
     strict: bool,
@@ -122,11 +126,12 @@ def task(
 ) -> tuple[Task, Any, Faults]:
     """Return the task, its tokenizer, and the malformed lines of ``data``, counted while it is read.
 
-    ``config`` is the shape of ``size``, or one with own values.
+    ``config`` is the shape of ``size``, or one with own values. Without ``test`` it is evaluated on the
+    package's dialogues, and a task on plain text on every twentieth piece of it, which is held out.
 
     The weights are initialised from ``seed``. A resumed run reads its tokenizer, a new one trains it.
     """
-    data_identity = dialogues.identity(data)
+    data_identity = corpus.identity(data)
     faults = Faults(data, strict, notify)
     if run.resumed and run.resumed.config.get("workload") == "gpt":
         run_tokenizer = tokenizer.read(run.path, run.resumed.config)
@@ -141,7 +146,17 @@ def task(
         return ids
 
     most = MOST_WINDOWS * config.context
-    tests = read_held_out(test, run_tokenizer.tokenizer, Faults(test, strict, notify), most)
+    part = corpus.ALL
+    if test is None and any(corpus.is_text(path) for path in corpus.paths(data)):
+        if any(line.text for line in corpus.documents(data, part=corpus.EVALUATION)):
+            part = corpus.TRAINING
+        else:
+            notify("too little text to hold some out: evaluating on dialogues of the package")
+    held_out = corpus.ALL if part == corpus.ALL else corpus.EVALUATION
+    test = test or (dialogues.TEST if part == corpus.ALL else data)
+    tests = read_held_out(
+        test, run_tokenizer.tokenizer, Faults(test, strict, notify), most, held_out
+    )
 
     def validate() -> dict[str, float]:
         figures = perplexity(model, tests)
@@ -155,8 +170,9 @@ def task(
         "seed": seed,
         "data": data_identity,
         "tokenizer": run_tokenizer.digest,
+        **({} if part == corpus.ALL else {"held_out": corpus.EVERY}),
     }
-    source = TokenStream(data, encode, batch_size, config.context, faults, seed)
+    source = TokenStream(data, encode, batch_size, config.context, faults, seed, part)
     tokens = batch_size * config.context
     files = run_tokenizer.files()
     trained = Task(stored, model, source, loss, "tokens", tokens, validate, files)
@@ -181,8 +197,15 @@ def answer(model: TinyGPT, tokenizer: Any, question: str, most: int, sampling: S
     """Return the model's answer to ``question``, without the markers of the format."""
     prompt = tokenizer.encode(f"{START}{question}{END} {START}").ids
     stop = tokenizer.token_to_id(END)
-    text: str = tokenizer.decode(list(generate(model, prompt, most, sampling, stop)))
-    return text
+    return decode(tokenizer, generate(model, prompt, most, sampling, stop))
+
+
+def continuation(model: TinyGPT, tokenizer: Any, prompt: str, most: int, sampling: Sampling) -> str:
+    """Return what the model writes after ``prompt``, as it is. Raises ``UserError`` for an empty one."""
+    tokens = tokenizer.encode(prompt).ids
+    if not tokens:
+        raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
+    return decode(tokenizer, generate(model, tokens, most, sampling))
 
 
 def evaluate(
@@ -193,13 +216,16 @@ def evaluate(
     tests = read_held_out(test, tokenizer, faults, MOST_WINDOWS * context)
     stop, answers = tokenizer.token_to_id(END), []
     texts = itertools.islice(
-        (line.text for line in dialogues.lines(test, option="--test") if line.text), samples
+        (line.text for line in corpus.documents(test, option="--test") if line.text), samples
     )
     with torch.inference_mode():
         figures = perplexity(model, tests)
         require_finite(figures, f"on {test}", "train again with a lower --learning-rate")
-        for number, question in enumerate(text.partition(END)[0] for text in texts):
-            prompt = tokenizer.encode(f"{question}{END} {START}").ids
+        for number, text in enumerate(texts):
+            question, mark, _ = text.partition(END)
+            # Of a piece of text the beginning is the prompt.
+            beginning = f"{question}{END} {START}" if mark else text.strip()[:BEGINNING]
+            prompt = tokenizer.encode(beginning).ids
             seeded = Sampling(
                 sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed + number
             )
