@@ -160,7 +160,7 @@ def test_a_dtype_that_the_device_lacks_is_refused_as_in_the_run() -> None:
     plan = dry_run.Plan("", {}, 1, 1, 1)
     with pytest.raises(UserError):
         dry_run.run(
-            task(), Recipe(5, float("inf")), Path("run"), CPU, plan, as_json=False, monitor=None
+            task(), Recipe(5, float("inf")), Path("run"), CPU, plan, as_json=False, others={}
         )
 
 

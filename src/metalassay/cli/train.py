@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
             f"--threads {options.threads}: at most {most}, {thread_limit.PER_CORE} times the cores here",
             f"metalassay {command} --threads {most // thread_limit.PER_CORE}",
         )
+    if options.program == "transit":
+        _check_own_curves(options)
     batch, parts = options.batch_size, options.accumulate
     if batch == "auto":
         _choose_batch(command, options)
@@ -63,6 +65,21 @@ def run(options: argparse.Namespace) -> int:
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
         )
     return handover.launch(command, options)
+
+
+def _check_own_curves(options: argparse.Namespace) -> None:
+    """Raise ``UserError`` unless the light curves and their ephemerides come together."""
+    given = [name for name in ("data", "ephemeris", "predictions") if getattr(options, name)]
+    if given and not {"data", "ephemeris"} <= set(given):
+        lacking = "ephemeris" if "data" in given else "data"
+        raise UserError(
+            f"--{given[0]} needs --{lacking} too",
+            "metalassay train transit --data DIR --ephemeris FILE",
+        )
+    if options.predictions:
+        from metalassay.files import check_writable
+
+        check_writable(options.predictions, "name another file with --predictions")
 
 
 def _choose_batch(command: str, options: argparse.Namespace) -> None:
@@ -87,6 +104,7 @@ def _configure_transit(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay train transit --epochs 1
   metalassay train transit --size astronet --device mps --output runs/astronet
+  metalassay train transit --data curves/ --ephemeris candidates.csv
 
 """
         + ENDING
@@ -99,6 +117,28 @@ examples:
     )
     parser.add_argument(
         "--curves", type=option_types.count, default=6000, metavar="N", help="light curves to make"
+    )
+    group = parser.add_argument_group(
+        "own light curves",
+        "Trained on if they have labels; without, the synthetic ones are, and only predictions are made.",
+    )
+    group.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of light curves: CSV with time,flux, or FITS of Kepler and TESS",
+    )
+    group.add_argument(
+        "--ephemeris",
+        type=Path,
+        metavar="FILE",
+        help="CSV with file,period,epoch,duration in days and, if known, label (1 or 0)",
+    )
+    group.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE",
+        help="where to write a probability for each row (default: predictions.csv in --output)",
     )
     parser.add_argument(
         "--epochs",

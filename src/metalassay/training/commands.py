@@ -31,10 +31,12 @@ from metalassay.training.gpt.tokenizer import coverage
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
 from metalassay.training.run_folder import RESULT, RunFolder, opened
+from metalassay.training.transit import observed as light_curves
 from metalassay.training.transit import task as transit
 from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
 
 STOPPED = 130
+PREDICTIONS = "predictions.csv"
 
 Options = Mapping[str, Any]
 
@@ -50,13 +52,22 @@ def _train_transit(options: Options, run: RunFolder) -> int:
     size, seed, curves = options["size"], options["seed"], options["curves"]
     accumulate = options["accumulate"]
     batch = _batch_size(options, run) // accumulate
-    # A dry run needs a few batches only; of the other curves it needs the number.
-    made = min(curves, max(transit.FEWEST, 2 * batch)) if options["dry_run"] else curves
-    began = time.perf_counter()
-    sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
+    observed = identity = None
+    if options["data"]:
+        observed = light_curves.read(Path(options["ephemeris"]), Path(options["data"]), seed)
+    began, made = time.perf_counter(), curves
+    sets = observed.sets() if observed else None
+    if observed and sets:
+        made = curves = len(observed.rows)
+        batches, identity = len(sets["train"].planet) // batch, observed.identity()
+    else:
+        if options["dry_run"]:  # it needs a few batches only; of the other curves, the number
+            made = min(curves, max(transit.FEWEST, 2 * batch))
+        sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
+        batches = transit.batches(seed, curves, batch)
     preparation = (time.perf_counter() - began) * curves / made
-    task = transit.task(size, sets, curves, batch, seed, accumulate)
-    epoch = max(transit.batches(seed, curves, batch) // accumulate, 1)
+    task = transit.task(size, sets, curves, batch, seed, accumulate, identity)
+    epoch = max(batches // accumulate, 1)
     recipe = Recipe(
         steps=options["steps"] or epoch * options["epochs"],
         peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
@@ -66,7 +77,14 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         seed=seed,
     )
 
+    predictions = Path(options["predictions"] or run.path / PREDICTIONS)
+
     def test() -> Mapping[str, float]:
+        if observed:
+            logits = transit.scores(task.model, observed.curves)
+            write_atomically(predictions, light_curves.predictions(observed, logits))
+            if options["progress"] != "quiet":
+                _warn(f"wrote the predictions of {len(logits)} light curves to {predictions}")
         score = transit.scores(task.model, sets["test"])
         return {"test_auc": transit.auc(score, sets["test"].planet.numpy())}
 
@@ -77,8 +95,9 @@ def _train_transit(options: Options, run: RunFolder) -> int:
             "light curves": curves * transit.BYTES,
         }
         model = f"size {size}; its activations are in the measured memory only"
+        others = {predictions: "at the end"} if observed else {}
         return _dry_run(
-            task, recipe, run, options, epoch, model, memory, preparation, curves / made
+            task, recipe, run, options, epoch, model, memory, preparation, curves / made, others
         )
     return _train(task, recipe, run, options, epoch, test)
 
@@ -212,6 +231,7 @@ def _dry_run(
     memory: Mapping[str, int],
     preparation: float = 0.0,
     scale: float = 1.0,
+    others: Mapping[Path, str] | None = None,
 ) -> int:
     if options["threads"]:
         torch.set_num_threads(options["threads"])
@@ -224,6 +244,9 @@ def _dry_run(
         preparation=preparation,
         scale=scale,
     )
+    others = dict(others or {})
+    if options["monitor"]:
+        others[Path(options["monitor"])] = "while it runs"
     done = 0
     if run.resumed:
         config = {**task.config, "recipe": asdict(recipe)}
@@ -236,7 +259,7 @@ def _dry_run(
         device.resolve(options["device"]),
         plan,
         as_json=options["progress"] == "json",
-        monitor=Path(options["monitor"]) if options["monitor"] else None,
+        others=others,
         done=done,
     )
 

@@ -15,6 +15,8 @@ OPTIONS = {
     "batch_size": "--batch-size in --accumulate parts",
     "curves": "--curves",
     "data.bytes": "--data",
+    "data.curves": "--ephemeris",
+    "data.sha256": "--data and --ephemeris",
     "data.sha256_of_first_mb": "--data",
     "recipe.accumulate": "--accumulate",
     "recipe.dtype": "--dtype",

@@ -96,10 +96,13 @@ def run(
     plan: Plan,
     *,
     as_json: bool,
-    monitor: Path | None,
+    others: Mapping[Path, str],
     done: int = 0,
 ) -> int:
-    """Measure, print, and return the exit code; ``done`` steps are in the checkpoint to resume from."""
+    """Measure, print, and return the exit code.
+
+    ``others`` are more files, with when each is written; ``done`` steps are in the checkpoint to resume.
+    """
     loop.require_supported(recipe, where)
     steps = measure(task, recipe, where)
     left = max(recipe.steps - done, 0)
@@ -124,7 +127,7 @@ def run(
         "seconds_per_evaluation": evaluation,
         "evaluations": evaluations,
         "seconds_estimate": plan.preparation + left * steps.median + evaluations * evaluation,
-        "writes": _writes(task, folder, parameters, plan, monitor),
+        "writes": _writes(task, folder, parameters, plan, others),
     }
     if as_json:
         print(json.dumps(document, allow_nan=False))
@@ -141,7 +144,7 @@ def _times(done: int, steps: int, every: int) -> int:
 
 
 def _writes(
-    task: Task, folder: Path, parameters: int, plan: Plan, monitor: Path | None
+    task: Task, folder: Path, parameters: int, plan: Plan, others: Mapping[Path, str]
 ) -> list[dict[str, Any]]:
     files: list[dict[str, Any]] = [
         {"path": str(folder / name), "bytes": len(content.encode()), "when": "once"}
@@ -158,8 +161,7 @@ def _writes(
         {"path": str(folder / LOG), "when": f"a line at least every {plan.report_every} steps"}
     )
     files.append({"path": str(folder / RESULT), "when": "at the end"})
-    if monitor:
-        files.append({"path": str(monitor), "when": "while it runs"})
+    files += [{"path": str(path), "when": when} for path, when in others.items()]
     return files
 
 

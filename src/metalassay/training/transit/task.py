@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -159,9 +160,18 @@ def auc(score: npt.NDArray[np.float32], label: npt.NDArray[np.float32]) -> float
 
 
 def task(
-    size: str, sets: Mapping[str, Curves], curves: int, batch_size: int, seed: int, accumulate: int
+    size: str,
+    sets: Mapping[str, Curves],
+    curves: int,
+    batch_size: int,
+    seed: int,
+    accumulate: int,
+    data: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Return the training task; the weights are initialised from ``seed``."""
+    """Return the training task; the weights are initialised from ``seed``.
+
+    ``data`` identifies light curves that are not made from the seed.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = fuse(SIZES[size]())
@@ -184,6 +194,7 @@ def task(
             "curves": curves,
             "batch_size": batch_size,
             "seed": seed,
+            **({"data": dict(data)} if data else {}),
         },
         model=model,
         source=ShuffledBatches(sets["train"], batch_size, seed),
