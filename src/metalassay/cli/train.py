@@ -21,8 +21,12 @@ exit code: 0 done, 2 bad input, 130 stopped by Ctrl+C or SIGTERM with a checkpoi
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the two programs, each with its options."""
-    parser.description = "Train one of the two programs of the guides, made small and correct."
+    parser.description = (
+        "Train one of the two programs of the guides, made small and correct. On a terminal,"
+        " `metalassay train` alone asks three questions and runs the command that they make."
+    )
     parser.usage = "metalassay train PROGRAM [options]"
+    parser.set_defaults(parse=parser.parse_args, refuse=parser.error)
     parser.epilog = """\
 programs:
   transit    tell planets from other dips, in synthetic light curves
@@ -33,7 +37,7 @@ examples:
   metalassay train gpt --size small --data dialogues.jsonl --max-cpu 70
   metalassay train gpt --resume"""
     programs = parser.add_subparsers(
-        required=True,
+        required=False,
         parser_class=config_file.Parser,
         prog="metalassay train",
         metavar="program",
@@ -46,6 +50,8 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     """Start the training, after checking what no option can check alone."""
+    if options.program is None:
+        return _run_by_questions(options)
     command = f"train {options.program}"
     most = thread_limit.maximum()
     if (options.threads or 0) > most:
@@ -65,6 +71,19 @@ def run(options: argparse.Namespace) -> int:
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
         )
     return handover.launch(command, options)
+
+
+def _run_by_questions(options: argparse.Namespace) -> int:
+    """Ask what to train and run that command; without a terminal, it is the usage error that it was."""
+    from metalassay.cli import quick_start
+
+    if not quick_start.possible():
+        options.refuse("the following arguments are required: program")
+    words = quick_start.ask(sys.stdin.readline)
+    print(quick_start.command_line(words), file=sys.stderr, flush=True)
+    asked: argparse.Namespace = options.parse(words[1:])
+    asked.argv = words
+    return run(asked)
 
 
 def _check_own_curves(options: argparse.Namespace) -> None:
