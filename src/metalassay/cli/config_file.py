@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from metalassay import files
-from metalassay.cli import parser
+from metalassay.cli import option_types, parser
 from metalassay.fields import one_line, printable
 
 OPTION = "--config"
@@ -21,7 +21,7 @@ def add(command: argparse.ArgumentParser) -> None:
     """Add ``--config`` to the options; the parser has to be this module's ``Parser``."""
     command.add_argument(
         OPTION,
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="read options from a TOML or JSON file; those of the command line come first",
     )

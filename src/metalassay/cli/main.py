@@ -7,6 +7,7 @@ adds its description and options, and ``run(options)``, which returns the exit c
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -19,6 +20,8 @@ from metalassay.cli.parser import Parser, columns
 from metalassay.environment import extras
 from metalassay.errors import UserError, reason
 
+# Too many files, processes or threads, or no memory for one.
+_LIMITS = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 SHELLS = ("bash", "zsh", "tcsh")
 
 
@@ -95,7 +98,12 @@ def _run(arguments: list[str]) -> int:
     except streams.UnreadError:
         raise
     except OSError as error:
+        _check_folder()  # it can have gone meanwhile
         raise _of_the_system(error) from None
+    except MemoryError:
+        raise UserError(
+            "there is not enough memory", "see the limits of this shell: ulimit -a"
+        ) from None
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)
         return 130
@@ -115,6 +123,10 @@ def _of_the_system(error: OSError) -> Exception:
         return UserError(
             f"there is no room to write{where}: {reason(error)}",
             "free some space, or write to another place",
+        )
+    if error.errno in _LIMITS:
+        return UserError(
+            f"the system refused more: {reason(error)}", "see the limits of this shell: ulimit -a"
         )
     if isinstance(name, str | bytes):
         return UserError(

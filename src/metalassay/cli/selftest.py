@@ -39,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  (our own module)
+    minder.prepare()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603  (our own module)
     try:
         with minder.watching(child.pid):
             output, _ = child.communicate()

@@ -143,19 +143,19 @@ examples:
     )
     group.add_argument(
         "--data",
-        type=Path,
+        type=option_types.path,
         metavar="DIR",
         help="folder of light curves: CSV with time,flux, or FITS of Kepler and TESS",
     )
     group.add_argument(
         "--ephemeris",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="CSV with file,period,epoch,duration in days and, if known, label (1 or 0)",
     )
     group.add_argument(
         "--predictions",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="where to write a probability for each row (default: predictions.csv in --output)",
     )
@@ -214,13 +214,13 @@ examples:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=option_types.path,
         metavar="PATH",
         help="dialogues in JSON lines, or plain text (.txt, .md), or a folder of both, to train on",
     )
     parser.add_argument(
         "--test",
-        type=Path,
+        type=option_types.path,
         metavar="PATH",
         help="the same to evaluate on (default: dialogues of the package, or a 20th of the text)",
     )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from metalassay import safe_path
+from metalassay import ask_python, safe_path
+from metalassay.ask_python import NoAnswerError
 from metalassay.environment import self_report, versions
 from metalassay.errors import UserError
-from metalassay.fields import Field, FieldError, parse_json, printable
+from metalassay.fields import Field, FieldError, parse_json
 
-_NEXT = "name one, as in: metalassay doctor --env .venv"
+_NEXT = "name an environment or its interpreter, as in: --env .venv"
 _OTHER_OUTPUT = "it printed something else than its packages"
 
 _ASK = f"""{safe_path.DROP}
@@ -30,7 +30,8 @@ print(json.dumps({{"versions": module["versions"](packages), **module["report"](
 class Install:
     """One install of a package: in which ``folder``, by which ``installer`` ("pip", "uv", "conda", "").
 
-    ``editable`` is where the source of an editable install is, "" for any other.
+    ``editable`` is where the source of an editable install is, "" for any other. ``metadata`` is the name of
+    the folder in ``folder`` that describes it, as in "torch-2.5.1.dist-info".
     """
 
     name: str
@@ -38,6 +39,7 @@ class Install:
     folder: str
     installer: str = ""
     editable: str = ""
+    metadata: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,14 @@ def ask(
     """
     source = resources.files(__package__).joinpath("self_report.py").read_text("utf-8")
     try:
-        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK, source, *packages],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=60,
-            check=True,
-        )
-        found = Field(parse_json(answer.stdout))
+        answer = ask_python.ask([python, "-c", _ASK, source, *packages], seconds=60)
+        found = Field(parse_json(answer))
         there = found.get("versions").texts()
         interpreter = _interpreter(found, python)
-    except (OSError, subprocess.SubprocessError, FieldError) as error:
-        raise _not_python(python, _why(error)) from None
+    except NoAnswerError as error:
+        raise _not_python(python, str(error)) from None
+    except FieldError:
+        raise _not_python(python, _OTHER_OUTPUT) from None
     return {**versions.installed(()), **there}, interpreter
 
 
@@ -130,6 +126,7 @@ def _interpreter(found: Field, asked: str) -> Interpreter:
                 folder=each.get("folder").text(),
                 installer=each.get("installer").text(),
                 editable=each.get("editable").text(),
+                metadata=each.get("metadata").text(),
             )
             for each in found.get("installs").each()
         ),
@@ -138,15 +135,3 @@ def _interpreter(found: Field, asked: str) -> Interpreter:
 
 def _not_python(python: str, why: str) -> UserError:
     return UserError(f"{python}: does not run as a Python interpreter: {why}", _NEXT)
-
-
-def _why(error: Exception) -> str:
-    """Return the reason on one line; the messages of the errors would quote the whole command."""
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"it did not end within {error.timeout:g} s"
-    if isinstance(error, subprocess.CalledProcessError):
-        lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
-        return printable(lines[-1]) if lines else f"exit code {error.returncode}"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return _OTHER_OUTPUT

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib
 import os
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -15,9 +14,10 @@ from packaging.markers import InvalidMarker, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from metalassay import safe_path
-from metalassay.errors import UserError, reason
-from metalassay.fields import Field, FieldError, parse_json
+from metalassay import ask_python, safe_path
+from metalassay.ask_python import NoAnswerError
+from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError, one_line, parse_json
 
 _ASK = (
     safe_path.DROP
@@ -26,9 +26,16 @@ import csv, json, os, re, sysconfig
 from importlib import metadata
 found = {}
 for each in metadata.distributions():
+    place = getattr(each, "_path", None)  # of a folder; one in an archive has no files to wait for
+    if any(os.path.lexists(str(place / n)) and not os.path.isfile(str(place / n))
+           for n in ("METADATA", "PKG-INFO", "RECORD", "direct_url.json", "INSTALLER") if os.path.isdir(str(place))):
+        continue
     try:
         name = re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower()
         version = each.version or ""
+        requires = each.requires or []
+        direct = each.read_text("direct_url.json") or ""
+        installer = (each.read_text("INSTALLER") or "").strip()
     except (KeyError, TypeError, AttributeError, ValueError, OSError):
         continue  # what an interrupted install has left
     if not name or name in found:
@@ -40,9 +47,9 @@ for each in metadata.distributions():
     found[name] = {
         "name": name,
         "version": version,
-        "requires": each.requires or [],
-        "direct": each.read_text("direct_url.json") or "",
-        "installer": (each.read_text("INSTALLER") or "").strip(),
+        "requires": requires,
+        "direct": direct,
+        "installer": installer,
         "folder": str(each.locate_file("")),
         "files": [os.path.normpath(file) for file in files],
     }
@@ -135,26 +142,18 @@ class Installed:
 def read(python: str) -> Installed:
     """Ask an interpreter for its distributions. Raises ``UserError`` when it does not answer."""
     try:
-        answer = subprocess.run(  # noqa: S603  (the user's own interpreter, no shell)
-            [python, "-c", _ASK],
-            env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=120,
-            check=True,
-        )
-        found = Field(parse_json(answer.stdout))
+        variables = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        answer = ask_python.ask([python, "-c", _ASK], seconds=120, variables=variables)
+        found = Field(parse_json(answer))
         return Installed(
             Path(found.get("prefix").text()),
             found.get("python").text(),
             tuple(dict.fromkeys(Path(each.text()) for each in found.get("folders").each())),
             {each.name: each for each in map(_distribution, found.get("found").each())},
         )
-    except (OSError, subprocess.SubprocessError, FieldError) as error:
+    except (NoAnswerError, FieldError) as error:
         raise UserError(
-            f"{python}: its packages cannot be listed: {reason(error)[:200]}",
+            f"{python}: its packages cannot be listed: {one_line(error)[:200]}",
             "metalassay doctor --env PYTHON",
         ) from None
 
@@ -176,6 +175,8 @@ def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
     importlib.invalidate_caches()
     found: dict[str, set[str]] = {}
     for each in metadata.distributions(path=[str(folder) for folder in folders]):
+        if not _is_readable(each):
+            continue
         try:
             name = canonicalize_name(each.metadata["Name"])
             files = [os.path.normpath(str(file.locate())) for file in each.files or ()]
@@ -184,6 +185,13 @@ def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
         for file in files:
             found.setdefault(file, set()).add(name)
     return found
+
+
+def _is_readable(found: metadata.Distribution) -> bool:
+    """Return whether no pipe or device stands where a file of the metadata should be."""
+    folder = Path(str(getattr(found, "_path", "")))
+    names = ("METADATA", "PKG-INFO", "RECORD")
+    return all((folder / n).is_file() or not os.path.lexists(folder / n) for n in names)
 
 
 def _distribution(found: Field) -> Distribution:

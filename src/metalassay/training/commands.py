@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
@@ -205,7 +206,13 @@ def _shape(options: Options, run: RunFolder) -> tuple[str, TinyGPTConfig]:
     own = {option: options[option] for option in shape.FIELDS}
     asked = options["size"] or any(value is not None for value in own.values())
     if run.resumed and run.resumed.config.get("workload") == "gpt" and not asked:
-        return shape.of_run(run.resumed.config)
+        try:
+            return shape.of_run(run.resumed.config)
+        except FieldError as error:
+            raise UserError(
+                f"the checkpoint in {run.path} is not of a mini GPT of ours: {error}",
+                "start again in another --output folder",
+            ) from None
     return shape.of(options["size"], own)
 
 
@@ -213,12 +220,14 @@ def _batch_size(options: Options, run: RunFolder) -> int:
     """Return the batch size; "auto" is passed on only for a run that has one already."""
     if options["batch_size"] != "auto":
         return int(options["batch_size"])
-    if run.resumed is None or "batch_size" not in run.resumed.config:
+    config = run.resumed.config if run.resumed else {}
+    try:
+        return Field(config).get("batch_size").whole() * int(options["accumulate"])
+    except FieldError:
         raise UserError(
             f"{run.path} has no intact checkpoint with a batch size",
             "give the number: --batch-size N",
-        )
-    return int(run.resumed.config["batch_size"]) * int(options["accumulate"])
+        ) from None
 
 
 def _dry_run(

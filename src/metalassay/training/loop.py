@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metalassay.errors import UserError
+from metalassay.fields import first_line
 from metalassay.files import write_atomically
 from metalassay.measure.device import set_rng_state
 from metalassay.training import checkpoint
@@ -145,7 +147,7 @@ def train(
         require_same(resumed.config, config, last)
     state = start(task, recipe, device)
     if resumed:
-        state.restore(resumed)
+        _restore(state, resumed, last)
         notify(f"resumed at step {resumed.step} of {recipe.steps}")
         for line in differences(resumed):
             notify(f"the result will not be bit-identical to an uninterrupted run: {line}")
@@ -214,6 +216,21 @@ def start(task: Task, recipe: Recipe, device: torch.device) -> TrainState:
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
     set_rng_state(device, None, recipe.seed)
     return TrainState(task.model, optimizer, scaler, task.source, device)
+
+
+def _restore(state: TrainState, saved: checkpoint.Checkpoint, path: Path | None) -> None:
+    try:
+        state.restore(saved)
+    except (ValueError, KeyError, RuntimeError) as error:  # torch's own are RuntimeErrors
+        raise UserError(
+            f"{path} does not fit this run: {_misfit(error)}",
+            "delete that folder and --resume from the one before, or start again in another --output folder",
+        ) from error
+
+
+def _misfit(error: Exception) -> str:
+    missing = "it has no tensor " if isinstance(error, KeyError) else ""
+    return missing + first_line(error)[:200]
 
 
 class _Meter:

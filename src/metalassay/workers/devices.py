@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 
-from metalassay import safe_path
+from metalassay import ask_python, safe_path
+from metalassay.ask_python import NoAnswerError
 from metalassay.mps import probe
 
 _CUDA = f"{safe_path.DROP}import torch; print(torch.cuda.is_available())"
@@ -41,15 +41,8 @@ def take(wanted: str, python: str = sys.executable) -> Taken:
     if shutil.which("nvidia-smi") is None:
         return Taken("cpu", "no Mac, and no NVIDIA GPU")
     try:
-        done = subprocess.run(  # noqa: S603  (the environment's own interpreter, no shell)
-            [python, "-c", _CUDA],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        answer = ask_python.ask([python, "-c", _CUDA], seconds=60)
+    except NoAnswerError:
         return Taken("cpu", "CUDA could not be asked")
-    usable = done.stdout.strip() == "True"
+    usable = answer.strip() == "True"
     return Taken(*(("cuda", "CUDA works here") if usable else ("cpu", "torch finds no CUDA GPU")))

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.fields import first_line, parse_json
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.mps.operators import oracle
 from metalassay.mps.operators.oracle import Operators, State
 
@@ -88,27 +88,37 @@ def branches() -> Mapping[str, str]:
 def parse(content: bytes, name: str) -> Mapping[str, Any]:
     """Parse a trace; ``name`` is its file, for the error. Raises ``UserError`` if it is not a trace."""
     try:
-        trace = parse_json(content)
-        if trace["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {trace['schema']!r}")
-        for call in trace["calls"]:
-            if not (call["path"] and isinstance(call["count"], int)):
-                raise ValueError("a call without a path or a count")
-    except (ValueError, KeyError, TypeError) as error:
+        top = Field(parse_json(content))
+        if top.get("schema").value != SCHEMA:
+            raise top.get("schema").wrong(SCHEMA)
+        return {
+            "schema": SCHEMA,
+            "torch": top.get("torch").name(),
+            "ended": top.get("ended").text(),
+            "seconds": top.get("seconds").number(0, 1e9),
+            "calls": [_call(call) for call in top.get("calls").each()],
+        }
+    except FieldError as error:
         raise UserError(
-            f"{name} is not a trace of operators: {_why_not(error)}",
+            f"{name} is not a trace of operators: {error}",
             "record it again: metalassay preflight --save FILE -- python train.py",
         ) from None
-    checked: Mapping[str, Any] = trace
-    return checked
 
 
-def _why_not(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 text (byte {error.start})"
-    if isinstance(error, KeyError):
-        return f"{error} is missing"
-    return first_line(error)[:200]
+def _call(call: Field) -> dict[str, Any]:
+    path = call.get("path")
+    operators = [each.name() for each in path.each()]
+    if not operators:
+        raise path.wrong("the names of operators")
+    return {
+        "path": operators,
+        "file": call.get("file").text(),
+        "line": int(call.get("line").number(0, 1e9)),
+        "function": call.get("function").text(),
+        "node": call.get("node").text(),
+        "wide": call.get("wide").flag(),
+        "count": call.get("count").whole(),
+    }
 
 
 def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Preflight:

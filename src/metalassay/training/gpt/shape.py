@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError
 from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
 
@@ -79,8 +80,19 @@ def stored(size: str, shape: TinyGPTConfig) -> dict[str, Any]:
 
 
 def of_run(config: Mapping[str, Any]) -> tuple[str, TinyGPTConfig]:
-    """Return the size and the shape of a run from its configuration."""
-    return of(config["size"], config.get("shape", {}))
+    """Return the size and the shape of a run from its configuration.
+
+    Raises ``FieldError`` for a configuration that is not one of ours.
+    """
+    fields = Field(config)
+    size = fields.get("size").one_of(SIZES)
+    if "shape" not in config:
+        return size, SIZES[size]
+    own = {option: fields.get("shape").get(option).whole() for option in FIELDS}
+    try:
+        return of(size, own)
+    except UserError as error:
+        raise FieldError(f"shape: {error.message}") from None
 
 
 def peak_rate(size: str, shape: TinyGPTConfig) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError, first_line
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
 from metalassay.training.gpt import corpus, dialogues, shape, tokenizer
@@ -172,7 +173,9 @@ def task(
         "tokenizer": run_tokenizer.digest,
         **({} if part == corpus.ALL else {"held_out": corpus.EVERY}),
     }
-    source = TokenStream(data, encode, batch_size, config.context, faults, seed, part)
+    source = TokenStream(
+        data, encode, batch_size, config.context, faults, seed, config.vocabulary, part
+    )
     tokens = batch_size * config.context
     files = run_tokenizer.files()
     trained = Task(stored, model, source, loss, "tokens", tokens, validate, files)
@@ -185,11 +188,23 @@ def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
     Raises ``UserError`` if either is missing or damaged.
     """
     saved = checkpoint.newest(folder, notify)
+    next_step = f"metalassay train gpt -o {folder}"
     if saved is None or saved.config.get("workload") != "gpt":
-        raise UserError(f"{folder} contains no mini GPT", f"metalassay train gpt -o {folder}")
-    model = TinyGPT(shape.of_run(saved.config)[1])
-    model.load_state_dict(with_prefix(saved.tensors, "model."))
-    require_finite_weights(model, saved.step, saved.config["recipe"]["peak_rate"])
+        raise UserError(f"{folder} contains no mini GPT", next_step)
+    try:
+        config = Field(saved.config)
+        _, own = shape.of_run(saved.config)
+        weights = with_prefix(saved.tensors, "model.")
+        if shape.parameters(own) != sum(tensor.numel() for tensor in weights.values()):
+            raise FieldError("the weights are not those of its size")  # before any are allocated
+        model = TinyGPT(own)
+        rate = config.get("recipe").get("peak_rate").number(0, math.inf)
+        model.load_state_dict(weights)
+    except (FieldError, RuntimeError) as error:  # torch's, for missing weights and other shapes
+        raise UserError(
+            f"{folder} contains no mini GPT of ours: {first_line(error)[:200]}", next_step
+        ) from error
+    require_finite_weights(model, saved.step, rate)
     return model.eval(), tokenizer.read(folder, saved.config).tokenizer
 
 
