@@ -36,6 +36,7 @@ from torch.nn import functional
 from metalassay.statistics import decision
 from metalassay.training.gpt import task
 from metalassay.training.gpt.generation import Sampling, generate
+from metalassay.training.gpt.shape import SIZES
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.workers import cpu_pinning
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
@@ -225,7 +226,7 @@ def main() -> None:
     parser.add_argument("--nanogpt", type=Path, metavar="FILE", help="nanoGPT's model.py")
     parser.add_argument("--builds", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=12, help="ABBA blocks per build")
-    parser.add_argument("--sizes", nargs="+", default=list(task.SIZES))
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES))
     options = parser.parse_args()
     torch.set_num_threads(1)
     if len(cores := cpu_pinning.allowed()) > 1:
@@ -249,7 +250,7 @@ def main() -> None:
         f"torch {torch.__version__}, one thread, {options.builds} builds of {options.rounds} ABBA blocks"
     )
     for size in options.sizes:
-        config = task.SIZES[size]
+        config = SIZES[size]
         for other, makers in others.items():
             for what, ours, theirs in zip(
                 ("training", "generation"), (our_training, our_generation), makers, strict=True

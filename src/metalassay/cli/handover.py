@@ -21,7 +21,7 @@ def launch(command: str, options: argparse.Namespace) -> int:
     """
     extras.require(command.partition(" ")[0], "train", "torch")
     values = {name: value for name, value in vars(options).items() if not callable(value)}
-    text = json.dumps({**values, "command": command, "argv": sys.argv[1:]}, default=str)
+    text = json.dumps({"argv": sys.argv[1:], **values, "command": command}, default=str)
     argv = [sys.executable, "-P", "-m", "metalassay.training", text]
     sys.stdout.flush()
     sys.stderr.flush()

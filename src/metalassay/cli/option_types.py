@@ -58,6 +58,11 @@ def number(
     return read
 
 
+def count_or_auto(text: str) -> int | str:
+    """Read a whole number of at least 1, or "auto"."""
+    return text if text == "auto" else count(text)
+
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 

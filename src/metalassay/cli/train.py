@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from metalassay.cli import handover, limit_options, option_types
+from metalassay.cli import config_file, handover, limit_options, option_types
 from metalassay.errors import UserError
 from metalassay.machine import dtypes, thread_limit
 
+MOST_SIZE = 2**31 - 1  # of one dimension; products of three of them are Python numbers
 MOST_PARTS = 4096  # numbers that are searched for a better --accumulate
 
 ENDING = """\
@@ -19,8 +21,12 @@ exit code: 0 done, 2 bad input, 130 stopped by Ctrl+C or SIGTERM with a checkpoi
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the two programs, each with its options."""
-    parser.description = "Train one of the two programs of the guides, made small and correct."
+    parser.description = (
+        "Train one of the two programs of the guides, made small and correct. On a terminal,"
+        " `metalassay train` alone asks three questions and runs the command that they make."
+    )
     parser.usage = "metalassay train PROGRAM [options]"
+    parser.set_defaults(parse=parser.parse_args, refuse=parser.error)
     parser.epilog = """\
 programs:
   transit    tell planets from other dips, in synthetic light curves
@@ -31,7 +37,8 @@ examples:
   metalassay train gpt --size small --data dialogues.jsonl --max-cpu 70
   metalassay train gpt --resume"""
     programs = parser.add_subparsers(
-        required=True,
+        required=False,
+        parser_class=config_file.Parser,
         prog="metalassay train",
         metavar="program",
         dest="program",
@@ -43,6 +50,8 @@ examples:
 
 def run(options: argparse.Namespace) -> int:
     """Start the training, after checking what no option can check alone."""
+    if options.program is None:
+        return _run_by_questions(options)
     command = f"train {options.program}"
     most = thread_limit.maximum()
     if (options.threads or 0) > most:
@@ -50,14 +59,58 @@ def run(options: argparse.Namespace) -> int:
             f"--threads {options.threads}: at most {most}, {thread_limit.PER_CORE} times the cores here",
             f"metalassay {command} --threads {most // thread_limit.PER_CORE}",
         )
+    if options.program == "transit":
+        _check_own_curves(options)
     batch, parts = options.batch_size, options.accumulate
-    if batch % parts:
+    if batch == "auto":
+        _choose_batch(command, options)
+    elif batch % parts:
         near = _parts_near(batch, parts)
         raise UserError(
             f"--batch-size {batch} cannot be split into {parts} equal parts",
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
         )
     return handover.launch(command, options)
+
+
+def _run_by_questions(options: argparse.Namespace) -> int:
+    """Ask what to train and run that command; without a terminal, it is the usage error that it was."""
+    from metalassay.cli import quick_start
+
+    if not quick_start.possible():
+        options.refuse("the following arguments are required: program")
+    words = quick_start.ask(sys.stdin.readline)
+    print(quick_start.command_line(words), file=sys.stderr, flush=True)
+    asked: argparse.Namespace = options.parse(words[1:])
+    asked.argv = words
+    return run(asked)
+
+
+def _check_own_curves(options: argparse.Namespace) -> None:
+    """Raise ``UserError`` unless the light curves and their ephemerides come together."""
+    given = [name for name in ("data", "ephemeris", "predictions") if getattr(options, name)]
+    if given and not {"data", "ephemeris"} <= set(given):
+        lacking = "ephemeris" if "data" in given else "data"
+        raise UserError(
+            f"--{given[0]} needs --{lacking} too",
+            "metalassay train transit --data DIR --ephemeris FILE",
+        )
+    if options.predictions:
+        from metalassay.files import check_writable
+
+        check_writable(options.predictions, "name another file with --predictions")
+
+
+def _choose_batch(command: str, options: argparse.Namespace) -> None:
+    """Replace "auto" by a number, unless the run to resume has one already."""
+    if any(options.output.glob("step-*")):
+        return
+    from metalassay.cli import auto_batch
+
+    choice = auto_batch.run(command, options)
+    options.batch_size = choice.batch
+    if options.progress != "quiet":
+        print(f"--batch-size auto: {choice.batch}, {choice.why}", file=sys.stderr, flush=True)
 
 
 def _configure_transit(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +123,7 @@ def _configure_transit(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay train transit --epochs 1
   metalassay train transit --size astronet --device mps --output runs/astronet
+  metalassay train transit --data curves/ --ephemeris candidates.csv
 
 """
         + ENDING
@@ -83,6 +137,28 @@ examples:
     parser.add_argument(
         "--curves", type=option_types.count, default=6000, metavar="N", help="light curves to make"
     )
+    group = parser.add_argument_group(
+        "own light curves",
+        "Trained on if they have labels; without, the synthetic ones are, and only predictions are made.",
+    )
+    group.add_argument(
+        "--data",
+        type=option_types.path,
+        metavar="DIR",
+        help="folder of light curves: CSV with time,flux, or FITS of Kepler and TESS",
+    )
+    group.add_argument(
+        "--ephemeris",
+        type=option_types.path,
+        metavar="FILE",
+        help="CSV with file,period,epoch,duration in days and, if known, label (1 or 0)",
+    )
+    group.add_argument(
+        "--predictions",
+        type=option_types.path,
+        metavar="FILE",
+        help="where to write a probability for each row (default: predictions.csv in --output)",
+    )
     parser.add_argument(
         "--epochs",
         type=option_types.count,
@@ -92,36 +168,61 @@ examples:
     )
     parser.add_argument(
         "--batch-size",
-        type=option_types.count,
+        type=option_types.count_or_auto,
         default=64,
         metavar="N",
-        help="light curves per update",
+        help="light curves per update; auto doubles them while the speed rises and the memory lasts",
     )
     _configure_both(parser, Path("runs/transit"))
 
 
 def _configure_gpt(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Train the mini GPT of guide 004 on a JSON-lines file of any size, with a tokenizer trained"
-        " on the same file. Without --data: on 200 dialogues that come with the package."
+        "Train the mini GPT of guide 004 on dialogues or plain text of any size, with a tokenizer trained"
+        " on the same text. Without --data: on 200 dialogues that come with the package."
     )
     parser.epilog = (
         """\
 examples:
   metalassay train gpt --steps 200
   metalassay train gpt --size small --data dialogues.jsonl --test held_out.jsonl
+  metalassay train gpt --layers 4 --heads 4 --width 128 --data texts/ --dry-run
 
 """
         + ENDING
     )
     parser.add_argument(
-        "--size", choices=("tiny", "small", "original"), default="tiny", help="size of the model"
+        "--size",
+        choices=("tiny", "small", "original"),
+        help="size of the model (default: tiny, or that of the run to resume)",
+    )
+    group = parser.add_argument_group("own sizes", "Each replaces the value of --size.")
+    for name, metavar, least, text in (
+        ("layers", "N", 1, "blocks of attention and perceptron"),
+        ("heads", "N", 1, "attention heads; they share the width equally"),
+        ("width", "N", 1, "channels between the blocks"),
+        ("context", "N", 2, "tokens that the model sees at once"),
+        ("vocabulary", "N", 1, "tokens that the tokenizer has at most"),
+    ):
+        group.add_argument(
+            f"--{name}", type=option_types.whole(least, MOST_SIZE), metavar=metavar, help=text
+        )
+    group.add_argument(
+        "--ignore-memory",
+        action="store_true",
+        help="start although the estimated memory exceeds this machine's",
     )
     parser.add_argument(
-        "--data", type=option_types.path, metavar="FILE", help="JSON lines to train on"
+        "--data",
+        type=option_types.path,
+        metavar="PATH",
+        help="dialogues in JSON lines, or plain text (.txt, .md), or a folder of both, to train on",
     )
     parser.add_argument(
-        "--test", type=option_types.path, metavar="FILE", help="JSON lines to evaluate on"
+        "--test",
+        type=option_types.path,
+        metavar="PATH",
+        help="the same to evaluate on (default: dialogues of the package, or a 20th of the text)",
     )
     parser.add_argument(
         "--strict",
@@ -130,10 +231,10 @@ examples:
     )
     parser.add_argument(
         "--batch-size",
-        type=option_types.count,
+        type=option_types.count_or_auto,
         default=8,
         metavar="N",
-        help="windows of text per update",
+        help="windows of text per update; auto doubles them while the speed rises and the memory lasts",
     )
     parser.add_argument(
         "--prompt",
@@ -220,6 +321,12 @@ def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
         metavar="STEPS",
         help="write a line to the log after this many steps",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="measure a few steps, and print the memory and time that the run would take; write nothing",
+    )
+    config_file.add(parser)
     limit_options.add(parser)
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import sys
 
+import psutil
 import torch
 
 from metalassay.errors import UserError
@@ -87,6 +88,13 @@ def memory(device: torch.device) -> dict[str, int | None]:
     elif device.type == "cuda":
         live, driver = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
     return {"live": live, "driver": driver, "peak_rss": peak_rss()}
+
+
+def capacity(device: torch.device) -> int:
+    """Return the bytes of memory that ``device`` can use at most: a CUDA GPU's own, else the machine's."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().total)
 
 
 def rng_state(device: torch.device) -> dict[str, torch.Tensor]:

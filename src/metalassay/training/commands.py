@@ -7,31 +7,37 @@ import importlib
 import json
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
-from metalassay.training import status_line
+from metalassay.training import batch_try, dry_run, status_line
+from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
-from metalassay.training.gpt import dialogues
+from metalassay.training.gpt import corpus, dialogues, shape
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
-from metalassay.training.gpt.generation import generate as stream
+from metalassay.training.gpt.tokenizer import coverage
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
-from metalassay.training.run_folder import RunFolder, opened
+from metalassay.training.run_folder import RESULT, RunFolder, opened
+from metalassay.training.transit import observed as light_curves
 from metalassay.training.transit import task as transit
+from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
 
 STOPPED = 130
-RESULT = "result.json"
+PREDICTIONS = "predictions.csv"
 
 Options = Mapping[str, Any]
 
@@ -44,13 +50,25 @@ def train_transit(options: Options) -> int:
 
 
 def _train_transit(options: Options, run: RunFolder) -> int:
-    size, seed, batch = options["size"], options["seed"], options["batch_size"]
+    size, seed, curves = options["size"], options["seed"], options["curves"]
     accumulate = options["accumulate"]
-    sets = transit.make(
-        seed, options["curves"], _with_bar if options["progress"] == "bar" else iter
-    )
-    task = transit.task(size, sets, options["curves"], batch // accumulate, seed, accumulate)
-    epoch = max(task.source.batches // accumulate, 1)  # type: ignore[attr-defined]
+    batch = _batch_size(options, run) // accumulate
+    observed = identity = None
+    if options["data"]:
+        observed = light_curves.read(Path(options["ephemeris"]), Path(options["data"]), seed)
+    began, made = time.perf_counter(), curves
+    sets = observed.sets() if observed else None
+    if observed and sets:
+        made = curves = len(observed.rows)
+        batches, identity = len(sets["train"].planet) // batch, observed.identity()
+    else:
+        if options["dry_run"]:  # it needs a few batches only; of the other curves, the number
+            made = min(curves, max(transit.FEWEST, 2 * batch))
+        sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
+        batches = transit.batches(seed, curves, batch)
+    preparation = (time.perf_counter() - began) * curves / made
+    task = transit.task(size, sets, curves, batch, seed, accumulate, identity)
+    epoch = max(batches // accumulate, 1)
     recipe = Recipe(
         steps=options["steps"] or epoch * options["epochs"],
         peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
@@ -60,10 +78,28 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         seed=seed,
     )
 
+    predictions = Path(options["predictions"] or run.path / PREDICTIONS)
+
     def test() -> Mapping[str, float]:
+        if observed:
+            logits = transit.scores(task.model, observed.curves)
+            write_atomically(predictions, light_curves.predictions(observed, logits))
+            if options["progress"] != "quiet":
+                _warn(f"wrote the predictions of {len(logits)} light curves to {predictions}")
         score = transit.scores(task.model, sets["test"])
         return {"test_auc": transit.auc(score, sets["test"].planet.numpy())}
 
+    if options["dry_run"]:
+        count = sum(parameter.numel() for parameter in task.model.parameters())
+        memory = {
+            "weights, gradients and moments": shape.state_bytes(count),
+            "light curves": curves * transit.BYTES,
+        }
+        model = f"size {size}; its activations are in the measured memory only"
+        others = {predictions: "at the end"} if observed else {}
+        return _dry_run(
+            task, recipe, run, options, epoch, model, memory, preparation, curves / made, others
+        )
     return _train(task, recipe, run, options, epoch, test)
 
 
@@ -75,26 +111,49 @@ def train_gpt(options: Options) -> int:
 
 
 def _train_gpt(options: Options, run: RunFolder) -> int:
-    size, seed, accumulate = options["size"], options["seed"], options["accumulate"]
-    batch = options["batch_size"] // accumulate
-    data, test = (
-        Path(options["data"] or dialogues.TRAINING),
-        Path(options["test"] or dialogues.TEST),
+    seed, accumulate = options["seed"], options["accumulate"]
+    size, config = _shape(options, run)
+    batch = _batch_size(options, run) // accumulate
+    dry_run.require_memory(
+        shape.step_bytes(config, batch),
+        device.resolve(options["device"]),
+        "--batch-size, --context, --vocabulary, --width or --layers",
+        insist=options["ignore_memory"],
     )
-    task, tokenizer, faults = gpt.task(size, run, data, test, batch, seed, options["strict"], _warn)
+    data = Path(options["data"] or dialogues.TRAINING)
+    test = Path(options["test"]) if options["test"] else None
+    task, tokenizer, faults = gpt.task(
+        size, config, run, data, test, batch, seed, options["strict"], _warn
+    )
+    text_only = all(corpus.is_text(path) for path in corpus.paths(data))
+    if options["data"] and options["progress"] != "quiet":
+        _warn(coverage(tokenizer, data).sentence())
     steps = options["steps"] or gpt.STEPS[size]
     recipe = Recipe(
         steps=steps,
-        peak_rate=options["learning_rate"] or gpt.PEAK_RATES[size],
+        peak_rate=options["learning_rate"] or shape.peak_rate(size, config),
         weight_decay=gpt.WEIGHT_DECAY,
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,
     )
 
+    if options["dry_run"]:
+        state = shape.state_bytes(shape.parameters(config))
+        memory = {
+            "weights, gradients and moments": state,
+            "activations": shape.activation_bytes(config, batch),
+        }
+        model = (
+            f"{config.layers} layers, {config.heads} heads, width {config.channels}, context"
+            f" {config.context}, vocabulary {config.vocabulary}"
+        )
+        return _dry_run(task, recipe, run, options, max(steps // 6, 1), model, memory)
+
     def sample() -> str:
         model = task.model.eval()
-        answer = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
+        write = gpt.continuation if text_only else gpt.answer
+        answer = write(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
         model.train()
         return answer
 
@@ -109,10 +168,7 @@ def generate(options: Options) -> int:
     model, tokenizer = gpt.load(Path(options["run"]), _warn)
     sampling = _sampling(options)
     if options["raw"]:
-        prompt = tokenizer.encode(options["prompt"]).ids
-        if not prompt:
-            raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
-        answer = tokenizer.decode(list(stream(model, prompt, options["tokens"], sampling)))
+        answer = gpt.continuation(model, tokenizer, options["prompt"], options["tokens"], sampling)
     else:
         answer = gpt.answer(model, tokenizer, options["prompt"], options["tokens"], sampling)
     print(json.dumps({"text": answer}, ensure_ascii=False) if options["json"] else answer)
@@ -138,7 +194,83 @@ def _opened(options: Options) -> contextlib.AbstractContextManager[RunFolder]:
     device.resolve(
         options["device"]
     )  # fail before minutes of work for a device that does not exist
-    return opened(Path(options["output"]), options["resume"], _warn)
+    folder, resume = Path(options["output"]), options["resume"]
+    if options["dry_run"]:
+        saved = dry_run.resumed(folder, resume=resume, notify=_warn)
+        return contextlib.nullcontext(RunFolder(folder, saved))
+    return opened(folder, resume, _warn)
+
+
+def _shape(options: Options, run: RunFolder) -> tuple[str, TinyGPTConfig]:
+    """Return the size and the shape that are asked for; a resumed run has its own unless one is."""
+    own = {option: options[option] for option in shape.FIELDS}
+    asked = options["size"] or any(value is not None for value in own.values())
+    if run.resumed and run.resumed.config.get("workload") == "gpt" and not asked:
+        try:
+            return shape.of_run(run.resumed.config)
+        except FieldError as error:
+            raise UserError(
+                f"the checkpoint in {run.path} is not of a mini GPT of ours: {error}",
+                "start again in another --output folder",
+            ) from None
+    return shape.of(options["size"], own)
+
+
+def _batch_size(options: Options, run: RunFolder) -> int:
+    """Return the batch size; "auto" is passed on only for a run that has one already."""
+    if options["batch_size"] != "auto":
+        return int(options["batch_size"])
+    config = run.resumed.config if run.resumed else {}
+    try:
+        return Field(config).get("batch_size").whole() * int(options["accumulate"])
+    except FieldError:
+        raise UserError(
+            f"{run.path} has no intact checkpoint with a batch size",
+            "give the number: --batch-size N",
+        ) from None
+
+
+def _dry_run(
+    task: Task,
+    recipe: Recipe,
+    run: RunFolder,
+    options: Options,
+    epoch: int,
+    model: str,
+    memory: Mapping[str, int],
+    preparation: float = 0.0,
+    scale: float = 1.0,
+    others: Mapping[Path, str] | None = None,
+) -> int:
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
+    plan = dry_run.Plan(
+        model,
+        memory,
+        checkpoint_every=options["checkpoint_every"] or epoch,
+        evaluate_every=options["evaluate_every"] or epoch,
+        report_every=options["report_every"],
+        preparation=preparation,
+        scale=scale,
+    )
+    others = dict(others or {})
+    if options["monitor"]:
+        others[Path(options["monitor"])] = "while it runs"
+    done = 0
+    if run.resumed:
+        config = {**task.config, "recipe": asdict(recipe)}
+        require_same(run.resumed.config, config, run.path / f"step-{run.resumed.step:08d}")
+        done = run.resumed.step
+    return dry_run.run(
+        task,
+        recipe,
+        run.path,
+        device.resolve(options["device"]),
+        plan,
+        as_json=options["progress"] == "json",
+        others=others,
+        done=done,
+    )
 
 
 def _sampling(options: Options) -> Sampling:
@@ -267,6 +399,8 @@ def _supervised(
 COMMANDS: Mapping[str, Callable[[Options], int]] = {
     "train transit": train_transit,
     "train gpt": train_gpt,
+    "try transit": batch_try.transit_batch,
+    "try gpt": batch_try.gpt_batch,
     "generate": generate,
     "evaluate": evaluate,
 }

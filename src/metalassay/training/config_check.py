@@ -15,6 +15,8 @@ OPTIONS = {
     "batch_size": "--batch-size in --accumulate parts",
     "curves": "--curves",
     "data.bytes": "--data",
+    "data.curves": "--ephemeris",
+    "data.sha256": "--data and --ephemeris",
     "data.sha256_of_first_mb": "--data",
     "recipe.accumulate": "--accumulate",
     "recipe.dtype": "--dtype",
@@ -22,6 +24,11 @@ OPTIONS = {
     "recipe.seed": "--seed",
     "recipe.steps": "--steps",
     "seed": "--seed",
+    "shape.context": "--context",
+    "shape.heads": "--heads",
+    "shape.layers": "--layers",
+    "shape.vocabulary": "--vocabulary",
+    "shape.width": "--width",
     "size": "--size",
 }
 

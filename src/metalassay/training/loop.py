@@ -125,11 +125,7 @@ def train(
     configuration that differs from the checkpoint's, for a full disk, and for a loss, metric or weight
     that is not finite; none of those is ever written into a checkpoint.
     """
-    if recipe.dtype != "float32":
-        require_autocast(device, recipe.dtype)
-    if recipe.dtype == "float16":
-        require_grad_scaler(device)
-    require_usable(recipe.peak_rate)
+    require_supported(recipe, device)
     if isinstance(folder, Path):
         with opened(folder, resume, notify) as run_folder:
             return train(
@@ -149,11 +145,7 @@ def train(
     if resumed:
         last = folder.path / f"step-{resumed.step:08d}"
         require_same(resumed.config, config, last)
-    task.model.to(device).train()
-    optimizer = FlatAdamW(task.model, recipe.weight_decay, recipe.betas)
-    scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
-    state = TrainState(task.model, optimizer, scaler, task.source, device)
-    set_rng_state(device, None, recipe.seed)
+    state = start(task, recipe, device)
     if resumed:
         _restore(state, resumed, last)
         notify(f"resumed at step {resumed.step} of {recipe.steps}")
@@ -176,11 +168,11 @@ def train(
 
     with Interrupt() as interrupt, RunLog(folder.path / LOG, state.step) as log:
         while state.step < recipe.steps and interrupt.requested_by is None:
-            optimizer.rate = cycle.rate(state.step)
+            state.optimizer.rate = cycle.rate(state.step)
             momentum = cycle.momentum(state.step)
             if momentum is not None:
-                optimizer.betas = (momentum, recipe.betas[1])
-            meter.losses.append(_step(task, state, recipe))
+                state.optimizer.betas = (momentum, recipe.betas[1])
+            meter.losses.append(update(task, state, recipe))
             state.step += 1
             pace()
             evaluating = task.evaluate is not None and every(evaluate_every)
@@ -191,7 +183,7 @@ def train(
                 if evaluating and interrupt.requested_by is None:
                     figures = _figures(task, recipe, state.step)
                 progress = Progress(
-                    state.step, recipe.steps, loss, optimizer.rate, seconds, speed, figures
+                    state.step, recipe.steps, loss, state.optimizer.rate, seconds, speed, figures
                 )
                 log.add(asdict(progress))
                 report(progress)
@@ -206,6 +198,24 @@ def train(
         if stopped is None and not figures:  # an earlier process had finished the training
             figures = _figures(task, recipe, state.step)
     return Outcome(state.step, stopped, last, figures)
+
+
+def require_supported(recipe: Recipe, device: torch.device) -> None:
+    """Raise ``UserError`` for a dtype or a learning rate that cannot be used on ``device``."""
+    if recipe.dtype != "float32":
+        require_autocast(device, recipe.dtype)
+    if recipe.dtype == "float16":
+        require_grad_scaler(device)
+    require_usable(recipe.peak_rate)
+
+
+def start(task: Task, recipe: Recipe, device: torch.device) -> TrainState:
+    """Move the model to ``device`` and return the state before the first step."""
+    task.model.to(device).train()
+    optimizer = FlatAdamW(task.model, recipe.weight_decay, recipe.betas)
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
+    set_rng_state(device, None, recipe.seed)
+    return TrainState(task.model, optimizer, scaler, task.source, device)
 
 
 def _restore(state: TrainState, saved: checkpoint.Checkpoint, path: Path | None) -> None:
@@ -247,12 +257,12 @@ class _Meter:
 
 
 def _figures(task: Task, recipe: Recipe, step: int) -> Mapping[str, float]:
-    figures = _evaluate(task)
+    figures = evaluate(task)
     require_finite(figures, f"after step {step}", advise_lower_rate(recipe.peak_rate))
     return figures
 
 
-def _evaluate(task: Task) -> Mapping[str, float]:
+def evaluate(task: Task) -> Mapping[str, float]:
     """Return the task's metrics, without dropout and without advancing the random state."""
     if task.evaluate is None:
         return {}
@@ -264,7 +274,7 @@ def _evaluate(task: Task) -> Mapping[str, float]:
         task.model.train()
 
 
-def _step(task: Task, state: TrainState, recipe: Recipe) -> Tensor:
+def update(task: Task, state: TrainState, recipe: Recipe) -> Tensor:
     """Update the weights once and return the loss as a tensor on the device."""
     optimizer, scaler = state.optimizer, state.scaler
     optimizer.zero_grad()

@@ -20,6 +20,7 @@ from metalassay.training import checkpoint
 from metalassay.training.checkpoint import Checkpoint
 
 LOCK = ".lock"
+RESULT = "result.json"
 # The pid has a file of its own, since some releases of filelock empty the lock file on opening it.
 HOLDER = ".lock.pid"
 # Seconds. Long enough to try again if the holder removes the lock file as we open it.

@@ -14,6 +14,7 @@ from metalassay.training import checkpoint
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.config_check import config_hash
 from metalassay.training.gpt import dialogues, task, tokenizer
+from metalassay.training.gpt.shape import SIZES
 from metalassay.training.loop import Recipe
 from metalassay.training.loop import train as train_task
 from metalassay.training.run_folder import RunFolder
@@ -43,7 +44,7 @@ def kept(folder: Path) -> dict[str, Any]:
 def test_a_new_run_trains_its_own_tokenizer(tmp_path: Path) -> None:
     kept(tmp_path)
     data, folder = marked_jsonl(tmp_path / "a.jsonl", "ab", "abc"), RunFolder(tmp_path, None)
-    new, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
+    new, made, _ = task.task("tiny", SIZES["tiny"], folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() < 300  # so little text has no more
     train_task(new, Recipe(1, 1e-3), tmp_path, CPU)
     found = checkpoint.newest(tmp_path)
@@ -57,7 +58,7 @@ def test_a_resumed_run_keeps_its_tokenizer(tmp_path: Path) -> None:
         marked_jsonl(tmp_path / "a.jsonl", "ab"),
         RunFolder(tmp_path, Checkpoint(1, config, {}, {})),
     )
-    old, made, _ = task.task("tiny", folder, data, data, 1, 0, False, print)
+    old, made, _ = task.task("tiny", SIZES["tiny"], folder, data, data, 1, 0, False, print)
     assert made.get_vocab_size() == 300
     assert old.config["tokenizer"] == config["tokenizer"]
 
@@ -98,7 +99,7 @@ def test_a_model_without_its_tokenizer_or_with_nan_weights_is_refused(
 ) -> None:
     arguments = [command, str(tmp_path), *(["Why?"] if command == "generate" else [])]
     config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
-    model = TinyGPT(task.SIZES["tiny"])
+    model = TinyGPT(SIZES["tiny"])
     tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
     checkpoint.save(tmp_path, Checkpoint(1, config, tensors, STATE))
     (tmp_path / "tokenizer.json").rename(tmp_path / "away")
@@ -126,3 +127,52 @@ def test_strict_finds_a_malformed_line_before_any_training(tmp_path: Path) -> No
     path.write_text(path.read_text("utf-8") + "not json\n", "utf-8")
     with pytest.raises(UserError, match="line 2: not JSON"):
         tokenizer.train(path, 372, dialogues.Faults(path, True, print))
+
+
+def byte_level(tmp_path: Path, text: str) -> Any:
+    path = tmp_path / "text.txt"
+    path.write_text(text, "utf-8")
+    return tokenizer.train(path, 258, dialogues.Faults(path, True, print)).tokenizer  # bytes alone
+
+
+def test_a_character_that_is_cut_in_half_is_left_out(tmp_path: Path) -> None:
+    made = byte_level(tmp_path, "a")
+    text = "aé 你\n𝄞"  # characters of 1, 2, 1, 3, 1 and 4 bytes
+    tokens = made.encode(text).ids
+    assert len(tokens) == len(text.encode())
+    for end in range(len(tokens) + 1):
+        shown = tokenizer.decode(made, tokens[:end])
+        assert text.startswith(shown)
+        assert len(text[: len(shown)].encode()) <= end < len(text[: len(shown)].encode()) + 4
+    assert tokenizer.decode(made, tokens) == text
+    halved = tokens[2:]  # begins in the middle of é
+    assert tokenizer.decode(made, halved) == text[2:]
+    assert "\ufffd" in made.decode(tokens[:-1])  # what the library does
+
+
+def test_a_replacement_character_of_the_text_itself_stays_and_markers_do_not(
+    tmp_path: Path,
+) -> None:
+    made = byte_level(tmp_path, "a")
+    text = f"{dialogues.START}a\ufffdb{dialogues.END}"
+    assert tokenizer.decode(made, made.encode(text).ids) == "a\ufffdb"
+
+
+def test_every_text_of_the_package_is_decoded_as_it_was() -> None:
+    faults = dialogues.Faults(dialogues.TRAINING, True, print)
+    made = tokenizer.train(dialogues.TRAINING, 2000, faults).tokenizer
+    for line in dialogues.lines(dialogues.TEST):
+        assert line.text
+        text = line.text.replace(dialogues.START, "").replace(dialogues.END, "")
+        assert tokenizer.decode(made, made.encode(text).ids) == text
+
+
+def test_the_coverage_counts_the_characters_that_have_no_token(tmp_path: Path) -> None:
+    made = byte_level(tmp_path, "ab 你好")
+    found = tokenizer.coverage(made, tmp_path / "text.txt")
+    assert found == tokenizer.Coverage(characters=5, tokens=9, split=2, chinese=2, chinese_split=2)
+    assert "40.0% of them (of 2 Chinese ones 100.0%)" in found.sentence()
+    path = tmp_path / "text.txt"
+    larger = tokenizer.train(dialogues.TRAINING, 2000, dialogues.Faults(path, True, print))
+    path.write_text("的的的", "utf-8")  # the most frequent ideograph
+    assert tokenizer.coverage(larger.tokenizer, path).chinese_split == 0

@@ -26,12 +26,17 @@ TRAINING, TEST = DATA / "dialogues_train.jsonl", DATA / "dialogues_test.jsonl"
 
 @dataclass(frozen=True)
 class Line:
-    """A line: its number from 1, the byte offset of the next one, and the text or the fault."""
+    """A line: its number from 1, the byte offset of the next one, and the text or the fault.
+
+    ``file`` is the index of its file in a folder, and ``path`` that file.
+    """
 
     number: int
     next_offset: int
     text: str | None
     fault: str | None
+    file: int = 0
+    path: Path | None = None
 
 
 def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") -> Iterator[Line]:
@@ -93,7 +98,7 @@ class Faults:
 
     def add(self, line: Line) -> None:
         """Count and report ``line``, which has a fault; raise ``UserError`` if ``strict``."""
-        fault = f"{self.path}, line {line.number}: {line.fault}"
+        fault = f"{line.path or self.path}, line {line.number}: {line.fault}"
         if self.strict:
             raise UserError(fault, "fix the line, or leave out --strict to skip it")
         self.count += 1

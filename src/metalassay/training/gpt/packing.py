@@ -10,14 +10,15 @@ import torch
 
 from metalassay.errors import UserError
 from metalassay.fields import Field
-from metalassay.training.gpt.dialogues import END, START, Faults, Line, lines
+from metalassay.training.gpt import corpus
+from metalassay.training.gpt.dialogues import END, START, Faults, Line
 from metalassay.workloads.registry import Batch
 
 SHUFFLED = 2 * 2**20  # bytes; a file up to this size is kept in memory and shuffled in every pass
 
 
 class TokenStream:
-    """Batches of B windows of T tokens, in passes over the file without end.
+    """Batches of B windows of T tokens, in passes over the file or folder without end.
 
     A window begins with a dialogue, as a prompt does, and is filled with those that follow. A
     dialogue that does not fit begins the next window again; one longer than a window continues there.
@@ -35,15 +36,16 @@ class TokenStream:
         faults: Faults,
         seed: int = 0,
         vocabulary: int = 2**31,
+        part: str = corpus.ALL,
     ) -> None:
         self.path, self.encode, self.faults, self.seed = path, encode, faults, seed
-        self.batch, self.context, self.vocabulary = batch, context, vocabulary
-        self._offset = self._number = self._passes = self._valid = 0
+        self.batch, self.context, self.vocabulary, self.part = batch, context, vocabulary, part
+        self._file = self._offset = self._number = self._passes = self._valid = 0
         self._tokens: list[int] = []  # the beginning of the next window
         self._lines: Iterator[Line] | None = None
         self._dialogues: list[list[int]] = []  # of a small file
         self._order: list[int] = []
-        self._small = path.exists() and path.stat().st_size <= SHUFFLED
+        self._small = path.exists() and corpus.size(path) <= SHUFFLED
 
     def next(self) -> Batch:
         """Return the next batch: tokens (B, T), and the token that follows each, (B, T)."""
@@ -67,7 +69,7 @@ class TokenStream:
     def _shuffled(self) -> list[int]:
         if not self._dialogues:
             self.faults.count = 0  # a resumed run counts them again
-            for line in lines(self.path):
+            for line in corpus.documents(self.path, part=self.part):
                 if line.text is None:
                     self.faults.add(line)
                 else:
@@ -88,15 +90,18 @@ class TokenStream:
     def _read(self) -> list[int]:
         while True:
             if self._lines is None:
-                self._lines = lines(self.path, self._offset, self._number)
+                self._lines = corpus.documents(
+                    self.path, self._file, self._offset, self._number, part=self.part
+                )
             line = next(self._lines, None)
             if line is None:
                 if not self._valid:
                     raise self._empty()
-                self._lines, self._offset, self._number, self._valid = None, 0, 0, 0
+                self._lines, self._valid = None, 0
+                self._file = self._offset = self._number = 0
                 self._passes += 1
                 continue
-            self._offset, self._number = line.next_offset, line.number
+            self._file, self._offset, self._number = line.file, line.next_offset, line.number
             if line.text is not None:
                 self._valid += 1
                 return self.encode(line.text)
@@ -105,13 +110,15 @@ class TokenStream:
 
     def _empty(self) -> UserError:
         return UserError(
-            f"{self.path} contains no dialogue",
+            f"{self.path} contains no dialogue{'' if self.part == corpus.ALL else ' or text'}",
             f'lines look like {{"text": "{START}question{END} {START}answer{END}"}}',
         )
 
     def position(self) -> dict[str, Any]:
         """Return the position in the file, and the tokens that were read but not used yet."""
+        file = {"file": self._file} if self._file else {}  # as before there were folders
         return {
+            **file,
             "offset": self._offset,
             "line": self._number,
             "passes": self._passes,
@@ -125,11 +132,16 @@ class TokenStream:
         place = Field(position, "position")
         tokens = place.get("tokens")
         counts = [place.get(name) for name in ("offset", "line", "passes", "found", "malformed")]
+        if "file" in position:
+            counts.append(place.get("file"))
         for each in (*counts, *tokens.each()):
             if type(each.value) is not int or not 0 <= each.value < 2**63:
                 raise each.wrong("a whole number of at least 0")
-        if self.path.exists() and position["offset"] > self.path.stat().st_size:
-            raise ValueError(f"the position is beyond the end of {self.path}")
+        self._file = position.get("file", 0)
+        if self.path.exists():
+            paths = corpus.paths(self.path)
+            if self._file >= len(paths) or position["offset"] > paths[self._file].stat().st_size:
+                raise ValueError(f"the position is beyond the end of {self.path}")
         if any(token >= self.vocabulary for token in position["tokens"]):
             raise tokens.wrong("tokens of the run's tokenizer")
         self._offset, self._number = position["offset"], position["line"]

@@ -1,10 +1,10 @@
-"""The mini GPT of guide 004: its three sizes, its training task, and its evaluation."""
+"""The mini GPT of guide 004: its training task and its evaluation."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,21 @@ from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, first_line
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
-from metalassay.training.gpt import dialogues, tokenizer
+from metalassay.training.gpt import corpus, dialogues, shape, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
+from metalassay.training.gpt.tokenizer import decode
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.train_state import with_prefix
-from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 from metalassay.workloads.registry import Batch
 
-SIZES: Mapping[str, TinyGPTConfig] = {
-    "tiny": tiny_gpt.TINY,
-    "small": tiny_gpt.SMALL,
-    "original": tiny_gpt.ORIGINAL,
-}
-# Enough to memorise the dialogues in the package; see docs/training.md.
-PEAK_RATES = {"tiny": 1e-2, "small": 1e-2, "original": 3e-3}
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
 MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
+BEGINNING = 32  # characters of a text
 EVALUATION_BATCH = 16  # pieces of dialogues
 
 
@@ -55,14 +49,16 @@ class HeldOut:
     bytes: int
 
 
-def read_held_out(path: Path, tokenizer: Any, faults: Faults, most: int) -> HeldOut:
-    """Return the dialogues of ``path`` until they have more than ``most`` tokens.
+def read_held_out(
+    path: Path, tokenizer: Any, faults: Faults, most: int, part: str = corpus.ALL
+) -> HeldOut:
+    """Return the dialogues, or pieces of text, of ``path`` until they have more than ``most`` tokens.
 
     Raises ``UserError`` if there are none.
     """
     encoded: list[list[int]] = []
     count = size = 0
-    for line in dialogues.lines(path, option="--test"):
+    for line in corpus.documents(path, option="--test", part=part):
         if line.text is None:
             faults.add(line)
             continue
@@ -120,9 +116,10 @@ def perplexity(model: TinyGPT, tests: HeldOut) -> dict[str, float]:
 
 def task(
     size: str,
+    config: TinyGPTConfig,
     run: RunFolder,
     data: Path,
-    test: Path,
+    test: Path | None,
     batch_size: int,
     seed: int,
     strict: bool,
@@ -130,43 +127,58 @@ def task(
 ) -> tuple[Task, Any, Faults]:
     """Return the task, its tokenizer, and the malformed lines of ``data``, counted while it is read.
 
+    ``config`` is the shape of ``size``, or one with own values. Without ``test`` it is evaluated on the
+    package's dialogues, and a task on plain text on every twentieth piece of it, which is held out.
+
     The weights are initialised from ``seed``. A resumed run reads its tokenizer, a new one trains it.
     """
-    shape = SIZES[size]
-    data_identity = dialogues.identity(data)
+    data_identity = corpus.identity(data)
     faults = Faults(data, strict, notify)
     if run.resumed and run.resumed.config.get("workload") == "gpt":
         run_tokenizer = tokenizer.read(run.path, run.resumed.config)
     else:
-        run_tokenizer = tokenizer.train(data, shape.vocabulary, faults)
+        run_tokenizer = tokenizer.train(data, config.vocabulary, faults)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = TinyGPT(shape)
+        model = TinyGPT(config)
 
     def encode(line: str) -> list[int]:
         ids: list[int] = run_tokenizer.tokenizer.encode(line).ids
         return ids
 
-    most = MOST_WINDOWS * shape.context
-    tests = read_held_out(test, run_tokenizer.tokenizer, Faults(test, strict, notify), most)
+    most = MOST_WINDOWS * config.context
+    part = corpus.ALL
+    if test is None and any(corpus.is_text(path) for path in corpus.paths(data)):
+        if any(line.text for line in corpus.documents(data, part=corpus.EVALUATION)):
+            part = corpus.TRAINING
+        else:
+            notify("too little text to hold some out: evaluating on dialogues of the package")
+    held_out = corpus.ALL if part == corpus.ALL else corpus.EVALUATION
+    test = test or (dialogues.TEST if part == corpus.ALL else data)
+    tests = read_held_out(
+        test, run_tokenizer.tokenizer, Faults(test, strict, notify), most, held_out
+    )
 
     def validate() -> dict[str, float]:
         figures = perplexity(model, tests)
         figures = {"loss": math.log(figures["perplexity"]), **figures}
         return {f"validation_{name}": value for name, value in figures.items()}
 
-    config = {
+    stored = {
         "workload": "gpt",
-        "size": size,
+        **shape.stored(size, config),
         "batch_size": batch_size,
         "seed": seed,
         "data": data_identity,
         "tokenizer": run_tokenizer.digest,
+        **({} if part == corpus.ALL else {"held_out": corpus.EVERY}),
     }
-    source = TokenStream(data, encode, batch_size, shape.context, faults, seed, shape.vocabulary)
-    tokens = batch_size * shape.context
+    source = TokenStream(
+        data, encode, batch_size, config.context, faults, seed, config.vocabulary, part
+    )
+    tokens = batch_size * config.context
     files = run_tokenizer.files()
-    trained = Task(config, model, source, loss, "tokens", tokens, validate, files)
+    trained = Task(stored, model, source, loss, "tokens", tokens, validate, files)
     return trained, run_tokenizer.tokenizer, faults
 
 
@@ -181,9 +193,13 @@ def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
         raise UserError(f"{folder} contains no mini GPT", next_step)
     try:
         config = Field(saved.config)
-        model = TinyGPT(SIZES[config.get("size").one_of(SIZES)])
+        _, own = shape.of_run(saved.config)
+        weights = with_prefix(saved.tensors, "model.")
+        if shape.parameters(own) != sum(tensor.numel() for tensor in weights.values()):
+            raise FieldError("the weights are not those of its size")  # before any are allocated
+        model = TinyGPT(own)
         rate = config.get("recipe").get("peak_rate").number(0, math.inf)
-        model.load_state_dict(with_prefix(saved.tensors, "model."))
+        model.load_state_dict(weights)
     except (FieldError, RuntimeError) as error:  # torch's, for missing weights and other shapes
         raise UserError(
             f"{folder} contains no mini GPT of ours: {first_line(error)[:200]}", next_step
@@ -196,8 +212,15 @@ def answer(model: TinyGPT, tokenizer: Any, question: str, most: int, sampling: S
     """Return the model's answer to ``question``, without the markers of the format."""
     prompt = tokenizer.encode(f"{START}{question}{END} {START}").ids
     stop = tokenizer.token_to_id(END)
-    text: str = tokenizer.decode(list(generate(model, prompt, most, sampling, stop)))
-    return text
+    return decode(tokenizer, generate(model, prompt, most, sampling, stop))
+
+
+def continuation(model: TinyGPT, tokenizer: Any, prompt: str, most: int, sampling: Sampling) -> str:
+    """Return what the model writes after ``prompt``, as it is. Raises ``UserError`` for an empty one."""
+    tokens = tokenizer.encode(prompt).ids
+    if not tokens:
+        raise UserError("the prompt is empty", 'metalassay generate RUN "How are tides made?"')
+    return decode(tokenizer, generate(model, tokens, most, sampling))
 
 
 def evaluate(
@@ -208,13 +231,16 @@ def evaluate(
     tests = read_held_out(test, tokenizer, faults, MOST_WINDOWS * context)
     stop, answers = tokenizer.token_to_id(END), []
     texts = itertools.islice(
-        (line.text for line in dialogues.lines(test, option="--test") if line.text), samples
+        (line.text for line in corpus.documents(test, option="--test") if line.text), samples
     )
     with torch.inference_mode():
         figures = perplexity(model, tests)
         require_finite(figures, f"on {test}", "train again with a lower --learning-rate")
-        for number, question in enumerate(text.partition(END)[0] for text in texts):
-            prompt = tokenizer.encode(f"{question}{END} {START}").ids
+        for number, text in enumerate(texts):
+            question, mark, _ = text.partition(END)
+            # Of a piece of text the beginning is the prompt.
+            beginning = f"{question}{END} {START}" if mark else text.strip()[:BEGINNING]
+            prompt = tokenizer.encode(beginning).ids
             seeded = Sampling(
                 sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed + number
             )

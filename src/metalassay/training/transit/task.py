@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +89,13 @@ def _require_memory(curves: int) -> None:
         )
 
 
+def batches(seed: int, curves: int, batch_size: int) -> int:
+    """Return how many batches a pass over the training set has, from the number of curves alone."""
+    stars = np.arange(-(-curves // CHUNK) * STARS, dtype=np.int64)
+    chosen = np.isin(light_curves.tenth(stars, seed), np.array(PARTS["train"]))
+    return int(chosen.sum()) * SEASONS // batch_size
+
+
 class ShuffledBatches:
     """Batches of ``curves`` in an order that depends on the seed and the number of the pass.
 
@@ -154,9 +162,18 @@ def auc(score: npt.NDArray[np.float32], label: npt.NDArray[np.float32]) -> float
 
 
 def task(
-    size: str, sets: Mapping[str, Curves], curves: int, batch_size: int, seed: int, accumulate: int
+    size: str,
+    sets: Mapping[str, Curves],
+    curves: int,
+    batch_size: int,
+    seed: int,
+    accumulate: int,
+    data: Mapping[str, Any] | None = None,
 ) -> Task:
-    """Return the training task; the weights are initialised from ``seed``."""
+    """Return the training task; the weights are initialised from ``seed``.
+
+    ``data`` identifies light curves that are not made from the seed.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = fuse(SIZES[size]())
@@ -179,6 +196,7 @@ def task(
             "curves": curves,
             "batch_size": batch_size,
             "seed": seed,
+            **({"data": dict(data)} if data else {}),
         },
         model=model,
         source=ShuffledBatches(sets["train"], batch_size, seed),
