@@ -21,7 +21,7 @@ from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 from metalassay.training import status_line
 from metalassay.training.divergence import advise_lower_rate, require_finite
-from metalassay.training.gpt import dialogues
+from metalassay.training.gpt import dialogues, fine_tuning
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
 from metalassay.training.gpt.generation import generate as stream
@@ -92,16 +92,78 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
         seed=seed,
     )
 
+    def malformed() -> Mapping[str, float]:
+        return {"malformed_lines": faults.count}
+
+    sample = _sampler(task, tokenizer, options)
+    return _train(task, recipe, run, options, max(steps // 6, 1), malformed, sample)
+
+
+def train_sft(options: Options) -> int:
+    """Fine-tune a trained mini GPT on the answers of dialogues."""
+    keep_freed_memory()
+    with _opened(options) as run:
+        trained = gpt.read(Path(options["start"]), _warn)
+        data = Path(options["data"] or dialogues.TRAINING)
+        test = Path(options["test"] or dialogues.TEST)
+        tuning = fine_tuning.sft(trained, data, test, *_batches(options), _warn)
+        return _fine_tune("sft", tuning, trained, run, options)
+
+
+def train_dpo(options: Options) -> int:
+    """Fine-tune a trained mini GPT on pairs of a preferred and a rejected answer."""
+    keep_freed_memory()
+    with _opened(options) as run:
+        trained = gpt.read(Path(options["start"]), _warn)
+        data = Path(options["data"] or fine_tuning.PAIRS)
+        test = Path(options["test"] or fine_tuning.TEST_PAIRS)
+        where = device.resolve(options["device"])
+        tuning = fine_tuning.dpo(
+            trained, data, test, *_batches(options), _warn, options["beta"], where
+        )
+        return _fine_tune("dpo", tuning, trained, run, options)
+
+
+def _batches(options: Options) -> tuple[int, int, int, bool]:
+    """Return the size of a batch, the batches of an update, the seed, and whether to be strict."""
+    parts = options["accumulate"]
+    return options["batch_size"] // parts, parts, options["seed"], options["strict"]
+
+
+def _fine_tune(
+    kind: str,
+    tuning: fine_tuning.FineTuning,
+    trained: gpt.Trained,
+    run: RunFolder,
+    options: Options,
+) -> int:
+    steps = options["steps"] or fine_tuning.STEPS
+    recipe = Recipe(
+        steps=steps,
+        peak_rate=options["learning_rate"] or fine_tuning.PEAK_RATES[kind],
+        weight_decay=0.0,
+        accumulate=options["accumulate"],
+        dtype=options["dtype"],
+        seed=options["seed"],
+    )
+
+    def found() -> Mapping[str, float]:
+        return {"malformed_lines": tuning.faults.count, "cut_examples": tuning.cut}
+
+    sample = _sampler(tuning.task, trained.tokenizer.tokenizer, options)
+    return _train(tuning.task, recipe, run, options, max(steps // 6, 1), found, sample)
+
+
+def _sampler(task: Task, tokenizer: Any, options: Options) -> Callable[[], str]:
+    """Return a function that lets the model answer the user's prompt as it is now."""
+
     def sample() -> str:
         model = task.model.eval()
         answer = gpt.answer(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
         model.train()
         return answer
 
-    def malformed() -> Mapping[str, float]:
-        return {"malformed_lines": faults.count}
-
-    return _train(task, recipe, run, options, max(steps // 6, 1), malformed, sample)
+    return sample
 
 
 def generate(options: Options) -> int:
@@ -267,6 +329,8 @@ def _supervised(
 COMMANDS: Mapping[str, Callable[[Options], int]] = {
     "train transit": train_transit,
     "train gpt": train_gpt,
+    "train sft": train_sft,
+    "train dpo": train_dpo,
     "generate": generate,
     "evaluate": evaluate,
 }

@@ -12,6 +12,7 @@ from metalassay.errors import UserError
 
 # The command-line option that sets each value.
 OPTIONS = {
+    "beta": "--beta",
     "batch_size": "--batch-size in --accumulate parts",
     "curves": "--curves",
     "data.bytes": "--data",
@@ -23,6 +24,8 @@ OPTIONS = {
     "recipe.steps": "--steps",
     "seed": "--seed",
     "size": "--size",
+    "start.step": "RUN",
+    "start.weights": "RUN",
 }
 
 
