@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def equivalent() -> dict[str, Any]:
     for row in TABLE["equivalent"]:
         if Version(row["first"]) <= INSTALLED and (
-            not row["last"] or INSTALLED <= Version(row["last"])
+            not row["last"] or Version(row["last"]) >= INSTALLED
         ):
             found: dict[str, Any] = row
             return found
@@ -89,7 +89,7 @@ def trainer_of(folder: Path, **arguments: Any) -> Any:
 def test_the_equivalent_of_the_guides_ppo_does_its_rounds(upstream: str, tmp_path: Path) -> None:
     if equivalent()["config"] == GRPO:
         pytest.skip("this trl has no PPO; the next test does this with GRPO")
-    if INSTALLED < Version("0.12"):
+    if Version("0.12") > INSTALLED:
         rounds_of_the_early_trainer()
         return
     trainer = trainer_of(tmp_path)
@@ -134,7 +134,7 @@ def rounds_of_the_early_trainer() -> None:
 
 @pytest.mark.bug(PPO)
 def test_the_sizes_of_the_guide_are_accepted_and_overwritten(upstream: str, tmp_path: Path) -> None:
-    if INSTALLED < Version("0.12") or equivalent()["config"] == GRPO:
+    if Version("0.12") > INSTALLED or equivalent()["config"] == GRPO:
         pytest.skip("only the PPO of 0.12 and newer takes sizes that it computes itself")
     trainer = trainer_of(tmp_path, batch_size=64, mini_batch_size=32)
     assert (trainer.args.batch_size, trainer.args.mini_batch_size) == (4, 4)

@@ -10,7 +10,6 @@ every release; what stands in their place is compat/ppo_equivalents.toml, which 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -79,9 +78,9 @@ def presence() -> list[str]:
 
 
 def code(row: dict[str, Any]) -> str:
-    """Return the call of a row of the equivalents as Python."""
-    given = ", ".join(f"{name}={value!r}" for name, value in row["arguments"].items())
-    return f"{row['config'].rpartition('.')[2]}({given})"
+    """Return the call of a row of the equivalents as Python, as ruff formats it."""
+    given = "".join(f"    {name}={value!r},\n" for name, value in row["arguments"].items())
+    return f"{row['config'].rpartition('.')[2]}(\n{given})"
 
 
 def equivalents() -> Iterator[str]:
@@ -100,10 +99,11 @@ def page(text: str) -> str:
     table = tabulate([presence(), *arguments()], heads, tablefmt="pipe", disable_numparse=True)
     for name, made in (("arguments", table + "\n"), ("equivalents", "\n".join(equivalents()))):
         begin, end = f"<!-- {name}: tools/rlhf_page.py -->", f"<!-- end of {name} -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        if not pattern.search(text):
+        before, found, rest = text.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
             raise SystemExit(f"{PAGE} has no place for {name}")
-        text = pattern.sub(lambda _, made=made: f"{begin}\n\n{made}\n{end}", text)
+        text = f"{before}{begin}\n\n{made}\n{end}{after}"
     return text
 
 
