@@ -33,8 +33,10 @@ nox.needs_version = ">=2026.8.10"  # the first with --parallel
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 
+SESSIONS = ("bench", "bisect", "emulated", "tests")  # what they install is in matrix.toml
+
 try:
-    MATRIX = matrix_file.load(Path())
+    MATRIX = matrix_file.load(Path(), SESSIONS)
 except UserError as error:
     sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
     sys.exit(error.exit_code)
@@ -45,8 +47,8 @@ DEFAULT = MATRIX.by_default()
 
 def python(session: str) -> str | None:
     """Return the Python that a session needs, which uv may download; None where that of nox will do."""
-    pythons = MATRIX.pythons[session]
-    return None if environments.runs_this(pythons) else pythons[0]
+    pythons = MATRIX.pythons.get(session, ())
+    return None if not pythons or environments.runs_this(pythons) else pythons[0]
 
 
 def install(session: nox.Session, *requirements: str) -> Failure | None:
@@ -251,6 +253,15 @@ def tests(session: nox.Session) -> None:
     must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
     # Many tests start programs that import torch: with its bytecode that takes half the time.
     session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+
+
+@nox.session(default=False, python=python("tests"))
+def fuzz(session: nox.Session) -> None:
+    """Feed hostile inputs to every command: nox -s fuzz -- --inputs 50000 [--seed N] [--command NAME]."""
+    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    session.run(
+        "python", "-m", "tests.faults.fuzz", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None}
+    )
 
 
 @nox.session(default=False)

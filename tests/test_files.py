@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -162,3 +163,89 @@ def test_standard_input_is_read_where_it_is_allowed(
     with pytest.raises(UserError, match="cannot read -: larger than"):
         files.read_bytes(Path("-"), "name another", most=3, or_stdin=True)
     assert files.read_bytes(Path("-"), "name another", or_stdin=True) == b"5678"
+
+
+def test_dotted_keys_without_end_are_refused_and_not_parsed_for_hours(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    for text in ("a." * 500_000 + "a = 1", "[" + "a . " * 300_000 + "a]", "b = {" + "a." * 500_000):
+        path.write_text(text, "utf-8")
+        with pytest.raises(UserError, match="nested too deeply"):
+            files.read_toml(path, "fix it")
+    # Neither a long word nor a long version is one.
+    path.write_text(f"{'a' * 500_000} = 1\nb = '{'1.' * 50}'", "utf-8")
+    assert files.read_toml(path, "fix it")["b"] == "1." * 50
+
+
+TORN = """
+import sys
+from pathlib import Path
+from metalassay.files import replacing
+with replacing(Path(sys.argv[1])) as stream:
+    stream.write("half")
+    stream.flush()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    stream.write(" and whole")
+"""
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next_that_writes_there(
+    tmp_path: Path,
+) -> None:
+    target = tmp_path / "report.md"
+    mine = tmp_path / ".report.md.of-mine.part"
+    mine.touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", TORN, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"ready\n"
+        killed.kill()
+    assert len(hidden(tmp_path)) == 2
+    files.write_atomically(tmp_path / "other.md", "x")  # another target is none of its business
+    assert len(hidden(tmp_path)) == 2
+    files.write_atomically(target, "whole")
+    assert hidden(tmp_path) == [mine.name]
+
+
+def test_what_another_process_is_writing_is_not_cleared(tmp_path: Path) -> None:
+    target = tmp_path / "report.md"
+    with subprocess.Popen(
+        [sys.executable, "-c", TORN, str(target)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == b"ready\n"
+        files.write_atomically(target, "mine")
+        assert target.read_text() == "mine"
+        assert len(hidden(tmp_path)) == 1
+        other.stdin.write(b"\n")
+        other.stdin.close()
+    assert other.returncode == 0
+    assert target.read_text() == "half and whole"
+    assert hidden(tmp_path) == []
+
+
+def test_many_writers_of_one_file_never_lose_one_another(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from metalassay.files import write_atomically\n"
+        "for _ in range(150): write_atomically(Path(sys.argv[1]), 'whole')"
+    )
+    target = str(tmp_path / "report.md")
+    writers = [subprocess.Popen([sys.executable, "-c", program, target]) for _ in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert [path.name for path in tmp_path.iterdir()] == ["report.md"]
+
+
+def test_a_thousand_missing_folders_are_a_name_that_is_too_long(tmp_path: Path) -> None:
+    deep = tmp_path / ("a/" * 1900)
+    for act in (files.make_folder, lambda path: files.write_atomically(path / "x", "text")):
+        with pytest.raises(OSError, match="File name too long"):
+            act(deep)
+    assert not list(tmp_path.iterdir())
+    files.make_folder(tmp_path / "b" / "c")
+    assert (tmp_path / "b" / "c").is_dir()

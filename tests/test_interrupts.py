@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -162,3 +163,24 @@ def test_the_end_of_a_terminal_and_of_a_process_are_told_from_ctrl_c() -> None:
                 signal.raise_signal(number)  # nohup means it
         finally:
             signal.signal(number, before)
+
+
+def test_a_signal_that_python_would_swallow_comes_again(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            ended.append(True)
+
+    ended: list[bool] = []
+
+    def forget() -> None:
+        with interrupts.end_as_ctrl_c():
+            Finalised()
+            time.sleep(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        forget()
+    assert ended == [True]
+    assert capfd.readouterr().err == ""

@@ -63,6 +63,13 @@ def test_a_group_ends_with_its_parent(number: signal.Signals) -> None:
     assert running(pids) == []
 
 
+def test_a_tree_ends_with_its_parent() -> None:
+    parent, pids = start("minder.watch(child.pid, tree=True)", "time.sleep(60)")
+    parent.kill()
+    parent.wait()
+    assert running(pids) == []
+
+
 def test_a_process_ends_with_its_parent_and_its_own_children_are_left() -> None:
     parent, (child, inner) = start("minder.watch(child.pid)", "time.sleep(60)")
     parent.kill()

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -104,7 +106,7 @@ def read_json(path: Path, next_step: str, *, most: int = MOST) -> Any:
 def read_toml(path: Path, next_step: str, *, most: int = MOST) -> dict[str, Any]:
     """Return the table of a TOML file that the user named. Raises ``UserError`` as ``read_text`` does."""
     text = read_text(path, next_step, most=most)
-    table: dict[str, Any] = _parsed(path, next_step, "TOML", tomllib.loads, text)
+    table: dict[str, Any] = _parsed(path, next_step, "TOML", _toml, text)
     return table
 
 
@@ -129,6 +131,16 @@ def _parsed(path: Path, next_step: str, kind: str, parse: Callable[[str], Any], 
         raise UserError(f"{_shown(path)}: its {kind} is nested too deeply", next_step) from None
     except ValueError as error:  # also a number of more digits than Python reads
         raise UserError(f"{_shown(path)} is not {kind}: {_short(error)}", next_step) from None
+
+
+# The parser takes the square of a dotted key's length: 200 KB of it hang. No key of a person is so long.
+_DOTTED = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){100}")
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if _DOTTED.search(text):
+        raise RecursionError
+    return tomllib.loads(text)
 
 
 def _shown(path: object) -> str:
@@ -166,6 +178,26 @@ def write_atomically(path: Path, text: str) -> None:
         stream.write(text)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and the missing ones above it. Raises ``OSError`` as the file system does."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except RecursionError:  # pathlib goes up one call per folder; nothing has been made yet
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(folder)) from None
+
+
+def write_or_error(path: Path, text: str, next_step: str) -> UserError | None:
+    """Write as ``write_atomically`` does; return the error, to be raised when the answer has been printed.
+
+    What took minutes to measure is not lost with the file that it could not be written to.
+    """
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        return cannot_write(_shown(path), error, next_step)
+    return None
+
+
 @contextlib.contextmanager
 def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     """Yield a stream whose content replaces the file at ``path`` when the body succeeds.
@@ -176,25 +208,49 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     ``open``. A link keeps its place: the file that it names is replaced.
     """
     path = _target(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
-    )
+    make_folder(path.parent)
+    _clear_torn(path)
+    handle, name = _temporary(path)
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
-        os.replace(name, path)  # noqa: PTH105
+            # mkstemp makes files for the owner only; a report is for sharing, so follow the umask.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)  # noqa: PTH101  (a plain name, no Path at hand)
+            os.replace(name, path)  # noqa: PTH105  (before it is closed, which ends its lock)
     except BaseException:
         # Also on Ctrl+C: remove the temporary file, then let the exception through.
         with contextlib.suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """Make the file that will replace ``path``, and lock it: a lock ends with the process that holds it."""
+    while True:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:_NAME]}.", suffix=".part"
+        )
+        with contextlib.suppress(OSError):  # a file system without locks; there nothing is cleared
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # taken for a torn one before it had its lock
+
+
+def _clear_torn(path: Path) -> None:
+    """Remove what killed processes left of files for ``path``: those that nobody has locked."""
+    form = re.compile(rf"\.{re.escape(path.name[:_NAME])}\.\w{{8}}\.part")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        torn = [entry.path for entry in entries if form.fullmatch(entry.name)]
+        for name in torn:
+            # Another process may be faster, and what lies there may be somebody else's or no file.
+            with contextlib.suppress(OSError), open_regular(Path(name)) as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name)  # noqa: PTH108
 
 
 def _target(path: Path) -> Path:

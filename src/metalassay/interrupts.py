@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import _weakrefset
 import contextlib
+import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+_LATER = 0.01  # seconds until a signal that came at a bad moment comes again
+_CALLBACKS = {
+    ("cb", "<frozen importlib._bootstrap>"),  # of _get_module_lock
+    ("_remove", _weakrefset.__file__),
+    ("remove", weakref.__file__),
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -77,22 +86,42 @@ class TerminatedError(KeyboardInterrupt):
 def end_as_ctrl_c() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise ``TerminatedError`` in the block, so that nothing is left half-done.
 
-    A signal that is ignored or handled already stays so. Without effect outside the main thread.
+    A signal that is ignored or handled already stays so, but for Python's own Ctrl+C, which is handled
+    with the same care: where Python would swallow the error, as in a finaliser and while it forgets a
+    module's lock, it comes a little later. Without effect outside the main thread.
     """
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for each in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(each) is signal.SIG_DFL:
+        for each in _SIGNALS:
+            if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler):
                 before[each] = signal.signal(each, _end)
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is _end:  # not where `ignore` was called meanwhile
+                signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    raise TerminatedError
+    if _is_swallowed(frame):
+        again = threading.Timer(_LATER, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise TerminatedError
+
+
+def _is_swallowed(frame: FrameType | None) -> bool:
+    """Whether an error of this frame is only printed: finalisers, and callbacks of weak references."""
+    while frame is not None:
+        name, file = frame.f_code.co_name, frame.f_code.co_filename
+        if name == "__del__" or (name, file) in _CALLBACKS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def ignore() -> None:

@@ -15,22 +15,34 @@ import sys
 import threading
 from collections.abc import Iterator
 
-# Each line adds "+PID" or, with its group, "*PID", or takes it away: "-PID".
+# Each line adds "+PID", "*PID" (with its group) or "^PID" (with its descendants), or takes it away: "-PID".
 _PROGRAM = """
-import os, signal, sys
+import os, signal, subprocess, sys
 watched = {}
 for line in iter(sys.stdin.readline, ""):
     if line[0] == "-":
         watched.pop(int(line[1:]), None)
     else:
-        watched[int(line[1:])] = line[0] == "*"
-for pid, group in watched.items():
+        watched[int(line[1:])] = line[0]
+trees = {pid for pid, kind in watched.items() if kind == "^"}
+if trees:
     try:
-        (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+        shown = subprocess.run(["ps", "-A", "-o", "pid=", "-o", "ppid="], capture_output=True, text=True).stdout
+    except OSError:
+        shown = ""
+    pairs = [tuple(map(int, line.split())) for line in shown.splitlines()]
+    while more := {pid for pid, parent in pairs if parent in trees and pid not in trees}:
+        trees |= more
+for pid in trees:
+    watched.setdefault(pid, "+")
+for pid, kind in watched.items():
+    try:
+        (os.killpg if kind == "*" else os.kill)(pid, signal.SIGKILL)
     except OSError:
         pass
 """
 
+_PATIENCE = 5.0  # seconds for the watching process to end with ours
 _lock = threading.Lock()
 _minder: subprocess.Popen[str] | None = None
 _owner = 0  # a fork has our variables, and no minder of its own
@@ -58,10 +70,13 @@ def prepare() -> None:
         _owner = os.getpid()
 
 
-def watch(pid: int, *, group: bool = False) -> None:
-    """End the process ``pid`` when ours ends, and with ``group`` all processes of the group that it leads."""
+def watch(pid: int, *, group: bool = False, tree: bool = False) -> None:
+    """End the process ``pid`` when ours ends, with all of the ``group`` that it leads, or its descendants.
+
+    Call ``prepare`` before the process is started: until it is watched, it would be left.
+    """
     prepare()
-    _tell(f"{'*' if group else '+'}{pid}\n")
+    _tell(f"{'*' if group else '^' if tree else '+'}{pid}\n")
 
 
 def forget(pid: int) -> None:
@@ -70,9 +85,9 @@ def forget(pid: int) -> None:
 
 
 @contextlib.contextmanager
-def watching(pid: int, *, group: bool = False) -> Iterator[None]:
+def watching(pid: int, *, group: bool = False, tree: bool = False) -> Iterator[None]:
     """Watch a process while the body runs, which waits for it."""
-    watch(pid, group=group)
+    watch(pid, group=group, tree=tree)
     try:
         yield
     finally:
@@ -93,4 +108,8 @@ def _close() -> None:
         return
     with contextlib.suppress(BrokenPipeError):
         _minder.stdin.close()
-    _minder.wait()
+    try:
+        _minder.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:  # a copy of the pipe is open elsewhere, as in a fork of ours
+        _minder.kill()
+        _minder.wait()

@@ -31,7 +31,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, object
         document.update(asked.get("changes", {}))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(document), "utf-8")
-        return target, verdict_file.load(target)
+        return check.Checked(target, verdict_file.load(target), target.read_text("utf-8"))
 
     monkeypatch.setattr(check, "run", run)
     return asked
@@ -134,7 +134,7 @@ def test_an_error_is_one_line(
     assert capsys.readouterr().err.count("\n") == 2
 
 
-@pytest.mark.parametrize("name", [".", "", "folder", "/dev/null"])
+@pytest.mark.parametrize("name", [".", "folder", "/dev/null"])
 def test_an_output_that_is_no_file_is_refused_before_anything_runs(
     checked: dict[str, object],
     capsys: pytest.CaptureFixture[str],

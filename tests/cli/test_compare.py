@@ -33,7 +33,10 @@ def test_the_exit_code_is_the_verdict(
     def answer(*_: str, **options: Any) -> SimpleNamespace:
         calls.append(options)
         return SimpleNamespace(
-            verdict=verdict, interrupted=interrupted, as_dict=lambda: {"verdict": verdict}
+            verdict=verdict,
+            interrupted=interrupted,
+            unsaved="",
+            as_dict=lambda: {"verdict": verdict},
         )
 
     monkeypatch.setattr(compare, "compare", answer)
@@ -47,7 +50,7 @@ def test_quiet_prints_no_progress(
 ) -> None:
     def answer(*_: str, **options: Any) -> SimpleNamespace:
         options["progress"](None)
-        return SimpleNamespace(verdict="same", interrupted=False, as_dict=dict)
+        return SimpleNamespace(verdict="same", interrupted=False, unsaved="", as_dict=dict)
 
     monkeypatch.setattr(compare, "compare", answer)
     assert main(["compare", "a", "b", "--quiet", "--json"]) == 0

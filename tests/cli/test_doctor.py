@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaged_metadata import DAMAGES
+from packages_on_disk import install
 
 from metalassay.cli import fix, main
 from metalassay.environment import interpreters, managers, versions
@@ -146,6 +148,37 @@ def test_what_is_no_environment_gives_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert words in error
     assert "next: name one, as in: metalassay doctor --env .venv" in error
+
+
+@pytest.mark.parametrize("damage", ["no text", "a pipe", "a dangling link", "a folder"])
+def test_a_package_that_cannot_be_read_is_a_finding_and_the_others_are_examined(
+    tmp_path: Path, damage: str
+) -> None:
+    for name in ("trl", "accelerate"):
+        install(tmp_path / "site", name, "1.8.0", {})
+    file = tmp_path / "site" / "trl-1.8.0.dist-info" / "METADATA"
+    file.unlink()
+    DAMAGES[damage](file)
+    (tmp_path / "site" / "accelerate-1.9.0.dist-info").mkdir()
+    script = tmp_path / "python"
+    script.write_text(
+        f'#!/bin/sh\nPYTHONPATH={tmp_path}/site exec {sys.executable} -S "$@"\n', "utf-8"
+    )
+    script.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "metalassay", "doctor", "--no-probe", "--json", "--env", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    found = {each["id"]: each for each in json.loads(done.stdout)["findings"]}
+    assert found["unreadable-trl"]["observed"] == "trl unreadable"
+    twice = found["installed-twice"]["observed"]
+    assert "accelerate-1.8.0.dist-info" in twice
+    assert "accelerate-1.9.0.dist-info" in twice
+    assert json.loads(done.stdout)["versions"]["accelerate"] in ("1.8.0", "1.9.0")
 
 
 @pytest.mark.parametrize(

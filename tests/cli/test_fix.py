@@ -267,5 +267,6 @@ def test_an_empty_name_is_no_environment_and_never_this_one(
     """As in --env "$VENV", where the variable is not set."""
     monkeypatch.setattr(apply, "apply", lambda *_, **__: pytest.fail("something was changed"))
     monkeypatch.setattr(apply, "undo", lambda *_, **__: pytest.fail("something was changed"))
-    assert main.main([*command, "--env", ""]) == 2
-    assert "no environment is named" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main.main([*command, "--env", ""])
+    assert "must be the name of a file or folder, not ''" in capsys.readouterr().err

@@ -248,3 +248,16 @@ def test_a_terminal_that_cannot_show_every_character_is_no_error() -> None:
         [sys.executable, "-m", "metalassay", "claims"], env=environment, capture_output=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_while_python_imports_is_no_traceback() -> None:
+    source = (
+        "import builtins, sys\nreal = builtins.__import__\n"
+        "def stopped(name, *rest, **more):\n"
+        "    if name == 'argparse':\n        raise KeyboardInterrupt\n"
+        "    return real(name, *rest, **more)\n"
+        "builtins.__import__ = stopped\n"
+        "from metalassay.__main__ import main\nsys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "metalassay: interrupted\n")

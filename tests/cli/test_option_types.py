@@ -81,12 +81,52 @@ def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> Non
     by_option = dict(readers(main.parser(main.COMMANDS)))
     assert len(by_option) > 50
     for name, reader in by_option.items():
-        if reader is not Path:  # any text is a path
+        if reader not in (option_types.path, option_types.place):  # any text is a path
             with pytest.raises(
                 argparse.ArgumentTypeError,
                 match=r"^must be (a whole number|a number|text|a path|an amount of memory) ",
             ):
                 pytest.fail(f"{name} takes {reader(NO_TEXT)!r}")
+
+
+NAMES = {"FILE", "DIR", "PATH", "RUN", "DIR|PYTHON", "FILE|-"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    """Yield every argument and option of every command."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from arguments(command)
+        else:
+            yield f"{parser.prog} {action.option_strings or action.dest}", action
+
+
+def test_an_empty_name_of_a_file_is_refused_by_every_option() -> None:
+    """An unset variable leaves one, as in --env "$VENV"; as a path it would be the current folder."""
+    every = dict(arguments(main.parser(main.COMMANDS)))
+    for_files = {name: action for name, action in every.items() if action.metavar in NAMES}
+    assert len(for_files) > 30
+    for name, action in for_files.items():
+        assert action.type in (option_types.path, option_types.place, option_types.folder), name
+    assert not [name for name, action in every.items() if action.type is Path]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n", "a\0b"])
+def test_what_is_no_name_of_a_file_is_refused(text: str) -> None:
+    for reader in (option_types.path, option_types.place, option_types.folder):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"^must be "):
+            reader(text)
+    assert option_types.path(" a b") == Path(" a b")
+
+
+@pytest.mark.parametrize("command", ["doctor", "explain", "link", "check", "fix", "env"])
+def test_an_empty_environment_is_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main([command, "--env", ""])
+    first, following = capsys.readouterr().err.splitlines()
+    assert first.endswith("argument --env/--python: must be the name of a file or folder, not ''")
+    assert following == f"  next: metalassay {command} --help"
 
 
 @pytest.mark.parametrize("seed", [0, -1, 42, 2**63 - 1, -(2**63)])

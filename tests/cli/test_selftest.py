@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -17,10 +18,15 @@ def answer(monkeypatch: pytest.MonkeyPatch, passed: bool, code: int = 0) -> None
     checks = [{"name": "a sleep of 50 ms", "passed": passed, "saw": "50.1 ms"}]
     text = json.dumps({"checks": checks, "roof": PEAK})
 
-    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, code, f"a warning\n{text}\n")
+    real = subprocess.Popen
 
-    monkeypatch.setattr(subprocess, "run", run)
+    def start(command: list[str], **named: Any) -> Any:
+        if "metalassay.measure.selftest" in command:
+            program = f"import sys; print('a warning'); print({text!r}); sys.exit({code})"
+            command = [sys.executable, "-c", program]
+        return real(command, **named)
+
+    monkeypatch.setattr(subprocess, "Popen", start)
 
 
 def test_checks_and_measured_peak_are_printed(

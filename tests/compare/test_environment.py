@@ -165,7 +165,16 @@ def test_only_b_has_the_variables_and_both_are_started_afresh(
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MINE", raising=False)
-    found = compare.compare("mine.py::step", "mine.py::step", budget=0.1, variables={"MINE": "B"})
+    done: list[object] = []
+
+    def once(step: object) -> None:
+        done.append(step)
+        raise KeyboardInterrupt  # one replicate is enough
+
+    found = compare.compare(
+        "mine.py::step", "mine.py::step", variables={"MINE": "B"}, progress=once
+    )
+    assert len(done) == 1
     assert (found.a, found.b) == ("mine.py::step", "mine.py::step with MINE=B")
     assert sorted((tmp_path / "seen").read_text().split()) == ["B", "none", "none"]
     assert "MINE" not in os.environ

@@ -35,7 +35,7 @@ class World:
     started: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     alive: int = 0
-    chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
     checks: int = 0
     break_after: int | None = None
 

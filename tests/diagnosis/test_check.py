@@ -35,7 +35,7 @@ def suite(folder: Path, monkeypatch: pytest.MonkeyPatch, *tests: str) -> Path:
 
 def run(folder: Path, *ids: str, python: str | None = None) -> verdict_file.VersionSet:
     """Run the suite and return its verdicts."""
-    return check.run(python, check.Wanted(ids), folder / "out" / "v.json")[1]
+    return check.run(python, check.Wanted(ids), folder / "out" / "v.json").known
 
 
 def test_a_pass_is_kept_with_what_was_tested(
@@ -137,9 +137,9 @@ def test_another_python_is_shown_pytest_and_nothing_else_of_ours(
 
 @pytest.mark.slow
 def test_the_real_suite_in_this_environment_by_its_path_alone(tmp_path: Path) -> None:
-    file, known = check.run(sys.executable, check.Wanted((KNOWN,)), tmp_path / "v.json")
-    assert [bug.id for bug in known.bugs] == [KNOWN]
-    assert json.loads(file.read_text("utf-8"))["command"] == "metalassay check"
+    done = check.run(sys.executable, check.Wanted((KNOWN,)), tmp_path / "v.json")
+    assert [bug.id for bug in done.known.bugs] == [KNOWN]
+    assert json.loads(done.file.read_text("utf-8"))["command"] == "metalassay check"
 
 
 def test_a_package_that_cannot_be_imported_is_no_news_about_bugs(
@@ -172,7 +172,19 @@ def test_a_file_that_is_named_is_the_one_that_is_written(
 ) -> None:
     suite(tmp_path, monkeypatch, "pass")
     target = tmp_path / "torch-2.13.0"
-    file, known = check.run(None, check.Wanted((KNOWN,)), target, exactly=True)
-    assert (file, known.selection.partial) == (target, "--bug")
+    done = check.run(None, check.Wanted((KNOWN,)), target, exactly=True)
+    assert (done.file, done.known.selection.partial) == (target, "--bug")
     assert verdict_file.partial_of(target).name == "torch-2.13.0.partial"
     assert verdict_file.partial_of(tmp_path / "a.json").name == "a.partial"
+
+
+def test_verdicts_are_not_lost_with_the_file_they_were_meant_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder becomes a file while the tests run."""
+    target = tmp_path / "out" / "v.json"
+    suite(tmp_path, monkeypatch, f"open({str(target.parent)!r}, 'w').close()")
+    done = check.run(None, check.Wanted(), target, exactly=True)
+    assert json.loads(done.text)["command"] == "metalassay check"
+    assert done.unwritten is not None
+    assert done.unwritten.message.startswith(f"cannot write {target}: ")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -108,6 +109,29 @@ OTHERS = [
         "commit hash ",
     ),
     *("import ", "The operator 'aten::", "from 'a.", "a.__init__() got ", "MPSFloatType", "GiB, "),
+    *(";", ":", "^", "~", "/", "\\", "*", "+", "?", "!", "@", "$", "\N{EM SPACE}", " \N{EM SPACE}"),
+    *(
+        "a: ",
+        "x=1,",
+        "a=",
+        "Error: x\n",
+        "' '",
+        "\x1b[0m",
+        "MPS backend out of memory ",
+        "Killed\n",
+    ),
+]
+SHORT = [
+    *COMMON,
+    "\N{EM SPACE}",
+    "\t ",
+    "a ",
+    "'a ",
+    "x=1,",
+    '  File "x", line 1\n',
+    "MPS ",
+    "torch==",
+    "a.b(",
 ]
 
 
@@ -131,6 +155,23 @@ def beginnings() -> list[str]:
 
 def test_a_run_of_one_kind_of_character_is_read_in_time() -> None:
     run(COMMON, 250_000, 90)
+
+
+def seconds(text: str) -> float:
+    """Return the CPU time of an answer, the least of three."""
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        explain.explain(text, {"torch": "2.5.1", "python": "3.11"})
+        times.append(time.process_time() - began)
+    return min(times)
+
+
+@pytest.mark.parametrize("unit", SHORT)
+def test_four_times_the_length_takes_no_eight_times_as_long(unit: str) -> None:
+    """A ratio, so that a slow machine changes nothing: what is quadratic takes 16 times as long."""
+    short, long = (seconds(unit * (length // len(unit)) + "x") for length in (30_000, 120_000))
+    assert long < 8 * max(short, 0.02)
 
 
 @pytest.mark.slow

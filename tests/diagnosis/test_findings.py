@@ -217,6 +217,18 @@ def test_two_versions_of_a_package_are_a_finding(folders: tuple[str, str], sever
     assert found.observed == f"numpy 2.0 in {first} and 1.26.4 in {second}"
 
 
+def test_two_dist_infos_in_one_folder_are_both_named_also_with_one_version() -> None:
+    names = ("torch-2.5.1.dist-info", "torch-2.6.0.dist-info")
+    for versions in (("2.5.1", "2.6.0"), ("2.5.1", "2.5.1"), ("2.5.1", "unreadable")):
+        each = [
+            Install("torch", version, SITE, metadata=name)
+            for version, name in zip(versions, names, strict=True)
+        ]
+        found = of_environment(VENV, *each)["installed-twice"]
+        assert found.severity == "warning"
+        assert all(f"{SITE}/{name}" in found.observed for name in names)
+
+
 def test_the_same_version_twice_and_a_link_to_its_source_are_no_finding() -> None:
     same = (Install("numpy", "2.0", SITE), Install("numpy", "2.0", "/x"))
     assert of_environment(VENV, *same) == {}

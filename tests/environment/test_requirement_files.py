@@ -135,7 +135,7 @@ def test_empty_and_binary_files_are_named(tmp_path: Path, name: str, content: by
     ("text", "name", "fault"),
     [
         ("trl\naccelerate=1.8.0", "requirements.txt", r"requirements.txt:2: 'accelerate=1.8.0' is"),
-        ("[project\n", "pyproject.toml", "is no TOML"),
+        ("[project\n", "pyproject.toml", "is not TOML"),
         ("[project]\ndependencies = 3\n", "pyproject.toml", "no requirement is in it"),
         ("[project]\ndependencies = ['a b']\n", "pyproject.toml", "'a b' is no requirement"),
         ("-r missing.txt\n", "requirements.txt", r"cannot read .*missing\.txt"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from damaged_metadata import DAMAGES
 
 from metalassay.environment import self_report
 
@@ -30,6 +31,28 @@ def dist(folder: Path, name: str, **files: str) -> None:
     (folder / name).mkdir()
     for file, text in files.items():
         (folder / name / file).write_text(text)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_metadata_that_cannot_be_read_are_no_version_and_hide_no_other(
+    folders: tuple[Path, Path], damage: str
+) -> None:
+    first, _ = folders
+    dist(first, "torch-2.9.0.dist-info", INSTALLER="pip")
+    dist(first, "trl-1.0.dist-info", METADATA="Version: 1.0\n")
+    DAMAGES[damage](first / "torch-2.9.0.dist-info" / "METADATA")
+    assert self_report.versions(["torch", "trl"]) | {"python": ""} == {
+        "python": "",
+        "torch": "unreadable",
+        "trl": "1.0",
+    }
+    found = {each["name"]: each for each in installs("torch", "trl")}
+    assert found["torch"]["version"] == "unreadable"
+    assert found["torch"]["metadata"] == "torch-2.9.0.dist-info"
+    for name in ("INSTALLER", "direct_url.json"):
+        (first / "trl-1.0.dist-info" / name).unlink(missing_ok=True)
+        DAMAGES[damage](first / "trl-1.0.dist-info" / name)
+    assert installs("trl")[0]["version"] == "1.0"
 
 
 def installs(*packages: str) -> Any:

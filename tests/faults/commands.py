@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from metalassay.cli import main
 
@@ -33,17 +34,15 @@ class Row:
 
 def load() -> dict[str, Row]:
     """Return the row of each command."""
-    table = tomllib.loads(FILE.read_text("utf-8"))
-    return {
-        command: Row(
-            command,
-            **{
-                key: tuple(value) if isinstance(value, list) else value
-                for key, value in row.items()
-            },
-        )
-        for command, row in table.items()
+    table: dict[str, dict[str, Any]] = tomllib.loads(FILE.read_text("utf-8"))
+    return {command: _row(command, row) for command, row in table.items()}
+
+
+def _row(command: str, row: Mapping[str, Any]) -> Row:
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row.items()
     }
+    return Row(command, **values)
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

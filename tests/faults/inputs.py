@@ -43,7 +43,7 @@ def make(
     command: str = "",
 ) -> Input:
     """Return the input of a seed, of that command or of one by its weight."""
-    chance = random.Random(seed)  # noqa: S311  (repeatable, no secret)
+    chance = random.Random(seed)
     if not command:
         rare = chance.random() < 1 / RARE
         several = [row for row in rows.values() if bool(row.weight) != rare]

@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -56,13 +58,11 @@ class Fault:
 
 def interrupt(row: Row, kind: str, seed: int) -> Fault:
     """Run the call of a row that works for a while, and interrupt it after a random time."""
-    chance = random.Random(f"{seed}/{row.command}/{kind}")  # noqa: S311  (repeatable, no secret)
+    chance = random.Random(f"{seed}/{row.command}/{kind}")
     after = chance.choice(
         (chance.uniform(0.02, 0.4), chance.uniform(0.2, 2.0), chance.uniform(1, 6))
     )
-    with tempfile.TemporaryDirectory(
-        prefix="metalassay-fault-", ignore_cleanup_errors=True
-    ) as name:
+    with tempfile.TemporaryDirectory(prefix="interrupted-", ignore_cleanup_errors=True) as name:
         here, outputs = Path(name, "here"), Path(name)
         here.mkdir()
         (here / "work.py").write_text(_WORK)
@@ -74,7 +74,9 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
         if kind == "folder gone":
             shutil.rmtree(here, ignore_errors=True)
         elif kind != "full disk" and process.poll() is None:
-            process.send_signal(getattr(signal, kind))
+            _send(process, getattr(signal, kind))
+        elif row.endless:
+            process.terminate()
         hung = False
         try:
             # A full disk and a lost folder end it by what it does next; so much does its work take.
@@ -94,6 +96,13 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
         if kind != "folder gone":
             wrong += _files(here, earlier, killed=kind == "SIGKILL")
     return Fault(row.command, kind, after, process.returncode, tuple(wrong))
+
+
+def many(rows: Sequence[Row], seed: int, jobs: int) -> list[Fault]:
+    """Interrupt each of the rows once, several at a time: they mostly wait."""
+    kinds = [random.Random(f"{seed}/{number}").choice(KINDS) for number in range(len(rows))]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+        return list(pool.map(interrupt, rows, kinds, range(seed, seed + len(rows))))
 
 
 def _earlier(row: Row, here: Path) -> Mapping[Path, str]:
@@ -152,6 +161,13 @@ def _start(
         )
 
 
+def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+
+
 def _left(mark: str) -> list[psutil.Process]:
     until = time.monotonic() + _CHILDREN
     while (found := list(_marked(mark))) and time.monotonic() < until:
@@ -174,12 +190,15 @@ def _name(process: psutil.Process) -> str:
 
 
 def _said(kind: str, code: int, err: str, row: Row) -> Iterator[str]:
-    if "Traceback (most recent call last)" in err:
+    # The user's own program may have a traceback of its own.
+    if "Traceback (most recent call last)" in err and "/metalassay/" in err:
         yield f"traceback: {err.rstrip().rpartition(chr(10))[2][:200]}"
     number = getattr(signal, kind, None)
     done = {*row.codes, 0, 1, 2, 3}  # it can be over before the signal, or in spite of it
     # Before Python has started, a signal ends it as it ends any program.
     allowed = done if number is None else {*done, 130, 128 + number, -number}
+    if row.endless:  # it was ended by the test itself
+        allowed |= {130, 128 + signal.SIGTERM, -signal.SIGTERM}
     if row.command == "run":
         allowed |= {74, 75}
     if code not in allowed:
@@ -191,14 +210,9 @@ def _files(here: Path, earlier: Mapping[Path, str], *, killed: bool) -> Iterator
         name = path.relative_to(here)
         if path.name.endswith(".part") and not killed:  # after SIGKILL the next run removes it
             yield f"left: {name}"
-        if path.suffix == ".json" and path.is_file():
-            try:
-                text = path.read_text("utf-8")
-                # A saved comparison has one object per line.
-                for line in [text] if text.startswith(("{\n", "[")) else text.splitlines():
-                    json.loads(line)
-            except ValueError:
-                yield f"half-written: {name}"
+        is_json = path.suffix == ".json" and path.is_file()
+        if is_json and not _is_whole(path.read_text("utf-8", "replace")):
+            yield f"half-written: {name}"
     for path, content in earlier.items():
         if not path.exists():
             yield f"lost: {path.name}"
@@ -208,3 +222,13 @@ def _files(here: Path, earlier: Mapping[Path, str], *, killed: bool) -> Iterator
             and not path.stat().st_size
         ):
             yield f"half-written: {path.name}"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is JSON, or a line of JSON each, as in a saved comparison."""
+    for parts in ([text], text.splitlines()):
+        with contextlib.suppress(ValueError):
+            for part in parts:
+                json.loads(part)
+            return True
+    return False

@@ -38,7 +38,7 @@ def test_verdicts_are_read(
     word: str, outcome: str, found: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     known = verdicts(word, outcome)
-    monkeypatch.setattr(check, "run", lambda *_, **__: (tmp_path, known))
+    monkeypatch.setattr(check, "run", lambda *_, **__: check.Checked(tmp_path, known, ""))
     answer = bug_tests.run("python", [BUG])
     assert (answer[0], why in answer[1]) == (found, True)
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from damaged_metadata import DAMAGES
 from packages_on_disk import install
 
 from metalassay.errors import UserError
@@ -69,3 +70,33 @@ def test_damaged_metadata_is_passed_over(tmp_path: Path) -> None:
     install(tmp_path, "trl", "0.16.1", {})
     (tmp_path / "trl-0.16.1.dist-info" / "METADATA").write_bytes(b"\xff\xfe\x00")
     assert places.installed([tmp_path]) == {}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", ["METADATA", "RECORD", "direct_url.json"])
+def test_metadata_that_cannot_be_read_leave_out_one_package_at_most(
+    tmp_path: Path, damage: str, name: str
+) -> None:
+    install(tmp_path, "trl", "0.16.1", {})
+    install(tmp_path, "accelerate", "1.8.0", {})
+    file = tmp_path / "trl-0.16.1.dist-info" / name
+    file.unlink(missing_ok=True)
+    DAMAGES[damage](file)
+    found = places.installed((tmp_path,))
+    # Without a record the version is known nevertheless.
+    assert found.keys() == ({"accelerate"} if name == "METADATA" else {"accelerate", "trl"})
+    assert found["accelerate"].version == "1.8.0"
+    assert found["accelerate"].folder == tmp_path
+
+
+def test_a_stamp_changes_with_the_files_and_is_empty_where_they_may_be_edited(
+    tmp_path: Path,
+) -> None:
+    install(tmp_path, "huggingface_hub", "0.30.0", {})
+    info = tmp_path / "huggingface_hub-0.30.0.dist-info"
+    before = places.installed((tmp_path,))["huggingface-hub"].stamp
+    assert before
+    (info / "RECORD").write_text("x" * 10, "utf-8")
+    assert places.installed((tmp_path,))["huggingface-hub"].stamp != before
+    (info / "direct_url.json").write_text('{"dir_info": {"editable": true}}', "utf-8")
+    assert places.installed((tmp_path,))["huggingface-hub"].stamp == ""

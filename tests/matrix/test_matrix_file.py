@@ -152,6 +152,8 @@ def test_an_unknown_row_is_the_users_error() -> None:
 
 WITHOUT_PYTHON = '[[row]]\nid = "x"\nrequires = ["torch"]\nreason = "r"\ntags = ["full"]\n'
 ROW = WITHOUT_PYTHON + 'python = "3.12"\n'
+BUG = bugs.load()[0].id
+UPSTREAM = "[upstream]\nrequires = []\ntests = []\nleft_out = []\nrow = []\n"
 
 
 FRESH_TABLE = """
@@ -174,15 +176,15 @@ def test_a_fresh_table_expands_to_a_row_for_each_version(tmp_path: Path) -> None
 
 
 def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "matrix.toml").write_text(ROW + 'bugs = ["b"]\n')
-    assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), ("3.12",), ("b",))
+    (tmp_path / "matrix.toml").write_text(ROW + f'bugs = ["{BUG}"]\n')
+    assert matrix_file.get(tmp_path, "x") == Row("x", ("torch",), "r", ("full",), ("3.12",), (BUG,))
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (None, r"matrix\.toml is missing \(run this in a checkout"),
-        ("[[row]\n", r"matrix\.toml: .*line 1"),
+        ("[[row]\n", r"matrix\.toml is not TOML: .*line 1"),
         ("", r"matrix\.toml: row is missing"),
         (ROW.replace('id = "x"\n', ""), r"matrix\.toml: row\[0\]\.id is missing \(fix the row"),
         (ROW + 'pyhton = "3.11"\n', r"row\[0\]: unknown key 'pyhton'; a row has bugs, id"),
@@ -217,6 +219,32 @@ def test_a_row_has_the_fields_of_the_file(tmp_path: Path) -> None:
             r"fresh\[0\]: the fresh table of a names no Python with wheels",
         ),
         (ROW + 'runs = "all"\n', r"row\[0\]\.runs: expected one of 'compat', 'smoke'"),
+        (ROW + 'bugs = ["b"]\n', r"row\[0\]\.bugs\[0\]: expected the id of a known bug.*row x"),
+        (ROW.replace('["torch"]', "[]"), r"row\[0\]\.requires: expected a requirement or more"),
+        (ROW.replace("torch", "-r a/b"), r"requires\[0\]: '-r a/b' is not a requirement"),
+        (ROW.replace("torch", "torch==1..2"), r"requires\[0\]: .* is not a requirement"),
+        (ROW.replace("torch", f"torch=={'1' * 5000}"), r"requires\[0\]: .* is no version"),
+        (ROW.replace("torch", f"torch; {'(' * 5000}"), r"requires\[0\]: .* is not a requirement"),
+        (ROW.replace("3.12", "3.\u0661\u0662"), r"row\[0\]\.python: .* is not a version of Python"),
+        (ROW.replace('"x"', f'"{"x" * 101}"'), r"row\[0\]: the id .* more than 100 characters"),
+        (ROW + "[a]\nrequires = []\nfoo = 1\n", r"a: unknown key 'foo'"),
+        ("a = 1\n" + ROW, r"matrix\.toml: a: expected the table of a nox session"),
+        (ROW + FRESH_TABLE.replace('["1", "2.5"]', "[]"), r"fresh\[0\]\.versions: expected a ver"),
+        (ROW + FRESH_TABLE.replace("2.5", "2.x"), r"fresh\[0\]\.versions\[1\]: expected a version"),
+        (ROW + FRESH_TABLE.replace('"a"', '"a b"'), r"fresh\[0\]\.package: expected the name"),
+        (
+            ROW + UPSTREAM.replace("left_out = []", 'left_out = [{test = "a"}]'),
+            r"upstream\.left_out\[0\]\.reason is missing",
+        ),
+        (
+            ROW
+            + UPSTREAM.replace(
+                "row = []", "row = [{id = '1', requires = []}, {id = '1', requires = []}]"
+            ),
+            r"upstream\.row: two rows have the id '1'",
+        ),
+        (f"{'a.' * 100_000}a = 1", r"matrix\.toml: its TOML is nested too deeply"),
+        (f"a = {'[' * 200_000}", r"matrix\.toml: its TOML is nested too deeply"),
         (ROW + "[[fresh]]\npackage = 'a'\n", r"fresh\[0\]\.with is missing"),
         (ROW + "[[fresh]]\ntags = ['a']\n", r"fresh\[0\]: unknown key 'tags'; a fresh table has"),
         (ROW.replace('"x"', '"fresh-a-1"') + FRESH_TABLE, r"fresh\[0\]: two rows have the id"),
@@ -246,9 +274,16 @@ def test_a_row_may_need_what_a_worker_offers(tmp_path: Path) -> None:
 def test_a_folder_or_bytes_in_place_of_the_file_are_one_line(tmp_path: Path) -> None:
     file = tmp_path / "matrix.toml"
     file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"matrix\.toml is no text"):
+    with pytest.raises(UserError, match=r"matrix\.toml is not text in UTF-8"):
         matrix_file.load(tmp_path)
     file.unlink()
     file.mkdir()
-    with pytest.raises(UserError, match=r"matrix\.toml: Is a directory"):
+    with pytest.raises(UserError, match=r"cannot read .*matrix\.toml: Is a directory"):
         matrix_file.load(tmp_path)
+
+
+def test_a_session_that_nox_has_needs_its_table(tmp_path: Path) -> None:
+    (tmp_path / "matrix.toml").write_text(ROW + '[bench]\nrequires = ["torch"]\n')
+    assert matrix_file.load(tmp_path, ("bench",)).requires["bench"] == ("torch",)
+    with pytest.raises(UserError, match=r"matrix\.toml: tests is missing"):
+        matrix_file.load(tmp_path, ("bench", "tests"))

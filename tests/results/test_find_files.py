@@ -89,3 +89,85 @@ def test_a_pattern_walks_a_loop_of_links_once(tmp_path: Path) -> None:
 )
 def test_two_stars_match_any_number_of_folders(path: str, pattern: str, found: bool) -> None:
     assert find_files.matches(path.split("/"), pattern.split("/")) is found
+
+
+def linked(place: Path, target: Path) -> None:
+    try:
+        place.symlink_to(target)
+    except OSError as error:  # Windows requires a privilege
+        pytest.skip(f"cannot make a symbolic link here: {error}")
+
+
+@pytest.mark.parametrize("pattern", ["", "**/*.json", "*/*/*.json"])
+def test_a_link_out_of_the_folder_is_left_out_and_told(tmp_path: Path, pattern: str) -> None:
+    inside, outside = tree(tmp_path / "in"), tree(tmp_path / "out")
+    linked(inside / "a" / "b" / "z.json", outside / "a" / "x.json")
+    linked(inside / "a" / "elsewhere", outside)
+    linked(inside / "a" / "proc", Path("/proc/self"))
+    linked(inside / "a" / "near", inside / "a" / "b")  # stays below, and its files are there once
+    loaded = load.load([str(inside / pattern)])
+    (warning,) = loaded.warnings
+    assert warning == (
+        f"{inside}: 3 links out of it were not followed; the first is {inside / 'a' / 'elsewhere'}"
+        " (to read it, name it too)"
+    )
+    assert loaded.measured == (2 if pattern == "*/*/*.json" else 5)
+
+
+def test_a_link_out_of_the_folder_is_read_where_it_is_named(tmp_path: Path) -> None:
+    inside, outside = tree(tmp_path / "in"), tree(tmp_path / "out")
+    linked(inside / "more", outside)
+    found = [source.shown for source in find_files.find([str(inside / "more")])]
+    assert found == [str(inside / "more/a/x.json"), str(inside / "more/a/b/y.json")]
+
+
+def test_a_folder_of_too_many_files_is_the_users_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_files, "MOST_NAMES", 5)  # the tree has five files and folders
+    assert len(named(tree(tmp_path))) == 2
+    (tmp_path / "a" / "b" / "one-more.txt").touch()
+    with pytest.raises(UserError, match="has more than 5 files and folders") as caught:
+        named(tmp_path)
+    assert "name the folders" in str(caught.value.next_step)
+
+
+def test_a_folder_too_deep_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_files, "DEEPEST", 2)
+    loaded = load.load([tree(tmp_path)])
+    (warning,) = loaded.warnings
+    assert warning == (
+        f"{tmp_path}: a folder in it was not followed; it is {tmp_path / 'a' / 'b'}"
+        " (more than 2 folders deep; to read it, name it too)"
+    )
+    assert loaded.measured == 3
+
+
+def test_a_file_address_is_a_path(tmp_path: Path) -> None:
+    folder = tree(tmp_path / "of mine")
+    assert named(f"file://{str(folder).replace(' ', '%20')}") == ["x.json", "y.json"]
+
+
+def test_files_named_one_by_one_are_those_that_a_quoted_pattern_matches(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json", "[c].json"):
+        (tmp_path / name).write_text("{}")
+    names = [tmp_path / "*.json", tmp_path / "missing.json", tmp_path / "[c].json"]
+    found = [path.name for path in find_files.named(names)]
+    assert found == ["[c].json", "a.json", "b.json", "missing.json", "[c].json"]
+    with pytest.raises(UserError, match="nothing matches"):
+        find_files.named([tmp_path / "*.txt"])
+    with pytest.raises(UserError, match="File name too long"):
+        find_files.named([tmp_path / ("x" * 300)])
+
+
+def test_no_pattern_takes_long(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="longer than the name of a file can be"):
+        list(find_files.find(["[" * 100_000]))
+    parts = ["a"] * 60
+    assert not find_files.matches(parts, ["**", "a"] * 25 + ["b"])
+    assert find_files.matches(parts, ["**", "a"] * 25)
+    assert find_files.matches(["a", "b"], ["**", "a", "**", "b", "**"])
+    assert not find_files.matches(["a", "b"], ["a"])
+    assert not find_files.matches([], ["a"])

@@ -76,7 +76,7 @@ def test_the_midmean_is_over_all_abba_blocks_and_not_per_round() -> None:
 
 def test_a_one_sided_long_tail_does_not_bias_the_effect() -> None:
     """Over all assignments of three recordings of the same code to the arms, the effects cancel."""
-    chance = random.Random(4)  # noqa: S311
+    chance = random.Random(4)
     logs = {arm: [chance.expovariate(1) ** 3 for _ in range(8)] for arm in decision.ARMS}
     found = []
     for parts in itertools.permutations(decision.ARMS):

@@ -31,7 +31,7 @@ def series(
     seed: int = 1,
 ) -> list[Sample]:
     """Read these shapes every ``EVERY`` seconds, with noise on all but the available memory."""
-    chance = random.Random(seed)  # noqa: S311  (noise)
+    chance = random.Random(seed)
 
     def read(shape: Shape | None, t: float) -> int | None:
         return None if shape is None else int(shape(t / 60) + chance.uniform(-noise, noise))

@@ -59,7 +59,7 @@ class Case:
 
 def cases(count: int, stateful: bool) -> list[Case]:
     """Return ``count`` different cases, the same on every call."""
-    rng = random.Random(f"traces {stateful}")  # noqa: S311
+    rng = random.Random(f"traces {stateful}")
     flip = (False, True)
     drawn: dict[Case, None] = {}
     while len(drawn) < count:

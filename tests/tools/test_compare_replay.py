@@ -21,7 +21,7 @@ FORTY_ROUNDS = 40 // decision.ROUNDS
 
 
 def run(path: Path, second: str, clock: str = "cpu", **options: object) -> compare_replay.Tally:
-    recording, chance = compare_replay.load(path), random.Random(7)  # noqa: S311
+    recording, chance = compare_replay.load(path), random.Random(7)
     memo: dict[object, tuple[float, float]] = {}
     return compare_replay.tally(
         [
@@ -80,7 +80,7 @@ def test_the_same_code_is_called_the_same_on_a_quiet_recording() -> None:
 @pytest.mark.parametrize("path", NOISE, ids=lambda path: path.stem)
 def test_unpaired_runs_of_the_same_code_are_often_called_different(path: Path) -> None:
     """The noise is real: the same interval over unpaired timings has many false positives."""
-    recording, chance, alarms = compare_replay.load(path), random.Random(7), 0  # noqa: S311
+    recording, chance, alarms = compare_replay.load(path), random.Random(7), 0
     for _ in range(COMPARISONS):
         logs = [
             [math.log(s.cpu) for block in group for s in block if s.arm == "A"]

@@ -210,5 +210,23 @@ def test_an_empty_output_is_not_the_current_folder(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="2"):
         run(monkeypatch, *GPT, "-o", "")
-    assert "--output: must be the name of a folder, not ''" in capsys.readouterr().err
+    assert "--output: must be the name of a file or folder, not ''" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_resume_needs_a_checkpoint_and_changes_nothing_without_one(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    with pytest.raises(
+        UserError, match=r"nothing to resume in .*new: it has no checkpoint"
+    ) as caught:
+        train(folder, resume=True)
+    assert "without --resume" in caught.value.next_step
+    assert not folder.exists()
+    train(folder)
+    for path in folder.glob("step-*/state.json"):
+        path.write_text("{}", "utf-8")
+    before = content(folder)
+    with pytest.raises(UserError, match=r"no checkpoint in .*new can be resumed from") as caught:
+        train(folder, resume=True)
+    assert "another --output" in caught.value.next_step
+    assert content(folder) == before

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from metalassay import minder
 from metalassay.cli.main import main
-from metalassay.compare import compare, sampling
+from metalassay.compare import compare, sampling, saved_run
 from metalassay.errors import UserError
 from metalassay.statistics import decision
 from metalassay.workers import cpu_pinning
-from metalassay.workers.processes import Processes
+from metalassay.workers.processes import Processes, TimeIsUpError
 from metalassay.workers.specs import Arm, parse
 
 BENCH = """
@@ -55,11 +59,23 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Path("bench.py").write_text(BENCH)
     monkeypatch.setattr(sampling, "ROUND_SECONDS", 0.02)
     monkeypatch.setattr(sampling, "SAMPLE_SECONDS", {"cpu": 0.001, "wall": 0.001})
+    minder.prepare()  # it stays until the end
     before = set(psutil.Process().children(recursive=True))
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child not in before]
     with contextlib.suppress(psutil.NoSuchProcess):
         assert [child for child in left if child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first replicate be complete, however small the budget, which then ends the comparison."""
+    from metalassay import compare as room
+
+    def without_deadline(*, fresh: bool, deadline: float) -> Processes:
+        return Processes(fresh=fresh)
+
+    monkeypatch.setattr(room, "Processes", without_deadline)
 
 
 @pytest.mark.slow
@@ -75,7 +91,7 @@ def test_three_times_the_work_is_slower() -> None:
 
 
 def test_the_command_prints_json_without_the_output_of_the_benchmark(
-    capfd: pytest.CaptureFixture[str],
+    complete: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = main(["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1", "--json"])
     out, err = capfd.readouterr()
@@ -113,6 +129,61 @@ def test_an_error_of_ours_in_a_child_is_reported_with_its_next_step(
     assert next_step.strip() == "next: make some"
 
 
+@pytest.mark.parametrize("late", ["the start", "the warm-up"])
+def test_the_budget_holds_whatever_takes_long(late: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Here a process sleeps for minutes, as on a busy machine; without the budget it is an error in the end."""
+    sleep = "import time; time.sleep(600)"
+    source = {
+        "the start": f"{sleep}\ndef spin(): pass\n",
+        "the warm-up": f"def spin():\n    {sleep}\n",
+    }
+    Path("slow.py").write_text(source[late])
+    assert main(["compare", "slow.py::spin", "slow.py::spin", "--budget", "2", "--quiet"]) == 3
+    out = capfd.readouterr().out
+    assert "inconclusive: 0 replicates, too few for an interval" in out
+    assert (
+        "include the start and the warm-up of processes, were over before one replicate was" in out
+    )
+
+
+def test_the_deadline_ends_a_timing_too() -> None:
+    with Processes(deadline=time.monotonic() + 5) as processes:
+        worker = processes.start(Arm("A", parse("bench.py::spin"), sys.executable))
+        with pytest.raises(TimeIsUpError):
+            worker.sample(10**9)
+
+
+def test_a_budget_for_too_few_replicates_says_what_would_do(
+    complete: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1"]) == 3
+    assert "1 of the 6 replicates of the first analysis were measured; at this speed" in (
+        capfd.readouterr().out
+    )
+
+
+def test_a_run_that_can_no_longer_be_saved_is_answered_before_the_error(
+    complete: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full from the second time on: the first is before anything is measured."""
+    written: list[Path] = []
+    real = saved_run.write
+
+    def write(path: Path, about: Mapping[str, object], state: sampling.State) -> None:
+        written.append(path)
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        real(path, about, state)
+
+    monkeypatch.setattr(saved_run, "write", write)
+    command = ["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1", "--save", "run"]
+    assert main(command) == 2
+    out, err = capfd.readouterr()
+    assert "B against A: inconclusive: 1 replicate" in out
+    assert "metalassay: cannot write run: No space left on device\n  next: " in err
+    assert len(written) == 3
+
+
 def test_a_missing_interpreter_is_named() -> None:
     with (
         Processes() as processes,
@@ -134,7 +205,7 @@ def test_only_workloads_in_this_interpreter_on_the_cpu_are_forked() -> None:
 
 
 @pytest.mark.skipif(len(cpu_pinning.allowed()) < 2, reason="needs Linux and two cores")
-def test_the_processes_of_a_replicate_share_a_core() -> None:
+def test_the_processes_of_a_replicate_share_a_core(complete: None) -> None:
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
     cores = {each["core"] for each in found.facts.values()}
     assert len(cores) == 1
@@ -144,7 +215,7 @@ def test_the_processes_of_a_replicate_share_a_core() -> None:
 
 
 def test_page_faults_that_differ_between_processes_are_noted(
-    monkeypatch: pytest.MonkeyPatch,
+    complete: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page faults are invented, since real ones depend on the layout of the heap."""
     real = sampling.run_replicate
@@ -160,7 +231,7 @@ def test_page_faults_that_differ_between_processes_are_noted(
     assert not any("page faults" in note for note in found.notes)
 
 
-def test_real_processes_count_their_page_faults() -> None:
+def test_real_processes_count_their_page_faults(complete: None) -> None:
     found = compare("bench.py::spin", "bench.py::hoard", budget=0.1).facts
     # Four if the system's pages have 2 MiB, two thousand if they have 4 KiB.
     assert found["B"]["page_faults"] > found["A"]["page_faults"] + 3

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from metalassay import files
 from metalassay.errors import UserError, cannot_write
 from metalassay.fields import FieldError
 from metalassay.files import write_atomically
@@ -82,8 +83,8 @@ def _slug(text: str) -> str:
 def prepare(folder: Path) -> None:
     """Make the folder and see whether a file of a run fits into it. Raises ``UserError`` if not."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        place = folder / f".{PREFIX}{id(folder):x}.part"
+        files.make_folder(folder)
+        place = folder / f".{PREFIX}room.part"  # one name, so that the next run clears it
         try:
             place.write_bytes(b"0" * _RESERVED)
         finally:

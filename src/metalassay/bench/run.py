@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,12 +67,14 @@ class Finished:
     roofs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unusable: str = ""
     seconds: float = 0.0
+    unwritten: UserError | None = None
+    """The error where the files could not all be written, for after the answer; then none is named."""
 
 
 def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     """Measure, and write the files. ``progress`` is where to say how far it is, None to say nothing.
 
-    Raises ``UserError`` where nothing can be measured or written.
+    Raises ``UserError`` where nothing can be measured, or, before anything is, nothing could be written.
     """
     began = time.monotonic()
     result_file.prepare(wanted.folder)
@@ -190,19 +193,25 @@ def _finish(
     machine = hardware.probe()
     day = datetime.now(UTC)
     name = result_file.free_name(folder, result_file.stem(machine, day, emulated=emulated))
-    file = folder / f"{name}.json"
     last = result_file.earlier(folder, machine, day)
-    result_file.write(file, text)
-    paths = []
+    files = {f"{name}.json": text}
     for each in batches:
-        paths.append(folder / f"{name}-{each['workload']}-{each['mode']}-batch.json")
-        result_file.write(paths[-1], result_file.strip(each))
-    loaded = load.load([file, *paths])
+        files[f"{name}-{each['workload']}-{each['mode']}-batch.json"] = result_file.strip(each)
+    # Read from files of our own: the answer must not depend on whether the folder can still be written.
+    with tempfile.TemporaryDirectory(prefix="metalassay-bench-") as own:
+        for each_name, content_of in files.items():
+            Path(own, each_name).write_text(content_of, "utf-8")
+        loaded = load.load([Path(own, each_name) for each_name in files])
     if loaded.warnings:
         raise UserError(f"the result cannot be read: {loaded.warnings[0]}", "metalassay selftest")
     content = report.build(loaded)
-    picture = folder / f"{name}.svg"
-    result_file.write(picture, card.render(content))
+    unwritten = None
+    try:
+        for each_name, content_of in (*files.items(), (f"{name}.svg", card.render(content))):
+            result_file.write(folder / each_name, content_of)
+    except UserError as error:
+        unwritten = error
+    file, *paths = (folder / each_name for each_name in files)
     rows = summary.rows(loaded.measurements, last)
     since = f"{max(one.when for one in last):%Y-%m-%d %H:%M} UTC" if last else ""
     measured = {(r.one.device, r.one.workload, r.one.batch_size, r.one.mode) for r in rows}
@@ -220,15 +229,18 @@ def _finish(
         rows=tuple(rows),
         failed=failed,
         file=file,
-        card=picture,
+        card=folder / f"{name}.svg",
         batch_files=tuple(paths),
         since=since,
         rehearsal=content.rehearsal,
         problems=tuple(acceptance.check(text.encode())),
-        issue=None if issues is None or emulated else _issue(issues, machine, rows, file),
+        issue=None
+        if issues is None or emulated or unwritten
+        else _issue(issues, machine, rows, file),
         roofs=roofs,
         unusable=unusable,
         seconds=time.monotonic() - began,
+        unwritten=unwritten,
     )
 
 
@@ -245,6 +257,8 @@ def last_lines(finished: Finished) -> list[str]:
     """Return what a run ends with: its files, whether they would be accepted, and how to contribute them."""
     lines = [finished.unusable] if finished.unusable else []
     lines += [f"FAILED: {label}: {why}" for label, why in finished.failed]
+    if finished.unwritten is not None:  # which ends the command, and names the file
+        return lines
     lines += [f"{finished.file}", f"{finished.card}", *map(str, finished.batch_files)]
     errors = [one for one in finished.problems if not one.warning]
     if finished.rehearsal:
@@ -273,9 +287,9 @@ def last_lines(finished: Finished) -> list[str]:
 def as_dict(finished: Finished) -> dict[str, Any]:
     """Return the end of a run for a program."""
     return {
-        "file": str(finished.file),
-        "card": str(finished.card),
-        "batch_files": list(map(str, finished.batch_files)),
+        "file": None if finished.unwritten else str(finished.file),
+        "card": None if finished.unwritten else str(finished.card),
+        "batch_files": [] if finished.unwritten else list(map(str, finished.batch_files)),
         "machine": hardware.as_dict(hardware.probe()),
         "seconds": round(finished.seconds, 1),
         "rehearsal": bool(finished.rehearsal),

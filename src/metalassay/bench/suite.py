@@ -106,12 +106,13 @@ def run(
         command = _command(folder, device, workloads, seconds, emulated=emulated)
         command += [f"--benchmark-json={result}", f"--progress-file={events}"]
         with log.open("wb") as output:
+            minder.prepare()
             child = subprocess.Popen(  # noqa: S603  (our own suite, no shell)
                 command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
-            minder.watch(child.pid)
             try:
+                minder.watch(child.pid)
                 failures, stopped = _follow(child, events, device, listen)
             finally:
                 _end(child)

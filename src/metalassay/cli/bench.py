@@ -58,7 +58,7 @@ exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 ba
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         metavar="DIR",
         default=Path(),
         help="write the files to this folder (default: here)",
@@ -112,6 +112,8 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(bench.as_dict(finished), indent=1))
     else:
         _print(finished)
+    if finished.unwritten is not None:
+        raise finished.unwritten
     return 1 if finished.failed else 0
 
 

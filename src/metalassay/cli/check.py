@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay import pep440
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="test another environment: its folder or its interpreter",
     )
@@ -69,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help=f"the verdict file (default: {FOLDER / 'as-installed.json'}, with --bug as-installed.partial)",
     )
@@ -102,19 +104,20 @@ def run(options: argparse.Namespace) -> int:
     wanted = check.Wanted(tuple(options.bug), slow=options.slow)
     # SIGTERM ends the tests and removes what they made, as Ctrl+C does.
     with interrupts.Interrupts() as signals, signals.at_once():
-        file, known = check.run(
+        checked = check.run(
             python,
             wanted,
             target,
             _progress(quiet=options.quiet),
             exactly=options.output is not None,
         )
+    file, known = checked.file, checked.known
     if options.json:
         document = {
             "schema": "metalassay.check/1",
             "file": str(file),
             **check_text.record(known),
-            "verdicts": json.loads(file.read_text("utf-8")),
+            "verdicts": json.loads(checked.text),
         }
         print(json.dumps(document, indent=1, ensure_ascii=False))
     else:
@@ -122,7 +125,10 @@ def run(options: argparse.Namespace) -> int:
         print(check_text.as_text(known, width, slow=options.slow))
         settled = check_text.record(known)["settled"]
         command = "submit" if settled else "report"
-        print(f"\nverdicts: {file}\n  next: metalassay {command} {shlex.quote(str(file))}")
+        if checked.unwritten is None:
+            print(f"\nverdicts: {file}\n  next: metalassay {command} {shlex.quote(str(file))}")
+    if checked.unwritten is not None:
+        raise checked.unwritten
     if known.red:
         return 1
     tested = any(bug.verdict != verdict.NOT_TESTED for bug in known.bugs)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay.cli import option_types
+from metalassay.errors import UserError
 
 if TYPE_CHECKING:
     from metalassay.compare.sampling import Progress
@@ -50,7 +50,7 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         type=option_types.positive,
         default=60,
         metavar="SECONDS",
-        help="stop after this time, even without an answer",
+        help="stop after this time, starts and warm-up included, even without an answer",
     )
     parser.add_argument(
         "--margin",
@@ -83,7 +83,10 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         help="seed for the order of A, A and B",
     )
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the run, or continue a saved one"
+        "--save",
+        type=option_types.path,
+        metavar="FILE",
+        help="save the run, or continue a saved one",
     )
     parser.add_argument(
         "--quiet", action="store_true", help="print the answer only, without progress"
@@ -123,4 +126,9 @@ def run(options: argparse.Namespace) -> int:
         progress=progress,
     )
     print(json.dumps(comparison.as_dict(), indent=1) if options.json else comparison)
+    if comparison.unsaved:  # after the answer, which is not lost with the file
+        raise UserError(
+            f"cannot write {options.save}: {comparison.unsaved}",
+            "choose another --save and run again",
+        )
     return 130 if comparison.interrupted else _CODES[comparison.verdict]

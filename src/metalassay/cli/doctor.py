@@ -59,11 +59,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="examine another environment: its folder or its interpreter",
     )
     parser.add_argument(
         "--requirements",
+        type=option_types.place,
         metavar="FILE",
         help="judge what a requirements.txt, a pyproject.toml or a lock file would install",
     )
@@ -180,6 +182,7 @@ def _link_check(
         return
     command = [sys.executable, "-P", "-m", "metalassay", "link", "--env", python, "--json"]
     started = time.monotonic()
+    minder.prepare()
     child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
         command,
         stdin=subprocess.DEVNULL,

@@ -67,6 +67,7 @@ comparison inconclusive, 130 interrupted"""
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="choose for the versions of another environment: its folder or its interpreter",
     )

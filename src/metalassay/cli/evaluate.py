@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from metalassay.cli import handover, option_types, sampling_options
 
@@ -23,7 +22,7 @@ exit code: 0 evaluated, 2 bad input"""
     sampling_options.add(parser)
     parser.add_argument(
         "--test",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="JSON lines to evaluate on (default: 30 dialogues that come with the package)",
     )

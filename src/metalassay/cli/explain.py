@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 
@@ -35,6 +36,7 @@ exit code: 0 explained, 1 nothing known explains the end, 2 bad input, 130 inter
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="use the versions of another environment: its folder or its interpreter",
     )

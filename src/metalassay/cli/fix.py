@@ -62,6 +62,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="fix another environment: its folder or its interpreter",
     )

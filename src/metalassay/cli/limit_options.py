@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from metalassay.cli import option_types
 
@@ -25,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--monitor",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="log CPU use and free memory to this file, as JSON lines",
     )

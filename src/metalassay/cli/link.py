@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from metalassay.cli import option_types
 from metalassay.cli.parser import columns
 from metalassay.errors import UserError
 
@@ -42,6 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--env",
         "--python",
         dest="env",
+        type=option_types.place,
         metavar="DIR|PYTHON",
         help="check another environment: its folder, its interpreter, or a folder of packages",
     )

@@ -95,6 +95,7 @@ def _run(arguments: list[str]) -> int:
     except streams.UnreadError:
         raise
     except OSError as error:
+        _check_folder()  # it can have gone meanwhile
         raise _of_the_system(error) from None
     except KeyboardInterrupt:
         print("metalassay: interrupted; no file was left half-written", file=sys.stderr)

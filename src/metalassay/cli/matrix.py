@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metalassay.cli import matrix_fleet
+from metalassay.cli import matrix_fleet, option_types
 from metalassay.cli.option_types import whole
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ exit code: 0 all green, 1 a row is red or could not be run, 2 bad input,
     )
     parser.add_argument(
         "--environments",
-        type=Path,
+        type=option_types.path,
         default=ENVIRONMENTS,
         metavar="DIR",
         help="folder of the environments",
@@ -148,7 +148,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         default=OUTPUT,
         metavar="DIR",
         help="folder of the verdict files",

@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from metalassay.cli import option_types
 from metalassay.cli.option_types import whole
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _add_security(parser: argparse._ActionsContainer) -> None:
         "key": "private key of this machine",
     }
     for name, text in files.items():
-        parser.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=text)
+        parser.add_argument(f"--tls-{name}", type=option_types.path, metavar="FILE", help=text)
     parser.add_argument(
         "--insecure",
         action="store_true",

@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay.cli import option_types
+from metalassay.errors import UserError
+from metalassay.files import check_writable, write_or_error
 
 if TYPE_CHECKING:
     from metalassay.workers.max_batch import Found, Try
     from metalassay.workers.specs import Spec
+
+
+_ANOTHER = "name another folder with --save"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +67,7 @@ exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
     parser.add_argument(
         "--save",
         nargs="?",
-        type=Path,
+        type=option_types.path,
         const=Path("reports"),
         metavar="DIR",
         help="write a file for `metalassay report` to DIR/maxbatch (reports if DIR is left out)",
@@ -72,7 +77,6 @@ exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import extras
-    from metalassay.errors import UserError
     from metalassay.workers import devices, max_batch, specs
 
     spec = specs.parse(options.workload)
@@ -102,30 +106,38 @@ def run(options: argparse.Namespace) -> int:
         return tried
 
     started, clock = datetime.now(UTC), time.monotonic()
-    largest = max_batch.search(attempt, most=options.most, start=options.start)
     if options.save:
-        print(
-            _save(options.save, spec, largest, started, time.monotonic() - clock), file=sys.stderr
-        )
+        check_writable(_path(options.save, spec, started), _ANOTHER)
+    largest = max_batch.search(attempt, most=options.most, start=options.start)
+    unsaved = None
+    if options.save:
+        path = _path(options.save, spec, started)
+        text = _document(spec, largest, started, time.monotonic() - clock)
+        unsaved = write_or_error(path, text, _ANOTHER)
+        if unsaved is None:
+            print(path, file=sys.stderr)
     if options.json:
         print(json.dumps({"device": spec.device, **dataclasses.asdict(largest)}, indent=1))
     elif largest.limit is None:
         print(f"largest batch on {spec.device}: {largest.largest} or more (--most stops there)")
     else:
         print(f"largest batch on {spec.device}: {largest.largest}; {largest.limit} does not fit")
+    if unsaved is not None:
+        raise unsaved
     return 0 if largest.largest else 1
 
 
-def _save(folder: Path, spec: Spec, largest: Found, started: datetime, seconds: float) -> Path:
-    """Write what was found, with the machine and the versions, and return the file."""
+def _path(folder: Path, spec: Spec, started: datetime) -> Path:
+    name = f"{spec.name}-{spec.mode}-{spec.device}-{spec.dtype}-{started:%Y%m%dT%H%M%SZ}.json"
+    return folder / "maxbatch" / name
+
+
+def _document(spec: Spec, largest: Found, started: datetime, seconds: float) -> str:
+    """Return what was found, with the machine and the versions."""
     from metalassay.environment import versions
-    from metalassay.errors import cannot_write
-    from metalassay.files import write_atomically
     from metalassay.machine import hardware
     from metalassay.results import max_batch_file
 
-    name = f"{spec.name}-{spec.mode}-{spec.device}-{spec.dtype}-{started:%Y%m%dT%H%M%SZ}.json"
-    path = folder / "maxbatch" / name
     document = max_batch_file.document(
         workload=spec.name,
         mode=spec.mode,
@@ -141,8 +153,4 @@ def _save(folder: Path, spec: Spec, largest: Found, started: datetime, seconds: 
         versions=versions.installed(),
         machine=hardware.probe(),
     )
-    try:
-        write_atomically(path, json.dumps(document, indent=1) + "\n")
-    except OSError as error:
-        raise cannot_write(path, error, "name another folder with --save") from None
-    return path
+    return json.dumps(document, indent=1) + "\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from metalassay.cli import option_types
 
@@ -39,7 +38,10 @@ exit code: 0 the program ended, 2 bad input, 130 you ended the watching"""
         help="time between two lines",
     )
     parser.add_argument(
-        "--log", type=Path, metavar="FILE", help="write the figures to this file too, as JSON lines"
+        "--log",
+        type=option_types.path,
+        metavar="FILE",
+        help="write the figures to this file too, as JSON lines",
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines")
 

@@ -80,11 +80,23 @@ def words(text: str) -> str:
     return _utf8("text in UTF-8", text)
 
 
+def place(text: str) -> str:
+    """Read what names a file, a folder or a program, as text: an unset variable leaves an empty name."""
+    if not text.strip():  # as a Path it would be the current folder
+        raise _refused("the name of a file or folder", text)
+    if "\0" in text:
+        raise _refused("a name without a null character", text)
+    return text
+
+
+def path(text: str) -> Path:
+    """Read the name of a file or a folder."""
+    return Path(place(text))
+
+
 def folder(text: str) -> Path:
     """Read the name of a folder; safetensors and tokenizers accept only UTF-8."""
-    if not text:  # as a Path it would be the current folder
-        raise _refused("the name of a folder", text)
-    return Path(_utf8("a path in UTF-8", text))
+    return Path(_utf8("a path in UTF-8", place(text)))
 
 
 def _utf8(wanted: str, text: str) -> str:

@@ -6,10 +6,9 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from metalassay.cli import option_types
-from metalassay.errors import UserError, cannot_write
+from metalassay.errors import UserError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,11 +48,14 @@ ran until then is shown)"""
         help="lines of your program to show per operator",
     )
     parser.add_argument(
-        "--save", type=Path, metavar="FILE", help="save the recorded operators to a file"
+        "--save",
+        type=option_types.path,
+        metavar="FILE",
+        help="save the recorded operators to a file",
     )
     parser.add_argument(
         "--trace",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="judge a saved recording instead of running; - is standard input",
     )
@@ -62,7 +64,7 @@ ran until then is shown)"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.files import read_bytes, write_atomically
+    from metalassay.files import check_writable, read_bytes, write_or_error
     from metalassay.mps.operators import oracle
     from metalassay.mps.preflight import predict, run, text
 
@@ -73,6 +75,9 @@ def run(options: argparse.Namespace) -> int:
         )
     if options.torch:
         oracle.load(options.torch)  # report a bad version before a long run, not after it
+    another = "name another file with --save"
+    if options.save:
+        check_writable(options.save, another)
     code = 0
     if options.trace:
         content = read_bytes(
@@ -83,11 +88,9 @@ def run(options: argparse.Namespace) -> int:
         trace = predict.parse(content, str(options.trace))
     else:
         trace, code = run.trace(options.program, options.seconds)
+    unsaved = None
     if options.save:
-        try:
-            write_atomically(options.save, json.dumps(trace))
-        except OSError as error:
-            raise cannot_write(options.save, error, "name another file with --save") from None
+        unsaved = write_or_error(options.save, json.dumps(trace), another)
     prediction = predict.judge(trace)
     if not prediction.calls:
         raise UserError(
@@ -100,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(answer, indent=1))
     else:
         print(text.as_text(prediction, version, options.places))
+    if unsaved is not None:
+        raise unsaved
     if code:
         print(f"metalassay: {trace['ended'] or 'the program failed'}", file=sys.stderr)
         return 2

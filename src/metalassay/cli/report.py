@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from metalassay.cli import option_types
 from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
@@ -49,13 +50,14 @@ stderr, the rest is in the report), 2 bad input"""
     parser.add_argument(
         "files",
         nargs="*",
+        type=option_types.place,
         metavar="FILE",
         help=f"result files, folders or patterns (default: {_DEFAULT})",
     )
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=option_types.path,
         metavar="DIR",
         default=Path(_DEFAULT),
         help="write the pages to this folder",
@@ -66,7 +68,9 @@ stderr, the rest is in the report), 2 bad input"""
         ("--csv-max-batch", "write one row per search for the largest batch"),
         ("--json", "write all three as JSON"),
     ):
-        parser.add_argument(option, metavar="FILE", help=f"{what}; - is standard output")
+        parser.add_argument(
+            option, type=option_types.place, metavar="FILE", help=f"{what}; - is standard output"
+        )
     parser.add_argument(
         "--summary",
         action="store_true",
@@ -82,10 +86,15 @@ stderr, the rest is in the report), 2 bad input"""
         ),
     ):
         parser.add_argument(
-            option, action="append", default=[], metavar=name, help=f"{what}; repeatable"
+            option,
+            type=option_types.place if name == "FILE" else option_types.words,
+            action="append",
+            default=[],
+            metavar=name,
+            help=f"{what}; repeatable",
         )
     parser.add_argument(
-        "--card", type=Path, metavar="FILE", help="draw the headline as an SVG image"
+        "--card", type=option_types.path, metavar="FILE", help="draw the headline as an SVG image"
     )
     parser.add_argument(
         "--quiet", action="store_true", help="print only the names of the files written"

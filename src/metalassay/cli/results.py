@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from metalassay.cli import option_types
 
 if TYPE_CHECKING:
     from metalassay.bench.acceptance import Problem
@@ -63,7 +64,9 @@ warnings:
   a peak or watts far from what others published
 
 exit code: 0 all are accepted, warnings or not; 1 a file has a problem; 2 not a result file"""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
+    parser.add_argument(
+        "files", nargs="+", type=option_types.path, metavar="FILE", help="result files"
+    )
     parser.add_argument("--json", action="store_true", help="print every file as JSON")
     parser.set_defaults(act=_check)
 
@@ -81,7 +84,7 @@ def _check(options: argparse.Namespace) -> int:
     from metalassay.results.source import shown
 
     found: list[tuple[str, list[Problem], str]] = []
-    for path in options.files:
+    for path in find_files.named(options.files):
         name = shown(path)
         try:
             if path.is_dir():

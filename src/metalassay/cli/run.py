@@ -7,7 +7,6 @@ import contextlib
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metalassay.cli import limit_options, option_types
@@ -118,7 +117,7 @@ time-out); 74 if it succeeded and its output could not be written; 2 if it could
     )
     alive.add_argument(
         "--log",
-        type=Path,
+        type=option_types.path,
         metavar="FILE",
         help="keep the output here too, with times; rotated at 20 MB, five old parts",
     )

@@ -39,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
+    minder.prepare()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  (our own module)
     try:
         with minder.watching(child.pid):

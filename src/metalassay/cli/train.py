@@ -205,8 +205,12 @@ examples:
     parser.add_argument(
         "--size", choices=("tiny", "small", "original"), default="tiny", help="size of the model"
     )
-    parser.add_argument("--data", type=Path, metavar="FILE", help="JSON lines to train on")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="JSON lines to evaluate on")
+    parser.add_argument(
+        "--data", type=option_types.path, metavar="FILE", help="JSON lines to train on"
+    )
+    parser.add_argument(
+        "--test", type=option_types.path, metavar="FILE", help="JSON lines to evaluate on"
+    )
     parser.add_argument(
         "--strict",
         action="store_true",

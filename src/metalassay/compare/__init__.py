@@ -10,6 +10,7 @@ def test_the_new_step_is_not_slower():
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,12 +20,13 @@ from typing import Any
 from metalassay.compare import arms, sampling, saved_run
 from metalassay.compare.result import Comparison
 from metalassay.compare.sampling import Plan, Progress, State
-from metalassay.errors import UserError, cannot_write
+from metalassay.errors import UserError, reason
+from metalassay.files import check_writable
 from metalassay.machine import conditions
 from metalassay.statistics import decision as rule
 from metalassay.statistics.decision import FASTER, INCONCLUSIVE, SAME, SLOWER, Decision
 from metalassay.workers import cpu_pinning
-from metalassay.workers.processes import Processes
+from metalassay.workers.processes import Processes, TimeIsUpError
 from metalassay.workers.specs import Arm
 
 __all__ = [
@@ -62,12 +64,14 @@ def compare(
 ) -> Comparison:
     """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name, and for ``device``.
 
-    The run ends when the answer is known, or with the replicate during which ``budget`` seconds of
-    wall time run out. A difference below ``margin`` counts as the same (0.01: 1 %). ``family`` is the
+    The run ends when the answer is known, or after ``budget`` seconds of wall time. They begin with this
+    call: processes that start and warm up are in them, and a replicate that is not complete when they are
+    over is dropped. What is waited for to find a GPU or to read a git revision is counted, but not cut
+    short. A difference below ``margin`` counts as the same (0.01: 1 %). ``family`` is the
     number of comparisons made together: they share the error rate of 1 %. ``clock`` is "cpu", "wall"
     or "auto", which is CPU time if both run on the CPU. ``rounds`` is the number per replicate.
-    ``save`` is a file to save the run in and to continue it from. ``fresh`` starts every process
-    instead of forking it. ``variables`` are environment variables that the process of B alone has; then
+    ``save`` is a file to save the run in and to continue it from; if it can no longer be written later,
+    ``unsaved`` of the result says why. ``fresh`` starts every process instead of forking it. ``variables`` are environment variables that the process of B alone has; then
     every process is started, for A and B must differ in nothing else. Raises ``UserError``.
     """
     if not (budget > 0 and 0 < margin < 1 and family >= 1 and rounds >= 1):
@@ -75,6 +79,9 @@ def compare(
             "budget, margin, family or rounds out of range",
             "choose budget > 0, 0 < margin < 1, family >= 1 and rounds >= 1",
         )
+    began = time.monotonic()
+    if save:
+        check_writable(save, "choose another --save")
     with arms.resolve(a, b, of, device) as (first, second):
         if variables:
             named = " ".join(f"{name}={value}" for name, value in variables.items())
@@ -92,18 +99,24 @@ def compare(
         about = _about(first, second, plan)
         state = saved_run.read(save, about) if save else State()
 
+        unsaved = ""
+
         def keep(now: State) -> None:
+            nonlocal unsaved
             if save:
                 try:
                     saved_run.write(save, about, now)
-                except OSError as error:
-                    raise cannot_write(save, error, "choose another --save") from None
+                    unsaved = ""
+                except OSError as error:  # what is measured is worth more: it is the answer
+                    unsaved = reason(error)
 
-        keep(state)  # an unwritable file is reported now, not after a minute of measuring
-        interrupted = False
+        keep(state)  # a full disk is reported now, not after a minute of measuring
+        if unsaved:
+            raise UserError(f"cannot write {save}: {unsaved}", "choose another --save")
+        interrupted, decision = False, None
         pinned = plan.clock == "cpu" and cpu_pinning.possible(first, second)
-        before, began = conditions.observe(), time.monotonic()
-        with Processes(fresh=fresh or bool(variables)) as processes:
+        before = conditions.observe()
+        with Processes(fresh=fresh or bool(variables), deadline=began + budget) as processes:
             try:
                 processes.prepare(first, second)
                 left = plan.budget - (time.monotonic() - began)
@@ -117,20 +130,41 @@ def compare(
                     progress=progress,
                     keep=keep,
                 )
+            except TimeIsUpError:  # before the first replicate
+                decision = sampling.analyse(state, plan)
             except KeyboardInterrupt:
                 interrupted = True
                 decision = sampling.so_far(state, plan)
         after = conditions.observe()
+        took = time.monotonic() - began
         notes = (
             *_notes(first, second, plan, state, interrupted=interrupted),
-            *conditions.flags(before, after, time.monotonic() - began),
+            *(_more_is_needed(state, took) if decision is None and not interrupted else ()),
+            *conditions.flags(before, after, took),
         )
         seen = {"before": before.as_dict(), "after": after.as_dict()}
-        return _comparison(first, second, plan, state, decision, interrupted, notes, seen)
+        compared = _comparison(first, second, plan, state, decision, interrupted, notes, seen)
+        return dataclasses.replace(compared, unsaved=unsaved)
 
 
 def _do_not_pin() -> None:
     """Leave it to the system on which core a process runs."""
+
+
+def _more_is_needed(state: State, took: float) -> Iterator[str]:
+    """Say what was measured within a budget that was too small, and which would do at that speed."""
+    measured = len(state.replicates)
+    first = rule.ANALYSES[0][0]
+    if not measured:
+        yield (
+            f"the {took:.0f} s, which include the start and the warm-up of processes, were over before one"
+            f" replicate was; the first analysis needs {first}: choose a larger budget"
+        )
+        return
+    yield (
+        f"{measured} of the {first} replicates of the first analysis were measured; at this speed a budget of"
+        f" about {math.ceil(first * max(took, state.seconds) / measured)} s reaches it"
+    )
 
 
 def _clock(wanted: str, first: Arm, second: Arm) -> str:

@@ -23,6 +23,7 @@ class Comparison:
     true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
     ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
     itself, ``conditions`` the state of the machine before and after, and ``devices`` where A and B ran.
+    ``unsaved`` is why the run could not be saved; "" if it was, or was not to be.
     """
 
     a: str
@@ -40,6 +41,7 @@ class Comparison:
     facts: dict[str, Any]
     conditions: dict[str, Any]
     devices: tuple[str, ...] = ()
+    unsaved: str = ""
 
     @property
     def verdict(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from metalassay.statistics import decision
 from metalassay.statistics.decision import Decision, Sample
-from metalassay.workers.processes import Worker
+from metalassay.workers.processes import TimeIsUpError, Worker
 from metalassay.workers.specs import Arm
 
 START = Callable[[Arm], Worker]
@@ -105,8 +105,9 @@ def run(
 
     ``state`` is filled in place and passed to ``keep`` after every replicate. ``place`` chooses the
     core; it is called when the processes are warm, and after a round in which they had to share it.
-    Returns the decision of the last analysis, or None if there are too few replicates for one.
-    Raises what ``start`` raises.
+    No replicate is begun that would not end within the budget, and one during which a worker raises
+    ``TimeIsUpError`` is dropped. Returns the decision of the last analysis, or None if there are too few
+    replicates for one. Raises what ``start`` raises.
     """
     arms = {decision.FIRST: first, decision.CONTROL: first, decision.SECOND: second}
     began, before = now(), state.seconds
@@ -116,7 +117,10 @@ def run(
         typical = statistics.median(took[-3:]) if took else 0.0
         if state.replicates and spent + typical > plan.budget:
             break
-        replicate = run_replicate(arms, start, plan, state, place)
+        try:
+            replicate = run_replicate(arms, start, plan, state, place)
+        except TimeIsUpError:
+            break
         took.append(now() - began - spent)
         state.replicates.append(replicate)
         state.seconds = before + now() - began

@@ -24,9 +24,9 @@ from pathlib import Path
 import metalassay
 from metalassay import bugs, minder
 from metalassay.environment import suites, versions
-from metalassay.errors import UserError, cannot_write, reason
+from metalassay.errors import UserError, reason
 from metalassay.fields import one_line, printable
-from metalassay.files import write_atomically
+from metalassay.files import check_writable, write_or_error
 from metalassay.results import journal, verdict_file
 
 SETTINGS = "check.ini"
@@ -49,6 +49,19 @@ class Progress:
     over: int
     total: int | None
     test: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a run found: ``text`` is its verdict file, meant for ``file``, and ``known`` what is in it.
+
+    ``unwritten`` is the error where the file could not be written, to be raised when the answer is out.
+    """
+
+    file: Path
+    known: verdict_file.VersionSet
+    text: str
+    unwritten: UserError | None = None
 
 
 class TooLongError(UserError):
@@ -74,14 +87,18 @@ def run(
     timeout: float = float("inf"),
     *,
     exactly: bool = False,
-) -> tuple[Path, verdict_file.VersionSet]:
-    """Run the suite; return the verdict file that it wrote, and what is in it.
+) -> Checked:
+    """Run the suite, and write its verdict file.
 
     ``python`` is the interpreter of another environment; None is this one. A run of some bugs only is
     written beside ``target``, as ``.partial``, unless it is to be ``exactly`` there. Raises ``UserError``
     where nothing could be tested, and ``TooLongError`` after ``timeout`` seconds.
     """
     check_ids(wanted.ids)
+    another = "name another file with --output"
+    check_writable(target, another)
+    if not exactly:
+        check_writable(verdict_file.partial_of(target), another)
     with (
         tempfile.TemporaryDirectory(prefix="metalassay-check-") as name,
         prepared(python) as (
@@ -103,11 +120,8 @@ def run(
         known = verdict_file.load(made)
         if known.red:
             _must_import(python or sys.executable, known, variables)
-        try:
-            write_atomically(file, made.read_text("utf-8"))
-        except OSError as error:
-            raise cannot_write(file, error, "name another file with --output") from None
-    return file, known
+        text = made.read_text("utf-8")
+        return Checked(file, known, text, write_or_error(file, text, another))
 
 
 def _origin(python: str | None) -> verdict_file.Origin:
@@ -194,6 +208,7 @@ def _process(
     diary, log = files
     try:
         with log.open("wb") as output:
+            minder.prepare()
             process = subprocess.Popen(  # noqa: S603  (an interpreter and our own suite, no shell)
                 words,
                 env=variables,
@@ -204,8 +219,8 @@ def _process(
             )
     except OSError as error:
         raise UserError(f"{words[0]}: {reason(error)}", "name another --env") from None
-    minder.watch(process.pid, group=True)
     try:
+        minder.watch(process.pid, group=True)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=_EVERY)

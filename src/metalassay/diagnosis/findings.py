@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from metalassay import bugs, pep440
 from metalassay.diagnosis import fix_plan
@@ -285,6 +286,7 @@ def of_environment(
     return found
 
 
+INFO = ".dist-info"
 _LOCK_LINK = "https://docs.astral.sh/uv/concepts/projects/sync/"
 
 
@@ -297,11 +299,15 @@ def _twice(manager: Manager, installs: Iterable[Install]) -> list[Finding]:
     doubtful: list[str] = []
     hidden: list[str] = []
     for name, places in by_name.items():
-        if len({place.version for place in places}) < 2:
-            continue
-        text = f"{name} " + " and ".join(f"{place.version} in {place.folder}" for place in places)
         first = places[0].folder
         same = sum(place.folder == first for place in places) > 1
+        described = [p.metadata for p in places if p.folder == first and p.metadata.endswith(INFO)]
+        if len({place.version for place in places}) < 2 and len(described) < 2:
+            continue
+        text = f"{name} " + " and ".join(
+            f"{place.version} in {Path(place.folder, place.metadata if same else '')}"
+            for place in places
+        )
         inside = first.startswith(str(manager.prefix)) or not manager.in_venv
         (hidden if inside and not same else doubtful).append(text)
     return [

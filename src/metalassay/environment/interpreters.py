@@ -30,7 +30,8 @@ print(json.dumps({{"versions": module["versions"](packages), **module["report"](
 class Install:
     """One install of a package: in which ``folder``, by which ``installer`` ("pip", "uv", "conda", "").
 
-    ``editable`` is where the source of an editable install is, "" for any other.
+    ``editable`` is where the source of an editable install is, "" for any other. ``metadata`` is the name of
+    the folder in ``folder`` that describes it, as in "torch-2.5.1.dist-info".
     """
 
     name: str
@@ -38,6 +39,7 @@ class Install:
     folder: str
     installer: str = ""
     editable: str = ""
+    metadata: str = ""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _interpreter(found: Field, asked: str) -> Interpreter:
                 folder=each.get("folder").text(),
                 installer=each.get("installer").text(),
                 editable=each.get("editable").text(),
+                metadata=each.get("metadata").text(),
             )
             for each in found.get("installs").each()
         ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,13 +95,11 @@ def _lines(path: Path) -> Wanted:
     )
 
 
-def _included(
-    path: Path, above: list[Path], *, constrains: bool
-) -> Iterator[tuple[str, str, bool]]:
+def _included(path: Path, above: list[str], *, constrains: bool) -> Iterator[tuple[str, str, bool]]:
     """Yield the place and the text of every logical line of a requirements.txt and what it includes."""
-    if path.resolve() in above:
+    if os.path.realpath(path) in above:
         return  # it includes itself: pip reads it once
-    above.append(path.resolve())
+    above.append(os.path.realpath(path))
     text = re.sub(r"\\\r?\n", " ", _text(path))
     for number, raw in enumerate(text.splitlines(), 1):
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
@@ -134,10 +132,7 @@ def _shown(line: str) -> str:
 
 
 def _pyproject(path: Path) -> Wanted:
-    try:
-        document = tomllib.loads(_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is no TOML: {reason(error)}", _NEXT) from None
+    document = files.read_toml(path, _NEXT, most=_MOST_BYTES)
     texts = _at(document, "project", "dependencies")
     requirements, left_out = [], []
     if isinstance(texts, list):

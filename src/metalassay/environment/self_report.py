@@ -11,12 +11,14 @@ import json
 import os
 import platform
 import re
+import stat
 import sys
 from pathlib import Path
 
 _LINK = ".egg-link"  # what `setup.py develop` leaves
 _ENDINGS = (".dist-info", ".egg-info", _LINK)
 _UNREADABLE = "unreadable"
+_MOST = 16 * 2**20  # bytes of metadata; those of torch have 30 thousand
 
 
 def report(packages: list[str]) -> dict[str, object]:
@@ -64,9 +66,9 @@ def _from_importlib(packages: list[str], found: dict[str, str]) -> dict[str, str
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        except UnicodeDecodeError:
+        except (KeyError, UnicodeDecodeError, OSError):
             found[name] = _UNREADABLE
-    return found
+    return {name: version or _UNREADABLE for name, version in found.items()}
 
 
 def _is_archive(folder: str) -> bool:
@@ -94,6 +96,7 @@ def _install(name: str, place: Path) -> dict[str, str]:
         "name": name,
         "version": "" if linked else _version(place),
         "folder": str(place.parent),
+        "metadata": place.name,
         "installer": _text(place / "INSTALLER").strip(),
         "editable": (_text(place).splitlines() or [""])[0] if linked else _editable(place),
     }
@@ -101,15 +104,16 @@ def _install(name: str, place: Path) -> dict[str, str]:
 
 def _version(place: Path) -> str:
     """Return the version in the metadata; that in the name of their folder where they are missing."""
-    for file in (place / "METADATA", place / "PKG-INFO", place):
-        try:
-            header = file.read_text("utf-8").partition("\n\n")[0]
-        except UnicodeDecodeError:
-            return _UNREADABLE
-        except OSError:
+    inside = [place / "METADATA", place / "PKG-INFO"] if place.is_dir() else [place]
+    for file in inside:
+        if not os.path.lexists(file):
             continue
+        try:
+            header = _content(file).decode().replace("\r\n", "\n").partition("\n\n")[0]
+        except (UnicodeDecodeError, OSError):
+            return _UNREADABLE
         match = re.search("^Version:(.*)$", header, re.MULTILINE)
-        return match[1].strip() if match else "None"
+        return match[1].strip()[:100] if match else "None"
     return place.stem.partition("-")[2].partition("-py")[0] or "None"
 
 
@@ -125,7 +129,21 @@ def _editable(place: Path) -> str:
 
 def _text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(100_000)
+        return _content(path)[:100_000].decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a regular file; a pipe is not waited for. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("not a regular file")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(_MOST + 1)
+    finally:
+        os.close(handle)
+    if len(content) > _MOST:
+        raise OSError("too large")
+    return content

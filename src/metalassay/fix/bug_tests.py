@@ -28,7 +28,7 @@ def run(python: str, ids: Sequence[str]) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as name:
         wanted = check.Wanted(tuple(ids), slow=True)
         try:
-            known = check.run(python, wanted, Path(name, "verdicts.json"), timeout=_TIMEOUT)[1]
+            known = check.run(python, wanted, Path(name, "verdicts.json"), timeout=_TIMEOUT).known
         except check.TooLongError:
             return FAILED, f"they did not end within {_TIMEOUT / 60:.0f} minutes"
         except UserError as error:

@@ -26,9 +26,16 @@ import csv, json, os, re, sysconfig
 from importlib import metadata
 found = {}
 for each in metadata.distributions():
+    place = getattr(each, "_path", None)  # of a folder; one in an archive has no files to wait for
+    if any(os.path.lexists(str(place / n)) and not os.path.isfile(str(place / n))
+           for n in ("METADATA", "PKG-INFO", "RECORD", "direct_url.json", "INSTALLER") if os.path.isdir(str(place))):
+        continue
     try:
         name = re.sub("[-_.]+", "-", each.metadata["Name"] or "").lower()
         version = each.version or ""
+        requires = each.requires or []
+        direct = each.read_text("direct_url.json") or ""
+        installer = (each.read_text("INSTALLER") or "").strip()
     except (KeyError, TypeError, AttributeError, ValueError, OSError):
         continue  # what an interrupted install has left
     if not name or name in found:
@@ -40,9 +47,9 @@ for each in metadata.distributions():
     found[name] = {
         "name": name,
         "version": version,
-        "requires": each.requires or [],
-        "direct": each.read_text("direct_url.json") or "",
-        "installer": (each.read_text("INSTALLER") or "").strip(),
+        "requires": requires,
+        "direct": direct,
+        "installer": installer,
         "folder": str(each.locate_file("")),
         "files": [os.path.normpath(file) for file in files],
     }
@@ -176,6 +183,8 @@ def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
     importlib.invalidate_caches()
     found: dict[str, set[str]] = {}
     for each in metadata.distributions(path=[str(folder) for folder in folders]):
+        if not _is_readable(each):
+            continue
         try:
             name = canonicalize_name(each.metadata["Name"])
             files = [os.path.normpath(str(file.locate())) for file in each.files or ()]
@@ -184,6 +193,13 @@ def owners(folders: Iterable[Path]) -> dict[str, set[str]]:
         for file in files:
             found.setdefault(file, set()).add(name)
     return found
+
+
+def _is_readable(found: metadata.Distribution) -> bool:
+    """Return whether no pipe or device stands where a file of the metadata should be."""
+    folder = Path(str(getattr(found, "_path", "")))
+    names = ("METADATA", "PKG-INFO", "RECORD")
+    return all((folder / n).is_file() or not os.path.lexists(folder / n) for n in names)
 
 
 def _distribution(found: Field) -> Distribution:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -13,10 +13,12 @@ from packaging.utils import canonicalize_name
 from metalassay import safe_path
 from metalassay.errors import UserError, reason
 from metalassay.fields import FieldError, parse_json
+from metalassay.files import content
 from metalassay.linkcheck.source import STACK
 
 _ASK = f"{safe_path.DROP}import json; print(json.dumps(sys.path))"
 _NEXT = "name a folder or an interpreter, as in: metalassay link --env .venv"
+_MOST = 16 * 2**20  # bytes of a file of metadata; the RECORD of torch has one and a half million
 OTHERS = ("torch", "numpy", "pyarrow", "fsspec")
 """Packages that are not checked, but that others require."""
 
@@ -79,32 +81,68 @@ def _asked(python: str) -> tuple[Path, ...]:
 
 
 def installed(path: Sequence[Path]) -> Mapping[str, Installed]:
-    """Return the packages of the stack below some folders, by their names on the package index."""
+    """Return the packages of the stack below some folders, by their names on the package index.
+
+    One whose metadata cannot be read is left out.
+    """
     found: dict[str, Installed] = {}
     wanted = {str(canonicalize_name(each)): each for each in (*STACK, *OTHERS)}
-    folders = [str(folder) for folder in path]
-    for name, package in wanted.items():
-        for each in metadata.distributions(name=name, path=folders):
-            try:
-                version = each.version
-            except (KeyError, TypeError, UnicodeDecodeError, OSError):  # damaged metadata
+    for folder in path:
+        for name, metadata in _metadata(folder):
+            if name not in wanted or name in found:
                 continue
-            if version:
-                found[name] = Installed(name, version, _folder(path, package), _stamp(each))
-                break
-    return found
+            if version := _version(metadata):
+                package = wanted[name]
+                stamp = _stamp(metadata, package)
+                found[name] = Installed(name, version, _folder(path, package), stamp)
+    return {name: found[name] for name in wanted if name in found}
+
+
+def _metadata(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the names of the packages that a folder has, each with the place of its metadata."""
+    try:
+        names = [each.name for each in folder.iterdir()]
+    except OSError:
+        return
+    for each in names:
+        stem, _, ending = each.rpartition(".")
+        if ending in ("dist-info", "egg-info"):
+            yield str(canonicalize_name(stem.partition("-")[0])), folder / each
+
+
+def _version(metadata: Path) -> str:
+    """Return the version in some metadata, "" where they are missing or damaged."""
+    inside = ("METADATA", "PKG-INFO") if metadata.is_dir() else ("",)
+    for name in inside:
+        try:
+            text = content(metadata / name, _MOST).decode()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError):
+            return ""
+        header = text.replace("\r\n", "\n").partition("\n\n")[0]
+        found = re.search(r"^Version:(.*)$", header, re.MULTILINE)
+        return found[1].strip() if found else ""
+    return ""
 
 
 def _folder(path: Sequence[Path], package: str) -> Path | None:
     return next((each for each in path if (each / package / "__init__.py").is_file()), None)
 
 
-def _stamp(found: metadata.Distribution) -> str:
-    if '"editable": true' in (found.read_text("direct_url.json") or ""):
+def _stamp(metadata: Path, package: str) -> str:
+    if '"editable": true' in _text(metadata / "direct_url.json"):
         return ""
-    where = Path(str(found.locate_file(f"{found.metadata['Name'].replace('-', '_')}/__init__.py")))
-    record = found.read_text("RECORD") or ""
+    where = metadata.parent / package / "__init__.py"
+    record = _text(metadata / "RECORD")
     try:
         return f"{len(record)}:{where.stat().st_mtime_ns}:{where.parent.stat().st_mtime_ns}"
     except OSError:
         return str(len(record))
+
+
+def _text(path: Path) -> str:
+    try:
+        return content(path, _MOST).decode("utf-8", "replace")
+    except OSError:
+        return ""

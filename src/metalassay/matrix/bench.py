@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +59,7 @@ def _run(options: Options) -> Outcome:
 
 def _command(environment: Path, target: Path, arguments: Sequence[str]) -> list[str]:
     program = str(environment.resolve() / "bin" / "pytest")
-    return [program, FOLDER, f"--benchmark-json={target.resolve()}", *arguments]
+    return [program, FOLDER, f"--benchmark-json={os.path.realpath(target)}", *arguments]
 
 
 def _note_commit(target: Path, commit: str | None) -> None:

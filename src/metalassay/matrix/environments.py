@@ -24,6 +24,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from metalassay import files
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.matrix.matrix_file import FILE, Row
@@ -159,8 +160,8 @@ def alone(
     ``waits`` is called once if somebody does. With ``shared``, others may hold it at the same time if they share it too. Yields the descriptor: a
     child that inherits it holds the lock as long as it lives, even if this process is killed.
     """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(os.path.realpath(folder))
+    files.make_folder(folder.parent)
     # Beside the folder: uv clears it to make a new environment.
     with (folder.parent / f"{folder.name}.lock").open("a") as stream:
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -185,9 +186,9 @@ def first_free(environments: Path) -> Iterator[tuple[Path, int]]:
     These rows differ in few packages, so they take turns in one environment: its next row replaces
     what differs, which takes seconds. Yields its folder and the descriptor of its lock, as ``alone``.
     """
-    environments.mkdir(parents=True, exist_ok=True)
+    files.make_folder(environments)
     for number in itertools.count(1):
-        folder = environments.resolve() / f"smoke-{number}"
+        folder = Path(os.path.realpath(environments)) / f"smoke-{number}"
         with (folder.parent / f"{folder.name}.lock").open("a") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -301,7 +301,7 @@ def _test(
     diary = target.with_suffix(".journal")
     journal.start(diary, command(row), origin)
     pytest = [str(environment / "bin" / "pytest"), "compat", "--set", row.id]
-    pytest += ["--verdicts", str(target.resolve()), "--journal", str(diary.resolve())]
+    pytest += ["--verdicts", os.path.realpath(target), "--journal", os.path.realpath(diary)]
     pytest += [*selection(row), *options.arguments]
     over, killed = -1, ""
     while True:
@@ -341,6 +341,7 @@ def in_environment(
     """
     log = target.with_suffix(".log").open("a", encoding="utf-8") if options.quiet else None
     try:
+        minder.prepare()
         process = subprocess.Popen(  # noqa: S603  (pytest of the environment, no shell)
             arguments,
             cwd=options.root,
@@ -354,9 +355,9 @@ def in_environment(
     finally:
         if log:
             log.close()
-    minder.watch(process.pid, group=True)
     deadline = time.monotonic() + _LONGEST
     try:
+        minder.watch(process.pid, group=True)
         while True:
             try:
                 return process.wait(timeout=0.2)

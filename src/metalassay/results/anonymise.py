@@ -1,8 +1,8 @@
-"""Removes what identifies a person or a device from a result file, for `metalassay submit`.
+"""Makes the copy of a result file that `metalassay submit` writes: only what is allowed is in it.
 
-Removed are serial numbers and other identifiers, host, user and full names, home folders and all
-other absolute paths, e-mail and network addresses. They are searched for in all text, also in
-tracebacks and in keys: by their form, and by the names that this machine and the file itself contain.
+``submit_schema`` says for every field what it may contain; whatever else a file holds is left out. So a name, a path
+or an address is not searched for: it is not copied, in whatever form somebody writes it. What the copy says
+in free text, and what was removed, is returned for the user to read.
 """
 
 from __future__ import annotations
@@ -15,25 +15,28 @@ import platform
 import re
 import socket
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
 from pathlib import Path
 
 from metalassay.fields import FieldError
-from metalassay.results import parse
-from metalassay.results.parse import LargestBatch, Measurement, SmokeSet, Unfinished, VersionSet
-
-_FREE = frozenset({"name", "parity", "marks", "watts_from", "requires", "reason", "command", "why"})
-_DEEPEST = 60  # levels of nesting; a result has 8
-
-# Members of pytest-benchmark's and similar files that identify somebody and that we never read.
-_PRIVATE_KEYS = re.compile(
-    r"node|host(_?name)?|fqdn|user(_?name)?|login|owner|author|e?_?mail|serial(_?number)?"
-    r"|(platform_|hardware_|machine_|device_)?uu?id|provisioning_udid|udid|mac(_?address)?"
-    r"|ip(_?address)?|home|cwd|work(ing)?_?dir(ectory)?|project|branch",
-    re.IGNORECASE,
+from metalassay.results import allowed, parse, submit_schema
+from metalassay.results.parse import Unfinished, VersionSet
+from metalassay.results.submit_schema import (
+    DROP,
+    REFUSE,
+    Each,
+    Flag,
+    Keys,
+    Number,
+    OneOf,
+    Prose,
+    Schema,
+    Text,
 )
-# Names so common that they identify nobody; removing them would remove ordinary words.
+
+# Names so common that they identify nobody, and are words of our sentences.
 _NOBODY = frozenset(
     """
     admin administrator apple build builder ci circleci default docker github gitlab home local
@@ -41,65 +44,44 @@ _NOBODY = frozenset(
     users vagrant work
     train infer cpu mps cuda float32 bfloat16 float16 samples tokens darwin linux stock patched passed
     failed skipped fine broken torch accelerate transformers python arm64 aarch64
-    """.split()  # noqa: SIM905  (the last lines: words that the reader compares with a list)
+    """.split()  # noqa: SIM905
 )
-# The name may contain spaces if a path separator follows it.
-_NAME = r"(?:[^/\\\n\"':,;()<>|]+(?=[/\\])|[^/\\\s\"':,;()<>|]+)"
-_HOME = re.compile(rf"(?:/(?:Users|home)/|[A-Za-z]:\\+Users\\+)({_NAME})")
-_WIDE_AT, _WIDE_DOT = "\uff20\ufe6b", "\uff0e\u3002\uff61"
-"""The at signs and dots of other widths, which a reader takes for the same."""
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-# Four numbers are also a version ("nvidia-cublas==13.4.1.3", "version 1.2.3.4", "1.2.3.4-generic"). The machine
-# itself, 127.0.0.1 or 0.0.0.0, is no address that leads anywhere.
-_IPV4 = re.compile(
-    r"(?<![\w.+])(?<![A-Za-z_]-)(?<![=<>~!]=)(?<!version )(?<!release )"
-    rf"(?!127\.|0\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|\.\d|[-+.][A-Za-z])"
-)
-# Where a version stands alone.
-_VERSIONS = re.compile(r"(?:^|\.)(?:versions?|\w+_version(?:_string)?|release|installed)\b")
-_KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "serial number",
-        re.compile(
-            r"\b(?:serial(?: ?number)?|hardware uuid|(?:provisioning )?udid)\b"
-            r"(?: \([a-z ]+\))?[\"']? ?[:=] ?[\"']?[\w-]+",
-            re.IGNORECASE,
-        ),
-    ),
-    ("identifier", re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")),
-    ("e-mail address", re.compile(rf"[\w.+-]+[@{_WIDE_AT}][\w-]+(?:[.{_WIDE_DOT}][\w-]+)+")),
-    ("network address", re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\b")),
-    (
-        "network address",
-        re.compile(
-            r"(?<![\w:.])(?=[0-9A-Fa-f:]*::|(?:[0-9A-Fa-f]{1,4}:){7})[23Ff][0-9A-Fa-f]{3}:"
-            r"(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9A-Fa-f]{1,4}(?:%\w+)?|(?<=::))(?![\w:])"
-        ),
-    ),
-    ("path", re.compile(r"(?<![\w~])~[A-Za-z_][\w.-]*/[^\s\"'`:,;()<>|]*")),
-    ("path", re.compile(r"(?<=[\"'`])(?:file://)?~?/[^\"'`\n]+(?=[\"'`])")),
-    ("path", re.compile(rf"(?:file://)?{_HOME.pattern}(?:[/\\][^\s\"':,;()<>|]*)*")),
-    ("path", re.compile(r"(?<![\w.~:/<>*${}\]\)-])(?:file://)?~?/(?![\s/])[^\s\"'`:,;()<>|]+")),
-    ("path", re.compile(r"(?<=[=:@])(?:file://)?~?/(?!/)[^\s\"'`:,;()<>|]+/[^\s\"'`:,;()<>|]+")),
-    ("path", re.compile(r"(?<!\w)[A-Za-z]:\\[^\s\"':,;()<>|]+")),
-    ("path", re.compile(r"(?<![\w\\])\\\\[^\s\"':,;()<>|]+")),
-)
+_LEAST = 3  # characters of a name
+_MOST = 10**30  # beyond every count and every size
+
+_REMOVED = re.compile(r"\[removed \d{1,4}\]")
+
+UNKNOWN = "a field that metalassay does not write"
+TEXT, WORDS = "a text that is not of the form of this field", "words that are not metalassay's"
+TYPE = "a value of another type"
 
 
 @dataclass
 class Stripped:
-    """The copy of a result file, and what was removed: how often by (place, kind)."""
+    """The copy of a result file, and what is in it.
+
+    ``removed`` counts what is not in it by (place, kind), ``kept`` the values that are, by what they
+    are, and ``free`` has all free text that the copy contains, with the place of the first; what the
+    catalogue of bugs says is not free.
+    """
 
     text: str = ""
     removed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: Counter[str] = field(default_factory=Counter)
+    free: dict[str, str] = field(default_factory=dict)
+
+
+class _Left(Exception):  # noqa: N818  (not an error: the value has no place in the copy)
+    """The value is left out."""
 
 
 def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
-    """Return a copy of a result file without what identifies a person or a device.
+    """Return a copy of a result file that contains only what its fields may contain.
 
-    ``names`` are pairs of a kind and a name, as ``of_this_machine`` returns them; the file's own
-    home folders and host name are added. Raises ``FieldError`` for a file that is not a result or
-    contradicts itself, and if the results in the copy would differ.
+    ``names`` are pairs of a kind and a name, as ``of_this_machine`` returns them: they are cut from free text
+    even where they are ordinary words. Raises ``FieldError`` for a file that is not a result or contradicts
+    itself, for one with another workload, device or version than metalassay knows, and if the figures in the copy
+    would differ.
     """
     before = parse.parse(content, "")
     if not before or isinstance(before, Unfinished):
@@ -107,13 +89,15 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     if isinstance(before, VersionSet) and before.distrusted:
         raise FieldError(f"it contradicts itself: {before.distrusted}")
     document = json.loads(content.decode("utf-8-sig"))
-    known = [*names, *_in_the_file(document, 0)]
     stripped = Stripped()
-    copy = _walk(document, "", _patterns(known), stripped, 0)
+    copy = _Copier(_words_of(names), stripped).copy(document, _schema(document), "")
     stripped.text = json.dumps(copy, indent=1, allow_nan=False) + "\n"
-    if _facts(parse.parse(stripped.text.encode(), "")) != _facts(before):
+    after = parse.parse(stripped.text.encode(), "")
+    if _figures(after) != _figures(before):
         places = ", ".join(f"{place}: {kind}" for place, kind in list(stripped.removed)[:3])
         raise FieldError(f"removing what is private would change its results ({places})")
+    if isinstance(after, VersionSet) and after.distrusted:
+        raise FieldError(f"its copy would contradict itself: {after.distrusted}")
     return stripped
 
 
@@ -133,100 +117,162 @@ def of_this_machine() -> list[tuple[str, str]]:
     return names
 
 
-def _in_the_file(value: object, depth: int, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the names of machine and user that the file contains: host name, home folders."""
-    if depth > _DEEPEST:
-        raise FieldError("nested too deeply for a result")
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from _in_the_file(member, depth + 1, name)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _in_the_file(member, depth + 1, key)
-    elif isinstance(value, str):
-        yield from (("user name", name) for name in _HOME.findall(value))
-        if key in ("node", "host", "hostname", "fqdn"):
-            yield "host name", value
-        if key in ("user", "username", "login"):
-            yield "user name", value
+def _words_of(names: Iterable[tuple[str, str]]) -> frozenset[str]:
+    words = (
+        word for _, name in names for word in (name.lower(), *re.split(r"[\s.,_-]+", name.lower()))
+    )
+    return frozenset(
+        word
+        for word in words
+        if len(word) >= _LEAST and word not in _NOBODY and not word.isdecimal()
+    )
 
 
-def _patterns(names: Iterable[tuple[str, str]]) -> list[tuple[str, re.Pattern[str]]]:
-    words: dict[str, str] = {}
-    for kind, name in names:
-        # One host may be called "jane-mini", "jane-mini.local" and "jane-mini.fritz.box".
-        for form in (name, name.partition(".")[0] if kind == "host name" else name):
-            word = form.strip().lower()
-            if len(word) > 2 and word not in _NOBODY and not word.isdecimal():
-                words.setdefault(word, kind)
-    return [
-        (words[word], re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])", re.IGNORECASE))
-        for word in sorted(words, key=len, reverse=True)
-    ]
+def _schema(document: Mapping[str, object]) -> Schema:
+    name = document.get("schema")
+    for start, schema in submit_schema.FORMATS.items():
+        if isinstance(name, str) and name.startswith(start):
+            return schema
+    return submit_schema.BENCHMARKS
 
 
-def _walk(
-    value: object,
-    place: str,
-    names: list[tuple[str, re.Pattern[str]]],
-    stripped: Stripped,
-    depth: int,
-) -> object:
-    if isinstance(value, dict):
+@dataclass
+class _Copier:
+    """Copies a document along its schema; the depth is the schema's, however deep the document is."""
+
+    names: frozenset[str]
+    stripped: Stripped
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def copy(self, value: object, schema: Schema, place: str) -> object:
+        """Return what may be kept of a value. Raises ``_Left`` for one that has no place in the copy."""
+        if value is None:
+            return None
+        if isinstance(schema, OneOf):
+            lists = isinstance(value, list)
+            schema = next(one for one in schema.options if isinstance(one, Each) == lists)
+        if isinstance(schema, Text | Prose) and isinstance(value, str):
+            return self._text(value, schema, place)
+        if isinstance(schema, Flag) and isinstance(value, bool):
+            self.stripped.kept["flags"] += 1
+            return value
+        if isinstance(schema, Number) and type(value) in (int, float):
+            return self._number(value, place)
+        if isinstance(schema, Each) and isinstance(value, list):
+            return self._list(value, schema, place)
+        if isinstance(schema, Keys) and isinstance(value, dict):
+            return self._keys(value, schema, place)
+        if isinstance(schema, Mapping) and isinstance(value, dict):
+            return self._object(value, schema, place)
+        self._removed(place, TYPE)
+        raise _Left
+
+    def _object(
+        self, value: Mapping[str, object], schema: Mapping[str, Schema], place: str
+    ) -> object:
         copy: dict[str, object] = {}
         for key, member in value.items():
-            here = f"{place}.{key}" if place else key
-            if _PRIVATE_KEYS.fullmatch(key) and member not in (None, ""):
-                stripped.removed[_clean(here, "", names, Stripped()), "all of it"] += 1
+            if key not in schema:
+                self._removed(".".join(filter(None, (place, allowed.prose(key)))), UNKNOWN)
                 continue
-            name = _clean(key, f"a key of {place or 'the file'}", names, stripped)
-            here = f"{place}.{name}" if place else name
-            copy[name] = _walk(member, here, names, stripped, depth + 1)
+            with contextlib.suppress(_Left):
+                copy[key] = self.copy(member, schema[key], f"{place}.{key}" if place else key)
         return copy
-    if isinstance(value, list):
+
+    def _keys(self, value: Mapping[str, object], schema: Keys, place: str) -> object:
+        copy: dict[str, object] = {}
+        for number, (key, member) in enumerate(value.items(), 1):
+            name = schema.kind(key)
+            if name is None:
+                if not (schema.renamed and _REMOVED.fullmatch(key)):
+                    self._removed(f"a key of {place}", TEXT)
+                if not schema.renamed:
+                    continue
+                name = f"{submit_schema.REMOVED[:-1]} {number}]"
+            with contextlib.suppress(_Left):
+                copy[name] = self.copy(member, schema.of, f"{place}.{name}")
+        return copy
+
+    def _list(self, value: list[object], schema: Each, place: str) -> object:
+        copy: list[object] = []
+        for index, member in enumerate(value):
+            with contextlib.suppress(_Left):
+                copy.append(self.copy(member, schema.of, f"{place}[{index}]"))
+        return copy
+
+    def _number(self, value: object, place: str) -> object:
+        assert isinstance(value, int | float)  # noqa: S101
+        if isinstance(value, float) and not math.isfinite(value):
+            self._removed(place, "a number that is none")
+            return None  # not JSON; where the reader looks, it would have refused the file
+        if abs(value) > _MOST:
+            self._removed(place, "a number of too many digits")
+            return None
+        self.stripped.kept["numbers"] += 1
+        return value
+
+    def _text(self, value: str, schema: Text | Prose, place: str) -> object:
+        if isinstance(schema, Prose):
+            if value in allowed.sentences():
+                self.stripped.kept["sentences of the catalogue of bugs"] += 1
+                return value
+            kept = (allowed.evidence if schema.traceback else allowed.prose)(value, self.names)
+            if kept.strip() != value.strip():
+                self._removed(place, WORDS)
+            if kept.strip():
+                self.stripped.free.setdefault(kept, place)
+            return kept
+        if schema.instead == submit_schema.REMOVED and _REMOVED.fullmatch(value):
+            return value  # a copy of a copy
+        found = schema.kind(value)
+        if found is not None:
+            if found != value:
+                self._removed(place, "a part")
+            self.stripped.kept["words, versions and times"] += 1
+            return found
+        if schema.instead is REFUSE:
+            raise FieldError(f"{place}: not a value that this metalassay knows (a newer one may)")
+        if value == schema.instead:
+            return value
+        self._removed(place, TEXT)
+        if schema.instead is DROP:
+            raise _Left
+        if schema.instead == submit_schema.REMOVED:
+            # Results are told apart by such texts: equal ones stay equal, and others stay others.
+            number = self.numbers.setdefault(value, len(self.numbers) + 1)
+            return f"{submit_schema.REMOVED[:-1]} {number}]"
+        return schema.instead
+
+    def _removed(self, place: str, kind: str) -> None:
+        self.stripped.removed[place, kind] += 1
+
+
+_EXACT = frozenset(
+    """
+    mode device dtype unit workload identity malloc verdict outcome upstream status series system torch
+    """.split()  # noqa: SIM905
+)
+"""The fields of a result whose words decide what its figures mean."""
+
+
+def _figures(result: object, name: str = "") -> object:
+    """Return what must be the same before and after: numbers, times, and the words that decide what they mean."""
+    if is_dataclass(result) and not isinstance(result, type):
         return [
-            _walk(member, f"{place}[{index}]", names, stripped, depth + 1)
-            for index, member in enumerate(value)
+            _figures(getattr(result, one.name), one.name)
+            for one in fields(result)
+            if one.name not in _OPEN
         ]
-    if isinstance(value, str):
-        return _clean(value, place, names, stripped)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # not JSON; where the reader looks, it would have refused the file
-    return value
+    if isinstance(result, Mapping):
+        return {key: _figures(value, key) for key, value in result.items() if key in _EXACT}
+    if isinstance(result, tuple | list):
+        return [_figures(one, name) for one in result]
+    if isinstance(result, str):
+        return result if name in _EXACT else "" if name == "not_installable" else None
+    if isinstance(result, bool | int | float | datetime):
+        return result
+    return None
 
 
-def _clean(
-    text: str, place: str, names: list[tuple[str, re.Pattern[str]]], stripped: Stripped
-) -> str:
-    for kind, pattern in (*_KINDS, *names):
-        text, times = pattern.subn(f"[{kind}]", text)
-        if times:
-            stripped.removed[place, kind] += times
-    if not (_VERSIONS.search(place) and _IPV4.fullmatch(text)):
-        text, times = _IPV4.subn("[network address]", text)
-        if times:
-            stripped.removed[place, "network address"] += times
-    return text
-
-
-def _facts(result: object) -> object:
-    """Return what must be the same before and after: everything but the free text."""
-    if isinstance(result, VersionSet):
-        facts = {name: value for name, value in vars(result).items() if name not in _FREE}
-        bugs = [(bug.id, bug.verdict, len(bug.tests)) for bug in result.bugs]
-        return {
-            **facts,
-            "bugs": bugs,
-            "not_installable": result.not_installable is None,
-            "other_failures": [(one.test, one.outcome) for one in result.other_failures],
-            "selection": (result.selection.deselected, result.selection.partial),
-        }
-    if isinstance(result, SmokeSet):
-        facts = {name: value for name, value in vars(result).items() if name not in _FREE}
-        stages = [(stage.name, stage.status) for stage in result.stages]
-        return {**facts, "stages": stages, "not_installable": result.not_installable is None}
-    if isinstance(result, tuple):
-        return [_facts(one) for one in result]
-    if isinstance(result, (Measurement, LargestBatch)):
-        return {name: value for name, value in vars(result).items() if name not in _FREE}
-    return result
+_OPEN = frozenset({"requires", "lock", "frames", "fixes"})
+"""Lists of which a part may be left out."""

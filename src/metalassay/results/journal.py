@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from metalassay import files
 from metalassay.fields import FieldError, parse_json
 from metalassay.results.verdict_file import BugTest, Origin, OtherFailure
 
@@ -39,7 +40,7 @@ class Journal:
 
 def start(path: Path, command: str, origin: Origin) -> None:
     """Begin a journal; ``command`` and ``origin`` are what the verdict file will say."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     header = {"command": command, "origin": asdict(origin)}
     path.write_text(json.dumps(header) + "\n", "utf-8")
 

@@ -20,10 +20,12 @@ class Source:
     """A file that may hold results. ``read`` raises ``FieldError`` when it cannot be read.
 
     ``shown`` is its name to print: a name that is not UTF-8 would break the report that shows it.
+    ``path`` is where it is, None for what is no file on this machine.
     """
 
     shown: str
     read: Callable[[], bytes]
+    path: Path | None = None
 
 
 def check_size(size: int) -> None:

@@ -161,6 +161,7 @@ def _once(
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
     ):
         try:
+            minder.prepare()
             child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
                 [python, str(path), *stages],
                 stdin=subprocess.DEVNULL,
@@ -177,8 +178,8 @@ def _once(
             raise UserError(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
-        minder.watch(child.pid, group=True)
         try:
+            minder.watch(child.pid, group=True)
             for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer

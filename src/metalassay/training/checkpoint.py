@@ -2,13 +2,15 @@
 
 A checkpoint is a folder ``step-00000100`` with ``state.safetensors`` and ``state.json``. It is
 written under a temporary name, flushed to the disk, and then renamed. The JSON contains digests of
-the tensors and of itself, so that a damaged checkpoint is detected and an older one used instead.
+the tensors and of itself, so that a damaged checkpoint is detected and an older one used instead. Its
+values are checked nevertheless: whoever edits a file can also compute its digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -19,15 +21,16 @@ from typing import Any
 
 from torch import Tensor
 
+from metalassay import files
 from metalassay.errors import UserError
-from metalassay.files import NO_ROOM
+from metalassay.fields import Field, parse_json
+from metalassay.files import NO_ROOM, content, open_regular
 from metalassay.training.config_check import config_hash
 
 SCHEMA = "metalassay.checkpoint/1"
 KEEP = 2  # the newest, and one as a fallback
-_NAME = re.compile(r"step-(\d{8,})")
-# The keys of ``state`` that must exist; checked in older checkpoints, which have no digest of it.
-_STATE = ("position", "updates", "scaler", "threads", "versions")
+_NAME = re.compile(r"step-([0-9]{8,})")
+_MOST_TENSORS = 16 * 2**30  # bytes; the largest of our models has 0.2 GB of them
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
     }
     document["state_sha256"] = _digest(document)
     try:
-        part.mkdir(parents=True, exist_ok=True)
+        files.make_folder(part)
         # Not written by the library, which maps the file: a full disk would raise SIGBUS.
         _write(part / "state.safetensors", data)
         _write(part / "state.json", json.dumps(document, indent=1).encode())
@@ -96,29 +99,81 @@ def newest(folder: Path, notify: Callable[[str], None] = print) -> Checkpoint | 
     for name in _steps(folder):
         try:
             return _read(folder / name)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             notify(f"skipped {folder / name}, which is incomplete or damaged: {error}")
     return None
 
 
 def _read(folder: Path) -> Checkpoint:
+    """Read a checkpoint. Raises ``OSError``, and ``ValueError`` for one that is damaged or altered."""
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
-    document = json.loads((folder / "state.json").read_text("utf-8"))
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ValueError(f"state.json does not have the schema {SCHEMA}")
-    written = document.pop("state_sha256", None)
-    if written is None and (missing := [key for key in _STATE if key not in document]):
-        raise ValueError(f"state.json lacks {', '.join(missing)}")
-    if written not in (None, _digest(document)):
-        raise ValueError("state.json was altered")
-    data = (folder / "state.safetensors").read_bytes()
-    if hashlib.sha256(data).hexdigest() != document.pop("tensors_sha256"):
-        raise ValueError("state.safetensors was altered or cut off")
-    if config_hash(document["config"]) != document.pop("config_hash"):
-        raise ValueError("the configuration in state.json was altered")
-    del document["schema"]
-    return Checkpoint(document.pop("step"), document.pop("config"), load(data), document)
+    document = Field(parse_json(content(folder / "state.json")))
+    schema = document.get("schema")
+    if schema.value != SCHEMA:
+        raise schema.wrong(repr(SCHEMA))
+    _check(document, folder.name)
+    state: dict[str, Any] = {**document.value}  # type: ignore[dict-item]  # an object, as _check found
+    try:
+        if state.pop("state_sha256") != _digest(state):
+            raise ValueError("state.json was altered")
+        if config_hash(state["config"]) != state.pop("config_hash"):
+            raise ValueError("the configuration in state.json was altered")
+    except RecursionError:
+        raise ValueError("state.json is nested too deeply") from None
+    data = _tensors(folder / "state.safetensors", state.pop("tensors_sha256"))
+    del state["schema"]
+    try:
+        return Checkpoint(state.pop("step"), state.pop("config"), load(data), state)
+    except SafetensorError as error:
+        raise ValueError(f"state.safetensors cannot be read: {error}") from None
+
+
+def _check(document: Field, name: str) -> None:
+    """Raise ``FieldError`` for a value of state.json that no run could have written.
+
+    The position in the data is checked by the source that goes there.
+    """
+    for digest in ("state_sha256", "tensors_sha256", "config_hash"):
+        document.get(digest).name()
+    step = _whole(document.get("step"), 0, 2**63 - 1)
+    if name != f"step-{step:08d}":
+        raise document.get("step").wrong(f"the step that the folder {name} names")
+    _whole(document.get("updates"), 0, step)  # the scaler leaves some out
+    _whole(document.get("threads"), 1, 2**31 - 1)
+    document.get("device").name()
+    document.get("versions").texts()
+    document.get("position")
+    config, scaler = document.get("config"), document.get("scaler")
+    for each in (config, scaler):
+        if not isinstance(each.value, dict):
+            raise each.wrong("an object")
+    if scaler.value:  # one that is not used has nothing to keep
+        largest = math.ldexp(1.0, 127)  # of float32
+        for key in ("scale", "growth_factor", "backoff_factor"):
+            scaler.get(key).number(math.ldexp(1.0, -149), largest)
+        _whole(scaler.get("growth_interval"), 1, 2**63 - 1)
+        _whole(scaler.get("_growth_tracker"), 0, 2**63 - 1)
+
+
+def _whole(field: Field, least: int, most: int) -> int:
+    value = field.value
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise field.wrong(f"a whole number from {least} to {most}")
+    return value
+
+
+def _tensors(path: Path, digest: str) -> bytes:
+    with open_regular(path) as stream:
+        if os.fstat(stream.fileno()).st_size > _MOST_TENSORS:
+            raise ValueError(f"state.safetensors is larger than {_MOST_TENSORS >> 30} GiB")
+        # Before it is read into memory: a file with holes may be far larger than ours are.
+        found = hashlib.file_digest(stream, "sha256")  # type: ignore[arg-type]  # it is buffered
+        if found.hexdigest() != digest:
+            raise ValueError("state.safetensors was altered or cut off")
+        stream.seek(0)
+        return stream.read()
 
 
 def _digest(document: Mapping[str, Any]) -> str:

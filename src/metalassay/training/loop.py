@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metalassay.errors import UserError
+from metalassay.fields import first_line
 from metalassay.files import write_atomically
 from metalassay.measure.device import set_rng_state
 from metalassay.training import checkpoint
@@ -153,7 +155,7 @@ def train(
     state = TrainState(task.model, optimizer, scaler, task.source, device)
     set_rng_state(device, None, recipe.seed)
     if resumed:
-        state.restore(resumed)
+        _restore(state, resumed, last)
         notify(f"resumed at step {resumed.step} of {recipe.steps}")
         for line in differences(resumed):
             notify(f"the result will not be bit-identical to an uninterrupted run: {line}")
@@ -204,6 +206,16 @@ def train(
         if stopped is None and not figures:  # an earlier process had finished the training
             figures = _figures(task, recipe, state.step)
     return Outcome(state.step, stopped, last, figures)
+
+
+def _restore(state: TrainState, saved: checkpoint.Checkpoint, path: Path | None) -> None:
+    try:
+        state.restore(saved)
+    except (ValueError, KeyError, RuntimeError) as error:  # torch's own are RuntimeErrors
+        raise UserError(
+            f"{path} does not fit this run: {first_line(error)[:200]}",
+            "delete that folder and --resume from the one before, or start again in another --output folder",
+        ) from error
 
 
 class _Meter:

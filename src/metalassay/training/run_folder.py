@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM
 from metalassay.training import checkpoint
@@ -41,18 +42,28 @@ def opened(folder: Path, resume: bool, notify: Callable[[str], None]) -> Iterato
 
     Open the folder before reading or creating anything for the run: another run may be writing, and
     work of minutes is not wasted on a folder that cannot be written. Raises ``UserError`` like
-    ``locked``, and for a folder that already holds a run unless ``resume`` is set.
+    ``locked``, for a folder that already holds a run unless ``resume`` is set, and with ``resume`` for one
+    without an intact checkpoint: a run from step 0 is not what was asked for.
     """
     with locked(folder):
         _remove_unfinished(folder)
-        if not resume and any(folder.glob("step-*")):
+        holds_a_run = any(folder.glob("step-*"))
+        if not resume and holds_a_run:
             raise UserError(
                 f"{folder} already holds a run",
                 "continue it with --resume, or choose another --output",
             )
         newest = checkpoint.newest(folder, notify) if resume else None
         if resume and newest is None:
-            notify(f"nothing to resume in {folder}; starting at step 0")
+            if holds_a_run:
+                raise UserError(
+                    f"no checkpoint in {folder} can be resumed from",
+                    "restore one, or start again in another --output folder",
+                )
+            raise UserError(
+                f"nothing to resume in {folder}: it has no checkpoint",
+                "start the run: the same command without --resume",
+            )
         yield RunFolder(folder, newest)
 
 
@@ -66,7 +77,7 @@ def locked(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             created = [path for path in (folder, *folder.parents) if not path.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
+            files.make_folder(folder)
             if not os.access(folder, os.W_OK | os.X_OK):  # an existing lock file may be writable
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
             stack.enter_context(FileLock(folder / LOCK, timeout=_LOCK_TIMEOUT))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from metalassay import files
 from metalassay.errors import UserError
 from metalassay.files import NO_ROOM, write_atomically
 
@@ -25,7 +26,7 @@ class RunLog:
         self.path = path
         self._stream: TextIO | None = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             if path.exists():
                 lines = path.read_bytes().splitlines(keepends=True)
                 kept = [line for line in lines if line.endswith(b"}\n") and _is_entry(line, step)]

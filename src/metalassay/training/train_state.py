@@ -26,7 +26,10 @@ class BatchSource(Protocol):
         """Return the position of the next batch."""
 
     def seek(self, position: Any) -> None:
-        """Go to a position that ``position`` returned, perhaps in another process."""
+        """Go to a position that ``position`` returned, perhaps in another process.
+
+        Raises ``ValueError`` for what cannot be one.
+        """
 
 
 @dataclass
@@ -58,13 +61,27 @@ class TrainState:
         return Checkpoint(self.step, config, tensors, state)
 
     def restore(self, saved: Checkpoint) -> None:
-        """Set the state to what ``capture`` returned, perhaps in another process."""
+        """Set the state to what ``capture`` returned, perhaps in another process.
+
+        Raises ``ValueError``, ``KeyError`` or, as torch does, ``RuntimeError`` for one of another run.
+        """
+        for name, tensor in self.capture(saved.config).tensors.items():
+            if name.startswith("random.") and name != "random.cpu" and name not in saved.tensors:
+                continue  # it ran on another device; the generator is seeded instead
+            found = saved.tensors[name]
+            # torch would convert the type, and broadcast the shape.
+            if (found.shape, found.dtype) != (tensor.shape, tensor.dtype):
+                raise ValueError(f"{name} is {_kind(found)}, and should be {_kind(tensor)}")
+        self.source.seek(saved.state["position"])
         self.step = saved.step
         self.model.load_state_dict(with_prefix(saved.tensors, "model."))
         self.optimizer.load(with_prefix(saved.tensors, "optimizer."), saved.state["updates"])
         self.scaler.load_state_dict(saved.state["scaler"])
         set_rng_state(self.device, with_prefix(saved.tensors, "random."))
-        self.source.seek(saved.state["position"])
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

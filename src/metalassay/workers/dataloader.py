@@ -57,6 +57,7 @@ def measure(
         str(batch),
         str(samples),
     ]
+    minder.prepare()
     process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
         [*command, str(seconds)],
         stdout=subprocess.PIPE,

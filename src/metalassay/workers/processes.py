@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +29,10 @@ CHILD = Path(__file__).with_name("child.py")
 _START_TIMEOUT, _ANSWER_TIMEOUT = 300.0, 600.0  # seconds
 WARM_UP = 3.0
 """Seconds after which a process whose steps are still not steady is used all the same, and noted."""
+
+
+class TimeIsUpError(Exception):
+    """The deadline of ``Processes`` has passed while a process was waited for."""
 
 
 class Worker(Protocol):
@@ -51,9 +57,14 @@ class Worker(Protocol):
 
 
 class Processes:
-    """Starts workers; a context manager that leaves no process behind."""
+    """Starts workers; a context manager that leaves no process behind.
 
-    def __init__(self, *, fresh: bool = False) -> None:
+    Whatever waits for one raises ``TimeIsUpError`` at ``deadline`` (of ``time.monotonic``), however long it
+    takes to start or to answer: on a busy machine torch's import alone can take longer than all the rest.
+    """
+
+    def __init__(self, *, fresh: bool = False, deadline: float = math.inf) -> None:
+        self._deadline = deadline
         self._fresh = fresh or not sys.platform.startswith("linux")
         self._fork_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
         self._workers: list[_Process] = []
@@ -109,7 +120,7 @@ class Processes:
             else:
                 process = _spawn(arm, theirs)
                 minder.watch(process.pid)
-        worker = _Process(ours, arm, process, pid)
+        worker = _Process(ours, arm, process, pid, self._deadline)
         self._workers.append(worker)
         worker.build()
         return worker
@@ -128,14 +139,15 @@ class Processes:
                 )
             self._fork_server = process, wire
             minder.watch(process.pid)
-            _read(wire, _START_TIMEOUT, "torch could not be imported")
+            _read(wire, _START_TIMEOUT, "torch could not be imported", self._deadline)
 
     def _fork(self, theirs: socket.socket) -> int:
         if self._fork_server is None:
             raise RuntimeError("fork requested before the fork server was started")
         _, wire = self._fork_server
         socket.send_fds(wire, [b"x"], [theirs.fileno()])
-        pid = int(_read(wire, _START_TIMEOUT, "no process could be forked")["pid"])
+        # Without the deadline: it takes milliseconds, and a fork whose pid is unknown would be left.
+        pid = int(_read(wire, _START_TIMEOUT, "no process could be forked", math.inf)["pid"])
         minder.watch(pid)
         return pid
 
@@ -147,12 +159,15 @@ class _Process:
         arm: Arm,
         process: subprocess.Popen[bytes] | None,
         pid: int | None,
+        deadline: float,
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
+        self._deadline = deadline
         # A child of the fork server: we can end it, not wait for it. It waits for us, so it is alive.
         self._pid = pid if process is None else process.pid
         self._handle = None if pid is None else os.pidfd_open(pid)
         self._facts: dict[str, Any] | None = None
+        self._asked = False  # it computes, and looks at its socket only afterwards
 
     def build(self) -> None:
         self._send({"build": self._arm.message(WARM_UP)})
@@ -187,7 +202,7 @@ class _Process:
         self._wire.close()  # the child ends with its socket
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(2)
+                self._process.wait(0 if self._asked else 2)
             self.kill()
             self._process.wait()
         elif self._handle is not None:
@@ -204,12 +219,14 @@ class _Process:
         return self._receive(seconds)
 
     def _send(self, message: Mapping[str, Any]) -> None:
+        self._asked = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._wire.sendall(json.dumps(message).encode() + b"\n")
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         label = self._arm.label
-        answer = _read(self._wire, seconds, f"{label}: its process ended")
+        answer = _read(self._wire, seconds, f"{label}: its process ended", self._deadline)
+        self._asked = False
         if "error" in answer:
             next_step = answer.get("next_step", "run it alone to see why")
             raise UserError(f"{label}: {answer['error']}", next_step)
@@ -240,20 +257,26 @@ def _environment(folder: Path | None) -> dict[str, str]:
     return environment
 
 
-def _read(wire: socket.socket, seconds: float, if_ended: str) -> dict[str, Any]:
+def _read(wire: socket.socket, seconds: float, if_ended: str, deadline: float) -> dict[str, Any]:
     """Read one line of JSON. Raises ``UserError`` after ``seconds``, or if the other side ended.
 
-    The other side sends nothing more until the next request.
+    Raises ``TimeIsUpError`` at ``deadline``, also if the line has come by then. The other side sends
+    nothing more until the next request.
     """
-    wire.settimeout(seconds)
     received = b""
     try:
         while not received.endswith(b"\n"):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeIsUpError
+            wire.settimeout(min(seconds, left))
             part = wire.recv(65536)
             if not part:
                 raise UserError(if_ended, "see its output above; run it alone to see why")
             received += part
     except TimeoutError:
+        if time.monotonic() >= deadline:
+            raise TimeIsUpError from None
         raise UserError(
             f"worker did not respond within {seconds:g} s", "use a smaller step"
         ) from None

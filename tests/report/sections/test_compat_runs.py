@@ -71,7 +71,7 @@ def test_a_mark_without_a_file_beside_it_gets_a_column() -> None:
 def test_the_newest_of_several_marks_counts_in_any_order() -> None:
     marks = [mark(LATER + timedelta(hours=hour)) for hour in range(5)]
     for seed in range(3):
-        random.Random(seed).shuffle(marks)  # noqa: S311
+        random.Random(seed).shuffle(marks)
         newest = mark(LATER + timedelta(hours=4))
         assert choose([run()], marks)[0] == [Shown(run(), newest)]
         assert choose([], marks)[0] == [Shown(None, newest)]

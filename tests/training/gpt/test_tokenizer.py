@@ -19,6 +19,16 @@ from metalassay.training.loop import train as train_task
 from metalassay.training.run_folder import RunFolder
 from metalassay.workloads.models.tiny_gpt import TinyGPT
 
+# What a checkpoint has beside its tensors, of a run that has just begun.
+STATE = {
+    "position": {},
+    "updates": 1,
+    "scaler": {},
+    "device": "cpu",
+    "threads": 1,
+    "versions": {"torch": "2.13.0"},
+}
+
 
 def kept(folder: Path) -> dict[str, Any]:
     """Write a tokenizer into ``folder`` and return the configuration of the run that it belongs to."""
@@ -90,13 +100,13 @@ def test_a_model_without_its_tokenizer_or_with_nan_weights_is_refused(
     config = {**kept(tmp_path), "size": "tiny", "recipe": {"peak_rate": 0.5}}
     model = TinyGPT(task.SIZES["tiny"])
     tensors = {f"model.{name}": each for name, each in model.state_dict().items()}
-    checkpoint.save(tmp_path, Checkpoint(1, config, tensors, {}))
+    checkpoint.save(tmp_path, Checkpoint(1, config, tensors, STATE))
     (tmp_path / "tokenizer.json").rename(tmp_path / "away")
     assert run(monkeypatch, *arguments) == 2
     assert "tokenizer.json: No such file" in capsys.readouterr().err
     (tmp_path / "away").rename(tmp_path / "tokenizer.json")
     next(iter(tensors.values())).fill_(float("nan"))
-    checkpoint.save(tmp_path, Checkpoint(2, config, tensors, {}))
+    checkpoint.save(tmp_path, Checkpoint(2, config, tensors, STATE))
     assert run(monkeypatch, *arguments) == 2
     assert "the weights are not finite after step 2" in capsys.readouterr().err
 

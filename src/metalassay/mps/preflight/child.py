@@ -22,6 +22,8 @@ except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
     sys.exit(78)  # run.NO_TORCH, which says so in a sentence
+except KeyboardInterrupt:
+    sys.exit(130)  # run.INTERRUPTED: nothing has been recorded yet
 
 SCHEMA = "metalassay.trace/1"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from metalassay import minder
 from metalassay.errors import UserError
@@ -18,6 +21,7 @@ from metalassay.mps.preflight import predict
 
 CHILD = Path(__file__).with_name("child.py")
 NO_TORCH = 78  # EX_CONFIG of sysexits.h: what child.py ends with
+INTERRUPTED = 130  # the same, while it imported torch
 _EXAMPLE = "metalassay preflight -- python train.py"
 
 
@@ -34,17 +38,20 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
         command = [python, *options, str(CHILD), str(target), str(seconds), "--", *rest]
         # Hide the GPUs, so that the program chooses the CPU.
         env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+        minder.prepare()
         try:
             child = subprocess.Popen(command, env=env)  # noqa: S603  (what the user asked to run)
         except OSError as error:
             raise UserError(f"cannot start {python}: {error}", _EXAMPLE) from None
-        with minder.watching(child.pid):
+        with minder.watching(child.pid, tree=True):
             code = _wait(child)
         if code == NO_TORCH and not target.exists():
             raise UserError(
                 f"preflight needs torch, which {python} does not have",
                 f"{python} -m pip install torch, or name the Python that has it",
             )
+        if code == INTERRUPTED and not target.exists():
+            raise KeyboardInterrupt
         if not target.exists():
             raise UserError(
                 f"nothing was recorded: {python} exited with code {code}",
@@ -54,11 +61,28 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for the program, also after Ctrl+C, which reaches it too: it writes its trace and exits."""
+    """Wait for the program, also after Ctrl+C, which reaches it too: it writes its trace and exits.
+
+    SIGTERM gives it a second for that; then it and what it started are killed, and nothing is recorded.
+    """
     while True:
         try:
             return child.wait()
         except TerminatedError:
             child.send_signal(signal.SIGINT)
+            try:
+                return child.wait(1)
+            except subprocess.TimeoutExpired:
+                _kill(child)
+                raise TerminatedError from None
         except KeyboardInterrupt:
             continue
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for each in psutil.Process(child.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+    child.kill()
+    child.wait()

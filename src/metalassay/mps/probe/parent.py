@@ -98,6 +98,7 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
     # Files, not pipes: a pipe stays open for as long as any grandchild lives.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
+            minder.prepare()
             child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
                 [python, "-c", source, device],
                 stdin=subprocess.DEVNULL,
@@ -113,8 +114,8 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 "give a Python interpreter or the folder of a virtual environment",
             ) from None
         seconds = None
-        minder.watch(child.pid, group=True)
         try:
+            minder.watch(child.pid, group=True)
             child.wait(timeout)
         except subprocess.TimeoutExpired:
             seconds = timeout

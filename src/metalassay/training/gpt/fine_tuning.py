@@ -32,6 +32,7 @@ PEAK_RATES = {"sft": 1e-3, "dpo": 3e-5}
 STEPS = 200
 BETA = 0.1  # as in Rafailov et al. 2023 and in TRL
 _SYSTEM = f"{START}system\n"
+_SHAPE = ("size", "shape")  # what a run says of its model
 _FIELDS = ("prompt", "chosen", "rejected")
 
 
@@ -245,7 +246,7 @@ def _config(
 ) -> dict[str, Any]:
     return {
         "workload": workload,
-        "size": trained.config["size"],
+        **{name: trained.config[name] for name in _SHAPE if name in trained.config},
         "batch_size": batch_size,
         "seed": seed,
         "data": dialogues.identity(data),

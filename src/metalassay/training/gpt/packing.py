@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from metalassay.errors import UserError
+from metalassay.fields import Field
 from metalassay.training.gpt.dialogues import END, START, Faults, Line, lines
 from metalassay.workloads.registry import Batch
 
@@ -33,9 +34,10 @@ class TokenStream:
         context: int,
         faults: Faults,
         seed: int = 0,
+        vocabulary: int = 2**31,
     ) -> None:
         self.path, self.encode, self.faults, self.seed = path, encode, faults, seed
-        self.batch, self.context = batch, context
+        self.batch, self.context, self.vocabulary = batch, context, vocabulary
         self._offset = self._number = self._passes = self._valid = 0
         self._tokens: list[int] = []  # the beginning of the next window
         self._lines: Iterator[Line] | None = None
@@ -72,7 +74,7 @@ class TokenStream:
                     self._dialogues.append(self.encode(line.text))
             if not self._dialogues:
                 raise self._empty()
-        if self._number == len(self._dialogues):
+        if self._number >= len(self._dialogues):
             self._number, self._passes, self._order = 0, self._passes + 1, []
         if not self._order:
             mixed = (
@@ -119,7 +121,17 @@ class TokenStream:
         }
 
     def seek(self, position: dict[str, Any]) -> None:
-        """Go to what ``position`` of an equal stream returned."""
+        """Go to what ``position`` of an equal stream returned. Raises ``ValueError`` for what it cannot be."""
+        place = Field(position, "position")
+        tokens = place.get("tokens")
+        counts = [place.get(name) for name in ("offset", "line", "passes", "found", "malformed")]
+        for each in (*counts, *tokens.each()):
+            if type(each.value) is not int or not 0 <= each.value < 2**63:
+                raise each.wrong("a whole number of at least 0")
+        if self.path.exists() and position["offset"] > self.path.stat().st_size:
+            raise ValueError(f"the position is beyond the end of {self.path}")
+        if any(token >= self.vocabulary for token in position["tokens"]):
+            raise tokens.wrong("tokens of the run's tokenizer")
         self._offset, self._number = position["offset"], position["line"]
         self._passes, self._valid = position["passes"], position["found"]
         self._tokens = list(position["tokens"])

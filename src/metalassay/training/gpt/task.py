@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
+from metalassay.fields import Field, FieldError, first_line
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
 from metalassay.training.gpt import dialogues, tokenizer
@@ -164,7 +165,7 @@ def task(
         "data": data_identity,
         "tokenizer": run_tokenizer.digest,
     }
-    source = TokenStream(data, encode, batch_size, shape.context, faults, seed)
+    source = TokenStream(data, encode, batch_size, shape.context, faults, seed, shape.vocabulary)
     tokens = batch_size * shape.context
     files = run_tokenizer.files()
     trained = Task(config, model, source, loss, "tokens", tokens, validate, files)
@@ -187,11 +188,19 @@ def read(folder: Path, notify: Callable[[str], None]) -> Trained:
     Raises ``UserError`` if the model or its tokenizer is missing or damaged.
     """
     saved = checkpoint.newest(folder, notify)
+    next_step = f"metalassay train gpt -o {folder}"
     if saved is None or saved.config.get("workload") not in WORKLOADS:
-        raise UserError(f"{folder} contains no mini GPT", f"metalassay train gpt -o {folder}")
-    model = TinyGPT(SIZES[saved.config["size"]])
-    model.load_state_dict(with_prefix(saved.tensors, "model."))
-    require_finite_weights(model, saved.step, saved.config["recipe"]["peak_rate"])
+        raise UserError(f"{folder} contains no mini GPT", next_step)
+    try:
+        config = Field(saved.config)
+        model = TinyGPT(SIZES[config.get("size").one_of(SIZES)])
+        rate = config.get("recipe").get("peak_rate").number(0, math.inf)
+        model.load_state_dict(with_prefix(saved.tensors, "model."))
+    except (FieldError, RuntimeError) as error:  # torch's, for missing weights and other shapes
+        raise UserError(
+            f"{folder} contains no mini GPT of ours: {first_line(error)[:200]}", next_step
+        ) from error
+    require_finite_weights(model, saved.step, rate)
     found = tokenizer.read(folder, saved.config)
     return Trained(model.eval(), found, saved.step, saved.config)
 

@@ -120,7 +120,9 @@ class ShuffledBatches:
         return self._number
 
     def seek(self, position: int) -> None:
-        """Go to the state after ``position`` batches."""
+        """Go to the state after ``position`` batches. Raises ``ValueError`` for what is no number of them."""
+        if type(position) is not int or not 0 <= position < 2**63:
+            raise ValueError(f"{position!r} is not a number of batches")
         self._number = position
 
 
