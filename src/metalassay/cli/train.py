@@ -165,8 +165,10 @@ def _configure_start(parser: argparse.ArgumentParser, data: str) -> None:
         metavar="RUN",
         help="folder of the run whose newest model to start from",
     )
-    parser.add_argument("--data", type=Path, metavar="FILE", help=data)
-    parser.add_argument("--test", type=Path, metavar="FILE", help="such a file to evaluate on")
+    parser.add_argument("--data", type=option_types.path, metavar="FILE", help=data)
+    parser.add_argument(
+        "--test", type=option_types.path, metavar="FILE", help="such a file to evaluate on"
+    )
     parser.add_argument(
         "--strict",
         action="store_true",

@@ -95,6 +95,15 @@ def test_any_position_can_be_continued_from(tmp_path: Path) -> None:
         assert other.next().inputs[0].tolist() == batch
 
 
+@pytest.mark.parametrize(
+    "position", [None, [], {}, {"batches": -1}, {"batches": True}, {"batches": 1.0}]
+)
+def test_a_position_that_no_run_has_written_is_refused(tmp_path: Path, position: object) -> None:
+    source = Shuffled(numbers(tmp_path / "a.jsonl", 5), 2, 1, 0)
+    with pytest.raises(ValueError, match="position"):
+        source.seek(position)
+
+
 def test_the_factors_of_the_parts_make_the_mean_over_the_update(tmp_path: Path) -> None:
     lines = ("[1, 11, 12, 13]", "[2, 12]", "[3, 13, 14]", "[4, 14]")
     found = examples(tmp_path / "a.jsonl", *lines)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metalassay import files
 from metalassay.errors import UserError
+from metalassay.fields import Field
 from metalassay.training.gpt.dialogues import LONGEST_LINE, TOO_LONG, Faults, raw_lines
 from metalassay.workloads.registry import Batch
 
@@ -124,8 +125,11 @@ class Shuffled:
         return {"batches": self._batches}
 
     def seek(self, position: Any) -> None:
-        """Go to what ``position`` of an equal source returned."""
-        self._batches = position["batches"]
+        """Go to what ``position`` of an equal source returned. Raises ``ValueError`` for what it cannot be."""
+        batches = Field(position, "position").get("batches")
+        if type(batches.value) is not int or not 0 <= batches.value < 2**63:
+            raise batches.wrong("a whole number of at least 0")
+        self._batches = batches.value
 
 
 def padded(examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
