@@ -43,7 +43,10 @@ def llama() -> Any:
 
 
 def grpo(folder: Path, prompts: int, **arguments: Any) -> Any:
-    """Return a GRPOTrainer with this number of unique prompts; a generation batch needs four."""
+    """Return a GRPOTrainer with this number of unique prompts; a generation batch needs four.
+
+    ``arguments`` are those of its configuration, also in place of the ones below.
+    """
     try:
         from trl import GRPOConfig, GRPOTrainer
     except ImportError as error:
@@ -52,22 +55,22 @@ def grpo(folder: Path, prompts: int, **arguments: Any) -> Any:
         pytest.skip("this trl has no GRPO")
     from datasets import Dataset
 
-    config = GRPOConfig(
-        output_dir=str(folder),
-        use_cpu=True,
-        bf16=False,
-        report_to=[],
-        disable_tqdm=True,
-        per_device_train_batch_size=2,
-        gradient_accumulation_steps=4,
-        num_generations=2,
-        max_completion_length=4,
-        save_strategy="no",
-        logging_strategy="no",
-        dataloader_pin_memory=False,
-        gradient_checkpointing=False,
-        **arguments,
-    )
+    usual: dict[str, Any] = {
+        "output_dir": str(folder),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": [],
+        "disable_tqdm": True,
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 4,
+        "num_generations": 2,
+        "max_completion_length": 4,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "dataloader_pin_memory": False,
+        "gradient_checkpointing": False,
+    }
+    config = GRPOConfig(**{**usual, **arguments})
     return GRPOTrainer(
         model=llama(),
         reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],

@@ -10,6 +10,7 @@ import pytest
 from metalassay.cli import main
 
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
+SFT, DPO = ["train", "sft", "runs/gpt"], ["train", "dpo", "runs/gpt"]
 
 
 @pytest.mark.parametrize("command", [TRANSIT, GPT])
@@ -62,3 +63,19 @@ def test_progress_is_a_bar_unless_something_else_is_asked_for(
     for option in ([], ["--quiet"], ["--json"]):
         assert main.main([*GPT, *option]) == 0
     assert [options.progress for options in launched] == ["bar", "quiet", "json"]
+
+
+@pytest.mark.parametrize("command", [SFT, DPO])
+def test_a_model_is_not_fine_tuned_in_its_own_folder(
+    command: list[str], launched: list[argparse.Namespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main([*command, "--output", "./runs/gpt"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "metalassay: runs/gpt holds the model to start from, which stays as it is",
+        "  next: choose another --output",
+    ]
+    assert not launched
+    assert main.main(command) == 0
+    (options,) = launched
+    assert (options.launched, str(options.start)) == (" ".join(command[:2]), "runs/gpt")
+    assert str(options.output) == f"runs/{command[1]}"

@@ -72,6 +72,41 @@ def test_a_killed_or_stopped_and_resumed_gpt_ends_with_the_bits_of_an_uninterrup
         assert digest(folder) == digest(whole), number.name
 
 
+def tune(kind: str, start: Path, folder: Path, *more: str) -> subprocess.Popen[str]:
+    command = [*TRAIN[:4], kind, str(start), *TRAIN[5:], "--accumulate", "2", "-o", str(folder)]
+    return subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+@posix
+@pytest.mark.parametrize("kind", ["sft", "dpo"])
+def test_a_killed_and_resumed_fine_tuning_ends_with_the_bits_of_an_uninterrupted_one(
+    tmp_path: Path, kind: str
+) -> None:
+    start, whole = tmp_path / "gpt", tmp_path / "whole"
+    with train(start) as child:
+        child.communicate()
+    with tune(kind, start, whole) as child:
+        child.communicate()
+        assert child.returncode == 0
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        folder = tmp_path / number.name
+        with tune(kind, start, folder) as child:
+            wait_for_step(child, 25)
+            child.send_signal(number)
+            child.communicate()
+            assert child.returncode == (-9 if number == signal.SIGKILL else 130)
+        with tune(kind, start, folder, "--resume") as child:
+            out, stderr = child.communicate()
+            assert child.returncode == 0
+        assert "resumed at step" in stderr
+        assert json.loads(out.splitlines()[-1])["steps"] == 60
+        assert digest(folder) == digest(whole), number.name
+    assert digest(start) != digest(whole)
+
+
 @pytest.mark.slow
 @posix
 @pytest.mark.parametrize(

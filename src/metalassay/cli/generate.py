@@ -9,7 +9,9 @@ from metalassay.cli import handover, option_types, sampling_options
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the options of the command."""
-    parser.description = "Let a mini GPT that `metalassay train gpt` trained answer a prompt."
+    parser.description = (
+        "Let a mini GPT that `metalassay train` trained or fine-tuned answer a prompt."
+    )
     parser.epilog = """\
 examples:
   metalassay generate runs/gpt "What is a tide?"

@@ -1,4 +1,4 @@
-"""The command `metalassay train`: train the guides' transit CNN or mini GPT."""
+"""The command `metalassay train`: train the guides' transit CNN or mini GPT, and fine-tune the latter."""
 
 from __future__ import annotations
 
@@ -31,11 +31,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 programs:
   transit    tell planets from other dips, in synthetic light curves
   gpt        train a small language model on dialogues in JSON lines
+  sft        fine-tune such a model on the answers of dialogues
+  dpo        fine-tune it on pairs of a preferred and a rejected answer
 
 examples:
   metalassay train transit --epochs 4
   metalassay train gpt --size small --data dialogues.jsonl --max-cpu 70
-  metalassay train gpt --resume"""
+  metalassay train gpt --resume
+  metalassay train sft runs/gpt --data dialogues.jsonl"""
     programs = parser.add_subparsers(
         required=False,
         parser_class=config_file.Parser,
@@ -46,6 +49,10 @@ examples:
     )
     _configure_transit(programs.add_parser("transit", help="tell planets from other dips"))
     _configure_gpt(programs.add_parser("gpt", help="train a small language model on dialogues"))
+    _configure_sft(programs.add_parser("sft", help="fine-tune such a model on answers"))
+    _configure_dpo(
+        programs.add_parser("dpo", help="fine-tune it on preferred and rejected answers")
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,6 +76,12 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(
             f"--batch-size {batch} cannot be split into {parts} equal parts",
             f"--accumulate {near}, or --batch-size {max(batch - batch % parts, parts)}",
+        )
+    start = getattr(options, "start", None)
+    if start is not None and options.output.absolute() == start.absolute():
+        raise UserError(
+            f"{start} holds the model to start from, which stays as it is",
+            "choose another --output",
         )
     return handover.launch(command, options)
 
@@ -176,6 +189,83 @@ examples:
     _configure_both(parser, Path("runs/transit"))
 
 
+def _configure_sft(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fine-tune a trained mini GPT on dialogues (SFT), in the form that `metalassay train gpt`"
+        " reads: the loss is that of the answers alone, every second message. Without --data: on the"
+        " dialogues that come with the package."
+    )
+    parser.epilog = (
+        """\
+examples:
+  metalassay train sft runs/gpt --data dialogues.jsonl
+  metalassay generate runs/sft "What is a tide?"
+
+"""
+        + ENDING
+    )
+    _configure_start(parser, 'lines of {"text": "..."} to train on')
+    _configure_both(parser, Path("runs/sft"), "0.001", "200")
+
+
+def _configure_dpo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fine-tune a trained mini GPT on preferences (DPO): to prefer the chosen answers to the"
+        " rejected ones more than the model in RUN does, which stays beside it as the reference."
+        " Without --data: on pairs that come with the package, which prefer short answers."
+    )
+    parser.epilog = (
+        """\
+examples:
+  metalassay train dpo runs/sft --data pairs.jsonl
+  metalassay train dpo runs/gpt --beta 0.05 --steps 100
+
+"""
+        + ENDING
+    )
+    _configure_start(parser, 'lines of {"prompt": "...", "chosen": "...", "rejected": "..."}')
+    parser.add_argument(
+        "--beta",
+        type=option_types.positive,
+        default=0.1,
+        metavar="B",
+        help="how much the reference counts: the smaller, the further from it (default: 0.1)",
+    )
+    _configure_both(parser, Path("runs/dpo"), "3e-05", "200")
+
+
+def _configure_start(parser: argparse.ArgumentParser, data: str) -> None:
+    parser.add_argument(
+        "start",
+        type=option_types.folder,
+        metavar="RUN",
+        help="folder of the run whose newest model to start from",
+    )
+    parser.add_argument("--data", type=option_types.path, metavar="FILE", help=data)
+    parser.add_argument(
+        "--test", type=option_types.path, metavar="FILE", help="such a file to evaluate on"
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first malformed line, instead of skipping",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=option_types.count,
+        default=8,
+        metavar="N",
+        help="examples per update",
+    )
+    parser.add_argument(
+        "--prompt",
+        type=option_types.words,
+        default="What is a tide?",
+        metavar="TEXT",
+        help="prompt of the sample at each evaluation",
+    )
+
+
 def _configure_gpt(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Train the mini GPT of guide 004 on dialogues or plain text of any size, with a tokenizer trained"
@@ -246,7 +336,12 @@ examples:
     _configure_both(parser, Path("runs/gpt"))
 
 
-def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
+def _configure_both(
+    parser: argparse.ArgumentParser,
+    output: Path,
+    rate: str = "by size",
+    steps: str = "by size or epochs",
+) -> None:
     parser.add_argument(
         "--accumulate",
         type=option_types.count,
@@ -258,13 +353,13 @@ def _configure_both(parser: argparse.ArgumentParser, output: Path) -> None:
         "--learning-rate",
         type=option_types.positive,
         metavar="RATE",
-        help="peak learning rate of the schedule (default: by size)",
+        help=f"peak learning rate of the schedule (default: {rate})",
     )
     parser.add_argument(
         "--steps",
         type=option_types.count,
         metavar="N",
-        help="updates of the weights (default: by size or epochs)",
+        help=f"updates of the weights (default: {steps})",
     )
     parser.add_argument(
         "--seed",

@@ -25,7 +25,7 @@ from metalassay.supervise.monitor import Monitor
 from metalassay.training import batch_try, dry_run, status_line
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
-from metalassay.training.gpt import corpus, dialogues, shape
+from metalassay.training.gpt import corpus, dialogues, fine_tuning, shape
 from metalassay.training.gpt import task as gpt
 from metalassay.training.gpt.generation import Sampling
 from metalassay.training.gpt.tokenizer import coverage
@@ -150,17 +150,89 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
         )
         return _dry_run(task, recipe, run, options, max(steps // 6, 1), model, memory)
 
-    def sample() -> str:
-        model = task.model.eval()
-        write = gpt.continuation if text_only else gpt.answer
-        answer = write(model, tokenizer, options["prompt"], 48, Sampling())  # type: ignore[arg-type]
-        model.train()
-        return answer
-
     def malformed() -> Mapping[str, float]:
         return {"malformed_lines": faults.count}
 
+    write = gpt.continuation if text_only else gpt.answer
+    sample = _sampler(task, tokenizer, options, write)
     return _train(task, recipe, run, options, max(steps // 6, 1), malformed, sample)
+
+
+def train_sft(options: Options) -> int:
+    """Fine-tune a trained mini GPT on the answers of dialogues."""
+    keep_freed_memory()
+    with _opened(options) as run:
+        trained = gpt.read(Path(options["start"]), _warn)
+        data = Path(options["data"] or dialogues.TRAINING)
+        test = Path(options["test"] or dialogues.TEST)
+        tuning = fine_tuning.sft(trained, data, test, *_batches(options), _warn)
+        return _fine_tune("sft", tuning, trained, run, options)
+
+
+def train_dpo(options: Options) -> int:
+    """Fine-tune a trained mini GPT on pairs of a preferred and a rejected answer."""
+    keep_freed_memory()
+    with _opened(options) as run:
+        trained = gpt.read(Path(options["start"]), _warn)
+        data = Path(options["data"] or fine_tuning.PAIRS)
+        test = Path(options["test"] or fine_tuning.TEST_PAIRS)
+        where = device.resolve(options["device"])
+        tuning = fine_tuning.dpo(
+            trained, data, test, *_batches(options), _warn, options["beta"], where
+        )
+        return _fine_tune("dpo", tuning, trained, run, options)
+
+
+def _batches(options: Options) -> tuple[int, int, int, bool]:
+    """Return the size of a batch, the batches of an update, the seed, and whether to be strict."""
+    parts = options["accumulate"]
+    return options["batch_size"] // parts, parts, options["seed"], options["strict"]
+
+
+def _fine_tune(
+    kind: str,
+    tuning: fine_tuning.FineTuning,
+    trained: gpt.Trained,
+    run: RunFolder,
+    options: Options,
+) -> int:
+    steps = options["steps"] or fine_tuning.STEPS
+    recipe = Recipe(
+        steps=steps,
+        peak_rate=options["learning_rate"] or fine_tuning.PEAK_RATES[kind],
+        weight_decay=0.0,
+        accumulate=options["accumulate"],
+        dtype=options["dtype"],
+        seed=options["seed"],
+    )
+
+    if options["dry_run"]:
+        count = sum(parameter.numel() for parameter in tuning.task.model.parameters())
+        memory = {"weights, gradients and moments": shape.state_bytes(count)}
+        if kind == "dpo":
+            memory["the model to start from"] = 4 * count
+        model = f"that of {options['start']}; its activations are in the measured memory only"
+        return _dry_run(tuning.task, recipe, run, options, max(steps // 6, 1), model, memory)
+
+    def found() -> Mapping[str, float]:
+        return {"malformed_lines": tuning.faults.count, "cut_examples": tuning.cut}
+
+    sample = _sampler(tuning.task, trained.tokenizer.tokenizer, options, gpt.answer)
+    return _train(tuning.task, recipe, run, options, max(steps // 6, 1), found, sample)
+
+
+def _sampler(
+    task: Task, tokenizer: Any, options: Options, write: Callable[..., str]
+) -> Callable[[], str]:
+    """Return a function that lets the model answer the user's prompt as it is now."""
+
+    def sample() -> str:
+        model = task.model.eval()
+        answer = write(model, tokenizer, options["prompt"], 48, Sampling())
+        model.train()
+        return answer
+
+    return sample
 
 
 def generate(options: Options) -> int:
@@ -401,6 +473,8 @@ COMMANDS: Mapping[str, Callable[[Options], int]] = {
     "train gpt": train_gpt,
     "try transit": batch_try.transit_batch,
     "try gpt": batch_try.gpt_batch,
+    "train sft": train_sft,
+    "train dpo": train_dpo,
     "generate": generate,
     "evaluate": evaluate,
 }

@@ -12,6 +12,7 @@ from metalassay.errors import UserError
 
 # The command-line option that sets each value.
 OPTIONS = {
+    "beta": "--beta",
     "batch_size": "--batch-size in --accumulate parts",
     "curves": "--curves",
     "data.bytes": "--data",
@@ -30,6 +31,8 @@ OPTIONS = {
     "shape.vocabulary": "--vocabulary",
     "shape.width": "--width",
     "size": "--size",
+    "start.step": "RUN",
+    "start.weights": "RUN",
 }
 
 

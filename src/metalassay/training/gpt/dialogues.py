@@ -19,6 +19,7 @@ from metalassay.errors import UserError
 
 START, END = "<|im_start|>", "<|im_end|>"
 LONGEST_LINE = 16 * 2**20  # bytes; a longer line is malformed, so that memory is bounded
+TOO_LONG, HALF_A_PAIR = "longer than 16 MB", "half a surrogate pair in its text"
 REPORTED = 5  # malformed lines reported one by one; later ones are only counted
 DATA = Path(__file__).parent / "data"
 TRAINING, TEST = DATA / "dialogues_train.jsonl", DATA / "dialogues_test.jsonl"
@@ -39,45 +40,82 @@ class Line:
     path: Path | None = None
 
 
-def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") -> Iterator[Line]:
-    """Yield the lines of ``path`` from byte ``offset``, before which there are ``number`` lines.
+@dataclass(frozen=True)
+class RawLine:
+    """A line as bytes, between the byte offsets ``offset`` and ``next_offset``; None if it is too long."""
+
+    number: int
+    offset: int
+    next_offset: int
+    raw: bytes | None
+
+
+def raw_lines(
+    path: Path, offset: int = 0, number: int = 0, option: str = "--data"
+) -> Iterator[RawLine]:
+    """Yield the lines of ``path`` that are not blank, from byte ``offset``, before which are ``number``.
 
     Raises ``UserError`` for a file that cannot be read; it names ``option``, which set the path.
     """
     try:
         with files.open_regular(path) as stream:
             stream.seek(offset)
+            begin = offset
             while raw := stream.readline(LONGEST_LINE):
                 number += 1
                 if len(raw) == LONGEST_LINE and not raw.endswith(b"\n"):
                     while (rest := stream.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
                         pass
-                    yield Line(number, stream.tell(), None, "longer than 16 MB")
+                    yield RawLine(number, begin, stream.tell(), None)
                 elif raw.strip():
-                    yield Line(number, stream.tell(), *_parse(raw))
+                    yield RawLine(number, begin, stream.tell(), raw)
+                begin = stream.tell()
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror}", f"choose a JSON-lines file with {option} FILE"
         ) from error
 
 
-def _parse(raw: bytes) -> tuple[str | None, str | None]:
+def lines(path: Path, offset: int = 0, number: int = 0, option: str = "--data") -> Iterator[Line]:
+    """Yield the dialogues of ``path`` as ``raw_lines`` yields its lines."""
+    for line in raw_lines(path, offset, number, option):
+        found = (None, TOO_LONG) if line.raw is None else parse(line.raw)
+        yield Line(line.number, line.next_offset, *found)
+
+
+def parse_object(raw: bytes) -> tuple[dict[str, Any], str | None]:
+    """Return the object in a line of JSON, empty for any other value, or what is wrong with the line."""
     try:
         document = json.loads(raw)
     except UnicodeDecodeError:
-        return None, "not UTF-8"
+        return {}, "not UTF-8"
     except (ValueError, RecursionError):
-        return None, "not JSON"
-    text = document.get("text") if isinstance(document, dict) else None
+        return {}, "not JSON"
+    return document if isinstance(document, dict) else {}, None
+
+
+def parse(raw: bytes) -> tuple[str | None, str | None]:
+    """Return the text of a dialogue in a line of JSON, or what is wrong with the line."""
+    document, fault = parse_object(raw)
+    if fault:
+        return None, fault
+    text = document.get("text")
     if not isinstance(text, str) or not text.strip():
         return None, 'no "text"'
     if not has_message(text):
         return None, f"no {START}...{END}"
+    if not is_encodable(text):
+        return None, HALF_A_PAIR
+    return text, None
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether ``text`` has UTF-8: JSON can encode half of a pair, which no tokenizer accepts."""
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON can encode half of a pair, which no tokenizer accepts
-        return None, "half a surrogate pair in its text"
-    return text, None
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def has_message(text: str) -> bool:
@@ -98,7 +136,11 @@ class Faults:
 
     def add(self, line: Line) -> None:
         """Count and report ``line``, which has a fault; raise ``UserError`` if ``strict``."""
-        fault = f"{line.path or self.path}, line {line.number}: {line.fault}"
+        self.report(line.number, line.fault, line.path)
+
+    def report(self, number: int, what: str | None, path: Path | None = None) -> None:
+        """Count and report the fault ``what`` of a line; raise ``UserError`` if ``strict``."""
+        fault = f"{path or self.path}, line {number}: {what}"
         if self.strict:
             raise UserError(fault, "fix the line, or leave out --strict to skip it")
         self.count += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from metalassay.training.gpt import corpus, dialogues, shape, tokenizer
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
-from metalassay.training.gpt.tokenizer import decode
+from metalassay.training.gpt.tokenizer import RunTokenizer, decode
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.train_state import with_prefix
@@ -30,6 +30,7 @@ from metalassay.workloads.registry import Batch
 
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
+WORKLOADS = ("gpt", "gpt-sft", "gpt-dpo")  # whose checkpoints have such a model
 MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
 BEGINNING = 32  # characters of a text
 EVALUATION_BATCH = 16  # pieces of dialogues
@@ -182,14 +183,24 @@ def task(
     return trained, run_tokenizer.tokenizer, faults
 
 
-def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
-    """Return the newest intact model in ``folder``, in evaluation mode on the CPU, and its tokenizer.
+@dataclass(frozen=True)
+class Trained:
+    """A trained model in evaluation mode on the CPU, its tokenizer, and the checkpoint it is from."""
 
-    Raises ``UserError`` if either is missing or damaged.
+    model: TinyGPT
+    tokenizer: RunTokenizer
+    step: int
+    config: Mapping[str, Any]
+
+
+def read(folder: Path, notify: Callable[[str], None]) -> Trained:
+    """Return the newest intact model in ``folder``, trained from the start or fine-tuned.
+
+    Raises ``UserError`` if the model or its tokenizer is missing or damaged.
     """
     saved = checkpoint.newest(folder, notify)
     next_step = f"metalassay train gpt -o {folder}"
-    if saved is None or saved.config.get("workload") != "gpt":
+    if saved is None or saved.config.get("workload") not in WORKLOADS:
         raise UserError(f"{folder} contains no mini GPT", next_step)
     try:
         config = Field(saved.config)
@@ -205,12 +216,24 @@ def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
             f"{folder} contains no mini GPT of ours: {first_line(error)[:200]}", next_step
         ) from error
     require_finite_weights(model, saved.step, rate)
-    return model.eval(), tokenizer.read(folder, saved.config).tokenizer
+    found = tokenizer.read(folder, saved.config)
+    return Trained(model.eval(), found, saved.step, saved.config)
+
+
+def load(folder: Path, notify: Callable[[str], None]) -> tuple[TinyGPT, Any]:
+    """Return the model and the tokenizer that ``read`` finds."""
+    trained = read(folder, notify)
+    return trained.model, trained.tokenizer.tokenizer
+
+
+def prompt_text(question: str) -> str:
+    """Return ``question`` as a message, and the beginning of the one that answers it."""
+    return f"{START}{question}{END} {START}"
 
 
 def answer(model: TinyGPT, tokenizer: Any, question: str, most: int, sampling: Sampling) -> str:
     """Return the model's answer to ``question``, without the markers of the format."""
-    prompt = tokenizer.encode(f"{START}{question}{END} {START}").ids
+    prompt = tokenizer.encode(prompt_text(question)).ids
     stop = tokenizer.token_to_id(END)
     return decode(tokenizer, generate(model, prompt, most, sampling, stop))
 
