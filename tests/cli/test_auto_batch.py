@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,6 @@ def test_a_run_to_resume_keeps_its_batch_size_and_nothing_is_tried(
 def test_the_batch_size_that_was_tried_and_chosen_is_stored_in_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import json
-
     monkeypatch.setattr(auto_batch, "LARGEST", 4)
     arguments = [*GPT, "--steps", "2", "--batch-size", "auto", "--accumulate", "2"]
     arguments += ["-o", str(tmp_path / "run")]
@@ -90,8 +89,10 @@ def test_the_batch_size_that_was_tried_and_chosen_is_stored_in_the_run(
     assert state["config"]["batch_size"] * 2 == chosen
     assert command(monkeypatch, *arguments, "--resume") == 0
     capsys.readouterr()
-    number = ["2" if chosen == 4 else "4" if word == "auto" else word for word in arguments]
-    assert command(monkeypatch, *number, "--resume") == (2 if number != arguments else 0)
+    other = "2" if chosen == 4 else "4"
+    changed = [other if word == "auto" else word for word in arguments]
+    assert command(monkeypatch, *changed, "--resume") == 2
+    assert "batch_size was" in capsys.readouterr().err
 
 
 def options(*more: str) -> argparse.Namespace:

@@ -25,6 +25,8 @@ from metalassay.supervise import command
         (["--resume", "--", "true"], "--restart is missing"),
         (["--restart", "2", "--resume", "--no-hook", "--", "true"], "--no-hook leaves out"),
         (["--log", "/", "--", "true"], "is a folder"),
+        (["--profile-output", "x", "--", "true"], "--profile-output needs --profile"),
+        (["--profile", "--no-hook", "--", "true"], "--profile needs what --no-hook leaves out"),
         (["--memory-limit", "200%", "--", "true"], "more than this machine has"),
         (["--log", "-", "--", "true"], "--log needs the name of a file"),
         (["--", ""], "the name of the program is empty"),

@@ -65,6 +65,16 @@ def test_progress_is_a_bar_unless_something_else_is_asked_for(
     assert [options.progress for options in launched] == ["bar", "quiet", "json"]
 
 
+def test_ten_steps_are_profiled_unless_a_number_is_given(
+    launched: list[argparse.Namespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ([], ["--profile"], ["--profile", "3"]):
+        assert main.main([*GPT, *option]) == 0
+    assert [options.profile for options in launched] == [None, 10, 3]
+    assert main.main([*GPT, "--profile", "--dry-run"]) == 2
+    assert "--dry-run takes no steps to profile" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [SFT, DPO])
 def test_a_model_is_not_fine_tuned_in_its_own_folder(
     command: list[str], launched: list[argparse.Namespace], capsys: pytest.CaptureFixture[str]

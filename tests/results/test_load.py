@@ -13,6 +13,7 @@ import pytest
 
 from metalassay.errors import UserError
 from metalassay.results import load, parse
+from metalassay.supervise import profile_file
 
 DATA = Path(__file__).parents[1] / "data" / "runs"
 COMPAT = json.loads((DATA / "constructed_compat_patched.json").read_text("utf-8"))
@@ -133,6 +134,7 @@ def test_the_files_of_a_training_are_skipped_without_a_warning(
         for name, document in {
             "tokenizer.json": tokenizer,
             "result.json": {"steps": 20, "checkpoint": f"{run}/step-00000020", "loss": 1.5},
+            "profile.json": {"schema": "metalassay.profile/1", "device": "cpu"},
             "step-00000020/state.json": {"schema": "metalassay.checkpoint/1", "step": 20},
         }.items():
             (tmp_path / run / name).parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +156,7 @@ def test_the_files_of_a_training_are_skipped_without_a_warning(
 def test_the_checkpoints_of_a_training_have_the_schema_that_is_skipped() -> None:
     checkpoint = pytest.importorskip("metalassay.training.checkpoint")
     assert checkpoint.SCHEMA.startswith(f"{parse.CHECKPOINT}/")
+    assert profile_file.SCHEMA.startswith(f"{parse.PROFILE}/")
 
 
 def test_a_file_that_contradicts_itself_is_kept_with_a_warning(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_a_checkpoint_under_the_name_of_another_step_is_skipped(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "tensor", "message"),
     [
-        ("model.0.weight", None, "does not fit this run: 'model.0.weight'"),
+        ("model.0.weight", None, "does not fit this run: it has no tensor 'model.0.weight'"),
         (
             "model.0.weight",
             torch.zeros(1),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from safetensors.torch import load_file
 from tiny_training import CPU, digest, run, start, task, wait_for_step
 
 from metalassay.errors import UserError
+from metalassay.supervise.step_profiler import StepProfiler
 from metalassay.training.loop import Progress, Recipe, train
+from metalassay.workloads.registry import Batch
 
 
 @pytest.mark.slow
@@ -107,3 +111,93 @@ def test_training_does_not_wait_for_torch_dynamo() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
+
+
+def _profiler(folder: Path, said: list[str], steps: int = 3) -> StepProfiler:
+    return StepProfiler(torch, "cpu", steps, folder, said.append)
+
+
+def test_a_profile_changes_no_loss_and_no_bit_of_the_checkpoint(tmp_path: Path) -> None:
+    plain, profiled = tmp_path / "plain", tmp_path / "profiled"
+    losses: dict[Path, list[float]] = {plain: [], profiled: []}
+    said: list[str] = []
+    for folder, profiler in ((plain, None), (profiled, _profiler(profiled, said))):
+        run(
+            folder,
+            report_every=1,
+            report=lambda at, folder=folder: losses[folder].append(at.loss),
+            profiler=profiler,
+        )
+    assert losses[plain] == losses[profiled]
+    assert len(losses[plain]) == 20
+    assert digest(plain) == digest(profiled)
+    assert said[0].startswith("where a step goes: 3 profiled steps")
+
+
+def test_steps_of_a_profile_enter_no_speed(tmp_path: Path) -> None:
+    class Slow(StepProfiler):
+        def begin(self) -> None:
+            time.sleep(0.2 if self.measuring else 0)
+            super().begin()
+
+    seen: list[Progress] = []
+    profiler = Slow(torch, "cpu", 3, tmp_path, lambda line: None)
+    run(tmp_path, report_every=5, report=seen.append, profiler=profiler)
+    # Three steps of warm-up, six of the profile, eleven after it.
+    assert [at.profiled for at in seen] == [2, 4, 0, 0]
+    assert all(at.speed for at in seen)
+    assert max(at.seconds for at in seen) < 0.2  # each profiled step slept so long
+    tiny = min(at.speed or 0 for at in seen)
+    assert tiny > 16 / 0.2  # samples of one step in the time of one sleep
+
+
+def test_an_interval_of_nothing_but_profiled_steps_has_no_speed(tmp_path: Path) -> None:
+    seen: dict[int, float | None] = {}
+    run(
+        tmp_path,
+        report_every=1,
+        report=lambda at: seen.update({at.step: at.speed}),
+        profiler=_profiler(tmp_path, []),
+    )
+    assert [step for step, speed in seen.items() if speed is None] == [4, 5, 6, 7, 8, 9]
+
+
+def test_a_stop_in_a_profile_loses_neither_the_checkpoint_nor_the_pairs_so_far(
+    tmp_path: Path,
+) -> None:
+    def stop(at: Progress) -> None:
+        if at.step == 6:
+            signal.raise_signal(signal.SIGINT)
+
+    run(tmp_path / "whole")
+    stopped, said = tmp_path / "stopped", list[str]()
+    out = run(stopped, report_every=1, report=stop, profiler=_profiler(stopped, said))
+    assert (out.step, out.stopped_by) == (6, "SIGINT")
+    assert said[0].startswith("where a step goes: 1 profiled step")
+    again: list[str] = []
+    out = run(stopped, resume=True, profiler=_profiler(stopped, again))
+    assert (out.step, out.stopped_by) == (20, None)
+    assert again[0].startswith("where a step goes: 3 profiled steps")
+    assert digest(stopped) == digest(tmp_path / "whole")
+
+
+def test_an_error_in_a_profiled_step_stops_the_profiler(tmp_path: Path) -> None:
+    broken = task()
+    loss, calls = broken.loss, iter(range(100))
+
+    def fails(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        if next(calls) == 6:  # the first step after the warm-up; two batches per step
+            raise RuntimeError("a fault of the step")
+        return loss(model, batch)
+
+    profiler = _profiler(tmp_path, [])
+    with pytest.raises(RuntimeError, match="a fault of the step"):
+        train(
+            replace(broken, loss=fails),
+            Recipe(20, 1e-2, accumulate=2),
+            tmp_path,
+            CPU,
+            profiler=profiler,
+        )
+    assert not torch.autograd._profiler_enabled()  # type: ignore[attr-defined]
+    assert profiler.done

@@ -57,6 +57,10 @@ def _after_torch(run: Run, torch: ModuleType) -> None:
     steps.at_first_step(watch.start)
     if not is_worker():
         watch.start()
+    if run.config.profile:
+        from metalassay.child import profiling
+
+        profiling.start(run, torch)
 
 
 def _stop_of(run: Run) -> Stop:
@@ -83,6 +87,9 @@ def at_exit() -> None:
     for each in _ends:
         if isinstance(each, Watch):
             each.end()
+    profiling = sys.modules.get("metalassay.child.profiling")
+    if profiling is not None:
+        profiling.end()
     error = getattr(sys, "last_value", None)
     if isinstance(error, BaseException) and _reached_the_top(error.__traceback__):
         from metalassay.errors import reason

@@ -26,6 +26,11 @@ def count() -> int:
     return _optimizer_steps if _loop_steps is None else _loop_steps
 
 
+def optimizer_count() -> int:
+    """Return the steps of optimizers so far, also where the program's own loop counts steps."""
+    return _optimizer_steps
+
+
 def count_loop_step() -> None:
     """Count a step of the program's own loop, and do what was asked for."""
     global _loop_steps

@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _names_a_file(words: Sequence[str]) -> bool:
     """Return whether the only word is a file or folder, there or not, and no message."""
-    if len(words) != 1 or any(each.isspace() for each in words[0]):
+    if len(words) != 1 or not words[0] or any(each.isspace() for each in words[0]):
         return False
     path = Path(words[0])
     try:

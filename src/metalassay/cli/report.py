@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -14,10 +15,12 @@ from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
     from metalassay.report import Report
-    from metalassay.report.sections import training_log
+    from metalassay.report.sections.step_profile import StepProfile
+    from metalassay.report.sections.training_log import Log
 
 
 _DEFAULT = "reports"
+_NEXT = "name a log.jsonl of a run or of a monitor, or a profile.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,7 @@ examples:
   metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
   metalassay report --csv rows.csv               one row per measurement
   metalassay report --json - | jq .compat        rows and verdicts as JSON
-  metalassay report --log RUN/log.jsonl          how a training went
+  metalassay report --log RUN                    how a training went, and where its steps go
   metalassay report --summary --card card.svg    for a CI job and for a link
 
 In the rows, refused times have a reason and no throughput, and verdicts of a file that contradicts
@@ -82,7 +85,8 @@ stderr, the rest is in the report), 2 bad input"""
         (
             "--log",
             "FILE",
-            "plot the log.jsonl of a training run, or a monitor's log; - is standard input",
+            "plot the log.jsonl or the profile.json of a training run, both if it is the run's folder, or"
+            " a monitor's log; - is standard input",
         ),
     ):
         parser.add_argument(
@@ -119,9 +123,9 @@ def run(options: argparse.Namespace) -> int:
             f"the name of a card ends in .svg, not as in {options.card}",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
-    logs = [_log(Path(name)) for name in options.log]
+    logs, profiles = _logs(options.log)
     files = options.files or [_DEFAULT]
-    if logs and not options.files and not Path(_DEFAULT).exists():
+    if options.log and not options.files and not Path(_DEFAULT).exists():
         files = []  # nobody named it, and the logs alone are a report
     for chip in options.project:
         projection.chip(chip)  # report an unknown one before thousands of files are read
@@ -138,7 +142,13 @@ def run(options: argparse.Namespace) -> int:
         raise cannot_write("the rows", error, "name another file") from None
     for warning in loaded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    content = report.build(loaded, project=options.project, machines=options.machine, logs=logs)
+    content = report.build(
+        loaded,
+        project=options.project,
+        machines=options.machine,
+        logs=logs,
+        profiles=profiles,
+    )
     pages: list[Path] = list(report.write_report(content, options.output))
     if options.card is not None:
         pages.append(_write_card(content, options.card))
@@ -152,14 +162,48 @@ def run(options: argparse.Namespace) -> int:
     return 1 if loaded.warnings else 0
 
 
-def _log(path: Path) -> training_log.Log:
+def _logs(names: Sequence[str]) -> tuple[list[Log], list[StepProfile]]:
+    """Read logs and profiles; a folder stands for those that a run leaves in it."""
+    from metalassay.report.sections.step_profile import StepProfile
+
+    logs: list[Log] = []
+    profiles: list[StepProfile] = []
+    for name in names:
+        for path in _in_folder(Path(name)):
+            one = _log(path)
+            if isinstance(one, StepProfile):
+                profiles.append(one)
+            else:
+                logs.append(one)
+    return logs, profiles
+
+
+def _in_folder(path: Path) -> list[Path]:
+    from metalassay.fields import printable
+    from metalassay.files import cannot_read
+
+    try:
+        if not path.is_dir():
+            return [path]
+        found = [each for each in (path / "log.jsonl",) if each.exists()]
+        found += sorted(path.glob("profile*.json"))
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, _NEXT) from None
+    if not found:
+        raise UserError(f"{printable(str(path))} has neither log.jsonl nor profile.json", _NEXT)
+    return found
+
+
+def _log(path: Path) -> Log | StepProfile:
     from metalassay.fields import FieldError, printable
     from metalassay.files import read_bytes
-    from metalassay.report.sections import training_log
+    from metalassay.report.sections import step_profile, training_log
 
-    next_step = "name a log.jsonl of a run or of a monitor"
+    next_step = _NEXT
     content, shown = read_bytes(path, next_step, or_stdin=True), printable(str(path))
     try:
+        if step_profile.is_profile(content):
+            return step_profile.parse(content, shown)
         return training_log.parse(content, shown)
     except FieldError as error:
         raise UserError(f"{shown}: {error}", next_step) from None

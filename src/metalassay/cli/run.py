@@ -35,6 +35,7 @@ examples:
   metalassay run --restart 5 --resume --stall 30 --log train.log -- python train.py
   metalassay run --max-cpu 70 --max-memory 60 -- python train.py
   metalassay run --monitor cpu.jsonl --every 5 -- make -j8
+  metalassay run --profile -- python train.py
   metalassay run --list-patches -- python train.py
   metalassay run --emulate-mps -- python train.py --device mps
   metalassay run --emulate-mps=2.8 -- python -m package.train
@@ -71,6 +72,21 @@ time-out); 74 if it succeeded and its output could not be written; 2 if it could
         "--check",
         action="store_true",
         help="first look whether its Python can train, as doctor does; do not start if it cannot",
+    )
+    inside.add_argument(
+        "--profile",
+        nargs="?",
+        type=option_types.count,
+        const=10,
+        metavar="STEPS",
+        help="profile this many optimizer steps (10) of each process, after four: a table by operator, and"
+        " files in --profile-output",
+    )
+    inside.add_argument(
+        "--profile-output",
+        type=option_types.folder,
+        metavar="DIR",
+        help="folder of the traces and summaries, which are named by process (default: profile)",
     )
     alive = parser.add_argument_group("keeping it alive")
     alive.add_argument(
@@ -189,6 +205,10 @@ def _contradictions(options: argparse.Namespace) -> None:
         raise UserError("--log needs the name of a file", "--log run.log")
     if options.no_hook and options.resume:
         raise UserError("--resume needs what --no-hook leaves out", "leave one of them out")
+    if options.profile_output is not None and not options.profile:
+        raise UserError("--profile-output needs --profile", "add --profile 10")
+    if options.no_hook and options.profile:
+        raise UserError("--profile needs what --no-hook leaves out", "leave one of them out")
     if options.awake and sys.platform != "darwin":
         raise UserError("--awake needs macOS", "leave it out, or use systemd-inhibit")
 
@@ -199,6 +219,7 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
     from metalassay.supervise.launcher import Plan
     from metalassay.supervise.supervisor import Rules
 
+    output = options.profile_output
     added = {} if options.no_env else _environment(options.program)
     plan = Plan(
         command=(*_background(options.background, sys.platform), *program),
@@ -227,6 +248,8 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
         log=options.log,
         awake=awake,
         verbose=options.verbose,
+        profile=options.profile or 0,
+        profile_folder=command.PROFILES if output is None else output,
         explain=_explain,
     )
 

@@ -26,6 +26,7 @@ from metalassay.report.sections import (
     published,
     scaling,
     side_by_side,
+    step_profile,
 )
 from metalassay.report.sections.training_log import Log
 from metalassay.report.sections.training_log import section as training_section
@@ -45,12 +46,13 @@ def build(
     project: Sequence[str] = (),
     machines: Sequence[str] = (),
     logs: Sequence[Log] = (),
+    profiles: Sequence[step_profile.StepProfile] = (),
 ) -> Report:
     """Return the report of everything that was loaded.
 
     ``find_chip`` returns the published limits of the chip of a machine. ``project`` names chips to
     project onto, ``machines`` those to compare (by default those with the most measurements); ``logs``
-    are those of training runs. Raises ``UserError`` for an unknown chip or machine.
+    are those of training runs, ``profiles`` of their steps. Raises ``UserError`` for an unknown chip or machine.
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
@@ -62,12 +64,13 @@ def build(
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),
+        step_profile.section(profiles),
         published.section(compared.chips),
         projection.section(project, shown),
         ledger.section(claims.load()),
     )
     return Report(
-        summary_line=_summary(loaded, compat_table, len(logs)),
+        summary_line=_summary(loaded, compat_table, len(logs), len(profiles)),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
         benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
@@ -107,7 +110,7 @@ def _rehearsal(results: Sequence[Measurement | LargestBatch]) -> str:
     )
 
 
-def _summary(loaded: Loaded, table: CompatTable | None, logs: int) -> str:
+def _summary(loaded: Loaded, table: CompatTable | None, logs: int, profiles: int) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
         machines = len(in_order(one.machine for one in loaded.measurements))
@@ -117,6 +120,8 @@ def _summary(loaded: Loaded, table: CompatTable | None, logs: int) -> str:
         parts.append("Nothing has been measured yet: no result file was read")
     if logs:
         parts.append(f"{counted(logs, 'log')} of a training run or a monitor")
+    if profiles:
+        parts.append(f"{counted(profiles, 'profile')} of training steps")
     if loaded.warnings:
         parts.append(counted(len(loaded.warnings), "warning"))
     return "; ".join(parts) + "."

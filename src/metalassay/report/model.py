@@ -189,8 +189,26 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Bar:
+    """One bar from 0 to ``value``; ``label`` is its number in words, beside it."""
+
+    name: str
+    value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Horizontal bars, from top to bottom. A table of its section has the same numbers."""
+
+    title: str
+    x_label: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A section of the report: sentences, then plots, then tables. ``id`` is its anchor.
+    """A section of the report: sentences, then plots and bars, then tables. ``id`` is its anchor.
 
     ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed.
     """
@@ -202,6 +220,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     hint: Hint | None = None
     projected: bool = False
+    bars: tuple[BarChart, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ from metalassay.results.verdict_file import VersionSet
 BENCHMARKS = "metalassay.benchmarks"
 ROWS = "metalassay.rows"
 CHECKPOINT = "metalassay.checkpoint"
+PROFILE = "metalassay.profile"
 _SCHEMA_NUMBER = "1"
 
 __all__ = [
     "BENCHMARKS",
     "CHECKPOINT",
+    "PROFILE",
     "ROWS",
     "LargestBatch",
     "Measurement",
@@ -74,7 +76,7 @@ def parse(
 
 def _is_training_file(schema: str, top: Mapping[str, object]) -> bool:
     """Return whether a file is one of those that `metalassay train` writes beside its log."""
-    if schema.startswith(f"{CHECKPOINT}/"):
+    if schema.startswith((f"{CHECKPOINT}/", f"{PROFILE}/")):
         return True
     if type(top.get("steps")) is int and isinstance(top.get("checkpoint"), str):
         return True  # result.json

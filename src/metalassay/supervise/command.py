@@ -23,6 +23,7 @@ from metalassay.supervise.launcher import End, Plan, Stopper
 from metalassay.supervise.output_log import OutputLog
 from metalassay.supervise.processes import Minder
 from metalassay.supervise.protocol import FOLDER_VARIABLE, Config
+from metalassay.supervise.step_profiler import QUIET
 
 ENDED_BY_US = 75
 """The exit code if `metalassay run` ended the program: EX_TEMPFAIL of sysexits.h, "try again later"."""
@@ -30,6 +31,8 @@ OUTPUT_LOST = 74
 """The exit code if the program succeeded and its output could not be written: EX_IOERR of sysexits.h."""
 RESTARTS_VARIABLE = "METALASSAY_RESTARTS"
 """The environment variable that tells a program how often it was started again."""
+PROFILES = Path("profile")
+"""Where profiles are written unless the user names a folder."""
 
 _PACKAGE = Path(__file__).parents[1]
 _HOOK = _PACKAGE / "child" / "startup"
@@ -53,7 +56,8 @@ class Options:
 
     ``patches`` are the names of those to bring in, empty for none. ``reports`` sets the start-up hook in
     Python processes; without it nothing is brought into the program. ``explain`` gets the last output
-    and the interpreter that wrote it, None if unknown.
+    and the interpreter that wrote it, None if unknown. ``profile`` is how many optimizer steps each process
+    profiles, into files in ``profile_folder``; 0 for none.
     """
 
     plan: Plan
@@ -65,6 +69,8 @@ class Options:
     log: Path | None = None
     awake: bool = False
     verbose: bool = False
+    profile: int = 0
+    profile_folder: Path = PROFILES
     explain: Callable[[str, str | None], Explained] = lambda text, python: Explained()
 
 
@@ -153,13 +159,23 @@ def _prepare(folder: Path, options: Options, attempt: int) -> None:
     """Write what the processes of a start have to know, and remove what was left from the one before."""
     resume = options.resume and attempt > 0
     try:
-        protocol.write_config(folder, Config(options.patches, options.guard, resume=resume))
+        protocol.write_config(folder, _config(options, resume))
         for name in ("request.json", "socket"):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror}", "free some space there, or set TMPDIR"
         ) from error
+
+
+def _config(options: Options, resume: bool) -> Config:
+    return Config(
+        options.patches,
+        options.guard,
+        resume=resume,
+        profile=options.profile,
+        profile_folder=str(options.profile_folder.absolute()) if options.profile else "",
+    )
 
 
 def _say(
@@ -183,6 +199,8 @@ def _say(
             "no Python process reported itself, so nothing was patched and no steps were counted"
             " (not a Python program, or one started with -I, -E or -S)"
         )
+    if options.profile and not end.seen.steps:
+        notify("no profile: no process reported an optimizer step")
     if how.cause == "finished":
         if log:
             log[0].say(f"{how.says} after {end.seconds:.1f} s")
@@ -251,6 +269,9 @@ def _environment(options: Options, folder: Path) -> dict[str, str]:
     if options.reports:
         theirs = options.plan.environment.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_HOOK), theirs)))
+    if options.profile:
+        # Set before the program starts: torch may read it as it is imported.
+        environment |= {name: os.environ.get(name, value) for name, value in QUIET.items()}
     return environment
 
 

@@ -54,7 +54,8 @@ class Config:
     The processes import this package from where the hook is. ``patches`` are names
     of `metalassay.patches`. ``resume``: ``Trainer.train`` continues from the last checkpoint, if there is one
     and the program did not say otherwise. ``tick`` is the time in seconds between two looks for a request, ``every`` the
-    time between two readings of memory and steps.
+    time between two readings of memory and steps. ``profile`` is how many optimizer steps to profile, into
+    files in ``profile_folder``; 0 for none.
     """
 
     patches: tuple[str, ...] = ()
@@ -62,6 +63,8 @@ class Config:
     resume: bool = False
     tick: float = 1.0
     every: float = 5.0
+    profile: int = 0
+    profile_folder: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -22,6 +23,7 @@ from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
+from metalassay.supervise.step_profiler import QUIET, StepProfiler
 from metalassay.training import batch_try, dry_run, status_line
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
@@ -410,6 +412,7 @@ def _train(
             report=report,
             notify=display.write,
             pace=limiter.pace if limiter else lambda: 0.0,
+            profiler=_profiler(options, where, run, display),
         )
     if outcome.stopped_by:
         command = [*options["argv"], *([] if options["resume"] else ["--resume"])]
@@ -426,6 +429,17 @@ def _train(
     require_finite(figures, f"after step {outcome.step}", advise_lower_rate(recipe.peak_rate))
     _finish(options, run.path, outcome, figures)
     return 0
+
+
+def _profiler(
+    options: Options, where: torch.device, run: RunFolder, display: Display
+) -> StepProfiler | None:
+    steps = options.get("profile")
+    if not steps:
+        return None
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    return StepProfiler(torch, where.type, steps, run.path, display.write)
 
 
 def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[str, float]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from metalassay.errors import UserError
 from metalassay.fields import first_line
 from metalassay.files import write_atomically
-from metalassay.measure.device import set_rng_state
+from metalassay.measure.device import set_rng_state, synchronize
+from metalassay.supervise.step_profiler import StepProfiler
 from metalassay.training import checkpoint
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import (
@@ -78,7 +79,8 @@ class Recipe:
 class Progress:
     """A report after a step; ``speed`` is in the task's unit per second.
 
-    ``speed`` is None if a CPU limiter paused the program since the last report.
+    ``speed`` is None if a CPU limiter paused the program since the last report, or if all steps since
+    then were part of a profile; ``profiled`` is how many were. They are in neither ``seconds`` nor ``speed``.
     """
 
     step: int
@@ -88,6 +90,7 @@ class Progress:
     seconds: float
     speed: float | None
     figures: Mapping[str, float] = field(default_factory=dict)
+    profiled: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,14 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
     notify: Callable[[str], None] = lambda text: None,
     pace: Callable[[], float] = lambda: 0.0,
+    profiler: StepProfiler | None = None,
 ) -> Outcome:
     """Train ``task`` until the last step or the first Ctrl+C, and leave a checkpoint in ``folder``.
 
     ``checkpoint_every`` and ``evaluate_every`` count steps; 0 means only at the end. ``pace`` is
     called after each step and returns for how many seconds it has paused the program so far.
+    ``profiler`` profiles steps after its warm-up, counted from where this process begins; the result is
+    the same with and without it.
     ``folder/log.jsonl`` gets a line for each report. ``notify`` receives messages for the user. A
     ``RunFolder`` has already been opened, and locked, by the caller; ``resume`` is then ignored.
 
@@ -139,6 +145,7 @@ def train(
                 report=report,
                 notify=notify,
                 pace=pace,
+                profiler=profiler,
             )
     config, resumed = {**task.config, "recipe": asdict(recipe)}, folder.resumed
     last = None  # checkpoint
@@ -166,13 +173,14 @@ def train(
             write_atomically(folder.path / name, content)
         return checkpoint.save(folder.path, state.capture(config))
 
-    with Interrupt() as interrupt, RunLog(folder.path / LOG, state.step) as log:
+    with Interrupt() as interrupt, RunLog(folder.path / LOG, state.step) as log, _ended(profiler):
         while state.step < recipe.steps and interrupt.requested_by is None:
             state.optimizer.rate = cycle.rate(state.step)
             momentum = cycle.momentum(state.step)
             if momentum is not None:
                 state.optimizer.betas = (momentum, recipe.betas[1])
-            meter.losses.append(update(task, state, recipe))
+            with meter.profiling(profiler, device):
+                meter.losses.append(update(task, state, recipe))
             state.step += 1
             pace()
             evaluating = task.evaluate is not None and every(evaluate_every)
@@ -183,7 +191,14 @@ def train(
                 if evaluating and interrupt.requested_by is None:
                     figures = _figures(task, recipe, state.step)
                 progress = Progress(
-                    state.step, recipe.steps, loss, state.optimizer.rate, seconds, speed, figures
+                    state.step,
+                    recipe.steps,
+                    loss,
+                    state.optimizer.rate,
+                    seconds,
+                    speed,
+                    figures,
+                    meter.profiled,
                 )
                 log.add(asdict(progress))
                 report(progress)
@@ -194,6 +209,8 @@ def train(
             last is None or last.name != f"step-{state.step:08d}"
         ):  # the signal arrived between two steps
             last = save()
+        if profiler is not None:
+            profiler.finish()  # after the checkpoint: nothing else is lost if it fails
         stopped = interrupt.requested_by if state.step < recipe.steps else None
         if stopped is None and not figures:  # an earlier process had finished the training
             figures = _figures(task, recipe, state.step)
@@ -243,17 +260,49 @@ class _Meter:
 
     def start(self, step: int) -> None:
         self.losses: list[Tensor] = []
+        self.profiled, self.left_out = 0, 0.0
         self.step, self.paused, self.began = step, self.pace(), time.perf_counter()
 
+    @contextlib.contextmanager
+    def profiling(self, profiler: StepProfiler | None, where: torch.device) -> Iterator[None]:
+        """Tell the profiler of a step, and leave the step out of the speed if it is part of the profile."""
+        if profiler is None or profiler.done:
+            yield
+            return
+        measuring = profiler.measuring
+        if measuring:
+            synchronize(where)  # the steps before have to take their own time
+        began = time.perf_counter()
+        profiler.begin()
+        yield
+        profiler.end()
+        if measuring:
+            self.profiled += 1
+            self.left_out += time.perf_counter() - began
+
     def read(self, step: int) -> tuple[float, float | None, float]:
-        """Return the mean loss, the items per second (None after a pause) and the seconds elapsed."""
+        """Return the mean loss, the items per second and the seconds elapsed, without a profile's steps.
+
+        There is no speed after a pause, and none of nothing but profiled steps.
+        """
         # All losses in one transfer: each transfer waits for the device.
         loss = torch.stack(self.losses).mean().item()
         where = f"in the {len(self.losses)} steps before step {step}"
         require_finite({"loss": loss}, where, advise_lower_rate(self.rate))
-        seconds = time.perf_counter() - self.began
-        unpaused = self.pace() == self.paused
-        return loss, (step - self.step) * self.items / seconds if unpaused else None, seconds
+        seconds = time.perf_counter() - self.began - self.left_out
+        steps = step - self.step - self.profiled
+        known = steps > 0 and self.pace() == self.paused
+        return loss, steps * self.items / seconds if known else None, seconds
+
+
+@contextlib.contextmanager
+def _ended(profiler: StepProfiler | None) -> Iterator[None]:
+    """Stop a profiler that still runs when the training ends by an error."""
+    try:
+        yield
+    finally:
+        if profiler is not None and not profiler.done:
+            profiler.abandon()
 
 
 def _figures(task: Task, recipe: Recipe, step: int) -> Mapping[str, float]:

@@ -91,14 +91,16 @@ def format_line(
     """Return the progress in at most ``width`` columns; None means no limit.
 
     If there is no room, these are left out in turn: the bar, long words, memory, CPU, speed, time and
-    loss. "paused" replaces a speed that would include pauses by the CPU limiter.
+    loss. "paused" replaces a speed that would include pauses by the CPU limiter, "profiled" one of
+    nothing but profiled steps.
     """
+    none = "profiled" if progress.profiled else "paused"
     count, loss, load = (
         f"{progress.step}/{progress.steps}",
         f"loss {progress.loss:.4f}",
         f"{cpu:.0%}",
     )
-    speed = "paused" if not progress.speed else f"{progress.speed:,.0f} {unit}/s"
+    speed = none if not progress.speed else f"{progress.speed:,.0f} {unit}/s"
     used, remaining = f"{1 - free:.0%}", "?" if left is None else _clock(left)
     head = f"{count} [{_clock(elapsed)}<{remaining}] {loss}, {speed}, CPU {load}, "
     full = f"{head}memory {used}"
@@ -108,7 +110,7 @@ def format_line(
     blocks = min(width - len(full) - len("100%||  "), _MOST_BAR)
     if blocks >= _LEAST_BAR:
         return f"{share:4.0%}|{_block() * round(share * blocks):{blocks}}| {full}"
-    brief = "paused" if not progress.speed else _brief(progress.speed)
+    brief = none if not progress.speed else _brief(progress.speed)
     parts = [count, loss, f"{remaining} left", brief, f"CPU {load}", f"mem {used}"]
     shorter = [full, f"{head}mem {used}"]
     shorter += [" ".join(parts[:number]) for number in range(len(parts), 0, -1)]

@@ -26,7 +26,9 @@ HOLDER = ".lock.pid"
 # Seconds. Long enough to try again if the holder removes the lock file as we open it.
 _LOCK_TIMEOUT = 0.2
 # Names of files and checkpoints before they are complete and renamed.
-_UNFINISHED = re.compile(r"\.(step-\d+|log\.jsonl|result\.json|tokenizer\.json)\..+\.part")
+_UNFINISHED = re.compile(
+    r"\.(step-\d+|log\.jsonl|result\.json|tokenizer\.json|profile\.json|trace\.json\.gz)\..+\.part"
+)
 
 
 @dataclass(frozen=True)

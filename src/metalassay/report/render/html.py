@@ -8,8 +8,17 @@ from importlib import resources
 from typing import Any
 
 from metalassay.environment import extras
-from metalassay.report.model import NO_VALUE, NOT_MEASURED, CompatTable, Hint, Plot, Report, Table
-from metalassay.report.render import compat_matrix, svg
+from metalassay.report.model import (
+    NO_VALUE,
+    NOT_MEASURED,
+    BarChart,
+    CompatTable,
+    Hint,
+    Plot,
+    Report,
+    Table,
+)
+from metalassay.report.render import bars, compat_matrix, svg
 from metalassay.report.render.plot_tables import data_table
 
 _NUMBER = re.compile(r"[-+\N{MINUS SIGN}]?\d[\d,]*")
@@ -37,11 +46,16 @@ def render(report: Report) -> str:
         # svg escapes every string itself
         return {"svg": Markup(drawing.svg), "notes": drawing.notes}  # noqa: S704
 
+    def draw_bars(chart: BarChart) -> Markup:
+        # likewise
+        return Markup(bars.draw(chart, f"p{next(counter)}"))  # noqa: S704
+
     environment.tests["hint"] = lambda part: isinstance(part, Hint)
     environment.globals.update(
         pads=pads,
         data_table=data_table,
         draw=draw,
+        draw_bars=draw_bars,
         no_value=(NOT_MEASURED, NO_VALUE),
         **_compat_globals(report),
     )
