@@ -152,13 +152,19 @@ def _start(
         return subprocess.Popen(
             command,
             cwd=here,
-            env={**os.environ, _MARK: mark, "UV_OFFLINE": "1", "PIP_NO_INDEX": "1"},
+            env=_variables(mark, full=full),
             stdin=stdin,
             stdout=out,
             stderr=err,
             start_new_session=True,
             preexec_fn=child,
         )
+
+
+def _variables(mark: str, *, full: bool) -> dict[str, str]:
+    variables = {**os.environ, _MARK: mark, "UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
+    # Python leaves bytecode cut off where a file is full, and could not import it afterwards.
+    return variables | ({"PYTHONDONTWRITEBYTECODE": "1"} if full else {})
 
 
 def _send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
             output, _ = child.communicate()
     finally:
         child.kill()
+    if child.returncode == 2:
+        return 2  # it has said what is wrong
     if child.returncode:
         raise UserError("the self-test failed to run; its error is above", "metalassay doctor")
     result = json.loads(output.splitlines()[-1])

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from metalassay import streams
 from metalassay.machine import roofline_model
 from metalassay.measure.timing import Timed, best, timed
 
@@ -176,7 +177,7 @@ def run(device: str = "cpu") -> tuple[Check, ...]:
     return (*checks, *([] if device == "cpu" else [real_device(device)]))
 
 
-def main(device: str) -> None:
+def main(device: str) -> int:
     """Print the checks and the measured peak of ``device`` as JSON; "auto" is the first that works."""
     from metalassay.measure.device import resolve
     from metalassay.measure.roofline import probe
@@ -184,7 +185,8 @@ def main(device: str) -> None:
     where = resolve(device)
     checks = [dataclasses.asdict(each) for each in run(where.type)]
     print(json.dumps({"checks": checks, "roof": dataclasses.asdict(probe(where))}))  # noqa: T201
+    return 0
 
 
 if __name__ == "__main__":
-    main(*(sys.argv[1:] or ["auto"]))
+    sys.exit(streams.run(lambda: main(*(sys.argv[1:] or ["auto"]))))

@@ -6,8 +6,11 @@ import json
 import sys
 from typing import Any
 
-from metalassay import interrupts, streams
-from metalassay.files import NO_ROOM
+try:
+    from metalassay import interrupts, streams
+    from metalassay.files import NO_ROOM
+except KeyboardInterrupt:
+    sys.exit(130)  # nothing has begun
 
 
 def main(text: str) -> int:

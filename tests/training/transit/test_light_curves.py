@@ -56,7 +56,13 @@ def test_a_bar_is_shown_only_in_the_mode_bar(
     monkeypatch.setattr(task, "make", make)
     given = {"size": "guide", "seed": 0, "batch_size": 64, "curves": 512, "progress": mode}
     given |= {"accumulate": 1, "device": "cpu", "output": str(tmp_path), "resume": False}
-    given |= {"dry_run": False, "data": None, "ephemeris": None, "predictions": None, "profile": None}
+    given |= {
+        "dry_run": False,
+        "data": None,
+        "ephemeris": None,
+        "predictions": None,
+        "profile": None,
+    }
     with pytest.raises(UserError, match="enough"):
         commands.train_transit(given)
     captured = capsys.readouterr()
