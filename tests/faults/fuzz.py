@@ -18,8 +18,9 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.faults import commands, inputs, run_input
+from tests.faults import commands, inputs, interrupt, run_input
 from tests.faults.inputs import Input
+from tests.faults.interrupt import Fault
 from tests.faults.run_input import Outcome
 
 from metalassay.cli import main as command_line
@@ -136,12 +137,31 @@ def table(
     return "\n".join(lines)
 
 
+def fault_table(faults: Sequence[Fault]) -> str:
+    """Return how often each command was interrupted in each way, and how often something was wrong."""
+    counts = Counter((fault.command, fault.kind) for fault in faults)
+    wrong = Counter(fault.command for fault in faults if fault.wrong)
+    lines = [
+        f"| command | {' | '.join(interrupt.KINDS)} | wrong |",
+        f"|:--|{'--:|' * (1 + len(interrupt.KINDS))}",
+    ]
+    for command in sorted({fault.command for fault in faults}):
+        figures = " | ".join(str(counts[command, each]) for each in interrupt.KINDS)
+        lines.append(f"| {command} | {figures} | {wrong[command]} |")
+    totals = " | ".join(str(sum(f.kind == each for f in faults)) for each in interrupt.KINDS)
+    lines.append(f"| all | {totals} | {sum(wrong.values())} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     """Run the program: exit code 1 where an input failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--inputs", type=int, default=2000, help="how many inputs (default: 2000)")
+    parser.add_argument(
+        "--faults", type=int, default=0, help="how many commands to interrupt (default: 0)"
+    )
     parser.add_argument("--seed", type=int, default=None, help="the first seed (default: the time)")
     parser.add_argument("--command", default="", choices=["", *ROWS], help="of one command only")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time (default: 2)")
@@ -165,7 +185,13 @@ def main() -> int:
         path = keep(least, tried(least)[1])
         say(f"kept {path.name}: {wrong[0]}\n  {least.as_json()}"[:600])
     say(table(counts, seconds, failures))
-    return 1 if failures else 0
+    faults = interrupt.many(interrupt.draw(ROWS, first, options.faults), first, 2 * options.jobs)
+    ended_wrong = [fault for fault in faults if fault.wrong]
+    for fault in ended_wrong:
+        say(f"{fault}")
+    if faults:
+        say(fault_table(faults))
+    return 1 if failures or ended_wrong else 0
 
 
 if __name__ == "__main__":

@@ -98,6 +98,15 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
     return Fault(row.command, kind, after, process.returncode, tuple(wrong))
 
 
+def draw(rows: Mapping[str, Row], seed: int, number: int) -> list[Row]:
+    """Return ``number`` rows to interrupt: each that imports torch about once, and the others at random."""
+    chance = random.Random(seed)
+    quick = [row for row in rows.values() if row.works and row.weight]
+    slow = [row for row in rows.values() if row.works and not row.weight]
+    rare = [row for row in slow for _ in range(max(1, number // 50))][:number]
+    return [*rare, *(chance.choice(quick) for _ in range(number - len(rare)))]
+
+
 def many(rows: Sequence[Row], seed: int, jobs: int) -> list[Fault]:
     """Interrupt each of the rows once, several at a time: they mostly wait."""
     kinds = [random.Random(f"{seed}/{number}").choice(KINDS) for number in range(len(rows))]

@@ -73,11 +73,7 @@ def test_hostile_inputs_of_all_commands(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_commands_that_are_interrupted_at_any_time() -> None:
-    chance = random.Random(SEED)
-    quick = [row for row in fuzz.ROWS.values() if row.works and row.weight]
-    slow = [row for row in fuzz.ROWS.values() if row.works and not row.weight]
-    rows = [*slow, *(chance.choice(quick) for _ in range(FAULTS - len(slow)))]
-    faults = interrupt.many(rows, SEED, 4)
+    faults = interrupt.many(interrupt.draw(fuzz.ROWS, SEED, FAULTS), SEED, 4)
     assert len(faults) == FAULTS
     assert [fault for fault in faults if fault.wrong] == []
 
