@@ -51,7 +51,7 @@ def slower(document: Any) -> None:
 BEFORE = "metalassay.conditions.before"
 STATS = "benchmarks[0].stats"
 ROOF = "metalassay.selftest.roof"
-ENVIRONMENT = f"{BEFORE}.environment.MALLOC_NOTE"
+ENVIRONMENT = f"{BEFORE}.environment.MALLOC_TRIM_THRESHOLD_"
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,7 @@ ENVIRONMENT = f"{BEFORE}.environment.MALLOC_NOTE"
         (put("benchmarks[3].extra_info.marks", []), "benchmarks[3].extra_info.marks", "imply: drifted"),
         (slower, f"{EXTRA}.marks", "imply: drifted"),
         (put(f"{EXTRA}.steady", False), f"{EXTRA}.marks", "imply: not steady"),
+        (put(f"{BEFORE}.environment.MALLOC_NOTE", "1"), f"a key of {BEFORE}.environment", "would be removed"),
         (put(ENVIRONMENT, "on 10.11.12.13 now"), ENVIRONMENT, "would be removed"),
         (put("machine_info.release", "6.1 on 10.1.2.3"), "machine_info.release", "would be removed"),
         (put(ENVIRONMENT, "fe80::1c2d:3e4f%en0"), ENVIRONMENT, "would be removed"),
