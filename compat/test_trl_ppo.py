@@ -20,7 +20,8 @@ if "trl" not in versions.installed():
 from tiny_trl import PROMPTS, grpo, llama, tokenizer
 
 TABLE = tomllib.loads(Path(__file__).with_name("ppo_equivalents.toml").read_text("utf-8"))
-PPO, ZERO = "trl-ppoconfig-arguments-gone", "grpo-zero-steps"
+PPO = "trl-ppoconfig-arguments-gone"
+ZERO = "grpo-zero-steps"
 GRPO = "trl.GRPOConfig"
 INSTALLED = Version(versions.installed()["trl"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -56,6 +57,6 @@ def check(program: Sequence[str], *, patched: bool) -> None:
 def _python(program: Sequence[str], next_step: str) -> str:
     python = program_python.of(program)
     if python is None:
-        name = program[0] if program else sys.executable
+        name = shlex.quote(program[0]) if program else sys.executable
         raise UserError(f"{name} does not say which Python it runs", next_step)
     return python
