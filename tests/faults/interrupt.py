@@ -27,8 +27,8 @@ from tests.faults.run_input import ROOT
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 KINDS = (*(each.name for each in SIGNALS), "full disk", "folder gone")
 _MARK = "METALASSAY_FAULT"
-_END = 15.0  # seconds from a signal to the end; training finishes its step
-_CHILDREN = 3.0  # seconds in which nothing of it may be left
+_END = 30.0  # seconds from a signal to the end; training finishes its step
+_CHILDREN = 6.0  # seconds in which nothing of it may be left
 _FULL = 2000  # bytes that a file may have where the disk is "full"
 _WORK = """
 import sys, time
