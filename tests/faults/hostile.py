@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -143,9 +144,9 @@ def _mutate_value(value: object, random_: random.Random) -> None:
         if random_.random() < 0.25:
             del value[key]
         elif isinstance(value, list) and random_.random() < 0.25:
-            value += value * 2
+            value += copy.deepcopy(value) * 2
         else:
-            value[key] = random_.choice(_VALUES)
+            value[key] = copy.deepcopy(random_.choice(_VALUES))
         return
 
 

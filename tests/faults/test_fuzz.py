@@ -64,6 +64,16 @@ def test_every_kind_of_file_is_made(tmp_path: Path) -> None:
         assert os.path.lexists(tmp_path / str(number)), kind
 
 
+def test_mutations_depend_on_their_seed_alone() -> None:
+    def mutations() -> list[bytes]:
+        return [
+            hostile._mutated(b'{"a": [1, {"b": [2, 3]}], "c": "d"}', random.Random(seed))
+            for seed in range(500)
+        ]
+
+    assert mutations() == mutations()
+
+
 def test_hostile_inputs_of_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\nMETALASSAY_FUZZ_SEED={SEED}")  # noqa: T201  (the run can be repeated)
