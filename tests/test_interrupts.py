@@ -184,3 +184,15 @@ def test_a_signal_that_python_would_swallow_comes_again(
         forget()
     assert ended == [True]
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_import_that_catches_every_error_ends_at_once(number: signal.Signals) -> None:
+    source = (
+        "import signal, sys; from metalassay import interrupts\n"
+        "with interrupts.end_at_once():\n"
+        f"    try:\n        signal.raise_signal({int(number)})\n"
+        "    except BaseException:\n        print('caught')\nprint('went on')"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "metalassay: interrupted\n")

@@ -103,6 +103,29 @@ def end_as_ctrl_c() -> Iterator[None]:
                 signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def end_at_once() -> Iterator[None]:
+    """Let Ctrl+C, SIGTERM and SIGHUP end this process in the block: only for imports, with nothing begun.
+
+    torch and numpy catch every error of some of their imports, and would go on with half a module.
+    """
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for each in _SIGNALS:
+            if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler, _end):
+                before[each] = signal.signal(each, _leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"metalassay: interrupted\n")
+    os._exit(130)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     if _is_swallowed(frame):
         again = threading.Timer(_LATER, os.kill, (os.getpid(), number))

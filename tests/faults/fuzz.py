@@ -100,7 +100,7 @@ def many(
     seconds: dict[str, float] = defaultdict(float)
     failures: list[tuple[Input, list[str]]] = []
     said = time.monotonic()
-    with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         done = pool.map(
             one, seeds, [command] * len(seeds), chunksize=max(1, min(50, len(seeds) // 20))
         )

@@ -110,7 +110,7 @@ def draw(rows: Mapping[str, Row], seed: int, number: int) -> list[Row]:
 def many(rows: Sequence[Row], seed: int, jobs: int) -> list[Fault]:
     """Interrupt each of the rows once, several at a time: they mostly wait."""
     kinds = [random.Random(f"{seed}/{number}").choice(KINDS) for number in range(len(rows))]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return list(pool.map(interrupt, rows, kinds, range(seed, seed + len(rows))))
 
 

@@ -16,14 +16,15 @@ import time
 from types import ModuleType
 from typing import Any
 
+# torch catches every error of some of its imports, and would go on with half a module after Ctrl+C.
+_before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # run.INTERRUPTED
 try:
     import torch
 except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
     sys.exit(78)  # run.NO_TORCH, which says so in a sentence
-except KeyboardInterrupt:
-    sys.exit(130)  # run.INTERRUPTED: nothing has been recorded yet
+signal.signal(signal.SIGINT, _before)
 
 SCHEMA = "metalassay.trace/1"
 
