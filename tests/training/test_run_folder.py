@@ -164,7 +164,7 @@ def test_a_disk_without_room_for_the_lock_is_one_line_and_leaves_no_folder(
     assert run(monkeypatch, *GPT, "-o", str(tmp_path / "runs" / "a")) == 2
     assert capsys.readouterr().err == (
         "metalassay: no room to write: No space left on device\n"
-        "  next: free some space and continue with --resume\n"
+        "  next: free some space and run it again, with --resume if it left a checkpoint\n"
     )
     assert not list(tmp_path.iterdir())
 

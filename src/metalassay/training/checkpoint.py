@@ -82,7 +82,7 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = KEEP) -> Path:
         raise UserError(
             f"no room for the checkpoint of step {checkpoint.step} in {folder}"
             f" ({len(data) / 1e6:.1f} MB): {error.strerror}",
-            "free some space and continue with --resume; earlier checkpoints are unchanged",
+            "free some space and run it again, with --resume if it left a checkpoint; those are unchanged",
         ) from error
     finally:  # also on Ctrl+C: leave no unfinished files
         shutil.rmtree(part, ignore_errors=True)

@@ -18,7 +18,10 @@ def main(text: str) -> int:
         if not options["command"].startswith("train"):
             return 0
         print("metalassay: the reader of the output is gone; stopped", file=sys.stderr)
-        print("  next: run the same command with --resume", file=sys.stderr)
+        print(
+            "  next: run the same command again, with --resume if it left a checkpoint",
+            file=sys.stderr,
+        )
         return 1
 
     return streams.run(lambda: _explained(options), when_unread)
@@ -32,7 +35,10 @@ def _explained(options: dict[str, Any]) -> int:
     except OSError as error:
         if error.errno in NO_ROOM:
             print(f"metalassay: no room to write: {error.strerror}", file=sys.stderr)
-            print("  next: free some space and continue with --resume", file=sys.stderr)
+            print(
+                "  next: free some space and run it again, with --resume if it left a checkpoint",
+                file=sys.stderr,
+            )
         elif error.filename:  # of a rename, the second is the intended name
             where = error.filename2 or error.filename
             print(f"metalassay: cannot use {where}: {error.strerror}", file=sys.stderr)
