@@ -459,7 +459,10 @@ def _supervised(
 ) -> Iterator[tuple[Display, CpuLimiter | None]]:
     """Show progress, and log and limit the load, as the options require."""
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(Display(options["progress"], recipe.steps, task.unit))
+        gpu = device.resolve(options["device"]).type != "cpu"
+        display = stack.enter_context(
+            Display(options["progress"], recipe.steps, task.unit, gpu=gpu)
+        )
         limiter = None
         if options["max_cpu"] or options["max_memory"]:
             # The loop calls pace() itself, so no signal has to interrupt a step.
