@@ -16,6 +16,7 @@ from torch.nn import functional
 from metalassay.errors import UserError
 from metalassay.training.loop import Task
 from metalassay.training.transit import light_curves
+from metalassay.training.transit.first_layer import replace_convolutions
 from metalassay.training.transit.light_curves import SEASONS, STARS
 from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.astronet import AstroNet
@@ -176,7 +177,7 @@ def task(
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = fuse(SIZES[size]())
+        model = replace_convolutions(fuse(SIZES[size]()))
 
     def validate() -> dict[str, float]:
         curves = sets["validation"]
