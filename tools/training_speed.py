@@ -34,7 +34,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metalassay.statistics import decision
-from metalassay.training.gpt import task
+from metalassay.training.gpt import cross_entropy
 from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.gpt.shape import SIZES
 from metalassay.training.optimizer import FlatAdamW
@@ -62,7 +62,7 @@ def our_training(config: TinyGPTConfig) -> Work:
 
     def step() -> None:
         optimizer.zero_grad()
-        task.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        cross_entropy.loss(model, batch).backward()  # type: ignore[no-untyped-call]
         optimizer.clip(1.0)
         optimizer.step()
 
