@@ -40,6 +40,8 @@ try:
 except UserError as error:
     sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
     sys.exit(error.exit_code)
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TESTED = ["-e", ".[bench,completion,emulator,report,train]"]  # what metalassay's own tests take
 VERDICTS = Path("reports", "compat")
 ENVIRONMENTS = Path(".nox")
 DEFAULT = MATRIX.by_default()
@@ -95,6 +97,11 @@ def _attempt(session: nox.Session, requirements: Sequence[str]) -> Failure | Non
             "it resolves, but the installation failed; see the installer's message above"
         )
     return None
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
 def must_install(session: nox.Session, *requirements: str) -> None:
@@ -236,21 +243,21 @@ def upstream(session: nox.Session, row: str) -> None:
 @nox.session(default=False)
 def oracle(session: nox.Session) -> None:
     """Read the operators of every torch from its macOS wheel: nox -s oracle -- --missing."""
-    must_install(session, "-e", ".[oracle]")
+    must_install(session, "-e", ".", *group("oracle"))
     session.run("python", "tools/oracle.py", *session.posargs)
 
 
 @nox.session(default=False)
 def api(session: nox.Session) -> None:
     """Read which release has which name and argument from the wheels again: nox -s api -- trl."""
-    must_install(session, "-e", ".[api-history]")
+    must_install(session, "-e", ".", *group("api"))
     session.run("python", "tools/api_history.py", *session.posargs)
 
 
 @nox.session(default=False, python=python("tests"))
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
-    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    must_install(session, *TESTED, *group("tests"), *MATRIX.requires["tests"])
     # Many tests start programs that import torch: with its bytecode that takes half the time.
     session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
 
@@ -258,7 +265,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False, python=python("tests"))
 def fuzz(session: nox.Session) -> None:
     """Feed hostile inputs to every command: nox -s fuzz -- --inputs 50000 [--seed N] [--command NAME]."""
-    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    must_install(session, *TESTED, *group("tests"), *MATRIX.requires["tests"])
     session.run(
         "python", "-m", "tests.faults.fuzz", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None}
     )
@@ -275,9 +282,16 @@ def fix(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Rehearse a release of the committed tree: build, checks, a local index, installations; publishes nothing."""
+    must_install(session, "-e", ".", *group("release"))
+    session.run("python", "tools/dry_release.py", *session.posargs)
+
+
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Test the report's page in a real browser, the one that BROWSER_BINARY names or PATH has."""
-    must_install(session, "-e", ".[browser]")
+    must_install(session, "-e", ".[compat,report]", *group("browser"))
     required = {"BROWSER_REQUIRED": "1"}  # without it, no browser is a skip
     session.run("pytest", "tests/report/test_report_browser.py", *session.posargs, env=required)
 
@@ -293,7 +307,7 @@ def emulated(session: nox.Session) -> None:
 @nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check format, style, types, imports between rooms, and workflows."""
-    must_install(session, "-e", ".[lint]", *MATRIX.requires["bench"])
+    must_install(session, *TESTED, *group("lint"), *MATRIX.requires["bench"])
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")
