@@ -80,7 +80,7 @@ def install(session: nox.Session, *requirements: str) -> Failure | None:
 
 
 def _attempt(session: nox.Session, requirements: Sequence[str]) -> Failure | None:
-    env = resolver.pip_find_links()
+    env = resolver.for_uv()
     with tempfile.TemporaryFile("w+") as log:
         try:
             session.install("--dry-run", *requirements, env=env, silent=False, stdout=log)
@@ -229,7 +229,7 @@ def fresh(session: nox.Session) -> None:
 def resolve(session: nox.Session) -> None:
     """Find out which rows can be installed, on Linux and on macOS; downloads nothing."""
     must_install(session, "-e", ".")
-    session.run("metalassay", "resolve", *session.posargs, env=resolver.pip_find_links())
+    session.run("metalassay", "resolve", *session.posargs, env=resolver.for_uv())
 
 
 @nox.session(default=False)
@@ -259,7 +259,18 @@ def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
     must_install(session, *TESTED, *group("tests"), *MATRIX.requires["tests"])
     # Many tests start programs that import torch: with its bytecode that takes half the time.
-    session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+    with_bytecode = {"PYTHONDONTWRITEBYTECODE": None}
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=with_bytecode)
+        return
+    failed = []
+    for arguments in (("-n", "logical", "--dist", "loadfile", "-m", "not alone"), ("-m", "alone")):
+        try:
+            session.run("pytest", *arguments, env=with_bytecode)
+        except nox.command.CommandFailed:
+            failed.append(" ".join(arguments))
+    if failed:
+        session.error(f"failed: pytest {', and pytest '.join(failed)}")
 
 
 @nox.session(default=False, python=python("tests"))
@@ -279,6 +290,32 @@ def fix(session: nox.Session) -> None:
     work, output = f"{session.create_tmp()}/environments", "reports/fix/environments.json"
     tool = "tools/fix_environments.py"
     session.run("python", tool, "--work", work, "--output", output, *arguments)
+
+
+@nox.session(default=False, python=python("emulated"))
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and use it as a stranger does: outside of the checkout, also on an emulated mps."""
+    folder = Path(session.create_tmp()).absolute()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    must_install(session, "build", "uv")
+    session.run(
+        *["python", "-m", "build", "--installer", "uv", "--wheel", "--outdir"], str(folder / "dist")
+    )
+    (built,) = (folder / "dist").glob("*.whl")
+    session.install("--reinstall-package", "metalassay", f"metalassay[emulator] @ {built.as_uri()}",
+                    *MATRIX.requires["emulated"], env=resolver.for_uv())  # fmt: skip
+    step = (
+        "import torch; x = torch.ones(4, device='mps', requires_grad=True);"
+        " (x * x).sum().backward(); assert x.grad.device.type == 'mps'; print('a step on', x.device)"
+    )
+    session.chdir(folder)
+    session.run("metalassay", "--version")
+    session.run("metalassay", "doctor", "--no-probe", success_codes=[0, 1])
+    session.run(
+        "metalassay", "explain", "UnboundLocalError: cannot access local variable 'current_batch'"
+    )
+    if sys.platform == "linux":
+        session.run("metalassay", "run", "--emulate-mps", "--", "python", "-c", step)
 
 
 @nox.session(default=False)
