@@ -107,6 +107,9 @@ class Clone:
                 target = self.folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, target)
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "The working tree")
         self._files = set(self.folder.rglob("*"))
         self.log.touch()
         self.artifacts.mkdir()
@@ -124,10 +127,16 @@ class Clone:
         """Return what the stand-ins were asked for."""
         return [json.loads(line) for line in self.log.read_text("utf-8").splitlines()]
 
+    def git(self, *arguments: str) -> None:
+        """Run git in the clone."""
+        who = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.invalid"]
+        command = ["git", *who, "-c", "core.excludesFile=/dev/null", *arguments]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
     def _as_checked_out(self) -> None:
         """Remove what earlier jobs left: each has a machine of its own."""
         for path in sorted(self.folder.rglob("*"), reverse=True):
-            if path not in self._files and "__pycache__" not in path.parts:
+            if path not in self._files and not {".git", "__pycache__"} & {*path.parts}:
                 (path.rmdir if path.is_dir() else path.unlink)()
 
     def workflow(self, name: str) -> dict[str, Any]:
