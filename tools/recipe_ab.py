@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from metalassay.files import write_atomically
@@ -69,7 +68,9 @@ SMALLEST = {"auc": 0.005, "ece": 0.01, "brier": 0.005}
 T = {2: 9.925, 3: 5.841, 4: 4.604, 5: 4.032, 6: 3.707, 7: 3.499, 8: 3.355, 9: 3.250, 11: 3.106}
 
 
-def run(arm: Mapping[str, Any], seed: int, steps: int, sets: Any, held_out: transit.Curves) -> dict[str, float]:
+def run(
+    arm: Mapping[str, Any], seed: int, steps: int, sets: Any, held_out: transit.Curves
+) -> dict[str, float]:
     """Train one arm on one seed; return its figures."""
     chosen = recipe_options.resolve(arm, transit.WEIGHT_DECAY)
     accumulate = int(arm.get("accumulate", 1))
@@ -106,7 +107,12 @@ def run(arm: Mapping[str, Any], seed: int, steps: int, sets: Any, held_out: tran
 def all_of(sets: Mapping[str, transit.Curves]) -> transit.Curves:
     """Return the curves of all parts."""
     parts = sets.values()
-    return transit.Curves(*(torch.cat([getattr(each, name) for each in parts]) for name in ("whole", "near", "planet")))
+    return transit.Curves(
+        *(
+            torch.cat([getattr(each, name) for each in parts])
+            for name in ("whole", "near", "planet")
+        )
+    )
 
 
 def measure(arms: Mapping[str, Mapping[str, Any]], seeds: int, steps: int, path: Path) -> None:
@@ -124,7 +130,7 @@ def measure(arms: Mapping[str, Mapping[str, Any]], seeds: int, steps: int, path:
     for seed in range(seeds):
         results = document["seeds"].setdefault(str(seed), {})
         order = [name for name in arms if name not in results]
-        random.Random(seed).shuffle(order)
+        random.Random(seed).shuffle(order)  # noqa: S311  (the order of measurements)
         sets = transit.make(seed, CURVES) if order else {}
         for name in order:
             results[name] = run(arms[name], seed, steps, sets, held_out)
@@ -188,12 +194,20 @@ def table(document: Mapping[str, Any]) -> str:
         cells = []
         for name in SMALLEST:
             found = difference(values(arm, name), values(BASE, name))
-            cells += [f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]", verdict(found, name)]
-        ratios = [math.log(one / other) for one, other in zip(values(arm, "seconds"), values(BASE, "seconds"), strict=True)]
+            cells += [
+                f"{found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}]",
+                verdict(found, name),
+            ]
+        ratios = [
+            math.log(one / other)
+            for one, other in zip(values(arm, "seconds"), values(BASE, "seconds"), strict=True)
+        ]
         ratio = difference(ratios, [0.0] * len(ratios))
         low, high = math.exp(ratio.low), math.exp(ratio.high)
         cells.append(f"{math.exp(ratio.mean):.2f} [{low:.2f}, {high:.2f}]")
-        lines.append(f"| {arm.replace('--', '`--', 1) + '`' if arm.startswith('--') else arm} | {' | '.join(cells)} |")
+        lines.append(
+            f"| {arm.replace('--', '`--', 1) + '`' if arm.startswith('--') else arm} | {' | '.join(cells)} |"
+        )
     return "\n".join(lines)
 
 
@@ -229,8 +243,17 @@ def main() -> int:
             return int(text != PAGE.read_text("utf-8"))
         PAGE.write_text(text, "utf-8")
         return 0
-    arms = {name: arm for name, arm in LONG.items() if arm.get("recipe") in (None, *recipe_options.recipes())}
-    measure(arms if options.long else ARMS, options.seeds, LONG_STEPS if options.long else STEPS, options.save)
+    arms = {
+        name: arm
+        for name, arm in LONG.items()
+        if arm.get("recipe") in (None, *recipe_options.recipes())
+    }
+    measure(
+        arms if options.long else ARMS,
+        options.seeds,
+        LONG_STEPS if options.long else STEPS,
+        options.save,
+    )
     return 0
 
 

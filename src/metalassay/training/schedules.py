@@ -34,7 +34,7 @@ class WarmedUp:
 
     peak: float
     steps: int
-    rise: float
+    rise: int
     falls: bool
 
     def rate(self, step: int) -> float:
@@ -58,7 +58,7 @@ def make(
     if name == ONE_CYCLE:
         share = warm_up if warm_up < 1 else rise / steps
         return OneCycle(peak, steps, share, momenta=momenta)
-    return WarmedUp(peak, steps, rise, falls=name == COSINE)
+    return WarmedUp(peak, steps, int(rise), falls=name == COSINE)
 
 
 def rising_steps(steps: int, warm_up: float) -> float:
