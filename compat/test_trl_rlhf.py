@@ -1,0 +1,128 @@
+"""RLHF with the installed TRL: each trainer takes its steps with a tiny model, and the chain runs through."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.environment import versions
+
+if "trl" not in versions.installed():
+    pytest.skip("trl is not installed", allow_module_level=True)
+if "datasets" not in versions.installed():
+    pytest.skip("datasets is not installed", allow_module_level=True)
+
+CUDA_ONLY = "trl-1-15-trains-on-cuda-only"
+SAMPLER = "grpotrainer-train-sampler-transformers-4-52"
+
+pytestmark = pytest.mark.slow
+
+STEPS = 3
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(kind: str, folder: Path, **more: Any) -> dict[str, Any]:
+    """Return the result of a few steps of a trainer on the CPU; skip where this TRL has none."""
+    import torch
+
+    from metalassay.errors import UserError
+    from metalassay.training.rlhf import stage, trainers
+
+    try:
+        trainers.trainer_class(kind)
+    except UserError as error:
+        pytest.skip(error.message)
+    plan = stage.Plan(kind, "tiny", STEPS, batch=8, learning_rate=1e-3, seed=0, prompts=64, **more)
+    ended = stage.run(plan, folder, torch.device("cpu"), save_every=2)
+    assert json.loads((folder / "result.json").read_text("utf-8")) == ended.result
+    return ended.result
+
+
+def assert_trained(result: dict[str, Any]) -> None:
+    """Assert that the steps were taken, and that they changed what was measured before them."""
+    assert result["steps"] == STEPS
+    assert result["timed_steps"] == STEPS - 1
+    assert result["tokens_per_second"] > 0
+    assert result["before"] != result["after"]
+
+
+def test_sft_takes_steps(tmp_path: Path) -> None:
+    result = trained("sft", tmp_path / "sft")
+    assert_trained(result)
+    assert result["after"]["answer_loss"] < result["before"]["answer_loss"]
+
+
+def test_a_reward_model_takes_steps(tmp_path: Path) -> None:
+    assert_trained(trained("reward", tmp_path / "reward"))
+
+
+@pytest.mark.bug("dpotrainer-transformers-4-46", symptom="generate")
+def test_dpo_takes_steps(upstream: str, tmp_path: Path) -> None:
+    result = trained("dpo", tmp_path / "dpo")
+    assert_trained(result)
+    assert result["before"]["preference_margin"] == 0
+
+
+def test_ppo_takes_steps(tmp_path: Path) -> None:
+    assert_trained(trained("ppo", tmp_path / "ppo"))
+
+
+@pytest.mark.bug(SAMPLER, symptom="positional")
+def test_grpo_takes_steps(upstream: str, tmp_path: Path) -> None:
+    assert trained("grpo", tmp_path / "grpo")["steps"] == STEPS
+
+
+@pytest.mark.bug(SAMPLER, symptom="positional")
+def test_the_chain_runs_from_sft_to_a_policy(upstream: str, tmp_path: Path) -> None:
+    from metalassay.training.rlhf import trainers
+
+    last = "ppo" if trainers.has("ppo") else "grpo"
+    sft = trained("sft", tmp_path / "sft")
+    trained("reward", tmp_path / "reward", start=tmp_path / "sft")
+    end = trained(last, tmp_path / last, start=tmp_path / "sft", critic=tmp_path / "reward")
+    # It starts from what SFT made, not from other random weights.
+    assert end["before"]["reward"] == sft["after"]["reward"]
+    assert "reward_model_score" in end["after"]
+
+
+def test_grpo_with_too_few_prompts_is_an_error(tmp_path: Path) -> None:
+    import torch
+
+    from metalassay.errors import UserError
+    from metalassay.training.rlhf import stage
+
+    plan = stage.Plan("grpo", "tiny", STEPS, batch=16, learning_rate=1e-3, seed=0, prompts=2)
+    with pytest.raises(UserError, match="unique prompts|has no GRPO"):
+        stage.run(plan, tmp_path / "grpo", torch.device("cpu"))
+    assert not (tmp_path / "grpo" / "model").exists()
+
+
+@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
+def test_a_resumed_run_takes_the_steps_that_are_left(kind: str, tmp_path: Path) -> None:
+    import torch
+
+    from metalassay.training.rlhf import stage
+
+    plan = stage.Plan(kind, "tiny", 6, batch=8, learning_rate=1e-3, seed=0, prompts=64)
+    calls = iter([False, False, True])
+    cpu = torch.device("cpu")
+    stopped = stage.run(plan, tmp_path, cpu, save_every=2, stop=lambda: next(calls, True))
+    assert stopped.stopped_at == 3
+    whole = stage.run(plan, tmp_path, cpu, save_every=2, resume=True)
+    assert whole.result["resumed_at"] == 3
+    assert whole.result["steps"] == 6
