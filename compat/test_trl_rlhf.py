@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from metalassay import bugs
 from metalassay.environment import versions
 
 if "trl" not in versions.installed():
@@ -17,7 +19,13 @@ if "trl" not in versions.installed():
 if "datasets" not in versions.installed():
     pytest.skip("datasets is not installed", allow_module_level=True)
 
-CUDA_ONLY = "trl-1-15-trains-on-cuda-only"
+REQUESTS = "grpotrainer-needs-requests"
+FIRST = {
+    REQUESTS: ("grpo",),
+    "trl-1-15-trains-on-cuda-only": ("sft", "dpo", "grpo"),
+    "trl-warnings-issued-transformers-5-1": ("dpo", "grpo"),
+}
+REWARD = "rewardtrainer-transformers-4-46"
 SAMPLER = "grpotrainer-train-sampler-transformers-4-52"
 
 pytestmark = pytest.mark.slow
@@ -36,6 +44,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def skip_where_another_bug_is_first(kind: str) -> None:
+    """Skip where a known bug of the installed versions, with tests of its own, stops this trainer."""
+    for bug, kinds in FIRST.items():
+        if kind in kinds and bugs.get(bug).hits(versions.installed()):
+            if bug == REQUESTS and importlib.util.find_spec("requests"):
+                continue
+            pytest.skip(f"{bug} stops this first")
+
+
 def trained(kind: str, folder: Path, **more: Any) -> dict[str, Any]:
     """Return the result of a few steps of a trainer on the CPU; skip where this TRL has none."""
     import torch
@@ -43,6 +60,7 @@ def trained(kind: str, folder: Path, **more: Any) -> dict[str, Any]:
     from metalassay.errors import UserError
     from metalassay.training.rlhf import stage, trainers
 
+    skip_where_another_bug_is_first(kind)
     try:
         trainers.trainer_class(kind)
     except UserError as error:
@@ -67,7 +85,8 @@ def test_sft_takes_steps(tmp_path: Path) -> None:
     assert result["after"]["answer_loss"] < result["before"]["answer_loss"]
 
 
-def test_a_reward_model_takes_steps(tmp_path: Path) -> None:
+@pytest.mark.bug(REWARD, symptom="unexpected-argument")
+def test_a_reward_model_takes_steps(upstream: str, tmp_path: Path) -> None:
     assert_trained(trained("reward", tmp_path / "reward"))
 
 
@@ -87,7 +106,7 @@ def test_grpo_takes_steps(upstream: str, tmp_path: Path) -> None:
     assert trained("grpo", tmp_path / "grpo")["steps"] == STEPS
 
 
-@pytest.mark.bug(SAMPLER, symptom="positional")
+@pytest.mark.bug(REWARD, symptom="unexpected-argument")
 def test_the_chain_runs_from_sft_to_a_policy(upstream: str, tmp_path: Path) -> None:
     from metalassay.training.rlhf import trainers
 
@@ -100,25 +119,47 @@ def test_the_chain_runs_from_sft_to_a_policy(upstream: str, tmp_path: Path) -> N
     assert "reward_model_score" in end["after"]
 
 
-def test_grpo_with_too_few_prompts_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.bug(SAMPLER, symptom="positional")
+def test_grpo_with_too_few_prompts_never_ends_as_a_success_without_steps(
+    upstream: str, tmp_path: Path
+) -> None:
     import torch
 
     from metalassay.errors import UserError
     from metalassay.training.rlhf import stage
 
+    skip_where_another_bug_is_first("grpo")
     plan = stage.Plan("grpo", "tiny", STEPS, batch=16, learning_rate=1e-3, seed=0, prompts=2)
-    with pytest.raises(UserError, match="unique prompts|has no GRPO"):
-        stage.run(plan, tmp_path / "grpo", torch.device("cpu"))
-    assert not (tmp_path / "grpo" / "model").exists()
+    try:
+        ended = stage.run(plan, tmp_path / "grpo", torch.device("cpu"))
+    except UserError as error:
+        assert "unique prompts" in error.message or "has no GRPO" in error.message
+        assert not (tmp_path / "grpo" / "model").exists()
+    else:  # TRL 0.14 fills its batches otherwise, and trains
+        assert ended.result["steps"] == STEPS
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo"])
-def test_a_resumed_run_takes_the_steps_that_are_left(kind: str, tmp_path: Path) -> None:
+@pytest.mark.bug("dpotrainer-needs-bos-token", symptom="none")
+def test_dpo_takes_a_tokenizer_without_a_first_token(upstream: str, tmp_path: Path) -> None:
+    import torch
+
+    from metalassay.training.rlhf import data, models, trainers
+
+    skip_where_another_bug_is_first("dpo")
+    setting = trainers.Setting(tmp_path, torch.device("cpu"), 1, 4, 1e-3, 0, None, 1)
+    both = [models.policy("tiny", 0) for _ in range(2)]
+    made, _ = data.examples(0, 8)
+    trainer = trainers.dpo(setting, both[0], both[1], made, [], data.tokenizer())
+    assert trainer.train().global_step == 1
+
+
+def test_a_resumed_sft_takes_the_steps_that_are_left(tmp_path: Path) -> None:
     import torch
 
     from metalassay.training.rlhf import stage
 
-    plan = stage.Plan(kind, "tiny", 6, batch=8, learning_rate=1e-3, seed=0, prompts=64)
+    skip_where_another_bug_is_first("sft")
+    plan = stage.Plan("sft", "tiny", 6, batch=8, learning_rate=1e-3, seed=0, prompts=64)
     calls = iter([False, False, True])
     cpu = torch.device("cpu")
     stopped = stage.run(plan, tmp_path, cpu, save_every=2, stop=lambda: next(calls, True))

@@ -15,12 +15,12 @@ MOST_BATCH = 2**16
 GENERATIONS = 4
 
 STAGES = {
-    "sft": ("fine-tune on right answers", "a model with random weights learns the task"),
-    "reward": ("train a reward model on pairs", "of a right and a wrong answer"),
-    "dpo": ("fine-tune on such pairs by DPO", "without a reward model"),
-    "ppo": ("train against a reward model by PPO", "in releases of TRL that have it"),
-    "grpo": ("train against a reward by GRPO", "a reward model's, or that of a rule"),
-    "chain": ("SFT, reward model, then PPO", "GRPO where this TRL has no PPO"),
+    "sft": "fine-tune on right answers",
+    "reward": "train a reward model on pairs of a right and a wrong answer",
+    "dpo": "fine-tune on such pairs by DPO, without a reward model",
+    "ppo": "train against a reward model by PPO",
+    "grpo": "train against a rule or a reward model by GRPO",
+    "chain": "SFT, then a reward model, then PPO, or GRPO where TRL has no PPO",
 }
 
 ENDING = """\
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " seed: to say three words again. Nothing is downloaded. What each kind of training costs here is"
         " measured, and what it changes."
     )
-    lines = [f"  {name:<9}  {what}: {more}" for name, (what, more) in STAGES.items()]
+    lines = [f"  {name:<8} {what}" for name, what in STAGES.items()]
     parser.epilog = (
         "stages:\n"
         + "\n".join(lines)
@@ -57,18 +57,18 @@ examples:
         dest="stage",
         help=argparse.SUPPRESS,
     )
-    for name, (what, more) in STAGES.items():
-        _configure_stage(name, stages.add_parser(name, help=what), f"{what}: {more}.")
+    for name, what in STAGES.items():
+        _configure_stage(name, stages.add_parser(name, help=what), what)
 
 
 def _configure_stage(name: str, parser: argparse.ArgumentParser, what: str) -> None:
-    parser.description = f"With TRL, on a tiny Llama and data made from a seed, {what}"
+    parser.description = f"With TRL, a tiny Llama and data made from a seed: {what}."
     start = " --start runs/rlhf-sft" if name in ("reward", "dpo", "grpo") else ""
     if name == "ppo":
         start = " --start runs/rlhf-sft --reward-model runs/rlhf-reward"
     parser.epilog = (
         f"examples:\n  metalassay train rlhf {name}{start}\n"
-        f"  metalassay train rlhf {name}{start} --size small --device mps\n\n{ENDING}"
+        f"  metalassay train rlhf {name}{start} --seed 1 --device mps\n\n{ENDING}"
     )
     if name not in ("sft", "chain"):
         parser.add_argument(

@@ -281,9 +281,21 @@ def _train(plan: Plan, trainer: Any, newest: tuple[int, Path] | None) -> int:
     if plan.trainer == "ppo":
         trainer.train()
         return int(trainer.state.global_step) or plan.steps
-    with guard.no_zero_steps():
+    with guard.no_zero_steps(), _random_states_allowed():
         ended = trainer.train(resume_from_checkpoint=str(newest[1]) if newest else None)
     return int(ended.global_step)
+
+
+def _random_states_allowed() -> Any:
+    """Let torch.load read NumPy's random state, which is in a checkpoint of transformers.
+
+    Its releases before 4.47 do not ask for it, and torch refuses since 2.6 what is no tensor.
+    """
+    import numpy
+
+    rebuild = numpy.zeros(1).__reduce__()[0]  # its module has moved
+    kinds = {type(numpy.dtype(kind)) for kind in ("uint32", "float64", "int64")}
+    return torch.serialization.safe_globals([rebuild, numpy.ndarray, numpy.dtype, *kinds])
 
 
 def _versions() -> dict[str, str]:

@@ -209,8 +209,12 @@ def dpo(
     reference: Any,
     made: list[Example],
     callbacks: list[Any],
+    words: Any = None,
 ) -> Any:
-    """Return a DPOTrainer for ``model``, which shall not go far from ``reference``."""
+    """Return a DPOTrainer for ``model``, which shall not go far from ``reference``.
+
+    ``words`` is a tokenizer to use as it is; ours gets a first token where TRL cannot do without.
+    """
     trainer = trainer_class("dpo")
     wanted = {
         **_usual(setting),
@@ -219,7 +223,7 @@ def dpo(
         "max_prompt_length": LENGTH // 2,
         "remove_unused_columns": False,
     }
-    words = data.tokenizer()
+    as_it_is, words = words is not None, words or data.tokenizer()
 
     def made_with() -> Any:
         others = {
@@ -234,7 +238,7 @@ def dpo(
         return trainer(args=config, **own)
 
     first = made_with()
-    if None not in (_first_row(first).get("prompt_input_ids") or ()):
+    if as_it_is or None not in (_first_row(first).get("prompt_input_ids") or ()):
         return first
     # TRL before 0.10 begins every prompt with this token, although the tokenizer has none.
     words.bos_token = data.END
