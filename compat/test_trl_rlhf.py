@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,13 +131,16 @@ def test_grpo_with_too_few_prompts_never_ends_as_a_success_without_steps(
 
     skip_where_another_bug_is_first("grpo")
     plan = stage.Plan("grpo", "tiny", STEPS, batch=16, learning_rate=1e-3, seed=0, prompts=2)
+    refused = steps = None
     try:
-        ended = stage.run(plan, tmp_path / "grpo", torch.device("cpu"))
+        steps = stage.run(plan, tmp_path / "grpo", torch.device("cpu")).result["steps"]
     except UserError as error:
-        assert "unique prompts" in error.message or "has no GRPO" in error.message
+        refused = error.message
+    if refused is None:  # TRL 0.14 fills its batches otherwise, and trains
+        assert steps == STEPS
+    else:
+        assert re.search("unique prompts|has no GRPO", refused)
         assert not (tmp_path / "grpo" / "model").exists()
-    else:  # TRL 0.14 fills its batches otherwise, and trains
-        assert ended.result["steps"] == STEPS
 
 
 @pytest.mark.bug("dpotrainer-needs-bos-token", symptom="none")

@@ -293,7 +293,7 @@ def _random_states_allowed() -> Any:
     """
     import numpy
 
-    rebuild = numpy.zeros(1).__reduce__()[0]  # its module has moved
+    rebuild: Any = numpy.zeros(1).__reduce__()[0]  # its module has moved
     kinds = {type(numpy.dtype(kind)) for kind in ("uint32", "float64", "int64")}
     return torch.serialization.safe_globals([rebuild, numpy.ndarray, numpy.dtype, *kinds])
 
