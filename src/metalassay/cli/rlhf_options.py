@@ -47,7 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay train rlhf chain
   metalassay train rlhf grpo --start runs/rlhf-sft --steps 50
-  metalassay train rlhf chain --resume"""
+  metalassay train rlhf chain --resume
+
+"""
+        + ENDING
     )
     stages = parser.add_subparsers(
         required=True,

@@ -72,12 +72,13 @@ def _explained() -> Iterator[None]:
     except Exception as error:
         text = "".join(traceback.format_exception(error))
         answer = explain.explain(text, versions.installed())
-        found = next((each.found for each in answer.explanations if each.explains), None)
-        if found is None:
+        known = [each.found for each in answer.explanations if each.explains]
+        if not known:
             raise
-        raise UserError(
-            f"{fields.one_line(found.title)}", f"metalassay explain: {found.id}"
-        ) from error
+        # A bug of one of TRL's trainers says more than one of every Trainer.
+        found = min(known, key=lambda each: (each.generic, each.id.startswith("trainer-")))
+        advice = found.do[0] if found.do else f"metalassay explain {shlex.quote(found.words)}"
+        raise UserError(fields.one_line(found.title), fields.one_line(advice)) from error
 
 
 def _single(options: Options, folder: Path, where: torch.device) -> int:

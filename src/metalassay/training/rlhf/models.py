@@ -118,5 +118,8 @@ def _require(run: Path, architecture: str, program: str) -> None:
 
 
 def identity(run: Path) -> str:
-    """Return a digest of the weights in ``run``."""
-    return hashlib.sha256(files.content(run / MODEL / "model.safetensors")).hexdigest()
+    """Return a digest of the weights in ``run``. Raises ``UserError`` where it has no finished model."""
+    weights = run / MODEL / "model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{run} has no finished model", "name the folder of a run that has ended")
+    return hashlib.sha256(files.content(weights)).hexdigest()
