@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import signal
 import subprocess
@@ -46,40 +45,38 @@ def whole(words: list[str]) -> float:
     return time.monotonic() - began
 
 
-def killed(words: list[str], seconds: float) -> int:
-    """Start a command, wait for its first step and ``seconds`` more, and kill it; return the last step seen."""
+def killed(words: list[str], steps: int, seconds: float) -> None:
+    """Start a command, wait until it has reported ``steps`` steps and for ``seconds``, and kill it."""
     with tempfile.TemporaryFile("w+") as output:
         run = subprocess.Popen(words, stdout=output, stderr=subprocess.DEVNULL)
-        deadline = 0.0
-        while run.poll() is None and (not deadline or time.monotonic() < deadline):
-            if not deadline and os.fstat(output.fileno()).st_size:
-                deadline = time.monotonic() + seconds
+        reported = 0
+        while run.poll() is None and reported < steps:
             time.sleep(0.002)
+            output.seek(0)
+            reported = output.read().count("\n")
+        time.sleep(seconds)
         run.send_signal(signal.SIGKILL)
         run.wait()
-        output.seek(0)
-        lines = [json.loads(line) for line in output if line.endswith("}\n")]
-    return max((int(line["step"]) for line in lines if "step" in line), default=0)
 
 
-def once(kind: str, folder: Path, steps: int, span: float, draw: random.Random) -> tuple[str, int]:
+def once(kind: str, folder: Path, steps: int, draw: random.Random) -> tuple[str, int]:
     """Kill a run up to ``KILLS`` times and let it end; return what was wrong, or "", and the kills."""
-    kills, first = 0, command(kind, folder, steps)
-    while kills < KILLS:
+    kills, left, first = 0, steps - 1, command(kind, folder, steps)
+
+    def words() -> list[str]:
         complete = any(folder.glob("checkpoint-*/metalassay-complete"))
-        step = killed([*first, "--resume"] if complete else first, draw.uniform(0, span))
+        return [*first, "--resume"] if complete else first
+
+    for _ in range(KILLS):
+        # Within a step, while it saves, or between both.
+        killed(words(), draw.randint(1, max(left // 2, 1)), draw.uniform(0, 0.03))
         if (folder / "result.json").exists():
-            break
+            return "", kills
         kills += 1
-        if step >= steps:
-            break
-    complete = any(folder.glob("checkpoint-*/metalassay-complete"))
-    if not (folder / "result.json").exists():
-        done = subprocess.run(
-            [*first, "--resume"] if complete else first, capture_output=True, text=True
-        )
-        if done.returncode:
-            return f"exit code {done.returncode}: {done.stderr.strip()[-300:]}", kills
+        left = max(left // 2, 1)
+    done = subprocess.run(words(), capture_output=True, text=True)
+    if done.returncode:
+        return f"exit code {done.returncode}: {done.stderr.strip()[-300:]}", kills
     return "", kills
 
 
@@ -122,13 +119,12 @@ def main() -> int:
                 say(
                     f"{'trainer':8}{'runs':>6}{'kills':>7}{'resumed':>9}{'equal':>7}  of twice the same"
                 )
-            span = 1.3 * options.steps / result["steps_per_second"]
             same = not different(base / "undisturbed", base / "again")
             found: Counter[str] = Counter()
             kills = resumed = 0
             for number in range(options.times):
                 folder = base / f"run-{number}"
-                wrong, times = once(kind, folder, options.steps, span, draw)
+                wrong, times = once(kind, folder, options.steps, draw)
                 kills += times
                 if wrong:
                     found[wrong] += 1

@@ -16,7 +16,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Pretend that TRL is installed, and record what would be launched."""
     launched: list[str] = []
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(handover, "launch", lambda command, options: launched.append(command) or 0)
+
+    def launch(command: str, options: object) -> int:
+        launched.append(command)
+        return 0
+
+    monkeypatch.setattr(handover, "launch", launch)
     return launched
 
 

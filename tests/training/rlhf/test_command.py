@@ -16,7 +16,7 @@ def test_a_known_bug_of_the_installed_versions_is_named(monkeypatch: pytest.Monk
     with pytest.raises(TypeError, match="unheard of"), command._explained():
         raise TypeError("unheard of")
     monkeypatch.setattr(versions, "installed", lambda: {"trl": "0.16.1", "transformers": "4.52.4"})
-    with pytest.raises(UserError, match="GRPO of TRL < 0.17") as refused, command._explained():
+    with pytest.raises(UserError, match=r"GRPO of TRL < 0\.17") as refused, command._explained():
         raise TypeError(
             "GRPOTrainer._get_train_sampler() takes 1 positional argument but 2 were given"
         )

@@ -36,7 +36,7 @@ class EarlyPPO:
 
 
 @pytest.fixture
-def old_trl(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def old_trl(monkeypatch: pytest.MonkeyPatch) -> Any:
     trl: Any = types.ModuleType("trl")
     trl.__version__ = "0.0.1"
     trl.SFTTrainer, trl.SFTConfig = SFTTrainer, SFTConfig
