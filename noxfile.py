@@ -40,6 +40,8 @@ try:
 except UserError as error:
     sys.stderr.write(f"nox: {error.message}\n  next: {error.next_step}\n")
     sys.exit(error.exit_code)
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TESTED = ["-e", ".[bench,completion,emulator,report,train]"]  # what metalassay's own tests take
 VERDICTS = Path("reports", "compat")
 ENVIRONMENTS = Path(".nox")
 DEFAULT = MATRIX.by_default()
@@ -78,7 +80,7 @@ def install(session: nox.Session, *requirements: str) -> Failure | None:
 
 
 def _attempt(session: nox.Session, requirements: Sequence[str]) -> Failure | None:
-    env = resolver.pip_find_links()
+    env = resolver.for_uv()
     with tempfile.TemporaryFile("w+") as log:
         try:
             session.install("--dry-run", *requirements, env=env, silent=False, stdout=log)
@@ -95,6 +97,11 @@ def _attempt(session: nox.Session, requirements: Sequence[str]) -> Failure | Non
             "it resolves, but the installation failed; see the installer's message above"
         )
     return None
+
+
+def group(name: str) -> list[str]:
+    """Return the requirements of a dependency group of pyproject.toml."""
+    return list(nox.project.dependency_groups(PYPROJECT, name))
 
 
 def must_install(session: nox.Session, *requirements: str) -> None:
@@ -222,7 +229,7 @@ def fresh(session: nox.Session) -> None:
 def resolve(session: nox.Session) -> None:
     """Find out which rows can be installed, on Linux and on macOS; downloads nothing."""
     must_install(session, "-e", ".")
-    session.run("metalassay", "resolve", *session.posargs, env=resolver.pip_find_links())
+    session.run("metalassay", "resolve", *session.posargs, env=resolver.for_uv())
 
 
 @nox.session(default=False)
@@ -236,29 +243,40 @@ def upstream(session: nox.Session, row: str) -> None:
 @nox.session(default=False)
 def oracle(session: nox.Session) -> None:
     """Read the operators of every torch from its macOS wheel: nox -s oracle -- --missing."""
-    must_install(session, "-e", ".[oracle]")
+    must_install(session, "-e", ".", *group("oracle"))
     session.run("python", "tools/oracle.py", *session.posargs)
 
 
 @nox.session(default=False)
 def api(session: nox.Session) -> None:
     """Read which release has which name and argument from the wheels again: nox -s api -- trl."""
-    must_install(session, "-e", ".[api-history]")
+    must_install(session, "-e", ".", *group("api"))
     session.run("python", "tools/api_history.py", *session.posargs)
 
 
 @nox.session(default=False, python=python("tests"))
 def tests(session: nox.Session) -> None:
     """Test metalassay itself."""
-    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    must_install(session, *TESTED, *group("tests"), *MATRIX.requires["tests"])
     # Many tests start programs that import torch: with its bytecode that takes half the time.
-    session.run("pytest", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None})
+    with_bytecode = {"PYTHONDONTWRITEBYTECODE": None}
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=with_bytecode)
+        return
+    failed = []
+    for arguments in (("-n", "logical", "--dist", "loadfile", "-m", "not alone"), ("-m", "alone")):
+        try:
+            session.run("pytest", *arguments, env=with_bytecode)
+        except nox.command.CommandFailed:
+            failed.append(" ".join(arguments))
+    if failed:
+        session.error(f"failed: pytest {', and pytest '.join(failed)}")
 
 
 @nox.session(default=False, python=python("tests"))
 def fuzz(session: nox.Session) -> None:
     """Feed hostile inputs to every command: nox -s fuzz -- --inputs 50000 [--seed N] [--command NAME]."""
-    must_install(session, "-e", ".[tests]", *MATRIX.requires["tests"])
+    must_install(session, *TESTED, *group("tests"), *MATRIX.requires["tests"])
     session.run(
         "python", "-m", "tests.faults.fuzz", *session.posargs, env={"PYTHONDONTWRITEBYTECODE": None}
     )
@@ -274,10 +292,43 @@ def fix(session: nox.Session) -> None:
     session.run("python", tool, "--work", work, "--output", output, *arguments)
 
 
+@nox.session(default=False, python=python("emulated"))
+def wheel(session: nox.Session) -> None:
+    """Build the wheel and use it as a stranger does: outside of the checkout, also on an emulated mps."""
+    folder = Path(session.create_tmp()).absolute()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    must_install(session, "build", "uv")
+    session.run(
+        *["python", "-m", "build", "--installer", "uv", "--wheel", "--outdir"], str(folder / "dist")
+    )
+    (built,) = (folder / "dist").glob("*.whl")
+    session.install("--reinstall-package", "metalassay", f"metalassay[emulator] @ {built.as_uri()}",
+                    *MATRIX.requires["emulated"], env=resolver.for_uv())  # fmt: skip
+    step = (
+        "import torch; x = torch.ones(4, device='mps', requires_grad=True);"
+        " (x * x).sum().backward(); assert x.grad.device.type == 'mps'; print('a step on', x.device)"
+    )
+    session.chdir(folder)
+    session.run("metalassay", "--version")
+    session.run("metalassay", "doctor", "--no-probe", success_codes=[0, 1])
+    session.run(
+        "metalassay", "explain", "UnboundLocalError: cannot access local variable 'current_batch'"
+    )
+    if sys.platform == "linux":
+        session.run("metalassay", "run", "--emulate-mps", "--", "python", "-c", step)
+
+
+@nox.session(default=False)
+def release(session: nox.Session) -> None:
+    """Rehearse a release of the committed tree: build, checks, a local index, installations; publishes nothing."""
+    must_install(session, "-e", ".", *group("release"))
+    session.run("python", "tools/dry_release.py", *session.posargs)
+
+
 @nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Test the report's page in a real browser, the one that BROWSER_BINARY names or PATH has."""
-    must_install(session, "-e", ".[browser]")
+    must_install(session, "-e", ".[compat,report]", *group("browser"))
     required = {"BROWSER_REQUIRED": "1"}  # without it, no browser is a skip
     session.run("pytest", "tests/report/test_report_browser.py", *session.posargs, env=required)
 
@@ -293,7 +344,7 @@ def emulated(session: nox.Session) -> None:
 @nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Check format, style, types, imports between rooms, and workflows."""
-    must_install(session, "-e", ".[lint]", *MATRIX.requires["bench"])
+    must_install(session, *TESTED, *group("lint"), *MATRIX.requires["bench"])
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("mypy")

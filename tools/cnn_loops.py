@@ -4,7 +4,8 @@
     python tools/cnn_loops.py                the largest difference of their losses over 100 steps
 
 Each is timed in separate processes, started as a user starts a program. Ours keeps freed memory, while
-in the guide's loop memory is returned and requested in each step; ours also fuses relu and pooling.
+in the guide's loop memory is returned and requested in each step; ours also fuses relu and
+pooling, and has a backward pass of its own for convolutions of one channel.
 (`metalassay compare` randomises the heap, which often prevents this effect, so it would answer another
 question.) The guide's loop runs in float32 on the CPU, without its half precision and without worker
 processes (whose CPU time would not be counted): a shuffling DataLoader, AdamW, OneCycleLR, clipping.
@@ -28,6 +29,7 @@ from torch.nn import functional
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.transit import task
+from metalassay.training.transit.first_layer import replace_convolutions
 from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
 from metalassay.workloads.registry import Batch
@@ -81,7 +83,7 @@ def guide_step(
 
 def our_step(model: TwoBranchCNN, batches: Iterator[Batch], steps: int) -> Callable[[], float]:
     """Return our step, which fuses relu and pooling as `metalassay train` does."""
-    fuse(model)
+    replace_convolutions(fuse(model))
     optimizer, schedule = FlatAdamW(model, DECAY), OneCycle(PEAK, steps, momenta=(0.85, 0.95))
     numbers = itertools.count()
 

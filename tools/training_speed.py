@@ -7,6 +7,8 @@ each with the optimiser that its own users take: a training step of a batch of 4
 the 40 likeliest with whatever cache each has. Every pair is built several times, since each build has
 its own heap layout; each build runs in ABBA blocks. A ratio is the median over builds, with the least
 and the greatest in brackets; above 1 ours is faster. One thread, pinned to one core.
+For each size it also prints which part of the machine's peak our step reaches: its arithmetic per second over that of
+a product of two 512 x 512 matrices, both the best of many tries.
 
 `tools/cnn_loops.py` compares the transit CNN with guide 002's loop, which needs separate processes.
 """
@@ -33,12 +35,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metalassay.measure.roofline import probe
 from metalassay.statistics import decision
-from metalassay.training.gpt import task
+from metalassay.training.gpt import cross_entropy
 from metalassay.training.gpt.generation import Sampling, generate
 from metalassay.training.gpt.shape import SIZES
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.workers import cpu_pinning
+from metalassay.workloads import flop_counter
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 Work = Callable[[], object]
@@ -62,7 +66,7 @@ def our_training(config: TinyGPTConfig) -> Work:
 
     def step() -> None:
         optimizer.zero_grad()
-        task.loss(model, batch).backward()  # type: ignore[no-untyped-call]
+        cross_entropy.loss(model, batch).backward()  # type: ignore[no-untyped-call]
         optimizer.clip(1.0)
         optimizer.step()
 
@@ -209,6 +213,18 @@ def compare(
     )
 
 
+def share_of_peak(step: Work) -> float:
+    """Return the arithmetic rate of ``step`` over that of a matrix product."""
+    for _ in range(3):
+        step()
+    times = []
+    for _ in range(20):
+        began = time.process_time()
+        step()
+        times.append(time.process_time() - began)
+    return flop_counter.count(step).flop / min(times) / 1e9 / probe(torch.device("cpu")).gflop_s
+
+
 def load(path: Path) -> ModuleType:
     """Import nanoGPT's model.py."""
     spec = importlib.util.spec_from_file_location("nanogpt_model", path)
@@ -251,6 +267,10 @@ def main() -> None:
     )
     for size in options.sizes:
         config = SIZES[size]
+        print(
+            f"GPT {size}, training: {share_of_peak(our_training(config)):.0%} of the peak",
+            flush=True,
+        )
         for other, makers in others.items():
             for what, ours, theirs in zip(
                 ("training", "generation"), (our_training, our_generation), makers, strict=True

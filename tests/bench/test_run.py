@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import bench_files
 import pytest
 
-from metalassay.bench import devices, largest_batch, run, suite
+from metalassay.bench import devices, largest_batch, profiles, run, suite
 from metalassay.bench.devices import Devices
 from metalassay.bench.run import Wanted
 from metalassay.bench.suite import Ran, Step
@@ -215,3 +215,54 @@ def test_what_a_program_reads_is_json(tmp_path: Path) -> None:
     assert {one["chip"] for one in read["published"]} == {"Apple M4", "Apple M4 Pro"}
     assert all(one["source"].startswith("https://") for one in read["published"])
     assert read["problems"] == []
+
+
+def test_profiles_come_after_what_was_measured_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def profile(step: Step, steps: int, folder: Path, tick: Any) -> profiles.Profiled:
+        assert len(list(tmp_path.glob("metalassay-*.json"))) == 1
+        asked.append((str(step), steps))
+        if step.device == "cpu":
+            return profiles.Profiled(step, why="no profile: another profiler is active")
+        return profiles.Profiled(step, (folder / "profile-x.json",), ("where a step goes: …",))
+
+    monkeypatch.setattr(profiles, "run", profile)
+    finished = run.run(Wanted(folder=tmp_path, profile=7))
+    assert {steps for _, steps in asked} == {7}
+    assert [step for step, _ in asked] == [
+        f"{device}: {workload} {mode}, batch {batch}"
+        for device in ("mps", "cpu")
+        for workload, batch in suite.QUICK
+        for mode in ("training", "inference")
+    ]
+    last = run.last_lines(finished)
+    assert last[2].startswith(f"{finished.profile_folder}/ (")
+    assert (
+        "no profile of cpu: gpt-small training, batch 4: no profile: another profiler is active"
+        in last
+    )
+    assert sum(bool(one["why"]) for one in run.as_dict(finished)["profiles"]) == 4
+
+
+def test_a_profile_that_is_interrupted_costs_nothing_that_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def profile(*_: Any) -> profiles.Profiled:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profiles, "run", profile)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(Wanted(folder=tmp_path, profile=7))
+    (file,) = tmp_path.glob("metalassay-*.json")
+    assert load.load([file]).warnings == ()
+
+
+@pytest.mark.parametrize("wanted", [Wanted(), Wanted(profile=7, emulated=True)])
+def test_nothing_is_profiled_unasked_or_on_an_emulated_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: Wanted
+) -> None:
+    monkeypatch.setattr(profiles, "run", lambda *_: pytest.fail("it profiles"))
+    assert run.run(replace(wanted, folder=tmp_path)).profiles == ()

@@ -48,7 +48,8 @@ arguments = TrainingArguments(
     output_dir="out", use_cpu=True, report_to=[], max_steps=MAX, save_strategy="no", disable_tqdm=True,
     per_device_train_batch_size=2, accelerator_config={"dispatch_batches": DISPATCH})
 trainer = Trainer(model=model, args=arguments, train_dataset=DATA, callbacks=[Slow()])
-print("steps", trainer.train().global_step)
+# One write: what two ranks print may not get into each other.
+sys.stdout.write(f"steps {trainer.train().global_step}" + chr(10))
 """
 
 ASK = """

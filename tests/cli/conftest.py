@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,8 +29,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
     """Return the options of commands that would be started; a real one would replace pytest."""
     started: list[argparse.Namespace] = []
 
-    def launch(command: str, options: argparse.Namespace) -> int:
-        options.launched = command
+    def launch(command: str, options: argparse.Namespace, prefix: Sequence[str] = ()) -> int:
+        options.launched, options.launched_with = command, list(prefix)
         started.append(options)
         return 0
 

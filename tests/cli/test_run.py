@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from metalassay.cli import main, run
-from metalassay.errors import UserError
-from metalassay.supervise import command
+from metalassay.supervise import background, command
 
 
 @pytest.mark.parametrize(
@@ -95,11 +94,9 @@ def test_an_emulated_program_can_be_limited_as_well(monkeypatch: pytest.MonkeyPa
     assert plan.max_cpu == 0.5
 
 
-def test_background_needs_macos() -> None:
-    assert run._background(True, "darwin") == ["taskpolicy", "-b"]
-    assert run._background(False, "linux") == []
-    with pytest.raises(UserError, match="--background"):
-        run._background(True, "linux")
+def test_background_runs_it_with_the_least_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = options(monkeypatch, "--background").plan
+    assert plan.command == (*background.prefix(sys.platform), sys.executable, "a.py")
 
 
 def test_a_known_end_is_explained_and_an_unknown_one_is_not() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 import pytest
 
 from metalassay.cli import main
+from metalassay.supervise import background
 
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
 SFT, DPO = ["train", "sft", "runs/gpt"], ["train", "dpo", "runs/gpt"]
@@ -89,3 +91,17 @@ def test_a_model_is_not_fine_tuned_in_its_own_folder(
     (options,) = launched
     assert (options.launched, str(options.start)) == (" ".join(command[:2]), "runs/gpt")
     assert str(options.output) == f"runs/{command[1]}"
+
+
+def test_in_the_background_it_has_limits_and_the_least_priority(
+    launched: list[argparse.Namespace],
+) -> None:
+    assert main.main(["train", "gpt", "--background"]) == 0
+    assert main.main(["train", "transit", "--background", "--max-cpu", "20"]) == 0
+    assert main.main(["train", "gpt"]) == 0
+    least = background.prefix(sys.platform)
+    assert [(o.max_cpu, o.max_memory, o.launched_with) for o in launched] == [
+        (70.0, 60.0, least),
+        (20.0, 60.0, least),
+        (None, None, []),
+    ]

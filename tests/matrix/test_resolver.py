@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,73 @@ def test_without_pip_there_are_no_find_links(
 def test_find_links_that_are_set_for_uv_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_FIND_LINKS", "/mine")
     assert resolver.pip_find_links() == {}
+
+
+@pytest.fixture
+def linux(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Let this be a Linux machine without a GPU of NVIDIA and without configured links."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(resolver, "pip_find_links", dict)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.delenv(resolver.BACKEND, raising=False)
+    yield monkeypatch
+    resolver._reaches_cpu_builds.cache_clear()
+
+
+@pytest.mark.parametrize("asked", [None, "cpu"])
+@pytest.mark.parametrize("reached", [True, False])
+def test_linux_gets_cpu_builds_where_their_index_answers(
+    linux: pytest.MonkeyPatch, asked: str | None, reached: bool
+) -> None:
+    if asked:
+        linux.setenv(resolver.BACKEND, asked)
+    linux.setattr(resolver, "_reaches_cpu_builds", Cached(reached))
+    changes = resolver.for_uv()
+    assert changes == {resolver.BACKEND: "cpu" if reached else None}
+    assert resolver.environment(changes).get(resolver.BACKEND) == ("cpu" if reached else None)
+
+
+@pytest.mark.parametrize("why", ["another backend", "NVIDIA", "macOS"])
+def test_others_are_left_alone_and_nothing_is_asked(linux: pytest.MonkeyPatch, why: str) -> None:
+    linux.setattr(resolver, "_reaches_cpu_builds", Cached(None))
+    if why == "another backend":
+        linux.setenv(resolver.BACKEND, "cu128")
+    elif why == "NVIDIA":
+        linux.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    else:
+        linux.setattr(sys, "platform", "darwin")
+    assert resolver.for_uv() == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "reached"), [("exit 0", True), ("exit 2", False), ("sleep 9", False)]
+)
+def test_the_index_is_asked_through_uv(
+    linux: pytest.MonkeyPatch, tmp_path: Path, script: str, reached: bool
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\necho "$UV_TORCH_BACKEND $@" > {tmp_path}/asked\n{script}\n')
+    uv.chmod(0o755)
+    linux.setattr(resolver, "program", lambda: str(uv))
+    linux.setattr(resolver, "_PATIENCE", 1.0)
+    assert resolver._reaches_cpu_builds() is reached
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith(" pip compile -")
+    assert "--torch-backend cpu" in asked
+
+
+class Cached:
+    """Stands in for the answer, with the method of a cache."""
+
+    def __init__(self, answer: bool | None) -> None:
+        self.answer = answer
+
+    def __call__(self) -> bool:
+        assert self.answer is not None, "it asks"
+        return self.answer
+
+    def cache_clear(self) -> None:
+        pass
 
 
 # What uv 0.13.9 printed when each of these happened here, with paths and the first line left out.

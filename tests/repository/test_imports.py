@@ -12,7 +12,15 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 # Rooms that import torch or the libraries under test.
 MEASURING = ("guard", "measure", "patches", "testing", "training", "workloads")
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
-GUESTS = ("child", "dataloader_child", "pytest_plugin", "run_child", "tracing", "__main__")
+GUESTS = (
+    "child",
+    "dataloader_child",
+    "profile_child",
+    "pytest_plugin",
+    "run_child",
+    "tracing",
+    "__main__",
+)
 # The parts of the emulator, which needs torch.
 EMULATOR = "metalassay.mps.emulator."
 

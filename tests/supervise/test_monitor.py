@@ -15,7 +15,7 @@ import pytest
 from run_options import options
 
 from metalassay.errors import UserError
-from metalassay.machine import hardware, macos
+from metalassay.machine import gpu_load, hardware, macos
 from metalassay.supervise import command, launcher, monitor, monitor_log
 from metalassay.supervise.machine_load import cores
 from metalassay.supervise.monitor import Monitor, MonitorFile
@@ -76,6 +76,13 @@ def test_a_row_of_a_mac_tells_what_it_compresses(monkeypatch: pytest.MonkeyPatch
     assert monitor.row(0.5, 5)["compressed_bytes"] == 2**20
     monkeypatch.setattr(macos, "compressed", lambda: None)
     assert "compressed_bytes" not in monitor.row(0.5, 5)
+
+
+def test_a_row_tells_how_busy_the_gpu_is_where_one_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_load, "read", lambda: 87.0)
+    assert monitor.row(0.5, 5)["gpu_percent"] == 87.0
+    monkeypatch.setattr(gpu_load, "read", lambda: None)
+    assert "gpu_percent" not in monitor.row(0.5, 5)
 
 
 def test_a_row_is_throttled_if_the_program_was_paused(tmp_path: Path) -> None:

@@ -55,6 +55,10 @@ def test_the_memory_of_a_program_and_what_a_mac_compresses_are_read() -> None:
     row = {**ROW, "program_memory_bytes": 2**30, "compressed_bytes": 2**20}
     [found] = monitor_log.parse(log(FIRST, row), "x").rows
     assert (found.program_memory_bytes, found.compressed_bytes) == (2**30, 2**20)
+    assert found.gpu_percent is None
+    assert monitor_log.parse(log(FIRST, {**row, "gpu_percent": 87}), "x").rows[0].gpu_percent == 87
+    with pytest.raises(FieldError, match="gpu_percent"):
+        monitor_log.parse(log(FIRST, {**row, "gpu_percent": 101}), "x")
     with pytest.raises(FieldError, match="compressed_bytes"):
         monitor_log.parse(log(FIRST, {**row, "compressed_bytes": -1}), "x")
 

@@ -245,6 +245,8 @@ def test_what_cannot_be_read_is_said() -> None:
         datetime(2026, 11, 28, tzinfo=UTC), values | {"compressed_bytes": 2**30}
     )
     assert on_a_mac.endswith("; swap 0 MiB, compressed 1 GiB")
+    busy = running._line(datetime(2026, 11, 28, tzinfo=UTC), values | {"gpu_percent": 86.6})
+    assert busy.endswith("; swap 0 MiB; GPU 87%")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no user ids")

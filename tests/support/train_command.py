@@ -17,7 +17,7 @@ from metalassay.training.gpt.dialogues import END, START
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command line in this process, including the part that usually has its own."""
 
-    def launch(command: str, parsed: Any) -> int:
+    def launch(command: str, parsed: Any, prefix: Any = ()) -> int:
         values = {k: v for k, v in vars(parsed).items() if not callable(v)}
         handed = {**values, "command": command, "argv": list(arguments)}
         return main(json.dumps(handed, default=str))

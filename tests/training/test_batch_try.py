@@ -33,7 +33,7 @@ def test_the_speed_counts_every_item_of_all_parts(capsys: pytest.CaptureFixture[
 def test_what_the_estimate_excludes_is_not_tried(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device, "capacity", lambda where: 1_000_000)
+    monkeypatch.setattr(device, "capacity", lambda where: 100_000)
     assert batch_try.gpt_batch(GPT) == 0
     found = tried(capsys)
     assert not found["fits"]

@@ -180,6 +180,7 @@ def test_the_monitor_log_may_be_in_the_folder_of_a_new_run(tmp_path: Path) -> No
         "max_cpu": None,
         "max_memory": None,
         "resume": False,
+        "device": "cpu",
     }
     options |= {"monitor": str(folder / "load.jsonl"), "every": 5.0}
     task: Any = SimpleNamespace(unit="tokens")

@@ -139,7 +139,7 @@ def test_more_memory_than_there_is_is_refused_before_anything_is_read_unless_ins
     arguments = ["train", "gpt", "--device", "cpu", "--steps", "1", "--quiet", "-o", "run"]
     assert command(monkeypatch, *arguments, "--data", "missing.jsonl") == 2
     first, following = capsys.readouterr().err.splitlines()
-    assert "needs at least 3.6 MB of memory, and this machine has 2.0 MB" in first
+    assert "needs at least 2.1 MB of memory, and this machine has 2.0 MB" in first
     assert "--ignore-memory" in following
     assert not list(tmp_path.iterdir())
     assert command(monkeypatch, *arguments, "--ignore-memory") == 0
@@ -165,5 +165,7 @@ def test_a_dtype_that_the_device_lacks_is_refused_as_in_the_run() -> None:
 
 
 def test_the_estimate_of_the_original_size_is_its_formula() -> None:
-    kept = 4 * 8 * 256 * (7 * 16 * 160 + 2 * 160 + 3 * 2000)
-    assert shape.step_bytes(ORIGINAL, 8) == 16 * 2_526_240 + kept
+    state, kept = 16 * 2_526_240, 4 * 8 * 256 * (7 * 16 * 160 + 2 * 160)
+    logits = 3 * 4 * 8 * 256 * 2000
+    assert shape.step_bytes(ORIGINAL, 8, in_blocks=False) == state + kept + logits
+    assert shape.step_bytes(ORIGINAL, 8, in_blocks=True) == state + kept + 2**21 + 4 * 2000 * 160

@@ -29,9 +29,12 @@ def test_the_schedule_equals_torchs_one_cycle() -> None:
         theirs.step()
 
 
-def test_the_flat_optimiser_equals_torchs_adamw_with_clipping() -> None:
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_flat_optimiser_equals_torchs_adamw_with_clipping(fused: bool) -> None:
     models = [model(), model()]
     ours = FlatAdamW(models[0], weight_decay=0.1)
+    assert ours._fused
+    ours._fused = fused  # False: as on a GPU
     theirs = torch.optim.AdamW(models[1].parameters(), lr=1e-2, weight_decay=0.1)
     for step in range(20):
         ours.zero_grad()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from metalassay.machine import gpu_load
 from metalassay.training import progress
 from metalassay.training.loop import Progress
 from metalassay.training.progress import Display, format_line
@@ -59,6 +60,22 @@ def test_a_pause_is_shown_instead_of_a_speed() -> None:
     assert format_line(
         Progress(1, 2, 1.0, 0.1, 1.0, None), "curves", 0.5, 0.25, 61, 3601, None
     ) == ("1/2 [1:01<1:00:01] loss 1.0000, paused, CPU 50%, memory 75%")
+
+
+def test_the_gpu_is_shown_where_it_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "CPU 50%, GPU 87%, memory 75%" in format_line(AT, "c", 0.5, 0.25, 0, 1, None, 87.0)
+    monkeypatch.setattr(gpu_load, "read", lambda: 87.0)
+    with Display("json", 40, "curves", gpu=True) as display:
+        deadline = time.monotonic() + 10
+        while display._gpu and display._gpu.latest is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        display.show(AT)
+    assert json.loads(capsys.readouterr().out)["gpu"] == 0.87
+    with Display("json", 40, "curves") as display:  # a training on the CPU
+        display.show(AT)
+    assert "gpu" not in json.loads(capsys.readouterr().out)
 
 
 LONG = Progress(12000, 12000, 10.5, 1e-3, 1.0, 123456.7)

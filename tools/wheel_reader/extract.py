@@ -161,7 +161,7 @@ def _ask_torchgen(folder: Path) -> dict[str, dict[str, Any]]:
     if done.returncode:
         why = (done.stderr.strip() or "no error message").splitlines()[-1]
         raise UserError(
-            f"the wheel's torchgen failed: {why}", 'python -m pip install "metalassay[oracle]"'
+            f"the wheel's torchgen failed: {why}", "python -m pip install --group oracle"
         )
     answer: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return answer

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 from metalassay import report
-from metalassay.bench import acceptance, devices, largest_batch, result_file, suite, summary
+from metalassay.bench import (
+    acceptance,
+    devices,
+    largest_batch,
+    profiles,
+    result_file,
+    suite,
+    summary,
+)
 from metalassay.bench.acceptance import Problem
 from metalassay.bench.largest_batch import SECONDS as BATCH_SECONDS
+from metalassay.bench.profiles import Profiled
 from metalassay.bench.suite import Step
 from metalassay.environment import project_home
 from metalassay.errors import UserError
@@ -37,13 +47,17 @@ _BATCHES = (("transit-cnn", "train"), ("gpt-small", "train"))
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for; ``seconds`` of timed rounds per workload, None for the default."""
+    """What was asked for: ``seconds`` of timed rounds per workload, None for the default.
+
+    ``profile`` is how many steps of each workload to profile after the measuring, 0 for none.
+    """
 
     device: str = "auto"
     folder: Path = Path()
     full: bool = False
     seconds: float | None = None
     emulated: bool = False
+    profile: int = 0
 
 
 _NO_TABLE = Table("", (), (), ())
@@ -60,6 +74,7 @@ class Finished:
     file: Path = Path()
     card: Path = Path()
     batch_files: tuple[Path, ...] = ()
+    profiles: tuple[Profiled, ...] = ()
     since: str = ""
     rehearsal: str = ""
     problems: tuple[Problem, ...] = ()
@@ -69,6 +84,11 @@ class Finished:
     seconds: float = 0.0
     unwritten: UserError | None = None
     """The error where the files could not all be written, for after the answer; then none is named."""
+
+    @property
+    def profile_folder(self) -> Path:
+        """Where the profiles of this run are, if there are any."""
+        return self.file.with_name(f"{self.file.stem}-profiles")
 
 
 def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
@@ -91,10 +111,16 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
     seconds = wanted.seconds or (FULL_SECONDS if wanted.full else QUICK_SECONDS)
     searches = _BATCHES if wanted.full and not wanted.emulated else ()
     labels = [largest_batch.label(found.names[0], *each) for each in searches]
-    shown = _Shown(suite.steps(found.names, workloads), seconds, labels, progress)
+    steps = suite.steps(found.names, workloads)
+    # An emulated device has no profile: it would be one of the emulator.
+    to_profile = steps if wanted.profile and not wanted.emulated else []
+    others = dict.fromkeys(labels, BATCH_SECONDS)
+    others |= dict.fromkeys(map(profiles.label, to_profile), profiles.SECONDS)
+    shown = _Shown(steps, seconds, others, progress)
     documents: list[dict[str, Any]] = []
     failures: dict[Step, str] = {}
     batches: list[dict[str, Any]] = []
+    profiled: list[Profiled] = []
     try:
         for device in found.names:
             ran = suite.run(device, workloads, seconds, shown, emulated=wanted.emulated)
@@ -107,9 +133,17 @@ def run(wanted: Wanted, progress: TextIO | None = None) -> Finished:
             started = time.monotonic()
             batches.append(largest_batch.search(workload, mode, found.names[0]))
             shown.ends(label, "measured", time.monotonic() - started)
+        finished = _finish(wanted.folder, documents, failures, batches, found.unusable, began)
+        # What was measured is written by now: a profile that is interrupted costs none of it.
+        for step in to_profile if finished.unwritten is None else ():
+            shown.begins(profiles.label(step))
+            started = time.monotonic()
+            profiled.append(profiles.run(step, wanted.profile, finished.profile_folder, shown.tick))
+            outcome = f"failed: {profiled[-1].why}" if profiled[-1].why else "profiled"
+            shown.ends(profiles.label(step), outcome, time.monotonic() - started)
     finally:
         shown.close()
-    return _finish(wanted.folder, documents, failures, batches, found.unusable, began)
+    return replace(finished, profiles=tuple(profiled), seconds=time.monotonic() - began)
 
 
 def _say(text: str, stream: TextIO) -> None:
@@ -139,13 +173,13 @@ class _Shown:
         self,
         steps: list[Step],
         seconds: float,
-        searches: Sequence[str],
+        others: Mapping[str, float],
         stream: TextIO | None,
     ) -> None:
         self.steps = [str(step) for step in steps]
         self.took: list[float] = []
         known = dict.fromkeys(self.steps, seconds + _BESIDE)
-        known |= dict.fromkeys(searches, BATCH_SECONDS)
+        known |= others
         if stream is None:
             self.progress = None
             return
@@ -260,6 +294,10 @@ def last_lines(finished: Finished) -> list[str]:
     if finished.unwritten is not None:  # which ends the command, and names the file
         return lines
     lines += [f"{finished.file}", f"{finished.card}", *map(str, finished.batch_files)]
+    if any(each.files for each in finished.profiles):
+        here = finished.profile_folder
+        lines.append(f"{here}{os.sep} (for plots: metalassay report --log {here})")
+    lines += [f"no profile of {each.step}: {each.why}" for each in finished.profiles if each.why]
     errors = [one for one in finished.problems if not one.warning]
     if finished.rehearsal:
         return [*lines, f"A {REHEARSAL}: this file is for trying the pages, not for contributing."]
@@ -290,6 +328,10 @@ def as_dict(finished: Finished) -> dict[str, Any]:
         "file": None if finished.unwritten else str(finished.file),
         "card": None if finished.unwritten else str(finished.card),
         "batch_files": [] if finished.unwritten else list(map(str, finished.batch_files)),
+        "profiles": [
+            {"what": str(each.step), "files": list(map(str, each.files)), "why": each.why or None}
+            for each in finished.profiles
+        ],
         "machine": hardware.as_dict(hardware.probe()),
         "seconds": round(finished.seconds, 1),
         "rehearsal": bool(finished.rehearsal),

@@ -115,7 +115,7 @@ def run(
                 minder.watch(child.pid)
                 failures, stopped = _follow(child, events, device, listen)
             finally:
-                _end(child)
+                end_child(child)
                 minder.forget(child.pid)
         if child.returncode == _NO_PROOF:
             return Ran(None, failures, stopped or "a check failed")
@@ -205,8 +205,8 @@ def _step(device: str, test: str) -> Step:
     return Step(device, found["workload"], int(found["batch"]), found["mode"])
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """End a suite that still runs; after Ctrl+C it has been told already, and has its time to end."""
+def end_child(child: subprocess.Popen[bytes]) -> None:
+    """End a child that still runs; after Ctrl+C it has been told already, and has its time to end."""
     if child.poll() is not None:
         return
     child.send_signal(signal.SIGTERM)

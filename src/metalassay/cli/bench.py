@@ -30,6 +30,7 @@ examples:
   metalassay bench                                     GPU and CPU
   metalassay bench --full                              more workloads, and the largest batch
   metalassay bench --device cpu --output runs
+  metalassay bench --profile                           and where a step of each goes
   metalassay bench --json --quiet > bench.json
 
 Close other programs and plug a laptop in first: a busy, hot or battery-powered run is marked as such.
@@ -68,6 +69,16 @@ exit code: 0 measured, 1 the clock cannot be trusted or a benchmark failed, 2 ba
         action="store_true",
         help="rehearse with an mps that is emulated on the CPU; nothing is measured, and all says so",
     )
+    parser.add_argument(
+        "--profile",
+        nargs="?",
+        type=option_types.count,
+        const=10,
+        default=0,
+        metavar="STEPS",
+        help="after the measuring, profile this many steps (10) of each workload in processes of their own:"
+        " a table by operator, and a trace for Perfetto; they enter no figure",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the end only, without progress")
     parser.add_argument("--json", action="store_true", help="print the end as JSON")
 
@@ -96,6 +107,7 @@ def _run(options: argparse.Namespace) -> int:
             full=options.full,
             seconds=options.seconds_per_workload,
             emulated=options.allow_emulated,
+            profile=options.profile,
         ),
         None if options.quiet else sys.stderr,
     )
@@ -136,6 +148,11 @@ def _print(finished: Finished) -> None:
         for row in finished.rows:
             print(terminal.filled(f"{row.label}: {summary.change(row)}", width, "    ", "  "))
         print(terminal.filled(summary.ON_TWO_RUNS, width, "  ", "- "))
+    for each in finished.profiles:
+        if not each.why:
+            print(f"\n{each.step}")
+            for line in each.lines:
+                print(line if len(line) <= width else terminal.filled(line, width, "  "))
     print()
     for line in bench.last_lines(finished):
         # An address stays on one line, to be clicked or copied.

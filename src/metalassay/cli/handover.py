@@ -8,13 +8,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from metalassay.environment import extras
 from metalassay.errors import UserError
 
 
-def launch(command: str, options: argparse.Namespace) -> int:
+def launch(command: str, options: argparse.Namespace, prefix: Sequence[str] = ()) -> int:
     """Replace this process by ``python -m metalassay.training`` with ``options``.
+
+    ``prefix`` is a program, found on PATH, that runs the rest of its command line, as nice does.
 
     Replaced, and not started beside it: signals then reach the program that has to finish a step.
     Windows has no exec that keeps the console; there it is a child, whose exit code is returned.
@@ -22,12 +25,12 @@ def launch(command: str, options: argparse.Namespace) -> int:
     extras.require(command.partition(" ")[0], "train", "torch")
     values = {name: value for name, value in vars(options).items() if not callable(value)}
     text = json.dumps({"argv": sys.argv[1:], **values, "command": command}, default=str)
-    argv = [sys.executable, "-P", "-m", "metalassay.training", text]
+    argv = [*prefix, sys.executable, "-P", "-m", "metalassay.training", text]
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name != "nt":
         try:
-            os.execv(argv[0], argv)  # noqa: S606  (no shell wanted)
+            os.execvp(argv[0], argv)  # noqa: S606  (no shell wanted)
         except OSError as error:
             if error.errno != errno.E2BIG:
                 raise

@@ -7,8 +7,8 @@ import argparse
 from metalassay.cli import option_types
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add ``--max-cpu``, ``--max-memory``, in percent of the whole machine, and ``--monitor``."""
+def add(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add ``--max-cpu``, ``--max-memory``, in percent of the whole machine, and ``--monitor``; return their group."""
     group = parser.add_argument_group("limits and monitoring")
     group.add_argument(
         "--max-cpu",
@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--monitor",
         type=option_types.path,
         metavar="FILE",
-        help="log CPU use and free memory to this file, as JSON lines",
+        help="log the use of CPU and GPU and the free memory to this file, as JSON lines",
     )
     group.add_argument(
         "--every",
@@ -35,3 +35,4 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time between two lines of the log",
     )
+    return group

@@ -153,7 +153,8 @@ time-out); 74 if it succeeded and its output could not be written; 2 if it could
     parser.add_argument(
         "--background",
         action="store_true",
-        help="macOS: also run with background quality of service",
+        help="run it with the least priority: niceness 19, and on a Mac the background quality of service,"
+        " which has the efficiency cores alone",
     )
     parser.add_argument(
         "-v",
@@ -214,7 +215,7 @@ def _contradictions(options: argparse.Namespace) -> None:
 
 
 def _options(options: argparse.Namespace, program: list[str]) -> Options:
-    from metalassay.supervise import command
+    from metalassay.supervise import background, command
     from metalassay.supervise.ending import Policy
     from metalassay.supervise.launcher import Plan
     from metalassay.supervise.supervisor import Rules
@@ -222,7 +223,7 @@ def _options(options: argparse.Namespace, program: list[str]) -> Options:
     output = options.profile_output
     added = {} if options.no_env else _environment(options.program)
     plan = Plan(
-        command=(*_background(options.background, sys.platform), *program),
+        command=(*(background.prefix(sys.platform) if options.background else ()), *program),
         environment=added,
         max_cpu=(options.max_cpu or 100) / 100,
         max_memory=(options.max_memory or 100) / 100,
@@ -292,14 +293,6 @@ def _explain(text: str, python: str | None) -> Explained:
     width = min(shutil.get_terminal_size().columns, 100)
     known = first.found.id if first.found.applies == "yes" else None
     return Explained(tuple(explain_text.as_text(answer, width, 1).splitlines()), known)
-
-
-def _background(wanted: bool, platform: str) -> list[str]:
-    if not wanted:
-        return []
-    if platform != "darwin":
-        raise UserError("--background needs macOS", "leave it out, or use nice")
-    return ["taskpolicy", "-b"]
 
 
 def _emulated(torch: str, program: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from metalassay.cli import config_file, handover, limit_options, option_types, rlhf_options
 from metalassay.errors import UserError
 from metalassay.machine import dtypes, thread_limit
+from metalassay.supervise import background
 
 MOST_SIZE = 2**31 - 1  # of one dimension; products of three of them are Python numbers
 MOST_PARTS = 4096  # numbers that are searched for a better --accumulate
@@ -89,7 +90,11 @@ def run(options: argparse.Namespace) -> int:
             f"{start} holds the model to start from, which stays as it is",
             "choose another --output",
         )
-    return handover.launch(command, options)
+    if options.background:
+        options.max_cpu = options.max_cpu or background.MAX_CPU
+        options.max_memory = options.max_memory or background.MAX_MEMORY
+    prefix = background.prefix(sys.platform) if options.background else []
+    return handover.launch(command, options, prefix)
 
 
 def _run_by_questions(options: argparse.Namespace) -> int:
@@ -437,7 +442,13 @@ def _configure_both(
         help="measure a few steps, and print the memory and time that the run would take; write nothing",
     )
     config_file.add(parser)
-    limit_options.add(parser)
+    limits = limit_options.add(parser)
+    limits.add_argument(
+        "--background",
+        action="store_true",
+        help="leave the machine to you: the least priority (on a Mac the efficiency cores alone), and unless"
+        f" given, --max-cpu {background.MAX_CPU:.0f} --max-memory {background.MAX_MEMORY:.0f}",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
         "--quiet",

@@ -97,7 +97,7 @@ def run(
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, **pip_find_links()},
+            env=environment(for_uv()),
             pass_fds=tuple(keep_open),
             check=False,
         )
@@ -227,6 +227,57 @@ def failure_reason(output: str) -> str:
     errors = re.findall(r"^(?:error|ERROR): (?!ResolutionImpossible)(.+)$", output, re.MULTILINE)
     lines = errors or output.strip().splitlines()
     return one_line(lines[-1]) if lines else "the installer failed without a message"
+
+
+BACKEND = "UV_TORCH_BACKEND"
+
+
+def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Return this process's environment with ``changes``, of which None removes a variable."""
+    merged = {**os.environ, **changes}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def for_uv() -> dict[str, str | None]:
+    """Return the variables with which uv installs the versions under test; None removes one.
+
+    pip's find-links, and on Linux without a GPU of NVIDIA the CPU builds of torch: those on the index are for
+    CUDA, and ten times as large. Where PyTorch's own index cannot be reached, what pip and uv are configured to use
+    counts, also if UV_TORCH_BACKEND says "cpu".
+    """
+    changes: dict[str, str | None] = {**pip_find_links()}
+    asked = os.environ.get(BACKEND)
+    if sys.platform != "linux" or asked not in (None, "cpu"):
+        return changes
+    if asked is None and shutil.which("nvidia-smi"):
+        return changes
+    with _ASKING_UV:
+        reached = _reaches_cpu_builds()
+    return changes | {BACKEND: "cpu" if reached else None}
+
+
+_ASKING_UV = threading.Lock()
+_PATIENCE = 10.0  # seconds that PyTorch's index may take to answer
+
+
+@functools.cache
+def _reaches_cpu_builds() -> bool:
+    """Return whether uv can resolve a CPU build of torch; asked once, which takes a second."""
+    command = [program(), "pip", "compile", "-", "--quiet", "--no-deps", "--torch-backend", "cpu"]
+    quick = {"UV_HTTP_RETRIES": "0", "UV_HTTP_TIMEOUT": "5", BACKEND: None}
+    try:
+        done = subprocess.run(  # noqa: S603  (uv itself, no shell)
+            command,
+            input="torch",
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            env=environment({**pip_find_links(), **quick}),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
 
 
 def pip_find_links() -> dict[str, str]:

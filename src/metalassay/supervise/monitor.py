@@ -22,7 +22,7 @@ import psutil
 from metalassay import files
 from metalassay.environment import versions
 from metalassay.errors import UserError
-from metalassay.machine import hardware, macos
+from metalassay.machine import gpu_load, hardware, macos
 from metalassay.supervise import program_memory
 from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.supervise.monitor_log import SCHEMA
@@ -155,7 +155,7 @@ def row(share: float | None, memory: int | None = None, throttled: bool = False)
     """Return how busy the machine is now, and ``share`` and ``memory`` of the program.
 
     The CPU use is that since the last call of ``psutil.cpu_percent``. On a Mac the row also has the memory in
-    which the system keeps compressed pages, of all programs.
+    which the system keeps compressed pages, of all programs; and where a GPU tells, how busy it is with all of them.
     """
     found: dict[str, Any] = {
         "cpu_percent": psutil.cpu_percent(),
@@ -168,6 +168,8 @@ def row(share: float | None, memory: int | None = None, throttled: bool = False)
         found["program_memory_bytes"] = memory
     if (compressed := macos.compressed()) is not None:
         found["compressed_bytes"] = compressed
+    if (gpu := gpu_load.read()) is not None:
+        found["gpu_percent"] = gpu
     return found
 
 

@@ -31,6 +31,7 @@ class Row:
     its children; 100 is all cores. ``throttled`` is true if the CPU limiter paused the program.
     ``program_memory_bytes`` is what the program and its children hold, None in older logs.
     ``compressed_bytes`` is the memory in which a Mac keeps compressed pages, None in other logs.
+    ``gpu_percent`` is how busy the (busiest) GPU is with all programs, None where nothing tells.
     """
 
     t: float
@@ -42,6 +43,7 @@ class Row:
     throttled: bool
     program_memory_bytes: float | None = None
     compressed_bytes: float | None = None
+    gpu_percent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -148,4 +150,5 @@ def _row(line: Field) -> Row:
         compressed_bytes=line.find("compressed_bytes").or_none(
             lambda value: value.number(0, 2**63)
         ),
+        gpu_percent=line.find("gpu_percent").or_none(lambda value: value.number(0, 100)),
     )

@@ -258,8 +258,11 @@ def _line(now: datetime, values: dict[str, Any]) -> str:
         f"[{now:%Y-%m-%d %H:%M:%S}] CPU: {values['cpu_percent']:.1f}%, Memory Free:"
         f" {values['memory_free_percent']:.0f}%; it: {cpu}, {held}; swap {size(values['swap_bytes'])}"
     )
-    compressed = values.get("compressed_bytes")
-    return line if compressed is None else f"{line}, compressed {size(compressed)}"
+    if (compressed := values.get("compressed_bytes")) is not None:
+        line += f", compressed {size(compressed)}"
+    if (gpu := values.get("gpu_percent")) is not None:
+        line += f"; GPU {gpu:.0f}%"
+    return line
 
 
 def _json(now: datetime, values: dict[str, Any]) -> str:

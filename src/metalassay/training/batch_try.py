@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from metalassay.errors import UserError
 from metalassay.measure import device
 from metalassay.training import dry_run, loop
-from metalassay.training.gpt import shape
-from metalassay.training.gpt import task as gpt
+from metalassay.training.gpt import cross_entropy, shape
 from metalassay.training.loop import Recipe, Task
 from metalassay.training.transit import task as transit
-from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.tiny_gpt import TinyGPT
 from metalassay.workloads.registry import Batch
 
@@ -48,16 +46,20 @@ def gpt_batch(options: Mapping[str, Any]) -> int:
     _, config = shape.of(options["size"], {name: options[name] for name in shape.FIELDS})
     batch = options["batch_size"] // options["accumulate"]
     where = device.resolve(options["device"])
+    in_blocks = where.type == "cpu" and options["dtype"] == "float32"
     try:
         dry_run.require_memory(
-            shape.step_bytes(config, batch), where, "batch", insist=options["ignore_memory"]
+            shape.step_bytes(config, batch, in_blocks=in_blocks),
+            where,
+            "batch",
+            insist=options["ignore_memory"],
         )
     except UserError as error:
         print(json.dumps({"fits": False, "why": error.message}))
         return 0
     tokens = torch.randint(0, config.vocabulary, (batch, config.context + 1))
     data = Batch((tokens[:, :-1].contiguous(),), tokens[:, 1:].contiguous())
-    return _try(TinyGPT(config), gpt.loss, data, batch * config.context, options, where)
+    return _try(TinyGPT(config), cross_entropy.loss, data, batch * config.context, options, where)
 
 
 def transit_batch(options: Mapping[str, Any]) -> int:
@@ -66,7 +68,7 @@ def transit_batch(options: Mapping[str, Any]) -> int:
     where = device.resolve(options["device"])
     inputs = (torch.randn(batch, 1, WHOLE), torch.randn(batch, 1, NEAR))
     data = Batch(inputs, torch.randint(0, 2, (batch,)).float())
-    model = fuse(transit.SIZES[options["size"]]())
+    model = transit.model_of(options["size"])
     return _try(model, transit.loss, data, batch, options, where)
 
 

@@ -116,9 +116,11 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
     seed, accumulate = options["seed"], options["accumulate"]
     size, config = _shape(options, run)
     batch = _batch_size(options, run) // accumulate
+    where = device.resolve(options["device"])
+    in_blocks = where.type == "cpu" and options["dtype"] == "float32"
     dry_run.require_memory(
-        shape.step_bytes(config, batch),
-        device.resolve(options["device"]),
+        shape.step_bytes(config, batch, in_blocks=in_blocks),
+        where,
         "--batch-size, --context, --vocabulary, --width or --layers",
         insist=options["ignore_memory"],
     )
@@ -144,7 +146,7 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
         state = shape.state_bytes(shape.parameters(config))
         memory = {
             "weights, gradients and moments": state,
-            "activations": shape.activation_bytes(config, batch),
+            "activations": shape.activation_bytes(config, batch, in_blocks=in_blocks),
         }
         model = (
             f"{config.layers} layers, {config.heads} heads, width {config.channels}, context"
@@ -467,7 +469,10 @@ def _supervised(
 ) -> Iterator[tuple[Display, CpuLimiter | None]]:
     """Show progress, and log and limit the load, as the options require."""
     with contextlib.ExitStack() as stack:
-        display = stack.enter_context(Display(options["progress"], recipe.steps, task.unit))
+        gpu = device.resolve(options["device"]).type != "cpu"
+        display = stack.enter_context(
+            Display(options["progress"], recipe.steps, task.unit, gpu=gpu)
+        )
         limiter = None
         if options["max_cpu"] or options["max_memory"]:
             # The loop calls pace() itself, so no signal has to interrupt a step.

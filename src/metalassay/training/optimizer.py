@@ -15,9 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-BLOCK = (
-    32_768  # elements, on the CPU: a block of all four vectors stays in the cache during an update
-)
 ALIGNMENT = 16  # elements: each weight starts on a cache line, as if allocated separately
 
 
@@ -92,10 +89,9 @@ class FlatAdamW:
             start += size
         self.mean = torch.zeros_like(self.gradients)
         self.square = torch.zeros_like(self.gradients)
-        size = BLOCK if device.type == "cpu" else max(self.weights.numel(), 1)
-        vectors = (self.weights.data, self.gradients, self.mean, self.square)
-        self._blocks = list(zip(*(torch.split(vector, size) for vector in vectors), strict=True))
         self.weight_decay, self.betas, self.epsilon = weight_decay, betas, epsilon
+        # What torch.optim.AdamW(fused=True) calls: one pass over memory.
+        self._fused = device.type == "cpu" and hasattr(torch, "_fused_adamw_")
         self.rate, self.updates = (
             0.0,
             0,
@@ -109,9 +105,10 @@ class FlatAdamW:
     def clip(self, most: float) -> Tensor:
         """Scale the gradients down to a norm of at most ``most``; return the norm before."""
         norm: Tensor = torch.linalg.vector_norm(self.gradients)
-        self.gradients.mul_(
-            (most / (norm + 1e-6)).clamp(max=1.0)
-        )  # 1e-6: as in torch's clip_grad_norm_
+        factor = (most / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: as in torch's clip_grad_norm_
+        # A product with 1 changes nothing; to know it, a GPU would have to be waited for.
+        if norm.device.type != "cpu" or factor != 1:
+            self.gradients.mul_(factor)
         return norm
 
     @torch.no_grad()
@@ -119,14 +116,31 @@ class FlatAdamW:
         """Update the weights once with the learning rate ``rate``."""
         self.updates += 1
         first, second = self.betas
+        if self._fused:
+            torch._fused_adamw_(
+                [self.weights.data],
+                [self.gradients],
+                [self.mean],
+                [self.square],
+                [],
+                [torch.tensor(float(self.updates))],
+                lr=self.rate,
+                beta1=first,
+                beta2=second,
+                weight_decay=self.weight_decay,
+                eps=self.epsilon,
+                amsgrad=False,
+                maximize=False,
+            )
+            return
         correction = 1 - first**self.updates
         root = math.sqrt(1 - second**self.updates)
-        for weights, gradients, mean, square in self._blocks:
-            weights.mul_(1 - self.rate * self.weight_decay)
-            mean.lerp_(gradients, 1 - first)
-            square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
-            spread = square.sqrt().div_(root).add_(self.epsilon)
-            weights.addcdiv_(mean, spread, value=-self.rate / correction)
+        weights, gradients = self.weights.data, self.gradients
+        weights.mul_(1 - self.rate * self.weight_decay)
+        self.mean.lerp_(gradients, 1 - first)
+        self.square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
+        spread = self.square.sqrt().div_(root).add_(self.epsilon)
+        weights.addcdiv_(self.mean, spread, value=-self.rate / correction)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensors that a checkpoint needs besides the weights; ``updates`` is separate."""

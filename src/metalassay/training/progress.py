@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import asdict
 
+from metalassay.machine import gpu_load
 from metalassay.supervise.machine_load import CpuClock, free_memory
 from metalassay.training import status_line
 from metalassay.training.loop import Progress
@@ -21,22 +22,28 @@ _LEAST_BAR, _MOST_BAR = 8, 40  # blocks; with fewer, a bar shows less than the p
 class Display:
     """Shows the progress of a run; a context manager, since the status line has to be closed.
 
-    ``mode`` is "bar", "quiet" or "json". ``unit`` is that of the speed, per second.
+    ``mode`` is "bar", "quiet" or "json". ``unit`` is that of the speed, per second. ``gpu`` shows how busy the
+    GPU is, with all programs, where the system tells.
     """
 
-    def __init__(self, mode: str, steps: int, unit: str) -> None:
+    def __init__(self, mode: str, steps: int, unit: str, *, gpu: bool = False) -> None:
         self.mode, self.steps, self.unit = mode, steps, unit
         self._line: StatusLine | None = None
         self._clock = CpuClock()
         self._began = time.monotonic()
         self._first: tuple[int, float] | None = None  # step and time of the first report
+        self._gpu = gpu_load.Sampler() if gpu and mode != "quiet" else None
 
     def __enter__(self) -> Display:
         if self.mode == "bar":
             self._line = StatusLine().__enter__()
+        if self._gpu is not None:
+            self._gpu.__enter__()
         return self
 
     def __exit__(self, *failure: object) -> None:
+        if self._gpu is not None:
+            self._gpu.__exit__(*failure)
         if self._line is not None:
             self._line.__exit__(*failure)
 
@@ -65,15 +72,18 @@ class Display:
             return
         cpu, free = self._clock.share(), free_memory()
         left = self._seconds_left(progress.step)
+        gpu = None if self._gpu is None else self._gpu.latest
         if self.mode == "json":
             line = {**asdict(progress), "unit": self.unit, "cpu": cpu, "memory_free": free}
             line["seconds_left"] = left
+            if gpu is not None:
+                line["gpu"] = gpu / 100
             print(json.dumps(line), flush=True)
             return
         elapsed = time.monotonic() - self._began
         if self._line is not None:
             self._line.draw(
-                lambda width: format_line(progress, self.unit, cpu, free, elapsed, left, width)
+                lambda width: format_line(progress, self.unit, cpu, free, elapsed, left, width, gpu)
             )
         for name, value in progress.figures.items():
             self.write(f"step {progress.step}: {name.replace('_', ' ')} {value:.4g}")
@@ -87,6 +97,7 @@ def format_line(
     elapsed: float,
     left: float | None,
     width: int | None,
+    gpu: float | None = None,
 ) -> str:
     """Return the progress in at most ``width`` columns; None means no limit.
 
@@ -98,7 +109,7 @@ def format_line(
     count, loss, load = (
         f"{progress.step}/{progress.steps}",
         f"loss {progress.loss:.4f}",
-        f"{cpu:.0%}",
+        f"{cpu:.0%}" if gpu is None else f"{cpu:.0%}, GPU {gpu:.0f}%",
     )
     speed = none if not progress.speed else f"{progress.speed:,.0f} {unit}/s"
     used, remaining = f"{1 - free:.0%}", "?" if left is None else _clock(left)

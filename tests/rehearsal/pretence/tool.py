@@ -141,6 +141,22 @@ def memory_pressure() -> int:
     return unmodelled() if ARGUMENTS else out("\nSystem-wide memory free percentage: 66%\n")
 
 
+def ioreg() -> int:
+    """Print the GPU's entry of the I/O Registry, in the form that public programs parse; 42 % busy, constructed.
+
+    https://github.com/exelban/stats reads "Device Utilization %" there. A virtual machine's GPU does not tell it.
+    """
+    if ARGUMENTS != ["-r", "-d", "1", "-w", "0", "-c", "IOAccelerator"]:
+        return unmodelled()
+    virtual = MAC["sysctl"].get("kern.hv_vmm_present")
+    kind = "AppleParavirtGPU" if virtual else "AGXAccelerator"
+    use = "" if virtual else '"Device Utilization %"=42,"Renderer Utilization %"=41,'
+    return out(
+        f"+-o {kind}  <class {kind}, id 0x1000003a1, registered, matched, active, busy 0>\n    {{\n"
+        f'      "PerformanceStatistics" = {{{use}"recoveryCount"=0}}\n    }}\n\n'
+    )
+
+
 def recorded() -> int:
     """Print a text of the Mac's file."""
     for text in MAC["text"]:
@@ -163,6 +179,7 @@ if __name__ == "__main__":
             powermetrics,
             top,
             memory_pressure,
+            ioreg,
             sudo,
         )
     }

@@ -151,6 +151,16 @@ def test_there_are_plots_of_loss_cpu_and_memory() -> None:
     )
 
 
+def test_there_is_a_plot_of_the_gpu_where_a_log_tells() -> None:
+    rows = lines(
+        FIRST, watch(0, 5, 70, gpu_percent=80), watch(30, 2, 60), watch(60, 2, 60, gpu_percent=90)
+    )
+    section = training_log.section([training_log.parse(rows, "m")])
+    assert section is not None
+    (gpu,) = [plot for plot in section.plots if "GPU" in plot.title]
+    assert [(p.x, p.y) for p in gpu.series[0].points] == [(0, 80), (60, 90)]
+
+
 def test_a_long_log_is_averaged_with_minimum_and_maximum_as_error_bars() -> None:
     count = 2 * training_log.MOST_POINTS + 1  # three readings a point
     section = training_log.section([Log("a", loss=tuple((n, n % 3) for n in range(count)))])

@@ -88,7 +88,7 @@ def options(folder: Path, *more: str) -> str:
     """Return what the command line passes to its process for a small, quick run."""
     handed: list[str] = []
 
-    def launch(command: str, parsed: object) -> int:
+    def launch(command: str, parsed: object, prefix: object = ()) -> int:
         values = {k: v for k, v in vars(parsed).items() if not callable(v)}
         handed.append(
             json.dumps({**values, "command": command, "argv": ["train", "transit"]}, default=str)

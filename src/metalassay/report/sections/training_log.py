@@ -31,13 +31,14 @@ class Log:
     """One file: ``load`` has (seconds since its start, CPU %, free memory %), ``loss`` (step, loss).
 
     CPU is the use of the whole machine, where 100 is all cores. ``memory`` has (seconds since its start,
-    GiB that the program held), where the log tells.
+    GiB that the program held), and ``gpu`` (seconds, how busy the GPU was in %), where the log tells.
     """
 
     name: str
     load: tuple[tuple[float, float, float], ...] = ()
     loss: tuple[tuple[float, float], ...] = ()
     memory: tuple[tuple[float, float], ...] = ()
+    gpu: tuple[tuple[float, float], ...] = ()
 
 
 def parse(content: bytes, name: str) -> Log:
@@ -55,7 +56,8 @@ def parse(content: bytes, name: str) -> Log:
             for row in rows
             if row.program_memory_bytes is not None
         )
-        return Log(name, load=load, memory=memory)
+        gpu = tuple((row.t, row.gpu_percent) for row in rows if row.gpu_percent is not None)
+        return Log(name, load=load, memory=memory, gpu=gpu)
     return Log(name, loss=tuple(_losses(content)))
 
 
@@ -109,6 +111,10 @@ def _plots(logs: Sequence[Log]) -> Iterator[Plot]:
         if series:
             note = "Bars: minimum and maximum of the readings averaged in a point."
             yield Plot(title, "seconds since the log began", unit, series, note=note)
+    busy = [Series(log.name, _line(log.gpu, "GPU, %")) for log in logs if log.gpu]
+    if busy:
+        title = "How busy was the GPU with all programs?"
+        yield Plot(title, "seconds since the log began", "GPU, %", tuple(busy))
     held = [Series(log.name, _line(log.memory, "memory, GiB")) for log in logs if log.memory]
     if held:
         title = "How much memory did the program hold?"

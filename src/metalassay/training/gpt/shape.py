@@ -8,6 +8,7 @@ from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError
+from metalassay.training.gpt import cross_entropy
 from metalassay.workloads.models import tiny_gpt
 from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
 
@@ -120,16 +121,23 @@ def state_bytes(parameters: int) -> int:
     return 4 * NUMBER * parameters
 
 
-def activation_bytes(shape: TinyGPTConfig, batch: int) -> int:
+def activation_bytes(shape: TinyGPTConfig, batch: int, *, in_blocks: bool) -> int:
     """Return the bytes that a step keeps for the gradients of ``batch`` windows in float32, at its peak.
 
-    The peak is where the backward pass begins: everything is kept and the logits exist three times.
-    Attention is computed in blocks, so no matrix of T x T is kept.
+    The peak is where the backward pass begins: everything is kept and the logits exist three times, unless
+    the loss is computed ``in_blocks``, which the CPU does in float32 (``cross_entropy``): then there is one
+    block of them, and the gradient of the output layer. Attention is computed in blocks, so no matrix of T x T is kept.
     """
+    tokens = batch * shape.context
     kept = shape.layers * KEPT_BY_BLOCK * shape.channels + KEPT_BY_NORM * shape.channels
-    return NUMBER * batch * shape.context * (kept + LOGITS * shape.vocabulary)
+    logits = LOGITS * tokens * shape.vocabulary * NUMBER
+    if in_blocks:
+        block = max(cross_entropy.BLOCK, shape.vocabulary * NUMBER)
+        logits = min(block, tokens * shape.vocabulary * NUMBER)
+        logits += NUMBER * shape.vocabulary * shape.channels
+    return NUMBER * tokens * kept + logits
 
 
-def step_bytes(shape: TinyGPTConfig, batch: int) -> int:
+def step_bytes(shape: TinyGPTConfig, batch: int, *, in_blocks: bool) -> int:
     """Return the bytes that training takes at its peak, without what Python and torch take themselves."""
-    return state_bytes(parameters(shape)) + activation_bytes(shape, batch)
+    return state_bytes(parameters(shape)) + activation_bytes(shape, batch, in_blocks=in_blocks)

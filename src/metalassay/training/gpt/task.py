@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
 from metalassay.errors import UserError
@@ -18,6 +17,7 @@ from metalassay.fields import Field, FieldError, first_line
 from metalassay.training import checkpoint
 from metalassay.training.divergence import require_finite, require_finite_weights
 from metalassay.training.gpt import corpus, dialogues, shape, tokenizer
+from metalassay.training.gpt.cross_entropy import loss
 from metalassay.training.gpt.dialogues import END, START, Faults
 from metalassay.training.gpt.generation import Sampling, distinct, generate, repetition
 from metalassay.training.gpt.packing import TokenStream
@@ -26,7 +26,6 @@ from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
 from metalassay.training.train_state import with_prefix
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
-from metalassay.workloads.registry import Batch
 
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
 WEIGHT_DECAY = 0.1
@@ -34,12 +33,6 @@ WORKLOADS = ("gpt", "gpt-sft", "gpt-dpo")  # whose checkpoints have such a model
 MOST_WINDOWS = 512  # of a test file, so that an evaluation takes seconds
 BEGINNING = 32  # characters of a text
 EVALUATION_BATCH = 16  # pieces of dialogues
-
-
-def loss(model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean cross-entropy of the next token, in nats."""
-    scores = model(*batch.inputs)
-    return functional.cross_entropy(scores.float().flatten(0, 1), batch.target.flatten())
 
 
 @dataclass(frozen=True)

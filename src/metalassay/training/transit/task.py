@@ -16,6 +16,7 @@ from torch.nn import functional
 from metalassay.errors import UserError
 from metalassay.training.loop import Task
 from metalassay.training.transit import light_curves
+from metalassay.training.transit.first_layer import replace_convolutions
 from metalassay.training.transit.light_curves import SEASONS, STARS
 from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.astronet import AstroNet
@@ -161,6 +162,11 @@ def auc(score: npt.NDArray[np.float32], label: npt.NDArray[np.float32]) -> float
     return float(total / (n * (len(label) - n)))
 
 
+def model_of(size: str) -> nn.Module:
+    """Return a new classifier of ``size`` with what makes its training on the CPU faster."""
+    return replace_convolutions(fuse(SIZES[size]()))
+
+
 def task(
     size: str,
     sets: Mapping[str, Curves],
@@ -176,11 +182,11 @@ def task(
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = fuse(SIZES[size]())
+        classifier = model_of(size)
 
     def validate() -> dict[str, float]:
         curves = sets["validation"]
-        score = scores(model, curves)
+        score = scores(classifier, curves)
         entropy = functional.binary_cross_entropy_with_logits(
             torch.from_numpy(score), curves.planet
         )
@@ -198,7 +204,7 @@ def task(
             "seed": seed,
             **({"data": dict(data)} if data else {}),
         },
-        model=model,
+        model=classifier,
         source=ShuffledBatches(sets["train"], batch_size, seed),
         loss=loss,
         unit="curves",

@@ -1,0 +1,39 @@
+"""Which tests need the machine for themselves, and what a parallel run must not hand on to the programs they start.
+
+`nox -s tests` runs the others in as many processes as there are cores (pytest-xdist), and these after them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+ALONE = (
+    "bench/test_profiles.py",
+    "child/test_census.py",
+    "cli/test_bench.py",
+    "compare/test_environment.py",
+    "measure",
+    "repository/test_benchmarks.py",
+    "supervise",
+)
+"""Files and folders whose tests limit, measure or search the processes of the machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: needs the machine for itself")
+    # pytest-benchmark measures nothing below a worker of pytest-xdist, and tests start it in programs of their own.
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+        os.environ.pop(name, None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not item.path.is_relative_to(HERE):
+            continue
+        place = item.path.relative_to(HERE)
+        if any(place.is_relative_to(each) for each in ALONE):
+            item.add_marker(pytest.mark.alone)
