@@ -351,3 +351,5 @@ def lint(session: nox.Session) -> None:
     session.run("lint-imports")
     session.run("codespell")
     session.run("actionlint")
+    # Offline: which releases of an action have advisories is dependabot's to say.
+    session.run("zizmor", "--offline", "--persona", "auditor", "--no-progress", ".github")

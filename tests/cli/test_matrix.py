@@ -182,3 +182,26 @@ def test_a_python_that_does_not_exist_is_refused_before_anything_is_installed(
     assert "matrix.toml" in error
     assert python in error
     assert list(tmp_path.iterdir()) == [tmp_path / "matrix.toml"]
+
+
+def test_shards_on_machines_are_the_jobs_of_a_workflow(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["matrix", "shard", "--of", "3", "--tag", "quick", "--machine", "macos-15"]
+    assert main([*given, "--machine", "macos-26", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [job["artifact"] for job in found] == [
+        f"compat-{machine}-{shard:03}"
+        for machine in ("macos-15", "macos-26")
+        for shard in (1, 2, 3)
+    ]
+    assert main(given) == 0
+    assert capsys.readouterr().out.startswith("shard compat-macos-15-001 (about ")
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "", "$(id)"])
+def test_the_name_of_a_machine_is_one_of_a_file(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["matrix", "shard", "--of", "3", "--machine", name])
+    assert caught.value.code == 2
+    assert "a name of up to 64 letters" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def test_no_option_is_read_by_a_function_whose_name_argparse_would_show() -> Non
         if reader not in (option_types.path, option_types.place):  # any text is a path
             with pytest.raises(
                 argparse.ArgumentTypeError,
-                match=r"^must be (a whole number|a number|text|a path|an amount of memory) ",
+                match=r"^must be (a whole number|a number|text|a path|a name|an amount of memory) ",
             ):
                 pytest.fail(f"{name} takes {reader(NO_TEXT)!r}")
 

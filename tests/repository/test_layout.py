@@ -12,7 +12,16 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PACKAGE, TESTS = ROOT / "src" / "metalassay", ROOT / "tests"
 
-WITHOUT_A_ROOM = {"compat", "faults", "repository", "support", "data", "tools", "rehearsal"}
+WITHOUT_A_ROOM = {
+    "compat",
+    "faults",
+    "repository",
+    "support",
+    "data",
+    "tools",
+    "rehearsal",
+    "workflows",
+}
 """Folders of tests/ that test or hold something other than a room of the package."""
 
 MODULES = {

@@ -88,12 +88,23 @@ def _configure_shard(parser: argparse.ArgumentParser) -> None:
 examples:
   metalassay matrix shard --of 4 --tag full
   metalassay matrix shard --of 8 --json > shards.json
+  metalassay matrix shard --of 12 --tag full --json --machine macos-15 --machine macos-26
+                                         jobs of a workflow, at most 256
 
 exit code: 0 done, 2 bad input"""
     parser.add_argument(
         "--of", type=whole(1, 256), required=True, metavar="N", help="how many machines"
     )
     _add_choice(parser)
+    parser.add_argument(
+        "--machine",
+        action="append",
+        default=[],
+        type=option_types.label,
+        metavar="NAME",
+        help="list the jobs that run all shards on this machine, each with a name for its files;"
+        " repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     parser.set_defaults(act=_shard)
 
@@ -257,10 +268,18 @@ def _as_lines(record: dict[str, Any]) -> list[str]:
 
 
 def _shard(options: argparse.Namespace) -> int:
-    from metalassay.matrix import durations
+    from metalassay.matrix import durations, jobs
 
     rows = chosen(options)
     known = _known(rows, options.output)
+    if options.machine:
+        names = [row.id for row in rows]
+        found = jobs.jobs(names, known, options.of, options.machine)
+        if options.json:
+            print(json.dumps(found, indent=1))
+        else:
+            _print_shards([{**job, "shard": job["artifact"]} for job in found])
+        return 0
     shards: list[dict[str, Any]] = [
         {"shard": number, "seconds": durations.estimate(names, known), "rows": names}
         for number, names in enumerate(
@@ -270,12 +289,16 @@ def _shard(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(shards, indent=1))
         return 0
+    _print_shards(shards)
+    return 0
+
+
+def _print_shards(shards: Sequence[dict[str, Any]]) -> None:
     for shard in shards:
         seconds = "not timed" if shard["seconds"] is None else f"about {shard['seconds']:.0f} s"
         head = f"shard {shard['shard']} ({seconds}): "
         names = " ".join(shard["rows"]) or "nothing"
         print(textwrap.fill(head + names, 79, subsequent_indent="    ", break_on_hyphens=False))
-    return 0
 
 
 def _run(options: argparse.Namespace) -> int:

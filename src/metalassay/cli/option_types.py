@@ -99,6 +99,13 @@ def path(text: str) -> Path:
     return Path(place(text))
 
 
+def label(text: str) -> str:
+    """Read the name of a machine, which becomes a part of names of files."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        raise _refused("a name of up to 64 letters, digits, dots, dashes and underscores", text)
+    return text
+
+
 def folder(text: str) -> Path:
     """Read the name of a folder; safetensors and tokenizers accept only UTF-8."""
     return Path(_utf8("a path in UTF-8", place(text)))

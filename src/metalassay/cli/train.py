@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from metalassay.cli import config_file, handover, limit_options, option_types, rlhf_options
 from metalassay.errors import UserError
@@ -197,6 +198,25 @@ examples:
         metavar="N",
         help="light curves per update; auto doubles them while the speed rises and the memory lasts",
     )
+    recipe = _configure_recipe(parser, "0.0001")
+    recipe.add_argument(
+        "--label-smoothing",
+        type=option_types.number(least=0, most=0.99),
+        metavar="S",
+        help="train on labels that are half of this away from 0 and 1 (default: 0)",
+    )
+    recipe.add_argument(
+        "--mixup",
+        type=option_types.number(least=0, most=100),
+        metavar="ALPHA",
+        help="train on blends of two light curves, with weights from Beta(ALPHA, ALPHA) (default: 0, no blends)",
+    )
+    recipe.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="a set of these options, which the others replace one by one: guide, guide 002's stable-training"
+        " configuration, or tuned, what the measurements support",
+    )
     _configure_both(parser, Path("runs/transit"))
 
 
@@ -344,6 +364,7 @@ examples:
         metavar="TEXT",
         help="prompt of the sample at each evaluation",
     )
+    _configure_recipe(parser, "0.1")
     _configure_both(parser, Path("runs/gpt"))
 
 
@@ -465,6 +486,54 @@ def _configure_both(
         help="print progress as JSON lines",
     )
     parser.set_defaults(progress="bar")
+
+
+def _configure_recipe(parser: argparse.ArgumentParser, weight_decay: str) -> Any:
+    """Add the options of the recipe; without one, a training is what it is without this group. Return the group."""
+    group = parser.add_argument_group(
+        "recipe", "What each does to the transit classifier was measured: docs/recipe.md."
+    )
+    group.add_argument(
+        "--schedule",
+        choices=("one-cycle", "cosine", "constant"),
+        help="of the learning rate (default: one-cycle)",
+    )
+    group.add_argument(
+        "--warm-up",
+        type=option_types.positive,
+        metavar="N",
+        help="steps in which the rate rises; below 1, a share of all (default: 0.1)",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=option_types.number(least=0, most=1),
+        metavar="W",
+        help=f"of AdamW (default: {weight_decay})",
+    )
+    group.add_argument(
+        "--decay-groups",
+        choices=("all", "matrices"),
+        help="which weights decay: all, or not the biases and norms (default: all)",
+    )
+    group.add_argument(
+        "--clip",
+        type=option_types.number(least=0, most=1e9),
+        metavar="NORM",
+        help="largest norm of the gradients; 0 clips nothing (default: 1)",
+    )
+    group.add_argument(
+        "--ema",
+        type=option_types.number(least=0, most=0.999999),
+        metavar="DECAY",
+        help="evaluate with an exponential moving average of the weights; 0.999 is usual (default: none)",
+    )
+    group.add_argument(
+        "--clear-cache",
+        type=option_types.count,
+        metavar="STEPS",
+        help="give unused memory back to the GPU after this many steps; changes no result (default: never)",
+    )
+    return group
 
 
 def _parts_near(batch: int, parts: int) -> str:

@@ -90,6 +90,14 @@ def memory(device: torch.device) -> dict[str, int | None]:
     return {"live": live, "driver": driver, "peak_rss": peak_rss()}
 
 
+def empty_cache(device: torch.device) -> None:
+    """Give memory that no tensor uses back to the device; the CPU's allocator keeps none that could be."""
+    if device.type == "mps":
+        torch.mps.empty_cache()
+    elif device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def capacity(device: torch.device) -> int:
     """Return the bytes of memory that ``device`` can use at most: a CUDA GPU's own, else the machine's."""
     if device.type == "cuda":

@@ -10,7 +10,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from metalassay.measure import device
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 from metalassay.supervise.step_profiler import QUIET, StepProfiler
-from metalassay.training import batch_try, dry_run, status_line
+from metalassay.training import batch_try, dry_run, recipe_options, schedules, status_line
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import advise_lower_rate, require_finite
 from metalassay.training.gpt import corpus, dialogues, fine_tuning, shape
@@ -69,12 +68,15 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
         batches = transit.batches(seed, curves, batch)
     preparation = (time.perf_counter() - began) * curves / made
-    task = transit.task(size, sets, curves, batch, seed, accumulate, identity)
+    chosen = recipe_options.resolve(options, transit.WEIGHT_DECAY)
+    smoothing, mixup = chosen["label_smoothing"], chosen["mixup"]
+    task = transit.task(size, sets, curves, batch, seed, accumulate, identity, smoothing, mixup)
     epoch = max(batches // accumulate, 1)
     recipe = Recipe(
         steps=options["steps"] or epoch * options["epochs"],
         peak_rate=options["learning_rate"] or transit.PEAK_RATES[size],
-        momenta=transit.MOMENTA,
+        momenta=transit.MOMENTA if chosen["schedule"] == schedules.ONE_CYCLE else None,
+        **_common(chosen),
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,
@@ -136,7 +138,7 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
     recipe = Recipe(
         steps=steps,
         peak_rate=options["learning_rate"] or shape.peak_rate(size, config),
-        weight_decay=gpt.WEIGHT_DECAY,
+        **_common(recipe_options.resolve(options, gpt.WEIGHT_DECAY)),
         accumulate=accumulate,
         dtype=options["dtype"],
         seed=seed,
@@ -160,6 +162,12 @@ def _train_gpt(options: Options, run: RunFolder) -> int:
     write = gpt.continuation if text_only else gpt.answer
     sample = _sampler(task, tokenizer, options, write)
     return _train(task, recipe, run, options, max(steps // 6, 1), malformed, sample)
+
+
+def _common(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the recipe that every training has."""
+    names = ("schedule", "warm_up", "weight_decay", "decay_groups", "clip", "ema")
+    return {name: chosen[name] for name in names}
 
 
 def train_sft(options: Options) -> int:
@@ -342,7 +350,7 @@ def _dry_run(
         others[Path(options["monitor"])] = "while it runs"
     done = 0
     if run.resumed:
-        config = {**task.config, "recipe": asdict(recipe)}
+        config = {**task.config, "recipe": recipe.described()}
         require_same(run.resumed.config, config, run.path / f"step-{run.resumed.step:08d}")
         done = run.resumed.step
     return dry_run.run(
@@ -399,6 +407,7 @@ def _train(
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     where = device.resolve(options["device"])
+    recipe_options.check_warm_up(recipe.warm_up, recipe.steps)
     with _supervised(options, task, recipe) as (display, limiter):
         parameters = sum(parameter.numel() for parameter in task.model.parameters())
         if options["progress"] != "quiet":
@@ -423,6 +432,7 @@ def _train(
             notify=display.write,
             pace=limiter.pace if limiter else lambda: 0.0,
             profiler=_profiler(options, where, run, display),
+            clear_cache_every=options.get("clear_cache") or 0,
         )
     if outcome.stopped_by:
         command = [*options["argv"], *([] if options["resume"] else ["--resume"])]

@@ -20,7 +20,6 @@ from metalassay.training import checkpoint, loop
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.gpt.shape import NUMBER
 from metalassay.training.loop import Recipe, Task
-from metalassay.training.optimizer import OneCycle
 from metalassay.training.run_folder import RESULT
 from metalassay.training.run_log import LOG
 
@@ -49,7 +48,7 @@ def measure(task: Task, recipe: Recipe, where: torch.device) -> Steps:
     """Run a few steps of ``task`` and return their times; the task is used up by that."""
     before = _in_use(where, peak=False)
     state = loop.start(task, recipe, where)
-    state.optimizer.rate = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up).rate(0)
+    state.optimizer.rate = recipe.rates().rate(0)
     seconds: list[float] = []
     for number in range(WARM_UP + MOST_STEPS):
         began = time.perf_counter()

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from metalassay.errors import UserError
 from metalassay.fields import first_line
 from metalassay.files import write_atomically
-from metalassay.measure.device import set_rng_state, synchronize
+from metalassay.measure.device import empty_cache, set_rng_state, synchronize
 from metalassay.supervise.step_profiler import StepProfiler
-from metalassay.training import checkpoint
+from metalassay.training import checkpoint, decay_groups, schedules
+from metalassay.training.averaging import WeightAverage
 from metalassay.training.config_check import require_same
 from metalassay.training.divergence import (
     advise_lower_rate,
@@ -31,7 +32,6 @@ from metalassay.training.divergence import (
     require_usable,
 )
 from metalassay.training.interrupt import Interrupt
-from metalassay.training.optimizer import FlatAdamW, OneCycle
 from metalassay.training.run_folder import RunFolder, opened
 from metalassay.training.run_log import LOG, RunLog
 from metalassay.training.train_state import BatchSource, TrainState, differences
@@ -60,7 +60,9 @@ class Task:
 class Recipe:
     """How it is trained: ``steps`` updates of the weights, each from ``accumulate`` batches.
 
-    ``momenta`` are the bounds of the first beta in the schedule; None leaves it unchanged.
+    ``momenta`` are the bounds of the first beta in one cycle; None leaves it unchanged. A ``clip`` of 0
+    clips nothing. ``warm_up`` is a share of the steps below 1, else a number of them. ``ema`` is the decay
+    of the averaged weights with which the model is evaluated; 0 averages nothing.
     """
 
     steps: int
@@ -73,6 +75,27 @@ class Recipe:
     warm_up: float = 0.1
     dtype: str = "float32"
     seed: int = 0
+    schedule: str = schedules.ONE_CYCLE
+    decay_groups: str = decay_groups.ALL
+    ema: float = 0.0
+
+    def described(self) -> dict[str, Any]:
+        """Return the values by name, without the newest options where they have no effect.
+
+        So a run that uses none of them has the checkpoint that it had before they existed.
+        """
+        values = asdict(self)
+        for name, unused in _UNUSED.items():
+            if values[name] == unused:
+                del values[name]
+        return values
+
+    def rates(self) -> schedules.Schedule:
+        """Return the schedule."""
+        return schedules.make(self.schedule, self.peak_rate, self.steps, self.warm_up, self.momenta)
+
+
+_UNUSED = {"schedule": schedules.ONE_CYCLE, "decay_groups": decay_groups.ALL, "ema": 0.0}
 
 
 @dataclass(frozen=True)
@@ -117,6 +140,7 @@ def train(
     notify: Callable[[str], None] = lambda text: None,
     pace: Callable[[], float] = lambda: 0.0,
     profiler: StepProfiler | None = None,
+    clear_cache_every: int = 0,
 ) -> Outcome:
     """Train ``task`` until the last step or the first Ctrl+C, and leave a checkpoint in ``folder``.
 
@@ -124,7 +148,9 @@ def train(
     called after each step and returns for how many seconds it has paused the program so far.
     ``profiler`` profiles steps after its warm-up, counted from where this process begins; the result is
     the same with and without it.
-    ``folder/log.jsonl`` gets a line for each report. ``notify`` receives messages for the user. A
+    ``clear_cache_every`` so many steps, memory that no tensor uses is given back to the device.
+    A model with averaged weights has those at the end, unless the run was stopped.
+    ``folder/log.jsonl`` gets a line for each report; the first one has the configuration too. ``notify`` receives messages for the user. A
     ``RunFolder`` has already been opened, and locked, by the caller; ``resume`` is then ignored.
 
     Raises ``UserError`` for a folder that already holds a run unless ``resume`` is set, for a
@@ -146,8 +172,9 @@ def train(
                 notify=notify,
                 pace=pace,
                 profiler=profiler,
+                clear_cache_every=clear_cache_every,
             )
-    config, resumed = {**task.config, "recipe": asdict(recipe)}, folder.resumed
+    config, resumed = {**task.config, "recipe": recipe.described()}, folder.resumed
     last = None  # checkpoint
     if resumed:
         last = folder.path / f"step-{resumed.step:08d}"
@@ -158,7 +185,10 @@ def train(
         notify(f"resumed at step {resumed.step} of {recipe.steps}")
         for line in differences(resumed):
             notify(f"the result will not be bit-identical to an uninterrupted run: {line}")
-    cycle = OneCycle(recipe.peak_rate, recipe.steps, recipe.warm_up, momenta=recipe.momenta)
+    if clear_cache_every and device.type == "cpu":
+        notify("clearing the cache has no effect on cpu, which has none")
+    cycle = recipe.rates()
+    described: Mapping[str, Any] = {"config": config}
     meter = _Meter(task, recipe, state.step, pace)
     figures: Mapping[str, float] = {}
     files = {} if resumed else dict(task.files)
@@ -182,26 +212,30 @@ def train(
             with meter.profiling(profiler, device):
                 meter.losses.append(update(task, state, recipe))
             state.step += 1
+            if clear_cache_every and state.step % clear_cache_every == 0:
+                empty_cache(device)
             pace()
             evaluating = task.evaluate is not None and every(evaluate_every)
             saving = every(checkpoint_every) or interrupt.requested_by is not None
             if every(report_every) or evaluating or saving:
                 loss, speed, seconds = meter.read(state.step)
-                figures = {}
-                if evaluating and interrupt.requested_by is None:
-                    figures = _figures(task, recipe, state.step)
-                progress = Progress(
-                    state.step,
-                    recipe.steps,
-                    loss,
-                    state.optimizer.rate,
-                    seconds,
-                    speed,
-                    figures,
-                    meter.profiled,
-                )
-                log.add(asdict(progress))
-                report(progress)
+                with state.averaged() if evaluating else contextlib.nullcontext():
+                    figures = {}
+                    if evaluating and interrupt.requested_by is None:
+                        figures = _figures(task, recipe, state.step)
+                    progress = Progress(
+                        state.step,
+                        recipe.steps,
+                        loss,
+                        state.optimizer.rate,
+                        seconds,
+                        speed,
+                        figures,
+                        meter.profiled,
+                    )
+                    log.add({**asdict(progress), **described})
+                    described = {}
+                    report(progress)
                 meter.start(state.step)
             if saving or interrupt.requested_by is not None:
                 last = save()
@@ -213,7 +247,10 @@ def train(
             profiler.finish()  # after the checkpoint: nothing else is lost if it fails
         stopped = interrupt.requested_by if state.step < recipe.steps else None
         if stopped is None and not figures:  # an earlier process had finished the training
-            figures = _figures(task, recipe, state.step)
+            with state.averaged():
+                figures = _figures(task, recipe, state.step)
+        if stopped is None and state.average:
+            state.average.use()
     return Outcome(state.step, stopped, last, figures)
 
 
@@ -229,10 +266,13 @@ def require_supported(recipe: Recipe, device: torch.device) -> None:
 def start(task: Task, recipe: Recipe, device: torch.device) -> TrainState:
     """Move the model to ``device`` and return the state before the first step."""
     task.model.to(device).train()
-    optimizer = FlatAdamW(task.model, recipe.weight_decay, recipe.betas)
+    optimizer = decay_groups.make(
+        recipe.decay_groups, task.model, recipe.weight_decay, recipe.betas
+    )
+    average = WeightAverage(task.model, optimizer, recipe.ema) if recipe.ema else None
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.dtype == "float16")
     set_rng_state(device, None, recipe.seed)
-    return TrainState(task.model, optimizer, scaler, task.source, device)
+    return TrainState(task.model, optimizer, scaler, task.source, device, average=average)
 
 
 def _restore(state: TrainState, saved: checkpoint.Checkpoint, path: Path | None) -> None:
@@ -335,9 +375,12 @@ def update(task: Task, state: TrainState, recipe: Recipe) -> Tensor:
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
     scaler.unscale_(optimizer)  # type: ignore[arg-type]
-    optimizer.clip(recipe.clip)
+    if recipe.clip:
+        optimizer.clip(recipe.clip)
     scaler.step(optimizer)  # type: ignore[arg-type]
     scaler.update()
+    if state.average:
+        state.average.update()
     return total
 
 

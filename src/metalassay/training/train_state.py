@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from metalassay.environment import versions
 from metalassay.measure.device import rng_state, set_rng_state
+from metalassay.training.averaging import WeightAverage
 from metalassay.training.checkpoint import Checkpoint
 from metalassay.training.optimizer import FlatAdamW
 from metalassay.workloads.registry import Batch
@@ -42,6 +44,11 @@ class TrainState:
     source: BatchSource
     device: torch.device
     step: int = 0
+    average: WeightAverage | None = None
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Let the model have its averaged weights meanwhile, if it has any."""
+        return self.average.used() if self.average else contextlib.nullcontext()
 
     def capture(self, config: Mapping[str, Any]) -> Checkpoint:
         """Return everything that ``restore`` needs to continue bit for bit."""
@@ -49,6 +56,8 @@ class TrainState:
         tensors |= {
             f"optimizer.{name}": tensor for name, tensor in self.optimizer.tensors().items()
         }
+        if self.average:
+            tensors |= {f"average.{name}": mean for name, mean in self.average.tensors().items()}
         tensors |= {f"random.{name}": tensor for name, tensor in rng_state(self.device).items()}
         state = {
             "position": self.source.position(),
@@ -76,6 +85,8 @@ class TrainState:
         self.step = saved.step
         self.model.load_state_dict(with_prefix(saved.tensors, "model."))
         self.optimizer.load(with_prefix(saved.tensors, "optimizer."), saved.state["updates"])
+        if self.average:
+            self.average.load(with_prefix(saved.tensors, "average."))
         self.scaler.load_state_dict(saved.state["scaler"])
         set_rng_state(self.device, with_prefix(saved.tensors, "random."))
 
@@ -91,6 +102,12 @@ def with_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
         for name, tensor in tensors.items()
         if name.startswith(prefix)
     }
+
+
+def trained_weights(saved: Checkpoint) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint's model to use it with: averaged ones where it has them."""
+    tensors = saved.tensors
+    return with_prefix(tensors, "model.") | with_prefix(tensors, "average.")
 
 
 def differences(saved: Checkpoint) -> Iterator[str]:

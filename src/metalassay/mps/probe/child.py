@@ -143,6 +143,11 @@ begin("matmul")
 left, right = torch.randn(512, 512), torch.randn(512, 512)
 finish(left.to(DEVICE) @ right.to(DEVICE), left @ right)
 
+begin("inverse")
+# Far from singular, so that rounding is no reason to differ; it runs other shaders than a product.
+square = left @ left.T / 512 + torch.eye(512)
+finish(torch.linalg.inv(square.to(DEVICE)), torch.linalg.inv(square))
+
 begin("softmax")
 rows = torch.randn(64, 256)
 finish(

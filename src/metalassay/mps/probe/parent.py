@@ -47,6 +47,7 @@ _STAGES = {
     "name": "reading the name of the GPU",
     "conv2d": "a convolution",
     "matmul": "multiplying two 512 x 512 matrices",
+    "inverse": "inverting a 512 x 512 matrix",
     "softmax": "a layer norm and a softmax",
     "backward": "a backward pass with an SGD step",
 }

@@ -24,7 +24,7 @@ from metalassay.training.gpt.packing import TokenStream
 from metalassay.training.gpt.tokenizer import RunTokenizer, decode
 from metalassay.training.loop import Task
 from metalassay.training.run_folder import RunFolder
-from metalassay.training.train_state import with_prefix
+from metalassay.training.train_state import trained_weights
 from metalassay.workloads.models.tiny_gpt import TinyGPT, TinyGPTConfig
 
 STEPS = {"tiny": 2000, "small": 3000, "original": 400}
@@ -198,7 +198,7 @@ def read(folder: Path, notify: Callable[[str], None]) -> Trained:
     try:
         config = Field(saved.config)
         _, own = shape.of_run(saved.config)
-        weights = with_prefix(saved.tensors, "model.")
+        weights = trained_weights(saved)
         if shape.parameters(own) != sum(tensor.numel() for tensor in weights.values()):
             raise FieldError("the weights are not those of its size")  # before any are allocated
         model = TinyGPT(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from torch.nn import functional
 
 from metalassay.errors import UserError
 from metalassay.training.loop import Task
+from metalassay.training.train_state import BatchSource
 from metalassay.training.transit import light_curves
 from metalassay.training.transit.first_layer import replace_convolutions
 from metalassay.training.transit.light_curves import SEASONS, STARS
+from metalassay.training.transit.mixup import MixedBatches
 from metalassay.training.transit.relu_pool import fuse
 from metalassay.workloads.models.astronet import AstroNet
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN
@@ -30,6 +33,7 @@ MOMENTA = (
     0.95,
 )  # of the schedule: the defaults of OneCycleLR, which guide 002 does not change
 PARTS = {"train": range(8), "validation": range(8, 9), "test": range(9, 10)}
+WEIGHT_DECAY = 1e-4
 FEWEST = 1024  # curves; a tenth of fewer is too small a test set
 CHUNK = STARS * SEASONS  # curves that are generated at once
 # A curve is 2001 + 201 + 1 numbers of 4 bytes and two of 8. While the sets are split, there are three
@@ -141,6 +145,12 @@ def loss(model: nn.Module, batch: Batch) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits.float(), batch.target)
 
 
+def smoothed_loss(smoothing: float, model: nn.Module, batch: Batch) -> Tensor:
+    """Return the loss with labels that are ``smoothing / 2`` away from 0 and 1 (Szegedy et al. 2016)."""
+    target = batch.target * (1 - smoothing) + smoothing / 2
+    return loss(model, Batch(batch.inputs, target))
+
+
 def scores(model: nn.Module, curves: Curves, batch_size: int = 64) -> npt.NDArray[np.float32]:
     """Return the logits of all ``curves``, (N,); the model must be in evaluation mode."""
     device = next(model.parameters()).device
@@ -175,10 +185,13 @@ def task(
     seed: int,
     accumulate: int,
     data: Mapping[str, Any] | None = None,
+    label_smoothing: float = 0.0,
+    mixup: float = 0.0,
 ) -> Task:
     """Return the training task; the weights are initialised from ``seed``.
 
-    ``data`` identifies light curves that are not made from the seed.
+    ``data`` identifies light curves that are not made from the seed. ``mixup`` is the parameter of its
+    distribution; with 0, and a ``label_smoothing`` of 0, there is none. Both are for the training alone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -195,6 +208,10 @@ def task(
             "validation_auc": auc(score, curves.planet.numpy()),
         }
 
+    options = {"label_smoothing": label_smoothing, "mixup": mixup}
+    source: BatchSource = ShuffledBatches(sets["train"], batch_size, seed)
+    if mixup:
+        source = MixedBatches(source, mixup, seed)
     return Task(
         config={
             "workload": "transit",
@@ -203,10 +220,11 @@ def task(
             "batch_size": batch_size,
             "seed": seed,
             **({"data": dict(data)} if data else {}),
+            **{name: value for name, value in options.items() if value},
         },
         model=classifier,
-        source=ShuffledBatches(sets["train"], batch_size, seed),
-        loss=loss,
+        source=source,
+        loss=partial(smoothed_loss, label_smoothing) if label_smoothing else loss,
         unit="curves",
         items_per_batch=batch_size,
         evaluate=validate,
