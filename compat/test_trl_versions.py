@@ -131,12 +131,15 @@ def dpo(folder: Path, **arguments: Any) -> Any:
         dataloader_pin_memory=False,
         **arguments,
     )
+    words = with_tokenizer(DPOTrainer)
+    for each in words.values():
+        each.bos_token = each.eos_token  # without one, TRL before 0.10 fails in another way
     return DPOTrainer(
         model=llama(),
         ref_model=llama(),
         args=config,
         train_dataset=Dataset.from_dict(rows),
-        **with_tokenizer(DPOTrainer),
+        **words,
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from metalassay.cli import config_file, handover, limit_options, option_types
+from metalassay.cli import config_file, handover, limit_options, option_types, rlhf_options
 from metalassay.errors import UserError
 from metalassay.machine import dtypes, thread_limit
 from metalassay.supervise import background
@@ -35,6 +35,7 @@ programs:
   gpt        train a small language model on dialogues in JSON lines
   sft        fine-tune such a model on the answers of dialogues
   dpo        fine-tune it on pairs of a preferred and a rejected answer
+  rlhf       SFT, reward model, DPO, PPO and GRPO with TRL, on tiny models
 
 examples:
   metalassay train transit --epochs 4
@@ -55,12 +56,15 @@ examples:
     _configure_dpo(
         programs.add_parser("dpo", help="fine-tune it on preferred and rejected answers")
     )
+    rlhf_options.configure(programs.add_parser("rlhf", help="train tiny models with TRL"))
 
 
 def run(options: argparse.Namespace) -> int:
     """Start the training, after checking what no option can check alone."""
     if options.program is None:
         return _run_by_questions(options)
+    if options.program == "rlhf":
+        return rlhf_options.run(options)
     command = f"train {options.program}"
     if options.dry_run and options.profile:
         raise UserError("--dry-run takes no steps to profile", "leave out one of them")

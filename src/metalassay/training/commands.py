@@ -195,6 +195,14 @@ def train_dpo(options: Options) -> int:
         return _fine_tune("dpo", tuning, trained, run, options)
 
 
+def train_rlhf(options: Options) -> int:
+    """Train a tiny model with TRL, which is installed for nothing else."""
+    keep_freed_memory()
+    from metalassay.training.rlhf import command
+
+    return command.train(options)
+
+
 def _batches(options: Options) -> tuple[int, int, int, bool]:
     """Return the size of a batch, the batches of an update, the seed, and whether to be strict."""
     parts = options["accumulate"]
@@ -504,6 +512,7 @@ COMMANDS: Mapping[str, Callable[[Options], int]] = {
     "try gpt": batch_try.gpt_batch,
     "train sft": train_sft,
     "train dpo": train_dpo,
+    "train rlhf": train_rlhf,
     "generate": generate,
     "evaluate": evaluate,
 }

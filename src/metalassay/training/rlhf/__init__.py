@@ -1,0 +1,1 @@
+"""RLHF with TRL on a small machine: tiny models and data made from a seed, in whatever release is installed."""
