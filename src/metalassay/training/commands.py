@@ -57,8 +57,14 @@ def _train_transit(options: Options, run: RunFolder) -> int:
     observed = identity = None
     if options["data"]:
         observed = light_curves.read(Path(options["ephemeris"]), Path(options["data"]), seed)
+    chosen = recipe_options.resolve(options, transit.WEIGHT_DECAY)
     began, made = time.perf_counter(), curves
     sets = observed.sets() if observed else None
+    if sets is None:  # what cannot be trained is refused before the curves are made
+        passed = max(transit.batches(seed, curves, batch) // accumulate, 1)
+        recipe_options.check_warm_up(
+            chosen["warm_up"], options["steps"] or passed * options["epochs"]
+        )
     if observed and sets:
         made = curves = len(observed.rows)
         batches, identity = len(sets["train"].planet) // batch, observed.identity()
@@ -68,7 +74,6 @@ def _train_transit(options: Options, run: RunFolder) -> int:
         sets = transit.make(seed, made, _with_bar if options["progress"] == "bar" else iter)
         batches = transit.batches(seed, curves, batch)
     preparation = (time.perf_counter() - began) * curves / made
-    chosen = recipe_options.resolve(options, transit.WEIGHT_DECAY)
     smoothing, mixup = chosen["label_smoothing"], chosen["mixup"]
     task = transit.task(size, sets, curves, batch, seed, accumulate, identity, smoothing, mixup)
     epoch = max(batches // accumulate, 1)
@@ -334,6 +339,7 @@ def _dry_run(
     scale: float = 1.0,
     others: Mapping[Path, str] | None = None,
 ) -> int:
+    recipe_options.check_warm_up(recipe.warm_up, recipe.steps)
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     plan = dry_run.Plan(
@@ -447,7 +453,8 @@ def _train(
     with torch.inference_mode():
         figures = {**outcome.figures, **final_figures()}
     require_finite(figures, f"after step {outcome.step}", advise_lower_rate(recipe.peak_rate))
-    _finish(options, run.path, outcome, figures)
+    config = {**task.config, "recipe": recipe.described()}
+    _finish(options, run.path, outcome, figures, config)
     return 0
 
 
@@ -462,9 +469,16 @@ def _profiler(
     return StepProfiler(torch, where.type, steps, run.path, display.write)
 
 
-def _finish(options: Options, folder: Path, outcome: Outcome, figures: Mapping[str, float]) -> None:
+def _finish(
+    options: Options,
+    folder: Path,
+    outcome: Outcome,
+    figures: Mapping[str, float],
+    config: Mapping[str, Any],
+) -> None:
     result = {"steps": outcome.step, "checkpoint": str(outcome.checkpoint), **figures}
-    write_atomically(folder / RESULT, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    text = json.dumps({**result, "config": config}, indent=1, allow_nan=False)
+    write_atomically(folder / RESULT, text + "\n")
     if options["progress"] == "json":
         print(json.dumps(result, allow_nan=False), flush=True)
     else:

@@ -25,7 +25,7 @@ from metalassay.training.run_log import LOG
 
 WARM_UP = 2  # steps that are run first and not counted
 MOST_STEPS, MOST_SECONDS = 10, 20.0  # the steps end with the one that reaches either
-SAVED = 3  # vectors as long as the weights in a checkpoint: they and the two moments
+SAVED = 3  # vectors as long as the weights in a checkpoint: they and the two moments, and an average if asked for
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ def run(
         evaluation = (time.perf_counter() - began) * plan.scale
         evaluations = _times(done, recipe.steps, plan.evaluate_every)
     parameters = sum(parameter.numel() for parameter in task.model.parameters())
+    saved = (SAVED + bool(recipe.ema)) * NUMBER * parameters
     document = {
         "parameters": parameters,
         "model": plan.model,
@@ -126,7 +127,7 @@ def run(
         "seconds_per_evaluation": evaluation,
         "evaluations": evaluations,
         "seconds_estimate": plan.preparation + left * steps.median + evaluations * evaluation,
-        "writes": _writes(task, folder, parameters, plan, others),
+        "writes": _writes(task, folder, saved, plan, others),
     }
     if as_json:
         print(json.dumps(document, allow_nan=False))
@@ -143,7 +144,7 @@ def _times(done: int, steps: int, every: int) -> int:
 
 
 def _writes(
-    task: Task, folder: Path, parameters: int, plan: Plan, others: Mapping[Path, str]
+    task: Task, folder: Path, saved: int, plan: Plan, others: Mapping[Path, str]
 ) -> list[dict[str, Any]]:
     files: list[dict[str, Any]] = [
         {"path": str(folder / name), "bytes": len(content.encode()), "when": "once"}
@@ -152,7 +153,7 @@ def _writes(
     files.append(
         {
             "path": str(folder / "step-N"),
-            "bytes": SAVED * NUMBER * parameters,
+            "bytes": saved,
             "when": f"every {plan.checkpoint_every} steps and at the end; the newest two are kept",
         }
     )
