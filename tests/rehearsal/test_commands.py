@@ -189,6 +189,7 @@ def test_a_benchmark_is_refused_on_the_emulated_device_and_marked_where_it_is_al
     assert str(m4pro.folder) not in (m4pro.folder / "copy.json").read_text("utf-8")
 
 
+@pytest.mark.alone  # it tests the clock of the machine
 @pytest.mark.slow
 def test_a_mac_is_measured_on_both_devices_and_the_emulated_one_makes_it_a_rehearsal(
     m4: Rehearsal,

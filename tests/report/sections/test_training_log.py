@@ -201,8 +201,8 @@ def test_logs_alone_are_a_report(
     Path("log.jsonl").write_bytes(lines(step(1, 1.0), step(2, 0.5)))
     assert main(["report", "-o", "out"]) == 2  # nothing was asked for by name, and nothing is there
     assert main(["report", "--log", "log.jsonl", "-o", "out"]) == 0
-    printed = capsys.readouterr()
-    assert "no result file was read; 1 log of a training run or a monitor." in printed.out
+    printed = " ".join(capsys.readouterr().out.split())  # however wide the terminal is
+    assert "no result file was read; 1 log of a training run or a monitor." in printed
     assert "How did the loss fall?" in Path("out/report.html").read_text("utf-8")
     assert main(["report", "missing", "--log", "log.jsonl", "-o", "out"]) == 2
     assert "cannot read missing" in capsys.readouterr().err
