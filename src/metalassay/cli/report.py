@@ -42,8 +42,7 @@ examples:
   metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
   metalassay report --csv rows.csv               one row per measurement
   metalassay report --json - | jq .compat        rows and verdicts as JSON
-  metalassay report --log RUN                    how a training went, where its steps go, and
-                                                 whether its probabilities can be trusted
+  metalassay report --log RUN                    loss, calibration and profile of a training
   metalassay report --summary --card card.svg    for a CI job and for a link
 
 In the rows, refused times have a reason and no throughput, and verdicts of a file that contradicts
