@@ -135,6 +135,7 @@ def test_the_files_of_a_training_are_skipped_without_a_warning(
             "tokenizer.json": tokenizer,
             "result.json": {"steps": 20, "checkpoint": f"{run}/step-00000020", "loss": 1.5},
             "profile.json": {"schema": "metalassay.profile/1", "device": "cpu"},
+            "calibration.json": {"schema": "metalassay.calibration/1", "source": "own"},
             "step-00000020/state.json": {"schema": "metalassay.checkpoint/1", "step": 20},
         }.items():
             (tmp_path / run / name).parent.mkdir(parents=True, exist_ok=True)

@@ -196,8 +196,14 @@ def test_unfinished_files_of_a_killed_process_are_removed(tmp_path: Path) -> Non
     torn = tmp_path / ".step-00000003.4711.part"
     torn.mkdir()
     (torn / "state.safetensors").write_bytes(b"half")
-    for name in (".tokenizer.json.ab12.part", ".log.jsonl.x_y.part", ".result.json.ab12.part"):
-        (tmp_path / name).write_text("half", "utf-8")
+    for name in (
+        "tokenizer.json",
+        "log.jsonl",
+        "result.json",
+        "calibration.json",
+        "predictions.csv",
+    ):
+        (tmp_path / f".{name}.x_y1.metalassay.part").write_text("half", "utf-8")
     mine = tmp_path / ".mine.part"
     mine.write_text("not from a run", "utf-8")
     with opened(tmp_path, True, print):

@@ -15,12 +15,13 @@ from metalassay.errors import UserError, cannot_write
 
 if TYPE_CHECKING:
     from metalassay.report import Report
+    from metalassay.report.sections.calibration import RunCalibration
     from metalassay.report.sections.step_profile import StepProfile
     from metalassay.report.sections.training_log import Log
 
 
 _DEFAULT = "reports"
-_NEXT = "name a log.jsonl of a run or of a monitor, or a profile.json"
+_NEXT = "name a log.jsonl of a run or of a monitor, a profile.json, or a calibration.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ examples:
   metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
   metalassay report --csv rows.csv               one row per measurement
   metalassay report --json - | jq .compat        rows and verdicts as JSON
-  metalassay report --log RUN                    how a training went, and where its steps go
+  metalassay report --log RUN                    loss, calibration and profile of a training
   metalassay report --summary --card card.svg    for a CI job and for a link
 
 In the rows, refused times have a reason and no throughput, and verdicts of a file that contradicts
@@ -85,8 +86,8 @@ stderr, the rest is in the report), 2 bad input"""
         (
             "--log",
             "FILE",
-            "plot the log.jsonl or the profile.json of a training run, both if it is the run's folder, or"
-            " a monitor's log; - is standard input",
+            "plot the log.jsonl, the calibration.json or the profile.json of a training run, all of them if"
+            " it is the run's folder, or a monitor's log; - is standard input",
         ),
     ):
         parser.add_argument(
@@ -123,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
             f"the name of a card ends in .svg, not as in {options.card}",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
-    logs, profiles = _logs(options.log)
+    logs, profiles, calibrations = _logs(options.log)
     files = options.files or [_DEFAULT]
     if options.log and not options.files and not Path(_DEFAULT).exists():
         files = []  # nobody named it, and the logs alone are a report
@@ -148,6 +149,7 @@ def run(options: argparse.Namespace) -> int:
         machines=options.machine,
         logs=logs,
         profiles=profiles,
+        calibrations=calibrations,
     )
     pages: list[Path] = list(report.write_report(content, options.output))
     if options.card is not None:
@@ -162,20 +164,26 @@ def run(options: argparse.Namespace) -> int:
     return 1 if loaded.warnings else 0
 
 
-def _logs(names: Sequence[str]) -> tuple[list[Log], list[StepProfile]]:
-    """Read logs and profiles; a folder stands for those that a run leaves in it."""
+def _logs(
+    names: Sequence[str],
+) -> tuple[list[Log], list[StepProfile], list[RunCalibration]]:
+    """Read logs, profiles and calibrations; a folder stands for those that a run leaves in it."""
+    from metalassay.report.sections.calibration import RunCalibration
     from metalassay.report.sections.step_profile import StepProfile
 
     logs: list[Log] = []
     profiles: list[StepProfile] = []
+    calibrations: list[RunCalibration] = []
     for name in names:
         for path in _in_folder(Path(name)):
             one = _log(path)
             if isinstance(one, StepProfile):
                 profiles.append(one)
+            elif isinstance(one, RunCalibration):
+                calibrations.append(one)
             else:
                 logs.append(one)
-    return logs, profiles
+    return logs, profiles, calibrations
 
 
 def _in_folder(path: Path) -> list[Path]:
@@ -185,25 +193,30 @@ def _in_folder(path: Path) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        found = [each for each in (path / "log.jsonl",) if each.exists()]
+        files = (path / "log.jsonl", path / "calibration.json")
+        found = [each for each in files if each.exists()]
         found += sorted(path.glob("profile*.json"))
     except (OSError, ValueError) as error:
         raise cannot_read(path, error, _NEXT) from None
     if not found:
-        raise UserError(f"{printable(str(path))} has neither log.jsonl nor profile.json", _NEXT)
+        raise UserError(
+            f"{printable(str(path))} has no log.jsonl, calibration.json or profile.json", _NEXT
+        )
     return found
 
 
-def _log(path: Path) -> Log | StepProfile:
+def _log(path: Path) -> Log | StepProfile | RunCalibration:
     from metalassay.fields import FieldError, printable
     from metalassay.files import read_bytes
-    from metalassay.report.sections import step_profile, training_log
+    from metalassay.report.sections import calibration, step_profile, training_log
 
     next_step = _NEXT
     content, shown = read_bytes(path, next_step, or_stdin=True), printable(str(path))
     try:
         if step_profile.is_profile(content):
             return step_profile.parse(content, shown)
+        if calibration.is_calibration(content):
+            return calibration.parse(content, shown)
         return training_log.parse(content, shown)
     except FieldError as error:
         raise UserError(f"{shown}: {error}", next_step) from None

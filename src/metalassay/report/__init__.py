@@ -13,6 +13,7 @@ from metalassay.report.render.write import write_report
 from metalassay.report.sections import (
     batch_plots,
     benchmarks,
+    calibration,
     comparison,
     compat,
     compat_runs,
@@ -48,12 +49,13 @@ def build(
     machines: Sequence[str] = (),
     logs: Sequence[Log] = (),
     profiles: Sequence[step_profile.StepProfile] = (),
+    calibrations: Sequence[calibration.RunCalibration] = (),
 ) -> Report:
     """Return the report of everything that was loaded.
 
     ``find_chip`` returns the published limits of the chip of a machine. ``project`` names chips to
     project onto, ``machines`` those to compare (by default those with the most measurements); ``logs``
-    are those of training runs, ``profiles`` of their steps. Raises ``UserError`` for an unknown chip or machine.
+    are those of training runs, ``profiles`` of their steps, ``calibrations`` of their classifiers. Raises ``UserError`` for an unknown chip or machine.
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
@@ -65,6 +67,7 @@ def build(
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),
+        calibration.section(calibrations),
         step_profile.section(profiles),
         rlhf_times.section(shown),
         published.section(compared.chips),
@@ -72,7 +75,7 @@ def build(
         ledger.section(claims.load()),
     )
     return Report(
-        summary_line=_summary(loaded, compat_table, len(logs), len(profiles)),
+        summary_line=_summary(loaded, compat_table, len(logs), len(calibrations), len(profiles)),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
         benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
@@ -112,7 +115,9 @@ def _rehearsal(results: Sequence[Measurement | LargestBatch]) -> str:
     )
 
 
-def _summary(loaded: Loaded, table: CompatTable | None, logs: int, profiles: int) -> str:
+def _summary(
+    loaded: Loaded, table: CompatTable | None, logs: int, calibrations: int, profiles: int
+) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
         machines = len(in_order(one.machine for one in loaded.measurements))
@@ -122,6 +127,8 @@ def _summary(loaded: Loaded, table: CompatTable | None, logs: int, profiles: int
         parts.append("Nothing has been measured yet: no result file was read")
     if logs:
         parts.append(f"{counted(logs, 'log')} of a training run or a monitor")
+    if calibrations:
+        parts.append(f"{counted(calibrations, 'calibration')} of a classifier")
     if profiles:
         parts.append(f"{counted(profiles, 'profile')} of training steps")
     if loaded.warnings:

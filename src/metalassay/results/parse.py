@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from metalassay.fields import Field, FieldError, parse_json
-from metalassay.results import max_batch_file, measurement, smoke_file, unfinished, verdict_file
+from metalassay.results import (
+    calibration_file,
+    max_batch_file,
+    measurement,
+    smoke_file,
+    unfinished,
+    verdict_file,
+)
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
 from metalassay.results.smoke_file import SmokeSet
@@ -76,7 +83,7 @@ def parse(
 
 def _is_training_file(schema: str, top: Mapping[str, object]) -> bool:
     """Return whether a file is one of those that `metalassay train` writes beside its log."""
-    if schema.startswith((f"{CHECKPOINT}/", f"{PROFILE}/")):
+    if schema.startswith((f"{CHECKPOINT}/", f"{PROFILE}/", f"{calibration_file.NAME}/")):
         return True
     if type(top.get("steps")) is int and isinstance(top.get("checkpoint"), str):
         return True  # result.json

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from metalassay.errors import UserError
@@ -20,6 +21,7 @@ from metalassay.fields import Field, FieldError
 from metalassay.files import write_atomically
 from metalassay.machine.malloc import keep_freed_memory
 from metalassay.measure import device
+from metalassay.results import calibration_file
 from metalassay.supervise.cpu_limiter import CpuLimiter
 from metalassay.supervise.monitor import Monitor
 from metalassay.supervise.step_profiler import QUIET, StepProfiler
@@ -32,7 +34,8 @@ from metalassay.training.gpt.generation import Sampling
 from metalassay.training.gpt.tokenizer import coverage
 from metalassay.training.loop import Outcome, Progress, Recipe, Task, train
 from metalassay.training.progress import Display
-from metalassay.training.run_folder import RESULT, RunFolder, opened
+from metalassay.training.run_folder import CALIBRATION, RESULT, RunFolder, opened
+from metalassay.training.transit import calibration
 from metalassay.training.transit import observed as light_curves
 from metalassay.training.transit import task as transit
 from metalassay.workloads.models.tiny_gpt import TinyGPTConfig
@@ -60,7 +63,8 @@ def _train_transit(options: Options, run: RunFolder) -> int:
     chosen = recipe_options.resolve(options, transit.WEIGHT_DECAY)
     began, made = time.perf_counter(), curves
     sets = observed.sets() if observed else None
-    if sets is None:  # what cannot be trained is refused before the curves are made
+    own = sets is not None
+    if not own:  # what cannot be trained is refused before the curves are made
         passed = max(transit.batches(seed, curves, batch) // accumulate, 1)
         recipe_options.check_warm_up(
             chosen["warm_up"], options["steps"] or passed * options["epochs"]
@@ -95,8 +99,21 @@ def _train_transit(options: Options, run: RunFolder) -> int:
             write_atomically(predictions, light_curves.predictions(observed, logits))
             if options["progress"] != "quiet":
                 _warn(f"wrote the predictions of {len(logits)} light curves to {predictions}")
-        score = transit.scores(task.model, sets["test"])
-        return {"test_auc": transit.auc(score, sets["test"].planet.numpy())}
+        score, planet = transit.scores(task.model, sets["test"]), sets["test"].planet.numpy()
+        # Finite weights can still overflow on the way, and a file with such figures must not be written.
+        require_finite(
+            {"sum_of_the_test_logits": float(np.sum(score, dtype=np.float64))},
+            f"after step {recipe.steps}",
+            advise_lower_rate(recipe.peak_rate),
+        )
+        found = calibration.measure(score, planet)
+        text = calibration_file.to_json(found, "own" if own else "synthetic")
+        write_atomically(run.path / CALIBRATION, text)
+        return {
+            "test_auc": transit.auc(score, planet),
+            "test_calibration_error": found.error,
+            "test_brier": found.brier,
+        }
 
     if options["dry_run"]:
         count = sum(parameter.numel() for parameter in task.model.parameters())
@@ -105,7 +122,9 @@ def _train_transit(options: Options, run: RunFolder) -> int:
             "light curves": curves * transit.BYTES,
         }
         model = f"size {size}; its activations are in the measured memory only"
-        others = {predictions: "at the end"} if observed else {}
+        others = {run.path / CALIBRATION: "at the end"}
+        if observed:
+            others[predictions] = "at the end"
         return _dry_run(
             task, recipe, run, options, epoch, model, memory, preparation, curves / made, others
         )

@@ -21,13 +21,15 @@ from metalassay.training.checkpoint import Checkpoint
 
 LOCK = ".lock"
 RESULT = "result.json"
+CALIBRATION = "calibration.json"
 # The pid has a file of its own, since some releases of filelock empty the lock file on opening it.
 HOLDER = ".lock.pid"
 # Seconds. Long enough to try again if the holder removes the lock file as we open it.
 _LOCK_TIMEOUT = 0.2
 # Names of files and checkpoints before they are complete and renamed.
 _UNFINISHED = re.compile(
-    r"\.(step-\d+|log\.jsonl|result\.json|tokenizer\.json|profile\.json|trace\.json\.gz)\..+\.part"
+    r"\.(step-\d+|log\.jsonl|result\.json|tokenizer\.json|profile\.json|trace\.json\.gz|calibration\.json"
+    r"|predictions\.csv)\..+\.part"
 )
 
 

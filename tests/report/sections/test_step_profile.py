@@ -130,7 +130,7 @@ def test_a_folder_without_either_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", "--log", str(tmp_path), "-o", str(tmp_path / "page")]) == 2
-    assert "has neither log.jsonl nor profile.json" in capsys.readouterr().err
+    assert "has no log.jsonl, calibration.json or profile.json" in capsys.readouterr().err
 
 
 def test_a_damaged_profile_is_refused_by_its_field(

@@ -43,3 +43,14 @@ def test_calibrated_predictions_have_a_small_error() -> None:
     truth = (random.uniform(size=len(p)) < p).astype(np.float32)
     assert calibration.measure(logit(*p), truth).error < 0.01
     assert calibration.measure(3 * logit(*p), truth).error > 0.08
+
+
+def test_a_logit_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a number"):
+        calibration.measure(labels(float("nan"), 1), labels(0, 1))
+
+
+def test_planets_are_counted_and_not_their_share_rounded() -> None:
+    (found,) = calibration.measure(logit(0.5, 0.5, 0.5), labels(1, 0, 1)).bins
+    assert (found.count, found.planets) == (3, 2)
+    assert found.observed == pytest.approx(2 / 3)

@@ -15,6 +15,7 @@ import torch
 from train_command import run as command
 
 from metalassay.errors import UserError
+from metalassay.results import calibration_file
 from metalassay.training.transit import observed
 from metalassay.training.transit.observed import Ephemeris
 from metalassay.training.transit.task import Curves
@@ -190,8 +191,8 @@ def test_labelled_curves_are_trained_on_and_all_are_predicted(
     with table.open("a", encoding="utf-8") as file:
         file.write("1.csv,3.0,102.5,0.4,\n")  # away from the dip, without a label
     assert train(monkeypatch, tmp_path, table, "--epochs", "20", "--json") == 0
-    out = capsys.readouterr().out
-    assert json.loads(out.splitlines()[-1])["test_auc"] > 0.9
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["test_auc"] > 0.9
     with (tmp_path / "run" / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 81
@@ -201,6 +202,13 @@ def test_labelled_curves_are_trained_on_and_all_are_predicted(
     assert probability == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-4)
     tests = [i for i, row in enumerate(rows) if row["set"] == "test"]
     assert len(tests) == 8
+    found, source = calibration_file.parse((tmp_path / "run" / "calibration.json").read_bytes())
+    assert (source, found.count) == ("own", 8)
+    assert found.planets == sum(rows[i]["label"] == "1" for i in tests)
+    true = np.array([float(rows[i]["label"]) for i in tests])
+    brier = np.mean((probability[tests] - true) ** 2)
+    assert result["test_brier"] == found.brier == pytest.approx(brier, abs=1e-4)
+    assert result["test_calibration_error"] == pytest.approx(found.error, abs=1e-12)
     right = [(probability[i] > 0.5) == (rows[i]["label"] == "1") for i in tests]
     assert np.mean(right) > 0.7
 
@@ -219,9 +227,14 @@ def test_without_labels_the_synthetic_curves_are_trained_on(
     predictions = tmp_path / "own.csv"
     more = ["--curves", "1024", "--steps", "1", "--quiet", "--predictions", str(predictions)]
     assert train(monkeypatch, tmp_path, table, *more, "--dry-run") == 0
-    assert f"  {predictions}: at the end" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    calibration = tmp_path / "run" / "calibration.json"
+    assert f"  {predictions}: at the end" in out
+    assert f"  {calibration}: at the end" in out
     assert not predictions.exists()
+    assert not calibration.exists()
     assert train(monkeypatch, tmp_path, table, *more) == 0
+    assert calibration_file.parse(calibration.read_bytes())[1] == "synthetic"
     assert len(predictions.read_text("utf-8").splitlines()) == 4
     state: dict[str, Any] = json.loads(
         (tmp_path / "run" / "step-00000001" / "state.json").read_text("utf-8")

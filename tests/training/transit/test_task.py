@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
 import torch
@@ -18,6 +19,7 @@ import torch
 from metalassay.cli import handover
 from metalassay.cli import main as cli
 from metalassay.errors import UserError
+from metalassay.results import calibration_file
 from metalassay.training.__main__ import main
 from metalassay.training.loop import Recipe, train
 from metalassay.training.transit import light_curves
@@ -109,6 +111,18 @@ def losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
+def assert_calibrated(run: Path, printed: dict[str, float], source: str, light_curves: int) -> None:
+    """Assert that the file of the calibration is of the test set, and has the figures that are printed."""
+    found, of = calibration_file.parse((run / "calibration.json").read_bytes())
+    assert (of, found.count) == (source, light_curves)
+    assert 0 < found.planets < light_curves
+    result = json.loads((run / "result.json").read_text("utf-8"))
+    for figures in (printed, result):
+        assert figures["test_calibration_error"] == pytest.approx(found.error, rel=1e-12)
+        assert figures["test_brier"] == found.brier
+    assert 0 < found.brier < 1
+
+
 @pytest.mark.slow
 def test_the_command_trains_and_the_same_seed_gives_the_same_losses(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -120,8 +134,34 @@ def test_the_command_trains_and_the_same_seed_gives_the_same_losses(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line.get("step") for line in lines[:4]] == [1, 2, 3, 4]
     assert 0 <= lines[4]["test_auc"] <= 1
+    assert_calibrated(
+        tmp_path / "a",
+        lines[4],
+        "synthetic",
+        light_curves=len(transit.make(0, 1024)["test"].planet),
+    )
     assert main(options(tmp_path / "c", "--report-every", "1", "--seed", "1")) == 0
     assert losses(tmp_path / "c") != losses(tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_logits_that_are_no_numbers_are_one_line_and_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets, scores = transit.make(0, 1024), transit.scores
+    assert len(sets["test"].planet) != len(sets["validation"].planet)
+
+    def overflowing(model: torch.nn.Module, curves: transit.Curves) -> npt.NDArray[np.float32]:
+        found = scores(model, curves)
+        if len(found) == len(sets["test"].planet):
+            found[0] = np.nan
+        return found
+
+    monkeypatch.setattr(transit, "scores", overflowing)
+    assert main(options(tmp_path)) == 2
+    assert "the sum of the test logits is nan after step 4\n" in capsys.readouterr().err
+    assert not (tmp_path / "calibration.json").exists()
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_accumulated_parts_of_a_batch_equal_the_batch(tmp_path: Path) -> None:
