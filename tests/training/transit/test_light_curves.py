@@ -55,7 +55,13 @@ def test_a_bar_is_shown_only_in_the_mode_bar(
 
     monkeypatch.setattr(task, "make", make)
     given = {"size": "guide", "seed": 0, "batch_size": 64, "curves": 512, "progress": mode}
-    given |= {"accumulate": 1, "device": "cpu", "output": str(tmp_path), "resume": False}
+    given |= {
+        "steps": 5,
+        "accumulate": 1,
+        "device": "cpu",
+        "output": str(tmp_path),
+        "resume": False,
+    }
     given |= {
         "dry_run": False,
         "data": None,
