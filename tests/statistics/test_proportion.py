@@ -22,10 +22,13 @@ def test_published_intervals(successes: int, trials: int, low: float, high: floa
     assert wilson(successes, trials) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_all_of_a_few_mirrors_none_of_them() -> None:
-    assert wilson(0, 20)[0] == 0
-    assert wilson(20, 20)[1] == 1
-    assert wilson(20, 20)[0] == pytest.approx(1 - wilson(0, 20)[1])
+@pytest.mark.parametrize(
+    "trials", [1, 9, 13, 20, 26, 330]
+)  # with all of 9, the sum of the upper end is above 1
+def test_all_mirrors_none_and_rounding_does_not_pass_0_or_1(trials: int) -> None:
+    assert wilson(0, trials)[0] == 0
+    assert wilson(trials, trials)[1] == 1
+    assert wilson(trials, trials)[0] == pytest.approx(1 - wilson(0, trials)[1])
 
 
 @pytest.mark.parametrize("trials", [1, 2, 3, 7, 622, 10**12])

@@ -18,8 +18,11 @@ def wilson(successes: int, trials: int, level: float = 0.95) -> tuple[float, flo
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f"{successes} successes of {trials} trials")
     z = NormalDist().inv_cdf(0.5 + level / 2)
+    # By the lower end of the failures, so that without one it is exactly 1, as the lower end is 0 without a success.
+    return _lower(successes, trials, z), 1 - _lower(trials - successes, trials, z)
+
+
+def _lower(successes: int, trials: int, z: float) -> float:
     share, spread = successes / trials, z * z / trials
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(spread * share * (1 - share) + spread * spread / 4) / (1 + spread)
-    # At 0 and at all successes an end is the share itself, which rounding must not pass.
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
+    half = math.sqrt(spread * share * (1 - share) + spread * spread / 4)
+    return (share + spread / 2 - half) / (1 + spread)
