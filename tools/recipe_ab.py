@@ -1,6 +1,6 @@
 """Measure what each option of a training's recipe does on the transit task, and write docs/recipe.md.
 
-    nice python tools/recipe_ab.py --seeds 15 --save docs/recipe/options.json
+    nice python tools/recipe_ab.py --seeds 7 --save docs/recipe/options.json
     nice python tools/recipe_ab.py --long --seeds 5 --save docs/recipe/recipes.json
     python tools/recipe_ab.py --page [--check]      the page from both files
 
