@@ -16,6 +16,7 @@ from metalassay.errors import UserError, cannot_write
 if TYPE_CHECKING:
     from metalassay.report import Report
     from metalassay.report.sections.calibration import RunCalibration
+    from metalassay.report.sections.rlhf_times import RlhfRun
     from metalassay.report.sections.step_profile import StepProfile
     from metalassay.report.sections.training_log import Log
 
@@ -42,7 +43,7 @@ examples:
   metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
   metalassay report --csv rows.csv               one row per measurement
   metalassay report --json - | jq .compat        rows and verdicts as JSON
-  metalassay report --log RUN                    loss, calibration and profile of a training
+  metalassay report --log RUN                    loss, calibration and profile of a training, or speed of RLHF
   metalassay report --summary --card card.svg    for a CI job and for a link
 
 In the rows, refused times have a reason and no throughput, and verdicts of a file that contradicts
@@ -124,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
             f"the name of a card ends in .svg, not as in {options.card}",
             "--card card.svg, then: rsvg-convert card.svg -o card.png",
         )
-    logs, profiles, calibrations = _logs(options.log)
+    logs, profiles, calibrations, rlhf = _logs(options.log)
     files = options.files or [_DEFAULT]
     if options.log and not options.files and not Path(_DEFAULT).exists():
         files = []  # nobody named it, and the logs alone are a report
@@ -150,6 +151,7 @@ def run(options: argparse.Namespace) -> int:
         logs=logs,
         profiles=profiles,
         calibrations=calibrations,
+        rlhf=rlhf,
     )
     pages: list[Path] = list(report.write_report(content, options.output))
     if options.card is not None:
@@ -166,14 +168,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _logs(
     names: Sequence[str],
-) -> tuple[list[Log], list[StepProfile], list[RunCalibration]]:
-    """Read logs, profiles and calibrations; a folder stands for those that a run leaves in it."""
+) -> tuple[list[Log], list[StepProfile], list[RunCalibration], list[RlhfRun]]:
+    """Read logs, profiles, calibrations and results of RLHF; a folder stands for those that a run leaves in it."""
     from metalassay.report.sections.calibration import RunCalibration
+    from metalassay.report.sections.rlhf_times import RlhfRun
     from metalassay.report.sections.step_profile import StepProfile
 
     logs: list[Log] = []
     profiles: list[StepProfile] = []
     calibrations: list[RunCalibration] = []
+    rlhf: list[RlhfRun] = []
     for name in names:
         for path in _in_folder(Path(name)):
             one = _log(path)
@@ -181,9 +185,11 @@ def _logs(
                 profiles.append(one)
             elif isinstance(one, RunCalibration):
                 calibrations.append(one)
+            elif isinstance(one, RlhfRun):
+                rlhf.append(one)
             else:
                 logs.append(one)
-    return logs, profiles, calibrations
+    return logs, profiles, calibrations, rlhf
 
 
 def _in_folder(path: Path) -> list[Path]:
@@ -196,19 +202,23 @@ def _in_folder(path: Path) -> list[Path]:
         files = (path / "log.jsonl", path / "calibration.json")
         found = [each for each in files if each.exists()]
         found += sorted(path.glob("profile*.json"))
+        if (path / "settings.json").exists() and (path / "result.json").exists():
+            found.append(path / "result.json")  # of RLHF; that of another run says nothing more
     except (OSError, ValueError) as error:
         raise cannot_read(path, error, _NEXT) from None
     if not found:
         raise UserError(
-            f"{printable(str(path))} has no log.jsonl, calibration.json or profile.json", _NEXT
+            f"{printable(str(path))} has no log.jsonl, calibration.json or profile.json, and is no"
+            " run of RLHF",
+            _NEXT,
         )
     return found
 
 
-def _log(path: Path) -> Log | StepProfile | RunCalibration:
+def _log(path: Path) -> Log | StepProfile | RunCalibration | RlhfRun:
     from metalassay.fields import FieldError, printable
     from metalassay.files import read_bytes
-    from metalassay.report.sections import calibration, step_profile, training_log
+    from metalassay.report.sections import calibration, rlhf_times, step_profile, training_log
 
     next_step = _NEXT
     content, shown = read_bytes(path, next_step, or_stdin=True), printable(str(path))
@@ -217,6 +227,8 @@ def _log(path: Path) -> Log | StepProfile | RunCalibration:
             return step_profile.parse(content, shown)
         if calibration.is_calibration(content):
             return calibration.parse(content, shown)
+        if rlhf_times.is_run(content):
+            return rlhf_times.parse(content, shown)
         return training_log.parse(content, shown)
     except FieldError as error:
         raise UserError(f"{shown}: {error}", next_step) from None

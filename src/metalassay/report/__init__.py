@@ -50,12 +50,14 @@ def build(
     logs: Sequence[Log] = (),
     profiles: Sequence[step_profile.StepProfile] = (),
     calibrations: Sequence[calibration.RunCalibration] = (),
+    rlhf: Sequence[rlhf_times.RlhfRun] = (),
 ) -> Report:
     """Return the report of everything that was loaded.
 
     ``find_chip`` returns the published limits of the chip of a machine. ``project`` names chips to
     project onto, ``machines`` those to compare (by default those with the most measurements); ``logs``
-    are those of training runs, ``profiles`` of their steps, ``calibrations`` of their classifiers. Raises ``UserError`` for an unknown chip or machine.
+    are those of training runs, ``profiles`` of their steps, ``calibrations`` of their classifiers, ``rlhf`` the
+    results of runs of RLHF. Raises ``UserError`` for an unknown chip or machine.
     """
     measured = loaded.measurements
     shown = benchmarks.latest(measured)
@@ -69,13 +71,15 @@ def build(
         training_section(logs),
         calibration.section(calibrations),
         step_profile.section(profiles),
-        rlhf_times.section(shown),
+        rlhf_times.section(rlhf),
         published.section(compared.chips),
         projection.section(project, shown),
         ledger.section(claims.load()),
     )
     return Report(
-        summary_line=_summary(loaded, compat_table, len(logs), len(calibrations), len(profiles)),
+        summary_line=_summary(
+            loaded, compat_table, len(logs), len(calibrations), len(profiles), len(rlhf)
+        ),
         compat=compat_table or Hint("No verdict file was read.", "nox -s compat"),
         benchmarks=benchmarks.tables(measured, find_chip, loaded.older)
         or Hint("No benchmark run was read.", "nox -s bench"),
@@ -116,7 +120,12 @@ def _rehearsal(results: Sequence[Measurement | LargestBatch]) -> str:
 
 
 def _summary(
-    loaded: Loaded, table: CompatTable | None, logs: int, calibrations: int, profiles: int
+    loaded: Loaded,
+    table: CompatTable | None,
+    logs: int,
+    calibrations: int,
+    profiles: int,
+    rlhf: int,
 ) -> str:
     parts = [compat.summary(table)] if table else []
     if loaded.measurements:
@@ -131,6 +140,8 @@ def _summary(
         parts.append(f"{counted(calibrations, 'calibration')} of a classifier")
     if profiles:
         parts.append(f"{counted(profiles, 'profile')} of training steps")
+    if rlhf:
+        parts.append(f"{counted(rlhf, 'run')} of RLHF")
     if loaded.warnings:
         parts.append(counted(len(loaded.warnings), "warning"))
     return "; ".join(parts) + "."

@@ -87,6 +87,8 @@ def _is_training_file(schema: str, top: Mapping[str, object]) -> bool:
         return True
     if type(top.get("steps")) is int and isinstance(top.get("checkpoint"), str):
         return True  # result.json
+    if isinstance(top.get("trainer"), str) and type(top.get("steps")) is int:
+        return True  # settings.json and result.json of RLHF
     # tokenizer.json, in the format of the tokenizers library.
     return isinstance(top.get("added_tokens"), list) and isinstance(top.get("model"), dict)
 

@@ -1,25 +1,74 @@
-"""RLHF on this machine beside the minutes that guide 003 publishes: steps per second, and what would fit into them."""
+"""RLHF on this machine beside the minutes that guide 003 publishes: steps per second, and what would fit into them.
+
+What was measured is in the ``result.json`` of runs of `metalassay train rlhf`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from metalassay.claims import rlhf_times
 from metalassay.claims.rlhf_times import Example, RlhfTimes
+from metalassay.fields import Field, FieldError, parse_json
 from metalassay.machine import chips
 from metalassay.machine.chips import Chip
-from metalassay.report import statistics
 from metalassay.report.model import NO_VALUE, NOT_MEASURED, Section, Table, significant
-from metalassay.results.parse import Measurement
 
 PREFIX = "rlhf-"
-"""Of the workloads that are RLHF."""
+"""Of the guide's examples, before the name of the trainer."""
+TRAINERS = ("sft", "reward", "dpo", "ppo", "grpo")
 
 
-def section(shown: Sequence[Measurement]) -> Section | None:
-    """Return the section with both tables of the guide, None where no RLHF was measured."""
-    measured = [one for one in shown if one.workload.startswith(PREFIX)]
-    if not measured:
+@dataclass(frozen=True)
+class RlhfRun:
+    """One run: its speed, None after a single step, and the most memory of its process, None where unknown."""
+
+    name: str
+    trainer: str
+    device: str
+    torch: str
+    trl: str
+    steps: int
+    steps_per_second: float | None
+    tokens_per_second: float | None
+    peak_rss: float | None
+
+
+def is_run(content: bytes) -> bool:
+    """Return whether a file is the result of a run of RLHF, whatever its values are."""
+    try:
+        document = parse_json(content)
+    except FieldError:
+        return False
+    return isinstance(document, dict) and {"trainer", "steps_per_second"} <= document.keys()
+
+
+def parse(content: bytes, name: str) -> RlhfRun:
+    """Read the result of a run. Raises ``FieldError``, naming the field, for anything else."""
+    top = Field(parse_json(content))
+
+    def rate(of: str) -> float | None:
+        return top.find(of).or_none(lambda value: value.number(0, 1e12))
+
+    return RlhfRun(
+        name=name,
+        trainer=top.get("trainer").one_of(TRAINERS),
+        device=top.get("device").name(),
+        torch=top.get("versions").get("torch").name(),
+        trl=top.get("versions").get("trl").name(),
+        steps=top.get("steps").whole(),
+        steps_per_second=rate("steps_per_second"),
+        tokens_per_second=rate("tokens_per_second"),
+        peak_rss=top.get("peak_memory")
+        .find("peak_rss")
+        .or_none(lambda value: value.number(0, 2.0**60)),
+    )
+
+
+def section(runs: Sequence[RlhfRun]) -> Section | None:
+    """Return the section with both tables of the guide, None without a run."""
+    if not runs:
         return None
     published = rlhf_times.load()
     return Section(
@@ -28,69 +77,62 @@ def section(shown: Sequence[Measurement]) -> Section | None:
         sentences=(
             f"The minutes are published by guide {published.guide} for an {published.on}, and were not measured here or"
             " by us. The guide names neither the model nor the data, so they are no comparison: ours are models of"
-            " some thousand parameters. What can be said is how many of our steps would fit into its minutes.",
+            " some hundred thousand parameters. What can be said is how many of our steps would fit into its minutes.",
         ),
-        tables=(_examples(published, measured), _chips(published)),
+        tables=(_examples(published, runs), _chips(published)),
     )
 
 
-def _examples(published: RlhfTimes, measured: Iterable[Measurement]) -> Table:
+def _examples(published: RlhfTimes, runs: Sequence[RlhfRun]) -> Table:
     return Table(
         caption="Minutes that were published, and steps that were measured",
         head=(
             "training",
             f"{published.on}, published, not measured here",
             "steps/s that it implies",
-            "on",
+            "run",
             "steps/s measured here",
             "tokens/s measured here",
+            "most memory, MiB",
             "steps of ours in those minutes",
         ),
-        rows=tuple(_rows(published.examples, list(measured))),
-        numeric=(False, True, True, False, True, True, True),
-        notes=tuple(
-            f"{each.name}: at least {each.steps} steps in {each.minutes:g} minutes, start and evaluation included"
-            f" ({each.says})."
-            for each in published.examples
-            if each.steps is not None
+        rows=tuple(_rows(published.examples, runs)),
+        numeric=(False, True, True, False, True, True, True, True),
+        notes=(
+            *(
+                f"{each.name}: at least {each.steps} steps in {each.minutes:g} minutes, start and evaluation included"
+                f" ({each.says})."
+                for each in published.examples
+                if each.steps is not None
+            ),
+            "Measured: the mean over the steps of a run but the first, without checkpoints; memory of the process.",
         ),
     )
 
 
-def _rows(examples: Sequence[Example], measured: list[Measurement]) -> Iterator[tuple[str, ...]]:
-    by_workload: dict[str, list[Measurement]] = {}
-    for one in measured:
-        by_workload.setdefault(one.workload, []).append(one)
+def _rows(examples: Sequence[Example], runs: Sequence[RlhfRun]) -> Iterator[tuple[str, ...]]:
+    left = list(runs)
     for example in examples:
         about = f"about {example.minutes:g} min (line {example.lines})"
         bound = NO_VALUE if example.least_rate is None else f"≥ {significant(example.least_rate)}"
-        rows = by_workload.pop(example.workload, [])
-        for one in rows:
-            steps, tokens = _rates(one)
-            fitting = f"{60 * example.minutes * steps:,.0f}"
-            rates = (significant(steps), significant(tokens), fitting)
-            yield (example.name, about, bound, one.device, *rates)
-        if not rows:
-            yield (example.name, about, bound, NO_VALUE, *[NOT_MEASURED] * 3)
-    for workload, rows in by_workload.items():
-        for one in rows:
-            steps, tokens = _rates(one)
-            name = workload.removeprefix(PREFIX)
-            yield (
-                name,
-                "not named",
-                NO_VALUE,
-                one.device,
-                significant(steps),
-                significant(tokens),
-                NO_VALUE,
-            )
+        own = [each for each in left if PREFIX + each.trainer == example.workload]
+        left = [each for each in left if each not in own]
+        for one in own:
+            rate = one.steps_per_second
+            fitting = NO_VALUE if rate is None else f"{60 * example.minutes * rate:,.0f}"
+            yield (example.name, about, bound, *_measured(one), fitting)
+        if not own:
+            yield (example.name, about, bound, NO_VALUE, *[NOT_MEASURED] * 4)
+    for one in left:
+        yield (one.trainer.upper(), "not named", NO_VALUE, *_measured(one), NO_VALUE)
 
 
-def _rates(one: Measurement) -> tuple[float, float]:
-    """Return the median steps and tokens per second; a call is a step."""
-    tokens = statistics.throughput(one.seconds, one.items_per_call).median
-    return tokens / one.items_per_call, tokens
+def _measured(one: RlhfRun) -> tuple[str, str, str, str]:
+    run = f"{one.name} ({one.device}, torch {one.torch}, TRL {one.trl})"
+    rates = (one.steps_per_second, one.tokens_per_second)
+    memory = NO_VALUE if one.peak_rss is None else f"{one.peak_rss / 2**20:,.0f}"
+    steps, tokens = (NO_VALUE if rate is None else significant(rate) for rate in rates)
+    return run, steps, tokens, memory
 
 
 def _chips(published: RlhfTimes) -> Table:
