@@ -1,3 +1,3 @@
 """What PyTorch, accelerate and transformers really do on Apple silicon."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

@@ -199,7 +199,10 @@ def test_a_release_is_refused_until_it_can_be_one(clone: Clone) -> None:
     assert refused.result == "failure"
     assert "decide where the project lives" in refused.steps[2].printed
     clone.git("checkout", "--quiet", "-b", "release")
-    for command in (["home", "https://example.invalid/owner/metalassay"], ["cut", "0.1.0"]):
+    commands = [["home", "https://example.invalid/owner/metalassay"]]
+    if "## [0.1.0]" not in (clone.folder / "CHANGELOG.md").read_text("utf-8"):
+        commands.append(["cut", "0.1.0"])
+    for command in commands:
         tool = [sys.executable, "tools/release.py", *command]
         subprocess.run(tool, cwd=clone.folder, check=True)
     clone.git("commit", "--quiet", "--all", "--message", "Release 0.1.0")
