@@ -71,7 +71,7 @@ def build(
         training_section(logs),
         calibration.section(calibrations),
         step_profile.section(profiles),
-        rlhf_times.section(rlhf),
+        rlhf_times.section([*rlhf, *rlhf_times.of_benchmarks(shown, find_chip)]),
         published.section(compared.chips),
         projection.section(project, shown),
         ledger.section(claims.load()),

@@ -110,7 +110,10 @@ DEVICE = Text(one_of("cpu", "mps", "cuda"), REFUSE)
 MODE = Text(one_of("train", "infer"), REFUSE)
 DTYPE = Text(one_of(*dtypes.NAMES), REFUSE)
 MALLOC = Text(one_of("default", "tuned"), REFUSE)
-WORKLOADS = ("transit-cnn", "gpt-tiny", "gpt-small", "gpt-original")
+WORKLOADS = (
+    *("transit-cnn", "gpt-tiny", "gpt-small", "gpt-original"),
+    *("rlhf-sft", "rlhf-reward", "rlhf-dpo", "rlhf-ppo", "rlhf-grpo"),
+)
 """A test holds that these are the workloads of the suite."""
 WORKLOAD = Text(one_of(*WORKLOADS), REFUSE)
 _LABEL = rf"(?:{'|'.join(WORKLOADS)})-b\d{{1,6}}-(?:train|infer)-(?:{'|'.join(dtypes.NAMES)})"
@@ -392,6 +395,7 @@ BENCHMARKS: Schema = {
                 "batch_size": COUNT,
                 "unit": Text(one_of("samples", "tokens"), REFUSE),
                 "items_per_call": NUMBER,
+                "tokens_per_call": TIME,
                 "parameters": NUMBER,
                 "threads": COUNT,
                 "identity": Text(form(r"ast1-[0-9a-f]{12}"), REFUSE),
