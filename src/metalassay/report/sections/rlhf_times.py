@@ -117,13 +117,13 @@ def _examples(published: RlhfTimes, runs: Sequence[RlhfRun]) -> Table:
         caption="Minutes that were published, and steps that were measured",
         head=(
             "training",
-            f"{published.on}, published, not measured here",
-            "steps/s that it implies",
-            "run",
-            "steps/s measured here",
-            "tokens/s measured here",
-            "most memory, MiB",
-            "steps of ours in those minutes",
+            f"{published.on.removeprefix('Apple ')}, published, not measured here",
+            "implied steps/s",
+            "run, measured",
+            "steps/s",
+            "tokens/s",
+            "MiB",
+            "our steps in that time",
         ),
         rows=tuple(_rows(published.examples, runs)),
         numeric=(False, True, True, False, True, True, True, True),
@@ -135,7 +135,7 @@ def _examples(published: RlhfTimes, runs: Sequence[RlhfRun]) -> Table:
                 if each.steps is not None
             ),
             "Measured: the mean over the steps of a run but the first, without checkpoints, or the median of the steps"
-            " of a benchmark; memory of the process, in which other benchmarks may have run before.",
+            " of a benchmark; the most memory of the process, in which other benchmarks may have run before.",
         ),
     )
 
