@@ -12,7 +12,8 @@ from torch import nn
 def make(batch_size):
     """Return the model and a batch of that many samples, both on the CPU.
 
-    They are moved by who asks. Seeds are set before each call, so that random weights and data are the same every time.
+    They are moved by who asks. Seeds are set before each call, so that random weights and data are
+    the same every time.
     """
     model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 4))
     batch = {"x": torch.randn(batch_size, 32), "y": torch.randint(4, (batch_size,))}
