@@ -68,13 +68,20 @@ def test_what_was_not_run_is_not_fine(answer: dict[str, str], words: str) -> Non
 def test_devices_with_and_without_a_crossover() -> None:
     rows = [
         {"batch_size": 1, "timings": {"cpu": TIMING, "mps": TIMING}, "failed": {}, "ratio": EVEN},
-        {"batch_size": 64, "timings": {"cpu": TIMING}, "failed": {"mps": "out of memory"}, "ratio": None},
+        {
+            "batch_size": 64,
+            "timings": {"cpu": TIMING},
+            "failed": {"mps": "out of memory"},
+            "ratio": None,
+        },
     ]
     said = plain(answers.text("devices", {"rows": rows, "crossover": None}, FACTS))
     assert "not told apart (1.10 times the time, 0.80 to 1.40)" in said
     assert "mps failed: out of memory" in said
     assert "mps is not faster at the largest of these batches" in said
-    assert "faster from a batch of 4 on" in plain(answers.text("devices", {"rows": [], "crossover": 4}, FACTS))
+    assert "faster from a batch of 4 on" in plain(
+        answers.text("devices", {"rows": [], "crossover": 4}, FACTS)
+    )
     alone = {**FACTS, "device": "cpu", "devices": {"cpu": "", "mps": "built without Metal"}}
     said = plain(answers.text("devices", {"rows": [], "crossover": None}, alone))
     assert "only the CPU is on this machine (mps: built without Metal)" in said
@@ -83,13 +90,21 @@ def test_devices_with_and_without_a_crossover() -> None:
 def test_a_batch_that_the_time_or_a_limit_ended() -> None:
     tries = [
         {"batch": 64, "fits": True, "peak_rss": 2**30, "driver_seen": None, "why": ""},
-        {"batch": 128, "fits": False, "peak_rss": None, "driver_seen": None, "why": "out of memory"},
+        {
+            "batch": 128,
+            "fits": False,
+            "peak_rss": None,
+            "driver_seen": None,
+            "why": "out of memory",
+        },
     ]
     found = {"tries": tries, "largest": 64, "limit": 128, "stopped": False}
     said = plain(answers.text("batch", found, FACTS))
     assert "64 on mps; 128 does not fit" in said
     assert "1,024 MiB" in said
-    assert "at least 64 on mps; the time was up" in plain(answers.text("batch", {**found, "stopped": True}, FACTS))
+    assert "at least 64 on mps; the time was up" in plain(
+        answers.text("batch", {**found, "stopped": True}, FACTS)
+    )
     assert "--most stopped" in plain(answers.text("batch", {**found, "limit": None}, FACTS))
 
 
@@ -101,7 +116,9 @@ def test_compiling_that_does_not_pay_or_is_wrong() -> None:
     assert "not shown to pay" in said
     assert "the same loss" in said
     assert "WRONG: another loss" in plain(answers.text("compile", {**found, "same": False}, FACTS))
-    assert "does not compile here: no compiler" in plain(answers.text("compile", {"why": "no compiler"}, FACTS))
+    assert "does not compile here: no compiler" in plain(
+        answers.text("compile", {"why": "no compiler"}, FACTS)
+    )
 
 
 def test_precision_says_what_is_not_here() -> None:

@@ -104,5 +104,7 @@ def test_the_files_own_folder_can_be_imported_from(
 ) -> None:
     monkeypatch.syspath_prepend("")  # what is added is taken back after the test
     (tmp_path / "layers_of_mine.py").write_text("WIDTH = 3\n", "utf-8")
-    text = "from layers_of_mine import WIDTH\n" + GOOD.replace("nn.Linear(3, 2)", "nn.Linear(WIDTH, 2)")
+    text = "from layers_of_mine import WIDTH\n" + GOOD.replace(
+        "nn.Linear(3, 2)", "nn.Linear(WIDTH, 2)"
+    )
     contract.validate(file(tmp_path, text), 4)
