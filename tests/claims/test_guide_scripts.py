@@ -187,7 +187,7 @@ def test_the_variables_do_not_change_the_python_error() -> None:
 
 
 @pytest.fixture
-def replaced() -> Iterator[None]:
+def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Replace the method by a generator that returns the stock one, as the guide's script does."""
     with_accelerate("transformers")
     from accelerate.data_loader import DataLoaderShard
@@ -200,10 +200,10 @@ def replaced() -> Iterator[None]:
         except UnboundLocalError:
             yield from self.dataset
 
-    DataLoaderShard.__iter__ = handing_over
     accelerate_state.reset()
+    monkeypatch.setattr(DataLoaderShard, "__iter__", handing_over)
     yield
-    DataLoaderShard.__iter__ = stock
+    monkeypatch.undo()
     accelerate_state.reset()
     gc.collect()
 
