@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from metalassay.claims import corrections
 from metalassay.claims.catalogue import VERDICTS, Claim
 
 SUBJECTS = {
@@ -37,6 +38,7 @@ def page(claims: Sequence[Claim]) -> str:
     guides = sorted({place.guide for claim in claims for place in claim.guides})
     parts = [HEAD, _counts(claims, guides)]
     parts += [_section(claims, guide) for guide in guides]
+    parts += corrections.section(claims)
     return "\n".join(parts)
 
 
@@ -77,6 +79,8 @@ def _evidence(claim: Claim) -> str:
     parts = [_test(claim.test)] if claim.test else []
     if claim.arithmetic:
         parts.append(f"[`{claim.arithmetic}`](../src/metalassay/claims/arithmetic.py)")
+    if claim.program_test:
+        parts.append(f"the program itself: {_test(claim.program_test)}")
     if claim.source:
         parts.append(_cell(re.sub(r"https://[^\s;]+", r"<\g<0>>", claim.source)))
     if claim.mac_test:

@@ -13,6 +13,7 @@ NARROWEST = 40  # if the last column would be narrower, its text goes on lines o
 BASIS = {
     "test": "a test that runs on any machine",
     "arithmetic": "arithmetic, see metalassay/claims/arithmetic.py",
+    "program": "the guide's own program, executed from its public repository",
     "documents": "documents or earlier runs, see the source",
     "a Mac": "nothing yet: it has not been run on a Mac",
     "nothing": "nothing, and nothing can decide it",
@@ -65,6 +66,8 @@ def details(claim: Claim, runs: Sequence[Evidence], width: int) -> str:
         ("truth", claim.truth),
         ("based on", BASIS[claim.decided]),
     ]
+    if claim.was:
+        facts.insert(3, ("before", claim.was))
     if claim.source:
         facts.append(("source", claim.source))
     lines = [claim.id]
@@ -72,7 +75,12 @@ def details(claim: Claim, runs: Sequence[Evidence], width: int) -> str:
         wrapped = textwrap.wrap(text, max(width - 12, NARROWEST), break_long_words=False)
         lines += [f"  {name:<9} {wrapped[0]}", *(" " * 12 + each for each in wrapped[1:])]
     mac = "decide it on a Mac:" if claim.verdict == NEEDS_A_MAC else "see it on a Mac:"
-    for title, commands in (("decide it:", claim.here), (mac, claim.on_a_mac)):
+    program = "see the guide's own program do it:"
+    for title, commands in (
+        ("decide it:", claim.here),
+        (program, claim.by_program),
+        (mac, claim.on_a_mac),
+    ):
         # Commands stay whole: they are there to be copied.
         lines += [f"  {title}", *(f"    {each}" for each in commands)] if commands else []
     for run in runs:

@@ -80,6 +80,8 @@ def _evidence(claim: Claim) -> str:
     """Return the command that decides a claim, on any machine or else on a Mac, or its other evidence."""
     if claim.here:
         return claim.here[0]
+    if claim.by_program:
+        return f"the guide's own program, from a clone: {claim.by_program[0]}"
     if claim.verdict != NEEDS_A_MAC and claim.source:
         return f"documents and earlier runs: metalassay claims {claim.id}"
     return f"on a Mac: {claim.on_a_mac[0]}" if claim.on_a_mac else NO_VALUE
