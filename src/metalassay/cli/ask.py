@@ -46,7 +46,8 @@ interrupted"""
         "--only",
         choices=QUESTIONS,
         action="append",
-        help="ask this only; repeatable (default: all five)",
+        metavar="QUESTION",
+        help="ask this only: devices, numbers, batch, compile or precision; repeatable (default: all)",
     )
     parser.add_argument(
         "--device",
