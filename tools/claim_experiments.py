@@ -23,13 +23,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import claim_arms
 import torch
-from claim_arms import BATCH, EXPERIMENTS, Builders
 
 from metalassay.claims import evidence
 from metalassay.environment import versions
 from metalassay.errors import UserError
+from metalassay.experiments import arms as claim_arms
+from metalassay.experiments.arms import BATCH, EXPERIMENTS, Builders
 from metalassay.files import write_atomically
 from metalassay.machine import hardware
 from metalassay.measure import device as devices

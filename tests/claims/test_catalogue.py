@@ -85,7 +85,7 @@ def test_a_command_names_an_existing_file(claim: claims.Claim) -> None:
     paths = [word for word in words if word.endswith(".py")]
     assert len(paths) == 1
     if paths[0] == "tools/claim_experiments.py":
-        text = (ROOT / "tools" / "claim_arms.py").read_text("utf-8")
+        text = (ROOT / "src" / "metalassay" / "experiments" / "arms.py").read_text("utf-8")
         (table,) = (
             node.value
             for node in ast.parse(text).body

@@ -13,6 +13,7 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 MEASURING = ("guard", "measure", "patches", "testing", "training", "workloads")
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = (
+    "arms",
     "child",
     "dataloader_child",
     "profile_child",

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import claim_arms
 import claim_experiments
 import pytest
 import torch
 
 from metalassay.claims.evidence import Figures
 from metalassay.cli.main import main
+from metalassay.experiments import arms as claim_arms
 
 TOOL = Path(__file__).parents[2] / "tools" / "claim_experiments.py"
 
