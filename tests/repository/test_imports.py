@@ -16,9 +16,11 @@ GUESTS = (
     "arms",
     "child",
     "dataloader_child",
+    "process_arms",
     "profile_child",
     "pytest_plugin",
     "run_child",
+    "start_child",
     "tracing",
     "__main__",
 )

@@ -6,8 +6,9 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
+from metalassay.claims import measured as measurements
 from metalassay.claims.catalogue import NEEDS_A_MAC, VERDICTS, Claim
-from metalassay.claims.evidence import Evidence
+from metalassay.claims.measured import Measured
 
 NARROWEST = 40  # if the last column would be narrower, its text goes on lines of its own
 BASIS = {
@@ -19,17 +20,27 @@ BASIS = {
 }
 
 
-def counts(claims: Sequence[Claim]) -> str:
-    """Return the number of claims with each verdict, as one line."""
+def counts(claims: Sequence[Claim], measured: Measured | None = None) -> str:
+    """Return the number of claims with each verdict, as one line, and how many were decided on Macs."""
     number = Counter(claim.verdict for claim in claims)
     parts = ", ".join(f"{number[word]} {word}" for word in VERDICTS if number[word])
-    return f"{len(claims)} claim{'' if len(claims) == 1 else 's'}" + (f": {parts}" if parts else "")
+    text = f"{len(claims)} claim{'' if len(claims) == 1 else 's'}" + (f": {parts}" if parts else "")
+    found = Counter(
+        where for claim in claims for where, _ in (measured.settled(claim.id) if measured else ())
+    )
+    return text + "".join(f"; {times} decided {where}" for where, times in found.items())
 
 
-def table(claims: Sequence[Claim], width: int, guide: str | None = None) -> str:
+def table(
+    claims: Sequence[Claim],
+    width: int,
+    guide: str | None = None,
+    measured: Measured | None = None,
+) -> str:
     """Return id, guide:line, verdict and truth in columns of ``width`` characters in all.
 
-    The place is the first, or the first in ``guide``; "+2" means two further places.
+    The place is the first, or the first in ``guide``; "+2" means two further places. What was decided on
+    a Mac stands below the truth.
     """
     if not claims:
         return ""
@@ -39,15 +50,24 @@ def table(claims: Sequence[Claim], width: int, guide: str | None = None) -> str:
     left = sum(widths) + 2 * len(widths)
     room = width - left
     lines = []
-    for row, truth in zip(rows, ("truth", *(claim.truth for claim in claims)), strict=True):
+    decided = [
+        [measurements.sentence(*each) for each in (measured.settled(claim.id) if measured else ())]
+        for claim in claims
+    ]
+    truths = ["truth", *(claim.truth for claim in claims)]
+    for row, truth, more in zip(rows, truths, [[], *decided], strict=True):
         cells = "".join(cell.ljust(size) + "  " for cell, size in zip(row, widths, strict=True))
         if room >= NARROWEST:
-            first, *others = textwrap.wrap(truth, room)
+            first, *others = _wrapped((truth, *more), room)
             lines += [cells + first, *(" " * left + other for other in others)]
         else:
-            below = textwrap.wrap(truth, max(width - 4, NARROWEST))
+            below = _wrapped((truth, *more), max(width - 4, NARROWEST))
             lines += [cells.rstrip(), *("    " + each for each in below)]
     return "\n".join(lines)
+
+
+def _wrapped(texts: Sequence[str], width: int) -> list[str]:
+    return [line for text in texts for line in textwrap.wrap(text, width)]
 
 
 def _places(claim: Claim, guide: str | None) -> str:
@@ -56,7 +76,7 @@ def _places(claim: Claim, guide: str | None) -> str:
     return f"{shown} +{others}" if others else str(shown)
 
 
-def details(claim: Claim, runs: Sequence[Evidence], width: int) -> str:
+def details(claim: Claim, measured: Measured, width: int) -> str:
     """Return everything about a claim: what decides it, the commands for that, and measurements."""
     facts = [
         ("claim", claim.claim),
@@ -75,7 +95,11 @@ def details(claim: Claim, runs: Sequence[Evidence], width: int) -> str:
     for title, commands in (("decide it:", claim.here), (mac, claim.on_a_mac)):
         # Commands stay whole: they are there to be copied.
         lines += [f"  {title}", *(f"    {each}" for each in commands)] if commands else []
-    for run in runs:
-        lines.append(f"  measured on {run.machine}, {run.device}, torch {run.torch} ({run.file}):")
-        lines += [f"    {each.sentence()}" for each in run.comparisons]
+    for where, decided in measured.of(claim.id):
+        first, *more = textwrap.wrap(
+            measurements.sentence(where, decided), max(width - 2, NARROWEST)
+        )
+        lines += [f"  {first}", *(f"    {each}" for each in more)]
+        lines += [f"    {each.sentence()}" for each in decided.shown]
+        lines.append(f"    {decided.run.file}")
     return "\n".join(lines)

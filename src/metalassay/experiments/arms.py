@@ -1,45 +1,29 @@
-"""The experiments behind some claims: each has arms, and running an arm once returns its figures.
+"""The experiments behind claims: each has arms, and running an arm once returns its figures.
 
-An experiment returns a builder per arm, since tools/claim_experiments.py builds every arm again for
-each round. The first arm is the base with which the others are compared.
+An experiment returns a builder per arm, since every arm is built again for each round (``rounds``). The first
+arm is the base with which the others are compared. Which claim an experiment decides is in
+claims/experiments.toml. Those that need a process of their own per arm are in ``process_arms``.
 """
 
 from __future__ import annotations
 
 import functools
-import json
-import os
-import subprocess
-import sys
+import random
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import torch
 from torch import nn
 
 from metalassay.errors import UserError
+from metalassay.experiments import process_arms
+from metalassay.experiments.rounds import Arm, Builders, Figures
+from metalassay.machine import power
+from metalassay.measure import device as devices
 from metalassay.workloads import flop_counter, registry
 from metalassay.workloads.models.two_branch_cnn import TwoBranchCNN, TwoBranchCNNConfig
 
-Figures = dict[str, float]
-Arm = Callable[[], Figures]
-Builders = dict[str, Callable[[], Arm]]
-GUIDE_000 = {
-    "PYTORCH_MPS_HIGH_WATERMARK_RATIO": "0.0",
-    **dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
-        str(os.cpu_count()),
-    ),
-    "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:128",
-    "HF_HUB_CACHE_SIZE": "2GB",
-    "MALLOC_ARENA_MAX": "4",
-    "PYTHONHASHSEED": "0",
-    "TOKENIZERS_PARALLELISM": "true",
-}
-"""What guide 000 exports on a Mac with 16 GB or more, as far as it applies while training."""
 BATCH = 64
 
 
@@ -101,37 +85,67 @@ def kernels(device: torch.device) -> Builders:
         arm = timed(training(device, build))
 
         def rated() -> Figures:
-            took = arm()
-            return {**took, "GFLOP/s": flop / took["milliseconds a step"] / 1e6}
+            return {"GFLOP/s": flop / arm()["milliseconds a step"] / 1e6}
 
         return rated
 
-    own: Builders = {"7,5,5 and 5,3,3": functools.partial(variant, (7, 5, 5), (5, 3, 3))}
-    others: Builders = {
-        f"all {k}": functools.partial(variant, (k, k, k), (k, k, k)) for k in (3, 5, 7, 9)
-    }
+    own = {"7,5,5 and 5,3,3": functools.partial(variant, (7, 5, 5), (5, 3, 3))}
+    others = {f"all {k}": functools.partial(variant, (k, k, k), (k, k, k)) for k in (3, 5, 7, 9)}
     return own | others
 
 
+EPOCH, EPOCHS = 5, 20
+"""Batches of an epoch, and epochs of an arm: the cache is cleared once in the middle with "every 10 epochs"."""
+
+
 def empty_cache(device: torch.device) -> Builders:
-    """What does clearing the cache cost?"""
-    empty = {"mps": torch.mps.empty_cache, "cuda": torch.cuda.empty_cache}.get(device.type)
-    if empty is None:
+    """What does clearing the cache cost, and what does it save, with batches of one size and of many?
+
+    A cache grows where shapes vary, as with texts of many lengths: each new size is new memory, and
+    what fits none is kept.
+    """
+    if device.type == "cpu":
         raise UserError("the CPU has no memory cache to clear", "run it where MPS is usable")
+    sizes = random.Random(0)  # noqa: S311 - sizes, not secrets
+    varying = [sizes.randrange(1, BATCH + 1) for _ in range(EPOCH * EPOCHS)]
 
     def every(batches: int) -> Arm:
-        step = training(device)
+        def train(numbers: list[int]) -> tuple[float, float]:
+            model = TwoBranchCNN().to(device)
+            optimizer = torch.optim.AdamW(model.parameters())
+            devices.synchronize(device)
+            devices.empty_cache(device)
+            held = 0
+            started = time.perf_counter()
+            for batch, number in enumerate(numbers, 1):
+                views = [torch.randn(number, 1, bins, device=device) for bins in (2001, 201)]
+                optimizer.zero_grad()
+                model(*views).square().mean().backward()
+                optimizer.step()
+                # Before the cache is cleared: it then has all that the step needed at once.
+                held = max(held, devices.memory(device)["driver"] or 0)
+                if batches and batch % batches == 0:
+                    devices.empty_cache(device)
+            devices.synchronize(device)
+            return (time.perf_counter() - started) / len(numbers) * 1e3, held / 1e6
 
-        def steps() -> None:
-            for batch in range(20):
-                step()
-                if batches and (batch + 1) % batches == 0:
-                    empty()
+        train(varying[:2])  # compiles the kernels
 
-        return timed(steps, 1)
+        def arm() -> Figures:
+            of_one, held_of_one = train([BATCH] * len(varying))
+            of_many, held_of_many = train(varying)
+            return {
+                "milliseconds a step, one shape": of_one,
+                "MB held at most, one shape": held_of_one,
+                "milliseconds a step, varying shapes": of_many,
+                "MB held at most, varying shapes": held_of_many,
+            }
+
+        return arm
 
     return {
         "never": lambda: every(0),
+        "every 10 epochs": lambda: every(10 * EPOCH),
         "every 10 batches": lambda: every(10),
         "after each batch": lambda: every(1),
     }
@@ -141,23 +155,24 @@ def synchronize(device: torch.device) -> Builders:
     """How much memory is held without synchronizing?"""
     if device.type != "mps":
         raise UserError("this measures how far MPS memory grows", "run it where MPS is usable")
-    model = TwoBranchCNN().to(device)
-    views = [torch.randn(BATCH, 1, bins, device=device) for bins in (2001, 201)]
-    optimizer = torch.optim.AdamW(model.parameters())
 
     def every(batches: int) -> Arm:
+        model = TwoBranchCNN().to(device)
+        views = [torch.randn(BATCH, 1, bins, device=device) for bins in (2001, 201)]
+        optimizer = torch.optim.AdamW(model.parameters())
+
         def arm() -> Figures:
-            torch.mps.synchronize()
-            torch.mps.empty_cache()
+            devices.synchronize(device)
+            devices.empty_cache(device)
             most = 0
             for batch in range(100):
                 optimizer.zero_grad()
                 model(*views).square().mean().backward()
                 optimizer.step()
                 if batches and batch % batches == 0:
-                    torch.mps.synchronize()
-                most = max(most, torch.mps.driver_allocated_memory())
-            torch.mps.synchronize()
+                    devices.synchronize(device)
+                most = max(most, devices.memory(device)["driver"] or 0)
+            devices.synchronize(device)
             return {"MB held at most": most / 1e6}
 
         return arm
@@ -202,95 +217,70 @@ def workers(device: torch.device) -> Builders:
     return {f"num_workers={number}": functools.partial(loading, number) for number in (0, 4)}
 
 
-def threads(device: torch.device) -> Builders:
-    """How many CPU threads train fastest? On the CPU, whatever the device."""
-    default = torch.get_num_threads()
+def speed(device: torch.device) -> Builders:
+    """How many samples a second does the two-branch CNN train and classify?"""
 
-    def of(number: int) -> Arm:
-        step = training(torch.device("cpu"))
+    def rate(mode: str, batch: int) -> Arm:
+        recipe = registry.get("transit-cnn")
+        arm = timed(registry.make(recipe, mode, device, "float32", batch).step, calls=10)
+        return lambda: {"samples a second": batch / arm()["milliseconds a step"] * 1e3}
 
-        def arm() -> Figures:
-            torch.set_num_threads(number)
-            return timed(step)()
-
-        return arm
-
-    wanted = dict.fromkeys((default, 1, 4, os.cpu_count() or 1))
-    return {f"{number} threads": functools.partial(of, number) for number in wanted}
-
-
-CHILD = """
-import json, resource, sys, time
-sys.path.insert(0, {source!r})
-import torch
-from metalassay.workloads import registry as workloads
-device = torch.device({device!r})
-if {zero}:
-    torch.zeros(1, device=device)
-    getattr(torch, device.type).synchronize()
-step = workloads.make(workloads.get("transit-cnn"), "train", device, "float32", {batch}).step
-started = time.perf_counter()
-step()
-first = time.perf_counter() - started
-ready = time.time()
-cpu, wall = time.process_time(), time.perf_counter()
-for _ in range(10): step()
-cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-print(json.dumps([ready, first, cpu, wall, peak]))
-"""
-
-
-def child(device: torch.device, environment: dict[str, str], zero: bool = False) -> Arm:
-    """Return an arm that trains in a process of its own with these environment variables."""
-    clean = {name: value for name, value in os.environ.items() if name not in GUIDE_000}
-    source = str(Path(registry.__file__).parents[2])
-    code = CHILD.format(source=source, device=device.type, zero=zero, batch=BATCH)
-
-    def arm() -> Figures:
-        started = time.time()
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=clean | environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        ready, first, cpu, wall, peak = json.loads(done.stdout)
-        return {
-            "seconds to the end of the first step": ready - started,
-            "first step / later step": first / (wall / 10),
-            "milliseconds a step": wall / 10 * 1e3,
-            "CPU %, of all cores": 100 * cpu / wall / (psutil.cpu_count() or 1),
-            "MB at most": peak / 1e6,
-        }
-
-    return arm
-
-
-def environment(device: torch.device) -> Builders:
-    """What do guide 000's variables change?"""
-    return {"none": lambda: child(device, {}), "guide 000": lambda: child(device, GUIDE_000)}
-
-
-def warm_up(device: torch.device) -> Builders:
-    """Does one zero on the device warm it up?"""
-    if device.type == "cpu":
-        raise UserError("the CPU needs no such warm-up", "run it where MPS is usable")
     return {
-        "unchanged": lambda: child(device, {}),
-        "one zero before": lambda: child(device, {}, zero=True),
+        f"{mode}, batch {batch}": functools.partial(rate, mode, batch)
+        for mode in ("train", "infer")
+        for batch in (64, 256)
     }
 
 
-EXPERIMENTS = {
+def small_gpt(device: torch.device) -> Builders:
+    """How many steps a second does the smallest GPT train?"""
+
+    def rate() -> Arm:
+        recipe = registry.get("gpt-tiny")
+        arm = timed(registry.make(recipe, "train", device, "float32", 4).step, calls=10)
+        return lambda: {"steps a second": 1e3 / arm()["milliseconds a step"]}
+
+    return {"gpt-tiny, batch 4": rate}
+
+
+_METERED = 3.0  # seconds of work per reading; the counters advance in steps of up to 100 ms
+
+
+def watts(device: torch.device) -> Builders:
+    """How many watts do training and inference draw, as the chip's own counters model them?"""
+    reader = power.find()
+    if isinstance(reader, str):
+        raise UserError(reader, "metalassay bench says what it needs to read watts")
+
+    def drawn(mode: str) -> Arm:
+        step = registry.make(registry.get("transit-cnn"), mode, device, "float32", BATCH).step
+        step()
+
+        def arm() -> Figures:
+            with power.watch(reader) as meter:
+                end = time.perf_counter() + _METERED
+                while time.perf_counter() < end:
+                    step()
+            if meter.power.watts is None:
+                raise UserError(meter.power.why, "run the same command again")
+            return {"watts": meter.power.watts}
+
+        return arm
+
+    return {"training": lambda: drawn("train"), "inference": lambda: drawn("infer")}
+
+
+EXPERIMENTS: dict[str, Callable[[torch.device], Builders]] = {
     "empty-cache": empty_cache,
-    "environment": environment,
+    "environment": process_arms.environment,
     "kernels": kernels,
     "layer-norm": layer_norm,
     "mixed-precision": mixed_precision,
+    "small-gpt": small_gpt,
+    "speed": speed,
     "synchronize": synchronize,
-    "threads": threads,
-    "warm-up": warm_up,
+    "threads": process_arms.threads,
+    "warm-up": process_arms.warm_up,
+    "watts": watts,
     "workers": workers,
 }

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+from experiment_files import MAC, SERVER, figures, pretend, ran
+
 from metalassay.claims import catalogue as claims
+from metalassay.claims import measured
 from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim, place
 from metalassay.report.model import NO_VALUE
 from metalassay.report.sections import ledger
@@ -66,3 +72,35 @@ def test_all_claims_are_listed_within_the_size_limit() -> None:
     assert sum(len(cell) for row in rows for cell in row) < BUDGET
     undecided = {row[0] for row in rows if row[-1] == NO_VALUE}
     assert undecided == {each.id for each in claims.load() if each.verdict == NOT_TESTABLE}
+
+
+def test_what_was_measured_on_a_mac_has_a_table_apart_from_the_verdicts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, MAC)
+    arms = figures("num_workers=0", "num_workers=4", "milliseconds a pass", 2.0)
+    runs = [
+        ran("workers", arms, device="cpu"),
+        ran("workers", arms, device="cpu", machine=replace(MAC, chip="Apple M2")),
+    ]
+    section = ledger.section(claims.load(), measured.sort(runs))
+    table = section.tables[1]
+    assert table.caption == "Claims that were measured"
+    assert [row[:4][0::3] for row in table.rows] == [
+        ("four-workers-faster", "refuted on this Mac"),
+        ("four-workers-faster", "refuted on another Mac"),
+        ("zero-workers", "confirmed on this Mac"),
+        ("zero-workers", "confirmed on another Mac"),
+    ]
+    assert {row[2] for row in table.rows} == {claims.get("zero-workers").verdict}
+    assert table.rows[0][5] == runs[0].conditions()
+    assert section.sentences[0] == ledger.section(claims.load()).sentences[0]
+
+
+def test_a_machine_that_is_no_mac_leaves_its_claims_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, SERVER)
+    arms = figures("num_workers=0", "num_workers=4", "milliseconds a pass", 2.0)
+    found = measured.sort([ran("workers", arms, device="cpu", machine=SERVER)])
+    rows = ledger.section(claims.load(), found).tables[1].rows
+    assert {row[3] for row in rows} == {"open"}
+    assert {row[4] for row in rows} == {"this is not a Mac, so the claim stays open"}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from metalassay.claims import measured as measurements
 from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim
+from metalassay.claims.measured import Measured
 from metalassay.claims.page import SUBJECTS
 from metalassay.report.model import NO_VALUE, Section, Table, counted
 
@@ -17,8 +19,11 @@ _SENTENCES = (
 )
 
 
-def section(claims: Sequence[Claim]) -> Section:
-    """Return the section: counts by verdict, then one table per guide, each claim in that of its first guide."""
+def section(claims: Sequence[Claim], measured: Measured | None = None) -> Section:
+    """Return the section: counts by verdict, then one table per guide, each claim in that of its first guide.
+
+    What was ``measured`` on Macs has a table of its own before them: it is no verdict of this release.
+    """
     guides = sorted({place.guide for claim in claims for place in claim.guides})
     decided = sum(claim.verdict not in (NEEDS_A_MAC, NOT_TESTABLE) for claim in claims)
     waiting = sum(claim.verdict == NEEDS_A_MAC for claim in claims)
@@ -30,7 +35,42 @@ def section(claims: Sequence[Claim]) -> Section:
         id="ledger",
         title="Ledger of claims",
         sentences=(first, *_SENTENCES),
-        tables=(_counts(claims, guides), *_by_guide(claims, guides)),
+        tables=(
+            _counts(claims, guides),
+            *_measured(claims, measured or Measured()),
+            *_by_guide(claims, guides),
+        ),
+    )
+
+
+def _measured(claims: Sequence[Claim], measured: Measured) -> Iterable[Table]:
+    found = [(claim, *each) for claim in claims for each in measured.of(claim.id)]
+    if not found:
+        return
+    rows = tuple(
+        (
+            claim.id,
+            claim.claim,
+            claim.verdict,
+            f"{decided.word} {where}" if decided.settled else "open",
+            decided.why or "; ".join(one.sentence() for one in decided.shown),
+            decided.run.conditions(),
+        )
+        for claim, where, decided in found
+    )
+    yield Table(
+        caption="Claims that were measured",
+        head=(
+            "claim",
+            "claimed by the guide",
+            "verdict of this release",
+            "measured",
+            "how",
+            "conditions",
+        ),
+        rows=rows,
+        numeric=(False,) * 6,
+        notes=(measurements.NOTE,),
     )
 
 
