@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from metalassay import language
 from metalassay.claims import decide, evidence
 from metalassay.claims.decide import OPEN, Decided
 from metalassay.claims.evidence import Evidence
@@ -16,7 +17,6 @@ NOTE = (
     "By metalassay claims run. Such a verdict is that of one Mac; the column beside the claim is the verdict of this "
     "release. Other machines than Macs decide nothing."
 )
-NOT_A_MAC = "measured on this machine, which is not a Mac"
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,24 @@ def sort(runs: Sequence[Evidence], warnings: Sequence[str] = ()) -> Measured:
 
 def sentence(where: str, decided: Decided) -> str:
     """Return one line: "decided on this Mac: refuted (Apple M4 ..., mps, torch 2.13.0, 8 rounds, 2026-11-29)"."""
-    conditions = decided.run.conditions()
     if decided.settled:
-        return f"decided {where}: {decided.word} ({conditions})"
-    if decided.run.on_a_mac:
-        return f"measured {where}, not decided: {decided.why} ({conditions})"
-    if decided.word == OPEN:
-        return f"{NOT_A_MAC}: {decided.why} ({conditions})"
-    return f"{NOT_A_MAC}, so it decides nothing: here it would be {decided.word} ({conditions})"
+        text = "decided {where}: {word} ({conditions})"
+    elif decided.run.on_a_mac:
+        text = "measured {where}, not decided: {why} ({conditions})"
+    elif decided.word == OPEN:
+        text = "measured on this machine, which is not a Mac: {why} ({conditions})"
+    else:
+        text = (
+            "measured on this machine, which is not a Mac, so it decides nothing: "
+            "here it would be {word} ({conditions})"
+        )
+    return _label(text).format(
+        where=_label(where),
+        word=_label(decided.word),
+        why=decided.why,
+        conditions=decided.run.conditions(),
+    )
+
+
+def _label(text: str) -> str:
+    return language.label(__package__ or "", text)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay import language
 from metalassay.cli import claims_run, option_types
 from metalassay.errors import UserError
 
@@ -36,6 +37,7 @@ examples:
   metalassay claims --guide 002 --verdict refuted  what guide 002 gets wrong
   metalassay claims --verdict "needs a Mac"        what a Mac could decide
   metalassay claims bandwidth-utilisation          one claim, and how to check it
+  metalassay claims zero-workers --lang zh         in Chinese
 
   metalassay claims run --all                      on a Mac: 20 minutes, the most valuable first
   metalassay claims run --all --minutes 5          as many as fit; the same command goes on
@@ -67,6 +69,7 @@ exit code: 0 answered, 1 an experiment failed, 2 bad input, 130 interrupted"""
         help="where `run` keeps what it measured, and where it is read",
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--lang", metavar="LANG", help=language.HELP)
     measuring = parser.add_argument_group("options of `run`")
     measuring.add_argument("--all", action="store_true", help="run every experiment")
     measuring.add_argument(
@@ -107,9 +110,11 @@ def run(options: argparse.Namespace) -> int:
             f"{len(options.claim)} claims are named, and one can be shown",
             f"metalassay claims {options.claim[0]}",
         )
-    if options.claim:
-        return _one(options)
-    return _list(options)
+    with language.use(language.chosen(options.lang, for_programs=options.json)):
+        code = _one(options) if options.claim else _list(options)
+        if note := language.note():
+            print(note, file=sys.stderr)
+    return code
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -166,8 +171,10 @@ def _measured(folder: Path) -> Measured:
 
 def _fields(claim: Claim, measured: Measured) -> dict[str, Any]:
     """Return a claim for JSON: its places as text, and what follows from its fields."""
+    from metalassay.claims.text import translated
+
     return {
-        **asdict(claim),
+        **asdict(translated(claim)),
         "guides": [str(place) for place in claim.guides],
         "decided": claim.decided,
         "commands": {"here": list(claim.here), "on a Mac": list(claim.on_a_mac)},
