@@ -39,6 +39,13 @@ def test_a_control_that_differs_decides_nothing_and_says_so() -> None:
     assert "A/A control" in decided.why
 
 
+def test_a_ratio_in_the_range_decides_nothing_either_where_the_control_differs() -> None:
+    arms = figures("float32", "float16", STEP, 0.7, control=1.1)
+    comparison = arms.judge()
+    assert 0.5 < comparison.low < comparison.high < 0.77
+    assert word("mixed-precision-30-50", ran("mixed-precision", arms)) == OPEN
+
+
 @pytest.mark.parametrize(
     ("ratio", "expected"),
     [(0.70, CONFIRMED), (0.95, REFUTED), (1.2, REFUTED), (0.45, REFUTED), (0.77, OPEN)],

@@ -64,6 +64,7 @@ def test_a_program_has_these_variables_and_no_other_of_the_guides(
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    monkeypatch.setenv("NUMEXPR_NUM_THREADS", "2")  # of guide 000 alone
     monkeypatch.setenv("UNRELATED", "kept")
     process_arms.program(CPU, {"MALLOC_ARENA_MAX": "4"})
     (environment,) = programs.variables
