@@ -116,6 +116,11 @@ def test_a_file_is_judged_again_when_it_is_read(tmp_path: Path) -> None:
     assert run.machine == experiment_files.MAC
 
 
+def test_a_single_file_can_be_read(tmp_path: Path) -> None:
+    path = experiment_files.write(tmp_path, document(), "sent-by-mail.txt")
+    assert [run.file for run in evidence.load(path)[0]] == [str(path)]
+
+
 def test_the_newest_run_is_the_first(tmp_path: Path) -> None:
     for name, day in (("a", "27"), ("b", "29"), ("c", "28")):
         experiment_files.write(tmp_path, document(started=f"2026-11-{day}"), f"{name}.json")

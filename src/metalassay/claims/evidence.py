@@ -237,9 +237,12 @@ def _figures(row: Field) -> Figures:
 
 
 def load(folder: Path = FOLDER) -> tuple[list[Evidence], list[str]]:
-    """Return the runs in a folder, the newest first, and a warning for each file that cannot be read."""
+    """Return the runs in a folder, the newest first, and a warning for each file that cannot be read.
+
+    ``folder`` may also be one file.
+    """
     runs, warnings = [], []
-    for path in sorted(folder.glob("*.json")):
+    for path in [folder] if folder.is_file() else sorted(folder.glob("*.json")):
         try:
             runs.append(_parsed(content(path), str(path)))
         except (OSError, FieldError) as error:
