@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import pytest
 from experiment_files import MAC, SERVER, figures, pretend, ran, record, write
 
-from metalassay.claims import measured
+from metalassay.claims import evidence, measured
 from metalassay.machine import hardware
+from metalassay.results import anonymise
 
 ARMS = figures("num_workers=0", "num_workers=4", "milliseconds a pass", 2.0)
 OTHER = replace(MAC, chip="Apple M4 Pro", memory_bytes=24 * 2**30)
@@ -46,6 +49,23 @@ def test_a_run_that_decides_nothing_says_why(monkeypatch: pytest.MonkeyPatch) ->
     ((where, decided),) = found.of("zero-workers")
     assert measured.sentence(where, decided).startswith(
         "measured on this Mac, not decided: the A/A control"
+    )
+
+
+def test_a_submitted_copy_that_is_shipped_is_shown_with_where_it_comes_from(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a contributor sends after `metalassay submit`, put into the folder of this package."""
+    pretend(monkeypatch, SERVER)
+    sent = anonymise.strip(json.dumps(record("workers", [ARMS], device="cpu")).encode())
+    (tmp_path / evidence.SHIPPED).mkdir()
+    (tmp_path / evidence.SHIPPED / "workers-m4.json").write_text(sent.text, "utf-8")
+    monkeypatch.setattr(resources, "files", lambda _: tmp_path)
+    ((where, decided),) = measured.load(tmp_path / "none").settled("zero-workers")
+    assert (where, decided.word) == (measured.SHIPPED, "confirmed")
+    assert decided.run.file == "shipped: workers-m4.json"
+    assert measured.sentence(where, decided).startswith(
+        "decided by a contributor, on a Mac: confirmed (Apple M4 (4P+6E CPU"
     )
 
 

@@ -164,7 +164,9 @@ def test_an_answer_that_is_put_together_is_english_and_said_to_be(
     assert "处文字尚无中文译文" in printed
 
 
-@pytest.mark.parametrize("command", [["claims"], ["explain", "x"]])
+@pytest.mark.parametrize(
+    "command", [["claims"], ["claims", "run", "--all", "--dry-run"], ["explain", "x"]]
+)
 def test_an_unknown_language_is_refused(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

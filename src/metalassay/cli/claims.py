@@ -94,6 +94,14 @@ exit code: 0 answered, 1 an experiment failed, 2 bad input, 130 interrupted"""
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    with language.use(language.chosen(options.lang, for_programs=options.json)):
+        code = _run(options)
+        if note := language.note():
+            print(note, file=sys.stderr)
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
     if options.claim[:1] == [RUN]:
         if options.guide or options.verdict:
             raise UserError(
@@ -110,11 +118,7 @@ def run(options: argparse.Namespace) -> int:
             f"{len(options.claim)} claims are named, and one can be shown",
             f"metalassay claims {options.claim[0]}",
         )
-    with language.use(language.chosen(options.lang, for_programs=options.json)):
-        code = _one(options) if options.claim else _list(options)
-        if note := language.note():
-            print(note, file=sys.stderr)
-    return code
+    return _one(options) if options.claim else _list(options)
 
 
 def _list(options: argparse.Namespace) -> int:
