@@ -3,14 +3,15 @@
     python tools/translations.py              counts, and every stale translation
     python tools/translations.py --missing claims
     python tools/translations.py --drop       removes the stale ones: the English is shown instead
+    python tools/translations.py --add FILE   adds lines of --missing, with the translation for the English
 
-The catalogues are src/metalassay/claims/zh.toml and src/metalassay/bugs/zh.toml. To translate a sentence, add its
-fingerprint, which --missing prints, and the translation to the table of its row.
+The catalogues are src/metalassay/claims/zh.toml and src/metalassay/bugs/zh.toml.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from metalassay.claims import catalogue
 from metalassay.files import write_atomically
 
 ROOM = Path(__file__).parents[1] / "src" / "metalassay"
+_LINE = re.compile(r"\[([\w-]+)\] ([0-9a-f]{10}) (.+)")
 _ROW, _ENTRY = re.compile(r"\[([\w-]+)\]"), re.compile(r"([0-9a-f]{10}) = ")
 
 
@@ -81,12 +83,50 @@ def drop(text: str, gone: list[tuple[str, str]]) -> str:
     return "".join(kept)
 
 
+def add(text: str, new: Mapping[str, Mapping[str, str]]) -> str:
+    """Return a catalogue with further translations, by row and fingerprint; a row that it lacks goes to its end."""
+    left = {row: dict(texts) for row, texts in new.items()}
+    lines: list[str] = []
+    for table in re.split(r"(?m)^(?=\[)", text):
+        found = _ROW.match(table)
+        texts = left.pop(found[1], {}) if found else {}
+        lines.append(table.rstrip("\n") + "\n" + _entries(texts) + "\n")
+    lines += [f"[{row}]\n{_entries(texts)}\n" for row, texts in left.items()]
+    return "".join(lines).rstrip("\n") + "\n"
+
+
+def _entries(texts: Mapping[str, str]) -> str:
+    return "".join(
+        f"{known} = {json.dumps(text, ensure_ascii=False)}\n" for known, text in texts.items()
+    )
+
+
+def _add(path: Path) -> None:
+    """Add the lines of a file whose sentences are there and have no translation."""
+    lines = [_LINE.fullmatch(line) for line in path.read_text("utf-8").splitlines()]
+    for package in SENTENCES:
+        there, have = english(package), language.load(package)
+        new: dict[str, dict[str, str]] = {}
+        for found in filter(None, lines):
+            row, known, text = found.groups()
+            if known in there.get(row, {}) and known not in have.get(row, {}):
+                new.setdefault(row, {})[known] = text
+        print(f"{package}: {sum(map(len, new.values()))} added")
+        if new:
+            target = ROOM / package.rpartition(".")[2] / "zh.toml"
+            write_atomically(target, add(target.read_text("utf-8"), new))
+
+
 def main() -> int:
     """Print what is missing or stale; return 1 if something is stale and stays."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--missing", choices=("claims", "bugs"), help="print what to translate")
     parser.add_argument("--drop", action="store_true", help="remove stale translations")
+    parser.add_argument("--add", type=Path, metavar="FILE", help="add translations")
     options = parser.parse_args()
+    if options.add:
+        _add(options.add)
+        return 0
     if options.missing:
         package = f"metalassay.{options.missing}"
         for row, texts in english(package).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 
@@ -100,6 +101,17 @@ def test_a_stale_translation_is_found_and_dropped(monkeypatch: pytest.MonkeyPatc
     text = f'# head\n[row]\n{known} = "新"\n0123456789 = "旧"\n\n[other]\n0123456789 = "旧"\n'
     left = translations.drop(text, translations.stale("x"))
     assert left == f'# head\n[row]\n{known} = "新"\n\n[other]\n0123456789 = "旧"\n'
+
+
+def test_translations_are_added_to_their_rows() -> None:
+    text = '# head\n[labels]\na = "甲"\n\n[row]\n0123456789 = "旧"\n'
+    new = {"row": {"aaaaaaaaaa": '新 "x"'}, "other": {"bbbbbbbbbb": "另"}}
+    read = tomllib.loads(translations.add(text, new))
+    assert read == {
+        "labels": {"a": "甲"},
+        "row": {"0123456789": "旧", "aaaaaaaaaa": '新 "x"'},
+        "other": {"bbbbbbbbbb": "另"},
+    }
 
 
 @pytest.fixture
