@@ -14,9 +14,13 @@ from metalassay.statistics import decision
 ALL = experiments.load()
 
 
+TWO_MACHINES = {"table-ratios", "chips-in-order"}
+"""What compares one Mac with another, which no machine can alone."""
+
+
 def test_every_claim_that_needs_a_mac_is_decided_by_an_experiment() -> None:
     waiting = {claim.id for claim in catalogue.load() if claim.verdict == catalogue.NEEDS_A_MAC}
-    assert waiting <= experiments.decisions().keys()
+    assert waiting - TWO_MACHINES <= experiments.decisions().keys()
 
 
 def test_every_decision_is_about_a_claim_and_by_an_experiment() -> None:

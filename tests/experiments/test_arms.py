@@ -35,7 +35,7 @@ def test_the_arms_have_names_that_are_known(name: str) -> None:
     else:
         builders = arms.EXPERIMENTS[name](CPU)
     assert builders.keys() <= set(experiments.NAMES)
-    if name in ("threads", "mixed-precision"):
+    if name == "mixed-precision" or name == "threads":
         return  # by the number of cores, and by the device
     wanted = {
         arm
@@ -69,8 +69,10 @@ def test_without_a_counter_of_energy_watts_are_refused(monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("reader")
 def test_watts_are_those_of_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arms, "_METERED", 0.6)
-    (watts,) = arms.watts(CPU)["inference"]()().values()
-    assert 0.5 < watts < 2  # one joule in a little more than 0.6 seconds
+    figures = arms.watts(CPU)["inference"]()()
+    assert 0.5 < figures["watts"] < 2  # one joule in a little more than 0.6 seconds
+    assert figures.keys() <= set(experiments.NAMES)
+    assert figures["samples a joule"] * figures["watts"] > 10  # samples, not batches, a second
 
 
 @pytest.mark.parametrize(
@@ -89,4 +91,5 @@ def test_threads_that_are_equally_many_are_one_arm(monkeypatch: pytest.MonkeyPat
 
     pretend(monkeypatch, MAC)
     monkeypatch.setattr("os.cpu_count", lambda: 10)
-    assert list(process_arms.threads(CPU)) == ["performance cores", "all cores", "1 thread"]
+    arms_of = list(process_arms.threads(CPU))
+    assert arms_of == ["performance cores", "all cores", "1 thread", process_arms.ONE_VECLIB]

@@ -94,6 +94,15 @@ def test_threads_are_limited_in_every_library_before_the_start(programs: Program
     assert figures == {"milliseconds a step": 20.0, "milliseconds a product": 3.0}
 
 
+def test_one_arm_limits_the_library_of_apple_alone(programs: Programs) -> None:
+    process_arms.threads(CPU)["performance cores"]()()
+    process_arms.threads(CPU)[process_arms.ONE_VECLIB]()()
+    usual, limited = programs.variables
+    assert limited["VECLIB_MAXIMUM_THREADS"] == "1"
+    del usual["VECLIB_MAXIMUM_THREADS"], limited["VECLIB_MAXIMUM_THREADS"]
+    assert usual == limited
+
+
 def test_the_arms_of_the_warm_up_differ_in_what_comes_before(programs: Programs) -> None:
     for build in process_arms.warm_up(torch.device("mps")).values():
         build()()

@@ -27,7 +27,7 @@ NAMES = (
     *(f"MB held at most, {shapes}" for shapes in ("one shape", "varying shapes")),
     *("milliseconds of the first step", "MB held at most", "MB at most", "CPU use of all cores"),
     *(f"seconds to the first step, {start} start" for start in ("first", "later")),
-    *("samples a second", "steps a second"),
+    *("samples a second", "steps a second", "samples a joule", "VECLIB_MAXIMUM_THREADS=1"),
 )
 """All arms and figures, for `metalassay submit`; a test holds that the arms have these names."""
 

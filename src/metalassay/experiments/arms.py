@@ -257,13 +257,15 @@ def watts(device: torch.device) -> Builders:
         step()
 
         def arm() -> Figures:
+            steps, started = 0, time.perf_counter()
             with power.watch(reader) as meter:
-                end = time.perf_counter() + _METERED
-                while time.perf_counter() < end:
+                while time.perf_counter() < started + _METERED:
                     step()
+                    steps += 1
             if meter.power.watts is None:
                 raise UserError(meter.power.why, "run the same command again")
-            return {"watts": meter.power.watts}
+            rate = steps * BATCH / meter.power.seconds
+            return {"watts": meter.power.watts, "samples a joule": rate / meter.power.watts}
 
         return arm
 

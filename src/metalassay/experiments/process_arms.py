@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
@@ -20,6 +21,7 @@ from metalassay.experiments.rounds import Arm, Builders, Figures
 from metalassay.machine import hardware
 from metalassay.measure import device as devices
 
+ONE_VECLIB = "VECLIB_MAXIMUM_THREADS=1"
 BATCH, PRODUCT = 64, 1024
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
 GUIDE_000 = {
@@ -138,8 +140,8 @@ def environment(device: torch.device) -> Builders:
 def threads(device: torch.device) -> Builders:
     """How many CPU threads are fastest, set before the start, for torch and for Apple's libraries?"""
 
-    def of(number: int) -> Arm:
-        limits = dict.fromkeys(_THREADS, str(number))
+    def of(number: int, **others: str) -> Arm:
+        limits = {**dict.fromkeys(_THREADS, str(number)), **others}
 
         def arm() -> Figures:
             ran = program(torch.device("cpu"), limits, product=PRODUCT)
@@ -160,7 +162,11 @@ def threads(device: torch.device) -> Builders:
         for place, (name, number) in enumerate(wanted.items())
         if number not in list(wanted.values())[:place]
     }
-    return {name: lambda number=number: of(number) for name, number in told.items()}  # type: ignore[misc]
+    arms: dict[str, Callable[[], Arm]] = {
+        name: functools.partial(of, number) for name, number in told.items()
+    }
+    # Of Apple's library alone: whether it reads the variable.
+    return {**arms, ONE_VECLIB: functools.partial(of, fast, VECLIB_MAXIMUM_THREADS="1")}
 
 
 def warm_up(device: torch.device) -> Builders:
