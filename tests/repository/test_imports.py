@@ -13,11 +13,14 @@ HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pyt
 MEASURING = ("ask", "guard", "measure", "patches", "testing", "training", "workloads")
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = (
+    "arms",
     "child",
     "dataloader_child",
+    "process_arms",
     "profile_child",
     "pytest_plugin",
     "run_child",
+    "start_child",
     "tracing",
     "__main__",
 )

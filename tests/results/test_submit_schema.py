@@ -101,6 +101,8 @@ def samples() -> Iterator[tuple[str, Any]]:
     smoke["origin"]["lock"] = smoke["origin"]["lock"][:3]
     yield "smoke", smoke
     yield "largest batch", MAX_BATCH
+    experiment = ROOT / "tests/data/runs/constructed_experiment_m4.json"
+    yield "experiment", json.loads(experiment.read_text("utf-8"))
 
 
 def _benchmark() -> Any:

@@ -23,6 +23,9 @@ def columns() -> int:
 class Parser(argparse.ArgumentParser):
     """A parser whose usage errors are two lines: what is wrong, and the next command to type."""
 
+    collects = ""
+    """The positional argument that takes the words between and behind options too."""
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
@@ -41,6 +44,10 @@ class Parser(argparse.ArgumentParser):
         argparse would hand them up to the program, and the next step would be ``metalassay --help``.
         """
         options, unknown = super().parse_known_args(args, namespace)
+        if self.collects and not any(word.startswith("-") for word in unknown):
+            # argparse ends a list of words at the first option behind it.
+            setattr(options, self.collects, [*getattr(options, self.collects), *unknown])
+            return options, []
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown

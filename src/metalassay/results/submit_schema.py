@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from metalassay.bugs import REPORTED_ONLY, verdict
+from metalassay.claims import evidence, experiments
 from metalassay.machine import dtypes, macos
 from metalassay.machine.conditions import ALLOCATORS, THREADS
 from metalassay.results import allowed, max_batch_file, smoke_file, verdict_file
@@ -249,6 +250,27 @@ MAX_BATCH: Schema = {
     "hardware": HARDWARE,
 }
 
+EXPERIMENT: Schema = {
+    "schema": Text(one_of(evidence.SCHEMA), REFUSE),
+    "experiment": Text(one_of(*(one.name for one in experiments.load())), REFUSE),
+    "device": Text(one_of("cpu", "mps", "system"), REFUSE),
+    "emulated": FLAG,
+    "threads": COUNT,
+    "outcome": Text(one_of("", *evidence.OUTCOMES), REFUSE),
+    "comparisons": Each(
+        {
+            # By them a claim is decided, so another text is no copy.
+            **dict.fromkeys(("base", "arm", "what"), Text(one_of(*experiments.NAMES), REFUSE)),
+            **dict.fromkeys(("of_base", "of_control", "of_arm"), Each(NUMBER)),
+        }
+    ),
+    "started": MOMENT,
+    "seconds": TIME,
+    "versions": VERSIONS,
+    "hardware": HARDWARE,
+    "marks": Each(PROSE),
+}
+
 VARIABLES = (
     *THREADS,
     *(name for name in ALLOCATORS if not name.endswith("_") and name != "Malloc"),
@@ -460,5 +482,6 @@ FORMATS: Mapping[str, Schema] = {
     f"{verdict_file.NAME}/": VERDICTS,
     f"{smoke_file.NAME}/": SMOKE,
     f"{max_batch_file.NAME}/": MAX_BATCH,
+    f"{evidence.NAME}/": EXPERIMENT,
 }
 """By the beginning of the member "schema"; a file without one is of ``BENCHMARKS``."""
