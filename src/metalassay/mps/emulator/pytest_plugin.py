@@ -10,6 +10,8 @@ import contextlib
 
 import pytest
 
+from metalassay.mps import version_option
+
 _NAME = "metalassay-emulated-mps"
 
 
@@ -26,9 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Start before any conftest imports torch, if the option is given."""
-    version = early_config.known_args_namespace.emulate_mps
+    version = version_option.release(early_config, args, "--emulate-mps")
     if version is not None:
         begin(early_config, version)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metalassay.mps import version_option
+
 if TYPE_CHECKING:
     from metalassay.mps.preflight.tracing import Recorder
 
@@ -25,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="record the operators that the tests call on the CPU, and report which of them have no"
         " kernel on MPS in this version of torch (default: the installed version)",
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Leave a path that follows the option to the paths."""
+    version_option.release(early_config, args, "--mps-preflight")
 
 
 def pytest_configure(config: pytest.Config) -> None:
