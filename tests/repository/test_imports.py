@@ -14,9 +14,12 @@ MEASURING = ("guard", "measure", "patches", "testing", "training", "workloads")
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = (
     "child",
+    "child_devices",
     "dataloader_child",
     "profile_child",
+    "ported_watch",
     "pytest_plugin",
+    "recording",
     "run_child",
     "tracing",
     "__main__",
