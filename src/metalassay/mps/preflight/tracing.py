@@ -67,7 +67,7 @@ class Recorder:
         self.path: tuple[str, ...] = ()
         self.in_function = False
         self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
-        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool]] = {}
+        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any]] = {}
         self.calls: dict[Key, int] = {}
         self.copied: dict[Key, int] = {}
         self._others: list[Recorder] = []
@@ -101,8 +101,8 @@ class Recorder:
         self._others.clear()
         self.replaced = 0
 
-    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool]:
-        """Return an operator's name, its composite kernel, its tensors, and whether to run it whole."""
+    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any]:
+        """Return an operator's name, composite kernel and tensors, whether to run it whole, and how."""
         name = func.name().removeprefix("aten::")
         kinds = [str(argument.type) for argument in func._schema.arguments]
         places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
@@ -111,7 +111,7 @@ class Recorder:
             name in self.composites
             and (func.is_view or name.replace(".Scalar", ".Tensor") in self.kernels)
         )
-        self.operators[func] = (name, _composite(func), places, whole)
+        self.operators[func] = (name, _composite(func), places, whole, getattr(func, "_op", func))
         return self.operators[func]
 
     @contextlib.contextmanager
@@ -180,22 +180,22 @@ class _Operators(TorchDispatchMode):
 
 def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     recorder = self.recorder
-    name, key, places, leaf = recorder.operators.get(func) or recorder.describe(func)
+    name, key, places, leaf, run = recorder.operators.get(func) or recorder.describe(func)
     outer = recorder.path
-    if leaf or name in outer:
-        key = None
-    if not leaf:
+    if leaf:
+        result = run(*args, **kwargs) if kwargs else run(*args)
+    else:
         recorder.path = (*outer, name)
         if places:
             args = _tensors(places, args)
-    try:
-        if key is None:
-            result = func(*args, **kwargs) if kwargs else func(*args)
-        else:
-            with self:
-                result = func._op_dk(key, *args, **(kwargs or {}))
-    finally:
-        recorder.path = outer
+        try:
+            if key is None or name in outer:
+                result = run(*args, **kwargs) if kwargs else run(*args)
+            else:
+                with self:
+                    result = func._op_dk(key, *args, **(kwargs or {}))
+        finally:
+            recorder.path = outer
     node: Any = torch._C._current_autograd_node()
     site: Site | None
     if node is None:
@@ -229,35 +229,41 @@ class _Functions(TorchFunctionMode):
         self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        recorder, outer = self.recorder, self.recorder.path
-        name = getattr(func, "__name__", "")
-        if name == "__get__":  # .shape, .device and other attributes
-            return func(*args)
-        if name == "to" or (kwargs and "device" in kwargs):
+        recorder = self.recorder
+        known = _functions.get(func)
+        if known is None:
+            known = _functions[func] = _know(func)
+        kind, whole, whole_out = known
+        if kind == _ATTRIBUTE:  # .shape, .device, .T and others
+            result = func(*args)
+            if isinstance(result, torch.Tensor) and torch.is_grad_enabled():
+                _remember(result, recorder)
+            return result
+        if kind == _MOVE or (kwargs and "device" in kwargs):
             args, kwargs = self._on_the_cpu(args, kwargs or {})
-        whole, first = "", not recorder.in_function
-        if first and name != "backward":  # which runs code of the user: hooks, own formulas
-            recorder.in_function = True
-        if first:
-            out = bool(kwargs) and kwargs.get("out") is not None
-            whole = _wholes.get((name, out)) or _composite_overloads(name, out)
-            if whole:
-                # Torch chooses among these overloads later, unseen; the reader evaluates them together.
-                recorder.path = (whole,)
+        if recorder.in_function or recorder.path:
+            return func(*args, **kwargs) if kwargs else func(*args)
+        if kwargs and kwargs.get("out") is not None:
+            whole = whole_out
+        # A backward pass runs code of the user: hooks, own formulas.
+        recorder.in_function = kind != _BACKWARD
+        if whole:
+            # Torch chooses among these overloads later, unseen; the reader evaluates them together.
+            recorder.path = (whole,)
         try:
             result = func(*args, **kwargs) if kwargs else func(*args)
-            if first and result is not None:
+            recorder.path = ()
+            if whole or torch.is_grad_enabled():
                 self._note(whole, args, kwargs, result)
             return result
         finally:
-            recorder.path = outer
-            if first:
-                recorder.in_function, recorder.site = False, _UNKNOWN
+            recorder.path = ()
+            recorder.in_function, recorder.site = False, _UNKNOWN
 
     def _note(self, whole: str, args: Any, kwargs: Any, result: Any) -> None:
         """Count an operator that torch decomposes before the other mode, and mark its formulas."""
         recorder = self.recorder
-        if whole:
+        if whole and result is not None:
             site, node = _site(recorder)
             if site is not None:
                 key = (whole, (), site, node, _wide(result))
@@ -278,6 +284,17 @@ class _Functions(TorchFunctionMode):
             tuple("cpu" if _is_mps(value) else value for value in args),
             {name: "cpu" if _is_mps(value) else value for name, value in kwargs.items()},
         )
+
+
+_PLAIN, _ATTRIBUTE, _MOVE, _BACKWARD = range(4)
+_functions: dict[Any, tuple[int, str, str]] = {}
+
+
+def _know(func: Any) -> tuple[int, str, str]:
+    """Return the kind of a function of torch, and its composite overloads without and with out=."""
+    name = getattr(func, "__name__", "")
+    kind = {"__get__": _ATTRIBUTE, "to": _MOVE, "backward": _BACKWARD}.get(name, _PLAIN)
+    return kind, _composite_overloads(name, False), _composite_overloads(name, True)
 
 
 def _is_mps(value: Any) -> bool:
@@ -324,31 +341,26 @@ def _tensors(places: tuple[int, ...], args: Any) -> Any:
     return args
 
 
-_wholes: dict[tuple[str, bool], str] = {}
-
-
 def _composite_overloads(name: str, out: bool) -> str:
     """Return the overloads of an aten operator that are decomposed above autograd, joined by "|".
 
     ``out`` tells whether the call has an ``out=`` argument, which limits the overloads.
     """
-    if (name, out) not in _wholes:
-        packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
-        # A name like __eq__ returns a Python method there instead.
-        overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
-        names = [
-            f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
-            for overload in overloads
-        ]
-        has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
-        _wholes[name, out] = "|".join(
-            overload.removeprefix("aten::")
-            for overload in names
-            if overload.endswith("out") == out
-            and torch._C._dispatch_has_kernel(overload)
-            and has_kernel_for(overload, "CompositeImplicitAutograd")
-        )
-    return _wholes[name, out]
+    packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
+    # A name like __eq__ returns a Python method there instead.
+    overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
+    names = [
+        f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
+        for overload in overloads
+    ]
+    has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
+    return "|".join(
+        overload.removeprefix("aten::")
+        for overload in names
+        if overload.endswith("out") == out
+        and torch._C._dispatch_has_kernel(overload)
+        and has_kernel_for(overload, "CompositeImplicitAutograd")
+    )
 
 
 def _wide(result: Any) -> bool:
