@@ -32,6 +32,7 @@ class Thread(threading.Thread):
 
 if __name__ == "__main__":
     torch.backends.cudnn.benchmark = True
+    torch.ones(3).logcumsumexp(0)
     for method in ("fork", "spawn"):
         process = multiprocessing.get_context(method).Process(target=compute, args=(3,))
         process.start()
@@ -70,6 +71,13 @@ def test_forked_spawned_and_other_python_processes_are_recorded(trace: Any) -> N
     assert any(call["path"][-1].startswith("_cummax") for call in trace["calls"])
     # Nor is a process without torch, or a worker of the DataLoader, among them.
     assert trace["processes"] == 3
+
+
+@pytest.mark.slow
+def test_what_a_process_did_before_a_fork_is_counted_once(trace: Any) -> None:
+    called = [call for call in trace["calls"] if "logcumsumexp" in call["path"][0]]
+    assert {call["count"] for call in called} == {1}
+    assert len({tuple(call["path"]) for call in called}) == len(called) > 0
 
 
 @pytest.mark.slow
