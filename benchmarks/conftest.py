@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from metalassay.workloads.flop_counter import Counts
     from metalassay.workloads.registry import Workload
 
 SHARED = "metalassay.testing.pytest_device"  # --device and its fixture
@@ -268,14 +269,12 @@ def check_and_record(
 
 @pytest.fixture
 def facts(
-    workload: Workload, disagreements: dict[str, str], pytestconfig: pytest.Config
+    workload: Workload,
+    disagreements: dict[str, str],
+    facts_of: Callable[[Workload, Counts, str | None], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Return the ``extra_info`` of the workload, counted on a copy on the CPU, and warm it up.
-
-    Warming up comes last: counting takes seconds, in which an idle device becomes cold again.
-    """
-    from metalassay.measure.device import emulated, memory, resolve
-    from metalassay.measure.warm_up import drain, warm_up
+    """Return the ``extra_info`` of the workload, counted on a copy on the CPU, and warm it up."""
+    from metalassay.measure.device import resolve
     from metalassay.workloads.cpu_parity import disagreement
     from metalassay.workloads.flop_counter import compulsory, count
     from metalassay.workloads.registry import get, make
@@ -285,24 +284,43 @@ def facts(
         on = w.device.type
         disagreements[w.name] = "" if on == "cpu" else disagreement(get(w.name), on)
     counts = count(make(get(w.name), w.mode, resolve("cpu"), w.dtype, w.batch_size).step)
-    energy = power.find()
-    used = drain(w.step, w.items_per_call, energy)
-    warm = warm_up(w.step)
     return {
-        "power": used,
-        "memory": memory(w.device),
-        "workload": w.name,
-        "device": w.device.type,
-        "emulated": emulated(w.device),
-        "parity": disagreements[w.name],
-        "flop_per_call": counts.flop,
-        "bytes_per_call": counts.bytes,
+        **facts_of(w, counts, disagreements[w.name]),
         "compulsory_bytes_per_call": compulsory(get(w.name), w),
-        "malloc": pytestconfig.getoption("--malloc"),
-        "warm_up_steps": warm.steps,
-        "steady": warm.steady,
-        **{field: getattr(w, field) for field in SAVED.split()},
     }
+
+
+@pytest.fixture
+def facts_of(
+    pytestconfig: pytest.Config,
+) -> Callable[[Workload, Counts, str | None], dict[str, Any]]:
+    """Return what warms a workload up and returns its facts, given its counts and its parity.
+
+    Warming up comes last: counting takes seconds, in which an idle device becomes cold again.
+    """
+    from metalassay.measure.device import emulated, memory
+    from metalassay.measure.warm_up import drain, warm_up
+
+    def gather(w: Workload, counts: Counts, parity: str | None) -> dict[str, Any]:
+        energy = power.find()
+        used = drain(w.step, w.items_per_call, energy)
+        warm = warm_up(w.step)
+        return {
+            "power": used,
+            "memory": memory(w.device),
+            "workload": w.name,
+            "device": w.device.type,
+            "emulated": emulated(w.device),
+            "parity": parity,
+            "flop_per_call": counts.flop,
+            "bytes_per_call": counts.bytes,
+            "malloc": pytestconfig.getoption("--malloc"),
+            "warm_up_steps": warm.steps,
+            "steady": warm.steady,
+            **{field: getattr(w, field) for field in SAVED.split()},
+        }
+
+    return gather
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -265,3 +265,26 @@ def test_mps_is_the_gpu() -> None:
     machine = hardware.probe()
     assert name.startswith("Apple")
     assert machine.gpu_cores is None or int(cores) == machine.gpu_cores
+
+
+MULTIPLY = """
+import time, torch
+a = torch.rand(2048, 2048)
+a @ a
+wall, cpu = time.perf_counter(), time.process_time()
+for _ in range(20): a @ a
+print((time.process_time() - cpu) / (time.perf_counter() - wall), end="")
+"""
+
+
+@pytest.mark.slow
+def test_veclib_threads_caps_the_threads_of_accelerate() -> None:
+    if sys.platform != "darwin":
+        pytest.skip(f"Accelerate is a framework of macOS; this is {platform.system()}")
+
+    def cores(value: str | None) -> float:
+        return float(mps_processes.run("-c", MULTIPLY, env={"VECLIB_MAXIMUM_THREADS": value}))
+
+    one, free = cores("1"), cores(None)
+    assert one < 1.3
+    assert free > one + 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
 import math
@@ -55,10 +56,13 @@ def critic() -> Any:
 
 
 def trainer_of(folder: Path, **arguments: Any) -> Any:
-    """Return a PPOTrainer of TRL 0.12 and newer; its arguments were renamed in 0.13 and 0.14."""
-    from datasets import Dataset
+    """Return a PPOTrainer of TRL 0.12 and newer."""
+    return trainer_with(config_of(folder, **arguments))
 
-    config = made(
+
+def config_of(folder: Path, **arguments: Any) -> Any:
+    """Return the configuration of the row for the installed TRL, which writes to ``folder``."""
+    return made(
         output_dir=str(folder),
         use_cpu=True,
         bf16=False,
@@ -69,6 +73,12 @@ def trainer_of(folder: Path, **arguments: Any) -> Any:
         gradient_checkpointing=False,
         **arguments,
     )
+
+
+def trainer_with(config: Any) -> Any:
+    """Return a PPOTrainer of TRL 0.12 and newer; its arguments were renamed in 0.13 and 0.14."""
+    from datasets import Dataset
+
     words = tokenizer()
     rows = Dataset.from_dict({"input_ids": [words(text)["input_ids"] for text in PROMPTS]})
     trainer = importlib.import_module(equivalent()["config"].rpartition(".")[0]).PPOTrainer
@@ -139,3 +149,48 @@ def test_the_sizes_of_the_guide_are_accepted_and_overwritten(upstream: str, tmp_
         pytest.skip("only the PPO of 0.12 and newer takes sizes that it computes itself")
     trainer = trainer_of(tmp_path, batch_size=64, mini_batch_size=32)
     assert (trainer.args.batch_size, trainer.args.mini_batch_size) == (4, 4)
+
+
+def skip_without_ppo() -> None:
+    """Skip the test where TRL has no PPO any longer."""
+    if not equivalent()["config"].endswith("PPOConfig"):
+        pytest.skip("this trl has no PPO")
+
+
+def old_config(**arguments: Any) -> Any:
+    """Return the PPOConfig of TRL up to 0.11, whose fields guide 003 uses; None for a newer TRL with PPO."""
+    if Version("0.12") <= INSTALLED:
+        skip_without_ppo()
+        return None
+    import trl
+
+    return trl.PPOConfig(**arguments)
+
+
+def test_the_guides_batch_of_four_with_four_accumulations_is_not_sixteen(tmp_path: Path) -> None:
+    guide = {"batch_size": 4, "gradient_accumulation_steps": 4}
+    if Version("0.12") > INSTALLED:
+        with pytest.raises(TypeError, match="dataloader_num_workers"):
+            old_config(**guide, dataloader_num_workers=0)
+        with pytest.raises(ValueError, match="must be a multiple of"):
+            old_config(**guide)
+        return
+    skip_without_ppo()
+    more = {"num_mini_batches": 1, "dataloader_num_workers": 0}
+    config = config_of(tmp_path, **guide, **more, per_device_train_batch_size=8)
+    (size,) = (f for f in dataclasses.fields(config) if f.name == "per_device_train_batch_size")
+    assert size.default == 8
+    assert trainer_with(config).args.batch_size == 32
+
+
+def test_a_batch_size_set_afterwards_changes_nothing_that_was_computed(tmp_path: Path) -> None:
+    guide = {"batch_size": 4, "mini_batch_size": 2, "gradient_accumulation_steps": 2}
+    config = old_config(**guide)
+    if config is not None:
+        config.batch_size = config.mini_batch_size = 1
+        assert config.backward_batch_size == 4
+        return
+    config = config_of(tmp_path, **guide, num_mini_batches=1, per_device_train_batch_size=8)
+    config.batch_size = config.mini_batch_size = 1
+    arguments = trainer_with(config).args
+    assert (arguments.batch_size, arguments.mini_batch_size) == (16, 16)

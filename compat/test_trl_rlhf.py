@@ -171,3 +171,30 @@ def test_a_resumed_sft_takes_the_steps_that_are_left(tmp_path: Path) -> None:
     whole = stage.run(plan, tmp_path, cpu, save_every=2, resume=True)
     assert whole.result["resumed_at"] == 3
     assert whole.result["steps"] == 6
+
+
+@pytest.mark.parametrize("kind", ["sft", "reward", "dpo", "ppo", "grpo"])
+def test_a_trainer_takes_a_step_when_it_is_asked_to(kind: str, tmp_path: Path) -> None:
+    """As the benchmarks need it: a thread, a count, and an end in the midst of the training."""
+    import torch
+
+    from metalassay.training.rlhf import libraries, steps, trainers
+
+    skip_where_another_bug_is_first(kind)
+    broken = {"reward": (REWARD,), "dpo": ("dpotrainer-transformers-4-46",), "grpo": (SAMPLER,)}
+    for bug in broken.get(kind, ()):
+        if bugs.get(bug).hits(versions.installed()):
+            pytest.skip(f"{bug} stops this first")
+    if not trainers.has(kind):
+        pytest.skip(f"this TRL has no {kind}")
+    with libraries.offline_and_quiet():
+        taken = steps.Steps(kind, 8, torch.device("cpu"), tmp_path)
+        try:
+            counts = taken.count()
+            taken()
+            taken.check()
+        finally:
+            taken.close()
+    assert counts.flop > 2 * 3 * taken.parameters  # a sequence takes some tokens forward and back
+    assert taken.tokens_per_step is not None
+    assert taken.tokens_per_step > 8

@@ -140,6 +140,51 @@ def test_batches_skipped_past_the_end_are_counted(accelerate: Any) -> None:
         next(iter(guard.no_empty(past)))  # list() would ask for the length, which is negative
 
 
+def test_a_patch_of_others_that_loses_every_batch_is_named_and_not_the_sampler(
+    accelerate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = accelerate.data_loader.DataLoaderShard
+    stock = shard.__dict__["__iter__"]
+
+    def handing_over(self: Any) -> Any:
+        try:
+            return stock(self)
+        except UnboundLocalError:
+            yield from self.dataset
+
+    monkeypatch.setattr(shard, "__iter__", handing_over)
+    loader = accelerate.Accelerator(cpu=True).prepare(loader_over(16, batch_size=4))
+    with (
+        pytest.warns(RuntimeWarning, match="but handing_over in "),
+        pytest.raises(
+            guard.ZeroStepsError, match=r"but handing_over in .*test_guard\.py"
+        ) as raised,
+    ):
+        list(guard.no_empty(loader))
+    assert "returns an iterator instead of yielding from it" in str(raised.value)
+    assert "remove that patch" in raised.value.next_step
+    # It would lose a full batch too, so a sampler that drops one is not the first thing to say.
+    short = accelerate.Accelerator(cpu=True).prepare(loader_over(3, batch_size=4, drop_last=True))
+    assert "but handing_over in " in guard.why_empty(short)[0]
+
+
+def test_a_patch_of_others_that_hands_the_batches_on_is_not_blamed_for_a_sampler(
+    accelerate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = accelerate.data_loader.DataLoaderShard
+    stock = shard.__dict__["__iter__"]
+
+    def handing_on(self: Any) -> Iterator[Any]:
+        yield from stock(self)
+
+    monkeypatch.setattr(shard, "__iter__", handing_on)
+    loader = accelerate.Accelerator(cpu=True).prepare(loader_over(3, batch_size=4, drop_last=True))
+    cause, _ = guard.why_empty(loader)
+    assert cause.startswith("3 rows, one batch needs 4, and drop_last")
+    one = accelerate.Accelerator(cpu=True).prepare(loader_over(3, sampler=[], batch_size=4))
+    assert "but handing_on in " in guard.why_empty(one)[0]
+
+
 @pytest.mark.slow
 def test_the_batches_of_all_processes_are_counted(accelerate: Any) -> None:
     loader = accelerate.data_loader.prepare_data_loader(

@@ -27,7 +27,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.patches import accelerate_empty_shard
+from metalassay.patches import accelerate_empty_shard, replaced
 from metalassay.patches.layers import layer
 
 _MISSING = object()
@@ -116,6 +116,9 @@ def why_empty(loader: Any) -> tuple[str, str]:
             "the dataset has 0 rows",
             "print len() of the dataset after each filter, split and select",
         )
+    foreign = _replaced(loader)
+    if foreign is not None and foreign[1]:
+        return foreign[0], _WITHOUT_IT
     if rows is None:
         return (
             "the dataset is an iterable, and it yielded nothing",
@@ -127,11 +130,33 @@ def why_empty(loader: Any) -> tuple[str, str]:
         _too_few_prompts(samplers)
         or _skipped(loader, samplers)
         or _dropped(loader, samplers, rows)
+        or ((foreign[0], _WITHOUT_IT) if foreign is not None else None)
         or (
             f"the dataset has {_count(rows, 'row')}, the loader reports length {_length(loader)}, and it"
             " yielded nothing",
             "check what the sampler yields: list(loader.batch_sampler)",
         )
+    )
+
+
+_WITHOUT_IT = (
+    "remove that patch: accelerate 1.9.0 and newer need none, and metalassay.patches.accelerate_empty_shard"
+    " is one for older releases"
+)
+
+
+def _replaced(loader: Any) -> tuple[str, bool] | None:
+    """Say whose code iterates over the loader, if not its own, and whether that code loses every batch."""
+    found = replaced.of_iterator(loader)
+    if found is None:
+        return None
+    owner, function = found
+    loses = replaced.loses_what_it_returns(function)
+    why = ", a generator that returns an iterator instead of yielding from it" if loses else ""
+    library = owner.__module__.partition(".")[0]
+    return (
+        f"{owner.__qualname__}.__iter__ is not {library}'s own, but {replaced.described(function)}{why}",
+        loses,
     )
 
 

@@ -692,3 +692,29 @@ def test_sharing_what_is_not_on_the_cpu() -> None:
 def test_a_module_for_a_class() -> None:
     text = traceback_of(lambda: torch.cuda.amp.autocast_mode(), TypeError)  # type: ignore[operator]
     assert ids(text) == ["autocast-mode-is-a-module"]
+
+
+def test_a_replaced_loop_of_a_loader(tmp_path: Path) -> None:
+    text = printed(
+        """
+        import accelerate
+        from accelerate.data_loader import DataLoaderShard
+        from torch.utils.data import DataLoader
+        from metalassay import guard
+
+        stock = DataLoaderShard.__iter__
+
+        def handing_over(self):
+            try:
+                return stock(self)
+            except UnboundLocalError:
+                yield from self.dataset
+
+        setattr(DataLoaderShard, "__iter__", handing_over)
+        loader = accelerate.Accelerator(cpu=True).prepare(DataLoader([1, 2, 3]))
+        list(guard.no_empty(loader))
+        """,
+        tmp_path,
+    )
+    assert "ZeroStepsError" in text
+    assert ids(text) == ["loader-method-replaced"]

@@ -62,6 +62,11 @@ def test_speedup_of_a_smaller_model_is_not_an_optimisation() -> None:
     says("steps-12-times-faster", f"{smaller:.0f} times")
 
 
+def test_speedup_column_hides_that_the_small_model_is_larger() -> None:
+    larger = arithmetic.speedup(66_000, 24_040_328)
+    says("small-has-66-thousand-parameters", f"{larger:.0f} times")
+
+
 def test_speedup_of_loading_memory_and_steps_is_computed_correctly() -> None:
     assert [arithmetic.speedup(*pair) for pair in ((1, 30), (0.5, 4), (1, 8))] == [30, 8, 8]
     assert [arithmetic.speedup(*pair) for pair in ((500, 10_000), (100, 10_000))] == [20, 100]
@@ -116,8 +121,6 @@ def test_gpt_parameters_of_the_three_sizes() -> None:
     assert tiny == 13_568
     assert arithmetic.gpt_parameters(2000, 128, 2, 24) == 65_568
     assert arithmetic.gpt_parameters(2000, 256, 7, 160) == 2_526_240
-    wide = arithmetic.gpt_parameters(372, 64, 2, 128)
-    says("d-model-128", f"{wide:,}", f"{wide / tiny:.0f} times")
 
 
 def test_most_channels_of_13568_parameters_with_2000_tokens() -> None:
@@ -143,6 +146,13 @@ def test_mebibytes_of_the_three_sizes() -> None:
     assert [round(each, 2) for each in trained] == [0.21, 38.55]
     says("model-memory", "0.05, 0.25 and 9.64 MiB", "12 bytes")
     says("training-memory", "0.21 MiB")
+
+
+def test_mebibytes_of_the_models_that_the_program_builds() -> None:
+    weights = [arithmetic.mebibytes(n, 4) for n in (1_307_344, 24_040_328)]
+    assert [round(each) for each in weights] == [5, 92]
+    says("model-memory", "5 and 92 MiB")
+    says("training-memory", f"{arithmetic.mebibytes(1_307_344, 16):.1f} MiB")
 
 
 def test_loss_of_guessing_is_below_what_the_guide_starts_at() -> None:
@@ -175,12 +185,22 @@ def test_minutes_for_200_steps_at_the_guides_speeds() -> None:
     slow, fast = arithmetic.minutes_for(200, 2), arithmetic.minutes_for(200, 5)
     assert (round(fast, 1), round(slow, 1)) == (0.7, 1.7)
     says("tiny-takes-ten-minutes", "0.7 to 1.7 minutes")
+    program = [arithmetic.minutes_for(500, speed) for speed in (5, 2)]
+    says("tiny-takes-ten-minutes", " to ".join(f"{each:.1f}" for each in program))
 
 
-def test_busy_share_with_a_fixed_pause_depends_on_the_step() -> None:
-    own, small = arithmetic.busy_share(0.4, 10, 1), arithmetic.busy_share(0.005, 10, 1)
-    assert (round(100 * own), round(100 * small)) == (80, 5)
-    says("pause-at-70-percent", "80 %", "5 %")
+def test_minutes_for_the_1500_steps_of_the_small_configuration() -> None:
+    slow, fast = arithmetic.minutes_for(1500, 0.56), arithmetic.minutes_for(1500, 0.83)
+    assert (round(fast), round(slow)) == (30, 45)
+    says("small-takes-half-an-hour", "0.56 to 0.83 steps/s")
+
+
+def test_polled_share_is_all_half_or_nothing_whatever_the_limit() -> None:
+    alone = [arithmetic.polled_share(1, 0, limit) for limit in (0.5, 0.7, 0.85)]
+    assert [round(100 * share) for share in alone] == [50, 50, 50]
+    assert arithmetic.polled_share(0.6, 0, 0.7) == 1  # never above it
+    assert arithmetic.polled_share(0.1, 0.75, 0.7) < 0.001  # others are: it never goes on
+    says("pause-at-70-percent", "half of the time", "not at all")
 
 
 def test_macos_of_darwin_24_is_15() -> None:

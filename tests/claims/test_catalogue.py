@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.claims import arithmetic
+from metalassay.claims import arithmetic, experiments
 from metalassay.claims import catalogue as claims
 from metalassay.errors import UserError
 
@@ -53,6 +53,13 @@ def test_a_deciding_test_exists_and_runs_anywhere(claim: claims.Claim) -> None:
     assert not NEEDS_A_MAC.search(source_of(claim.test))
 
 
+@pytest.mark.parametrize("claim", with_field("program_test"), ids=lambda claim: claim.id)
+def test_a_test_of_a_program_exists_and_the_source_names_its_commit(claim: claims.Claim) -> None:
+    assert claim.program_test.startswith("tests/claims/test_guide_programs.py::")
+    assert source_of(claim.program_test)
+    assert re.search(r"\bat [0-9a-f]{7,}", claim.source)
+
+
 @pytest.mark.parametrize("claim", with_field("mac_test"), ids=lambda claim: claim.id)
 def test_a_test_for_macs_exists_and_needs_one(claim: claims.Claim) -> None:
     assert NEEDS_A_MAC.search(source_of(claim.mac_test))
@@ -77,22 +84,15 @@ def test_a_source_can_be_looked_up(claim: claims.Claim) -> None:
 
 
 @pytest.mark.parametrize("claim", with_field("command"), ids=lambda claim: claim.id)
-def test_a_command_names_an_existing_file(claim: claims.Claim) -> None:
+def test_a_command_names_an_experiment_or_an_existing_file(claim: claims.Claim) -> None:
     words = claim.command.split()
-    if words[0] != "python":
-        assert words[:2] == ["sudo", "powermetrics"]
+    if words[0] == "metalassay":
+        assert words[:3] == ["metalassay", "claims", "run"]
+        assert words[3] in {one.name for one in experiments.load()}
         return
-    paths = [word for word in words if word.endswith(".py")]
-    assert len(paths) == 1
-    if paths[0] == "tools/claim_experiments.py":
-        text = (ROOT / "tools" / "claim_arms.py").read_text("utf-8")
-        (table,) = (
-            node.value
-            for node in ast.parse(text).body
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXPERIMENTS"
-        )
-        assert isinstance(table, ast.Dict)
-        assert words[-1] in {key.value for key in table.keys if isinstance(key, ast.Constant)}
+    assert words[0] == "python"
+    (path,) = (word for word in words if word.endswith(".py"))
+    assert (ROOT / path).is_file()
 
 
 @pytest.mark.parametrize("claim", ALL, ids=lambda claim: claim.id)
@@ -166,6 +166,8 @@ SOURCE_LINE = 'source = "run on torch 2.13.0"'
             "one: '000:9-3': the last line precedes the first",
         ),
         ([('["000:14", "002:33-34"]', "[]")], ValueError, "one: no guide is named"),
+        ([(SOURCE_LINE, 'was = "refuted"')], ValueError, "one: was 'refuted' is neither another"),
+        ([(SOURCE_LINE, 'was = "unknown"')], ValueError, "one: was 'unknown' is neither another"),
         ([("source", "sauce")], ValueError, "one: unknown field 'sauce'"),
         ([('truth = "it is not"', "")], KeyError, "one has no truth"),
         ([('id = "one"', "")], KeyError, "a row without id has no id"),
@@ -188,6 +190,7 @@ def test_an_invalid_row_is_an_error_that_names_it(
         ({"verdict": "refuted", "source": "x", "mac_test": "y"}, "documents"),
         ({"verdict": "refuted", "source": "x", "test": "y"}, "test"),
         ({"verdict": "refuted", "source": "x", "arithmetic": "y"}, "arithmetic"),
+        ({"verdict": "refuted", "source": "x", "program_test": "y"}, "program"),
         ({"verdict": "needs a Mac", "source": "x", "mac_test": "y"}, "a Mac"),
         ({"verdict": "not testable"}, "nothing"),
     ],

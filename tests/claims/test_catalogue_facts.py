@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,15 +37,6 @@ def test_a_host_platform_changes_only_the_name_of_the_platform() -> None:
     assert python("-c", asked, _PYTHON_HOST_PLATFORM=name) == name
     facts = code.format("platform.machine(), platform.system(), sys.platform")
     assert python("-c", facts, _PYTHON_HOST_PLATFORM=name) == python("-c", facts)
-
-
-def test_a_local_variable_of_a_shell_function_is_unset_outside_it() -> None:
-    bash = shutil.which("bash")
-    if bash is None or os.name != "posix":
-        pytest.skip("no bash here")
-    script = "detect() { local cpu_cores=10; }; detect; echo $((cpu_cores / 2))"
-    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "0"
 
 
 def test_a_hash_seed_fixes_hashes_but_not_random_numbers() -> None:

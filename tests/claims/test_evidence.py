@@ -1,16 +1,19 @@
-"""Measurements behind claims are judged by the rule of comparisons, and old files have no verdict."""
+"""Measurements behind claims are judged by the rule of comparisons, and files are read with care."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import experiment_files
 import pytest
 
 from metalassay.claims import evidence
-from metalassay.claims.evidence import Comparison, Figures
+from metalassay.claims.evidence import Figures
+from metalassay.machine import hardware
+from metalassay.results import anonymise
 from metalassay.statistics import decision
 
 NOISE = [1.001, 0.999, 1.0, 1.002, 0.998, 1.001, 0.999, 1.0]
@@ -93,41 +96,57 @@ def test_figures_that_cannot_be_judged_are_an_error(
         Figures("a", "b", "ms", of_base, of_base, of_arm).judge()
 
 
-def record(schema: int, comparison: Any) -> dict[str, Any]:
-    return {
-        "schema": schema,
-        "experiment": "workers",
-        "machine": "Apple M4",
-        "device": "cpu",
-        "versions": {"torch": "2.13.0"},
-        "comparisons": [comparison],
-    }
+def test_each_figure_has_an_interval_of_its_own() -> None:
+    comparison = figures(2.0).judge()
+    assert comparison.base_own[0] < 10 < comparison.base_own[1]
+    assert comparison.arm_own[0] < 20 < comparison.arm_own[1]
+    assert comparison.arm_own[1] / comparison.arm_own[0] < 1.02
+
+
+def document(**change: Any) -> dict[str, Any]:
+    return experiment_files.record("workers", [figures(1.1)], device="cpu") | change
 
 
 def test_a_file_is_judged_again_when_it_is_read(tmp_path: Path) -> None:
-    content = record(evidence.SCHEMA, asdict(figures(1.1)))
-    (tmp_path / "workers-1.json").write_text(json.dumps(content), "utf-8")
-    ([run], warnings) = evidence.load("workers", tmp_path)
+    experiment_files.write(tmp_path, document())
+    ([run], warnings) = evidence.load(tmp_path)
     assert warnings == []
     assert run.comparisons == (figures(1.1).judge(),)
+    assert (run.rounds, run.threads, run.device) == (8, 4, "cpu")
+    assert run.machine == experiment_files.MAC
 
 
-def test_a_file_without_a_control_is_inconclusive_whatever_it_says(tmp_path: Path) -> None:
-    """Earlier files hold a verdict of a weaker rule, and nothing to judge it by."""
-    old = asdict(Comparison("a", "b", "ms", 1.0, 2.0, 2.0, 1.9, 2.1, 12, "more"))
-    del old["reason"]
-    (tmp_path / "workers-1.json").write_text(json.dumps(record(1, old)), "utf-8")
-    ([run], warnings) = evidence.load("workers", tmp_path)
-    (comparison,) = run.comparisons
-    assert warnings == []
-    assert (comparison.word, comparison.ratio) == ("inconclusive", 2.0)
-    assert "without an A/A control" in comparison.sentence()
+def test_a_single_file_can_be_read(tmp_path: Path) -> None:
+    path = experiment_files.write(tmp_path, document(), "sent-by-mail.txt")
+    assert [run.file for run in evidence.load(path)[0]] == [str(path)]
 
 
-def test_experiments_whose_names_begin_alike_are_told_apart(tmp_path: Path) -> None:
-    content = record(evidence.SCHEMA, asdict(figures(1.1))) | {"experiment": "workers-of-others"}
-    (tmp_path / "workers-of-others-1.json").write_text(json.dumps(content), "utf-8")
-    assert evidence.load("workers", tmp_path) == ([], [])
+def test_the_newest_run_is_the_first(tmp_path: Path) -> None:
+    for name, day in (("a", "27"), ("b", "29"), ("c", "28")):
+        experiment_files.write(tmp_path, document(started=f"2026-11-{day}"), f"{name}.json")
+    assert [run.when.day for run in evidence.load(tmp_path)[0]] == [29, 28, 27]
+
+
+def comparison(**change: Any) -> list[Any]:
+    return [{**asdict(figures(1.1)), **change}]
+
+
+CHANGES: tuple[dict[str, Any], ...] = (
+    {"schema": "metalassay.experiment/2"},
+    {"schema": 2},
+    {"comparisons": comparison(of_arm=["1"] * 8)},
+    {"comparisons": comparison(of_arm=[1.0])},
+    {"comparisons": comparison(of_arm=[0.0] * 8)},
+    {"comparisons": [3]},
+    {"comparisons": []},
+    {"outcome": "passed"},
+    {"comparisons": [], "outcome": "maybe"},
+    {"hardware": {}},
+    {"device": "tpu"},
+    {"started": "yesterday"},
+    {"versions": 3},
+    {"device": "mps", "hardware": hardware.as_dict(experiment_files.SERVER)},
+)
 
 
 @pytest.mark.parametrize(
@@ -138,13 +157,42 @@ def test_experiments_whose_names_begin_alike_are_told_apart(tmp_path: Path) -> N
         b"[1]",
         b'{"schema": 1',
         b"null",
-        json.dumps(record(2, {**asdict(figures(1.1)), "of_arm": ["1"] * 8})).encode(),
-        json.dumps(record(2, {**asdict(figures(1.1)), "of_arm": [1.0]})).encode(),
-        json.dumps(record(2, 3)).encode(),
+        *(json.dumps(document(**change)).encode() for change in CHANGES),
     ],
 )
 def test_an_unreadable_file_is_a_warning(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "workers-1.json").write_bytes(content)
-    runs, warnings = evidence.load("workers", tmp_path)
+    runs, warnings = evidence.load(tmp_path)
     assert runs == []
     assert len(warnings) == 1
+    assert "workers-1.json" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, True),
+        ({"virtual": True}, False),
+        ({"translated": True}, False),
+        ({"system": "Linux"}, False),
+    ],
+)
+def test_only_a_real_mac_says_something_of_macs(change: dict[str, Any], counts: bool) -> None:
+    machine = replace(experiment_files.MAC, **change)
+    run = experiment_files.ran("workers", figures(1.1), machine=machine, device="cpu")
+    assert run.on_a_mac is counts
+    assert not replace(run, emulated=True).on_a_mac
+
+
+def test_the_conditions_name_machine_device_versions_rounds_date_and_doubts() -> None:
+    run = experiment_files.ran("workers", figures(1.1), device="cpu", marks=["on battery"])
+    assert run.conditions() == (
+        "Apple M4 (4P+6E CPU, 10-core GPU, 16 GB), macOS 15.1, cpu, torch 2.13.0, 8 rounds, 2026-11-29, on battery"
+    )
+
+
+def test_what_is_shipped_is_readable_and_has_nothing_private() -> None:
+    folder = Path(evidence.__file__).with_name(evidence.SHIPPED)
+    assert len(evidence.shipped()) == len(list(folder.glob("*.json")))
+    for path in folder.glob("*.json"):
+        assert not anonymise.strip(path.read_bytes()).removed, path.name

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from experiment_files import MAC, figures, pretend, ran
 
 from metalassay.claims import catalogue as claims
-from metalassay.claims import text
-from metalassay.claims.evidence import Evidence, Figures
+from metalassay.claims import measured, text
+from metalassay.claims.measured import Measured
 
 CLAIM = claims.get("zero-workers")
 
@@ -50,14 +51,31 @@ def test_the_counts_are_by_verdict_in_the_order_of_tables(verdicts: list[str], l
     assert text.counts([dataclasses.replace(CLAIM, verdict=word) for word in verdicts]) == line
 
 
-def test_the_details_have_the_measurements_with_their_machine() -> None:
-    measured = Figures("a", "b", "ms", [1.0] * 3, [1.0] * 3, [2.0] * 3).judge()
-    run = Evidence("workers", "Apple M4", "cpu", "2.13.0", (measured,), "evidence/workers-1.json")
-    details = text.details(CLAIM, [run], 80)
-    assert "measured on Apple M4, cpu, torch 2.13.0 (evidence/workers-1.json):" in details
-    assert f"    {measured.sentence()}" in details.splitlines()
+SLOWER = figures("num_workers=0", "num_workers=4", "milliseconds a pass", 2.0)
+
+
+def test_the_details_have_the_measurements_with_their_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, MAC)
+    run = ran("workers", SLOWER, device="cpu")
+    lines = text.details(CLAIM, measured.sort([run]), 200).splitlines()
+    assert f"  decided on this Mac: confirmed ({run.conditions()})" in lines
+    assert f"    {run.comparisons[0].sentence()}" in lines
+    assert "    run.json" in lines
+
+
+def test_the_table_has_the_verdict_of_this_mac_below_the_truth_and_not_as_the_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pretend(monkeypatch, MAC)
+    found = measured.sort([ran("workers", SLOWER, device="cpu")])
+    table = text.table([CLAIM], 200, measured=found)
+    assert "decided on this Mac: confirmed (Apple M4" in table
+    assert "  needs a Mac  " in table.splitlines()[1]
+    assert text.counts([CLAIM], found) == "1 claim: 1 needs a Mac; 1 decided on this Mac"
 
 
 def test_commands_are_not_wrapped() -> None:
-    details = text.details(CLAIM, [], 30).splitlines()
+    details = text.details(CLAIM, Measured(), 30).splitlines()
     assert f"    {CLAIM.command}" in details

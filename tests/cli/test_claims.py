@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from experiment_files import MAC, SERVER, figures, pretend, record, write
 
 from metalassay.claims import catalogue as claims
-from metalassay.claims import evidence
 from metalassay.cli.main import main
 
 
@@ -94,43 +93,62 @@ def test_bad_input_is_refused_with_what_to_do(
     assert words in capsys.readouterr().err
 
 
-def saved(folder: Path, name: str, **change: object) -> None:
-    """Write a run of the experiment ``workers`` in which the arm took twice the time."""
-    twice = evidence.Figures(
-        "a", "b", "ms", [1.0, 1.01, 0.99], [1.01, 0.99, 1.0], [2.0, 2.01, 1.99]
-    )
-    record = {
-        "schema": evidence.SCHEMA,
-        "experiment": "workers",
-        "machine": "Apple M4",
-        "device": "cpu",
-        "versions": {"torch": "2.13.0"},
-        "comparisons": [asdict(twice)],
-    }
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(json.dumps({**record, **change}), "utf-8")
+ARMS = figures("num_workers=0", "num_workers=4", "milliseconds a pass", 2.0)
 
 
-def test_what_was_measured_here_is_shown_with_its_machine(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.fixture
+def on_a_mac(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Believe that this is a Mac, which has measured that workers are slower; return the file."""
+    pretend(monkeypatch, MAC)
+    return write(Path("reports", "claims"), record("workers", [ARMS], device="cpu"))
+
+
+@pytest.mark.usefixtures("on_a_mac")
+def test_what_was_measured_here_is_shown_apart_from_the_verdict(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    saved(tmp_path / "evidence", "workers-cpu-1.json")
     assert main(["claims", "zero-workers"]) == 0
-    printed = capsys.readouterr().out
-    assert "measured on Apple M4, cpu, torch 2.13.0" in printed
-    assert "ms: a 1, b 2; ratio 2.000 [" in printed
-    assert "in 3 rounds: more\n" in printed
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "verdict needs a Mac" in printed
+    assert "decided on this Mac: confirmed (Apple M4 (4P+6E CPU" in printed
+    assert "num_workers=0 10, num_workers=4 20" in printed
+    assert main(["claims", "--verdict", "needs a Mac"]) == 0
+    printed_both = capsys.readouterr()
+    assert "decided on this Mac: refuted (Apple M4" in " ".join(printed_both.out.split())
+    assert printed_both.err.endswith("; 2 decided on this Mac\n")
+
+
+@pytest.mark.usefixtures("on_a_mac")
+def test_json_has_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["claims", "four-workers-faster", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["measured"]
+    assert (found["where"], found["verdict"], found["decides"]) == ("on this Mac", "refuted", True)
+    assert found["comparisons"][0]["word"] == "more"
+
+
+def test_another_folder_can_be_read_and_a_file_that_cannot_is_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pretend(monkeypatch, SERVER)
+    write(tmp_path / "other", record("workers", [ARMS], device="cpu"))
+    write(tmp_path / "other", {"schema": 3}, "bad.json")
+    assert main(["claims", "zero-workers", "--folder", "other"]) == 0
+    printed = capsys.readouterr()
+    assert "decided on another Mac: confirmed" in " ".join(printed.out.split())
+    assert printed.err.startswith("warning: other/bad.json: ")
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"schema": 3}, {"versions": {}}, {"comparisons": [{}]}, {"comparisons": 3}, {"versions": 1}],
+    ("arguments", "words"),
+    [
+        (["--all"], "metalassay claims run --all"),
+        (["--minutes", "3"], "--minutes is an option of run"),
+        (["zero-workers", "neural-engine"], "one can be shown"),
+        (["run", "--all", "--guide", "002"], "choose what is listed"),
+    ],
 )
-def test_a_record_that_cannot_be_read_is_a_warning(
-    change: dict[str, object], capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_options_of_run_are_refused_elsewhere(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saved(tmp_path / "evidence", "workers-cpu-1.json", **change)
-    assert main(["claims", "zero-workers"]) == 0
-    printed = capsys.readouterr()
-    assert "measured on" not in printed.out
-    assert printed.err.startswith("warning: ")
+    assert main(["claims", *arguments]) == 2
+    assert words in capsys.readouterr().err

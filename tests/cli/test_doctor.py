@@ -264,3 +264,18 @@ def test_doctor_imports_neither_torch_nor_accelerate() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_script_of_the_project_that_replaces_the_loop_of_a_loader_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "fix.py").write_text("DataLoaderShard.__iter__ = lambda self: iter(())\n", "utf-8")
+
+    def found() -> list[str]:
+        every = document(capsys, "--no-probe")["findings"]
+        return [each["observed"] for each in every if each["id"] == "loader-loop-replaced"]
+
+    assert found() == []
+    monkeypatch.chdir(tmp_path)
+    (place,) = found()
+    assert place.startswith("fix.py:1 DataLoaderShard.__iter__ = lambda")

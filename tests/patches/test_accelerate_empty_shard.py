@@ -54,16 +54,20 @@ def test_users_may_leave_in_any_order(shard: Any) -> None:
     assert shard.__iter__ is stock
 
 
-def test_healthy_code_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_others_is_left_alone_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate.data_loader import DataLoaderShard
 
-    def healthy(self: Any) -> Iterator[int]:
+    def theirs(self: Any) -> Iterator[int]:
         yield 1
 
-    monkeypatch.setattr(DataLoaderShard, "__iter__", healthy)
-    with empty_shard.patch() as needed:
-        assert not needed
-        assert DataLoaderShard.__iter__ is healthy
+    monkeypatch.setattr(DataLoaderShard, "__iter__", theirs)
+    said = r"DataLoaderShard.__iter__ is not accelerate's own, but theirs in .*test_accelerate_empty_shard.py, line"
+    patch = empty_shard.patch()
+    with pytest.warns(RuntimeWarning, match=said):
+        needed = patch.__enter__()
+    assert not needed
+    assert DataLoaderShard.__iter__ is theirs
+    patch.__exit__(None, None, None)
 
 
 def test_only_a_generator_with_a_bare_yield_is_affected() -> None:

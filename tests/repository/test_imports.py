@@ -10,17 +10,20 @@ import metalassay
 
 HEAVY = ("torch", "accelerate", "transformers", "trl", "datasets", "numpy", "pytest")
 # Rooms that import torch or the libraries under test.
-MEASURING = ("guard", "measure", "patches", "testing", "training", "workloads")
+MEASURING = ("ask", "guard", "measure", "patches", "testing", "training", "workloads")
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = (
+    "arms",
     "child",
     "child_devices",
     "dataloader_child",
+    "process_arms",
     "profile_child",
     "ported_watch",
     "pytest_plugin",
     "recording",
     "run_child",
+    "start_child",
     "tracing",
     "__main__",
 )

@@ -132,6 +132,18 @@ def test_a_folder_of_too_many_files_is_the_users_error(
     assert "name the folders" in str(caught.value.next_step)
 
 
+def test_a_folder_that_takes_too_long_is_the_users_error_before_a_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, read = tree(tmp_path), list[str]()
+    now = iter(range(100))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    monkeypatch.setattr(find_files, "MOST_SECONDS", 4.0)
+    with pytest.raises(UserError, match="4 s did not suffice to list it"):
+        read.extend(source.shown for source in find_files.find([folder]))
+    assert read == []
+
+
 def test_a_folder_too_deep_is_left_out_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,8 @@ def samples() -> Iterator[tuple[str, Any]]:
     smoke["origin"]["lock"] = smoke["origin"]["lock"][:3]
     yield "smoke", smoke
     yield "largest batch", MAX_BATCH
+    experiment = ROOT / "tests/data/runs/constructed_experiment_m4.json"
+    yield "experiment", json.loads(experiment.read_text("utf-8"))
 
 
 def _benchmark() -> Any:
@@ -317,7 +319,7 @@ def test_the_schema_has_the_fields_of_the_records() -> None:
     assert set(schema.VERDICTS["other_failures"].of) == names(verdict_file.OtherFailure)
     snapshot = schema.BENCHMARKS["metalassay"]["conditions"]["before"]
     assert set(snapshot) == names(Conditions)
-    assert set(schema.WORKLOADS) == {name for name, _ in suite.FULL}
+    assert set(schema.WORKLOADS) == {name for name, _ in suite.FULL} | set(suite.RLHF)
     assert set(schema.STAGE_NAMES) >= set(child.STAGES)
 
 

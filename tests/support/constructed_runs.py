@@ -16,6 +16,7 @@ from metalassay.fields import FieldError
 from metalassay.results import load
 from metalassay.results.load import Loaded
 from metalassay.results.parse import (
+    Evidence,
     LargestBatch,
     Measurement,
     SmokeSet,
@@ -63,6 +64,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
     measurements: list[Measurement] = []
     marks: list[Unfinished] = []
     batches: list[LargestBatch] = []
+    experiments: list[Evidence] = []
     warnings: list[str] = []
     documents = {path.name: json.loads(path.read_text("utf-8")) for path in FILES}
     for name, document in {**documents, **constructed_origin.documents()}.items():
@@ -77,6 +79,8 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             batches.append(found)
         elif isinstance(found, Unfinished):
             marks.append(found)
+        elif isinstance(found, Evidence):
+            experiments.append(found)
         elif not isinstance(found, SmokeSet):
             measurements.extend(found)
     read = load.Loaded(
@@ -85,6 +89,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
         (*warnings, ATTACK),
         batches=tuple(batches),
         unfinished=tuple(marks),
+        experiments=tuple(experiments),
     )
     return report.build(read)
 

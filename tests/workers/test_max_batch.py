@@ -96,7 +96,7 @@ def test_the_command_refuses_functions_and_a_start_above_the_maximum(
 ) -> None:
     assert main(["max-batch", "bench.py::step"]) == 2
     assert main(["max-batch", "transit-cnn", "--start", "9", "--most", "8"]) == 2
-    assert "needs one of our workloads" in capsys.readouterr().err
+    assert "needs something whose batch can grow" in capsys.readouterr().err
 
 
 def test_killing_no_workers_does_nothing(tmp_path: object) -> None:

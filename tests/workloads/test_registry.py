@@ -170,7 +170,8 @@ def test_a_workload_has_its_unit_items_and_parameters(
 
 def test_the_result_depends_on_the_seed_alone() -> None:
     def logits(seed: int) -> Tensor:
-        return make(get("transit-cnn"), "infer", CPU, "float32", 2, seed).step()
+        found: Tensor = make(get("transit-cnn"), "infer", CPU, "float32", 2, seed).step()
+        return found
 
     state = torch.get_rng_state()
     first = logits(0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from metalassay.bench import contradictions
+from metalassay.bench import contradictions, suite
 from metalassay.bench.contradictions import LEAST_SECONDS, MOST_SECONDS
 from metalassay.fields import Field, FieldError, one_line, parse_json, printable
 from metalassay.machine import chips, conditions
@@ -223,7 +223,8 @@ def _about_one(document: Mapping[str, Any], one: Measurement, at: int) -> Iterat
         )
     if one.identity.startswith(WHOLE_SOURCE):
         yield Problem(f"{extra}.identity", "is missing: the file is from before workloads had one")
-    if one.compulsory_bytes is None:
+    # What RLHF must move is not known: what it generates is not.
+    if one.compulsory_bytes is None and one.workload not in suite.RLHF:
         yield Problem(f"{extra}.compulsory_bytes_per_call", "is missing")
     for flag in one.flags:
         yield Problem(f"{extra}.marks", flag, warning=flag.startswith(_WARNED))

@@ -39,7 +39,10 @@ FIRST_DAY = datetime(2025, 1, 1, tzinfo=UTC)
 """There was no metalassay before."""
 SAME = 1e-6  # relative; a figure and its recomputation differ by rounding alone
 
-UNITS = {name: "samples" if name == "transit-cnn" else "tokens" for name, _ in suite.FULL}
+UNITS = {
+    **{name: "samples" if name == "transit-cnn" else "tokens" for name, _ in suite.FULL},
+    **dict.fromkeys(suite.RLHF, "samples"),
+}
 """The unit of each of our workloads, without importing torch."""
 
 _PEAK = frozenset({"device", "threads", "gflop_s", "gb_s", "seconds"})
@@ -53,7 +56,7 @@ _BENCHMARK = frozenset(
 _EXTRA = frozenset(
     """
     power memory workload device emulated parity flop_per_call bytes_per_call compulsory_bytes_per_call malloc
-    warm_up_steps steady mode dtype batch_size unit items_per_call parameters threads identity marks
+    warm_up_steps steady mode dtype batch_size unit items_per_call parameters threads identity marks tokens_per_call
     """.split()  # noqa: SIM905
 )
 _EXTRA_PARTS = {

@@ -24,6 +24,8 @@ from metalassay.fields import one_line
 QUICK = (("transit-cnn", 64), ("gpt-small", 4))
 FULL = (("transit-cnn", 4), *QUICK, ("gpt-tiny", 4), ("gpt-original", 4))
 """The workloads with their batch sizes; each is trained and run."""
+RLHF = tuple(f"rlhf-{kind}" for kind in ("sft", "reward", "dpo", "ppo", "grpo"))
+"""The workloads of benchmarks/test_rlhf.py, which are trained only."""
 MODES = ("train", "infer")
 
 _NO_PROOF = 20  # benchmarks/conftest.py exits with it where a check of the self-test fails

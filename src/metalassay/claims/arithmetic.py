@@ -116,10 +116,19 @@ def minutes_for(steps: int, steps_s: float) -> float:
     return steps / steps_s / 60
 
 
-def busy_share(step_s: float, steps: int, pause_s: float) -> float:
-    """Return the share of time that a program works if it pauses ``pause_s`` after every ``steps``."""
-    work = step_s * steps
-    return work / (work + pause_s)
+def polled_share(own: float, others: float, limit: float) -> float:
+    """Return the share of time that a loop works which a thread pauses as guide 004's program does.
+
+    The thread looks at the whole machine for a second, then for another, which decides, and rests for
+    five; the loop looks at the flag before each step, and sleeps a second while it is set. ``own`` and
+    ``others`` are what the loop, while it works, and all else take of the machine; ``limit`` is above 0.
+    """
+    seconds, worked, paused = 7 * 1000, 0.0, False
+    for second in range(seconds):
+        worked += not paused
+        if second % 7 == 1:  # the end of the second look, in which the loop worked or did not
+            paused = others + own * (not paused) > limit
+    return worked / seconds
 
 
 def macos_of_darwin(release: str) -> str:

@@ -21,6 +21,8 @@ VERDICTS = (
     NOT_TESTABLE,
 )
 """In the order of tables. The first four are decisions; the last two are open."""
+NOT_JUDGED = "not judged"
+"""What ``was`` says of a claim that was added when the verdicts were corrected."""
 
 # "002:40" or "002:33-34", in one of the five guides with which this project began.
 _PLACE = re.compile(r"(00[0-4]):([1-9][0-9]*)(?:-([1-9][0-9]*))?")
@@ -54,10 +56,12 @@ class Claim:
     source: str = ""
     mac_test: str = ""
     command: str = ""
+    program_test: str = ""
+    was: str = ""
 
     @property
     def decided(self) -> str:
-        """The basis of the verdict: "test", "arithmetic", "documents", "a Mac" or "nothing".
+        """The basis of the verdict: "test", "arithmetic", "program", "documents", "a Mac" or "nothing".
 
         "a Mac" means that a test on a Mac would decide it, "nothing" that nothing can.
         """
@@ -65,7 +69,9 @@ class Claim:
             return "a Mac" if self.verdict == NEEDS_A_MAC else "nothing"
         if self.test:
             return "test"
-        return "arithmetic" if self.arithmetic else "documents"
+        if self.arithmetic:
+            return "arithmetic"
+        return "program" if self.program_test else "documents"
 
     @property
     def here(self) -> tuple[str, ...]:
@@ -74,6 +80,13 @@ class Claim:
         if self.arithmetic:
             tests.append(f"tests/claims/test_arithmetic.py -k {self.arithmetic}")
         return tuple(f"python -m pytest {test}" for test in tests)
+
+    @property
+    def by_program(self) -> tuple[str, ...]:
+        """The command that runs the guide's own program, from a clone of its repository."""
+        if not self.program_test:
+            return ()
+        return (f"METALASSAY_GUIDE_PROGRAMS=FOLDER python -m pytest {self.program_test}",)
 
     @property
     def on_a_mac(self) -> tuple[str, ...]:
@@ -119,19 +132,21 @@ def parse(text: str) -> tuple[Claim, ...]:
 
 def _check(claim: Claim) -> None:
     """Raise ``ValueError`` if the row does not have the evidence that its verdict requires."""
-    evidence = claim.test or claim.arithmetic or claim.source
+    evidence = claim.test or claim.arithmetic or claim.program_test or claim.source
     runnable = claim.mac_test or claim.command
     if claim.verdict not in VERDICTS:
         raise ValueError(f"verdict {claim.verdict!r} is not one of {VERDICTS}")
     if not claim.guides:
         raise ValueError("no guide is named")
+    if claim.was and (claim.was not in (*VERDICTS, NOT_JUDGED) or claim.was == claim.verdict):
+        raise ValueError(f"was {claim.was!r} is neither another verdict nor {NOT_JUDGED!r}")
     if claim.verdict == NEEDS_A_MAC:
         if claim.test or claim.arithmetic:
             raise ValueError("a claim that a test or arithmetic decides needs no Mac")
         if not runnable:
             raise ValueError("needs a mac_test or a command that would decide it")
     elif claim.verdict == NOT_TESTABLE:
-        if claim.test or claim.arithmetic or runnable:
+        if claim.test or claim.arithmetic or claim.program_test or runnable:
             raise ValueError("a claim that is not testable has no test, arithmetic or command")
     elif not evidence:
         raise ValueError(f"no evidence that it is {claim.verdict}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from metalassay.claims import corrections
 from metalassay.claims.catalogue import VERDICTS, Claim
 
 SUBJECTS = {
@@ -21,13 +22,15 @@ HEAD = """\
 
 This project began with five guides about PyTorch on a Mac. This page lists every claim of theirs that
 can be tested, and those that cannot, with the reason. The guides are not part of the repository; line
-numbers refer to them. `metalassay claims ID` shows a claim with all its evidence.
+numbers refer to them. `metalassay claims ID` shows a claim with all its evidence, `--lang zh` in Chinese;
+`metalassay report` makes a page whose rows can be chosen by guide and verdict.
 
 - **confirmed**, **refuted**, **misleading** (true in part, or true without the implied consequence) and
   **depends on version** are based on a test that runs anywhere, on arithmetic with the guide's own
   numbers, or on a source: documents, wheels, earlier runs. No Mac was available: a source is not a
   measurement.
-- **needs a Mac**: a test (which skips elsewhere) or a command exists, and has not been run on a Mac yet.
+- **needs a Mac**: a test (which skips elsewhere) or a command exists, and has not been run on a Mac yet;
+  `metalassay claims run --all` runs them there, and shows what that Mac decides.
 - **not testable**: the reason is given in the column "truth".
 """
 
@@ -37,6 +40,7 @@ def page(claims: Sequence[Claim]) -> str:
     guides = sorted({place.guide for claim in claims for place in claim.guides})
     parts = [HEAD, _counts(claims, guides)]
     parts += [_section(claims, guide) for guide in guides]
+    parts += corrections.section(claims)
     return "\n".join(parts)
 
 
@@ -77,18 +81,28 @@ def _evidence(claim: Claim) -> str:
     parts = [_test(claim.test)] if claim.test else []
     if claim.arithmetic:
         parts.append(f"[`{claim.arithmetic}`](../src/metalassay/claims/arithmetic.py)")
+    if claim.program_test:
+        parts.append(f"the program itself: {_test(claim.program_test)}")
     if claim.source:
         parts.append(_cell(re.sub(r"https://[^\s;]+", r"<\g<0>>", claim.source)))
     if claim.mac_test:
         parts.append(f"on a Mac: {_test(claim.mac_test)}")
     if claim.command:
-        parts.append(f"on a Mac: `{_cell(claim.command)}`")
+        parts.append(f"on a Mac: {_command(claim.command)}")
     return "<br>".join(parts) or "nothing"
 
 
 def _test(node: str) -> str:
     path, _, name = node.partition("::")
     return f"[`{name}`](../{path})"
+
+
+def _command(command: str) -> str:
+    """Return a command, with what it decides by where it is an experiment."""
+    text = f"`{_cell(command)}`"
+    if command.startswith("metalassay claims run"):
+        return f"[{text}](../src/metalassay/claims/experiments.toml)"
+    return text
 
 
 def _cell(text: str) -> str:

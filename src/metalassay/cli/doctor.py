@@ -162,6 +162,7 @@ def _diagnose(options: argparse.Namespace, python: str | None, probing: bool) ->
         probe=probe,
         breaks=found,
         managed=(managers.detect(interpreter, chip=chip), interpreter),
+        project=Path.cwd(),
     )
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from metalassay import language
 from metalassay.cli import option_types
 from metalassay.errors import UserError
 
@@ -26,6 +27,7 @@ examples:
   metalassay explain "local variable 'current_batch' referenced before assignment"
   python train.py 2>&1 | metalassay explain
   metalassay explain --versions accelerate=1.8.0,torch=2.5.1 < log.txt
+  metalassay explain --lang zh < log.txt    the most frequent answers in Chinese
 
 exit code: 0 explained, 1 nothing known explains the end, 2 bad input, 130 interrupted"""
     parser.add_argument(
@@ -52,10 +54,16 @@ exit code: 0 explained, 1 nothing known explains the end, 2 bad input, 130 inter
         "--list", action="store_true", help="list the known bugs and limits with their messages"
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--lang", metavar="LANG", help=language.HELP)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
+    with language.use(language.chosen(options.lang, for_programs=options.json)):
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     from metalassay.diagnosis import explain, explain_text, log_excerpt
     from metalassay.environment import interpreters, versions
 

@@ -46,6 +46,8 @@ GROUPS = {
     ),
     "measure": (
         Command("bench", "bench", "measure this machine in three minutes, with a file to share"),
+        Command("ask", "ask", "ask five questions about a model of yours"),
+        Command("init-step", "init_step", "write the small file that says what your model is"),
         Command("compare", "compare", "measure whether B is slower than A"),
         Command("max-batch", "max_batch", "find the largest batch that fits into memory"),
         Command("loader", "dataloader", "find the best number of DataLoader workers"),

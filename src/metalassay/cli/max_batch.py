@@ -35,10 +35,13 @@ examples:
   metalassay max-batch transit-cnn:train                   on the GPU, if it works
   metalassay max-batch gpt-original:infer:device=mps --most 4096
   metalassay max-batch transit-cnn:train:device=mps --save    for the report
+  metalassay max-batch my.py                               your model; see init-step
 
 exit code: 0 found, 1 not even a batch of 1 fits, 2 bad input"""
     parser.add_argument(
-        "workload", metavar="WORKLOAD", help="a workload as in compare, without batch="
+        "workload",
+        metavar="WORKLOAD",
+        help="a workload or a file of yours as in compare, without batch=",
     )
     parser.add_argument(
         "--device",
@@ -80,8 +83,16 @@ def run(options: argparse.Namespace) -> int:
     from metalassay.workers import devices, max_batch, specs
 
     spec = specs.parse(options.workload)
-    if spec.kind != "workload":
-        raise UserError("max-batch needs one of our workloads", "metalassay max-batch transit-cnn")
+    if spec.kind == "function":
+        raise UserError(
+            "max-batch needs something whose batch can grow: a workload, or a file with make(batch_size)",
+            "metalassay init-step my.py, then metalassay max-batch my.py",
+        )
+    if spec.kind == "model" and options.save:
+        raise UserError(
+            "--save is for the report, which knows our workloads only",
+            "leave it out, or use --json",
+        )
     if options.most < options.start:
         raise UserError(
             f"--start {options.start} is above --most {options.most}",

@@ -25,6 +25,9 @@ def columns() -> int:
 class Parser(argparse.ArgumentParser):
     """A parser whose usage errors are two lines: what is wrong, and the next command to type."""
 
+    collects = ""
+    """The positional argument that takes the words between and behind options too."""
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(*arguments, **options)
@@ -44,6 +47,10 @@ class Parser(argparse.ArgumentParser):
         """
         given = list(sys.argv[1:] if args is None else args)
         options, unknown = super().parse_known_args(self._without_swallowing(given), namespace)
+        if self.collects and not any(word.startswith("-") for word in unknown):
+            # argparse ends a list of words at the first option behind it.
+            setattr(options, self.collects, [*getattr(options, self.collects), *unknown])
+            return options, []
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown

@@ -67,7 +67,7 @@ def _is_python(name: str) -> bool:
 
 def _workload(text: str, device: str) -> Arm:
     spec = specs.parse(text, device)
-    if spec.kind == "function" and not Path(spec.name).is_file():
+    if spec.kind != "workload" and not Path(spec.name).is_file():
         raise UserError(f"{spec.name}: no such file", "name a Python file, as in bench.py::step")
     return Arm(spec.text(), spec, sys.executable)
 
@@ -75,7 +75,7 @@ def _workload(text: str, device: str) -> Arm:
 @contextlib.contextmanager
 def _checkout(revision: str, spec: specs.Spec) -> Iterator[Path]:
     """Check a revision out; yield the folder that corresponds to the working directory."""
-    if spec.kind != "function":
+    if spec.kind == "workload":
         raise UserError(
             f"{revision} is a revision, but the workload {spec.name} is not in your repository",
             "name a function of the repository, as in: --of bench.py::step",
@@ -92,7 +92,7 @@ def _checkout(revision: str, spec: specs.Spec) -> Iterator[Path]:
             else:
                 tar.extractall(folder)  # noqa: S202  (git wrote it from the user's own repository)
         here = folder / Path.cwd().resolve().relative_to(top.resolve())
-        if spec.kind == "function" and not (here / spec.name).is_file():
+        if spec.kind != "workload" and not (here / spec.name).is_file():
             raise UserError(
                 f"{spec.name} is not in revision {revision}",
                 "commit the benchmark first, or name revisions that have it",

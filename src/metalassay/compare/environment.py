@@ -113,7 +113,7 @@ def unmeasurable(setting: Setting, spec: Spec) -> str:
     if not rule.matters:
         return rule.unmeasured
     if rule.matters == "function":
-        return "" if spec.kind == "function" else "our workloads do nothing that it acts on"
+        return "" if spec.kind != "workload" else "our workloads do nothing that it acts on"
     return "" if rule.matters == spec.device else f"it acts on {rule.matters} only"
 
 

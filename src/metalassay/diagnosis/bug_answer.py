@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
-from metalassay import bugs
+from metalassay import bugs, language
 from metalassay.bugs import matching
 from metalassay.diagnosis.answers import Found
 
 _ELSEWHERE = "the text comes from another environment, or from before a change of versions"
+
+
+_NOTES = {
+    "yes": "{have}: affected ({affected})",
+    "otherwise": "{have}: affected ({affected}), but with another message; {elsewhere}",
+    "no": "{have}: not affected by this ({affected}); {elsewhere}",
+    "unknown": "{and_have}{lacking} not found, so it is unknown whether the bug applies ({affected}); "
+    "specify the environment: --python EXE or --versions PACKAGE=VERSION",
+}
+"""By whether the bug applies; also the keys of their translations."""
 
 
 def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
@@ -26,6 +37,7 @@ def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
     # Fixes that are installed already come last, unless they are why the bug does not apply.
     fixes = _best_first(bug.fixes, evidence.words)
     done = [fix for fix in fixes if hit.applies != "no" and _is_installed(fix, installed)]
+    installed_already = _label("installed already")
     sure = (
         f"{bugs.REPORTED_ONLY}: versions and message come from the report"
         if bug.reported_only
@@ -34,21 +46,33 @@ def _found(hit: matching.Hit, installed: Mapping[str, str]) -> Found:
     return Found(
         source="bug",
         id=bug.id,
-        title=bug.title,
+        title=_say(bug, bug.title),
         applies=hit.applies,
         note=_note(hit, installed),
         words=evidence.words + (" (the text is cut off there)" if evidence.cut else ""),
         position=hit.position,
-        cause=" ".join(bug.cause.split()),
+        cause=_say(bug, " ".join(bug.cause.split())),
         do=(
-            *(str(fix) for fix in fixes if fix not in done),
-            *(f"{fix} [installed already]" for fix in done),
+            *(_fix(bug, fix) for fix in fixes if fix not in done),
+            *(f"{_fix(bug, fix)} [{installed_already}]" for fix in done),
         ),
-        not_help=bug.not_fixes,
+        not_help=tuple(_say(bug, text) for text in bug.not_fixes),
         link=bug.link,
         sure=sure,
         generic=evidence.generic,
     )
+
+
+def _say(bug: bugs.Bug, text: str) -> str:
+    return language.say(bugs.__name__, bug.id, text)
+
+
+def _label(text: str) -> str:
+    return language.label(bugs.__name__, text)
+
+
+def _fix(bug: bugs.Bug, fix: bugs.Fix) -> str:
+    return str(replace(fix, text=_say(bug, fix.text)))
 
 
 def _best_first(fixes: Iterable[bugs.Fix], words: str) -> list[bugs.Fix]:
@@ -62,17 +86,14 @@ def _note(hit: matching.Hit, installed: Mapping[str, str]) -> str:
     deciding = sorted({package for alternative in where for package in alternative})
     have = ", ".join(f"{name} {installed[name]}" for name in deciding if name in installed)
     affected = bugs.where_text(where)
-    if hit.applies == "yes":
-        return f"{have}: affected ({affected})"
     if hit.applies == "otherwise":
-        everything = hit.bug.where_text()
-        return f"{have}: affected ({everything}), but with another message; {_ELSEWHERE}"
-    if hit.applies == "no":
-        return f"{have}: not affected by this ({affected}); {_ELSEWHERE}"
-    lacking = ", ".join(matching.missing(where, installed))
-    return (
-        f"{have}{'; ' if have else ''}{lacking} not found, so it is unknown whether the bug applies "
-        f"({affected}); specify the environment: --python EXE or --versions PACKAGE=VERSION"
+        affected = hit.bug.where_text()
+    return _label(_NOTES[hit.applies]).format(
+        have=have,
+        and_have=f"{have}; " if have else "",
+        affected=affected,
+        lacking=", ".join(matching.missing(where, installed)),
+        elsewhere=_label(_ELSEWHERE),
     )
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from metalassay import bugs, pep440
-from metalassay.diagnosis import findings, fix_plan, tested_sets, train_verdict
+from metalassay.diagnosis import findings, fix_plan, loader_findings, tested_sets, train_verdict
 from metalassay.diagnosis.findings import Finding
 from metalassay.diagnosis.train_verdict import Verdict
-from metalassay.environment import lock_files, variables
+from metalassay.environment import loader_patches, lock_files, variables
 from metalassay.environment.executed import Executed
 from metalassay.environment.interpreters import Interpreter
 from metalassay.environment.managers import Manager
@@ -59,12 +60,14 @@ def diagnose(
     probe: Probe | None = None,
     breaks: Sequence[Break] | None = None,
     managed: tuple[Manager, Interpreter] | None = None,
+    project: Path | None = None,
 ) -> Diagnosis:
     """Check versions, variables and the probe's answer against what is known; the worst comes first.
 
     ``ignored`` are ids of findings to leave out. ``breaks`` is the answer of the link check, and
-    ``managed`` how the environment is managed and what its interpreter says of itself. Raises
-    ``UserError`` for an id that does not exist, which is a typo or out of date.
+    ``managed`` how the environment is managed and what its interpreter says of itself. ``project`` is a
+    folder in whose sources patches of others are looked for. Raises ``UserError`` for an id that does not
+    exist, which is a typo or out of date.
     """
     check_ids(ignored)
     valid = {name: text for name, text in installed.items() if pep440.is_version(text)}
@@ -82,6 +85,9 @@ def diagnose(
     if managed is not None:
         manager, interpreter = managed
         locked = lock_files.pinned(manager.lock, installed)
+        replacements = [] if project is None else loader_patches.in_folder(project)
+        edited = loader_patches.edited(interpreter.installs)
+        all_findings += loader_findings.of_loader_patches(replacements, edited, valid)
         all_findings += findings.of_environment(manager, interpreter, valid, locked)
     wanted = sorted(
         (finding for finding in all_findings if finding.id not in ignored), key=findings.order

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from metalassay import bugs, language
 from metalassay.diagnosis.explain import Answer, Explanation
 from metalassay.diagnosis.unrecognised import Recognised, Similar
 
@@ -21,6 +22,8 @@ _ROLES = {
     "line": "another line of the log, not what ended the program",
 }
 _GENERIC = "other mistakes cause this message too"
+_CATALOGUED = ("bug", "limit")
+"""The sources whose texts are rows of data; those of the others are put together, and in English only."""
 _LABEL = 9  # columns for the names of the fields
 
 
@@ -42,7 +45,9 @@ def as_text(answer: Answer, width: int = 80, most: int | None = 3) -> str:
     for note in answer.notes:
         lines += ["", *_wrap(note, width, "versions: ", " " * 10)]
     if (more := len(answer.explanations) - len(shown)) > 0:
-        lines += ["", f"{more} more fit{'s' if more == 1 else ''}: --all"]
+        lines += ["", f"{more} {_say('more fits: --all' if more == 1 else 'more fit: --all')}"]
+    if note := language.note():
+        lines += ["", *_wrap(note, width, "", "")]
     return "\n".join(lines)
 
 
@@ -100,22 +105,30 @@ def _lines(
 ) -> list[str]:
     """Return an explanation's lines, with at most so many of each field; {}: all of them."""
     found = each.found
-    fields = [("is", _ROLES[each.role])] if ended and each.role in _ROLES else []
-    others = [("or", text.removeprefix("or: ").removeprefix("or ")) for text in found.do[1:]]
+    if found.source not in _CATALOGUED:
+        language.miss(found.title)
+    fields = [("is", _say(_ROLES[each.role]))] if ended and each.role in _ROLES else []
+    others = [
+        ("or", text.removeprefix("or: ").removeprefix("or ").removeprefix("或者"))
+        for text in found.do[1:]
+    ]
     hidden = max(0, len(others) - 1 + len(found.not_help)) if most else 0
     if most and not most.get("or"):
         hidden += bool(others)
     fields += [("do", text) for text in found.do[:1]] + (others[:1] if most else others)
     fields += [] if most else [("not", text) for text in found.not_help]
     fields += [("why", found.cause), ("found", found.words), ("here", found.note)]
-    fields += [("sure", f"{_GENERIC}; {found.sure}" if found.generic else found.sure)]
+    fields += [
+        ("sure", f"{_say(_GENERIC)}; {_say(found.sure)}" if found.generic else _say(found.sure))
+    ]
     lines = _wrap(f"{found.title} [{found.id}]", width, f"{number}. ", "   ")
     for name, text in fields:
         if not most or most.get(name):
             lines += _field(name, text, width, most.get(name))
-    lines.append(f"   {'link':<{_LABEL}}{found.link}")
+    lines.append(f"   {language.pad(_say('link'), _LABEL)}{found.link}")
     if hidden and "why" in most:
-        lines.append(f"   {'more':<{_LABEL}}{hidden} more to do or to avoid: --all")
+        more = _say("more to do or to avoid: --all")
+        lines.append(f"   {language.pad(_say('more'), _LABEL)}{hidden} {more}")
     return lines
 
 
@@ -154,8 +167,9 @@ def _difference(similar: Similar) -> str:
 
 
 def _field(name: str, text: str, width: int, most: int | None = None) -> list[str]:
-    first, later = f"   {name:<{_LABEL}}", " " * (3 + _LABEL)
-    if len(name) >= _LABEL:
+    name = _say(name)
+    first, later = f"   {language.pad(name, _LABEL)}", " " * (3 + _LABEL)
+    if language.columns(name) >= _LABEL:
         first = f"   {name} "
     lines = _wrap(text, width, first, later)
     if most is not None and len(lines) > most:
@@ -170,6 +184,8 @@ def _cut(text: str, most: int) -> str:
 
 
 def _wrap(text: str, width: int, first: str, later: str) -> list[str]:
+    if language.current() != language.ENGLISH:
+        return language.wrap(text, max(width, 40), first, later)
     return textwrap.wrap(
         text,
         max(width, 40),
@@ -178,3 +194,7 @@ def _wrap(text: str, width: int, first: str, later: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _say(text: str) -> str:
+    return language.label(bugs.__name__, text)

@@ -186,7 +186,18 @@ def of_metadata(installed: Mapping[str, str]) -> list[Finding]:
 EXTERNAL, ROSETTA, TWICE = "externally-managed-python", "python-under-rosetta", "installed-twice"
 NO_PIP, EDITABLE = "no-pip", "editable-install"
 LOCKED, LOCK_DIFFERS = "lock-undoes-installs", "lock-differs"
-ENVIRONMENT_IDS = (EXTERNAL, ROSETTA, TWICE, NO_PIP, EDITABLE, LOCKED, LOCK_DIFFERS)
+REPLACED, EDITED = "loader-loop-replaced", "accelerate-edited"
+ENVIRONMENT_IDS = (
+    EXTERNAL,
+    ROSETTA,
+    TWICE,
+    NO_PIP,
+    EDITABLE,
+    LOCKED,
+    LOCK_DIFFERS,
+    REPLACED,
+    EDITED,
+)
 """The ids that findings about how an environment is managed can have."""
 
 _PACKAGING = "https://packaging.python.org/en/latest/"
@@ -205,7 +216,7 @@ def of_environment(
     found = []
     if manager.rosetta:
         found.append(
-            _environment(
+            environment(
                 ROSETTA,
                 "warning",
                 "This Python is built for Intel and runs under Rosetta: torch has no MPS in it",
@@ -223,7 +234,7 @@ def of_environment(
     ]
     if manager.undone_by and differing:
         found.append(
-            _environment(
+            environment(
                 LOCK_DIFFERS,
                 "warning",
                 f"The next `{manager.undone_by}` installs other versions than these: its lock file"
@@ -235,7 +246,7 @@ def of_environment(
         )
     elif manager.undone_by:
         found.append(
-            _environment(
+            environment(
                 LOCKED,
                 "info",
                 f"What pip installs here, the next `{manager.undone_by}` undoes: change the project"
@@ -247,7 +258,7 @@ def of_environment(
         )
     if manager.externally_managed:
         found.append(
-            _environment(
+            environment(
                 EXTERNAL,
                 "info",
                 "This Python belongs to the operating system, which refuses installs into it",
@@ -258,7 +269,7 @@ def of_environment(
         )
     elif not manager.has_pip and manager.kind not in managers.LOCKED:
         found.append(
-            _environment(
+            environment(
                 NO_PIP,
                 "info",
                 "There is no pip in this environment, so `pip install` changes another one",
@@ -274,7 +285,7 @@ def of_environment(
     }
     if editable:
         found.append(
-            _environment(
+            environment(
                 EDITABLE,
                 "info",
                 "Installed from a folder that may change: its version says little about its code",
@@ -311,7 +322,7 @@ def _twice(manager: Manager, installs: Iterable[Install]) -> list[Finding]:
         inside = first.startswith(str(manager.prefix)) or not manager.in_venv
         (hidden if inside and not same else doubtful).append(text)
     return [
-        _environment(
+        environment(
             TWICE,
             severity,
             title,
@@ -331,7 +342,7 @@ def _twice(manager: Manager, installs: Iterable[Install]) -> list[Finding]:
     ]
 
 
-def _environment(
+def environment(
     finding_id: str,
     severity: str,
     title: str,
@@ -341,6 +352,7 @@ def _environment(
     *,
     fix: str = "",
 ) -> Finding:
+    """Return a finding about the environment."""
     return Finding(
         id=finding_id,
         kind=ENVIRONMENT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from metalassay import bugs, pep440
+from metalassay import bugs, language, pep440
 from metalassay.bugs import limits, tracebacks
 from metalassay.bugs.matching import APPLIES
 from metalassay.diagnosis import limit_numbers
@@ -13,6 +13,16 @@ from metalassay.diagnosis.answers import Found
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 _OPTIONAL = re.compile(r"\[\[([^\[\]]+)\]\]")
+
+
+_NOTES = {
+    "no": "{have}: these versions do not print this; the text comes from another environment",
+    "any": "does not depend on versions",
+    "lacking": "{and_have}{lacking} not found, so the advice is for all versions; "
+    "specify the environment: --python EXE or --versions PACKAGE=VERSION",
+    "have": "advice for {have}",
+}
+"""What is said of the versions; also the keys of their translations."""
 
 
 def find(text: str, installed: Mapping[str, str]) -> tuple[Found, ...]:
@@ -54,16 +64,16 @@ def _found(
     return Found(
         source="limit",
         id=limit.id,
-        title=_filled(case.title or limit.title, values),
+        title=_filled(_say(limit, case.title or limit.title), values),
         applies=applies,
         note=_note(limit, case, applies, installed),
         words=tracebacks.shorten(tracebacks.line_at(text, match.start(), match.end())),
         position=match.start(),
-        cause=_filled(case.cause or limit.cause, values),
+        cause=_filled(_say(limit, case.cause or limit.cause), values),
         do=_steps(limit.do if case.do is None else case.do, limit, values),
         not_help=_steps(limit.not_help if case.not_help is None else case.not_help, limit, values),
         link=limit.link,
-        sure=case.sure or limit.sure,
+        sure=_say(limit, case.sure or limit.sure),
         generic=limit.generic,
     )
 
@@ -91,15 +101,20 @@ def _note(
     have = ", ".join(f"{name} {installed[name]}" for name in limit.packages if name in installed)
     lacking = ", ".join(name for name in limit.packages if name not in installed)
     if applies == "no":
-        return f"{have}: these versions do not print this; the text comes from another environment"
-    if not limit.packages:
-        return "does not depend on versions"
-    if lacking and case is _ROW:
-        return (
-            f"{have}{'; ' if have else ''}{lacking} not found, so the advice is for all versions; "
-            "specify the environment: --python EXE or --versions PACKAGE=VERSION"
-        )
-    return f"advice for {have}" if have else "does not depend on versions"
+        note = "no"
+    elif not limit.packages:
+        note = "any"
+    elif lacking and case is _ROW:
+        note = "lacking"
+    else:
+        note = "have" if have else "any"
+    and_have = f"{have}; " if have else ""
+    text = language.label(bugs.__name__, _NOTES[note])
+    return text.format(have=have, and_have=and_have, lacking=lacking)
+
+
+def _say(limit: limits.Limit, text: str) -> str:
+    return language.say(bugs.__name__, limit.id, text)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
@@ -117,7 +132,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 def _steps(texts: Iterable[str], limit: limits.Limit, values: Mapping[str, str]) -> tuple[str, ...]:
     """Fill in the steps, without those that need a value that the message lacks."""
     return tuple(
-        _filled(text, values)
+        _filled(_say(limit, text), values)
         for text in texts
         if not {place[1] for place in _PLACE.finditer(text)} & (limit.values - values.keys())
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 import dis
 import functools
 import itertools
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from types import FunctionType, GeneratorType
 from typing import Any
 
+from metalassay.patches import replaced
 from metalassay.patches.layers import layer, stock
 
 TARGET = "accelerate.data_loader"
@@ -39,10 +41,19 @@ def is_affected(function: FunctionType) -> bool:
 def patch() -> Iterator[bool]:
     """Fix empty loaders inside the ``with`` block; yields whether the patch was needed.
 
-    Raises ``ModuleNotFoundError`` if accelerate is not installed.
+    Warns if other code has replaced the method, whose name it says. Raises ``ModuleNotFoundError`` if
+    accelerate is not installed.
     """
     from accelerate.data_loader import DataLoaderShard
 
+    foreign = replaced.replacement(DataLoaderShard, "__iter__")
+    if foreign is not None:
+        what = (
+            f"DataLoaderShard.__iter__ is not accelerate's own, but {replaced.described(foreign)}"
+        )
+        warnings.warn(f"{what}; nothing of accelerate's is patched", RuntimeWarning, stacklevel=3)
+        yield False
+        return
     if not is_affected(stock(DataLoaderShard, "__iter__")):
         yield False
         return

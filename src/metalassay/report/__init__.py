@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from metalassay.claims import catalogue as claims
+from metalassay.claims import measured as measured_claims
 from metalassay.machine import chips
 from metalassay.report.machines import in_order
 from metalassay.report.model import CompatTable, Hint, Report, Section, counted, not_shown
@@ -71,10 +72,10 @@ def build(
         training_section(logs),
         calibration.section(calibrations),
         step_profile.section(profiles),
-        rlhf_times.section(rlhf),
+        rlhf_times.section([*rlhf, *rlhf_times.of_benchmarks(shown, find_chip)]),
         published.section(compared.chips),
         projection.section(project, shown),
-        ledger.section(claims.load()),
+        ledger.section(claims.load(), measured_claims.sort(loaded.experiments)),
     )
     return Report(
         summary_line=_summary(

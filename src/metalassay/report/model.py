@@ -20,7 +20,8 @@ class Table:
     """A plain table. ``caption`` names the machine or machines; ``numeric`` columns align right.
 
     ``marked`` are the cells (row, column) to highlight because they differ and should not. ``commands``
-    are the commands that fill cells (row, column) in which something is missing.
+    are the commands that fill cells (row, column) in which something is missing. ``links`` are web addresses
+    of cells, and ``tags`` those of each row by which a ``Filter`` of the section chooses.
     """
 
     caption: str
@@ -30,6 +31,20 @@ class Table:
     notes: tuple[str, ...] = ()
     marked: frozenset[tuple[int, int]] = frozenset()
     commands: Mapping[tuple[int, int], str] = field(default_factory=dict, hash=False)
+    links: Mapping[tuple[int, int], str] = field(default_factory=dict, hash=False)
+    tags: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice of the rows that a section shows: ``choices`` are pairs of a tag and what it is called.
+
+    ``id`` and the tags have letters, digits and hyphens only.
+    """
+
+    id: str
+    label: str
+    choices: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -210,7 +225,8 @@ class BarChart:
 class Section:
     """A section of the report: sentences, then plots and bars, then tables. ``id`` is its anchor.
 
-    ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed.
+    ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed. ``filters``
+    choose rows on the page, without a script; other formats show every row.
     """
 
     id: str
@@ -221,6 +237,7 @@ class Section:
     hint: Hint | None = None
     projected: bool = False
     bars: tuple[BarChart, ...] = ()
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _MAGIC = frozenset("*?[")
 
 MOST_NAMES = 200_000
 """Files and folders that are looked at below one that is named, whether or not they are results."""
+MOST_SECONDS = 10.0
+"""For listing what is below a folder; a network disk may take long for each name."""
 DEEPEST = 40
 """Levels of folders that are entered below one that is named."""
 
@@ -173,11 +176,23 @@ def _below(
     wanted: Callable[[Path], bool],
     deepest: int | None = None,
 ) -> Iterator[Source]:
-    """Yield the files below a folder that are wanted; ``deepest`` counts the levels that can hold one."""
+    """Yield the files below a folder that are wanted; ``deepest`` counts the levels that can hold one.
+
+    The whole folder is walked before the first file is read: of a disk that was named by mistake nothing is.
+    """
+    yield from list(_walk(folder, is_new, wanted, deepest))
+
+
+def _walk(
+    folder: Path,
+    is_new: Callable[[Path], bool],
+    wanted: Callable[[Path], bool],
+    deepest: int | None,
+) -> Iterator[Source]:
     failed: list[OSError] = []
     root = os.path.realpath(folder)
     outside, deep = _Outside(), _Outside()
-    looked_at = 0
+    looked_at, until = 0, time.monotonic() + MOST_SECONDS
     # The folders still to be read, the next one last, with their depth.
     waiting = [(folder, 1)]
     is_new(folder)
@@ -193,6 +208,11 @@ def _below(
                     if looked_at > MOST_NAMES:
                         raise UserError(
                             f"{shown(folder)} has more than {MOST_NAMES:,} files and folders",
+                            "name the folders in it that hold results",
+                        )
+                    if time.monotonic() > until:
+                        raise UserError(
+                            f"{shown(folder)} is too large: {MOST_SECONDS:g} s did not suffice to list it",
                             "name the folders in it that hold results",
                         )
                     path = here / entry.name

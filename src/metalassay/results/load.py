@@ -16,6 +16,7 @@ from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
 from metalassay.results.latest import FileGroup, LatestResults
 from metalassay.results.parse import (
+    Evidence,
     LargestBatch,
     Measurement,
     SmokeSet,
@@ -35,6 +36,7 @@ class Read:
     warning: str | None = None
     batch: LargestBatch | None = None
     unfinished: Unfinished | None = None
+    experiment: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Loaded:
     under the same conditions supersedes: ``older`` counts those measurements by machine
     (``hardware.identity``), ``older_sets`` those verdict files. ``measured`` counts every
     measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
-    batch, and ``unfinished`` the marks of runs that did not finish.
+    batch, ``unfinished`` the marks of runs that did not finish, and ``experiments`` what was measured of claims.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -57,6 +59,7 @@ class Loaded:
     groups: tuple[FileGroup, ...] = ()
     batches: tuple[LargestBatch, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
+    experiments: tuple[Evidence, ...] = ()
 
 
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
@@ -69,6 +72,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
     """
     latest = LatestResults()
     warnings: list[str] = []
+    experiments: list[Evidence] = []
     for content in read(paths):
         if see is not None:
             see(content)
@@ -80,6 +84,8 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
             latest.add_batch(content.batch)
         if content.unfinished is not None:
             latest.add_unfinished(content.unfinished)
+        if content.experiment is not None:
+            experiments.append(content.experiment)
         latest.add_measurements(content.measurements)
     measurements = latest.measurements()  # completes the series, and so comes before the counts
     return Loaded(
@@ -92,6 +98,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         latest.groups(),
         latest.batches(),
         latest.unfinished(),
+        tuple(experiments),
     )
 
 
@@ -117,6 +124,9 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         if isinstance(result, Unfinished):
             yield Read(source.shown, unfinished=result)
+            continue
+        if isinstance(result, Evidence):
+            yield Read(source.shown, experiment=result)
             continue
         if isinstance(result, SmokeSet):
             yield Read(source.shown)  # it has a table of its own, in docs/compatibility.md

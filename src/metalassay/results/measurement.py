@@ -26,7 +26,8 @@ class Measurement:
 
     A call handles ``items_per_call`` items ("samples" or "tokens", see ``unit``).
     ``bytes_per_call`` counts the inputs and outputs of every operation: an upper bound of the memory
-    traffic; ``compulsory_bytes`` is a lower bound. ``emulated`` is true when the device was not a
+    traffic; ``compulsory_bytes`` is a lower bound. ``tokens_per_call`` is the mean where a call trains on a
+    varying number; ``peak_rss`` is the most memory of the process so far, in bytes. ``emulated`` is true when the device was not a
     real one. ``parity`` describes where its numbers differ from the CPU's, "" where they do not.
     ``flags`` are sentences about what makes the times doubtful. ``thermal_pressure`` is the highest that the
     Mac reported before and after, None where unknown. ``measured_peak`` is what the device
@@ -60,6 +61,8 @@ class Measurement:
     file: str
     when: datetime
     compulsory_bytes: int | None = None
+    tokens_per_call: float | None = None
+    peak_rss: int | None = None
     malloc: str = "default"
     power_mode: str | None = None
     thermal_pressure: str | None = None
@@ -209,6 +212,8 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             file=file,
             when=when,
             compulsory_bytes=extra.find("compulsory_bytes_per_call").or_none(Field.whole),
+            tokens_per_call=extra.find("tokens_per_call").or_none(lambda one: one.number(0, 1e12)),
+            peak_rss=_within(extra, "memory", "peak_rss").or_none(Field.whole),
             malloc=extra.find("malloc").or_none(Field.name) or "default",
             power_mode=macos.power_mode_named(
                 _within(about, "conditions", "after", "power_mode").or_none(Field.name)

@@ -1,4 +1,4 @@
-"""Reads one result file: verdicts, a smoke test, a benchmark run, a search for the largest batch, a mark.
+"""Reads one result file: verdicts, a smoke test, a benchmark run, a largest batch, an experiment, a mark.
 
 Nothing in a file is taken on trust. Besides types and ranges, what it states twice must agree: a
 verdict with the outcomes of its tests, the median with the times of the rounds.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metalassay.claims import evidence
+from metalassay.claims.evidence import Evidence
 from metalassay.fields import Field, FieldError, parse_json
 from metalassay.results import (
     calibration_file,
@@ -34,6 +36,7 @@ __all__ = [
     "CHECKPOINT",
     "PROFILE",
     "ROWS",
+    "Evidence",
     "LargestBatch",
     "Measurement",
     "SmokeSet",
@@ -45,7 +48,7 @@ __all__ = [
 
 def parse(
     content: bytes, file: str
-) -> VersionSet | SmokeSet | Unfinished | LargestBatch | tuple[Measurement, ...]:
+) -> VersionSet | SmokeSet | Unfinished | LargestBatch | Evidence | tuple[Measurement, ...]:
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
     Return () for a file of ours that holds no result. Raises ``FieldError``, and nothing else, for
@@ -71,6 +74,9 @@ def parse(
     if schema.startswith(f"{max_batch_file.NAME}/"):
         _check_schema(document.get("schema"), max_batch_file.NAME)
         return max_batch_file.read(document, file)
+    if schema.startswith(f"{evidence.NAME}/"):
+        _check_schema(document.get("schema"), evidence.NAME)
+        return evidence.read(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
         return tuple(measurement.read(document, file))

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from metalassay.bugs import REPORTED_ONLY, verdict
+from metalassay.claims import evidence, experiments
 from metalassay.machine import dtypes, macos
 from metalassay.machine.conditions import ALLOCATORS, THREADS
 from metalassay.results import allowed, max_batch_file, smoke_file, verdict_file
@@ -110,7 +111,10 @@ DEVICE = Text(one_of("cpu", "mps", "cuda"), REFUSE)
 MODE = Text(one_of("train", "infer"), REFUSE)
 DTYPE = Text(one_of(*dtypes.NAMES), REFUSE)
 MALLOC = Text(one_of("default", "tuned"), REFUSE)
-WORKLOADS = ("transit-cnn", "gpt-tiny", "gpt-small", "gpt-original")
+WORKLOADS = (
+    *("transit-cnn", "gpt-tiny", "gpt-small", "gpt-original"),
+    *("rlhf-sft", "rlhf-reward", "rlhf-dpo", "rlhf-ppo", "rlhf-grpo"),
+)
 """A test holds that these are the workloads of the suite."""
 WORKLOAD = Text(one_of(*WORKLOADS), REFUSE)
 _LABEL = rf"(?:{'|'.join(WORKLOADS)})-b\d{{1,6}}-(?:train|infer)-(?:{'|'.join(dtypes.NAMES)})"
@@ -244,6 +248,27 @@ MAX_BATCH: Schema = {
     "seconds": TIME,
     "versions": VERSIONS,
     "hardware": HARDWARE,
+}
+
+EXPERIMENT: Schema = {
+    "schema": Text(one_of(evidence.SCHEMA), REFUSE),
+    "experiment": Text(one_of(*(one.name for one in experiments.load())), REFUSE),
+    "device": Text(one_of("cpu", "mps", "system"), REFUSE),
+    "emulated": FLAG,
+    "threads": COUNT,
+    "outcome": Text(one_of("", *evidence.OUTCOMES), REFUSE),
+    "comparisons": Each(
+        {
+            # By them a claim is decided, so another text is no copy.
+            **dict.fromkeys(("base", "arm", "what"), Text(one_of(*experiments.NAMES), REFUSE)),
+            **dict.fromkeys(("of_base", "of_control", "of_arm"), Each(NUMBER)),
+        }
+    ),
+    "started": MOMENT,
+    "seconds": TIME,
+    "versions": VERSIONS,
+    "hardware": HARDWARE,
+    "marks": Each(PROSE),
 }
 
 VARIABLES = (
@@ -392,6 +417,7 @@ BENCHMARKS: Schema = {
                 "batch_size": COUNT,
                 "unit": Text(one_of("samples", "tokens"), REFUSE),
                 "items_per_call": NUMBER,
+                "tokens_per_call": TIME,
                 "parameters": NUMBER,
                 "threads": COUNT,
                 "identity": Text(form(r"ast1-[0-9a-f]{12}"), REFUSE),
@@ -456,5 +482,6 @@ FORMATS: Mapping[str, Schema] = {
     f"{verdict_file.NAME}/": VERDICTS,
     f"{smoke_file.NAME}/": SMOKE,
     f"{max_batch_file.NAME}/": MAX_BATCH,
+    f"{evidence.NAME}/": EXPERIMENT,
 }
 """By the beginning of the member "schema"; a file without one is of ``BENCHMARKS``."""

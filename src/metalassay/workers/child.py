@@ -136,7 +136,8 @@ class _Arm:
         self.wait: Step = lambda: None
         self.driver: Callable[[], int | None] = lambda: None
         self.driver_seen: int | None = None
-        about = self._workload(spec) if spec["kind"] == "workload" else self._function(spec)
+        build = {"workload": self._workload, "function": self._function, "model": self._model}
+        about = build[spec["kind"]](spec)
         on_cpu = spec["device"] == "cpu"
         self.clock = clock = time.process_time if on_cpu else time.perf_counter
         seconds: list[float] = []
@@ -208,6 +209,19 @@ class _Arm:
         result = function()  # the function is either the step or returns the step
         self.step = result if callable(result) else function
         return {"threads": spec["threads"], "emulated": False}
+
+    def _model(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        import torch
+
+        from metalassay.ask import contract, training_step
+        from metalassay.measure import device
+
+        torch.set_num_threads(spec["threads"])
+        where = torch.device(spec["device"])
+        file = contract.File(Path(spec["file"]))
+        self.step = training_step.make(file, where, spec["batch"], spec["dtype"])
+        self.driver = lambda: device.memory(where)["driver"]
+        return {"threads": spec["threads"], "emulated": device.emulated(where)}
 
     def _refuse_asynchronous_step(self, kind: str) -> None:
         """Raise ``RuntimeError`` if the device is still busy after a step: timing it is pointless."""

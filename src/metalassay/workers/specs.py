@@ -1,6 +1,6 @@
 """Parse what is to be run: a workload and its options, or a function in a file of the user.
 
-transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps
+transit-cnn:train:batch=4,threads=1      gpt-tiny:infer      bench.py::step:device=mps      my.py:batch=8
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _NEXT = "write it as in transit-cnn:train:batch=4,threads=1 or bench.py::step"
 
 @dataclass(frozen=True)
 class Spec:
-    """One thing to run. ``kind`` is "workload" (``name``, ``mode``) or "function" (``file``).
+    """One thing to run.
+
+    ``kind`` is "workload" (``name``, ``mode``), "function" (``function`` of the file ``name``) or "model": the
+    training step of a file with ``make(batch_size)``, see ``metalassay.ask.contract``.
 
     ``batch`` is in samples. ``malloc`` is "default" or "tuned", with which glibc keeps freed memory.
     ``extra`` adds that many products of two 64 x 64 matrices to each step: a slowdown of known size
@@ -42,19 +45,18 @@ class Spec:
 
     def text(self) -> str:
         """Return the text that ``parse`` reads as this spec; options at their defaults are omitted."""
-        head = f"{self.name}:{self.mode}" if self.kind == "workload" else self._place()
+        head = {"workload": f"{self.name}:{self.mode}", "model": self.name}.get(
+            self.kind, f"{self.name}::{self.function}"
+        )
         defaults = {field.name: field.default for field in dataclasses.fields(Spec)}
         options = [
             f"{key}={value}"
             for key in _OPTIONS
             if (value := getattr(self, key)) != defaults[key]
             or (key == "batch" and head[-1] != ")")
-            if self.kind == "workload" or key not in _OF_WORKLOADS
+            if key not in _REFUSED[self.kind]
         ]
         return ":".join([head, ",".join(options)] if options else [head])
-
-    def _place(self) -> str:
-        return f"{self.name}::{self.function}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ class Arm:
 _NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # with their minimum
 _WORDS = {"dtype": dtypes.NAMES, "device": DEVICES, "malloc": ("default", "tuned")}
 _OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
-_OF_WORKLOADS = ("batch", "dtype", "extra")
+_REFUSED: dict[str, tuple[str, ...]] = {
+    "workload": (),
+    "function": ("batch", "dtype", "extra"),
+    "model": ("extra",),
+}
 
 
 def parse(text: str, device: str = "cpu") -> Spec:
@@ -87,6 +93,10 @@ def parse(text: str, device: str = "cpu") -> Spec:
     match = re.fullmatch(r"(?P<file>.+\.py)::(?P<function>\w+)(?::(?P<options>.*))?", text)
     if match:
         spec = Spec("function", match["file"], function=match["function"], device=device)
+        return _with(spec, match["options"] or "", text)
+    match = re.fullmatch(r"(?P<file>[^:]+\.py)(?::(?P<options>[^:]*))?", text)
+    if match:
+        spec = Spec("model", match["file"], device=device)
         return _with(spec, match["options"] or "", text)
     name, *parts = text.split(":")
     spec = Spec("workload", name, device=device)
@@ -108,8 +118,8 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
         key, _, value = option.partition("=")
         if key in changes:
             raise UserError(f"{text!r}: option {key!r} given twice", "give it once")
-        if key not in _OPTIONS or (spec.kind == "function" and key in _OF_WORKLOADS):
-            known = [k for k in _OPTIONS if spec.kind == "workload" or k not in _OF_WORKLOADS]
+        known = [each for each in _OPTIONS if each not in _REFUSED[spec.kind]]
+        if key not in known:
             raise UserError(
                 f"{text!r}: unknown option {key!r}", f"choose one of {', '.join(known)}"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -46,12 +47,31 @@ def count(step: Callable[[], object]) -> Counts:
     turns linear layers and attention.
     """
     step()
-    with (
-        FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU) as flop,
-        _Traffic() as traffic,  # entered last, so it sees each operation first
-    ):
+    counter = Counter()
+    with counter:
         step()
-    return Counts(flop=flop.get_total_flops(), bytes=traffic.bytes)
+    return counter.counts()
+
+
+class Counter:
+    """Counts what runs in the thread that enters it, as ``count`` does."""
+
+    def __init__(self) -> None:
+        self._flop = FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU)
+        self._traffic = _Traffic()
+        self._entered = contextlib.ExitStack()
+
+    def __enter__(self) -> Counter:
+        self._entered.enter_context(self._flop)
+        self._entered.enter_context(self._traffic)  # last, so that it sees each operation first
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._entered.__exit__(*raised)
+
+    def counts(self) -> Counts:
+        """Return what was counted so far."""
+        return Counts(flop=self._flop.get_total_flops(), bytes=self._traffic.bytes)
 
 
 def compulsory(recipe: Recipe, workload: Workload) -> int:

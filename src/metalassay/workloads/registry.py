@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,7 @@ class Workload:
     """A model and a batch on ``device``, ready to run.
 
     ``step()`` does the work once and waits for the device; it returns the loss (train) or the
-    logits (infer), still on the device. ``check()`` raises ``AssertionError`` if the results are
+    logits (infer), still on the device; a step of a trainer of TRL returns None. ``check()`` raises ``AssertionError`` if the results are
     wrong; call it after at least three steps, and do not time it. ``threads`` is torch's number of
     intra-op threads when the workload was built.
     """
@@ -87,7 +88,7 @@ class Workload:
     parameters: int
     threads: int
     identity: str
-    step: Callable[[], Tensor]
+    step: Callable[[], Any]
     check: Callable[[], None]
 
 

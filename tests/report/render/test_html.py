@@ -14,7 +14,7 @@ from constructed_runs import ATTACK, DATA, report_of, with_everywhere
 from page_elements import elements
 
 from metalassay import report
-from metalassay.report.model import Table
+from metalassay.report.model import Filter, Section, Table
 from metalassay.report.render import html, markdown
 from metalassay.results import load
 
@@ -106,6 +106,10 @@ def test_no_text_becomes_markup_in_html() -> None:
     assert attributes == {name for _, attributes in elements(calm) for name in attributes}
 
 
+def _tables(built: report.Report) -> list[Table]:
+    return [table for section in built.sections for table in section.tables]
+
+
 def test_only_web_addresses_become_links() -> None:
     def linked(document: Any) -> Any:
         for bug in document.get("bugs", []):
@@ -117,7 +121,8 @@ def test_only_web_addresses_become_links() -> None:
         attributes.get("href") for tag, attributes in elements(html.render(built)) if tag == "a"
     ]
     assert hrefs
-    assert all(href is not None and href.startswith("#") for href in hrefs)
+    ours = {link for table in _tables(built) for link in table.links.values()}
+    assert all(href is not None and (href.startswith("#") or href in ours) for href in hrefs)
     assert "javascript:evil" not in markdown.render(built)
 
 
@@ -154,3 +159,29 @@ def test_the_six_figures_have_a_section_and_commands_that_can_be_copied() -> Non
         "not measured: <code>pip install -e &#39;.[a]&#39; &amp;&amp; x &lt;y&gt;</code></td>"
         in page
     )
+
+
+def test_an_address_of_a_cell_is_a_link_and_nothing_else_is() -> None:
+    links = {(0, 1): "https://example.org/x", (1, 1): "javascript:alert(1)"}
+    table = Table("", ("n", "name"), (("1", "a"), ("2", "b")), (False,) * 2, links=links)
+    text = page_with(table)
+    assert '<a href="https://example.org/x">a</a>' in text
+    assert "javascript" not in text
+
+
+def test_filters_choose_rows_by_their_tags_without_a_script() -> None:
+    table = Table("", ("name",), (("a",), ("b",)), (False,), tags=(("good", "old"), ("bad",)))
+    choices = (("good", "the good"), ("bad", "the bad"))
+    text = page_with(table, Filter("kind", "of kind", choices))
+    assert '<tr data-tags="good old">' in text
+    assert '<label for="kind">of kind</label>' in text
+    for tag, name in choices:
+        assert f'<option value="{tag}">{name}</option>' in text
+        rule = f'section:has(#kind option[value="{tag}"]:checked) tr[data-tags]:not([data-tags~="{tag}"])'
+        assert f"{rule} {{ display: none; }}" in text
+
+
+def page_with(table: Table, *filters: Filter) -> str:
+    """Return the page of a report with one section."""
+    section = Section("one", "One", tables=(table,), filters=filters)
+    return html.render(replace(report.build(load.Loaded()), sections=(section,)))

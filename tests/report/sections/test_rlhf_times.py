@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from constructed_runs import measured
 
 from metalassay.cli.main import main
 from metalassay.fields import FieldError
 from metalassay.report.model import NO_VALUE, NOT_MEASURED
 from metalassay.report.sections import rlhf_times
+from metalassay.results.measurement import Measurement
 
 # As `metalassay train rlhf ppo` writes it, with round numbers.
 RESULT: dict[str, Any] = {
@@ -107,3 +110,40 @@ def test_the_command_reads_the_folder_of_a_run_and_a_report_without_it_passes_it
     assert "TRL 0.18.2" in page
     assert main(["report", "runs", "-o", "other"]) == 0
     assert "warning" not in capsys.readouterr().err
+
+
+PLAIN = measured("m4")[0]
+
+
+def benchmark(**changes: Any) -> Measurement:
+    return replace(
+        PLAIN,
+        **{
+            "workload": "rlhf-ppo",
+            "seconds": (0.5, 0.25, 1.0),
+            "tokens_per_call": 100.0,
+            "peak_rss": 300 * 2**20,
+            "versions": {"torch": "2.13.0", "trl": "0.18.2"},
+            **changes,
+        },
+    )
+
+
+def of(*measured: Measurement) -> list[rlhf_times.RlhfRun]:
+    return list(rlhf_times.of_benchmarks(measured, lambda machine: None))
+
+
+def test_benchmarks_stand_there_with_the_median_of_their_steps() -> None:
+    (one,) = of(benchmark(), PLAIN)
+    assert (one.steps_per_second, one.tokens_per_second, one.steps) == (2.0, 200.0, 3)
+    section = rlhf_times.section([one])
+    assert section is not None
+    row = section.tables[0].rows[0]
+    assert row[3].startswith(f"benchmark, batch {benchmark().batch_size}, ")
+    assert row[4:] == ("2.00", "200", "300", "600")
+
+
+def test_benchmarks_without_tokens_have_none_and_emulated_ones_are_not_shown() -> None:
+    (one,) = of(benchmark(tokens_per_call=None))
+    assert one.tokens_per_second is None
+    assert of(benchmark(emulated=True)) == []

@@ -1,4 +1,4 @@
-"""What `train rlhf` says of a failure, and of a result."""
+"""What `train rlhf` says of a result."""
 
 from __future__ import annotations
 
@@ -6,21 +6,7 @@ from typing import Any
 
 import pytest
 
-from metalassay.environment import versions
-from metalassay.errors import UserError
 from metalassay.training.rlhf import command
-
-
-def test_a_known_bug_of_the_installed_versions_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "installed", lambda: {"trl": "0.11.4", "transformers": "4.45.2"})
-    with pytest.raises(TypeError, match="unheard of"), command._explained():
-        raise TypeError("unheard of")
-    monkeypatch.setattr(versions, "installed", lambda: {"trl": "0.16.1", "transformers": "4.52.4"})
-    with pytest.raises(UserError, match=r"GRPO of TRL < 0\.17") as refused, command._explained():
-        raise TypeError(
-            "GRPOTrainer._get_train_sampler() takes 1 positional argument but 2 were given"
-        )
-    assert "trl>=0.18" in refused.value.next_step
 
 
 def test_a_result_says_before_and_after(capsys: pytest.CaptureFixture[str]) -> None:

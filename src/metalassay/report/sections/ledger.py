@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
+from metalassay.claims import measured as measurements
 from metalassay.claims.catalogue import NEEDS_A_MAC, NOT_TESTABLE, VERDICTS, Claim
+from metalassay.claims.measured import Measured
 from metalassay.claims.page import SUBJECTS
-from metalassay.report.model import NO_VALUE, Section, Table, counted
+from metalassay.report.model import NO_VALUE, Filter, Section, Table, counted
 
 _SENTENCES = (
     "The claims of five guides about PyTorch on a Mac, in our words, and what is true. The verdicts confirmed, "
@@ -17,8 +20,11 @@ _SENTENCES = (
 )
 
 
-def section(claims: Sequence[Claim]) -> Section:
-    """Return the section: counts by verdict, then one table per guide, each claim in that of its first guide."""
+def section(claims: Sequence[Claim], measured: Measured | None = None) -> Section:
+    """Return the section: counts by verdict, then one table per guide, each claim in that of its first guide.
+
+    What was ``measured`` on Macs has a table of its own before them: it is no verdict of this release.
+    """
     guides = sorted({place.guide for claim in claims for place in claim.guides})
     decided = sum(claim.verdict not in (NEEDS_A_MAC, NOT_TESTABLE) for claim in claims)
     waiting = sum(claim.verdict == NEEDS_A_MAC for claim in claims)
@@ -30,7 +36,44 @@ def section(claims: Sequence[Claim]) -> Section:
         id="ledger",
         title="Ledger of claims",
         sentences=(first, *_SENTENCES),
-        tables=(_counts(claims, guides), *_by_guide(claims, guides)),
+        filters=_filters(guides),
+        tables=(
+            _counts(claims, guides),
+            *_measured(claims, measured or Measured()),
+            *_by_guide(claims, guides),
+        ),
+    )
+
+
+def _measured(claims: Sequence[Claim], measured: Measured) -> Iterable[Table]:
+    found = [(claim, *each) for claim in claims for each in measured.of(claim.id)]
+    if not found:
+        return
+    rows = tuple(
+        (
+            claim.id,
+            claim.claim,
+            claim.verdict,
+            f"{decided.word} {where}" if decided.settled else "open",
+            decided.why or "; ".join(one.sentence() for one in decided.shown),
+            decided.run.conditions(),
+        )
+        for claim, where, decided in found
+    )
+    yield Table(
+        caption="Claims that were measured",
+        head=(
+            "claim",
+            "claimed by the guide",
+            "verdict of this release",
+            "measured",
+            "how",
+            "conditions",
+        ),
+        rows=rows,
+        numeric=(False,) * 6,
+        tags=tuple((*_tags(claim), "measured") for claim, *_ in found),
+        notes=(measurements.NOTE,),
     )
 
 
@@ -66,20 +109,72 @@ def _by_guide(claims: Iterable[Claim], guides: Sequence[str]) -> Iterable[Table]
             subject = f": {SUBJECTS[guide]}" if guide in SUBJECTS else ""
             yield Table(
                 caption=f"Guide {guide}{subject}",
-                head=("claim", "claimed by the guide", "verdict", "what is true", "evidence"),
+                head=(
+                    "claim",
+                    "lines",
+                    "claimed by the guide",
+                    "verdict",
+                    "what is true",
+                    "evidence",
+                ),
                 rows=tuple(map(_row, own)),
-                numeric=(False,) * 5,
+                numeric=(False,) * 6,
+                links=_links(own, column=5),
+                tags=tuple(map(_tags, own)),
             )
 
 
 def _row(claim: Claim) -> tuple[str, ...]:
-    return (claim.id, claim.claim, claim.verdict, claim.truth, _evidence(claim))
+    lines = ", ".join(map(str, claim.guides))
+    return (claim.id, lines, claim.claim, claim.verdict, claim.truth, _evidence(claim))
+
+
+def _filters(guides: Sequence[str]) -> tuple[Filter, ...]:
+    """Return the choices of rows: by guide, by verdict, and by what would decide a claim."""
+    return (
+        Filter("ledger-guide", "guide", tuple((f"guide-{guide}", guide) for guide in guides)),
+        Filter("ledger-verdict", "verdict", tuple((_tag(word), word) for word in VERDICTS)),
+        Filter(
+            "ledger-by",
+            "decided by",
+            (
+                ("open-on-a-mac", "nothing yet, a Mac would"),
+                ("command-on-a-mac", "anything, and a Mac can show it"),
+                ("measured", "a measurement"),
+            ),
+        ),
+    )
+
+
+def _tag(text: str) -> str:
+    return text.lower().replace(" ", "-")
+
+
+def _tags(claim: Claim) -> tuple[str, ...]:
+    tags = [*(f"guide-{place.guide}" for place in claim.guides), _tag(claim.verdict)]
+    if claim.verdict == NEEDS_A_MAC:
+        tags.append("open-on-a-mac")
+    elif claim.on_a_mac:
+        tags.append("command-on-a-mac")
+    return tuple(dict.fromkeys(tags))
+
+
+def _links(claims: Sequence[Claim], column: int) -> dict[tuple[int, int], str]:
+    """Return the first web address of each claim's source, at its evidence."""
+    found = {}
+    for row, claim in enumerate(claims):
+        address = re.search(r"https://[^\s;]+", claim.source)
+        if address is not None:
+            found[row, column] = address[0]
+    return found
 
 
 def _evidence(claim: Claim) -> str:
     """Return the command that decides a claim, on any machine or else on a Mac, or its other evidence."""
     if claim.here:
         return claim.here[0]
+    if claim.by_program:
+        return f"the guide's own program, from a clone: {claim.by_program[0]}"
     if claim.verdict != NEEDS_A_MAC and claim.source:
         return f"documents and earlier runs: metalassay claims {claim.id}"
     return f"on a Mac: {claim.on_a_mac[0]}" if claim.on_a_mac else NO_VALUE

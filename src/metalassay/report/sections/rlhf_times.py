@@ -1,11 +1,13 @@
 """RLHF on this machine beside the minutes that guide 003 publishes: steps per second, and what would fit into them.
 
-What was measured is in the ``result.json`` of runs of `metalassay train rlhf`.
+What was measured is in the ``result.json`` of runs of `metalassay train rlhf`, and in the files of
+benchmarks/test_rlhf.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from metalassay.claims import rlhf_times
@@ -13,7 +15,10 @@ from metalassay.claims.rlhf_times import Example, RlhfTimes
 from metalassay.fields import Field, FieldError, parse_json
 from metalassay.machine import chips
 from metalassay.machine.chips import Chip
+from metalassay.report import machines
 from metalassay.report.model import NO_VALUE, NOT_MEASURED, Section, Table, significant
+from metalassay.report.sections import benchmarks
+from metalassay.results.measurement import Measurement
 
 PREFIX = "rlhf-"
 """Of the guide's examples, before the name of the trainer."""
@@ -66,6 +71,30 @@ def parse(content: bytes, name: str) -> RlhfRun:
     )
 
 
+def of_benchmarks(
+    shown: Iterable[Measurement], find_chip: benchmarks.FindChip
+) -> Iterator[RlhfRun]:
+    """Yield the benchmarks of RLHF whose figures may be shown; a round is a step."""
+    trainings = [each for each in shown if each.workload.startswith(PREFIX)]
+    name_of = machines.names((each.machine for each in trainings), frozenset())
+    for one in trainings:
+        trainer = one.workload.removeprefix(PREFIX)
+        if trainer not in TRAINERS or benchmarks.figures(one, find_chip(one.machine)).refused:
+            continue
+        rate = 1 / statistics.median(one.seconds)
+        yield RlhfRun(
+            name=f"benchmark, batch {one.batch_size}, {name_of[machines.identity(one.machine)]}",
+            trainer=trainer,
+            device=one.device,
+            torch=one.versions["torch"],
+            trl=one.versions.get("trl", "unknown"),
+            steps=one.rounds,
+            steps_per_second=rate,
+            tokens_per_second=None if one.tokens_per_call is None else rate * one.tokens_per_call,
+            peak_rss=one.peak_rss,
+        )
+
+
 def section(runs: Sequence[RlhfRun]) -> Section | None:
     """Return the section with both tables of the guide, None without a run."""
     if not runs:
@@ -88,13 +117,13 @@ def _examples(published: RlhfTimes, runs: Sequence[RlhfRun]) -> Table:
         caption="Minutes that were published, and steps that were measured",
         head=(
             "training",
-            f"{published.on}, published, not measured here",
-            "steps/s that it implies",
-            "run",
-            "steps/s measured here",
-            "tokens/s measured here",
-            "most memory, MiB",
-            "steps of ours in those minutes",
+            f"{published.on.removeprefix('Apple ')}, published, not measured here",
+            "implied steps/s",
+            "run, measured",
+            "steps/s",
+            "tokens/s",
+            "MiB",
+            "our steps in that time",
         ),
         rows=tuple(_rows(published.examples, runs)),
         numeric=(False, True, True, False, True, True, True, True),
@@ -105,7 +134,8 @@ def _examples(published: RlhfTimes, runs: Sequence[RlhfRun]) -> Table:
                 for each in published.examples
                 if each.steps is not None
             ),
-            "Measured: the mean over the steps of a run but the first, without checkpoints; memory of the process.",
+            "Measured: the mean over the steps of a run but the first, without checkpoints, or the median of the steps"
+            " of a benchmark; the most memory of the process, in which other benchmarks may have run before.",
         ),
     )
 

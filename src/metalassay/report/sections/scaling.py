@@ -89,7 +89,7 @@ def section(compared: Compared, shown: Sequence[Measurement]) -> Section:
             id="scaling",
             title="Scaling against the roofline",
             hint=Hint(
-                "No benchmark run with a count of compulsory traffic was read; older files have none.",
+                "No benchmark run with a count of compulsory traffic was read; RLHF and older files have none.",
                 "nox -s bench",
             ),
         )

@@ -3,82 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
-import os
 import shlex
 import sys
-import traceback
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from metalassay import fields, files
-from metalassay.diagnosis import explain
+from metalassay import files
 from metalassay.environment import versions
 from metalassay.errors import UserError
 from metalassay.measure import device
 from metalassay.training import status_line
 from metalassay.training.interrupt import Interrupt
-from metalassay.training.rlhf import stage, trainers
+from metalassay.training.rlhf import libraries, stage, trainers
 from metalassay.training.run_folder import RESULT, locked
 
 STOPPED = 130
-# Set before anything of the hub is imported: nothing here is to be downloaded.
-_OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-_QUIET = {
-    "TOKENIZERS_PARALLELISM": "false",  # it warns after a fork
-    "TRL_EXPERIMENTAL_SILENCE": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DATASETS_VERBOSITY": "error",
-}
 STEPS = {"sft": 200, "reward": 300, "dpo": 100, "ppo": 50, "grpo": 200}
-RATES = {"sft": 3e-3, "reward": 1e-3, "dpo": 1e-4, "ppo": 1e-4, "grpo": 3e-4}
 
 Options = Mapping[str, Any]
 
 
 def train(options: Options) -> int:
     """Train with TRL as the options say; return the exit code."""
-    os.environ.update(_OFFLINE)
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
     where = device.resolve(options["device"])
     if options["threads"]:
         torch.set_num_threads(options["threads"])
     folder = Path(options["output"])
-    with warnings.catch_warnings():
-        # What TRL will change is of no use to who runs the release that is installed.
-        warnings.simplefilter("ignore")
-        with _explained(), locked(folder):
-            importlib.import_module("datasets").disable_progress_bars()
-            importlib.import_module("transformers").logging.disable_progress_bar()
-            if options["stage"] == "chain":
-                return _chain(options, folder, where)
-            return _single(options, folder, where)
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    """Turn a failure that is a known bug of the installed versions into an error that names it."""
-    try:
-        yield
-    except (UserError, KeyboardInterrupt, OSError):
-        raise
-    except Exception as error:
-        text = "".join(traceback.format_exception(error))
-        answer = explain.explain(text, versions.installed())
-        known = [each.found for each in answer.explanations if each.explains]
-        if not known:
-            raise
-        # A bug of one of TRL's trainers says more than one of every Trainer.
-        found = min(known, key=lambda each: (each.generic, each.id.startswith("trainer-")))
-        advice = found.do[0] if found.do else f"metalassay explain {shlex.quote(found.words)}"
-        raise UserError(fields.one_line(found.title), fields.one_line(advice)) from error
+    with libraries.explained(), locked(folder), libraries.offline_and_quiet():
+        if options["stage"] == "chain":
+            return _chain(options, folder, where)
+        return _single(options, folder, where)
 
 
 def _single(options: Options, folder: Path, where: torch.device) -> int:
@@ -147,7 +106,7 @@ def _stage(
         size=options["size"],
         steps=steps,
         batch=options["batch_size"],
-        learning_rate=options["learning_rate"] or RATES[kind],
+        learning_rate=options["learning_rate"] or trainers.RATES[kind],
         seed=options["seed"],
         prompts=options["prompts"],
         start=Path(start) if start else None,

@@ -63,6 +63,11 @@ class Meter:
                 self.memory[kind] = max(held, self.memory.get(kind, 0))
         self._began = time.perf_counter()
 
+    @property
+    def tokens_per_step(self) -> float | None:
+        """Mean over the timed steps, None before there is one."""
+        return self._timed_tokens / self.timed if self.timed else None
+
     def close(self) -> None:
         """Stop counting."""
         self._hook.remove()

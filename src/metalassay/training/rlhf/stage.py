@@ -69,39 +69,24 @@ def run(
     Raises ``UserError`` for a release of TRL without this trainer, for a folder that holds another run or
     one that is not to be resumed, and as ``guard.no_zero_steps`` does.
     """
-    cls = trainers.trainer_class(plan.trainer)
+    trainers.trainer_class(plan.trainer)  # before anything is written
     settings = _settings(plan)
     done = _prepare(folder, settings, resume)
     if done is not None:
         return Outcome(done)
     newest = newest_checkpoint(folder)
     files.write_atomically(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
-    made, held_out = data.examples(plan.seed, plan.prompts)
-    words = data.tokenizer()
-    model = _model(plan).to(where)
-    reference = _model(plan) if plan.trainer in ("dpo", "ppo") else None
-    critic = _critic(plan)
-    judge = _Judge(plan, reference, critic, words, held_out, where)
-    before = judge.figures(model)
-    measured = meter.Meter(where, model)
-    setting = Setting(
-        folder, where, plan.steps, plan.batch, plan.learning_rate, plan.seed, save_every, log_every
+    loop = Loop(
+        plan, folder, where, save_every=save_every, log_every=log_every, report=report, stop=stop
     )
-    stopping = _Stop(stop)
-    watching = meter.callback(measured, report, stopping, lambda step: _mark(folder, step))
-    if plan.trainer == "ppo" and trainers.is_early_ppo(cls):
-        _seed(plan.seed)
-        early = early_ppo.make(cls, setting, model, reference)
-        steps = early_ppo.train(early, setting, critic, made, measured, report)
-    else:
-        trainer = _trainer(plan, setting, model, reference, critic, made, [watching])
-        _require_place(trainer, where)
-        steps = _train(plan, trainer, newest)
-        if stopping.asked and steps < plan.steps:
-            return Outcome({}, steps)
+    before = loop.judge.figures(loop.model)
+    steps = loop.run(newest)
+    if loop.stopped and steps < plan.steps:
+        return Outcome({}, steps)
+    measured = loop.meter
     measured.close()
-    model = model.to(where)
-    after = judge.figures(model)
+    model = loop.model.to(where)
+    after = loop.judge.figures(model)
     models.save(model, folder)
     result = {
         "trainer": plan.trainer,
@@ -120,8 +105,69 @@ def run(
     return Outcome(result)
 
 
+class Loop:
+    """The models of one training, what measures it, and its loop.
+
+    ``meter_of`` makes what takes the time of the steps, from the model that is trained.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        where: torch.device,
+        meter_of: Callable[[Any], meter.Meter] | None = None,
+        *,
+        save_every: int | None = None,
+        log_every: int = 10,
+        report: meter.Report = lambda step, figures: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.plan, self.where, self._report = plan, where, report
+        self._made, held_out = data.examples(plan.seed, plan.prompts)
+        self.model = _model(plan).to(where)
+        self._reference = _model(plan) if plan.trainer in ("dpo", "ppo") else None
+        self._critic = _critic(plan)
+        self.judge = _Judge(plan, self._reference, self._critic, data.tokenizer(), held_out, where)
+        self.meter = meter_of(self.model) if meter_of else meter.Meter(where, self.model)
+        self._setting = Setting(
+            folder,
+            where,
+            plan.steps,
+            plan.batch,
+            plan.learning_rate,
+            plan.seed,
+            save_every,
+            log_every,
+        )
+        self._stopping = _Stop(stop)
+        self._saved = lambda step: _mark(folder, step)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loop was asked to stop: a run that stops at its last step has ended by itself."""
+        return self._stopping.asked
+
+    def run(self, newest: tuple[int, Path] | None = None) -> int:
+        """Train, from the newest checkpoint if there is one; return the steps that the model has taken."""
+        plan, setting = self.plan, self._setting
+        cls = trainers.trainer_class(plan.trainer)
+        if plan.trainer == "ppo" and trainers.is_early_ppo(cls):
+            _seed(plan.seed)
+            early = early_ppo.make(cls, setting, self.model, self._reference)
+            return early_ppo.train(
+                early, setting, self._critic, self._made, self.meter, self._report
+            )
+        watching = meter.callback(self.meter, self._report, self._stopping, self._saved)
+        trainer = _trainer(
+            plan, setting, self.model, self._reference, self._critic, self._made, [watching]
+        )
+        _require_place(trainer, self.where)
+        return _train(plan, trainer, newest)
+
+
 class _Stop:
-    """Remembers that it was asked to stop: a run that stops at its last step has ended by itself."""
+    """Remembers that it was asked to stop."""
 
     def __init__(self, wanted: Callable[[], bool]) -> None:
         self.wanted, self.asked = wanted, False

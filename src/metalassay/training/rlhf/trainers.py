@@ -26,6 +26,8 @@ NAMES = {
     "ppo": "PPOTrainer",
     "grpo": "GRPOTrainer",
 }
+RATES = {"sft": 3e-3, "reward": 1e-3, "dpo": 1e-4, "ppo": 1e-4, "grpo": 3e-4}
+"""Learning rates with which the tiny models learn the task."""
 GENERATIONS = 4  # answers of GRPO to each prompt
 LENGTH = 4 * (data.PROMPT + data.ANSWER)  # tokens; more than any text has, so that nothing is cut
 # TRL has moved what it may remove here; PPO was in both places for a while, and warned in the first.

@@ -1,0 +1,179 @@
+"""The answers as text for a terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+WIDTH = 80
+_TITLES = {
+    "devices": "CPU or GPU",
+    "numbers": "Right or wrong",
+    "batch": "Largest batch",
+    "compile": "torch.compile",
+    "precision": "float32 and 16 bits",
+}
+_MOST = 5  # lines of a list
+
+
+def about(facts: Mapping[str, Any], file: str, batch_size: int) -> str:
+    """Return what was asked about."""
+    device = facts["device"]
+    emulated = ", emulated: its times are meaningless" if facts["emulated"].get(device) else ""
+    own = "" if not facts["stand_in"] else "; no loss(model, batch), so a stand-in is trained on"
+    return _wrapped(
+        f"{file}: {facts['parameters']:,} parameters on {device}{emulated}, torch {facts['torch']},"
+        f" {facts['threads']} CPU threads, batch {batch_size}{own}"
+    )
+
+
+def text(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """Return the answer to one question under its title."""
+    if "not_here" in answer:
+        lines = [f"not on this machine: {answer['not_here']}"]
+    elif "error" in answer:
+        lines = [f"not answered: {answer['error']}", f"next: {answer['next_step']}"]
+    else:
+        lines = list(_LINES[question](answer, facts))
+    return "\n".join([_TITLES[question], *(_wrapped(line, "  ") for line in lines)])
+
+
+def _devices(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    for row in answer["rows"]:
+        times = [f"{kind} {_seconds(one['seconds'])}" for kind, one in row["timings"].items()]
+        times += [f"{kind} failed: {why}" for kind, why in row["failed"].items()]
+        ratio = row["ratio"]
+        told = f"; {facts['device']} is {_ratio(ratio)}" if ratio else ""
+        yield f"batch {row['batch_size']:>3}: {', '.join(times)} a step{told}"
+    if facts["device"] == "cpu":
+        missing = [f"{kind}: {why}" for kind, why in facts["devices"].items() if why]
+        yield f"only the CPU is on this machine ({'; '.join(missing)})"
+    elif answer["crossover"]:
+        yield f"{facts['device']} is faster from a batch of {answer['crossover']} on"
+    else:
+        yield f"{facts['device']} is not faster at the largest of these batches"
+
+
+def _numbers(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    where = f"{answer['device']}{' (emulated)' if answer['emulated'] else ''}"
+    yield (
+        f"{answer['compared']} operators in {answer['calls']} calls on {where} compared with the CPU's, each with"
+        " the inputs that it got there"
+    )
+    for each in answer["differences"][:_MOST]:
+        place = ", ".join(filter(None, (each["module"] and f"in {each['module']}", each["place"])))
+        yield f"WRONG: {each['operator']} (call {each['number']}{', ' + place if place else ''}): {each['what']}"
+    if answer["differences"][_MOST:]:
+        yield f"and {len(answer['differences']) - _MOST} more operators"
+    if answer["programs"]:
+        yield f"shown by: python {answer['programs'][0]}"
+    if not answer["differences"]:
+        yield "none differs beyond what rounding explains"
+    if answer["random"]:
+        yield "the step draws random numbers, so layers and gradients as a whole were not compared"
+    else:
+        wrong = [row for row in answer["rows"] if row["wrong"]]
+        for row in wrong[:_MOST]:
+            yield f"{row['what']} {row['name']}: {row['wrong']}"
+        if wrong[_MOST:]:
+            yield f"and {len(wrong) - _MOST} more outputs and gradients"
+        if not wrong:
+            worst = max((row["error"] for row in answer["rows"]), default=0.0)
+            yield (
+                f"outputs of layers, loss and gradients agree with float64 on the CPU to {worst:.1g} of their"
+                " largest number"
+            )
+    loss, cpu = answer["loss"], answer["cpu_loss"]
+    yield f"loss {loss:.9g} on {where}, {cpu:.9g} on the CPU"
+    skipped = {name: why for name, why in answer["skipped"].items() if "uninitialised" not in why}
+    if skipped:
+        names = ", ".join(name.removeprefix("aten::") for name in list(skipped)[:_MOST])
+        more = (
+            f" and {len(skipped) - _MOST} more" if skipped.keys() and len(skipped) > _MOST else ""
+        )
+        yield f"not compared: {names}{more} ({next(iter(skipped.values()))})"
+
+
+def _batch(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    for each in answer["tries"]:
+        if not each["fits"]:
+            yield f"batch {each['batch']}: does not fit: {each['why']}"
+    fitting = [each for each in answer["tries"] if each["fits"]]
+    largest = answer["largest"]
+    if answer["stopped"]:
+        yield f"at least {largest} on {facts['device']}; the time was up (--budget)"
+    elif answer["limit"] is None:
+        yield f"at least {largest} on {facts['device']}; --most stopped the search there"
+    else:
+        yield f"{largest} on {facts['device']}; {answer['limit']} does not fit"
+    if fitting:
+        most = max(fitting, key=lambda each: int(each["batch"]))
+        driver = (
+            f", {most['driver_seen'] / 2**20:,.0f} MiB of the driver" if most["driver_seen"] else ""
+        )
+        yield f"memory of the process at {most['batch']}: {(most['peak_rss'] or 0) / 2**20:,.0f} MiB{driver}"
+
+
+def _compile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    if answer["why"]:
+        yield f"it does not compile here: {answer['why']}"
+        return
+    eager, compiled = answer["eager"]["seconds"], answer["compiled"]["seconds"]
+    yield f"eager {_seconds(eager)}, compiled {_seconds(compiled)} a step: compiled is {_ratio(answer['ratio'])}"
+    pays = (
+        f"it pays after {answer['pays_after']:,} steps"
+        if answer["pays_after"] is not None
+        else "it was not shown to pay here"
+    )
+    yield f"compiling takes {_seconds(answer['compile_seconds'])}; {pays}"
+    breaks = len(answer["breaks"])
+    yield f"{answer['graphs']} graphs; breaks: {breaks or 'none'}" + (
+        f", {answer['breaks'][0]}" if breaks else ""
+    )
+    if answer["same"]:
+        yield f"the same loss ({answer['loss']:.7g}, eager {answer['eager_loss']:.7g})"
+    else:
+        yield f"WRONG: another loss: {answer['loss']:.9g}, eager {answer['eager_loss']:.9g}"
+
+
+def _precision(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    for row in answer["rows"]:
+        if row["why"]:
+            yield f"{row['dtype']:<9} not here: {row['why']}"
+            continue
+        ratio = f", {_ratio(row['ratio'])}" if row["ratio"] else ""
+        yield (
+            f"{row['dtype']:<9} {_seconds(row['timing']['seconds'])} a step{ratio}; kept for the backward pass"
+            f" {row['kept'] / 2**20:,.1f} MiB; off by {row['loss_error']:.1g} (loss),"
+            f" {row['gradient_error']:.1g} (gradients)"
+        )
+    yield "errors relative to float64 on the CPU; 16 bits by autocast, weights stay float32"
+
+
+_LINES = {
+    "devices": _devices,
+    "numbers": _numbers,
+    "batch": _batch,
+    "compile": _compile,
+    "precision": _precision,
+}
+
+
+def _ratio(ratio: Mapping[str, float]) -> str:
+    """Return how long a step takes compared with another, with the interval."""
+    inside = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+    if ratio["low"] <= 1 <= ratio["high"]:
+        return f"not told apart ({ratio['ratio']:.2f} times the time, {inside})"
+    return f"{'slower' if ratio['low'] > 1 else 'faster'} ({ratio['ratio']:.2f} times the time, {inside})"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+
+
+def _wrapped(line: str, indent: str = "") -> str:
+    return textwrap.fill(
+        line, WIDTH, initial_indent=indent, subsequent_indent=indent + "    ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

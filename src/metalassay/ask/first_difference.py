@@ -1,0 +1,335 @@
+"""Finds the first operator that computes something else on a device than on the CPU.
+
+While a step runs on the device, each operator is run again on the CPU with copies of the very inputs that
+it got there, once as it is and once in float64. So an error does not travel: the operator that is named
+is the one that made it. Copies keep strides, offsets and what shares memory, because a kernel that reads
+a non-contiguous input wrongly is right with a contiguous copy of it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+SLACK = 16.0
+"""An error may be this many times the CPU's own in the same dtype, and this many roundings of the largest number."""
+# Which of several equal numbers is taken is not specified: of these the numbers are compared, not the places.
+_PLACES = {
+    "aten::max.dim": (1,), "aten::min.dim": (1,), "aten::median.dim": (1,), "aten::nanmedian.dim": (1,),
+    "aten::mode": (1,), "aten::topk": (1,), "aten::sort": (1,), "aten::sort.stable": (1,),
+    "aten::kthvalue": (1,), "aten::cummax": (1,), "aten::cummin": (1,), "aten::_cummax_helper": (1,),
+    "aten::max_pool2d_with_indices": (1,), "aten::max_pool3d_with_indices": (1,),
+    "aten::adaptive_max_pool2d": (1,), "aten::adaptive_max_pool3d": (1,),
+    "aten::argmax": (0,), "aten::argmin": (0,), "aten::argsort": (0,), "aten::argsort.stable": (0,),
+}  # fmt: skip
+_UNINITIALISED = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided",
+                  "aten::new_empty_strided", "aten::resize_")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An operator whose result on the device is not explained by rounding.
+
+    ``error`` is the largest error of an element relative to the largest element, ``allowed`` what rounding
+    explains; both are infinite or NaN where one side has a number and the other has none. ``arguments``
+    are what it was called with, on the CPU, from before the call.
+    """
+
+    operator: str
+    number: int  # of the call, from 1
+    what: str
+    error: float
+    allowed: float
+    module: str
+    place: str
+    arguments: tuple[Any, ...] = field(repr=False, default=())
+    keywords: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A dispatch mode that compares each operator on a device with the CPU.
+
+    ``found`` are the differences in the order of the calls, one for each operator; ``skipped`` counts
+    operators that were not compared, with the reason.
+    """
+
+    def __init__(self, where: torch.device, module: Callable[[], str] = lambda: "") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.where, self._module = where, module
+        self.found: dict[str, Difference] = {}
+        self.compared: Counter[str] = Counter()
+        self.skipped: dict[str, str] = {}
+        self.calls = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        name = func.name()
+        if not self._concerns(args, kwargs):
+            return func(*args, **kwargs)
+        self.calls += 1
+        why = _not_comparable(func, name, args, kwargs)
+        if why or name in self.found:
+            self._skip(name, why)
+            return func(*args, **kwargs)
+        before = Copies(args, kwargs)
+        result = func(*args, **kwargs)
+        with _no_modes(), torch.no_grad():
+            self._compare(func, name, before, result, args, kwargs)
+        return result
+
+    def _concerns(self, args: Any, kwargs: Any) -> bool:
+        """Whether the device takes part: an argument is there, or the result is wanted there."""
+        leaves = tree_leaves((args, kwargs))
+        return any(
+            (isinstance(leaf, Tensor) and leaf.device.type == self.where.type)
+            or (isinstance(leaf, torch.device) and leaf.type == self.where.type)
+            for leaf in leaves
+        )
+
+    def _skip(self, name: str, why: str) -> None:
+        if why:
+            self.skipped.setdefault(name, why)
+
+    def _compare(
+        self, func: Any, name: str, before: Copies, result: Any, args: Any, kwargs: Any
+    ) -> None:
+        reference = _REFERENCES.get(name, func)
+        try:
+            plain_arguments, plain = before.run(reference, None)
+        except (NotImplementedError, RuntimeError, TypeError, IndexError) as error:
+            self._skip(name, f"the CPU cannot run it: {_first_line(error)}")
+            return
+        try:
+            exact_arguments, exact = before.run(reference, torch.float64)
+        except (NotImplementedError, RuntimeError, TypeError, IndexError):
+            exact_arguments, exact = (
+                plain_arguments,
+                plain,
+            )  # no kernel in float64: judged by its own dtype
+        here = _outputs(func, result, args, kwargs)
+        there = _outputs(func, plain, *plain_arguments)
+        ideal = _outputs(func, exact, *exact_arguments)
+        self.compared[name] += 1
+        ignored = _PLACES.get(name, ())
+        if torch.Tag.nondeterministic_seeded in func.tags or name in _REFERENCES:
+            here = (
+                here[:1] if "backward" not in name else here
+            )  # of attention: the rest is for its backward pass
+        for at, (one, cpu, best) in enumerate(zip(here, there, ideal, strict=False)):
+            if at in ignored:
+                continue
+            verdict = judge(one, cpu, best)
+            if verdict is not None:
+                what, off, allowed = verdict
+                arguments, keywords = before.originals()
+                self.found[name] = Difference(
+                    name.removeprefix("aten::"), self.calls, what, off, allowed,
+                    self._module(), _place(), arguments, keywords,
+                )  # fmt: skip
+                return
+
+
+def judge(one: Any, cpu: Any, best: Any) -> tuple[str, float, float] | None:
+    """Return what is wrong with a result of the device, its error and the allowed one; None if nothing is."""
+    if not isinstance(one, Tensor):
+        if isinstance(one, float) and isinstance(cpu, float):
+            one, cpu, best = (
+                torch.tensor(each, dtype=torch.float64) for each in (one, cpu, float(best))
+            )
+        elif one == cpu:
+            return None
+        else:
+            return (f"it is {one!r}, and {cpu!r} on the CPU", math.inf, 0.0)
+    one = _dense(one.detach()).cpu()
+    cpu, best = _dense(cpu.detach()), _dense(best.detach())
+    if tuple(one.shape) != tuple(cpu.shape):
+        return (
+            f"its shape is {tuple(one.shape)}, and {tuple(cpu.shape)} on the CPU",
+            math.inf,
+            0.0,
+        )
+    if one.dtype != cpu.dtype:
+        return (f"its dtype is {_dtype(one)}, and {_dtype(cpu)} on the CPU", math.inf, 0.0)
+    if one.numel() == 0:
+        return None
+    if not (one.is_floating_point() or one.is_complex()):
+        wrong = int((one != cpu).sum())
+        return (f"{wrong:,} of {one.numel():,} elements differ", math.inf, 0.0) if wrong else None
+    kind = torch.complex128 if one.is_complex() else torch.float64
+    rounding = torch.finfo(one.dtype).eps
+    one, cpu, best = one.to(kind), cpu.to(kind), best.to(kind)
+    for name, test in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+        wrong = int((test(one) != test(cpu)).sum())
+        if wrong:
+            return (
+                f"{wrong:,} of {one.numel():,} elements are {name} on one of both only",
+                math.inf,
+                0.0,
+            )
+    finite = torch.isfinite(cpu) & torch.isfinite(best)
+    if not bool(finite.any()):
+        return None
+    one, cpu, best = one[finite], cpu[finite], best[finite]
+    largest = float(best.abs().max())
+    if largest == 0:
+        largest = 1.0
+    error = float((one - best).abs().max()) / largest
+    own = float((cpu - best).abs().max()) / largest
+    allowed = SLACK * (own + rounding)
+    if error <= allowed:
+        return None
+    return (
+        f"off by {error:.2g} of the largest number; rounding explains {allowed:.2g}",
+        error,
+        allowed,
+    )
+
+
+class Copies:
+    """The arguments of a call as they are before it, copied to the CPU.
+
+    Every storage is copied once, so that what shares memory does so in the copy too.
+    """
+
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        leaves, self._tree = tree_flatten((tuple(args), dict(kwargs)))
+        self._storages: dict[tuple[int, torch.dtype], Tensor] = {}
+        with _no_modes():
+            self._leaves = [self._kept(leaf) for leaf in leaves]
+
+    def _kept(self, leaf: Any) -> Any:
+        if isinstance(leaf, torch.device):
+            return torch.device("cpu")
+        if not isinstance(leaf, Tensor):
+            return leaf
+        leaf = leaf.detach()
+        if leaf.layout != torch.strided or leaf.is_quantized or leaf.is_conj() or leaf.is_neg():
+            return leaf.cpu().clone()
+        storage = leaf.untyped_storage()
+        key = (storage.data_ptr(), leaf.dtype)
+        if key not in self._storages:
+            flat = leaf.as_strided((storage.nbytes() // leaf.element_size(),), (1,), 0)
+            self._storages[key] = flat.to("cpu", copy=True)
+        return _View(key, tuple(leaf.shape), leaf.stride(), leaf.storage_offset())
+
+    def run(self, func: Any, dtype: torch.dtype | None) -> tuple[tuple[Any, Any], Any]:
+        """Call ``func`` with fresh copies, in ``dtype`` if given; return the copies and the result."""
+        args, kwargs = self._fresh(dtype)
+        return (args, kwargs), func(*args, **kwargs)
+
+    def originals(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return copies of the arguments."""
+        args, kwargs = self._fresh(None)
+        return tuple(args), dict(kwargs)
+
+    def _fresh(self, dtype: torch.dtype | None) -> Any:
+        storages = {key: _cast(flat, dtype, copy=True) for key, flat in self._storages.items()}
+
+        def restored(leaf: Any) -> Any:
+            if isinstance(leaf, _View):
+                return storages[leaf.key].as_strided(leaf.size, leaf.stride, leaf.offset)
+            return _cast(leaf, dtype, copy=True) if isinstance(leaf, Tensor) else leaf
+
+        return tree_unflatten([restored(leaf) for leaf in self._leaves], self._tree)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What part of a storage a tensor is."""
+
+    key: tuple[int, torch.dtype]
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype | None, *, copy: bool) -> Tensor:
+    if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
+        return tensor.clone() if copy else tensor
+    return tensor.to(torch.complex128 if tensor.is_complex() else dtype, copy=copy)
+
+
+def _outputs(func: Any, result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+    """Return what a call computed: its results, and the arguments that it has changed."""
+    changed = []
+    for at, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[at] if at < len(args) else kwargs.get(argument.name)
+            changed += [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    return [*tree_leaves(result), *changed]
+
+
+def _linear_backward(x: Tensor, grad: Tensor, weight: Tensor, wanted: Sequence[bool]) -> Any:
+    rows, flat = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
+    return grad @ weight, rows.t() @ flat, rows.sum(0) if wanted[2] else None
+
+
+# Operators that only MPS has, by what they compute.
+_REFERENCES: dict[str, Callable[..., Any]] = {
+    "aten::linear_backward": _linear_backward,
+    "aten::_scaled_dot_product_attention_math_for_mps": (
+        torch.ops.aten._scaled_dot_product_attention_math.default
+    ),
+}
+
+
+def _not_comparable(func: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return why two calls of an operator need not agree, "" where they do."""
+    if name.partition(".")[0] in _UNINITIALISED:
+        return "its result is uninitialised"
+    if torch.Tag.nondeterministic_seeded in func.tags:
+        names = [argument.name for argument in func._schema.arguments]
+        if "dropout_p" not in names:
+            return "it draws random numbers"
+        at = names.index("dropout_p")
+        dropped = args[at] if at < len(args) else kwargs.get("dropout_p", 0.0)
+        return "it draws random numbers" if dropped else ""
+    return ""
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.layout == torch.strided else tensor.to_dense()
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__
+
+
+_OURS = str(Path(__file__).parent)
+_TORCH = str(Path(torch.__file__).parent)
+
+
+def _place() -> str:
+    """Return the innermost line that is neither torch's nor ours, "" in the thread of a backward pass."""
+    frame = sys._getframe()
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, _TORCH, "<", sys.base_prefix)):
+            return f"{Path(file).name}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
+
+
+def _no_modes() -> Any:
+    """Switch off every dispatch mode: neither a comparison nor its copies are part of the step."""
+    return torch.utils._python_dispatch._disable_current_modes()

@@ -1,0 +1,64 @@
+"""The command `metalassay init-step`: write the file that `metalassay ask` asks about."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from metalassay.cli import option_types
+from metalassay.errors import UserError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the options of the command."""
+    parser.description = (
+        "Write a small file with comments that says what your model, an example batch and the loss"
+        " are. `metalassay ask`, `compare` and `max-batch` take it."
+    )
+    parser.epilog = """\
+examples:
+  metalassay init-step my.py
+  metalassay init-step my.py --from-module package.models:Net
+  metalassay init-step my.py --from-trainer train:build_trainer
+
+exit code: 0 written, 2 bad input; a file that is there already is left as it is"""
+    parser.add_argument("file", type=option_types.path, metavar="FILE", help="the file to write")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--from-module",
+        metavar="MODULE:CLASS",
+        help="a torch.nn.Module of yours that can be imported",
+    )
+    source.add_argument(
+        "--from-trainer",
+        metavar="MODULE:NAME",
+        help="a Trainer of transformers, or a function that makes one",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    from metalassay.ask import template
+    from metalassay.files import write_or_error
+
+    path: Path = options.file
+    if path.suffix != ".py":
+        raise UserError(f"{path} is no Python file", f"metalassay init-step {path.name or 'my'}.py")
+    if path.exists():
+        raise UserError(f"{path} is there already", "name another file, or move it away")
+    given = options.from_module or options.from_trainer or ""
+    module, _, name = given.partition(":")
+    if given and not (
+        all(part.isidentifier() for part in module.split(".")) and name.isidentifier()
+    ):
+        option = "--from-module" if options.from_module else "--from-trainer"
+        raise UserError(
+            f"{option} {given!r}: not a module and a name", f"{option} package.models:Net"
+        )
+    text = template.text(module, name, trainer=bool(options.from_trainer))
+    if error := write_or_error(path, text, "name another file"):
+        raise error
+    print(path)
+    print(f"  next: edit it, then: metalassay ask {path}", file=sys.stderr)
+    return 0

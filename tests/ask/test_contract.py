@@ -1,0 +1,110 @@
+"""The user's file: what it may define, and one clear line for what cannot be asked about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from metalassay.ask import contract, template
+from metalassay.errors import UserError
+
+CPU = torch.device("cpu")
+GOOD = """
+import torch
+from torch import nn
+def make(batch_size):
+    return nn.Linear(3, 2), {"input": torch.randn(batch_size, 3)}
+def loss(model, batch):
+    return model(**batch).square().mean()
+"""
+
+
+def file(folder: Path, text: str) -> contract.File:
+    path = folder / "mine.py"
+    path.write_text(text, "utf-8")
+    return contract.File(path)
+
+
+def test_the_template_can_be_asked_about(tmp_path: Path) -> None:
+    contract.validate(file(tmp_path, template.text()), 4)
+
+
+def test_weights_and_data_are_the_same_every_time_and_in_float64(tmp_path: Path) -> None:
+    mine = file(tmp_path, GOOD)
+    one, two = mine.subject(4, CPU), mine.subject(4, CPU)
+    assert float(one.loss()) == float(two.loss())
+    exact = mine.subject(4, CPU, torch.float64)
+    assert exact.loss().dtype == torch.float64
+    assert float(exact.loss()) == pytest.approx(float(one.loss()), rel=1e-5)
+    assert not one.stand_in
+
+
+@pytest.mark.parametrize("batch", ["(x, x)", "[x, x]", '{"a": x, "b": x}'])
+def test_without_a_loss_the_output_is_trained_on(tmp_path: Path, batch: str) -> None:
+    text = f"""
+import torch
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+    def forward(self, a, b):
+        return {{"logits": a * self.weight, "hidden": b}}
+def make(batch_size):
+    x = torch.randn(batch_size, 3)
+    return Model(), {batch}
+"""
+    subject = file(tmp_path, text).subject(2, CPU)
+    assert subject.stand_in
+    assert subject.loss().requires_grad
+    contract.validate(file(tmp_path, text), 2)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("def make", "def made", "defines no make(batch_size)"),
+        ("def make(batch_size)", "def make(batch_size, more)", "does not take a batch size alone"),
+        ("return nn.Linear(3, 2), {", "return {", "returns a dict, not a model and a batch"),
+        ("return nn.Linear(3, 2), {", "return 3, {", "the model that make returns is an int"),
+        ("torch.randn(batch_size, 3)", "'words'", "no tensor in it"),
+        ("torch.randn(batch_size, 3)", "torch.randn(5, 3)", "batches of the same shape"),
+        (".square().mean()", ".square().mean().item()", "loss returns a float, not a tensor"),
+        (".square().mean()", ".square()", "loss returns 8 numbers (shape (4, 2)), not one"),
+        (".square().mean()", ".detach().mean()", "the loss has no gradient"),
+        (".square().mean()", ".log().mean() * float('nan')", "the loss is nan on the CPU already"),
+        (".square().mean()", ".no_such_thing()", "loss failed: AttributeError"),
+        ("nn.Linear(3, 2)", "nn.Linear(4, 2)", "loss failed: RuntimeError"),
+        (
+            ".square().mean()", ".square().mean() * __import__('random').random()",
+            "the same seed gives different losses",
+        ),
+        ("import torch\n", "import torch\nraise ValueError('no data')\n", "failed: ValueError: no data (line 3"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_asked_about_is_one_line(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(UserError) as raised:
+        contract.validate(file(tmp_path, GOOD.replace(old, new)), 4)
+    assert words in raised.value.message
+    assert "\n" not in raised.value.message
+    assert raised.value.next_step
+
+
+def test_what_is_no_python_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no Python file"):
+        contract.File(tmp_path / "missing.py")
+
+
+def test_the_files_own_folder_can_be_imported_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend("")  # what is added is taken back after the test
+    (tmp_path / "layers_of_mine.py").write_text("WIDTH = 3\n", "utf-8")
+    text = "from layers_of_mine import WIDTH\n" + GOOD.replace(
+        "nn.Linear(3, 2)", "nn.Linear(WIDTH, 2)"
+    )
+    contract.validate(file(tmp_path, text), 4)

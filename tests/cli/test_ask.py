@@ -1,0 +1,86 @@
+"""`metalassay ask`: bad input in one line, one question end to end, and what is not on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metalassay.ask import children, template
+from metalassay.cli.main import main
+
+ABOUT: dict[str, Any] = {
+    "devices": {"cpu": "", "mps": "built without Metal", "cuda": "no CUDA GPU"},
+    "emulated": {"cpu": False},
+    "parameters": 10,
+    "stand_in": False,
+    "torch": "2.13.0",
+    "threads": 2,
+}
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(template.text(), "utf-8")
+    return path
+
+
+def test_a_file_that_is_not_there_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", str(tmp_path / "none.py")]) == 2
+    assert "is no Python file" in capsys.readouterr().err
+
+
+def test_what_needs_a_gpu_is_not_on_this_machine(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def answer(facts: dict[str, Any], seconds: float) -> dict[str, Any]:
+        asked.append(facts["question"])
+        return (
+            dict(ABOUT)
+            if facts["question"] == "check"
+            else {"error": "no time", "next_step": "wait"}
+        )
+
+    monkeypatch.setattr(children, "ask", answer)
+    assert main(["ask", str(mine), "--only", "numbers", "--only", "compile"]) == 0
+    out = capsys.readouterr().out
+    assert "not on this machine: there is no GPU" in out
+    assert "not answered: no time" in out
+    assert asked == ["check", "compile"]
+    assert main(["ask", str(mine), "--device", "mps"]) == 2
+    assert "mps cannot be used here: built without Metal" in capsys.readouterr().err
+
+
+def test_a_device_that_computes_something_else_is_exit_code_1(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {**ABOUT, "devices": {"cpu": "", "mps": "", "cuda": "none"}, "emulated": {"mps": True}}
+    numbers = {
+        "device": "mps", "emulated": True, "compared": 3, "calls": 9, "random": False, "loss": 1.0, "cpu_loss": 2.0,
+        "skipped": {}, "programs": ["x.py"], "right": False, "rows": [],
+        "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
+    }  # fmt: skip
+    monkeypatch.setattr(
+        children,
+        "ask",
+        lambda facts, seconds: dict(about if facts["question"] == "check" else numbers),
+    )
+    assert main(["ask", str(mine), "--only", "numbers", "--json", "--quiet"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["numbers"]["right"] is False
+    assert told["about"]["device"] == "mps"
+
+
+@pytest.mark.slow
+def test_the_largest_batch_of_a_file(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", str(mine), "--only", "batch", "--most", "2", "--budget", "300"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2,372 parameters on cpu" in out
+    assert "at least 2 on cpu; --most stopped the search there" in out
