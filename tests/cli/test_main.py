@@ -98,6 +98,7 @@ def test_a_command_imports_no_other_command() -> None:
     assert done.stdout.splitlines()[-1].split() == [
         "metalassay.cli.main",
         "metalassay.cli.ops",
+        "metalassay.cli.option_types",
         "metalassay.cli.parser",
     ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli import main, option_types
 from metalassay.cli.parser import Parser, fill
 
 TRANSIT, GPT = ["train", "transit"], ["train", "gpt"]
@@ -74,3 +76,51 @@ def test_a_usage_error_is_one_line_and_the_next_command(
     assert first.startswith("metalassay: ")
     assert message in first
     assert (following, rest) == (f"  next: {program} --help", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "rest"),
+    [
+        (["--profile", "python", "train.py"], 10, ["python", "train.py"]),
+        (["--profile", "5", "python", "train.py"], 5, ["python", "train.py"]),
+        (["--prof", "python", "train.py"], 10, ["python", "train.py"]),
+        (["--profile", "--", "python", "train.py"], 10, ["python", "train.py"]),
+        (["--log", "file", "--profile", "python"], 10, ["python"]),
+    ],
+)
+def test_an_option_whose_value_may_be_left_out_takes_no_word_of_the_program(
+    words: list[str], option: int, rest: list[str]
+) -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("program", nargs="*")
+    parser.add_argument("--log")
+    parser.add_argument("--profile", nargs="?", type=option_types.count, const=10)
+    options = parser.parse_args(words)
+    assert (options.profile, options.program) == (option, rest)
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (["--save", "transit-cnn"], "reports"),
+        (["--most", "4", "--save", "transit-cnn"], "reports"),
+        (["transit-cnn", "--save", "here"], "here"),
+        (["--save", "here", "transit-cnn"], "here"),
+        (["--save=here", "transit-cnn"], "here"),
+    ],
+)
+def test_an_optional_folder_does_not_take_the_only_word(words: list[str], folder: str) -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("workload")
+    parser.add_argument("--most", type=option_types.count)
+    parser.add_argument("--save", nargs="?", type=option_types.path, const=Path("reports"))
+    options = parser.parse_args(words)
+    assert (options.workload, options.save) == ("transit-cnn", Path(folder))
+
+
+def test_an_optional_value_of_a_command_without_other_words_is_still_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main(["bench", "--profile", "x"])
+    assert "argument --profile: must be a whole number" in capsys.readouterr().err

@@ -15,10 +15,13 @@ MEASURING = ("ask", "guard", "measure", "patches", "testing", "training", "workl
 GUESTS = (
     "arms",
     "child",
+    "child_devices",
     "dataloader_child",
     "process_arms",
     "profile_child",
+    "ported_watch",
     "pytest_plugin",
+    "recording",
     "run_child",
     "start_child",
     "tracing",

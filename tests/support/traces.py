@@ -17,6 +17,7 @@ def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool =
         "node": node,
         "wide": wide,
         "count": count,
+        "bytes": 100,
     }
 
 

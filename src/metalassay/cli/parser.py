@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from metalassay import streams
+from metalassay.cli import option_types
 from metalassay.errors import UserError
 
 NARROWEST = 20  # columns; below that nothing can be laid out
@@ -43,7 +45,8 @@ class Parser(argparse.ArgumentParser):
 
         argparse would hand them up to the program, and the next step would be ``metalassay --help``.
         """
-        options, unknown = super().parse_known_args(args, namespace)
+        given = list(sys.argv[1:] if args is None else args)
+        options, unknown = super().parse_known_args(self._without_swallowing(given), namespace)
         if self.collects and not any(word.startswith("-") for word in unknown):
             # argparse ends a list of words at the first option behind it.
             setattr(options, self.collects, [*getattr(options, self.collects), *unknown])
@@ -51,6 +54,51 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options, unknown
+
+    def _without_swallowing(self, words: list[str]) -> list[str]:
+        """Return the words with ``--option=DEFAULT`` where the next word is not for the option.
+
+        argparse gives an option whose value may be left out the next word: ``run --profile python train.py``
+        would be refused, and ``run --emulate-mps python train.py`` would run train.py alone. A number
+        or a version begins with a digit; a folder may be any word, unless the command then lacks one.
+        """
+        takes_words = [
+            action
+            for action in self._actions
+            if not action.option_strings and not isinstance(action, argparse._SubParsersAction)
+        ]
+        end = words.index("--") if "--" in words else len(words)
+        doubtful, free, place = -1, end < len(words), 0
+        while place < end:
+            action = self._option(words[place])
+            value = words[place + 1] if place + 1 < end else "-"
+            if action is None:
+                free |= not words[place].startswith("-")
+            elif action.nargs == argparse.OPTIONAL and not value.startswith("-"):
+                if action.type is not option_types.path and not value[0].isdigit():
+                    doubtful, free = place, False
+                    break
+                doubtful = place if action.type is option_types.path else doubtful
+                place += 1
+            elif action.nargs is None:
+                place += 1
+            place += 1
+        if doubtful < 0 or free or not takes_words:
+            return words
+        action = self._option(words[doubtful])
+        default = "" if action is None or action.const is None else action.const
+        return [*words[:doubtful], f"{words[doubtful]}={default}", *words[doubtful + 1 :]]
+
+    def _option(self, word: str) -> argparse.Action | None:
+        """Return the option that a word without a value names, also by its beginning."""
+        if word in self._option_string_actions:
+            return self._option_string_actions[word]
+        named = [
+            action
+            for string, action in self._option_string_actions.items()
+            if word.startswith("--") and string.startswith(word)
+        ]
+        return named[0] if len(named) == 1 else None
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Refuse ``--option=--``: argparse takes the value away, and the option gets an empty list."""

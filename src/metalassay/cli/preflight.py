@@ -16,9 +16,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "metalassay preflight [options] -- python train.py ARGS | module:function"
     parser.description = (
         "Run your own program here, on the CPU, and record the operators of its forward and backward"
-        " passes and of its optimizer. Then list, for every torch version, which of them would fail"
-        " on MPS or fall back to the CPU, from which line, and which upgrade fixes it. Needs no Mac;"
-        " the program needs torch in its own Python."
+        " passes and of its optimizer, in its threads and in Python processes that it starts. Then list,"
+        " for every torch version, which of them would fail on MPS or fall back to the CPU, from which"
+        " line, which upgrade fixes it, and what a fallback copies; and calls for CUDA that a Mac accepts"
+        " and that do nothing there. Needs no Mac; the program needs torch in its own Python."
     )
     parser.epilog = """\
 examples:
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     if not prediction.calls:
         raise UserError(
             f"no operator was recorded{': ' + prediction.ended if prediction.ended else ''}",
-            "run something that computes with torch in this process, in its main thread",
+            "run something that computes with torch",
         )
     version = oracle.load(options.torch or trace["torch"]).torch
     if options.json:

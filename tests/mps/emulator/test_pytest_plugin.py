@@ -38,3 +38,18 @@ def test_without_the_option_nothing_is_emulated(pytester: pytest.Pytester) -> No
     done = pytester.runpytest_subprocess("-p", "metalassay.mps.emulator.pytest_plugin")
     done.assert_outcomes(passed=1)
     assert "is emulated" not in done.stdout.str()
+
+
+def test_a_path_after_the_option_is_no_version(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folders = [old_torch.write(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, folders)))
+    pytester.mkdir("tests")
+    done = pytester.runpytest_subprocess(
+        "-p", "metalassay.mps.emulator.pytest_plugin", "--emulate-mps", "tests/"
+    )
+    # The stand-in for torch is refused, and not a release named tests/.
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*cannot emulate mps: *"])
+    assert "tests/" not in done.stderr.str()

@@ -43,3 +43,18 @@ def test_tests_without_an_operator_are_not_called_fine(pytester: pytest.Pytester
         "-p", "metalassay.mps.preflight.pytest_plugin", "--mps-preflight"
     )
     done.stdout.fnmatch_lines(["the tests called no torch operator in this process"])
+
+
+@pytest.mark.slow
+def test_the_workers_of_xdist_hand_over_what_they_recorded(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(
+        "import pytest, torch\n"
+        "@pytest.mark.parametrize('n', range(4))\n"
+        "def test_mode(n): assert torch.ones(3).mode()\n"
+    )
+    done = pytester.runpytest_subprocess(
+        "-p", "metalassay.mps.preflight.pytest_plugin", "--mps-preflight=2.13", "-n", "2"
+    )
+    done.assert_outcomes(passed=4)
+    done.stdout.fnmatch_lines(["Recorded too: 2 processes *", "*  mode  4 calls;*"])

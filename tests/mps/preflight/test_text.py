@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from traces import call, judged
 
-from metalassay.mps.preflight import text
+from metalassay.mps import ported
+from metalassay.mps.preflight import predict, text
 
 
 def test_the_text_gives_version_count_line_and_fix() -> None:
@@ -39,3 +40,45 @@ def test_only_the_most_frequent_lines_are_shown() -> None:
 def test_a_program_without_problems_is_called_fine() -> None:
     printed = text.as_text(judged(call("add.Tensor")), "2.13.0")
     assert "On MPS with torch 2.13.0: every operator has a kernel." in printed
+
+
+def test_the_text_says_whether_the_fallback_helps_and_what_it_copies() -> None:
+    cured = text.as_text(judged(call("mode", count=20_000)), "2.13.0")
+    assert "PYTORCH_ENABLE_MPS_FALLBACK=1 runs it on the CPU; about 2.0 MB copied" in cured
+    helpless = text.as_text(judged(call("slow_conv_transpose2d.out")), "2.13.0")
+    assert "PYTORCH_ENABLE_MPS_FALLBACK=1 does not help" in helpless
+    assert "copied" not in helpless
+
+
+def test_the_text_says_what_was_recorded_besides_and_what_was_not() -> None:
+    trace = {"torch": "2.13.0", "ended": "", "calls": [call("mm")], "ported": []}
+    counts = {"replaced": 1, "threads": 2, "processes": 1, "lost": 3}
+    printed = text.as_text(predict.judge({**trace, **counts}), "2.13.0")
+    assert "Recorded too: 2 other threads and 1 process that it started." in printed
+    assert "Not recorded: 3 processes that it started" in printed
+    assert "names the device mps itself: 1 call got the CPU." in printed
+
+
+def test_no_line_is_wider_than_80_columns() -> None:
+    noted = [
+        {"id": row["id"], "file": "/a/b.py", "line": 1, "function": "f", "count": 1}
+        for row in ported.rows()
+    ]
+    trace = {
+        "torch": "2.13.0",
+        "ended": "the program ended with RuntimeError: " + "word " * 40,
+        "calls": [
+            call("mode", count=3),
+            call("put", "put_"),
+            call("ones", wide=True),
+            call("ctc_loss", "_ctc_loss"),
+        ],
+        "ported": noted,
+        "replaced": 1,
+        "threads": 2,
+        "processes": 1,
+        "lost": 3,
+    }
+    printed = text.as_text(predict.judge(trace), "2.5.1")
+    assert [line for line in printed.splitlines() if len(line) > 80] == []
+    assert "CUDA without effect" in " ".join(printed.split())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +73,30 @@ def test_the_trace_predicts_what_the_program_would_meet(trace: Any) -> None:
     newest = preflight.versions[-1]
     assert "_pdist_forward" in {finding.operator for finding in preflight.bad(newest, "missing")}
     assert [place.line for place in preflight.wide] == [13]
+
+
+def test_a_library_that_computes_while_it_is_imported_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    from metalassay.mps.preflight import tracing
+
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "constants_of_ours.py").write_text(
+        "import torch\nWIDE = torch.ones(2, dtype=torch.float64)\n"
+        "def compute(): return torch.zeros(2)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    recorder = tracing.Recorder()
+    with recorder:
+        module = importlib.import_module("constants_of_ours")
+        module.compute()
+    assert torch.equal(module.WIDE, torch.ones(2, dtype=torch.float64))
+    (zeros,) = [call for call in recorder.trace() if call["path"] == ["zeros"]]
+    assert zeros["file"] == __file__
+    assert [call for call in recorder.trace() if call["path"] == ["ones"]] == []
 
 
 def test_recording_changes_only_the_last_digits_of_results() -> None:

@@ -7,8 +7,14 @@ the option is given. ``pytest -p metalassay.mps.emulator`` does the same without
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
+
+from metalassay.mps import version_option
+
+if TYPE_CHECKING:
+    from metalassay.mps.ported_watch import Watch
 
 _NAME = "metalassay-emulated-mps"
 
@@ -26,9 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
     """Start before any conftest imports torch, if the option is given."""
-    version = early_config.known_args_namespace.emulate_mps
+    version = version_option.release(early_config, args, "--emulate-mps")
     if version is not None:
         begin(early_config, version)
 
@@ -46,12 +52,18 @@ def begin(config: pytest.Config, version: str = "") -> None:
     except UserError as error:
         raise pytest.UsageError(f"cannot emulate mps: {error}") from None
     config.add_cleanup(stack.close)
-    config.pluginmanager.register(_Header(str(emulation)), _NAME)
+    from metalassay.mps import ported, ported_watch
+
+    watch = ported_watch.Watch(ported.rows())
+    watch.start()
+    stack.callback(watch.stop)
+    config.pluginmanager.register(_Header(str(emulation), watch), _NAME)
 
 
 class _Header:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, watch: Watch) -> None:
         self.text = text
+        self.watch = watch
 
     def pytest_report_header(self) -> str:
         return self.text
@@ -59,3 +71,7 @@ class _Header:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         # Also with -q: nobody should think that these tests ran on a Mac.
         terminalreporter.write_line(self.text)
+        from metalassay.mps import ported
+
+        for line in ported.summary(self.watch.entries()):
+            terminalreporter.write_line(line)

@@ -23,7 +23,17 @@ def main() -> int:
         except UserError as error:
             print(f"metalassay: {error.message}\n  next: {error.next_step}", file=sys.stderr)  # noqa: T201
             return error.exit_code
-        program_runner.run(program)
+        # Only now: it imports torch.
+        from metalassay.mps import ported, ported_watch
+
+        watch = ported_watch.Watch(ported.rows())
+        watch.start()
+        try:
+            program_runner.run(program)
+        finally:
+            watch.stop()
+            for line in ported.summary(watch.entries()):
+                print(line, file=sys.stderr)  # noqa: T201
     return 0
 
 

@@ -12,21 +12,19 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from types import ModuleType
-from typing import Any
 
 # torch catches every error of some of its imports, and would go on with half a module after Ctrl+C.
 _before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # run.INTERRUPTED
 try:
-    import torch
+    import torch  # noqa: F401  (for the modules loaded below)
 except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
     sys.exit(78)  # run.NO_TORCH, which says so in a sentence
 signal.signal(signal.SIGINT, _before)
-
-SCHEMA = "metalassay.trace/1"
 
 
 def _load(*parts: str) -> ModuleType:
@@ -40,23 +38,6 @@ def _load(*parts: str) -> ModuleType:
     return module
 
 
-def hide_mps() -> None:
-    """Let a program that asks torch for a device choose the CPU, also on a Mac.
-
-    On MPS the first operator without a kernel would end it, and those after it would stay unknown.
-    """
-    backend: Any = torch.backends.mps
-    backend.is_available = lambda: False
-    for name, answer in (("is_available", False), ("device_count", 0)):
-        if hasattr(torch.mps, name):  # from torch 2.4 and 2.5
-            setattr(torch.mps, name, lambda answer=answer: answer)
-    accelerator: Any = getattr(torch, "accelerator", None)  # from torch 2.6
-    if accelerator is not None:
-        accelerator.is_available = lambda: False
-        accelerator.device_count = lambda: 0
-        accelerator.current_accelerator = lambda check_available=False: None
-
-
 class _TimeUp(BaseException):
     """The given time is over. Not an ``Exception``, which the program might catch."""
 
@@ -64,8 +45,16 @@ class _TimeUp(BaseException):
 def main() -> int:
     """Run the program that the arguments name and write its trace; return 1 if it exits with a code."""
     target, seconds, _, *program = sys.argv[1:]
-    hide_mps()
-    recorder, runner = _load("tracing.py").Recorder(), _load("..", "program_runner.py")
+    folder = os.path.dirname(target)  # noqa: PTH120
+    recordings, devices = _load("recording.py"), _load("child_devices.py")
+    runner = _load("..", "program_runner.py")
+    with open(os.path.join(folder, recordings.SETTINGS), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        settings = json.load(file)
+    recording = recordings.Recording(
+        settings, _load("tracing.py"), _load("..", "ported_watch.py"), _load("as_mac.py")
+    )
+    recording.with_children(folder)
+    devices.hide_mps()
     began = time.monotonic()
 
     def time_up(*_: object) -> None:
@@ -76,8 +65,11 @@ def main() -> int:
         signal.setitimer(signal.ITIMER_REAL, float(seconds))
     code, ended = 0, ""
     try:
-        with recorder:
+        with recording.running():
             runner.run(program)
+            for thread in threading.enumerate():  # as Python would at its end
+                if not thread.daemon and thread is not threading.main_thread():
+                    thread.join()
     except _TimeUp:
         ended = f"stopped after {seconds} s, as requested"
     except KeyboardInterrupt:
@@ -86,20 +78,14 @@ def main() -> int:
         if end.code not in (None, 0):
             ended, code = f"the program ended with exit code {end.code}", 1
     except BaseException as error:  # recorded and raised again: the user needs the traceback
-        ended = f"the program ended with {type(error).__name__}: {error}"
+        ended, code = f"the program ended with {type(error).__name__}: {error}", 1
         raise
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        record = {
-            "schema": SCHEMA,
-            "torch": torch.__version__,
-            "ended": ended,
-            "seconds": round(time.monotonic() - began, 3),
-            "calls": recorder.trace(),
-        }
-        with open(target + ".part", "w", encoding="utf-8") as file:  # noqa: PTH123
-            json.dump(record, file)
-        os.replace(target + ".part", target)  # noqa: PTH105
+        if code and devices.asked[0]:
+            ended += ", after it was told that there is no MPS here"
+        record = recording.record(ended, time.monotonic() - began)
+        recordings.write_json(target, record)
     return code
 
 

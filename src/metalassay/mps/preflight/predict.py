@@ -10,16 +10,18 @@ import functools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, parse_json
-from metalassay.mps.operators import oracle
+from metalassay.mps import ported
+from metalassay.mps.operators import advice, oracle
 from metalassay.mps.operators.oracle import Operators, State
 
-SCHEMA = "metalassay.trace/1"
+SCHEMA = "metalassay.trace/2"
+OLD = "metalassay.trace/1"  # without sizes, threads, processes, and what does nothing on a Mac
 BAD: tuple[State, ...] = ("missing", "fallback")
 
 
@@ -41,13 +43,17 @@ class Finding:
     ``states`` maps a version to "missing" or "fallback" (always on the CPU); versions without a
     problem are not in it. ``fixed_in`` is the version since which there is no problem, None if the
     newest known version still has one. ``counts`` are calls by version, since the callers differ
-    too. ``inside`` names the operators that called it in the traced torch, where another version may
+    too. ``copied`` is about how many bytes a fallback copies between CPU and GPU in one run, at the sizes
+    of the first call of each line; 0 where that is unknown. ``cured`` tells whether
+    PYTORCH_ENABLE_MPS_FALLBACK=1 helps. ``inside`` names the operators that called it in the traced torch, where another version may
     differ; it is empty if the program itself called it.
     """
 
     operator: str
     states: Mapping[str, State]
     counts: Mapping[str, int]
+    copied: Mapping[str, int]
+    cured: bool
     fixed_in: str | None
     inside: tuple[str, ...]
     places: tuple[Place, ...]
@@ -60,7 +66,9 @@ class Preflight:
     ``calls`` counts the program's own operator calls and ``operators`` the distinct operators.
     ``wide`` lists lines with float64 or complex128 results, which MPS rejects in every version.
     ``unknown`` maps a version to the operators that it does not have under this name. ``custom``
-    lists operators that do not belong to PyTorch, about which nothing is known.
+    lists operators that do not belong to PyTorch, about which nothing is known. ``ported`` are lines
+    that do nothing on a Mac, and ``replaced`` counts calls that named mps and got the CPU.
+    ``threads`` and ``processes`` were recorded besides the main ones; ``lost`` processes left nothing.
     """
 
     torch: str
@@ -72,6 +80,11 @@ class Preflight:
     wide: tuple[Place, ...]
     unknown: Mapping[str, tuple[str, ...]]
     custom: tuple[str, ...]
+    ported: tuple[ported.Noted, ...]
+    replaced: int
+    threads: int
+    processes: int
+    lost: int
 
     def bad(self, version: str, state: State) -> tuple[Finding, ...]:
         """Return the findings that have ``state`` in a version."""
@@ -79,24 +92,72 @@ class Preflight:
 
 
 @functools.cache
+def _branches_file() -> Mapping[str, Any]:
+    text = resources.files(__package__).joinpath("branches.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def python_branches() -> Sequence[Mapping[str, Any]]:
+    """Return the places of torch's Python code that ask for the device; see branches.toml."""
+    rows: list[dict[str, Any]] = _branches_file()["python"]
+    return rows
+
+
+@functools.cache
+def settings() -> Mapping[str, Any]:
+    """Return what the recording process needs to know.
+
+    ``kernels`` and ``composites`` are the operators that are one or the other in every known release:
+    the recorder need not look into them. ``exchange`` are the functions of torch that must take the
+    branch of a Mac, and ``ported`` the rows of ported.toml.
+    """
+    releases = [oracle.load(version) for version in oracle.versions()]
+    in_all: dict[str, set[str]] = {}
+    for state in ("kernel", "composite"):
+        in_all[state] = set.intersection(
+            *(
+                {name for name in release.overloads if _resolve(name, release)[1] == state}
+                for release in releases
+            )
+        )
+    return {
+        "kernels": sorted(in_all["kernel"]),
+        "composites": sorted(in_all["composite"]),
+        "exchange": [name for row in python_branches() for name in row.get("exchange", ())],
+        "ported": ported.rows(),
+    }
+
+
+@functools.cache
 def branches() -> Mapping[str, str]:
     """Return, by operator, the operator that decides on MPS instead; see branches.toml."""
-    text = resources.files(__package__).joinpath("branches.toml").read_text("utf-8")
-    return {row["operator"]: row["asks"] for row in tomllib.loads(text)["branch"]}
+    return {row["operator"]: row["asks"] for row in _branches_file()["branch"]}
 
 
 def parse(content: bytes, name: str) -> Mapping[str, Any]:
     """Parse a trace; ``name`` is its file, for the error. Raises ``UserError`` if it is not a trace."""
     try:
         top = Field(parse_json(content))
-        if top.get("schema").value != SCHEMA:
+        old = top.get("schema").value == OLD
+        if not old and top.get("schema").value != SCHEMA:
             raise top.get("schema").wrong(SCHEMA)
         return {
             "schema": SCHEMA,
             "torch": top.get("torch").name(),
             "ended": top.get("ended").text(),
             "seconds": top.get("seconds").number(0, 1e9),
-            "calls": [_call(call) for call in top.get("calls").each()],
+            "calls": [_call(call, old) for call in top.get("calls").each()],
+            "ported": []
+            if old
+            else [asdict(ported.parse(each)) for each in top.get("ported").each()],
+            **{
+                name: 0 if old else int(top.get(name).number(0, 1e9))
+                for name in ("replaced", "threads")
+            },
+            **{
+                name: int(top.find(name).or_none(lambda field: field.number(0, 1e9)) or 0)
+                for name in ("processes", "lost")
+            },
         }
     except FieldError as error:
         raise UserError(
@@ -105,7 +166,7 @@ def parse(content: bytes, name: str) -> Mapping[str, Any]:
         ) from None
 
 
-def _call(call: Field) -> dict[str, Any]:
+def _call(call: Field, old: bool) -> dict[str, Any]:
     path = call.get("path")
     operators = [each.name() for each in path.each()]
     if not operators:
@@ -118,7 +179,23 @@ def _call(call: Field) -> dict[str, Any]:
         "node": call.get("node").text(),
         "wide": call.get("wide").flag(),
         "count": call.get("count").whole(),
+        "bytes": 0 if old else int(call.get("bytes").number(0, 1e18)),
     }
+
+
+def together(
+    trace: Mapping[str, Any], parts: Sequence[Mapping[str, Any]], lost: int
+) -> Mapping[str, Any]:
+    """Return the trace of a program with those of the processes that it started.
+
+    ``lost`` counts processes that began and left no recording, because they were killed.
+    """
+    whole = {**trace, "processes": trace["processes"] + len(parts), "lost": trace["lost"] + lost}
+    for name in ("calls", "ported"):
+        whole[name] = [*trace[name], *(entry for part in parts for entry in part[name])]
+    for name in ("replaced", "threads"):
+        whole[name] = trace[name] + sum(part[name] for part in parts)
+    return whole
 
 
 def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Preflight:
@@ -130,6 +207,7 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     calls = [call for call in calls if not custom & set(call["path"])]
     states: dict[str, dict[str, State]] = {}
     counts: dict[str, Counter[str]] = {}
+    copied: dict[str, Counter[str]] = {}
     places: dict[str, Counter[tuple[str, int, str, str]]] = {}
     inside: dict[str, set[str]] = {}
     unknown: dict[str, set[str]] = {version: set() for version in order}
@@ -147,6 +225,9 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
                 continue
             states.setdefault(name, {})[operators.torch] = state
             counts.setdefault(name, Counter())[operators.torch] += call["count"]
+            copied.setdefault(name, Counter())[operators.torch] += call["count"] * call.get(
+                "bytes", 0
+            )
             inside.setdefault(name, set()).add(call["path"][-2] if len(call["path"]) > 1 else "")
             if operators.torch == min(states[name], key=order.index):  # count each line once
                 places.setdefault(name, Counter())[_site(call)] += call["count"]
@@ -155,6 +236,8 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
             operator=name,
             states=by_version,
             counts=dict(counts[name]),
+            copied=dict(copied[name]),
+            cured=_cured(name),
             fixed_in=_fixed_in(by_version, order),
             # If the program calls it even once, no other operator is responsible.
             inside=() if "" in inside[name] else tuple(sorted(inside[name])),
@@ -179,6 +262,8 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
         wide=_places(wide),
         unknown={version: tuple(sorted(names)) for version, names in unknown.items() if names},
         custom=tuple(sorted(custom)),
+        ported=tuple(ported.Noted(**entry) for entry in trace.get("ported", ())),
+        **{name: trace.get(name, 0) for name in ("replaced", "threads", "processes", "lost")},
     )
 
 
@@ -225,6 +310,11 @@ def _resolve(name: str, operators: Operators) -> tuple[str, State]:
         if state == "fallback":
             return overload, state
     return name, "kernel" if set(states) == {"kernel"} else "composite"
+
+
+def _cured(name: str) -> bool:
+    row = advice.for_operator(name)
+    return row is None or row.fallback
 
 
 def _fixed_in(states: Mapping[str, State], order: Sequence[str]) -> str | None:

@@ -6,13 +6,16 @@ the option is given.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metalassay.mps import version_option
+
 if TYPE_CHECKING:
-    from metalassay.mps.preflight.tracing import Recorder
+    from metalassay.mps.preflight.recording import Recording
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    """Leave a path that follows the option to the paths."""
+    version_option.release(early_config, args, "--mps-preflight")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start recording if the option is given."""
     version = config.getoption("--mps-preflight")
@@ -38,24 +47,39 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if version:
             oracle.load(version)
-        from metalassay.mps.preflight.tracing import Recorder
+        from metalassay.mps import ported_watch
+        from metalassay.mps.preflight import as_mac, predict, recording, tracing
     except UserError as error:
         raise pytest.UsageError(f"--mps-preflight: {error}") from None
     except ModuleNotFoundError as error:
         raise pytest.UsageError(f"--mps-preflight needs torch: {error}") from None
-    config.pluginmanager.register(_Plugin(Recorder(), version), "metalassay-preflight-run")
+    record = recording.Recording(predict.settings(), tracing, ported_watch, as_mac)
+    config.pluginmanager.register(_Plugin(record, version), "metalassay-preflight-run")
 
 
 class _Plugin:
-    def __init__(self, recorder: Recorder, version: str) -> None:
-        self.recorder = recorder
+    def __init__(self, recording: Recording, version: str) -> None:
+        self.recording = recording
         self.version = version
+        self.parts: list[Any] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
         # Includes set-up and tear-down, because fixtures build the models.
-        with self.recorder:
+        with self.recording.running():
             return (yield)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # In a worker of pytest-xdist: hand over what the process that reports cannot see.
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["metalassay_preflight"] = json.dumps(self.recording.record("", 0))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: Any) -> None:
+        output = getattr(node, "workeroutput", {}).get("metalassay_preflight")
+        if output is not None:
+            self.parts.append(json.loads(output))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         import torch
@@ -65,8 +89,8 @@ class _Plugin:
         from metalassay.mps.preflight import predict, text
 
         terminalreporter.section("preflight for MPS")
-        trace = {"torch": torch.__version__, "ended": "", "calls": self.recorder.trace()}
-        preflight = predict.judge(trace)
+        own = {**self.recording.record("", 0), "processes": 0, "lost": 0}
+        preflight = predict.judge(predict.together(own, self.parts, 0))
         if not preflight.calls:
             terminalreporter.write_line("the tests called no torch operator in this process")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from metalassay.mps import program_arguments
 from metalassay.mps.preflight import predict
 
 CHILD = Path(__file__).with_name("child.py")
+SETTINGS = "settings.json"  # recording.SETTINGS, in a module that needs torch
 NO_TORCH = 78  # EX_CONFIG of sysexits.h: what child.py ends with
 INTERRUPTED = 130  # the same, while it imported torch
 _EXAMPLE = "metalassay preflight -- python train.py"
@@ -35,6 +37,7 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
     python, options, rest = program_arguments.split(program, _EXAMPLE)
     with tempfile.TemporaryDirectory(prefix="metalassay-preflight-") as folder:
         target = Path(folder, "trace.json")
+        Path(folder, SETTINGS).write_text(json.dumps(predict.settings()), "utf-8")
         command = [python, *options, str(CHILD), str(target), str(seconds), "--", *rest]
         # Hide the GPUs, so that the program chooses the CPU.
         env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
@@ -57,7 +60,11 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
                 f"nothing was recorded: {python} exited with code {code}",
                 "run the program alone first; its Python must have torch",
             )
-        return predict.parse(target.read_bytes(), str(target)), code
+        trace = predict.parse(target.read_bytes(), str(target))
+        parts = [
+            predict.parse(path.read_bytes(), path.name) for path in Path(folder).glob("part-*.json")
+        ]
+        return predict.together(trace, parts, len([*Path(folder).glob("begun-*")])), code
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
+from metalassay.mps import ported
 from metalassay.mps.operators.oracle import State
 from metalassay.mps.preflight.predict import Finding, Place, Preflight
 
+WIDTH = 80
 LIMITS = (
-    "Recorded: the operators called here, on the CPU. Not covered: dtypes and shapes that a kernel on"
-    " MPS rejects, its numbers and its speed; other threads and processes; branches that this run did"
-    " not take. Another torch version may decompose an operator differently."
+    "Not covered: dtypes and shapes that a kernel of MPS rejects, its numbers and speed; branches that this"
+    " run did not take; worker processes of a DataLoader, which stay on the CPU on a Mac too. Another torch"
+    " may make an operator of other ones."
 )
 
 _TITLES: tuple[tuple[str, State], ...] = (
-    (
-        "fail with NotImplementedError, or run on the CPU with PYTORCH_ENABLE_MPS_FALLBACK=1:",
-        "missing",
-    ),
+    ("without a kernel on MPS (NotImplementedError):", "missing"),
     ("always run on the CPU, with a warning:", "fallback"),
 )
 
@@ -27,43 +25,90 @@ _TITLES: tuple[tuple[str, State], ...] = (
 def as_text(preflight: Preflight, version: str, places: int = 3) -> str:
     """Return the report for the torch ``version``, with at most ``places`` lines per operator."""
     lines = [
-        f"{preflight.calls:,} operator calls, {preflight.operators} operators, recorded on the CPU with torch"
-        f" {preflight.torch}" + (f"; {preflight.ended}" if preflight.ended else ""),
+        *_filled(
+            f"{preflight.calls:,} operator calls, {preflight.operators} operators, recorded on the CPU with"
+            f" torch {preflight.torch}" + (f"; {preflight.ended}" if preflight.ended else "")
+        ),
+        *(line for sentence in _scope(preflight) for line in _filled(sentence)),
         "",
-        f"On MPS with torch {version}: {_verdict(preflight, version)}.",
+        *_filled(f"On MPS with torch {version}: {_verdict(preflight, version)}."),
         "",
     ]
     lines += _versions(preflight, version)
     for title, state in _TITLES:
         findings = preflight.bad(version, state)
         if findings:
-            lines += ["", f"With torch {version} these {title}"]
+            lines += ["", f"With torch {version} {title}"]
         for finding in findings:
             lines += _finding(finding, version, places)
     if preflight.wide:
-        lines += ["", "float64 or complex128, which MPS rejects in every version (TypeError):"]
+        lines += [
+            "",
+            *_filled(
+                "float64 or complex128, which MPS rejects in every version (TypeError; the fallback does not"
+                " help):"
+            ),
+        ]
         lines += [f"    {_place(place)}" for place in preflight.wide[:places]]
         lines += _more(preflight.wide, places)
+    if preflight.ported:
+        lines += ["", ported.TITLE]
+        lines += ported.as_text(
+            preflight.ported, lambda file, line: f"{ported.shortened(file)}:{line}", WIDTH
+        )
     fine_here = [finding for finding in preflight.findings if version not in finding.states]
     if fine_here:
         lines += ["", f"Fine with torch {version}, not with older ones:"]
         lines += [f"    {finding.operator}: {_fix(finding)}" for finding in fine_here]
     unknown = preflight.unknown.get(version, ())
     if unknown:
-        lines += ["", f"Unknown to torch {version}, not judged: {', '.join(unknown)}"]
+        lines += ["", *_filled(f"Unknown to torch {version}, not judged: {', '.join(unknown)}")]
     if preflight.custom:
-        lines += ["", f"Not part of PyTorch, not judged: {', '.join(preflight.custom)}"]
-    return "\n".join([*lines, "", textwrap.fill(LIMITS, 96)])
+        lines += ["", *_filled(f"Not part of PyTorch, not judged: {', '.join(preflight.custom)}")]
+    return "\n".join([*lines, "", *_filled(LIMITS)])
+
+
+def _filled(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _scope(preflight: Preflight) -> list[str]:
+    """Return sentences about what was recorded besides the main thread, and what was not."""
+    parts = []
+    if preflight.threads:
+        parts.append(_count(preflight.threads, "other thread"))
+    if preflight.processes:
+        parts.append(_count(preflight.processes, "process") + " that it started")
+    sentences = [f"Recorded too: {' and '.join(parts)}."] if parts else []
+    if preflight.lost:
+        sentences.append(
+            f"Not recorded: {_count(preflight.lost, 'process')} that it started and that left no recording"
+            " (killed, or ended without Python's own end)."
+        )
+    if preflight.replaced:
+        sentences.append(
+            f"The program names the device mps itself: {_count(preflight.replaced, 'call')} got the CPU."
+        )
+    return sentences
+
+
+def _count(number: int, noun: str) -> str:
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _verdict(preflight: Preflight, version: str) -> str:
     missing, fallback = (len(preflight.bad(version, state)) for state in ("missing", "fallback"))
-    parts = [f"{missing} operator{'s' * (missing != 1)} would fail"] if missing else []
+    parts = [f"{_count(missing, 'operator')} would fail"] if missing else []
     if fallback:
         parts.append(f"{fallback} would always run on the CPU")
     if preflight.wide:
-        parts.append(f"float64 at {len(preflight.wide)} line{'s' * (len(preflight.wide) != 1)}")
-    return ", ".join(parts) or "every operator has a kernel"
+        parts.append(f"float64 at {_count(len(preflight.wide), 'line')}")
+    verdict = ", ".join(parts) or "every operator has a kernel"
+    vain = len({(each.id, each.file, each.line) for each in preflight.ported})
+    if vain:
+        verdict += f"; {_count(vain, 'call')} for CUDA without effect"
+    return verdict
 
 
 def _versions(preflight: Preflight, chosen: str) -> list[str]:
@@ -85,13 +130,42 @@ def _versions(preflight: Preflight, chosen: str) -> list[str]:
 
 
 def _finding(finding: Finding, version: str, places: int) -> list[str]:
-    count = finding.counts[version]
-    head = f"  {finding.operator}  {count:,} call{'s' * (count != 1)}; {_fix(finding)}"
+    lines = [f"  {finding.operator}  {_count(finding.counts[version], 'call')}; {_fix(finding)}"]
+    notes = []
+    if finding.states[version] == "missing":
+        notes.append(
+            "PYTORCH_ENABLE_MPS_FALLBACK=1 runs it on the CPU"
+            if finding.cured
+            else "PYTORCH_ENABLE_MPS_FALLBACK=1 does not help"
+        )
+    copied = finding.copied.get(version, 0)
+    if copied and (finding.cured or finding.states[version] == "fallback"):
+        notes.append(f"about {_size(copied)} copied between CPU and GPU in this run")
+    lines += _below("; ".join(notes)) if notes else []
     if finding.inside:
         around = ", ".join(name.partition("|")[0] for name in finding.inside)
-        head += f"\n      inside {around} in the torch that ran; another version may differ"
-    lines = [head, *(f"      {_place(place)}" for place in finding.places[:places])]
-    return lines + _more(finding.places, places)
+        lines += _below(f"inside {around} in the torch that ran; another version may differ")
+    return (
+        lines
+        + [f"      {_place(place)}" for place in finding.places[:places]]
+        + _more(finding.places, places)
+    )
+
+
+def _below(text: str) -> list[str]:
+    indent = " " * 6
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _size(number: int) -> str:
+    size = float(number)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
 
 
 def _fix(finding: Finding) -> str:
@@ -106,17 +180,5 @@ def _more(lines: Sequence[Place], places: int) -> list[str]:
 def _place(place: Place) -> str:
     if not place.file:
         return f"{place.count:,} x from no Python line ({place.node or 'unknown'})"
-    where = f"{_short(place.file)}:{place.line} in {place.function}"
+    where = f"{ported.shortened(place.file)}:{place.line} in {place.function}"
     return f"{place.count:,} x {where}" + (f", backward ({place.node})" if place.node else "")
-
-
-def _short(file: str) -> str:
-    """Return a path relative to site-packages or to the working directory, if it is inside one."""
-    path = Path(file)
-    for marker in ("site-packages", "dist-packages"):
-        if marker in path.parts:
-            return str(Path(*path.parts[path.parts.index(marker) + 1 :]))
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

@@ -17,7 +17,8 @@ import contextlib
 import os
 import sys
 import sysconfig
-from collections import Counter
+import threading
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -33,6 +34,7 @@ _LIBRARIES = tuple(
     path + os.sep
     for path in {*sysconfig.get_paths().values(), os.path.dirname(os.__file__)}  # noqa: PTH120
 )
+_PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _WIDE = (torch.float64, torch.complex128)
 _COMPOSITES = (
@@ -44,14 +46,31 @@ _COMPOSITES = (
 
 Site = tuple[str, int, str]
 """File, line and function; ("", 0, "") if the call does not come from Python."""
+_NOWHERE: Site = ("", 0, "")
+_UNKNOWN: Site = ("?", 0, "")  # compared by identity
+Key = tuple[str, tuple[str, ...], Site, str, bool]
+"""The operator, those around it, the caller, the autograd formula, and whether a result is float64."""
 
 
 class Recorder:
-    """Counts the operator calls inside ``with recorder:``; ``trace`` returns them."""
+    """Counts the operator calls inside ``with recorder:``, also those of threads started in it.
 
-    def __init__(self) -> None:
-        self.calls: Counter[tuple[tuple[str, ...], Site, str, bool]] = Counter()
+    ``kernels`` are operators that have a kernel wherever the trace is evaluated, and ``composites``
+    those that are made of others everywhere. Where the parts cannot matter, an operator is run whole,
+    which costs less.
+    """
+
+    def __init__(self, kernels: Iterable[str] = (), composites: Iterable[str] = ()) -> None:
+        self.kernels, self.composites = frozenset(kernels), frozenset(composites)
+        self.replaced = 0  # calls that named mps and got the CPU
+        self.threads = 0
         self.path: tuple[str, ...] = ()
+        self.in_function = False
+        self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
+        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any]] = {}
+        self.calls: dict[Key, int] = {}
+        self.copied: dict[Key, int] = {}
+        self._others: list[Recorder] = []
         self._functions = _Functions(self)
         self._operators = _Operators(self)
         self._depth = 0
@@ -71,24 +90,85 @@ class Recorder:
             self._operators.__exit__(*failure)
             self._functions.__exit__(*failure)
 
+    def loading(self) -> bool:
+        """Return whether a DataLoader is at work here, of which nothing is recorded."""
+        return _frame() is None
+
+    def forget(self) -> None:
+        """Drop what has been recorded, in a forked process."""
+        self.calls.clear()
+        self.copied.clear()
+        self._others.clear()
+        self.replaced = 0
+
+    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any]:
+        """Return an operator's name, composite kernel and tensors, whether to run it whole, and how."""
+        name = func.name().removeprefix("aten::")
+        kinds = [str(argument.type) for argument in func._schema.arguments]
+        places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
+        # A view computes nothing; the overload for a number is made of the one for a tensor.
+        whole = name in self.kernels or (
+            name in self.composites
+            and (func.is_view or name.replace(".Scalar", ".Tensor") in self.kernels)
+        )
+        self.operators[func] = (name, _composite(func), places, whole, getattr(func, "_op", func))
+        return self.operators[func]
+
+    @contextlib.contextmanager
+    def following_threads(self) -> Iterator[None]:
+        """Record the threads that are started inside the block as well, until they end."""
+        thread: Any = threading.Thread
+        begin = thread.start
+
+        def start(this: threading.Thread) -> None:
+            """Wrap what the thread runs, which a subclass may have defined itself."""
+            run = this.run
+
+            def recorded() -> None:
+                other = Recorder(self.kernels, self.composites)
+                self._others.append(other)
+                with other:
+                    run()
+
+            this.run = recorded  # type: ignore[method-assign]
+            begin(this)
+
+        thread.start = start
+        try:
+            yield
+        finally:
+            thread.start = begin
+
     def trace(self) -> list[dict[str, Any]]:
         """Return one entry per distinct call, with its ``count``.
 
         ``path`` is the operator and those around it, outermost first. ``file``, ``line`` and
         ``function`` are the caller. ``node`` is the autograd formula that made the call, "" in a
-        forward pass. ``wide`` is true if the result was float64 or complex128.
+        forward pass. ``wide`` is true if the result was float64 or complex128. ``bytes`` is the size
+        of the tensors that the first such call took and returned; 0 where it was not measured.
         """
+        calls: dict[Key, int] = {}
+        copied = dict(self.copied)
+        self.threads = 0
+        for recorder in (self, *self._others):
+            recorded = list(recorder.calls.items())  # a thread may still be running
+            self.threads += recorder is not self and bool(recorded)
+            self.replaced += recorder.replaced if recorder is not self else 0
+            for key, count in recorded:
+                calls[key] = calls.get(key, 0) + count
+            copied = {**recorder.copied, **copied}
         return [
             {
-                "path": list(path),
-                "file": file,
+                "path": [*outer, name],
+                "file": os.path.abspath(file) if file else "",  # noqa: PTH100
                 "line": line,
                 "function": function,
                 "node": node,
                 "wide": wide,
                 "count": count,
+                "bytes": copied.get((name, outer, (file, line, function), node, wide), 0),
             }
-            for (path, (file, line, function), node, wide), count in self.calls.items()
+            for (name, outer, (file, line, function), node, wide), count in calls.items()
         ]
 
 
@@ -97,25 +177,50 @@ class _Operators(TorchDispatchMode):
         super().__init__()
         self.recorder = recorder
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = func.name().removeprefix("aten::")
-        recorder, outer = self.recorder, self.recorder.path
-        site, node = _site()
+
+def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    recorder = self.recorder
+    name, key, places, leaf, run = recorder.operators.get(func) or recorder.describe(func)
+    outer = recorder.path
+    if leaf:
+        result = run(*args, **kwargs) if kwargs else run(*args)
+    else:
         recorder.path = (*outer, name)
+        if places:
+            args = _tensors(places, args)
         try:
-            key = None if name in outer else _composite(func)
-            args = _tensors(func, args)
-            if key is None:
-                result = func(*args, **kwargs)
+            if key is None or name in outer:
+                result = run(*args, **kwargs) if kwargs else run(*args)
             else:
                 with self:
-                    result = func._op_dk(key, *args, **kwargs)
+                    result = func._op_dk(key, *args, **(kwargs or {}))
         finally:
             recorder.path = outer
-        if site is not None:
-            recorder.calls[(*outer, name), site, node, _wide(result)] += 1
-        return result
+    node: Any = torch._C._current_autograd_node()
+    site: Site | None
+    if node is None:
+        formula, site = "", recorder.site
+        if site is _UNKNOWN:
+            site = _frame()
+            if recorder.in_function:
+                recorder.site = site
+    else:
+        site = node.metadata.get("metalassay") or _frame() or _NOWHERE
+        formula = node.name()
+    if site is not None:
+        wide = result.dtype in _WIDE if isinstance(result, torch.Tensor) else _wide(result)
+        call = (name, outer, site, formula, wide)
+        count = recorder.calls.get(call)
+        if count is None:
+            count = 0
+            if not leaf:
+                recorder.copied[call] = _bytes(args, kwargs, result)
+        recorder.calls[call] = count + 1
+    return result
+
+
+# Set afterwards: as part of the class it would be wrapped by a function of torch.compile, at every call.
+_Operators.__torch_dispatch__ = _dispatch  # type: ignore[method-assign]
 
 
 class _Functions(TorchFunctionMode):
@@ -124,24 +229,78 @@ class _Functions(TorchFunctionMode):
         self.recorder = recorder
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        recorder, outer = self.recorder, self.recorder.path
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        whole = "" if outer else _composite_overloads(name, kwargs.get("out") is not None)
+        recorder = self.recorder
+        known = _functions.get(func)
+        if known is None:
+            known = _functions[func] = _know(func)
+        kind, whole, whole_out = known
+        if kind == _ATTRIBUTE:  # .shape, .device, .T and others
+            result = func(*args)
+            if isinstance(result, torch.Tensor) and torch.is_grad_enabled():
+                _remember(result, recorder)
+            return result
+        if kind == _MOVE or (kwargs and "device" in kwargs):
+            args, kwargs = self._on_the_cpu(args, kwargs or {})
+        if recorder.in_function or recorder.path:
+            return func(*args, **kwargs) if kwargs else func(*args)
+        if kwargs and kwargs.get("out") is not None:
+            whole = whole_out
+        # A backward pass runs code of the user: hooks, own formulas.
+        recorder.in_function = kind != _BACKWARD
         if whole:
             # Torch chooses among these overloads later, unseen; the reader evaluates them together.
             recorder.path = (whole,)
         try:
-            result = func(*args, **kwargs)
+            result = func(*args, **kwargs) if kwargs else func(*args)
+            recorder.path = ()
+            if whole or torch.is_grad_enabled():
+                self._note(whole, args, kwargs, result)
+            return result
         finally:
-            recorder.path = outer
-        if not outer:
-            if whole:
-                site, node = _site()
-                if site is not None:
-                    recorder.calls[(whole,), site, node, _wide(result)] += 1
-            _remember(result)
-        return result
+            recorder.path = ()
+            recorder.in_function, recorder.site = False, _UNKNOWN
+
+    def _note(self, whole: str, args: Any, kwargs: Any, result: Any) -> None:
+        """Count an operator that torch decomposes before the other mode, and mark its formulas."""
+        recorder = self.recorder
+        if whole and result is not None:
+            site, node = _site(recorder)
+            if site is not None:
+                key = (whole, (), site, node, _wide(result))
+                count = recorder.calls.get(key)
+                if count is None:
+                    count = 0
+                    recorder.copied[key] = _bytes(args, kwargs, result)
+                recorder.calls[key] = count + 1
+        _remember(result, recorder)
+
+    def _on_the_cpu(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Return the arguments with the CPU where they name mps, which is not here."""
+        before = [*args, *kwargs.values()]
+        if not any(_is_mps(value) for value in before):
+            return args, kwargs
+        self.recorder.replaced += 1
+        return (
+            tuple("cpu" if _is_mps(value) else value for value in args),
+            {name: "cpu" if _is_mps(value) else value for name, value in kwargs.items()},
+        )
+
+
+_PLAIN, _ATTRIBUTE, _MOVE, _BACKWARD = range(4)
+_functions: dict[Any, tuple[int, str, str]] = {}
+
+
+def _know(func: Any) -> tuple[int, str, str]:
+    """Return the kind of a function of torch, and its composite overloads without and with out=."""
+    name = getattr(func, "__name__", "")
+    kind = {"__get__": _ATTRIBUTE, "to": _MOVE, "backward": _BACKWARD}.get(name, _PLAIN)
+    return kind, _composite_overloads(name, False), _composite_overloads(name, True)
+
+
+def _is_mps(value: Any) -> bool:
+    if isinstance(value, str):
+        return value == "mps" or value.startswith("mps:")
+    return isinstance(value, torch.device) and value.type == "mps"
 
 
 _composites: dict[str, Any] = {}
@@ -164,31 +323,22 @@ def _composite(func: Any) -> Any:
     return _composites[name]
 
 
-_tensor_places: dict[Any, tuple[int, ...]] = {}
-
-
-def _tensors(func: Any, args: Any) -> Any:
+def _tensors(places: tuple[int, ...], args: Any) -> Any:
     """Return ``args`` with tensors for the plain numbers that stand in for tensors.
 
     A Python number beside a tensor is dispatched as a wrapped tensor. The mode is given the number,
     which most operators do not accept in its place. A zero-dimensional tensor of the default dtype
     promotes in the same way.
     """
-    places = _tensor_places.get(func)
-    if places is None:
-        kinds = [str(argument.type) for argument in func._schema.arguments]
-        places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
-        _tensor_places[func] = places
-    numbers = [i for i in places if i < len(args) and isinstance(args[i], (int, float, complex))]
-    if not numbers:
-        return args
-    converted = list(args)
-    for place in numbers:
-        converted[place] = torch.tensor(args[place])
-    return tuple(converted)
-
-
-_overloads_by_name: dict[tuple[str, bool], str] = {}
+    given = len(args)
+    for place in places:
+        if place < given and isinstance(args[place], (int, float, complex)):
+            converted = list(args)
+            for each in places:
+                if each < given and isinstance(args[each], (int, float, complex)):
+                    converted[each] = torch.tensor(args[each])
+            return tuple(converted)
+    return args
 
 
 def _composite_overloads(name: str, out: bool) -> str:
@@ -196,72 +346,125 @@ def _composite_overloads(name: str, out: bool) -> str:
 
     ``out`` tells whether the call has an ``out=`` argument, which limits the overloads.
     """
-    if (name, out) not in _overloads_by_name:
-        packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
-        # A name like __eq__ returns a Python method there instead.
-        overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
-        names = [
-            f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
-            for overload in overloads
-        ]
-        has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
-        _overloads_by_name[name, out] = "|".join(
-            overload.removeprefix("aten::")
-            for overload in names
-            if overload.endswith("out") == out
-            and torch._C._dispatch_has_kernel(overload)
-            and has_kernel_for(overload, "CompositeImplicitAutograd")
-        )
-    return _overloads_by_name[name, out]
+    packet = getattr(torch.ops.aten, name, None) if name.isidentifier() else None
+    # A name like __eq__ returns a Python method there instead.
+    overloads = packet.overloads() if isinstance(packet, OpOverloadPacket) else []
+    names = [
+        f"aten::{name}" if overload == "default" else f"aten::{name}.{overload}"
+        for overload in overloads
+    ]
+    has_kernel_for = torch._C._dispatch_has_kernel_for_dispatch_key
+    return "|".join(
+        overload.removeprefix("aten::")
+        for overload in names
+        if overload.endswith("out") == out
+        and torch._C._dispatch_has_kernel(overload)
+        and has_kernel_for(overload, "CompositeImplicitAutograd")
+    )
 
 
 def _wide(result: Any) -> bool:
-    parts = result if isinstance(result, (list, tuple)) else (result,)
+    if isinstance(result, torch.Tensor):
+        return result.dtype in _WIDE
+    parts = result if isinstance(result, (list, tuple)) else ()
     return any(isinstance(part, torch.Tensor) and part.dtype in _WIDE for part in parts)
 
 
-def _site() -> tuple[Site | None, str]:
+def _bytes(args: Any, kwargs: Any, result: Any) -> int:
+    """Return the size of the tensors that a call takes and returns, as a fallback would copy them."""
+    size = 0
+    waiting = [*args, *(kwargs or {}).values(), result]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, torch.Tensor):
+            if part.layout == torch.strided:
+                size += part.numel() * part.element_size()
+        elif isinstance(part, (list, tuple)):
+            waiting += part
+    return size
+
+
+def _site(recorder: Recorder) -> tuple[Site | None, str]:
     """Return the caller and the autograd formula of the current call.
 
-    The site is None if the call belongs to data loading, which stays on the CPU on a Mac too.
+    The site is None if the call is not to be counted, as in ``_frame``.
     """
     node: Any = torch._C._current_autograd_node()
     if node is not None:
         known = node.metadata.get("metalassay")
-        return (known or _frame() or ("", 0, "")), node.name()
-    return _frame(), ""
+        return (known or _frame() or _NOWHERE), node.name()
+    return (_frame() if recorder.site is _UNKNOWN else recorder.site), ""
+
+
+_SKIPPED, _LIBRARY, _USER, _LOADING = range(4)
+_kinds: dict[str, int] = {}  # by file: the hash of a string is kept, that of a code object is not
+
+
+def _kind(file: str) -> int:
+    if file.startswith(_DATA):
+        kind = _LOADING
+    elif file.startswith((_TORCH, _OURS, "<")):
+        kind = _SKIPPED
+    elif file.startswith(_LIBRARIES) or _PACKAGES[0] in file or _PACKAGES[1] in file:
+        kind = _LIBRARY  # also one of another environment, which a .pth file has added
+    else:
+        kind = _USER
+    _kinds[file] = kind
+    return kind
 
 
 def _frame() -> Site | None:
-    """Return the innermost frame in the user's code, or else the innermost one outside torch."""
-    frame: FrameType | None = sys._getframe(2)
-    library: Site | None = None
+    """Return the innermost frame in the user's code, or else the innermost one outside torch.
+
+    None in data loading, and while a library that is being imported computes its constants: both stay
+    on the CPU on a Mac too.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    library: FrameType | None = None
+    importing = False
+    known = _kinds.get
     while frame is not None:
-        code = frame.f_code
-        file = code.co_filename
-        if file.startswith(_DATA):
+        file = frame.f_code.co_filename
+        kind = known(file)
+        if kind is None:
+            kind = _kind(file)
+        if kind == _USER:
+            if importing:
+                return None
+            library = frame
+            break
+        if kind == _LOADING:
             return None
-        if not file.startswith((_TORCH, _OURS, "<")):
-            site = (file, frame.f_lineno, code.co_name)
-            if not file.startswith(_LIBRARIES):
-                return site
-            library = library or site
+        if kind == _LIBRARY:
+            importing = importing or frame.f_code.co_name == "<module>"
+            library = library or frame
         frame = frame.f_back
-    return library or ("", 0, "")
+    if library is None:
+        return _NOWHERE
+    return (library.f_code.co_filename, library.f_lineno, library.f_code.co_name)
 
 
-def _remember(result: Any) -> None:
+def _remember(result: Any, recorder: Recorder) -> None:
     """Store on the autograd nodes of a result where it was computed, for the backward pass."""
+    if isinstance(result, torch.Tensor):
+        parts: Any = (result,)
+    elif isinstance(result, (list, tuple)):
+        parts = result
+    else:
+        return
     if not torch.is_grad_enabled():
         return
     nodes: list[Any] = []
-    for part in result if isinstance(result, (list, tuple)) else (result,):
+    for part in parts:
         # Reading grad_fn of a view created without grad may raise, and the program never reads it.
         with contextlib.suppress(RuntimeError):
             node: Any = part.grad_fn if isinstance(part, torch.Tensor) else None
             if node is not None and "metalassay" not in node.metadata:
                 nodes.append(node)
-    if not nodes or (site := _frame()) is None:
+    if not nodes:
+        return
+    site = _frame() if recorder.site is _UNKNOWN else recorder.site
+    if site is None:
         return
     while nodes:
         node = nodes.pop()
