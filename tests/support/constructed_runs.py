@@ -19,6 +19,7 @@ from metalassay.results.parse import (
     LargestBatch,
     Measurement,
     SmokeSet,
+    SuiteFile,
     Unfinished,
     VersionSet,
     parse,
@@ -77,7 +78,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             batches.append(found)
         elif isinstance(found, Unfinished):
             marks.append(found)
-        elif not isinstance(found, SmokeSet):
+        elif not isinstance(found, SmokeSet | SuiteFile):
             measurements.extend(found)
     read = load.Loaded(
         tuple(sets),

@@ -211,6 +211,7 @@ class Section:
     """A section of the report: sentences, then plots and bars, then tables. ``id`` is its anchor.
 
     ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed.
+    The tables of a ``printed`` section also appear in the terminal.
     """
 
     id: str
@@ -221,6 +222,7 @@ class Section:
     hint: Hint | None = None
     projected: bool = False
     bars: tuple[BarChart, ...] = ()
+    printed: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,13 @@ from metalassay.results.parse import (
     LargestBatch,
     Measurement,
     SmokeSet,
+    SuiteFile,
     Unfinished,
     VersionSet,
     parse,
 )
+from metalassay.results.suite_file import SuiteTime
+from metalassay.results.suites import SuiteResults
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Read:
     warning: str | None = None
     batch: LargestBatch | None = None
     unfinished: Unfinished | None = None
+    suite: tuple[SuiteTime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Loaded:
     under the same conditions supersedes: ``older`` counts those measurements by machine
     (``hardware.identity``), ``older_sets`` those verdict files. ``measured`` counts every
     measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
-    batch, and ``unfinished`` the marks of runs that did not finish.
+    batch, and ``unfinished`` the marks of runs that did not finish. ``suites`` are the times of other
+    projects' benchmarks, the newest first, and ``older_suites`` counts those of them that were dropped.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -57,6 +62,8 @@ class Loaded:
     groups: tuple[FileGroup, ...] = ()
     batches: tuple[LargestBatch, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
+    suites: tuple[SuiteTime, ...] = ()
+    older_suites: int = 0
 
 
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
@@ -67,7 +74,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
     that does not exist. The content of a file never raises: a bad result, or a file that is not a
     result, becomes a warning.
     """
-    latest = LatestResults()
+    latest, suites = LatestResults(), SuiteResults()
     warnings: list[str] = []
     for content in read(paths):
         if see is not None:
@@ -81,6 +88,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         if content.unfinished is not None:
             latest.add_unfinished(content.unfinished)
         latest.add_measurements(content.measurements)
+        suites.add(content.suite)
     measurements = latest.measurements()  # completes the series, and so comes before the counts
     return Loaded(
         latest.sets(),
@@ -92,6 +100,8 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         latest.groups(),
         latest.batches(),
         latest.unfinished(),
+        suites.times(),
+        suites.older,
     )
 
 
@@ -117,6 +127,9 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         if isinstance(result, Unfinished):
             yield Read(source.shown, unfinished=result)
+            continue
+        if isinstance(result, SuiteFile):
+            yield Read(source.shown, suite=result.times)
             continue
         if isinstance(result, SmokeSet):
             yield Read(source.shown)  # it has a table of its own, in docs/compatibility.md

@@ -24,12 +24,14 @@ def sentences(
     batches: Sequence[LargestBatch],
     compared: Compared,
     number: int = 0,
+    suites: str = "",
 ) -> tuple[str, str, str]:
     """Return the three sentences, which also name what was not run.
 
-    ``number`` counts the measurements that were read, including those that newer ones supersede.
+    ``number`` counts the measurements that were read, including those that newer ones supersede; ``suites``
+    says what was read of other projects.
     """
-    run = _run(sets, measured, batches, max(number, len(measured)))
+    run = _run(sets, measured, batches, max(number, len(measured)), suites)
     return run, _compatibility(compat), _speed(compared)
 
 
@@ -38,6 +40,7 @@ def _run(
     measured: Sequence[Measurement],
     batches: Sequence[LargestBatch],
     number: int,
+    suites: str,
 ) -> str:
     parts = []
     if measured:
@@ -58,6 +61,8 @@ def _run(
         parts.append(f"{counted(len(sets) - len(runs), 'version set')} whose run did not finish")
     if batches:
         parts.append(f"{counted(len(batches), 'search', 'searches')} for the largest batch")
+    if suites:
+        parts.append(suites)
     if not parts:
         return "Nothing was run: no result file was read."
     return f"What was run: {'; '.join(parts)}."
