@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_processes_are_one_series(suite: pytest.Pytester) -> None:
     assert done.ret == 0
     assert len({document["metalassay"]["series"] for document in documents(suite.path)}) == 1
     assert {one.processes for one in load.load([suite.path / ".benchmarks"]).suites} == {2}
+
+
+def test_processes_find_what_the_first_one_found(suite: pytest.Pytester) -> None:
+    """`python -m pytest` has the current folder on its path, so that a suite imports its project from there."""
+    suite.makepyfile(their_package="ROWS = [3, 1]")
+    suite.makepyfile(
+        test_rows="""
+        from their_package import ROWS
+
+        def test_sort(benchmark):
+            benchmark.pedantic(sorted, [ROWS], rounds=3)
+        """
+    )
+    options = ("--import-mode=importlib", "--assay", "--assay-processes=2")
+    done = suite.run(sys.executable, "-m", "pytest", *PLUGIN, *options)
+    assert done.ret == 0
+    (one,) = load.load([suite.path / ".benchmarks"]).suites
+    assert one.processes == 2
 
 
 def test_a_json_file_is_not_saved_twice(suite: pytest.Pytester) -> None:

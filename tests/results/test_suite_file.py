@@ -173,5 +173,6 @@ def test_load_keeps_them_apart_from_our_workloads(tmp_path: Path) -> None:
         tmp_path, made.plain({NAME: made.ROUNDS}), made.assayed(made.M4, {NAME: made.ROUNDS})
     )
     loaded = load.load([folder])
-    assert loaded.warnings == loaded.measurements == ()
+    assert loaded.warnings == ()
+    assert loaded.measurements == ()
     assert sorted(one.run.assayed for one in loaded.suites) == [False, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ ROUNDS = (0.0020, 0.0021, 0.0022, 0.0021, 0.0023)
 
 def assayed(
     hardware: dict[str, Any],
-    times: dict[str, tuple[float, ...]],
+    times: Mapping[str, tuple[float, ...]],
     *,
     when: str = "2026-11-29T10:00:00+00:00",
     series: str | None = None,
@@ -54,7 +55,7 @@ def assayed(
 
 
 def plain(
-    times: dict[str, tuple[float, ...]],
+    times: Mapping[str, tuple[float, ...]],
     *,
     when: str = "2026-11-29T10:00:00+00:00",
     node: str = "host-of-somebody",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import subprocess
 import sys
 import time
@@ -108,9 +109,16 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if not config.getoption("--assay"):
         raise pytest.UsageError("--assay-processes needs --assay")
     series = f"--assay-series={time.time_ns():x}"
-    command = [sys.executable, "-m", "pytest", *config.invocation_params.args]
+    command = [sys.executable, "-P", "-m", "pytest", *config.invocation_params.args]
+    environment = dict(os.environ)
+    folder = str(config.invocation_params.dir)
+    if {"", folder} & set(sys.path):  # as `python -m pytest` has it, and `pytest` has not
+        own = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
+        environment["PYTHONPATH"] = os.pathsep.join([folder, *own])
     codes = [
-        subprocess.run([*command, "--assay-processes=1", series], check=False).returncode  # noqa: S603
+        subprocess.run(  # noqa: S603
+            [*command, "--assay-processes=1", series], env=environment, check=False
+        ).returncode
         for _ in range(number)
     ]
     return max(codes, key=abs)

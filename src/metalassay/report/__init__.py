@@ -66,7 +66,7 @@ def build(
     compat_table = compat.table(runs, loaded.older_sets + older)
     groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
     of_suites = suites.sections(loaded.suites, loaded.older_suites, machines)
-    ours = names(one.machine for one in [*shown, *loaded.batches])
+    ours = names([one.machine for one in shown] + [one.machine for one in loaded.batches])
     theirs = names(one.run.machine for one in loaded.suites)
     # A machine that has run other projects' benchmarks only is no error.
     named = [

@@ -48,6 +48,8 @@ def test_two_machines_stand_side_by_side_with_the_ratio_of_their_times(tmp_path:
     )
     assert "two single processes" in " ".join(times.notes)
     assert [row[0] for row in conditions.rows] == ["Apple M4", "Apple M4 Pro"]
+    assert page.headline[0] == "What was run: 1 benchmark of 1 other project on 2 machines."
+    assert page.headline[2] == "The speed of metalassay's own workloads was not measured."
     assert page.summary_line == "1 benchmark of 1 other project on 2 machines."
 
 
@@ -139,8 +141,17 @@ def test_flags_are_named(tmp_path: Path) -> None:
     second = pair(marks=["drifted: the last third"])[1]
     second["metalassay"]["flags"] = ["busy: a load of 9.0 on 2 processors"]
     notes = " ".join(tables(built(tmp_path, pair()[0], second))[1].notes)
-    assert "Doubtful on Apple M4 Pro, busy: a load of 9.0 on 2 processors" in notes
-    assert f"{NAME}: drifted: the last third" in notes
+    assert "Doubtful on Apple M4 Pro, the run of 2026-11-29 10:00: busy: a load of 9.0" in notes
+    assert f"Doubtful on Apple M4 Pro, {NAME}: drifted: the last third." in notes
+
+
+def test_flags_of_one_kind_are_counted(tmp_path: Path) -> None:
+    document = made.assayed(
+        made.M4, {NAME: made.ROUNDS, f"{NAME}_2": SLOW}, marks=["drifted: by 12 %"]
+    )
+    document["metalassay"]["flags"] = ["busy: a load of 9.0", "busy: a load of 9.5"]
+    notes = tables(built(tmp_path, document))[1].notes
+    assert [note.rpartition("; ")[2] for note in notes] == ["1 more of this kind."] * 2
 
 
 def test_plain_files_are_compared_within_one_machine_info_only(tmp_path: Path) -> None:
@@ -186,8 +197,15 @@ def test_machines_are_chosen_by_name(tmp_path: Path) -> None:
 def test_the_terminal_has_the_tables_and_no_hint_at_our_own_suites(tmp_path: Path) -> None:
     text = terminal(built(tmp_path, *pair()), 80)
     assert max(map(len, text.splitlines())) <= 80
+    assert "| test_sort " in text
     assert "0.50x" in text
     assert "nox -s" not in text
+
+
+def test_the_terminal_has_names_as_pytest_has_them(tmp_path: Path) -> None:
+    page = built(tmp_path, made.assayed(made.M4, {"bench/test_rows.py::test[a_b]": SLOW}))
+    assert "| test[a_b] " in terminal(page, 80)
+    assert "test\\[a_b\\]" in markdown.render(page)
 
 
 def test_a_long_table_is_cut_in_the_terminal_and_not_on_the_page(tmp_path: Path) -> None:

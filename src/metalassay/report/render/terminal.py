@@ -70,7 +70,9 @@ def _section(section: Section, width: int) -> Iterator[str]:
     yield filled(section.title, width)
     for table in section.tables:
         more = len(table.rows) - _MOST_ROWS
-        yield from _captioned(replace(table, rows=table.rows[:_MOST_ROWS]), width)
+        yield filled(table.caption, width)
+        # Not as on the Markdown page: names of parametrised tests have brackets, which are escaped there.
+        yield _narrowed(table.head, table.rows[:_MOST_ROWS], width)
         notes = [*([not_shown(more, "further row")] if more > 0 else []), *table.notes]
         yield "\n".join(filled(note, width, "  ", "- ") for note in notes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from metalassay.fields import one_line
@@ -34,10 +35,8 @@ _LABEL = 60  # of a project's and a file's
 UNKNOWN = "conditions unknown"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (0.0, "ns"))
 
-_ON_TIMES = (
-    "A cell gives the median time of a call and, in brackets, the quartiles. A ratio is that of the times: below 1 "
-    "the machine is faster than the first."
-)
+_ON_TIMES = "A cell gives the median time of a call and, in brackets, the quartiles."
+_ON_RATIOS = "A ratio is that of two times: below 1 it took less time than in the first column."
 _ON_SINGLE = (
     "A ratio without brackets compares two single processes, from which no interval can be computed, so a small "
     "difference may be due to chance; `pytest --assay --assay-processes 5` on each machine gives one."
@@ -210,6 +209,8 @@ def _notes(rows: Sequence[SuiteRow]) -> Iterator[str]:
     sides = [one for row in rows for one in row.sides if one is not None]
     ratios = [ratio for row in rows for ratio in row.ratios]
     yield _ON_TIMES
+    if any(ratio.value is not None for ratio in ratios):
+        yield _ON_RATIOS
     if any(not one.raw for one in sides):
         yield _ON_SUMMARY
     single = any(ratio.value is not None and ratio.span is None for ratio in ratios)
@@ -275,19 +276,19 @@ def _flags(
     runs: Sequence[SuiteRun], times: Sequence[SuiteTime], name_of: dict[object, str]
 ) -> Iterator[str]:
     """Yield what makes times doubtful: of a run as a whole, and of single benchmarks."""
-    found = [
-        f"Doubtful on {name_of[identity(run.machine)]}, {flag}: all of {run.when:%Y-%m-%d %H:%M}."
-        for run in runs
-        for flag in run.flags
-    ]
-    drifting: dict[str, list[str]] = {}
-    for one in times:
-        for flag in one.flags:
-            key = name_of[identity(one.run.machine)]
-            drifting.setdefault(key, []).append(f"{_cut(one.name, _NAME)}: {flag}")
-    for machine, texts in drifting.items():
+    flagged: dict[tuple[str, str], list[str]] = {}
+    doubts = [(run, f"the run of {run.when:%Y-%m-%d %H:%M}", run.flags) for run in runs]
+    doubts += [(one.run, _cut(one.name, _NAME), one.flags) for one in times]
+    for run, what, flags in doubts:
+        for flag in flags:
+            # "busy: a load of 3.1" and "busy: a load of 4.2" are of one kind
+            kind = re.sub(r"\d[\d.,]*", "N", flag)
+            key = (name_of[identity(run.machine)], kind)
+            flagged.setdefault(key, []).append(f"{what}: {flag}")
+    found = []
+    for (machine, _), texts in flagged.items():
         more = f"; {len(texts) - 1} more of this kind" if len(texts) > 1 else ""
-        found.append(f"Doubtful on {machine}: {texts[0]}{more}.")
+        found.append(f"Doubtful on {machine}, {texts[0]}{more}.")
     found = [one_line(text) for text in dict.fromkeys(found)]
     yield from found[:_MOST_FLAGS]
     if len(found) > _MOST_FLAGS:
