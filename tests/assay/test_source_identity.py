@@ -56,6 +56,7 @@ def test_random_data_and_another_file_make_no_difference(tmp_path: Path) -> None
     ("old", "new"),
     [
         ("# in place", "# anywhere"),
+        ("    return ROWS", '    """Return the rows."""\n    return ROWS'),
         ('"""A module."""', '"""Another."""'),
         ("UNUSED = 3", "UNUSED = 4"),
         ("-> list", "-> tuple"),
