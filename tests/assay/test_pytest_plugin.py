@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -114,6 +115,37 @@ def test_a_json_file_is_not_saved_twice(suite: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["--assay: recorded 2 benchmarks; next: metalassay report own.json"])
     assert documents(suite.path) == []
     assert len(load.load([suite.path / "own.json"]).suites) == 2
+
+
+def test_the_next_command_names_no_server_and_quotes_a_folder() -> None:
+    lines: list[str] = []
+    for storage in ("elasticsearch+https://me:secret@host/", "file://./my runs"):
+        option = SimpleNamespace(benchmark_json=None, benchmark_storage=storage)
+        plugin = pytest_plugin._Plugin(cast(pytest.Config, SimpleNamespace(option=option)))
+        plugin.written = 2
+        reporter = SimpleNamespace(write_line=lambda line, **_: lines.append(line))
+        plugin.pytest_terminal_summary(cast(pytest.TerminalReporter, reporter))
+    assert lines == [
+        "--assay: recorded 2 benchmarks; next: save them with --benchmark-json FILE for metalassay report",
+        "--assay: recorded 2 benchmarks; next: metalassay report 'my runs'",
+    ]
+
+
+def test_our_own_benchmarks_keep_their_format(suite: pytest.Pytester) -> None:
+    suite.makeconftest(
+        """
+        import pytest
+
+        @pytest.hookimpl(optionalhook=True)
+        def pytest_benchmark_update_json(output_json):
+            output_json["metalassay"] = {"schema": "metalassay.benchmarks/1"}
+        """
+    )
+    done = suite.runpytest_subprocess(*PLUGIN, *QUICK, "--assay")
+    done.stdout.fnmatch_lines(["--assay: recorded 2 benchmarks; next: *"])
+    (document,) = documents(suite.path)
+    assert document["metalassay"] == {"schema": "metalassay.benchmarks/1"}
+    assert "metalassay" not in document["benchmarks"][0]
 
 
 def test_a_run_without_benchmarks_says_so(suite: pytest.Pytester) -> None:

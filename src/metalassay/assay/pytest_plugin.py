@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -194,6 +195,7 @@ class _Plugin:
         from metalassay.machine import conditions
         from metalassay.results.suite_file import drifted
 
+        self.written = len(output_json["benchmarks"])
         if "metalassay" in output_json:
             return  # our own benchmarks, which record more
         after = conditions.observe()
@@ -211,7 +213,6 @@ class _Plugin:
             facts = self.facts.get(benchmark["fullname"], {})
             mark = drifted(benchmark["stats"].get("data", ()))
             benchmark["metalassay"] = {**facts, "marks": [mark] if mark else []}
-        self.written = len(output_json["benchmarks"])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what to do next, or why there is nothing to do it with."""
@@ -224,8 +225,14 @@ class _Plugin:
         option = self.config.option
         where = option.benchmark_json if option.benchmark_json else option.benchmark_storage
         place = str(where).removeprefix("file://").removeprefix("./")
+        # A server's address, perhaps with a password in it.
+        following = (
+            "save them with --benchmark-json FILE for metalassay report"
+            if "://" in place
+            else f"metalassay report {shlex.quote(place)}"
+        )
         terminalreporter.write_line(
-            f"--assay: recorded {self.written} benchmarks; next: metalassay report {place}"
+            f"--assay: recorded {self.written} benchmarks; next: {following}"
         )
 
 
