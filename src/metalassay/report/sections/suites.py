@@ -35,7 +35,10 @@ _LABEL = 60  # of a project's and a file's
 UNKNOWN = "conditions unknown"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (0.0, "ns"))
 
-_ON_TIMES = "A cell gives the median time of a call and, in brackets, the quartiles."
+_ON_TIMES = (
+    "A cell gives the median time of a call and, in brackets, the quartiles: of the rounds, or of the medians of several "
+    "processes."
+)
 _ON_RATIOS = "A ratio is that of two times: below 1 it took less time than in the first column."
 _ON_SINGLE = (
     "A ratio without brackets compares two single processes, from which no interval can be computed, so a small "
