@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import constructed_origin
+import constructed_suites
 import pytest
 from constructed_runs import FILES, places, with_everywhere
 from hypothesis import HealthCheck, given, settings
@@ -24,6 +25,13 @@ GOOD: list[bytes] = [path.read_bytes() for path in FILES]
 DOCUMENTS = [json.loads(content) for content in GOOD]
 VERDICTS = next(document for document in reversed(DOCUMENTS) if "bugs" in document)
 STATES = constructed_origin.documents()
+TIMES = {"bench/test_rows.py::test_sort[10]": constructed_suites.ROUNDS}
+SUITES = [
+    constructed_suites.assayed(constructed_suites.M4, TIMES, waits_for=None, marks=["x"]),
+    constructed_suites.assayed(constructed_suites.M4_PRO, TIMES, waits_for=None, series="a1"),
+    constructed_suites.plain(TIMES),
+    constructed_suites.plain(TIMES, raw=False, when="2026-11-30T10:00:00+00:00"),
+]
 ATTACKS = ["<script>alert(1)</script>", "</style><script>x</script>", "\ud800", "\x00\x1b[31m"]
 ATTACKS += ["=1+1", "|`*_[x](javascript:y)", "\u202e", "9" * 5000, "W" * 5000, "", " \n\t"]
 NUMBERS = [10**400, -(10**400), 10**30, 2**63, 1e308, -1e308, 5e-324, -0.0, -1, 0, 0.5]
@@ -56,7 +64,7 @@ def anything() -> st.SearchStrategy[Any]:
     )
 
 
-EVERYTHING = [*DOCUMENTS, *STATES.values()]
+EVERYTHING = [*DOCUMENTS, *STATES.values(), *SUITES]
 PLACES = [(number, path) for number, each in enumerate(EVERYTHING) for path, _ in places(each)]
 
 
@@ -64,7 +72,17 @@ PLACES = [(number, path) for number, each in enumerate(EVERYTHING) for path, _ i
 def edited(draw: st.DrawFn) -> bytes:
     """A good file of which up to three values are others, as JSON can spell them."""
     number, _ = draw(st.sampled_from(PLACES))
-    document = copy.deepcopy(EVERYTHING[number])
+    return _edited(draw, EVERYTHING[number])
+
+
+@st.composite
+def edited_suite(draw: st.DrawFn) -> bytes:
+    """The same of a file of another project."""
+    return _edited(draw, draw(st.sampled_from(SUITES)))
+
+
+def _edited(draw: st.DrawFn, good: Any) -> bytes:
+    document = copy.deepcopy(good)
     for _ in range(draw(st.integers(1, 3))):
         *path, last = draw(st.sampled_from([path for path, _ in places(document)]))
         at: Any = document
@@ -178,6 +196,19 @@ def test_an_attack_in_every_state_of_a_row_is_only_text(attack: str) -> None:
     # With a text in every selection, all are partial, and one replaces another.
     assert len(loaded.compat) + loaded.older_sets == len(STATES) - 3
     assert len(loaded.unfinished) == 3
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda text: ascii(text[:20]))
+def test_an_attack_in_every_text_of_another_project_is_only_text(attack: str) -> None:
+    loaded = check([json.dumps(with_everywhere(each, attack)).encode() for each in SUITES])
+    assert loaded.warnings == ()
+    assert len(loaded.suites) == 4
+
+
+@settings(quick, max_examples=40)
+@given(st.lists(edited_suite(), min_size=1, max_size=4))
+def test_no_value_in_a_file_of_another_project_breaks_the_report(contents: list[bytes]) -> None:
+    check([*contents, json.dumps(SUITES[0]).encode()])
 
 
 DEEP = b"[" * 100_000

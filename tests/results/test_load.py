@@ -97,7 +97,7 @@ def test_a_version_set_has_its_bugs_and_their_evidence() -> None:
         (b'{"schema": 3}', "JSON, but neither a metalassay verdict file nor a benchmark run"),
         (
             b'{"machine_info": {}, "benchmarks": []}',
-            'a pytest-benchmark file of another project (it has no "metalassay" block)',
+            "datetime is missing",
         ),
         (
             b'{"schema": "metalassay.compat/2"}',

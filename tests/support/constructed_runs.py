@@ -20,6 +20,7 @@ from metalassay.results.parse import (
     LargestBatch,
     Measurement,
     SmokeSet,
+    SuiteFile,
     Unfinished,
     VersionSet,
     parse,
@@ -81,7 +82,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             marks.append(found)
         elif isinstance(found, Evidence):
             experiments.append(found)
-        elif not isinstance(found, SmokeSet):
+        elif not isinstance(found, SmokeSet | SuiteFile):
             measurements.extend(found)
     read = load.Loaded(
         tuple(sets),

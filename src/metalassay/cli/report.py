@@ -30,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Make report.md and report.html from verdict files and benchmark runs of any number of"
         " machines. A folder means every *.json in and below it, and *.partial and *.unfinished, which"
-        " runs of a part or without an end leave; a pattern in quotes is expanded here; s3:// and"
+        " runs of a part or without an end leave. The files of any project's pytest-benchmark are read too,"
+        " best recorded with `pytest --assay`. A pattern in quotes is expanded here; s3:// and"
         " gs:// need: pip install 'metalassay[fleet]'."
     )
     parser.epilog = """\
@@ -43,6 +44,7 @@ examples:
   metalassay report --project 'Apple M4 Pro 20c' a projection, labelled as one
   metalassay report --csv rows.csv               one row per measurement
   metalassay report --json - | jq .compat        rows and verdicts as JSON
+  metalassay report .benchmarks m4/.benchmarks   any project's suite, recorded with pytest --assay
   metalassay report --log RUN                    loss, calibration and profile of a training, or speed of RLHF
   metalassay report --summary --card card.svg    for a CI job and for a link
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from metalassay.claims import catalogue as claims
 from metalassay.claims import measured as measured_claims
 from metalassay.machine import chips
-from metalassay.report.machines import in_order
+from metalassay.report.machines import in_order, names
 from metalassay.report.model import CompatTable, Hint, Report, Section, counted, not_shown
 from metalassay.report.render.terminal import text as terminal_text
 from metalassay.report.render.write import write_report
@@ -30,6 +30,7 @@ from metalassay.report.sections import (
     scaling,
     side_by_side,
     step_profile,
+    suites,
 )
 from metalassay.report.sections.training_log import Log
 from metalassay.report.sections.training_log import section as training_section
@@ -65,8 +66,18 @@ def build(
     runs, older = compat_runs.choose(loaded.compat, loaded.unfinished)
     compat_table = compat.table(runs, loaded.older_sets + older)
     groups = loaded.groups or groups_of(loaded.compat, measured, loaded.batches)
-    compared = side_by_side.of(shown, find_chip, loaded.batches, machines)
+    of_suites = suites.sections(loaded.suites, loaded.older_suites, machines)
+    ours = names([one.machine for one in shown] + [one.machine for one in loaded.batches])
+    theirs = names(one.run.machine for one in loaded.suites)
+    # A machine that has run other projects' benchmarks only is no error.
+    named = [
+        text
+        for text in machines
+        if side_by_side.matching(ours, text) or not side_by_side.matching(theirs, text)
+    ]
+    compared = side_by_side.of(shown, find_chip, loaded.batches, named)
     sections: tuple[Section | None, ...] = (
+        *of_suites,
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),
@@ -95,7 +106,13 @@ def build(
         method=method.SENTENCES,
         commands=method.COMMANDS,
         headline=headline.sentences(
-            runs, compat_table, measured, loaded.batches, compared, loaded.measured
+            runs,
+            compat_table,
+            measured,
+            loaded.batches,
+            compared,
+            loaded.measured,
+            suites.summary(loaded.suites),
         ),
         sections=tuple(section for section in sections if section),
         key_figures=key_figures.table(compared),
@@ -133,6 +150,8 @@ def _summary(
         machines = len(in_order(one.machine for one in loaded.measurements))
         measurements = counted(max(loaded.measured, len(loaded.measurements)), "measurement")
         parts.append(f"{measurements} of {counted(machines, 'machine')}")
+    if loaded.suites:
+        parts.append(suites.summary(loaded.suites))
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
     if logs:

@@ -227,6 +227,7 @@ class Section:
 
     ``hint`` replaces them where there is nothing yet; ``projected`` labels the section as computed. ``filters``
     choose rows on the page, without a script; other formats show every row.
+    The tables of a ``printed`` section also appear in the terminal.
     """
 
     id: str
@@ -238,6 +239,7 @@ class Section:
     projected: bool = False
     bars: tuple[BarChart, ...] = ()
     filters: tuple[Filter, ...] = ()
+    printed: bool = False
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "one file is older than the identity of workloads"
     elif a.identity != b.identity:
         yield "different code of the workload"
-    yield from _machines_differ(a.machine, b.machine)
+    yield from machine_differences(a.machine, b.machine)
     throttled = [any(flag.startswith("throttled") for flag in one.flags) for one in (a, b)]
     if throttled[0] != throttled[1]:
         yield "one was throttled by heat"
@@ -147,12 +147,12 @@ def _search_differences(a: LargestBatch, b: LargestBatch) -> Iterator[str]:
         one, other = (public(search.versions.get(name, "")) for search in (a, b))
         if one != other:
             yield f"{name} {one or 'not recorded'} and {other or 'not recorded'}"
-    yield from _machines_differ(a.machine, b.machine)
+    yield from machine_differences(a.machine, b.machine)
     if a.emulated or b.emulated:
         yield EMULATED
 
 
-def _machines_differ(a: Hardware, b: Hardware) -> Iterator[str]:
+def machine_differences(a: Hardware, b: Hardware) -> Iterator[str]:
     """Yield how the ways differ in which two machines ran a program, apart from their hardware."""
     if bool(a.virtual) != bool(b.virtual):
         yield "one is a virtual machine"

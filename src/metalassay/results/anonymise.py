@@ -23,7 +23,7 @@ from pathlib import Path
 from metalassay.fields import FieldError
 from metalassay.results import allowed, parse, submit_schema
 from metalassay.results.allowed import Kind
-from metalassay.results.parse import Unfinished, VersionSet
+from metalassay.results.parse import SuiteFile, Unfinished, VersionSet
 from metalassay.results.submit_schema import (
     DROP,
     REFUSE,
@@ -84,6 +84,8 @@ def strip(content: bytes, names: Iterable[tuple[str, str]] = ()) -> Stripped:
     would differ.
     """
     before = parse.parse(content, "")
+    if isinstance(before, SuiteFile):
+        raise FieldError("benchmarks of another project, whose names may be private")
     if not before or isinstance(before, Unfinished):
         raise FieldError("it contains no measurement and no verdict")
     if isinstance(before, VersionSet) and before.distrusted:

@@ -20,10 +20,13 @@ from metalassay.results.parse import (
     LargestBatch,
     Measurement,
     SmokeSet,
+    SuiteFile,
     Unfinished,
     VersionSet,
     parse,
 )
+from metalassay.results.suite_file import SuiteTime
+from metalassay.results.suites import SuiteResults
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Read:
     batch: LargestBatch | None = None
     unfinished: Unfinished | None = None
     experiment: Evidence | None = None
+    suite: tuple[SuiteTime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Loaded:
     (``hardware.identity``), ``older_sets`` those verdict files. ``measured`` counts every
     measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
     batch, ``unfinished`` the marks of runs that did not finish, and ``experiments`` what was measured of claims.
+    ``suites`` are the times of other projects' benchmarks, the newest first, and ``older_suites`` counts those of
+    them that were dropped.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -60,6 +66,8 @@ class Loaded:
     batches: tuple[LargestBatch, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
     experiments: tuple[Evidence, ...] = ()
+    suites: tuple[SuiteTime, ...] = ()
+    older_suites: int = 0
 
 
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
@@ -70,7 +78,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
     that does not exist. The content of a file never raises: a bad result, or a file that is not a
     result, becomes a warning.
     """
-    latest = LatestResults()
+    latest, suites = LatestResults(), SuiteResults()
     warnings: list[str] = []
     experiments: list[Evidence] = []
     for content in read(paths):
@@ -87,6 +95,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         if content.experiment is not None:
             experiments.append(content.experiment)
         latest.add_measurements(content.measurements)
+        suites.add(content.suite)
     measurements = latest.measurements()  # completes the series, and so comes before the counts
     return Loaded(
         latest.sets(),
@@ -99,6 +108,8 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         latest.batches(),
         latest.unfinished(),
         tuple(experiments),
+        suites.times(),
+        suites.older,
     )
 
 
@@ -127,6 +138,9 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         if isinstance(result, Evidence):
             yield Read(source.shown, experiment=result)
+            continue
+        if isinstance(result, SuiteFile):
+            yield Read(source.shown, suite=result.times)
             continue
         if isinstance(result, SmokeSet):
             yield Read(source.shown)  # it has a table of its own, in docs/compatibility.md

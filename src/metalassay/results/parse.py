@@ -1,4 +1,4 @@
-"""Reads one result file: verdicts, a smoke test, a benchmark run, a largest batch, an experiment, a mark.
+"""Reads one result file: verdicts, benchmarks of ours or of another project, a search, an experiment, a mark.
 
 Nothing in a file is taken on trust. Besides types and ranges, what it states twice must agree: a
 verdict with the outcomes of its tests, the median with the times of the rounds.
@@ -16,12 +16,14 @@ from metalassay.results import (
     max_batch_file,
     measurement,
     smoke_file,
+    suite_file,
     unfinished,
     verdict_file,
 )
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
 from metalassay.results.smoke_file import SmokeSet
+from metalassay.results.suite_file import SuiteFile
 from metalassay.results.unfinished import Unfinished
 from metalassay.results.verdict_file import VersionSet
 
@@ -40,6 +42,7 @@ __all__ = [
     "LargestBatch",
     "Measurement",
     "SmokeSet",
+    "SuiteFile",
     "Unfinished",
     "VersionSet",
     "parse",
@@ -48,7 +51,15 @@ __all__ = [
 
 def parse(
     content: bytes, file: str
-) -> VersionSet | SmokeSet | Unfinished | LargestBatch | Evidence | tuple[Measurement, ...]:
+) -> (
+    VersionSet
+    | SmokeSet
+    | Unfinished
+    | LargestBatch
+    | Evidence
+    | SuiteFile
+    | tuple[Measurement, ...]
+):
     """Read the content of one result file; ``file`` is its name as the report shows it.
 
     Return () for a file of ours that holds no result. Raises ``FieldError``, and nothing else, for
@@ -77,14 +88,22 @@ def parse(
     if schema.startswith(f"{evidence.NAME}/"):
         _check_schema(document.get("schema"), evidence.NAME)
         return evidence.read(document, file)
+    if _is_suite(top):
+        _check_schema(document.get("metalassay").get("schema"), suite_file.NAME)
+        return suite_file.read(document, file)
     if "metalassay" in top:
         _check_schema(document.get("metalassay").get("schema"), BENCHMARKS)
         return tuple(measurement.read(document, file))
     if "benchmarks" in top and "machine_info" in top:
-        raise FieldError(
-            'a pytest-benchmark file of another project (it has no "metalassay" block)'
-        )
+        return suite_file.read_plain(document, file)
     raise FieldError("JSON, but neither a metalassay verdict file nor a benchmark run")
+
+
+def _is_suite(top: Mapping[str, object]) -> bool:
+    """Return whether `pytest --assay` wrote a file, beside the benchmarks of any project."""
+    about = top.get("metalassay")
+    schema = about.get("schema") if isinstance(about, dict) else None
+    return isinstance(schema, str) and schema.startswith(f"{suite_file.NAME}/")
 
 
 def _is_training_file(schema: str, top: Mapping[str, object]) -> bool:

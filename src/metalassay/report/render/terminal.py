@@ -18,6 +18,7 @@ from metalassay.report.model import (
     CompatTable,
     Hint,
     Report,
+    Section,
     Table,
     not_shown,
 )
@@ -27,6 +28,7 @@ NARROWEST = 40
 """Characters; a narrower terminal wraps the lines itself."""
 _MOST_LINES = 3  # of a cell; a table with higher ones is hard to read
 _MOST_ALERTS = 20
+_MOST_ROWS = 40  # of a table of another project's benchmarks; the pages have more
 _CONDITIONS = frozenset({"batch", "dtype", "device", "threads", "torch", "rounds"})
 _CONTINUED = " \\"  # at the end of a line of a command, for the shell
 
@@ -44,9 +46,13 @@ def text(report: Report, width: int | None = None) -> str:
 def _parts(report: Report, width: int) -> Iterator[str]:
     if report.rehearsal:
         yield filled(report.rehearsal, width)
-    yield from _compat(report.compat, width)
+    printed = [section for section in report.sections if section.printed]
+    # Who measures another project's benchmarks need not be told how to run ours.
+    if not (printed and isinstance(report.compat, Hint)):
+        yield from _compat(report.compat, width)
     if isinstance(report.benchmarks, Hint):
-        yield _hint(report.benchmarks, width)
+        if not printed:
+            yield _hint(report.benchmarks, width)
     else:
         for table in map(_condensed, report.benchmarks):
             yield from _captioned(table, width)
@@ -55,7 +61,20 @@ def _parts(report: Report, width: int) -> Iterator[str]:
     if report.key_figures:  # last, where it is seen without scrolling
         yield from _captioned(report.key_figures, width)
         yield "\n".join(filled(note, width, "  ", "- ") for note in report.key_figures.notes)
+    for section in printed:
+        yield from _section(section, width)
     yield filled(report.summary_line, width)
+
+
+def _section(section: Section, width: int) -> Iterator[str]:
+    yield filled(section.title, width)
+    for table in section.tables:
+        more = len(table.rows) - _MOST_ROWS
+        yield filled(table.caption, width)
+        # Not as on the Markdown page: names of parametrised tests have brackets, which are escaped there.
+        yield _narrowed(table.head, table.rows[:_MOST_ROWS], width)
+        notes = [*([not_shown(more, "further row")] if more > 0 else []), *table.notes]
+        yield "\n".join(filled(note, width, "  ", "- ") for note in notes)
 
 
 def compat_table(compat: CompatTable, width: int) -> str:

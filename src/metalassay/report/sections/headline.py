@@ -24,13 +24,18 @@ def sentences(
     batches: Sequence[LargestBatch],
     compared: Compared,
     number: int = 0,
+    suites: str = "",
 ) -> tuple[str, str, str]:
     """Return the three sentences, which also name what was not run.
 
-    ``number`` counts the measurements that were read, including those that newer ones supersede.
+    ``number`` counts the measurements that were read, including those that newer ones supersede; ``suites``
+    says what was read of other projects.
     """
-    run = _run(sets, measured, batches, max(number, len(measured)))
-    return run, _compatibility(compat), _speed(compared)
+    run = _run(sets, measured, batches, max(number, len(measured)), suites)
+    speed = _speed(compared)
+    if suites and not measured:
+        speed = "The speed of metalassay's own workloads was not measured."
+    return run, _compatibility(compat), speed
 
 
 def _run(
@@ -38,6 +43,7 @@ def _run(
     measured: Sequence[Measurement],
     batches: Sequence[LargestBatch],
     number: int,
+    suites: str,
 ) -> str:
     parts = []
     if measured:
@@ -58,6 +64,8 @@ def _run(
         parts.append(f"{counted(len(sets) - len(runs), 'version set')} whose run did not finish")
     if batches:
         parts.append(f"{counted(len(batches), 'search', 'searches')} for the largest batch")
+    if suites:
+        parts.append(suites)
     if not parts:
         return "Nothing was run: no result file was read."
     return f"What was run: {'; '.join(parts)}."

@@ -133,22 +133,25 @@ def _chosen(
     """Return the machines to show, in the order of ``name_of``."""
     chosen: set[Hardware] = set()
     for text in wanted:
-        plain = one_line(text).lower()
-        # "Apple M4" is the chip itself, though it is part of the name of every M4 Pro as well.
-        exact = {
-            m for m, name in name_of.items() if plain in ((m.chip or "").lower(), name.lower())
-        }
-        matching = exact or {m for m, name in name_of.items() if plain and plain in name.lower()}
-        if not matching:
+        found = matching(name_of, text)
+        if not found:
             raise UserError(
                 f"no machine is called {text!r}",
                 f"name one of: {'; '.join(name_of.values()) or 'none was read'}",
             )
-        chosen |= matching
+        chosen |= found
     if not wanted:
         counts = Counter(map(identity, all_machines))
         chosen |= set(sorted(name_of, key=lambda machine: -counts[machine])[:MOST_MACHINES])
     return [machine for machine in name_of if machine in chosen]
+
+
+def matching(name_of: Mapping[Hardware, str], text: str) -> set[Hardware]:
+    """Return the machines that somebody may mean by a text: a chip, a name or a part of one."""
+    plain = one_line(text).lower()
+    # "Apple M4" is the chip itself, though it is part of the name of every M4 Pro as well.
+    exact = {m for m, name in name_of.items() if plain in ((m.chip or "").lower(), name.lower())}
+    return exact or {m for m, name in name_of.items() if plain and plain in name.lower()}
 
 
 def _by_key(

@@ -1,0 +1,1 @@
+"""`pytest --assay`: machine, conditions, versions and identities beside any project's benchmarks."""
