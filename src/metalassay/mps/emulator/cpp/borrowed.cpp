@@ -93,10 +93,12 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
                       .remove(c10::DispatchKey::Negative);
     }
   }
+  c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+  if (tensor._is_zerotensor()) {
+    keys = keys.add(c10::DispatchKey::ZeroTensor); // there is no memory behind it
+  }
   auto cpu = shaped(
-      at::detail::make_tensor<c10::TensorImpl>(
-          std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype()),
-      tensor);
+      at::detail::make_tensor<c10::TensorImpl>(std::move(storage), keys, tensor.dtype()), tensor);
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) {
     cpu.unsafeGetTensorImpl()->set_wrapped_number(true);
   }
