@@ -118,7 +118,7 @@ def command(torch: Any, compiler: str, source: Path, library: Path) -> list[str]
     words.append(f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}")
     words += [word for place in places for word in ("-isystem", str(place))]
     words += [str(source), "-o", str(library), f"-L{home / 'lib'}"]
-    return words + ["-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"]
+    return [*words, "-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"]
 
 
 def _build(torch: Any, library: Path, report: Callable[[str], None]) -> None:

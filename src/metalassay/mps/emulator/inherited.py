@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import metalassay
-from metalassay.fields import parse_json
+from metalassay.fields import FieldError, parse_json
 
 VARIABLE = "METALASSAY_EMULATED_MPS"
 # Python looks for sitecustomize.py in each folder of PYTHONPATH.
@@ -59,8 +59,7 @@ def received() -> Options | None:
     text = os.environ.get(VARIABLE)
     if not text:
         return None
-    values = parse_json(text)
     try:
-        return Options(**values)
-    except TypeError as error:
+        return Options(**parse_json(text))
+    except (FieldError, TypeError) as error:
         raise ValueError(f"{VARIABLE}={text!r} is not what metalassay writes: {error}") from None
