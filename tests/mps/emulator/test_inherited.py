@@ -28,6 +28,7 @@ def test_children_receive_the_options_and_the_environment_is_restored(
 
 def test_what_the_program_sets_itself_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.delenv(inherited.VARIABLE, raising=False)
     with inherited.handed_down(OPTIONS):
         monkeypatch.setenv("PYTHONPATH", "/mine")
     assert os.environ["PYTHONPATH"] == "/mine"
