@@ -159,8 +159,13 @@ void attention_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
     }
   }
   auto named = by_name(op, values);
-  // The kernel repeats the keys of grouped queries itself.
-  named["enable_gqa"] = named["query"].toTensor().size(-3) != named["key"].toTensor().size(-3);
+  // The kernel repeats the keys of grouped queries itself; none can be repeated to become some.
+  const auto queries = named["query"].toTensor().size(-3), keys = named["key"].toTensor().size(-3);
+  const auto heads = named["value"].toTensor().size(-3);
+  TORCH_CHECK(
+      queries == keys || (keys > 0 && heads > 0), "attention: ", queries, " heads of queries, but ",
+      keys, " of keys and ", heads, " of values");
+  named["enable_gqa"] = queries != keys;
   if (borrowed.stranger().defined()) {
     refuse_stranger(borrowed.stranger(), nullptr);
   }
