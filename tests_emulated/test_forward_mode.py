@@ -55,3 +55,13 @@ def test_a_zero_tensor_has_no_memory_and_acts_as_zeros() -> None:
     assert torch.equal(ones.clone().copy_(zero), torch.zeros(4, 2, device="mps"))
     assert torch.equal(zero.mT[1].cpu(), torch.zeros(4))
     assert (zero * ones)._is_zerotensor()
+
+
+def test_a_kernel_that_returns_zeros_without_memory_does_so_on_the_device() -> None:
+    ones = torch.ones(3, device="mps")
+    zero = torch._efficientzerotensor((3,), device="mps")
+    product = torch.dot(zero, ones)
+    assert (product.device.type, product._is_zerotensor()) == ("mps", True)
+    assert (product + ones[0]).item() == 1
+    assert zero[1:]._is_zerotensor()
+    assert (zero[1:] + 1).tolist() == [1.0, 1.0]

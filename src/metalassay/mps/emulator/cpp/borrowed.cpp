@@ -1,5 +1,6 @@
 #include "borrowed.h"
 
+#include <ATen/ops/_efficientzerotensor.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
@@ -134,6 +135,9 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       result.layout() == c10::kStrided, "the emulated mps has no sparse tensors");
   check_dtype(result.scalar_type());
+  if (result._is_zerotensor() && !tensors_.empty()) { // no memory: a new one, as of `dot`
+    return at::_efficientzerotensor(result.sizes(), result.options().device(device()));
+  }
   const auto& owner = owner_of(result.storage());
   auto storage = owner.mps;
   if (owner.keys.empty()) {
