@@ -14,12 +14,13 @@ HEAD = "import torch\nfrom metalassay.mps.emulator import current, emulate_mps\n
 
 
 def run(code: str, **env: str) -> str:
-    """Run Python code and return its stdout and stderr."""
+    """Run Python code without the emulation of these tests; return its stdout and stderr."""
+    clean = {name: value for name, value in os.environ.items() if name != "METALASSAY_EMULATED_MPS"}
     done = subprocess.run(
         [sys.executable, "-W", "always", "-c", HEAD + code],
         capture_output=True,
         text=True,
-        env={**os.environ, **env},
+        env={**clean, **env},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

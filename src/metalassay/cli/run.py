@@ -47,7 +47,7 @@ command line, a known bug, a full disk, NaN and a training of zero steps are not
 Limits work for any command. On a Mac whose kernel does not tell what ended processes have used, one that
 lives shorter than a quarter of a second may not count (a step of a shell script). --emulate-mps needs a
 Python program, Linux, a CPU build of torch, and a C++ compiler the first time; it shows neither numerical
-results nor speed of MPS. Processes that an emulated program starts have no mps; forked ones do.
+results nor speed of MPS. Python processes that an emulated program starts have the device as well.
 
 exit code: the program's, or 128 + N if signal N ended it; 75 if metalassay ended it (memory, a hang, a
 time-out); 74 if it succeeded and its output could not be written; 2 if it could not be started"""

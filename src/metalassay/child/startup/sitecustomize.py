@@ -1,7 +1,7 @@
-"""Run by Python itself as it starts, in each process of `metalassay run`; imports almost nothing.
+"""Run by Python itself as it starts, in each process of `metalassay run` and each child of an emulation.
 
-`metalassay run` puts this folder first on PYTHONPATH, which subprocesses inherit; so nothing is written
-into the environment of the program. Here the folder leaves ``sys.path`` again, ``metalassay`` becomes
+It imports almost nothing. `metalassay run` puts this folder first on PYTHONPATH, which subprocesses inherit; so nothing is written
+into the environment of the program; a program with an emulated mps does so for its children. Here the folder leaves ``sys.path`` again, ``metalassay`` becomes
 importable from where `metalassay run` is installed (the same version on both sides, whatever the
 environment has), and `metalassay.child.attach` is called once the modules in ``_MODULES`` have been
 imported. At last the ``sitecustomize`` that this one hides is imported, as Python would have done it.
@@ -14,10 +14,11 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, List
+    from typing import Any, List, Optional
 
 _MODULES = ("accelerate.data_loader", "metalassay.keepalive", "torch", "transformers.trainer")
 _HERE = os.path.dirname(os.path.abspath(__file__))
+_EMULATED = "METALASSAY_EMULATED_MPS"
 _said = []  # type: List[str]
 
 
@@ -36,7 +37,8 @@ def _harmless(do: "Any", *arguments: object) -> None:
         _say("%s: %s" % (type(error).__name__, " ".join(str(error).split()) or "no message"))
 
 
-def _begin(folder: str) -> None:
+def _begin(folder: "Optional[str]") -> None:
+    """Prepare for the imports of the program; ``folder`` is that of the run, if it is part of one."""
     if sys.version_info < (3, 10):
         _say(
             "Python %d.%d gets no patches and no guard here; the oldest that does is 3.10"
@@ -56,22 +58,31 @@ def _begin(folder: str) -> None:
     sys.modules[name] = module
     finder = module.AfterImport()
     finder.provide("metalassay", os.path.dirname(package))
-    for each in _MODULES:
+    modules = _MODULES if folder else ("torch",)
+    for each in modules:
         finder.add(each, _attach)
     sys.meta_path.insert(0, finder)
-    for each in _MODULES:  # by a .pth file
+    for each in modules:  # by a .pth file
         if each in sys.modules:
             _attach(sys.modules[each])
-    atexit.register(_harmless, _end)
-    _send_started(folder)
+    if folder:
+        atexit.register(_harmless, _end)
+        _send_started(folder)
 
 
 def _attach(module: "Any") -> None:
+    def emulate() -> None:
+        from metalassay.mps.emulator import session
+
+        session.start_inherited()
+
     def attach() -> None:
         from metalassay.child import attach
 
         attach.after_import(module)
 
+    if module.__name__ == "torch" and os.environ.get(_EMULATED):
+        _harmless(emulate)
     _harmless(attach)
 
 
@@ -164,6 +175,8 @@ def _import_hidden() -> None:
 
 sys.path[:] = [each for each in sys.path if os.path.abspath(each) != _HERE]
 _folder = os.environ.get("METALASSAY_RUN")
-if _folder and os.path.isdir(_folder):
+if _folder and not os.path.isdir(_folder):
+    _folder = None
+if _folder or os.environ.get(_EMULATED):
     _harmless(_begin, _folder)
 _import_hidden()

@@ -1,12 +1,13 @@
 """Compile the emulator once per torch version, and load it.
 
 The library is cached in the user's cache folder by the versions of torch and Python and by the
-content of the sources. It is built in a temporary folder that is then renamed, so that neither an
-interrupted build nor two builds at once can disturb another.
+content of the sources. It is built under a lock, in a temporary folder that is then renamed: a build
+that is interrupted leaves nothing, and a second one waits for the first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -15,8 +16,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import machinery
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +26,8 @@ from metalassay.errors import UserError
 
 NAME = "metalassay_emulator"
 SOURCES = Path(__file__).with_name("cpp")
-FLAGS = ("-O2", "-Wall", "-Wextra")
+# Most of an operator is the dispatcher and the kernel; a higher level makes neither faster.
+FLAGS = ("-O1", "-Wall", "-Wextra")
 OLDEST = (2, 3)
 EXTRA = "python -m pip install 'metalassay[emulator]'"
 
@@ -46,7 +47,7 @@ def load(report: Callable[[str], None] = lambda _: None) -> ModuleType:
     check_torch(torch)
     library = folder(torch.__version__) / f"{NAME}.so"
     if not library.exists():
-        _build(library, report)
+        _build(torch, library, report)
     _loaded[NAME] = _import(library)
     return _loaded[NAME]
 
@@ -88,21 +89,13 @@ def folder(torch_version: str) -> Path:
     return cache / "metalassay" / f"emulator-{torch_version}-{tag}-{content.hexdigest()[:12]}"
 
 
-def check_tools() -> dict[str, str]:
-    """Return the environment variables for the build. Raises ``UserError`` if a tool is missing."""
-    # Find the ninja of a virtual environment even if the environment is not activated.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+def check_tools() -> str:
+    """Return the command of the C++ compiler. Raises ``UserError`` if something for the build is missing."""
     compiler = os.environ.get("CXX", "c++")
-    if shutil.which(compiler.split()[0], path=path) is None:
+    if shutil.which(compiler.split()[0]) is None:
         raise UserError(
             f"no C++ compiler to build the emulated mps with: {compiler} not found",
             "sudo apt-get install g++, or set CXX to a compiler",
-        )
-    if shutil.which("ninja", path=path) is None:
-        raise UserError("no ninja to build the emulated mps with", EXTRA)
-    if importlib.util.find_spec("setuptools") is None:
-        raise UserError(
-            "torch needs setuptools to build extensions, and it is not installed", EXTRA
         )
     headers = Path(sysconfig.get_paths()["include"], "Python.h")
     if not headers.exists():
@@ -110,51 +103,109 @@ def check_tools() -> dict[str, str]:
             f"the C headers of this Python are missing: {headers}",
             "sudo apt-get install python3-dev, or use a Python that includes them",
         )
-    return {**os.environ, "PATH": path}
+    return compiler
 
 
-def _build(library: Path, report: Callable[[str], None]) -> None:
-    env = check_tools()
-    report(f"building the emulated mps for this torch (only once): {library.parent}")
-    library.parent.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".building-", dir=library.parent.parent))
+def command(torch: Any, compiler: str, source: Path, library: Path) -> list[str]:
+    """Return the command that compiles ``source`` to ``library`` as an extension of this torch."""
+    release = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
+    home = Path(torch.__file__).parent
+    include = home / "include"
+    places = (include, include / "torch/csrc/api/include", sysconfig.get_paths()["include"])
+    # Like torch's own extension builder: C++20 since 2.12.
+    words = [*compiler.split(), "-std=c++20" if release >= (2, 12) else "-std=c++17", *FLAGS]
+    words += ["-shared", "-fPIC", f"-DTORCH_EXTENSION_NAME={NAME}"]
+    words.append(f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}")
+    words += [word for place in places for word in ("-isystem", str(place))]
+    words += [str(source), "-o", str(library), f"-L{home / 'lib'}"]
+    return [*words, "-lc10", "-ltorch_cpu", "-ltorch", "-ltorch_python"]
+
+
+def _build(torch: Any, library: Path, report: Callable[[str], None]) -> None:
+    compiler = check_tools()
+    cache = library.parent.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with _locked(cache / f".{library.parent.name}.lock", report) as lock:
+        if library.exists():  # another process has built it meanwhile
+            return
+        report(f"building the emulated mps for this torch (only once): {library.parent}")
+        temporary = cache / f".building-{library.parent.name}"
+        shutil.rmtree(temporary, ignore_errors=True)  # from a build that was killed with its guard
+        temporary.mkdir()
+        # One translation unit: torch's headers take most of the time, and are then parsed once.
+        source = temporary / "whole.cpp"
+        paths = sorted(SOURCES.glob("*.cpp"))
+        source.write_text("".join(f'#include "{path}"\n' for path in paths), "utf-8")
+        _compile(command(torch, compiler, source, temporary / library.name), library, lock)
+        temporary.rename(library.parent)
+
+
+def _compile(words: list[str], library: Path, lock: int) -> None:
+    """Run the compiler beside a guard, which keeps the lock, and which outlives this process if it must."""
+    temporary = Path(words[words.index("-o") + 1]).parent
+    log = library.parent.with_name(library.parent.name + ".log")
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-I", "-S", "-c", _GUARD, str(temporary), str(log), library.name, *words],
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl+C is for this process
+        pass_fds=[lock],
+    ) as guard:
+        # Left by an exception, the block closes the pipe, and waits for the guard to clean up.
+        code = guard.wait()
+    if code != 0:
+        raise UserError(
+            f"the emulated mps did not compile; the compiler's output: {log}",
+            "use a C++20 compiler (g++ 11 or newer) and a supported torch",
+        )
+
+
+# Runs the compiler in a folder, in which it leaves the library alone if it succeeds. Its parent may be
+# killed in any way: the system then closes the pipe, and this ends the compiler with the processes that
+# that has started, and removes the folder.
+_GUARD = """
+import os, shutil, signal, subprocess, sys, threading
+folder, log, library, *words = sys.argv[1:]
+output = os.path.join(folder, "output")
+with open(output, "w") as file:
+    print(*words, file=file, flush=True)
+    compiler = subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
+        env={**os.environ, "TMPDIR": folder},
+    )
+orphaned = threading.Event()
+def watch():
+    os.read(0, 1)
+    orphaned.set()
     try:
-        # In a child process, which does not change this one, and whose output is kept for errors.
-        command = [sys.executable, "-P", "-c", _SCRIPT, str(SOURCES), str(temporary), *FLAGS]
-        done = subprocess.run(command, env=env, capture_output=True, text=True)  # noqa: S603
-        if done.returncode != 0 or not (temporary / library.name).exists():
-            log = library.parent.with_name(library.parent.name + ".log")
-            log.write_text(done.stdout + done.stderr, "utf-8")
-            raise UserError(
-                f"the emulated mps did not compile; the compiler's output: {log}",
-                "use a C++20 compiler (g++ 11 or newer) and a supported torch",
-            )
-        for file in temporary.iterdir():
-            if file.name != library.name:
-                file.unlink()
-        try:
-            temporary.rename(library.parent)
-        except OSError:
-            if not library.exists():  # otherwise another process was faster
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-_SCRIPT = f"""
-import sys
-from pathlib import Path
-from torch.utils import cpp_extension
-sources, target, *flags = sys.argv[1:]
-# One translation unit: torch's headers take most of the time, and are then parsed once.
-whole = Path(target, "whole.cpp")
-paths = sorted(Path(sources).glob("*.cpp"))
-whole.write_text("".join(f'#include "{{path}}"\\n' for path in paths))
-cpp_extension.load(
-    "{NAME}", str(whole), build_directory=target, extra_cflags=flags, verbose=True,
-    is_python_module=False,
-)
+        os.killpg(compiler.pid, signal.SIGKILL)
+    except OSError:
+        pass
+threading.Thread(target=watch, daemon=True).start()
+code = compiler.wait()
+if code == 0 and not orphaned.is_set():
+    for name in os.listdir(folder):
+        if name != library:
+            os.unlink(os.path.join(folder, name))
+else:
+    if not orphaned.is_set():
+        os.replace(output, log)
+    shutil.rmtree(folder, ignore_errors=True)
+os._exit(1 if code else 0)
 """
+
+
+@contextlib.contextmanager
+def _locked(path: Path, report: Callable[[str], None]) -> Iterator[int]:
+    """Hold a lock on a file, which ends with the last process that has it; tell if it is taken."""
+    import fcntl  # Windows, which is refused elsewhere, has none
+
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("another process is building the emulated mps; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
 
 
 def _import(library: Path) -> ModuleType:

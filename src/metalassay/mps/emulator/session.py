@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps.emulator import build
+from metalassay.mps.emulator import build, inherited
 from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, messages
 from metalassay.mps.operators import oracle
 
 # On a Mac, torch reads the variable once, when it is imported. This module is imported at about the
 # same time; setting the variable later has no effect, as on a Mac.
 _AT_IMPORT = os.environ.get(VARIABLE)
-
-_WATERMARKS = ("PYTORCH_MPS_HIGH_WATERMARK_RATIO", "PYTORCH_MPS_LOW_WATERMARK_RATIO")
 
 GIB = 1024**3
 # Metal's recommendation on a Mac with 16 GB; the default limit is 1.7 times this, 18.13 GB.
@@ -53,6 +51,7 @@ class Emulation:
 
 _lock = threading.Lock()
 _current: list[Emulation] = []
+_inherited: list[contextlib.ExitStack] = []  # at most one
 
 
 def current() -> Emulation | None:
@@ -101,6 +100,8 @@ def start(
 
     build.check_torch(real)
     operators = oracle.load(version or real.__version__)
+    _give_way(stack)
+    options = inherited.Options(version, fallback, memory, dead)
     if fallback is None:
         fallback = fallback_enabled(_AT_IMPORT, operators.torch)
     emulation = Emulation(
@@ -119,10 +120,37 @@ def start(
     from metalassay.mps.emulator.shims import shims
 
     stack.enter_context(shims())
-    _wake_autograd(native, stack)
+    stack.enter_context(inherited.handed_down(options))
     if not quiet:
         _report(str(emulation))
     return emulation
+
+
+def start_inherited() -> None:
+    """Start the emulation of the process that started this one; it lasts until this process ends.
+
+    Raises ``UserError`` if it cannot, as with another torch, and ``ValueError`` for a malformed variable.
+    """
+    options = inherited.received()
+    if options is None or _current:
+        return
+    stack = contextlib.ExitStack()
+    start(
+        stack,
+        options.torch,
+        fallback=options.fallback,
+        memory=options.memory,
+        dead=options.dead,
+        quiet=True,
+    )
+    _inherited.append(stack)
+
+
+def _give_way(stack: contextlib.ExitStack) -> None:
+    """End an inherited emulation until ``stack`` closes: what this process asks for itself comes first."""
+    if _inherited:
+        _inherited.pop().close()
+        stack.callback(start_inherited)
 
 
 def _install(native: Any, emulation: Emulation, operators: oracle.Operators) -> None:
@@ -155,32 +183,6 @@ def _for_this_torch(
         return operators.kernels, frozenset()
     rejected = frozenset() if emulation.fallback else operators.cpu_only & here.composites
     return operators.kernels - here.composites, rejected
-
-
-def _wake_autograd(native: Any, stack: contextlib.ExitStack) -> None:
-    """Make backward passes on the device work, even if one ran before the emulation began.
-
-    The autograd engine counts devices once, at its first backward pass. If that has happened, later
-    passes of this thread run in the thread itself, as they do for the CPU. The watermark variables
-    are hidden meanwhile: they are read at the first allocation, which should be the program's.
-    """
-    import torch
-
-    emulation = current()
-    if emulation is None or emulation.dead:
-        return
-    hidden = {name: os.environ.pop(name) for name in _WATERMARKS if name in os.environ}
-    try:
-        leaf = torch.ones(1, device="mps", requires_grad=True)
-        torch.autograd.backward([leaf.clone()], [torch.ones(1, device="mps")])
-    except RuntimeError as error:
-        if "device_ready_queues_" not in str(error):
-            raise
-        stack.enter_context(torch.autograd.set_multithreading_enabled(False))
-    finally:
-        os.environ.update(hidden)
-    del leaf
-    native.reset_memory_limits()
 
 
 def _stop(native: Any) -> None:

@@ -1,5 +1,6 @@
 #include "borrowed.h"
 
+#include <ATen/ops/_efficientzerotensor.h>
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/StorageImpl.h>
 #include <c10/core/TensorImpl.h>
@@ -93,10 +94,12 @@ at::Tensor Borrowed::lend(const at::Tensor& tensor) {
                       .remove(c10::DispatchKey::Negative);
     }
   }
+  c10::DispatchKeySet keys(c10::DispatchKey::CPU);
+  if (tensor._is_zerotensor()) {
+    keys = keys.add(c10::DispatchKey::ZeroTensor); // there is no memory behind it
+  }
   auto cpu = shaped(
-      at::detail::make_tensor<c10::TensorImpl>(
-          std::move(storage), c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype()),
-      tensor);
+      at::detail::make_tensor<c10::TensorImpl>(std::move(storage), keys, tensor.dtype()), tensor);
   if (tensor.unsafeGetTensorImpl()->is_wrapped_number()) {
     cpu.unsafeGetTensorImpl()->set_wrapped_number(true);
   }
@@ -132,6 +135,9 @@ at::Tensor Borrowed::give_back(const at::Tensor& result) {
   TORCH_CHECK_NOT_IMPLEMENTED(
       result.layout() == c10::kStrided, "the emulated mps has no sparse tensors");
   check_dtype(result.scalar_type());
+  if (result._is_zerotensor() && !tensors_.empty()) { // no memory: a new one, as of `dot`
+    return at::_efficientzerotensor(result.sizes(), result.options().device(device()));
+  }
   const auto& owner = owner_of(result.storage());
   auto storage = owner.mps;
   if (owner.keys.empty()) {

@@ -63,6 +63,10 @@ class BorrowDefaultGenerator {
   BorrowDefaultGenerator& operator=(const BorrowDefaultGenerator&) = delete;
 };
 
+// autograd.cpp
+// Starts the device's thread of the autograd engine if a backward pass ran before the emulation began.
+void give_autograd_a_thread();
+
 // device.cpp
 void install_device();
 void uninstall_device();

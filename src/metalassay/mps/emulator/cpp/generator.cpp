@@ -28,12 +28,13 @@ class MpsGenerator final : public c10::GeneratorImpl {
   uint64_t seed() override {
     return inner_.seed();
   }
-  // On a Mac, the offset counts random numbers; the CPU's generator has none and raises an error.
+  // On a Mac, the offset counts random numbers; the CPU's generator has none. It is kept, because
+  // copies and pickles of a generator ask for it, and changes no numbers.
   void set_offset(uint64_t offset) override {
-    inner_.set_offset(offset);
+    offset_ = offset;
   }
   uint64_t get_offset() const override {
-    return inner_.get_offset();
+    return offset_;
   }
   void set_state(const c10::TensorImpl& state) override {
     inner_.unsafeGetGeneratorImpl()->set_state(state);
@@ -47,6 +48,7 @@ class MpsGenerator final : public c10::GeneratorImpl {
     return new MpsGenerator(inner_.clone());
   }
   at::Generator inner_;
+  uint64_t offset_ = 0;
 };
 
 // Only one thread may exchange the engines at a time.

@@ -3,7 +3,6 @@
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
-#include <torch/csrc/Exceptions.h>
 
 namespace metalassay {
 namespace {
@@ -23,6 +22,7 @@ void install(
   install_device();
   register_overrides(kernels);
   register_kernels(kernels, forced_fallbacks, missing);
+  give_autograd_a_thread();
 }
 
 void uninstall() {
@@ -51,5 +51,4 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("dead", &Settings::dead);
   module.def("install", &metalassay::install);
   module.def("uninstall", &metalassay::uninstall);
-  module.def("reset_memory_limits", &metalassay::reset_memory_limits);
 }

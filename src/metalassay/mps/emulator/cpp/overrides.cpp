@@ -159,8 +159,13 @@ void attention_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
     }
   }
   auto named = by_name(op, values);
-  // The kernel repeats the keys of grouped queries itself.
-  named["enable_gqa"] = named["query"].toTensor().size(-3) != named["key"].toTensor().size(-3);
+  // The kernel repeats the keys of grouped queries itself; none can be repeated to become some.
+  const auto queries = named["query"].toTensor().size(-3), keys = named["key"].toTensor().size(-3);
+  const auto heads = named["value"].toTensor().size(-3);
+  TORCH_CHECK(
+      queries == keys || (keys > 0 && heads > 0), "attention: ", queries, " heads of queries, but ",
+      keys, " of keys and ", heads, " of values");
+  named["enable_gqa"] = queries != keys;
   if (borrowed.stranger().defined()) {
     refuse_stranger(borrowed.stranger(), nullptr);
   }
@@ -258,12 +263,36 @@ at::Tensor empty_strided(
       size, stride, allocator(), c10::DispatchKeySet(c10::DispatchKey::MPS), type);
 }
 
+// The memory of a zero tensor: none.
+class NoMemory final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t) {
+    return {nullptr, device()};
+  }
+  void copy_data(void*, const void*, std::size_t) const {}
+};
+
+// Zeros without memory, which forward-mode AD takes for tangents; the key ZeroTensor marks them.
+at::Tensor efficient_zeros(
+    at::IntArrayRef size,
+    std::optional<at::ScalarType> dtype,
+    std::optional<at::Layout>,
+    std::optional<at::Device>,
+    std::optional<bool>) {
+  static auto* none = new NoMemory(); // never deleted, as storages name it
+  const auto type = c10::dtype_or_default(dtype);
+  check_dtype(type);
+  const auto keys = c10::DispatchKeySet(c10::DispatchKey::MPS).add(c10::DispatchKey::ZeroTensor);
+  return at::detail::empty_generic(size, none, keys, type, std::nullopt);
+}
+
 } // namespace
 
 void register_overrides(const std::vector<std::string>& kernels) {
   auto& aten = typed_library();
   aten.impl("empty.memory_format", TORCH_FN(empty));
   aten.impl("empty_strided", TORCH_FN(empty_strided));
+  aten.impl("_efficientzerotensor", TORCH_FN(efficient_zeros));
   // A Mac's dispatcher sees these as composites too, but their implementation differs.
   add_kernel("copy_", &copy);
   add_kernel("_convolution", &convolution);
