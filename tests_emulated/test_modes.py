@@ -227,3 +227,26 @@ def test_half_precision_is_computed_in_float32_where_the_cpu_has_no_kernel() -> 
         "    print('computed')\n"
     )
     assert "computed" in out
+
+
+def test_a_dtype_is_refused_where_pytorch_expects_every_call_to_fail() -> None:
+    out = run(
+        "with emulate_mps('2.13'):\n"
+        "    for dtype in (torch.int64, torch.float16):\n"
+        "        x = torch.ones(1, 1, 4, 4, device='mps').to(dtype)\n"
+        "        try: print(torch.nn.functional.conv2d(x, x).item())\n"
+        "        except RuntimeError as error: print('refused', error)\n"
+        "    print(torch.ceil(torch.tensor([True, False], device='mps')))\n"
+    )
+    assert "refused aten::_convolution does not take int64 on MPS in torch 2.13.0" in out
+    assert "\n16.0\n" in out
+    assert "tensor([ True, False], device='mps:0')" in out
+
+
+def test_nothing_is_known_about_the_dtypes_of_a_release_without_lists() -> None:
+    out = run(
+        "with emulate_mps('2.5'):\n"
+        "    x = torch.ones(1, 1, 4, 4, device='mps').long()\n"
+        "    print(torch.nn.functional.conv2d(x, x).item())\n"
+    )
+    assert "16" in out.split()

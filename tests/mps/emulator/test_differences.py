@@ -39,3 +39,10 @@ def test_an_unknown_torch_has_no_known_differences() -> None:
     assert differences.between(release, "99.0", fallback=False) == differences.Differences(
         release.kernels
     )
+
+
+def test_the_dtypes_of_a_release_are_given_as_torch_names_them() -> None:
+    refused, taken = differences.dtype_settings("2.13.0")
+    assert "expect nn.functional.linear to fail with it" in refused["aten::linear"]["Long"]
+    assert taken["aten::ceil"] == ["Bool"]
+    assert differences.dtype_settings("2.5.1") == ({}, {})

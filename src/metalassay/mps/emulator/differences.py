@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metalassay.errors import UserError
-from metalassay.mps.operators import calls, oracle
+from metalassay.mps.operators import calls, dtypes, oracle
 from metalassay.mps.operators.oracle import Operators
 
 Callers = dict[str, list[str]]
@@ -72,3 +72,24 @@ def _callers(release: Operators, here: Operators) -> tuple[Callers, Callers]:
             group = cannot_tell if "cannot tell" in found else not_called
             group.setdefault(name, []).append(operator)
     return not_called, cannot_tell
+
+
+def dtype_settings(release: str) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """Return, by kernel, the dtypes that it refuses with the error, and those that only MPS takes.
+
+    Kernels are given as ``aten::relu`` and dtypes as in torch's errors (``Long``). Both are empty for
+    a release before 2.8, of which nothing is known.
+    """
+    known = dtypes.load(release)
+    if known is None:
+        return {}, {}
+    names = {dtype: name for name, dtype in dtypes.NAMES.items()}
+    refused = {
+        f"aten::{kernel}": {names[dtype]: known.reason(kernel, dtype) for dtype in found}
+        for kernel, found in known.refused.items()
+    }
+    taken = {
+        f"aten::{kernel}": [names[dtype] for dtype in found]
+        for kernel, found in known.taken.items()
+    }
+    return refused, taken

@@ -144,6 +144,7 @@ def _install(native: Any, emulation: Emulation, operators: oracle.Operators, rec
     settings.not_called = found.not_called
     settings.cannot_tell = found.cannot_tell
     settings.unsure = texts.unsure
+    settings.refused, settings.taken = differences.dtype_settings(emulation.torch)
     native.install(
         sorted(found.kernels),
         sorted(operators.fallbacks),
