@@ -339,6 +339,7 @@ def emulated(session: nox.Session) -> None:
     must_install(session, "-e", ".[bench,emulator]", *MATRIX.requires["emulated"])
     session.run("pytest", "tests_emulated", *session.posargs)
     session.run("python", "tools/emulator_opinfo.py")
+    session.run("python", "tools/emulator_dtypes.py")
 
 
 @nox.session(default=False)

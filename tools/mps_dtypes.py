@@ -227,6 +227,22 @@ def _joined(group: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
     return {name: " ".join(group[name]) for name in sorted(group)}
 
 
+def shipped(version: str) -> Lists:
+    """Return the lists of a release from dtypes.json, as ``expectations.read`` reads them."""
+    release = json.loads(TARGET.read_text("utf-8"))["releases"][version]
+    groups = ("fails", "numbers", "gradient", "skipped", "takes")
+    return Lists(
+        **{name: _split(release[name]) for name in groups},
+        macos={macos: _split(group) for macos, group in release["macos"].items()},
+        complex_supported=tuple(release["complex_supported"].split()) or None,
+        complex_unsupported=tuple(release["complex_unsupported"].split()) or None,
+    )
+
+
+def _split(group: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(dtypes.split()) for name, dtypes in group.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, and write or compare the file; return the exit code."""
     parser = argparse.ArgumentParser(

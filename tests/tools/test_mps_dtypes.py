@@ -82,17 +82,6 @@ def test_the_dtypes_that_an_opinfo_names_are_read() -> None:
 def test_the_shipped_file_follows_from_the_lists_and_the_recording() -> None:
     recorded = json.loads(mps_dtypes.RECORDED.read_text("utf-8"))["opinfos"]
     for version, release in dtypes._record()["releases"].items():
-        lists = expectations.Lists(
-            **{
-                name: {key: tuple(each.split()) for key, each in release[name].items()}
-                for name in ("fails", "numbers", "gradient", "skipped", "takes")
-            },
-            macos={
-                macos: {key: tuple(each.split()) for key, each in group.items()}
-                for macos, group in release["macos"].items()
-            },
-            complex_supported=tuple(release["complex_supported"].split()) or None,
-            complex_unsupported=tuple(release["complex_unsupported"].split()) or None,
-        )
+        lists = mps_dtypes.shipped(version)
         assert mps_dtypes.refusals(lists, recorded) == release["refused"], version
         assert mps_dtypes.taken(lists, recorded) == release["taken"], version
