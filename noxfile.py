@@ -340,6 +340,7 @@ def emulated(session: nox.Session) -> None:
     session.run("pytest", "tests_emulated", *session.posargs)
     session.run("python", "tools/emulator_opinfo.py")
     session.run("python", "tools/emulator_transforms.py")
+    session.run("python", "tools/emulator_dtypes.py")
 
 
 @nox.session(default=False)

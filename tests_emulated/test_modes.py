@@ -185,3 +185,69 @@ def test_a_thousand_models_leave_no_memory_behind() -> None:
         "    assert torch.mps.current_allocated_memory() == 0\n"
         "    assert grown < 4_000_000, grown\n"
     )
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.5"])
+def test_what_only_the_installed_torch_calls_does_not_fail_for_an_older_release(
+    version: str,
+) -> None:
+    # Attention with gradients asks for isneginf since 2.6; 2.5 and older have no kernel for it.
+    out = run(
+        f"with emulate_mps('{version}'):\n"
+        "    q = torch.randn(1, 2, 4, 8, device='mps', requires_grad=True)\n"
+        "    mask = torch.ones(4, 4, dtype=torch.bool, device='mps')\n"
+        "    for each in (None, mask):\n"
+        "        torch.nn.functional.scaled_dot_product_attention(q, q, q, each).sum().backward()\n"
+        "    print(q.grad.shape)\n"
+        "    try: torch.isneginf(q)\n"
+        "    except NotImplementedError as error: print('missing', error)\n"
+    )
+    assert "torch.Size([1, 2, 4, 8])" in out
+    assert "missing The operator 'aten::isneginf.out' is not currently implemented" in out
+    assert "cannot tell" not in out
+
+
+def test_the_emulation_says_what_it_cannot_tell() -> None:
+    out = run(
+        "with emulate_mps('2.3'):\n    torch._safe_softmax(torch.ones(2, 2, device='mps'), 1)\n"
+    )
+    assert "cannot tell whether torch 2.3.1 would call 'aten::isneginf.out' on MPS here" in out
+
+
+def test_half_precision_is_computed_in_float32_where_the_cpu_has_no_kernel() -> None:
+    out = run(
+        "a, b = torch.rand(3, 4), torch.rand(5, 4)\n"
+        "with emulate_mps('2.13'):\n"
+        "    half = torch.cdist(a.half().to('mps'), b.half().to('mps'))\n"
+        "    expected = torch.cdist(a.half().float(), b.half().float()).half()\n"
+        "    assert half.dtype == torch.float16 and torch.equal(half.cpu(), expected)\n"
+        "    polar = torch.polar(a.half().to('mps'), a.half().to('mps'))\n"
+        "    assert polar.dtype == torch.complex32, polar.dtype\n"
+        "    same = torch.nn.functional.avg_pool3d(torch.ones(1, 1, 2, 2, 2, device='mps').half(), 2)\n"
+        "    assert same.item() == 1 and same.dtype == torch.float16\n"
+        "    print('computed')\n"
+    )
+    assert "computed" in out
+
+
+def test_a_dtype_is_refused_where_pytorch_expects_every_call_to_fail() -> None:
+    out = run(
+        "with emulate_mps('2.13'):\n"
+        "    for dtype in (torch.int64, torch.float16):\n"
+        "        x = torch.ones(1, 1, 4, 4, device='mps').to(dtype)\n"
+        "        try: print(torch.nn.functional.conv2d(x, x).item())\n"
+        "        except RuntimeError as error: print('refused', error)\n"
+        "    print(torch.ceil(torch.tensor([True, False], device='mps')))\n"
+    )
+    assert "refused aten::_convolution does not take int64 on MPS in torch 2.13.0" in out
+    assert "\n16.0\n" in out
+    assert "tensor([ True, False], device='mps:0')" in out
+
+
+def test_nothing_is_known_about_the_dtypes_of_a_release_without_lists() -> None:
+    out = run(
+        "with emulate_mps('2.5'):\n"
+        "    x = torch.ones(1, 1, 4, 4, device='mps').long()\n"
+        "    print(torch.nn.functional.conv2d(x, x).item())\n"
+    )
+    assert "16" in out.split()

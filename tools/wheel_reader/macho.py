@@ -94,6 +94,18 @@ class Library:
         """Close the file."""
         self._data.close()
 
+    def section(self, name: str) -> Section:
+        """Return a section of ``__TEXT`` by its name, such as ``__text``."""
+        return next(
+            section
+            for section in self._sections
+            if (section.segment, section.name) == ("__TEXT", name)
+        )
+
+    def content(self, section: Section) -> bytes:
+        """Return the bytes of a section."""
+        return self._data[section.offset : section.offset + section.size]
+
     def string_at(self, address: int) -> str | None:
         """Return the C string at an address in ``__TEXT,__cstring``; None for other addresses."""
         for section in self._sections:

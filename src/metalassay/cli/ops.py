@@ -46,6 +46,11 @@ exit code: 0 answered, 2 bad input"""
         metavar="VERSION",
         help="the torch for --list (default: the installed one, or the newest)",
     )
+    parser.add_argument(
+        "--dtype",
+        metavar="DTYPE",
+        help="with OP: in which torch PyTorch's own tests expect it to fail with this dtype (int64)",
+    )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
@@ -68,10 +73,14 @@ def _library(operator: str) -> Library | None:
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.environment import versions
-    from metalassay.mps.operators import advice, history, oracle
+    from metalassay.mps.operators import advice, dtypes, history, oracle
 
     if options.torch and not options.list:
         raise UserError("--torch goes with --list", "metalassay ops --list missing --torch 2.13")
+    if options.dtype and (not options.operator or "::" in options.operator.removeprefix("aten::")):
+        raise UserError(
+            "--dtype goes with an operator of torch", "metalassay ops linear --dtype int64"
+        )
     width = min(shutil.get_terminal_size().columns, 100)
     if options.list:
         torch = options.torch or versions.installed(("torch",)).get("torch", oracle.versions()[-1])
@@ -94,6 +103,14 @@ def run(options: argparse.Namespace) -> int:
         histories = history.histories(options.operator)
         notes = advice.notes([each.overload for each in histories])
         answer = {"overloads": [asdict(overload) for overload in histories], "notes": notes}
+        if options.dtype:
+            refused = dtypes.answers(options.operator, options.dtype)
+            answer["dtype"] = {"dtype": options.dtype, "refused": refused}
+            nothing = (
+                f"no list of PyTorch's from {dtypes.versions()[0]} to {dtypes.versions()[-1]} shows that a"
+                f" kernel of this operator refuses {options.dtype}"
+            )
+            notes = (*notes, *(refused or (nothing,)))
         text = "\n".join(
             [
                 history.history_text(histories),

@@ -112,3 +112,22 @@ def test_an_operator_that_an_older_torch_lacks_is_listed_as_unknown() -> None:
 def test_a_file_that_is_not_a_trace_is_an_error(content: bytes) -> None:
     with pytest.raises(UserError, match=r"x\.json is not a trace"):
         predict.parse(content, "x.json")
+
+
+def test_a_call_that_only_the_traced_torch_makes_is_not_held_against_a_release() -> None:
+    # Attention asks for isneginf since 2.6; before, for other operators or for none.
+    whole = "scaled_dot_product_attention"
+    preflight = judged(call(whole), call(whole, "_safe_softmax", "isneginf"))
+    assert states(preflight, "2.5.1") == {}
+    assert states(preflight, "2.3.1") == {}
+    # The program itself may call it, and then it fails there.
+    assert states(judged(call("isneginf")), "2.5.1") == {"isneginf.out": "missing"}
+
+
+def test_what_cannot_be_told_is_not_judged() -> None:
+    # 2.3 has no _safe_softmax, so nothing tells what would run in its place.
+    preflight = judged(call("_safe_softmax"), call("_safe_softmax", "isneginf"))
+    assert states(preflight, "2.3.1") == {}
+    assert "isneginf.out" in preflight.unknown["2.3.1"]
+    assert states(preflight, "2.5.1") == {}
+    assert "2.5.1" not in preflight.unknown

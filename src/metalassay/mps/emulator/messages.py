@@ -35,18 +35,25 @@ _FALLS_BACK = (
     " the CPU. This may have performance implications."
 )
 
+_UNSURE = (
+    "metalassay cannot tell whether torch RELEASE would call '{}' on MPS here: the installed torch does,"
+    " and the emulation runs it on the CPU"
+)
+
 
 @dataclass(frozen=True)
 class Messages:
     """The texts of one release; ``not_implemented_distributed`` is empty before torch 2.11.
 
-    ``pool`` is the name of the memory pool in the out-of-memory error.
+    ``pool`` is the name of the memory pool in the out-of-memory error. ``unsure`` is not PyTorch's: the
+    emulation warns with it where the data do not tell what the release does.
     """
 
     not_implemented: str
     not_implemented_distributed: str
     falls_back: str
     pool: str
+    unsure: str
 
 
 def messages(torch: str, git: str) -> Messages:
@@ -60,7 +67,8 @@ def messages(torch: str, git: str) -> Messages:
     if release >= (2, 11):
         distributed = "The distributed" + _HEAD + _REPORT + git + _DISTRIBUTED
     # Bug reports quote both pools up to 2.9; newer sources have only one, for shared memory.
-    return Messages(text, distributed, _FALLS_BACK, "private" if release < (2, 10) else "shared")
+    pool = "private" if release < (2, 10) else "shared"
+    return Messages(text, distributed, _FALLS_BACK, pool, _UNSURE.replace("RELEASE", torch))
 
 
 def fallback_enabled(value: str | None, torch: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metalassay.errors import UserError
-from metalassay.mps.emulator import build, inherited
+from metalassay.mps.emulator import build, differences, inherited
 from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, messages
 from metalassay.mps.operators import oracle
 
@@ -91,8 +91,12 @@ def start(
     memory: int | None = None,
     dead: bool = False,
     quiet: bool = False,
+    record: bool = False,
 ) -> Emulation:
-    """Switch the emulation on, and off when ``stack`` closes; the options are those of ``emulate_mps``."""
+    """Switch the emulation on, and off when ``stack`` closes; the options are those of ``emulate_mps``.
+
+    With ``record``, the compiled module notes which kernels are called with which dtypes.
+    """
     try:
         import torch as real
     except ModuleNotFoundError as error:
@@ -114,7 +118,7 @@ def start(
                 "leave the other emulate_mps() block first, or start another process",
             )
         native = build.load(_report)
-        _install(native, emulation, operators)
+        _install(native, emulation, operators, record)
         _current.append(emulation)
     stack.callback(_stop, native)
     from metalassay.mps.emulator.shims import shims
@@ -153,7 +157,7 @@ def _give_way(stack: contextlib.ExitStack) -> None:
         stack.callback(start_inherited)
 
 
-def _install(native: Any, emulation: Emulation, operators: oracle.Operators) -> None:
+def _install(native: Any, emulation: Emulation, operators: oracle.Operators, record: bool) -> None:
     texts = messages(emulation.torch, operators.git)
     settings = native.Settings()
     settings.fallback = emulation.fallback
@@ -163,26 +167,19 @@ def _install(native: Any, emulation: Emulation, operators: oracle.Operators) -> 
     settings.pool = texts.pool
     settings.recommended_memory = emulation.memory
     settings.dead = emulation.dead
-    kernels, missing = _for_this_torch(emulation, operators)
-    native.install(sorted(kernels), sorted(operators.fallbacks), sorted(missing), settings)
-
-
-def _for_this_torch(
-    emulation: Emulation, operators: oracle.Operators
-) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the kernels to register, and the operators to reject although they are composites here.
-
-    Only operators that differ between the emulated and the installed release matter: one that has
-    become a composite must stay one, or it would lose its autograd formula.
-    """
-    try:
-        here = oracle.load(emulation.installed)
-    except UserError:  # the installed torch is newer than the data
-        return operators.kernels, frozenset()
-    if here.torch == operators.torch:
-        return operators.kernels, frozenset()
-    rejected = frozenset() if emulation.fallback else operators.cpu_only & here.composites
-    return operators.kernels - here.composites, rejected
+    settings.record = record
+    found = differences.between(operators, emulation.installed, fallback=emulation.fallback)
+    settings.not_called = found.not_called
+    settings.cannot_tell = found.cannot_tell
+    settings.unsure = texts.unsure
+    settings.refused, settings.taken = differences.dtype_settings(emulation.torch)
+    native.install(
+        sorted(found.kernels),
+        sorted(operators.fallbacks),
+        sorted(found.rejected),
+        sorted(found.absent),
+        settings,
+    )
 
 
 def _stop(native: Any) -> None:

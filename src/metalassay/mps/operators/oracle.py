@@ -85,7 +85,7 @@ def plain(overload: str) -> str:
 def versions() -> tuple[str, ...]:
     """Return the known torch versions, oldest first: the latest patch release of each minor."""
     names = (path.name for path in _folder().iterdir())
-    known = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+    known = [name.removesuffix(".json") for name in names if name[0].isdigit()]
     return tuple(sorted(known, key=Version))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, parse_json
 from metalassay.mps import ported
-from metalassay.mps.operators import advice, oracle
+from metalassay.mps.operators import advice, calls, oracle
 from metalassay.mps.operators.oracle import Operators, State
 
 SCHEMA = "metalassay.trace/2"
@@ -65,7 +65,8 @@ class Preflight:
 
     ``calls`` counts the program's own operator calls and ``operators`` the distinct operators.
     ``wide`` lists lines with float64 or complex128 results, which MPS rejects in every version.
-    ``unknown`` maps a version to the operators that it does not have under this name. ``custom``
+    ``unknown`` maps a version to the operators that it does not have under this name, or of which it is
+    not known whether it calls them inside others, as the traced torch does. ``custom``
     lists operators that do not belong to PyTorch, about which nothing is known. ``ported`` are lines
     that do nothing on a Mac, and ``replaced`` counts calls that named mps and got the CPU.
     ``threads`` and ``processes`` were recorded besides the main ones; ``lost`` processes left nothing.
@@ -202,9 +203,9 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     """Evaluate a trace for the torch ``versions``, by default all that are known."""
     releases = [oracle.load(version) for version in versions or oracle.versions()]
     order = [release.torch for release in releases]
-    calls = [call for call in trace["calls"] if not call["path"][-1].startswith("profiler::")]
-    custom = {name for call in calls for name in call["path"] if "::" in name}
-    calls = [call for call in calls if not custom & set(call["path"])]
+    made = [call for call in trace["calls"] if not call["path"][-1].startswith("profiler::")]
+    custom = {name for call in made for name in call["path"] if "::" in name}
+    made = [call for call in made if not custom & set(call["path"])]
     states: dict[str, dict[str, State]] = {}
     counts: dict[str, Counter[str]] = {}
     copied: dict[str, Counter[str]] = {}
@@ -213,7 +214,7 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     unknown: dict[str, set[str]] = {version: set() for version in order}
     for operators in releases:
         resolved: dict[str, tuple[str, State]] = {}
-        for call in calls:
+        for call in made:
             problem = _problem(call["path"], operators, resolved)
             if problem is None:
                 continue
@@ -221,6 +222,11 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
             if state == "absent":
                 # If the traced torch makes it of others, those decide.
                 if _state_in(trace["torch"], name) != "composite":
+                    unknown[operators.torch].add(name)
+                continue
+            told = _called(call, name, trace["torch"], operators)
+            if told != "calls":
+                if told == "cannot tell":
                     unknown[operators.torch].add(name)
                 continue
             states.setdefault(name, {})[operators.torch] = state
@@ -246,15 +252,15 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
         for name, by_version in states.items()
     ]
     wide: Counter[tuple[str, int, str, str]] = Counter()
-    for call in calls:
+    for call in made:
         # Inside an operator, float64 may be the CPU's choice; the result of the call is the program's.
         if call["wide"] and len(call["path"]) == 1:
             wide[_site(call)] += call["count"]
     return Preflight(
         torch=trace["torch"],
         ended=trace["ended"],
-        calls=sum(call["count"] for call in calls if len(call["path"]) == 1),
-        operators=len({call["path"][-1] for call in calls}),
+        calls=sum(call["count"] for call in made if len(call["path"]) == 1),
+        operators=len({call["path"][-1] for call in made}),
         versions=tuple(order),
         findings=tuple(
             sorted(findings, key=lambda finding: (-len(finding.states), finding.operator))
@@ -278,6 +284,18 @@ def _problem(
         return None  # an operator further out decides, and has an entry of its own
     asked, state = resolved[path[-1]]
     return (asked, state) if state in (*BAD, "absent") else None
+
+
+def _called(call: Mapping[str, Any], name: str, traced: str, operators: Operators) -> calls.Answer:
+    """Return whether the release makes a call that the traced torch made inside another operator."""
+    try:
+        seen_in = oracle.load(traced)
+    except UserError:  # newer than the data
+        seen_in = oracle.load(oracle.versions()[-1])
+    if seen_in is operators:
+        return "calls"
+    callers = [*([call["node"]] if call["node"] else []), *call["path"][:-1]]
+    return calls.inside(callers, name, operators, seen_in)
 
 
 def _dispatched(

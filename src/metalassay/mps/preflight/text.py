@@ -62,7 +62,12 @@ def as_text(preflight: Preflight, version: str, places: int = 3) -> str:
         lines += [f"    {finding.operator}: {_fix(finding)}" for finding in fine_here]
     unknown = preflight.unknown.get(version, ())
     if unknown:
-        lines += ["", *_filled(f"Unknown to torch {version}, not judged: {', '.join(unknown)}")]
+        lines += [
+            "",
+            *_filled(
+                f"Cannot tell for torch {version}, which lacks or may not call: {', '.join(unknown)}"
+            ),
+        ]
     if preflight.custom:
         lines += ["", *_filled(f"Not part of PyTorch, not judged: {', '.join(preflight.custom)}")]
     return "\n".join([*lines, "", *_filled(LIMITS)])

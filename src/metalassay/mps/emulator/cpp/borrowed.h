@@ -25,6 +25,14 @@ class Borrowed {
   bool lent() const {
     return !tensors_.empty();
   }
+  bool lent_other_than_float32() const {
+    for (const auto& pair : tensors_) {
+      if (pair.cpu.scalar_type() != at::kFloat) {
+        return true;
+      }
+    }
+    return false;
+  }
   const at::Tensor& stranger() const {
     return stranger_;
   }

@@ -5,9 +5,14 @@
 #include <ATen/core/enum_tag.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "widened.h"
 
 namespace metalassay {
 namespace {
@@ -84,6 +89,79 @@ c10::IValue give_back(Borrowed& borrowed, const c10::IValue& value) {
   return value;
 }
 
+// Returns the dtype that a call is about: that of the first tensor, or else the one asked for.
+std::optional<at::ScalarType> dtype_of(const c10::OperatorHandle& op, const c10::IValue* arguments) {
+  const auto& declared = op.schema().arguments();
+  std::optional<at::ScalarType> asked;
+  for (size_t i = 0; i < declared.size(); ++i) {
+    const auto& value = arguments[i];
+    if (value.isTensor() && value.toTensor().defined()) {
+      return value.toTensor().scalar_type();
+    }
+    if (value.isTensorList() && !value.toListRef().empty()) {
+      return value.toListRef()[0].toTensor().scalar_type();
+    }
+    if (value.isInt() && declared[i].name() == "dtype") {
+      asked = static_cast<at::ScalarType>(value.toInt());
+    }
+  }
+  return asked;
+}
+
+std::mutex& recording() {
+  static auto* one = new std::mutex();
+  return *one;
+}
+
+std::set<std::string>& records() {
+  static auto* all = new std::set<std::string>();
+  return *all;
+}
+
+void note(const c10::OperatorHandle& op, const c10::IValue* arguments, const char* remark) {
+  if (const auto dtype = dtype_of(op, arguments)) {
+    const std::lock_guard<std::mutex> guard(recording());
+    records().insert(
+        c10::toString(op.operator_name()) + " " + c10::toString(*dtype) + remark);
+  }
+}
+
+// Raises the error of a Mac if its kernel refuses the dtype of this call.
+void check_dtypes(
+    const c10::OperatorHandle& op, const Traits& traits, const c10::IValue* arguments) {
+  const auto dtype = dtype_of(op, arguments);
+  if (!dtype) {
+    return;
+  }
+  const auto found = traits.refused->find(c10::toString(*dtype));
+  TORCH_CHECK(found == traits.refused->end(), found->second);
+}
+
+// Runs the CPU kernel; where there is none for the dtype but a Mac has one, in a wider dtype.
+void run_kernel(const c10::OperatorHandle& op, const Traits& traits, c10::Stack* stack) {
+  const size_t begin = stack->size() - op.schema().arguments().size();
+  const c10::Stack arguments(stack->begin() + static_cast<std::ptrdiff_t>(begin), stack->end());
+  try {
+    op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
+  } catch (const c10::Error& error) {
+    const auto dtype = lacking_dtype(error.what_without_backtrace(), arguments);
+    if (!dtype) {
+      throw;
+    }
+    if (settings().record) {
+      note(op, arguments.data(), " cpu-lacks");
+    }
+    const bool taken = traits.taken != nullptr &&
+        std::find(traits.taken->begin(), traits.taken->end(), c10::toString(*dtype)) !=
+            traits.taken->end();
+    if (!is_narrow(*dtype) && !taken && !settings().record) {
+      throw;
+    }
+    stack->resize(begin);
+    run_widened(op, *dtype, arguments, stack);
+  }
+}
+
 } // namespace
 
 Traits traits_of(const c10::OperatorHandle& op) {
@@ -97,6 +175,13 @@ Traits traits_of(const c10::OperatorHandle& op) {
     if (arguments[i].type()->str().find("Generator") != std::string::npos) {
       traits.generator = static_cast<int>(i);
     }
+  }
+  const auto name = c10::toString(op.operator_name());
+  if (const auto found = settings().refused.find(name); found != settings().refused.end()) {
+    traits.refused = &found->second;
+  }
+  if (const auto found = settings().taken.find(name); found != settings().taken.end()) {
+    traits.taken = &found->second;
   }
   traits.draws = traits.generator < 0 && op.hasTag(at::Tag::nondeterministic_seeded);
   return traits;
@@ -116,6 +201,12 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
   const auto& schema = op.schema();
   const size_t count = schema.arguments().size();
   const size_t begin = stack->size() - count;
+  if (traits.refused != nullptr) {
+    check_dtypes(op, traits, stack->data() + begin);
+  }
+  if (settings().record) {
+    note(op, stack->data() + begin, "");
+  }
   Borrowed borrowed;
   for (size_t i = begin; i < stack->size(); ++i) {
     auto& value = (*stack)[i];
@@ -140,7 +231,11 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
     if (traits.draws) {
       generator.emplace();
     }
-    op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
+    if (borrowed.lent_other_than_float32()) {
+      run_kernel(op, traits, stack);
+    } else {
+      op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
+    }
   }
   // The originals first: a result may be a view of memory that was resized.
   if (traits.writes) {
@@ -152,6 +247,13 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
       value = give_back(borrowed, value);
     }
   }
+}
+
+std::vector<std::string> recorded() {
+  const std::lock_guard<std::mutex> guard(recording());
+  std::vector<std::string> calls(records().begin(), records().end());
+  records().clear();
+  return calls;
 }
 
 } // namespace metalassay

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Allocator.h>
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,20 @@ struct Settings {
   std::string pool = "shared";
   // Metal's recommended maximum in bytes; the limit is a multiple of it.
   size_t recommended_memory = 0;
+  // By composite or autograd formula ("aten::softmax.int", "SoftmaxBackward0"): operators without a
+  // kernel that it calls in this torch, but not in the emulated release. Operators are given as "isneginf",
+  // which stands for all overloads.
+  std::map<std::string, std::vector<std::string>> not_called;
+  // The same where it is not known what the emulated release does.
+  std::map<std::string, std::vector<std::string>> cannot_tell;
+  // A warning for them, and for operators that the emulated release does not have.
+  std::string unsure;
+  // By operator: dtypes ("Long") that its kernel refuses in the emulated release, with the error.
+  std::map<std::string, std::map<std::string, std::string>> refused;
+  // By operator: integer dtypes that the kernel takes on a Mac, but not on the CPU.
+  std::map<std::string, std::vector<std::string>> taken;
+  // Note which kernels are called with which dtypes, for `recorded()`.
+  bool record = false;
   // The device is available but cannot allocate a byte, as on some hosted runners.
   bool dead = false;
 };
@@ -75,8 +90,11 @@ void uninstall_device();
 void register_kernels(
     const std::vector<std::string>& kernels,
     const std::vector<std::string>& forced_fallbacks,
-    const std::vector<std::string>& missing);
+    const std::vector<std::string>& missing,
+    const std::vector<std::string>& absent);
 void unregister_all();
+// Returns the calls of kernels since the last call, as "aten::dot Bool" or "aten::dot Bool cpu-lacks".
+std::vector<std::string> recorded();
 
 // overrides.cpp; call it before register_kernels, which skips operators that are registered.
 void register_overrides(const std::vector<std::string>& kernels);

@@ -3,9 +3,13 @@
 #include "kernels.h"
 
 #include <c10/util/Exception.h>
+#include <torch/csrc/autograd/function.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <set>
 
 namespace metalassay {
 namespace {
@@ -38,6 +42,79 @@ void warn_falls_back(const c10::OperatorHandle& op) {
   }
 }
 
+using Callers = std::map<std::string, std::vector<std::string>>;
+
+// The composites that this thread is inside of, outermost first, if what they call here differs from what
+// they call in the emulated release.
+thread_local std::vector<std::string> composites;
+
+// Returns the operator of an overload, as in Settings: "isneginf" for "aten::isneginf.out".
+std::string base_of(const c10::OperatorHandle& op) {
+  auto name = op.operator_name().name;
+  name = name.substr(name.rfind(':') + 1);
+  while (name.size() > 1 && name.back() == '_') {
+    name.pop_back();
+  }
+  return name;
+}
+
+bool names(const Callers& callers, const std::string& caller, const std::string& operator_name) {
+  const auto found = callers.find(caller);
+  return found != callers.end() &&
+      std::find(found->second.begin(), found->second.end(), operator_name) != found->second.end();
+}
+
+bool called_by_one_of(const Callers& callers, const std::string& operator_name) {
+  for (const auto& composite : composites) {
+    if (names(callers, composite, operator_name)) {
+      return true;
+    }
+  }
+  const auto node = torch::autograd::get_current_node();
+  return node && names(callers, node->name(), operator_name);
+}
+
+void warn_unsure(const c10::OperatorHandle& op) {
+  static auto* warned_about = new std::map<std::string, bool>();
+  static auto* guard = new std::mutex();
+  const auto name = c10::toString(op.operator_name());
+  {
+    const std::lock_guard<std::mutex> lock(*guard);
+    if ((*warned_about)[name] && !c10::WarningUtils::get_warnAlways()) {
+      return;
+    }
+    (*warned_about)[name] = true;
+  }
+  TORCH_WARN(filled(settings().unsure, op));
+}
+
+// A composite that calls other operators here than in the emulated release.
+struct Composite final : c10::OperatorKernel {
+  explicit Composite(c10::DispatchKey composed) : key(composed) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    composites.push_back(c10::toString(op.operator_name()));
+    struct Leave {
+      ~Leave() {
+        composites.pop_back();
+      }
+    } leave;
+    op.callBoxedForDispatchKey(key, *stack);
+  }
+  c10::DispatchKey key;
+};
+
+// An operator that the emulated release does not have, so its own code never calls it.
+struct Absent final : c10::OperatorKernel {
+  explicit Absent(Traits known) : traits(known) {}
+  void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
+    if (composites.empty() && !torch::autograd::get_current_node()) {
+      warn_unsure(op);
+    }
+    run_on_cpu(op, traits, stack);
+  }
+  Traits traits;
+};
+
 struct Kernel final : c10::OperatorKernel {
   explicit Kernel(Traits known) : traits(known) {}
   void operator()(const c10::OperatorHandle& op, c10::DispatchKeySet, c10::Stack* stack) const {
@@ -68,6 +145,16 @@ struct ForcedFallback final : c10::OperatorKernel {
 void no_kernel(const c10::OperatorHandle& op, c10::Stack* stack) {
   const bool distributed = op.operator_name().name.rfind("c10d::", 0) == 0 &&
       !settings().not_implemented_distributed.empty();
+  const auto name = base_of(op);
+  if (called_by_one_of(settings().not_called, name)) {
+    run_on_cpu(op, traits_of(op), stack);
+    return;
+  }
+  if (called_by_one_of(settings().cannot_tell, name)) {
+    warn_unsure(op);
+    run_on_cpu(op, traits_of(op), stack);
+    return;
+  }
   if (!settings().fallback || distributed) {
     refuse(op);
   }
@@ -132,10 +219,45 @@ void add_kernel(
   }
 }
 
+// Registers the composites that call other operators here than in the emulated release.
+void register_composites() {
+  std::set<std::string> callers;
+  for (const auto* known : {&settings().not_called, &settings().cannot_tell}) {
+    for (const auto& [caller, operators] : *known) {
+      callers.insert(caller);
+    }
+  }
+  auto& above = library("aten", c10::DispatchKey::AutogradMPS);
+  auto& below = library("aten", c10::DispatchKey::MPS);
+  for (const auto& caller : callers) {
+    const auto name = caller.substr(caller.rfind(':') + 1);
+    const auto op = find(name);
+    if (!op || op->hasKernelForDispatchKey(c10::DispatchKey::MPS)) {
+      continue;
+    }
+    for (const auto key :
+         {c10::DispatchKey::CompositeImplicitAutograd,
+          c10::DispatchKey::CompositeExplicitAutograd,
+          c10::DispatchKey::CompositeExplicitAutogradNonFunctional}) {
+      if (!op->hasKernelForDispatchKey(key)) {
+        continue;
+      }
+      add<Composite>(below, name, key);
+      // A composite with a formula of its own keeps it.
+      if (key == c10::DispatchKey::CompositeImplicitAutograd &&
+          !op->hasKernelForDispatchKey(c10::DispatchKey::AutogradMPS)) {
+        add<Composite>(above, name, key);
+      }
+      break;
+    }
+  }
+}
+
 void register_kernels(
     const std::vector<std::string>& kernels,
     const std::vector<std::string>& forced_fallbacks,
-    const std::vector<std::string>& missing) {
+    const std::vector<std::string>& missing,
+    const std::vector<std::string>& absent) {
   warned = false;
   library("_", c10::DispatchKey::MPS)
       .fallback(torch::CppFunction::makeFromBoxedFunctor(std::make_unique<NoKernel>()));
@@ -164,6 +286,13 @@ void register_kernels(
       add<NoKernel>(aten, name);
     }
   }
+  for (const auto& name : absent) {
+    const auto op = unregistered(name);
+    if (op && op->hasKernelForDispatchKey(c10::DispatchKey::CPU)) {
+      add<Absent>(aten, name, traits_of(*op));
+    }
+  }
+  register_composites();
 }
 
 void unregister_all() {

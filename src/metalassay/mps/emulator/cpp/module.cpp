@@ -16,12 +16,13 @@ void install(
     const std::vector<std::string>& kernels,
     const std::vector<std::string>& forced_fallbacks,
     const std::vector<std::string>& missing,
+    const std::vector<std::string>& absent,
     Settings fresh) {
   current() = std::move(fresh);
   reset_memory_limits();
   install_device();
   register_overrides(kernels);
-  register_kernels(kernels, forced_fallbacks, missing);
+  register_kernels(kernels, forced_fallbacks, missing, absent);
   give_autograd_a_thread();
 }
 
@@ -48,7 +49,14 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("falls_back", &Settings::falls_back)
       .def_readwrite("pool", &Settings::pool)
       .def_readwrite("recommended_memory", &Settings::recommended_memory)
+      .def_readwrite("not_called", &Settings::not_called)
+      .def_readwrite("cannot_tell", &Settings::cannot_tell)
+      .def_readwrite("unsure", &Settings::unsure)
+      .def_readwrite("refused", &Settings::refused)
+      .def_readwrite("taken", &Settings::taken)
+      .def_readwrite("record", &Settings::record)
       .def_readwrite("dead", &Settings::dead);
   module.def("install", &metalassay::install);
   module.def("uninstall", &metalassay::uninstall);
+  module.def("recorded", &metalassay::recorded);
 }
