@@ -25,7 +25,8 @@ NUMBERS: dict[str, Any] = {
         {"operator": "gelu", "number": 7, "what": "off by 0.01 of the largest number", "module": "block.1",
          "place": "model.py:12", "error": 0.01, "allowed": 1e-6},
     ],
-    "rows": [{"what": "gradient", "name": "block.0.weight", "wrong": "off by 0.02", "error": 0.02}],
+    "rows": [{"what": "gradient", "name": "block.0.weight", "wrong": "off by 0.02", "error": 0.02,
+              "cpu_error": 1e-7}],
 }  # fmt: skip
 TIMING = {"seconds": 0.0125, "first": 1.0, "rounds": 20}
 SLOWER = {"ratio": 1.5, "low": 1.2, "high": 1.9}
@@ -47,10 +48,12 @@ def test_a_wrong_operator_comes_with_its_place_and_a_program() -> None:
 
 def test_nothing_wrong_says_how_closely() -> None:
     fine = {**NUMBERS, "differences": [], "programs": [], "skipped": {}, "emulated": True,
-            "rows": [{"what": "loss", "name": "", "wrong": "", "error": 3e-7}]}  # fmt: skip
+            "rows": [{"what": "loss", "name": "", "wrong": "", "error": 3e-7, "cpu_error": 2e-7},
+                     {"what": "gradient", "name": "0.bias", "wrong": "", "error": 8e8, "cpu_error": 7e8}]}  # fmt: skip
     said = plain(answers.text("numbers", fine, FACTS))
     assert "none differs beyond what rounding explains" in said
     assert "agree with float64 on the CPU to 3e-07" in said
+    assert "1 of 2 are nothing but rounding, on the CPU too" in said
     assert "mps (emulated)" in said
 
 
@@ -130,4 +133,6 @@ def test_precision_says_what_is_not_here() -> None:
     said = plain(answers.text("precision", {"rows": rows}, FACTS))
     assert "float32 12.5 ms a step; kept for the backward pass 1.0 MiB; off by 1e-08 (loss)" in said
     assert "bfloat16 not here: no autocast" in said
+    emulated = {**FACTS, "emulated": {"mps": True}}
+    assert " ms" not in plain(answers.text("precision", {"rows": rows}, emulated))
     assert "stand-in is trained on" in plain(answers.about(FACTS, "my.py", 8))

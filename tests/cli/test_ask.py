@@ -75,6 +75,9 @@ def test_a_device_that_computes_something_else_is_exit_code_1(
     assert main(["ask", str(mine), "--only", "numbers", "--json", "--quiet"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert told["numbers"]["right"] is False
+    assert main(["ask", str(mine), "--only", "devices", "--only", "compile"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("mps is emulated on the CPU, and its times are meaningless") == 2
     assert told["about"]["device"] == "mps"
 
 

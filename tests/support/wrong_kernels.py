@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 
 def scaled(result: Tensor) -> Tensor:
@@ -38,10 +38,17 @@ def reversed_rows(result: Tensor) -> Tensor:
 class Wrong(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Makes an operator wrong from its ``after``-th call on; a changed argument is changed in place."""
 
-    def __init__(self, operator: str, how: Callable[[Tensor], Tensor], after: int = 0) -> None:
+    def __init__(
+        self, operator: str, how: Callable[[Tensor], Tensor], after: int = 0, device: str = ""
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.operator, self.how, self.left = operator, how, after
+        self.operator, self.how, self.left, self.device = operator, how, after, device
         self.made = 0
+
+    def _there(self, tree: Any) -> bool:
+        """Whether the call is on the device that is wrong; without one, every device is."""
+        tensors = [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+        return not self.device or any(each.device.type == self.device for each in tensors)
 
     def __torch_dispatch__(
         self,
@@ -52,7 +59,7 @@ class Wrong(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         """Call the operator, and spoil what it returns."""
         result = func(*args, **(kwargs or {}))
-        if func.name().removeprefix("aten::") != self.operator:
+        if func.name().removeprefix("aten::") != self.operator or not self._there((args, result)):
             return result
         self.left -= 1
         if self.left >= 0:

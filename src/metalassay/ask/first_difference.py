@@ -112,7 +112,10 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
         reference = _REFERENCES.get(name, func)
         try:
             plain_arguments, plain = before.run(reference, None)
-        except (NotImplementedError, RuntimeError, TypeError, IndexError) as error:
+        except NotImplementedError:
+            self._skip(name, "the CPU has no such operator")
+            return
+        except (RuntimeError, TypeError, IndexError) as error:
             self._skip(name, f"the CPU cannot run it: {_first_line(error)}")
             return
         try:
@@ -280,8 +283,20 @@ def _linear_backward(x: Tensor, grad: Tensor, weight: Tensor, wanted: Sequence[b
     return grad @ weight, rows.t() @ flat, rows.sum(0) if wanted[2] else None
 
 
+def _max_pool2d_backward(grad: Tensor, x: Tensor, *window: Any) -> Tensor:
+    _, places = torch.ops.aten.max_pool2d_with_indices.default(x, *window)
+    # What is left out of a call has these values.
+    left_out: tuple[Any, ...] = ([], [0, 0], [1, 1], False)
+    kernel, stride, padding, dilation, ceil = [*window, *left_out[len(window) - 1 :]]
+    result: Tensor = torch.ops.aten.max_pool2d_with_indices_backward.default(
+        grad, x, kernel, stride, padding, dilation, ceil, places
+    )
+    return result
+
+
 # Operators that only MPS has, by what they compute.
 _REFERENCES: dict[str, Callable[..., Any]] = {
+    "aten::max_pool2d_backward": _max_pool2d_backward,
     "aten::linear_backward": _linear_backward,
     "aten::_scaled_dot_product_attention_math_for_mps": (
         torch.ops.aten._scaled_dot_product_attention_math.default

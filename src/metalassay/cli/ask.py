@@ -137,6 +137,10 @@ def _one(
 ) -> dict[str, Any]:
     if question == "numbers" and facts["device"] == "cpu":
         return {"not_here": "there is no GPU to compare with the CPU"}
+    if question in ("devices", "compile") and about["emulated"].get(facts["device"]):
+        return {
+            "not_here": f"{facts['device']} is emulated on the CPU, and its times are meaningless"
+        }
     if question == "batch":
         return _batch(facts, options)
     kinds = ["cpu", facts["device"]] if facts["device"] != "cpu" else ["cpu"]

@@ -1,0 +1,74 @@
+"""`metalassay ask` finds the wrong kernel of a device, and none where it is right: on the emulated mps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from wrong_kernels import Wrong, not_a_number, one_element, reversed_rows, scaled
+
+from metalassay.ask import contract, numbers
+
+TEXT = """
+import torch
+from torch import nn
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.pool = nn.MaxPool2d(2)
+        self.linear = nn.Linear(128, 16)
+        self.out = nn.Linear(16, 3)
+    def forward(self, x):
+        x = self.pool(nn.functional.gelu(self.norm(self.conv(x)))).flatten(1)
+        x = self.linear(x)
+        q = x.view(-1, 4, 4).transpose(1, 2)
+        x = x + nn.functional.scaled_dot_product_attention(q, q, q).transpose(1, 2).reshape(-1, 16)
+        return self.out(x.clone().mul_(1.5))
+def make(batch_size):
+    return Model(), {"x": torch.randn(batch_size, 3, 8, 8), "y": torch.randint(3, (batch_size,))}
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch["x"]), batch["y"])
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> contract.File:
+    path = tmp_path / "mine.py"
+    path.write_text(TEXT, "utf-8")
+    return contract.File(path)
+
+
+def test_a_device_that_is_right(file: contract.File) -> None:
+    found = numbers.ask(file, torch.device("mps"), 4)
+    assert found.differences == ()
+    assert found.right
+    assert found.emulated
+    assert {why for why in found.skipped.values() if "uninitialised" not in why} == set()
+
+
+@pytest.mark.parametrize(
+    ("operator", "how"),
+    [
+        ("convolution", scaled),
+        ("linear", one_element),
+        ("linear_backward", scaled),
+        ("max_pool2d", reversed_rows),
+        ("max_pool2d_backward", scaled),
+        ("_safe_softmax", not_a_number),
+        ("transpose.int", reversed_rows),
+        ("mul_.Tensor", scaled),
+        ("native_batch_norm_backward", one_element),
+    ],
+)
+def test_a_wrong_kernel_is_found(
+    file: contract.File, operator: str, how: Callable[[Tensor], Tensor]
+) -> None:
+    with Wrong(operator, how, device="mps") as wrong:
+        found = numbers.ask(file, torch.device("mps"), 4)
+    assert wrong.made
+    assert [each.operator for each in found.differences] == [operator]
