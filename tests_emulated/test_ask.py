@@ -72,3 +72,20 @@ def test_a_wrong_kernel_is_found(
         found = numbers.ask(file, torch.device("mps"), 4)
     assert wrong.made
     assert [each.operator for each in found.differences] == [operator]
+
+
+def test_gradients_that_nobody_wants_are_no_difference(tmp_path: Path) -> None:
+    path = tmp_path / "lstm.py"
+    text = """
+import torch
+from torch import nn
+def make(batch_size):
+    return nn.LSTM(4, 4, 2, dropout=0.5), torch.randn(5, batch_size, 4)
+def loss(model, batch):
+    return model(batch)[0].square().mean()
+"""
+    path.write_text(text, "utf-8")
+    found = numbers.ask(contract.File(path), torch.device("mps"), 2)
+    assert found.differences == ()
+    assert found.right
+    assert not found.random

@@ -135,4 +135,4 @@ def test_precision_says_what_is_not_here() -> None:
     assert "bfloat16 not here: no autocast" in said
     emulated = {**FACTS, "emulated": {"mps": True}}
     assert " ms" not in plain(answers.text("precision", {"rows": rows}, emulated))
-    assert "stand-in is trained on" in plain(answers.about(FACTS, "my.py", 8))
+    assert "the model's own is trained on, or a stand-in" in plain(answers.about(FACTS, "my.py", 8))

@@ -94,6 +94,17 @@ def test_what_cannot_be_asked_about_is_one_line(
     assert raised.value.next_step
 
 
+def test_dropout_is_off_wherever_it_is_kept(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "nn.Linear(3, 2), {", "nn.Sequential(nn.Dropout(0.5), nn.LSTM(3, 2, 2, dropout=0.5)), {"
+    ).replace("model(**batch)", 'model(batch["input"])[0]')
+    subject = contract.without_dropout(file(tmp_path, text).subject(4, CPU))
+    torch.manual_seed(1)
+    one = float(subject.loss())
+    torch.manual_seed(2)
+    assert float(subject.loss()) == one
+
+
 def test_what_is_no_python_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is no Python file"):
         contract.File(tmp_path / "missing.py")

@@ -166,6 +166,8 @@ def test_equal_numbers_may_be_found_at_other_places_and_random_ones_may_differ()
         (torch.zeros(2), torch.zeros(2).double(), "dtype is float32"),
         (1.0, 2.0, "off by"),
         (True, False, "it is True"),
+        (None, torch.zeros(3), "it is None, and a tensor on the CPU"),
+        (torch.zeros(3), None, "it is a tensor, and None on the CPU"),
     ],
 )
 def test_what_is_wrong_is_said(one: Any, cpu: Any, words: str) -> None:

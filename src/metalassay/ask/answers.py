@@ -23,7 +23,11 @@ def about(facts: Mapping[str, Any], file: str, batch_size: int) -> str:
     """Return what was asked about."""
     device = facts["device"]
     emulated = ", emulated: its times are meaningless" if facts["emulated"].get(device) else ""
-    own = "" if not facts["stand_in"] else "; no loss(model, batch), so a stand-in is trained on"
+    own = (
+        ""
+        if not facts["stand_in"]
+        else "; no loss(model, batch): the model's own is trained on, or a stand-in"
+    )
     return _wrapped(
         f"{file}: {facts['parameters']:,} parameters on {device}{emulated}, torch {facts['torch']},"
         f" {facts['threads']} CPU threads, batch {batch_size}{own}"
@@ -137,9 +141,8 @@ def _compile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
     )
     yield f"compiling takes {_seconds(answer['compile_seconds'])}; {pays}"
     breaks = len(answer["breaks"])
-    yield f"{answer['graphs']} graphs; breaks: {breaks or 'none'}" + (
-        f", {answer['breaks'][0]}" if breaks else ""
-    )
+    graphs = "1 graph" if answer["graphs"] == 1 else f"{answer['graphs']} graphs"
+    yield f"{graphs}; breaks: {breaks or 'none'}" + (f", {answer['breaks'][0]}" if breaks else "")
     if answer["same"]:
         yield f"the same loss ({answer['loss']:.7g}, eager {answer['eager_loss']:.7g})"
     else:

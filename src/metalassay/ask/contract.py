@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metalassay.errors import UserError, reason
 
 SEED = 0
+_PROBABILITIES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout")
 _SHAPE = "metalassay init-step shows what the file has to look like"
 
 
@@ -147,10 +148,16 @@ def stand_in(output: Any) -> Tensor:
 
 
 def without_dropout(subject: Subject) -> Subject:
-    """Turn the dropout of a subject off: every device draws other random numbers."""
+    """Turn the dropout of a subject off: every device draws other random numbers.
+
+    Recurrent layers and attention have a probability of their own, under one of a few names.
+    """
     for module in subject.model.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
+        for name in _PROBABILITIES:
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
     return subject
 
 

@@ -155,10 +155,14 @@ def judge(one: Any, cpu: Any, best: Any) -> tuple[str, float, float] | None:
             one, cpu, best = (
                 torch.tensor(each, dtype=torch.float64) for each in (one, cpu, float(best))
             )
+        elif isinstance(cpu, Tensor):
+            return (f"it is {one!r}, and a tensor on the CPU", math.inf, 0.0)
         elif one == cpu:
             return None
         else:
             return (f"it is {one!r}, and {cpu!r} on the CPU", math.inf, 0.0)
+    if not isinstance(cpu, Tensor):
+        return (f"it is a tensor, and {cpu!r} on the CPU", math.inf, 0.0)
     one = _dense(one.detach()).cpu()
     cpu, best = _dense(cpu.detach()), _dense(best.detach())
     if tuple(one.shape) != tuple(cpu.shape):
@@ -280,7 +284,11 @@ def _outputs(func: Any, result: Any, args: Sequence[Any], kwargs: Mapping[str, A
 
 def _linear_backward(x: Tensor, grad: Tensor, weight: Tensor, wanted: Sequence[bool]) -> Any:
     rows, flat = grad.reshape(-1, grad.shape[-1]), x.reshape(-1, x.shape[-1])
-    return grad @ weight, rows.t() @ flat, rows.sum(0) if wanted[2] else None
+    return (
+        grad @ weight if wanted[0] else None,
+        rows.t() @ flat if wanted[1] else None,
+        rows.sum(0) if wanted[2] else None,
+    )
 
 
 def _max_pool2d_backward(grad: Tensor, x: Tensor, *window: Any) -> Tensor:
