@@ -6,6 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 TOOLS = Path(__file__).parents[1] / "tools"
 
 HEAD = """
@@ -55,3 +58,10 @@ def test_a_number_and_a_seed_always_give_the_same_call() -> None:
     first, second = python("-c", HEAD + code).stdout, python("-c", HEAD + code).stdout
     assert first == second
     assert len(set(first.splitlines())) == 50
+
+
+@pytest.mark.parametrize(("keys", "values"), [(0, 0), (1, 0)])
+def test_attention_without_heads_of_keys_or_values_is_refused(keys: int, values: int) -> None:
+    query, key, value = (torch.ones(1, heads, 3, 1, device="mps") for heads in (2, keys, values))
+    with pytest.raises(RuntimeError, match="2 heads of queries, but"):
+        torch.ops.aten._scaled_dot_product_attention_math_for_mps(query, key, value)

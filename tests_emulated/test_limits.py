@@ -51,10 +51,3 @@ def test_processes_cannot_exchange_mps_tensors(tmp_path: Path) -> None:
         assert answer(lambda: torch.distributed.all_reduce(tensor), Exception) == "gloo-mps"
     finally:
         torch.distributed.destroy_process_group()
-
-
-@pytest.mark.parametrize(("keys", "values"), [(0, 0), (1, 0)])
-def test_attention_without_heads_of_keys_or_values_is_refused(keys: int, values: int) -> None:
-    query, key, value = (torch.ones(1, heads, 3, 1, device="mps") for heads in (2, keys, values))
-    with pytest.raises(RuntimeError, match="2 heads of queries, but"):
-        torch.ops.aten._scaled_dot_product_attention_math_for_mps(query, key, value)

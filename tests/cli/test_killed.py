@@ -18,7 +18,7 @@ from metalassay.cli.main import COMMANDS
 
 # They compute in themselves, or ask another program for a moment.
 IN_ONE_PROCESS = {
-    "claims", "env", "evaluate", "explain", "generate", "link", "monitor", "ops", "report", "resolve",
+    "claims", "env", "evaluate", "explain", "generate", "init-step", "link", "monitor", "ops", "report", "resolve",
     "results", "submit", "train",
 }  # fmt: skip
 # The installer of fix and bisect is not ended halfway; run has tests/supervise, matrix tests/matrix.
@@ -30,6 +30,9 @@ torch.set_num_threads(1)
 a = torch.ones(6000, 6000)
 def step():
     a @ a
+def make(batch_size):
+    while True:
+        step()
 if __name__ == "__main__":
     import subprocess, sys
     inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -38,6 +41,7 @@ if __name__ == "__main__":
 """
 # A command, and how many processes of its own it has when it is killed; the one that watches counts too.
 ROWS = {
+    "ask": (["busy.py"], 2),
     "bench": (["--device", "cpu", "--output", "out"], 2),
     "check": (["--quiet"], 2),
     "compare": (["busy.py::step", "busy.py::step"], 4),

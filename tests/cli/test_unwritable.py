@@ -18,6 +18,7 @@ import pytest
 from traces import call
 
 from metalassay import compare
+from metalassay.ask import children
 from metalassay.bench import suite
 from metalassay.bench.suite import Ran
 from metalassay.cli.main import COMMANDS, main, parser
@@ -29,6 +30,16 @@ from metalassay.workers.max_batch import Try
 
 EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence" / "compat" / "accelerate-1.8.0.json"
 TRACE = {"schema": "metalassay.trace/1", "torch": "2.13.0", "ended": "", "calls": [call("relu")]}
+
+ASKED = {
+    "devices": {"cpu": "", "mps": ""}, "emulated": {"mps": False}, "parameters": 1, "stand_in": False,
+    "torch": "2.13.0", "threads": 1,
+}  # fmt: skip
+DIFFERENT = {
+    "device": "mps", "emulated": False, "compared": 1, "calls": 1, "random": False, "loss": 1.0, "cpu_loss": 1.0,
+    "skipped": {}, "programs": [], "unwritten": "Not a directory", "right": False, "rows": [],
+    "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,14 @@ ROWS = {
         (preflight_run, "trace"),
         lambda *_: (TRACE, 0),
         "1 operator calls",
+    ),
+    ("ask", "--output"): Row(
+        ("a.py", "--only", "numbers"),
+        "--output",
+        (children, "ask"),
+        lambda facts, seconds: ASKED if facts["question"] == "check" else DIFFERENT,
+        "WRONG: gelu",
+        folder=True,
     ),
     ("check", "--output"): Row(("--quiet",), "--output", (check, "_to_the_end"), checked, "GREEN"),
     ("bench", "--output"): Row(

@@ -102,11 +102,13 @@ def _numbers(file: Any, where: Any, batch_size: int, folder: Path) -> dict[str, 
                 for key in ("operator", "number", "what", "error", "allowed", "module", "place")
             }
         )
-    programs = []
+    programs, unwritten = [], ""
     if found.differences:
-        programs = [
-            str(path) for path in reproducer.write(found.differences[0], where.type, folder)
-        ]
+        try:
+            written = reproducer.write(found.differences[0], where.type, folder)
+            programs = [str(path) for path in written]
+        except OSError as error:  # what was found is told in any case
+            unwritten = reason(error)
     return {
         **{
             key: getattr(found, key)
@@ -127,6 +129,7 @@ def _numbers(file: Any, where: Any, batch_size: int, folder: Path) -> dict[str, 
         "rows": [dataclasses.asdict(each) for each in found.rows],
         "differences": told,
         "programs": programs,
+        "unwritten": unwritten,
     }
 
 

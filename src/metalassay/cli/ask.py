@@ -11,6 +11,7 @@ from typing import Any
 
 from metalassay.cli import option_types
 from metalassay.errors import UserError
+from metalassay.files import check_writable
 
 QUESTIONS = ("devices", "numbers", "batch", "compile", "precision")
 _SHARE = {"devices": 0.25, "compile": 0.25, "precision": 0.2}
@@ -99,6 +100,10 @@ def run(options: argparse.Namespace) -> int:
     path: Path = options.file
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"{path} is no Python file", "metalassay init-step my.py writes one")
+    questions = options.only or QUESTIONS
+    another = "name another folder with --output"
+    if "numbers" in questions:
+        check_writable(options.output / "difference.py", another)
     facts: dict[str, Any] = {
         "file": str(path),
         "device": options.device,
@@ -118,14 +123,17 @@ def run(options: argparse.Namespace) -> int:
     found: dict[str, Any] = {"schema": "metalassay.ask/1", "file": path.name, "about": about}
     if not options.json:
         print(answers.about(about, path.name, options.batch_size))
-    for question in options.only or QUESTIONS:
+    for question in questions:
         found[question] = _one(question, facts, about, usable, options)
         if not options.json:
             print()
             print(answers.text(question, found[question], about), flush=True)
     if options.json:
         print(json.dumps(found, indent=1))
-    return 1 if found.get("numbers", {}).get("right") is False else 0
+    numbers = found.get("numbers", {})
+    if numbers.get("unwritten"):
+        raise UserError(f"cannot write {options.output}: {numbers['unwritten']}", another)
+    return 1 if numbers.get("right") is False else 0
 
 
 def _one(
