@@ -41,7 +41,9 @@ def write_files(folder: Path, number: int, seed: int = 0) -> None:
     """Write ``number`` different result files below ``folder``, a thousand per subfolder."""
     chance = random.Random(seed)  # noqa: S311  (no secret)
     documents = [
-        json.loads(path.read_text("utf-8")) for path in sorted(DATA.glob("constructed_*.json"))
+        json.loads(path.read_text("utf-8"))
+        for kind in ("benchmarks", "compat")
+        for path in sorted(DATA.glob(f"constructed_{kind}_*.json"))
     ]
     for index in range(number):
         document = documents[index % len(documents)]
