@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from metalassay.bench.suite import RLHF
 from metalassay.environment import versions
 from metalassay.errors import UserError
 
@@ -25,16 +26,15 @@ if TYPE_CHECKING:
     from metalassay.workloads.flop_counter import Counts
     from metalassay.workloads.registry import Workload
 
-KINDS = ("sft", "reward", "dpo", "ppo", "grpo")
-BATCH = 8
+BATCH = 8  # texts, pairs, or answers to prompts
 NEEDS = ("accelerate", "datasets", "transformers", "trl")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise as for the other workloads; there is one mode."""
     rows = [
-        pytest.param(f"rlhf-{kind}", size, id=f"rlhf-{kind}-b{size}")
-        for kind in KINDS
+        pytest.param(name, size, id=f"{name}-b{size}")
+        for name in RLHF
         for size in metafunc.config.getoption("--batch-size") or [BATCH]
     ]
     metafunc.parametrize(("name", "batch_size"), rows)

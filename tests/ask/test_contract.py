@@ -94,6 +94,13 @@ def test_what_cannot_be_asked_about_is_one_line(
     assert raised.value.next_step
 
 
+def test_a_file_that_is_no_python_names_its_own_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="SyntaxError") as raised:
+        file(tmp_path, "import torch\nx = (\n")
+    assert "mine.py, line 2" in raised.value.message
+    assert "contract.py" not in raised.value.message
+
+
 def test_dropout_is_off_wherever_it_is_kept(tmp_path: Path) -> None:
     text = GOOD.replace(
         "nn.Linear(3, 2), {", "nn.Sequential(nn.Dropout(0.5), nn.LSTM(3, 2, 2, dropout=0.5)), {"

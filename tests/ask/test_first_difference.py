@@ -155,12 +155,56 @@ def test_equal_numbers_may_be_found_at_other_places_and_random_ones_may_differ()
     assert "uninitialised" in compare.skipped["aten::empty.memory_format"]
 
 
+class Shifted(Wrong):  # type: ignore[no-untyped-call]
+    """Makes the places of an operator wrong, which are no floating-point numbers."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call the operator, and move its places on by one, or out of the tensor."""
+        result = func(*args, **(kwargs or {}))
+        if func.name().removeprefix("aten::") != self.operator:
+            return result
+        *values, places = result if isinstance(result, tuple) else (result,)
+        moved = self.how(places)
+        return (*values, moved) if values else moved
+
+
+@pytest.mark.parametrize(
+    ("operator", "call"),
+    [
+        ("argmax", lambda x: x.argmax()),
+        ("argmax", lambda x: x.argmax(1)),
+        ("argmin", lambda x: x.argmin(0, keepdim=True)),
+        ("max.dim", lambda x: x.max(1)),
+        ("topk", lambda x: x.topk(2)),
+        ("sort", lambda x: x.sort(0)),
+    ],
+)
+def test_places_are_judged_by_the_numbers_that_are_there(
+    operator: str, call: Callable[[Tensor], Any]
+) -> None:
+    x = torch.tensor([[3.0, 1.0, 2.0, 7.0], [5.0, 9.0, 4.0, 6.0]])
+    fine, moved, outside = (Compare(CPU) for _ in range(3))
+    with fine:
+        call(x)
+        call(torch.ones(2, 4))  # where all numbers are equal, any place will do
+    with Shifted(operator, lambda places: (places + 1) % 2), moved:
+        call(x)
+    with Shifted(operator, lambda places: places + 100), outside:
+        call(x)
+    assert fine.found == {}
+    (found,) = moved.found.values()
+    assert "places are those of other numbers" in found.what
+    (found,) = outside.found.values()
+    assert "places do not exist" in found.what
+
+
 @pytest.mark.parametrize(
     ("one", "cpu", "words"),
     [
         (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.1]), "off by 0.048"),
         (torch.tensor([math.nan]), torch.tensor([1.0]), "NaN on one of both"),
         (torch.tensor([math.inf, 1]), torch.tensor([1.0, 1]), "infinite on one of both"),
+        (torch.tensor([math.inf]), torch.tensor([-math.inf]), "infinite on one of both"),
         (torch.tensor([1, 2]), torch.tensor([1, 3]), "1 of 2 elements differ"),
         (torch.zeros(2), torch.zeros(3), "shape is (2,)"),
         (torch.zeros(2), torch.zeros(2).double(), "dtype is float32"),

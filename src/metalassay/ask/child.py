@@ -27,11 +27,6 @@ def main(text: str) -> int:
         answer = _answer(facts)
     except UserError as error:
         answer = {"error": error.message, "next_step": error.next_step}
-    except ModuleNotFoundError as error:
-        answer = {
-            "error": f"{error.name} is not installed in this environment",
-            "next_step": f"{sys.executable} -m pip install {error.name}",
-        }
     except (RuntimeError, MemoryError, NotImplementedError) as error:  # torch's own
         answer = {"error": one_line(reason(error))[:300], "next_step": "run the file alone first"}
     json.dump(answer, answers)
@@ -42,15 +37,12 @@ def main(text: str) -> int:
 def _answer(facts: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
-    from metalassay.ask import contract
+    from metalassay.ask import contract, devices
     from metalassay.measure import device
 
-    kinds = {"cpu": ""}
     if facts["question"] == "check":
         file = contract.File(Path(facts["file"]))
         contract.validate(file, facts["batch_size"])
-        from metalassay.ask import devices
-
         kinds = devices.here()
         subject = file.subject(1, torch.device("cpu"))
         return {
@@ -67,8 +59,6 @@ def _answer(facts: Mapping[str, Any]) -> dict[str, Any]:
     where = device.resolve(facts["device"])
     batch_size, budget = facts["batch_size"], facts["budget"]
     if facts["question"] == "devices":
-        from metalassay.ask import devices
-
         rows = devices.ask(file, facts["kinds"], devices.BATCHES, budget)
         return {
             "rows": [dataclasses.asdict(each) for each in rows],
@@ -94,14 +84,8 @@ def _numbers(file: Any, where: Any, batch_size: int, folder: Path) -> dict[str, 
     from metalassay.ask import numbers, reproducer
 
     found = numbers.ask(file, where, batch_size)
-    told = []
-    for each in found.differences:
-        told.append(
-            {
-                key: getattr(each, key)
-                for key in ("operator", "number", "what", "error", "allowed", "module", "place")
-            }
-        )
+    parts = ("operator", "number", "what", "error", "allowed", "module", "place")
+    told = [{key: getattr(each, key) for key in parts} for each in found.differences]
     programs, unwritten = [], ""
     if found.differences:
         try:
@@ -109,23 +93,9 @@ def _numbers(file: Any, where: Any, batch_size: int, folder: Path) -> dict[str, 
             programs = [str(path) for path in written]
         except OSError as error:  # what was found is told in any case
             unwritten = reason(error)
+    facts = "device emulated loss cpu_loss exact_loss random compared calls skipped right"
     return {
-        **{
-            key: getattr(found, key)
-            for key in (
-                *(
-                    "device",
-                    "emulated",
-                    "loss",
-                    "cpu_loss",
-                    "exact_loss",
-                    "random",
-                    "compared",
-                    "calls",
-                ),
-                *("skipped", "right"),
-            )
-        },
+        **{key: getattr(found, key) for key in facts.split()},
         "rows": [dataclasses.asdict(each) for each in found.rows],
         "differences": told,
         "programs": programs,

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from metalassay.errors import UserError, reason
 
 SEED = 0
+_OURS = str(Path(__file__).parents[1])
 _PROBABILITIES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout")
 _SHAPE = "metalassay init-step shows what the file has to look like"
 
@@ -241,7 +242,7 @@ def _named(what: str) -> Iterator[None]:
         trace = error.__traceback__
         place = ""
         while trace is not None:
-            if not trace.tb_frame.f_code.co_filename.startswith(("<", sys.prefix)):
+            if not trace.tb_frame.f_code.co_filename.startswith(("<", sys.prefix, _OURS)):
                 place = (
                     f" (line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name})"
                 )

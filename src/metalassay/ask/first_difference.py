@@ -23,14 +23,17 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 SLACK = 16.0
 """An error may be this many times the CPU's own in the same dtype, and this many roundings of the largest number."""
-# Which of several equal numbers is taken is not specified: of these the numbers are compared, not the places.
+# Which of several equal numbers is taken is not specified, so places are compared by the numbers that are there.
 _PLACES = {
-    "aten::max.dim": (1,), "aten::min.dim": (1,), "aten::median.dim": (1,), "aten::nanmedian.dim": (1,),
-    "aten::mode": (1,), "aten::topk": (1,), "aten::sort": (1,), "aten::sort.stable": (1,),
-    "aten::kthvalue": (1,), "aten::cummax": (1,), "aten::cummin": (1,), "aten::_cummax_helper": (1,),
-    "aten::max_pool2d_with_indices": (1,), "aten::max_pool3d_with_indices": (1,),
-    "aten::adaptive_max_pool2d": (1,), "aten::adaptive_max_pool3d": (1,),
-    "aten::argmax": (0,), "aten::argmin": (0,), "aten::argsort": (0,), "aten::argsort.stable": (0,),
+    "aten::max.dim": 1, "aten::min.dim": 1, "aten::median.dim": 1, "aten::nanmedian.dim": 1,
+    "aten::mode": 1, "aten::topk": 1, "aten::sort": 1, "aten::sort.stable": 1, "aten::kthvalue": 1,
+    "aten::argmax": 0, "aten::argmin": 0,
+}  # fmt: skip
+# Of these the places count something else than elements of one dimension; the numbers are compared alone.
+_UNCOMPARED = {
+    "aten::cummax": 1, "aten::cummin": 1, "aten::_cummax_helper": 1,
+    "aten::max_pool2d_with_indices": 1, "aten::max_pool3d_with_indices": 1,
+    "aten::adaptive_max_pool2d": 1, "aten::adaptive_max_pool3d": 1,
 }  # fmt: skip
 _UNINITIALISED = ("aten::empty", "aten::new_empty", "aten::empty_like", "aten::empty_strided",
                   "aten::new_empty_strided", "aten::resize_")  # fmt: skip
@@ -59,8 +62,8 @@ class Difference:
 class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that compares each operator on a device with the CPU.
 
-    ``found`` are the differences in the order of the calls, one for each operator; ``skipped`` counts
-    operators that were not compared, with the reason.
+    ``found`` are the differences in the order of the calls, one for each operator; ``compared`` counts the
+    calls of each, and ``skipped`` has the reason why a call was not compared.
     """
 
     def __init__(self, where: torch.device, module: Callable[[], str] = lambda: "") -> None:
@@ -121,23 +124,20 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
         try:
             exact_arguments, exact = before.run(reference, torch.float64)
         except (NotImplementedError, RuntimeError, TypeError, IndexError):
-            exact_arguments, exact = (
-                plain_arguments,
-                plain,
-            )  # no kernel in float64: judged by its own dtype
+            exact_arguments, exact = plain_arguments, plain  # judged by its own dtype
         here = _outputs(func, result, args, kwargs)
         there = _outputs(func, plain, *plain_arguments)
         ideal = _outputs(func, exact, *exact_arguments)
         self.compared[name] += 1
-        ignored = _PLACES.get(name, ())
-        if torch.Tag.nondeterministic_seeded in func.tags or name in _REFERENCES:
-            here = (
-                here[:1] if "backward" not in name else here
-            )  # of attention: the rest is for its backward pass
+        if "attention" in name and "backward" not in name:
+            here = here[:1]  # the rest is for its own backward pass
         for at, (one, cpu, best) in enumerate(zip(here, there, ideal, strict=False)):
-            if at in ignored:
+            if at == _UNCOMPARED.get(name):
                 continue
-            verdict = judge(one, cpu, best)
+            if at == _PLACES.get(name):
+                verdict = _judge_places(func, one, cpu, *before.originals())
+            else:
+                verdict = judge(one, cpu, best)
             if verdict is not None:
                 what, off, allowed = verdict
                 arguments, keywords = before.originals()
@@ -146,6 +146,44 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
                     self._module(), _place(), arguments, keywords,
                 )  # fmt: skip
                 return
+
+
+def _judge_places(
+    func: Any, one: Tensor, cpu: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[str, float, float] | None:
+    """Return what is wrong with places in the first argument, by the numbers that stand there."""
+    names = [argument.name for argument in func._schema.arguments]
+
+    def given(name: str, default: Any) -> Any:
+        at = names.index(name) if name in names else len(args)
+        return args[at] if at < len(args) else kwargs.get(name, default)
+
+    x, one = args[0], one.cpu()
+    if tuple(one.shape) != tuple(cpu.shape):
+        return judge(one, cpu, cpu)
+    dim = given("dim", None if "arg" in func.name() else -1)
+    if x.dim() == 0:
+        return judge(one, cpu, cpu)
+    if dim is None:
+        x, dim, one, cpu = x.reshape(-1), 0, one.reshape(-1), cpu.reshape(-1)
+    elif one.dim() < x.dim():
+        one, cpu = one.unsqueeze(dim), cpu.unsqueeze(dim)
+    outside = int(((one < 0) | (one >= x.shape[dim])).sum())
+    if outside:
+        return (f"{outside:,} of {one.numel():,} places do not exist", math.inf, 0.0)
+    chosen = [x.gather(dim, places) for places in (one, cpu)]
+    wrong = int((~((chosen[0] == chosen[1]) | (chosen[0].isnan() & chosen[1].isnan()))).sum())
+    if not wrong:
+        return None
+    return (f"{wrong:,} of {one.numel():,} places are those of other numbers", math.inf, 0.0)
+
+
+NO_NUMBERS: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    ("NaN", torch.isnan),
+    ("infinite", torch.isposinf),
+    ("minus infinite", torch.isneginf),
+)
+"""What is no finite number, and how it is found in real numbers."""
 
 
 def judge(one: Any, cpu: Any, best: Any) -> tuple[str, float, float] | None:
@@ -181,7 +219,7 @@ def judge(one: Any, cpu: Any, best: Any) -> tuple[str, float, float] | None:
     kind = torch.complex128 if one.is_complex() else torch.float64
     rounding = torch.finfo(one.dtype).eps
     one, cpu, best = one.to(kind), cpu.to(kind), best.to(kind)
-    for name, test in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+    for name, test in NO_NUMBERS[: 1 if one.is_complex() else None]:
         wrong = int((test(one) != test(cpu)).sum())
         if wrong:
             return (
@@ -246,12 +284,12 @@ class Copies:
         return tuple(args), dict(kwargs)
 
     def _fresh(self, dtype: torch.dtype | None) -> Any:
-        storages = {key: _cast(flat, dtype, copy=True) for key, flat in self._storages.items()}
+        storages = {key: _cast(flat, dtype) for key, flat in self._storages.items()}
 
         def restored(leaf: Any) -> Any:
             if isinstance(leaf, _View):
                 return storages[leaf.key].as_strided(leaf.size, leaf.stride, leaf.offset)
-            return _cast(leaf, dtype, copy=True) if isinstance(leaf, Tensor) else leaf
+            return _cast(leaf, dtype) if isinstance(leaf, Tensor) else leaf
 
         return tree_unflatten([restored(leaf) for leaf in self._leaves], self._tree)
 
@@ -266,10 +304,11 @@ class _View:
     offset: int
 
 
-def _cast(tensor: Tensor, dtype: torch.dtype | None, *, copy: bool) -> Tensor:
+def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a copy, in ``dtype`` if it has floating-point numbers."""
     if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
-        return tensor.clone() if copy else tensor
-    return tensor.to(torch.complex128 if tensor.is_complex() else dtype, copy=copy)
+        return tensor.clone()
+    return tensor.to(torch.complex128 if tensor.is_complex() else dtype, copy=True)
 
 
 def _outputs(func: Any, result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:

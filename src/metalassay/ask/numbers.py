@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from metalassay.ask.contract import SEED, File, Subject, without_dropout
-from metalassay.ask.first_difference import SLACK, Compare, Difference
+from metalassay.ask.first_difference import NO_NUMBERS, SLACK, Compare, Difference
 from metalassay.errors import UserError
 from metalassay.measure import device
 
@@ -124,7 +124,7 @@ def _row(what: str, name: str, one: Tensor, cpu: Tensor, best: Tensor) -> Row:
         return Row(
             what, name, math.inf, 0.0, f"shape {tuple(one.shape)}, on the CPU {tuple(cpu.shape)}"
         )
-    for word, test in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+    for word, test in NO_NUMBERS:
         wrong = int((test(one) != test(cpu)).sum())
         if wrong:
             return Row(

@@ -98,9 +98,7 @@ def _gradients(
         with training_step.precision(where, "float32" if exact else dtype):
             loss = subject.loss()
         size = sum(each for (pointer, _), each in kept.items() if pointer not in own)
-        scale = (
-            2.0**12 if dtype == "float16" else 1.0
-        )  # as a scaler does, or small gradients vanish
+        scale = 2.0**12 if dtype == "float16" else 1.0  # as a scaler, or small gradients vanish
         (loss * scale).backward()  # type: ignore[no-untyped-call]
     gradients = {
         name: each.grad.detach().cpu().double() / scale

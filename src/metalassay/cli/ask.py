@@ -14,8 +14,8 @@ from metalassay.errors import UserError
 from metalassay.files import check_writable
 
 QUESTIONS = ("devices", "numbers", "batch", "compile", "precision")
-_SHARE = {"devices": 0.25, "compile": 0.25, "precision": 0.2}
-"""Of the budget, for timing; starts, compiling and the search for a batch take the rest."""
+_SHARE = {"devices": 0.25, "numbers": 0.0, "batch": 0.3, "compile": 0.25, "precision": 0.2}
+"""Of the budget, where all are asked; nothing is timed to compare numbers."""
 _LONGEST = 600.0  # seconds that one question may take; torch.compile can take minutes
 
 
@@ -68,7 +68,7 @@ interrupted"""
         type=option_types.number(least=5),
         default=120,
         metavar="SECONDS",
-        help="for the timing of all questions together; starts and compiling come on top",
+        help="for timing and for the search for a batch, together; starts and compiling come on top",
     )
     parser.add_argument(
         "--most",
@@ -149,16 +149,17 @@ def _one(
         return {
             "not_here": f"{facts['device']} is emulated on the CPU, and its times are meaningless"
         }
+    asked = sum(_SHARE[each] for each in options.only or QUESTIONS) or 1.0
+    budget = options.budget * _SHARE[question] / asked
     if question == "batch":
-        return _batch(facts, options)
+        return _batch(facts, budget, options)
     kinds = ["cpu", facts["device"]] if facts["device"] != "cpu" else ["cpu"]
-    budget = options.budget * _SHARE.get(question, 0.0)
     return _ask(
         {**facts, "question": question, "budget": budget, "kinds": kinds}, options, soft=True
     )
 
 
-def _batch(facts: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+def _batch(facts: dict[str, Any], budget: float, options: argparse.Namespace) -> dict[str, Any]:
     """Search for the largest batch, each try in a process of its own."""
     import dataclasses
 
@@ -166,7 +167,7 @@ def _batch(facts: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]
     from metalassay.workers.specs import Spec
 
     spec = Spec("model", facts["file"], device=facts["device"])
-    until = time.monotonic() + options.budget
+    until = time.monotonic() + budget
 
     def attempt(batch: int) -> max_batch.Try:
         if time.monotonic() > until:

@@ -22,11 +22,8 @@ from metalassay.workloads.flop_counter import Counter, Counts
 from metalassay.workloads.identity import identity
 from metalassay.workloads.registry import Workload
 
-KINDS = ("sft", "reward", "dpo", "ppo", "grpo")
 PREFIX = "rlhf-"
 """Of the names of the benchmarks, before the name of the trainer."""
-BATCH = 8
-"""Examples in a step: texts, pairs, or answers to prompts."""
 SIZE, SEED, PROMPTS = "tiny", 0, 64
 ENDLESS = 1_000_000
 """More steps than a benchmark takes; so the learning rate, which falls to the end, stays as it is."""
