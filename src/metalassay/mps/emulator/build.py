@@ -26,10 +26,10 @@ from metalassay.errors import UserError
 
 NAME = "metalassay_emulator"
 SOURCES = Path(__file__).with_name("cpp")
-# Most of an operator is the dispatcher and the kernel; a higher level makes neither faster.
+# At a lower level than usual, to build in less time; what it costs when operators run was not measured.
 FLAGS = ("-O1", "-Wall", "-Wextra")
 OLDEST = (2, 3)
-EXTRA = "python -m pip install 'metalassay[emulator]'"
+NEEDS_TORCH = "install a CPU build of torch (version +cpu) in the Python that runs the program"
 
 _loaded: dict[str, ModuleType] = {}
 

@@ -100,7 +100,7 @@ def start(
     try:
         import torch as real
     except ModuleNotFoundError as error:
-        raise UserError(f"emulating mps needs torch: {error}", build.EXTRA) from None
+        raise UserError(f"emulating mps needs torch: {error}", build.NEEDS_TORCH) from None
 
     build.check_torch(real)
     operators = oracle.load(version or real.__version__)
