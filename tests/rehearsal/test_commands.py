@@ -99,7 +99,7 @@ def test_a_running_program_is_watched_from_outside(which: str, tmp_path: Path) -
     ]
     code = (
         "import subprocess, sys\n"
-        "program = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1.5)'])\n"
+        "program = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])\n"
         f"sys.exit(subprocess.call([*{watch!r}, str(program.pid)]))"
     )
     done = mac.run([sys.executable, "-c", code])
