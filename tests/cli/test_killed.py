@@ -67,6 +67,15 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+def commands(mark: str) -> list[list[str]]:
+    """Return the command lines of the marked processes; one may end while it is asked."""
+    found = []
+    for process in marked(mark):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(process.cmdline())
+    return found
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("command", ROWS)
@@ -89,15 +98,14 @@ def test_nothing_is_left_of_a_killed_command(
         time.sleep(0.02)
     try:
         time.sleep(0.2)  # a process is watched a moment after it was started
-        seen = [each.cmdline() for each in marked(mark)]
+        seen = commands(mark)
         assert len(seen) > least, (parent.poll(), seen)
         parent.send_signal(number)
         until = time.monotonic() + 2
         while marked(mark) and time.monotonic() < until:
             parent.poll()
             time.sleep(0.02)
-        left = [each.cmdline() for each in marked(mark)]
-        assert left == []
+        assert commands(mark) == []
     finally:
         for each in marked(mark):
             each.kill()

@@ -17,7 +17,9 @@ def main() -> int:
     try:
         print(build.folder(metadata.version("torch")))  # noqa: T201  (what the command is for)
     except metadata.PackageNotFoundError:
-        print(f"metalassay: emulating mps needs torch\n  next: {build.NEEDS_TORCH}", file=sys.stderr)  # noqa: T201
+        print(
+            f"metalassay: emulating mps needs torch\n  next: {build.NEEDS_TORCH}", file=sys.stderr
+        )  # noqa: T201
         return 2
     return 0
 
