@@ -17,9 +17,8 @@ def main() -> int:
     try:
         print(build.folder(metadata.version("torch")))  # noqa: T201  (what the command is for)
     except metadata.PackageNotFoundError:
-        print(
-            f"metalassay: emulating mps needs torch\n  next: {build.NEEDS_TORCH}", file=sys.stderr
-        )  # noqa: T201
+        text = f"metalassay: emulating mps needs torch\n  next: {build.NEEDS_TORCH}\n"
+        sys.stderr.write(text)
         return 2
     return 0
 
