@@ -30,7 +30,6 @@ class _Layer(NamedTuple):
     mlp_norm: _Norm
     expand: tuple[Tensor, Tensor]
     projection: tuple[Tensor, Tensor]
-    cache: Tensor  # keys and values, (2, H, T, d / H)
 
 
 class Decoder:
@@ -47,9 +46,10 @@ class Decoder:
         self.device = model.positions.weight.device
         self.length = 0
         heads = self._blocks[0].attention.heads
-        self._split = (3, heads, channels // heads)
-        shape = (len(self._blocks), 2, heads, self.context, channels // heads)
-        cache = torch.empty(shape, device=self.device)
+        self._split = (3, 1, heads, 1, channels // heads)
+        # (L, 2, 1, H, T, d / H): the keys and the values of a layer in the shape of attention.
+        shape = (len(self._blocks), 2, 1, heads, self.context, channels // heads)
+        self._cache = torch.empty(shape, device=self.device)
         self._layers = [
             _Layer(
                 _norm(block.attention_norm),
@@ -58,9 +58,8 @@ class Decoder:
                 _norm(block.mlp_norm),
                 _weights(block.expand),
                 _weights(block.projection),
-                layer_cache,
             )
-            for block, layer_cache in zip(self._blocks, cache, strict=True)
+            for block in self._blocks
         ]
         self._last = _norm(model.norm)
         self._tokens, self._positions = (
@@ -79,8 +78,8 @@ class Decoder:
     def _read_prompt(self, tokens: Tensor) -> Tensor:
         end = tokens.shape[1]
         x = self._model.tokens(tokens) + self._positions[:end]  # (1, n, d)
-        for block, layer in zip(self._blocks, self._layers, strict=True):
-            x = x + _attend(block.attention, block.attention_norm(x), layer.cache)
+        for block, cache in zip(self._blocks, self._cache, strict=True):
+            x = x + _attend(block.attention, block.attention_norm(x), cache)
             hidden = functional.gelu(block.expand(block.mlp_norm(x)))
             x = x + block.projection(hidden)
         self.length = end
@@ -88,22 +87,27 @@ class Decoder:
 
     def _read_one(self, token: int) -> Tensor:
         at, end = self.length, self.length + 1
-        x = self._tokens[token] + self._positions[at]  # (d,)
-        for layer in self._layers:
+        x = self._tokens.select(0, token).add(
+            self._positions.select(0, at)
+        )  # (d,), changed in place
+        # Views are taken for all layers at once, and by methods: indexing with brackets costs more
+        # than most of the arithmetic here.
+        now = self._cache.narrow(4, at, 1).unbind()
+        past = self._cache.narrow(4, 0, end).flatten(0, 1).unbind()  # keys and values by turns
+        for layer, written, keys, values in zip(
+            self._layers, now, past[::2], past[1::2], strict=True
+        ):
             weight, bias = layer.qkv
             projected = torch.addmv(bias, weight, torch.layer_norm(x, *layer.attention_norm))
-            heads = projected.view(self._split)  # query, key and value, each (H, d / H)
-            layer.cache[:, :, at] = heads[1:]
-            past = layer.cache[:, :, :end]
-            mixed = functional.scaled_dot_product_attention(
-                heads[0, None, :, None], past[:1], past[1:]
-            )  # (1, H, 1, d / H)
+            query, key_and_value = projected.view(self._split).split_with_sizes((1, 2))
+            written.copy_(key_and_value)
+            mixed = functional.scaled_dot_product_attention(query.squeeze(0), keys, values)
             weight, bias = layer.mixed
-            x = torch.addmv(x + bias, weight, mixed.view(-1))
+            x.add_(bias).addmv_(weight, mixed.view(-1))
             weight, bias = layer.expand
             hidden = torch.addmv(bias, weight, torch.layer_norm(x, *layer.mlp_norm))
             weight, bias = layer.projection
-            x = torch.addmv(x + bias, weight, functional.gelu(hidden))
+            x.add_(bias).addmv_(weight, functional.gelu(hidden))
         self.length = end
         return torch.mv(self._tokens, torch.layer_norm(x, *self._last))
 
@@ -112,7 +116,7 @@ def _attend(attention: Attention, x: Tensor, cache: Tensor) -> Tensor:
     n, channels = x.shape[1:]
     heads = attention.qkv(x).view(1, n, 3, attention.heads, channels // attention.heads)
     q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (1, H, n, d / H)
-    cache[0, :, :n], cache[1, :, :n] = k[0], v[0]
+    cache[0, :, :, :n], cache[1, :, :, :n] = k, v
     mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
     out: Tensor = attention.projection(mixed.transpose(1, 2).reshape(1, n, channels))
     return out
