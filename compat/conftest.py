@@ -191,7 +191,15 @@ def expected_to_fail(item: pytest.Item) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
     wanted = config.getoption("--bug")
     if wanted:
-        selected = [item for item in items if (bug := marked_bug(item)) and bug[0].id in wanted]
+        # A row of one package's releases also does what that package is for.
+        row = matrix_file.get(config.rootpath, config.getoption("--set"))
+        own = row.packages() if set(wanted) == {*row.bugs} else set()
+        selected = [
+            item
+            for item in items
+            if ((bug := marked_bug(item)) and bug[0].id in wanted)
+            or any(mark.args[0] in own for mark in item.iter_markers("package"))
+        ]
         config.hook.pytest_deselected(items=[item for item in items if item not in selected])
         items[:] = selected
     for item in items:

@@ -29,7 +29,7 @@ FIRST = {
 REWARD = "rewardtrainer-transformers-4-46"
 SAMPLER = "grpotrainer-train-sampler-transformers-4-52"
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.package("trl")]
 
 STEPS = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from metalassay.bugs import catalogue
 from metalassay.environment import versions
+from metalassay.matrix import matrix_file
 from metalassay.results import load
 
 CONFTEST = Path(__file__).parents[2] / "compat" / "conftest.py"
@@ -272,3 +274,51 @@ def test_only_a_quick_row_is_whole_without_its_slow_tests(
     assert (record is None) is partial
     assert ("partial run (-m): " in output) is partial
     assert ('next, for the whole of it: nox -s "compat(x)"' in output) is partial
+
+
+WITH_A_PACKAGE = """
+import pytest
+
+@pytest.mark.bug("lib-crash", symptom="crash")
+def test_of_the_bug(upstream):
+    pass
+
+@pytest.mark.package("lib")
+def test_of_the_package():
+    pass
+
+@pytest.mark.package("other")
+def test_of_another_package():
+    pass
+
+def test_of_nothing():
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ran"),
+    [
+        (["--bug", "lib-crash", "--set", "edge-lib"], ["of_the_bug", "of_the_package"]),
+        (["--bug", "lib-crash"], ["of_the_bug"]),
+        (["--bug", "lib-crash", "--set", "whole-lib"], ["of_the_bug"]),
+        ([], ["of_the_bug", "of_the_package", "of_another_package", "of_nothing"]),
+    ],
+)
+def test_a_row_of_few_bugs_also_runs_what_its_package_is_for(
+    assay: Any,
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    ran: list[str],
+) -> None:
+    edge = matrix_file.Row("edge-lib", ("lib==2.0", "./a"), "x", (), bugs=("lib-crash",))
+    whole = matrix_file.Row("whole-lib", ("lib==2.0",), "x", ())
+    rows = {"edge-lib": edge, "whole-lib": whole, None: matrix_file.AS_INSTALLED}
+    monkeypatch.setattr(matrix_file, "get", lambda root, name: rows[name])
+    monkeypatch.setattr(sys.modules[__name__], "TEST", WITH_A_PACKAGE)
+    pytester.makeini("[pytest]\nmarkers =\n    bug(id, symptom): x\n    package(name): x\n")
+    _, _, output = assay("", "2.0", "-v", *arguments)
+    assert {f"test_{each}" for each in ran} == set(
+        re.findall(r"::(test_\w+)(?:\[\w+\])? (?:PASSED|XPASS)", output)
+    )

@@ -60,6 +60,10 @@ class Row:
             **({"runs": self.runs} if self.runs != COMPAT else {}),
         }
 
+    def packages(self) -> set[str]:
+        """Return the names of what it requires; a path has none."""
+        return {Requirement(each).name for each in self.requires if not _is_path(each)}
+
 
 def marks(tags: Container[str]) -> str:
     """Return the marks that a row with these tags runs, as pytest's -m reads them; "" for every test."""
@@ -297,7 +301,7 @@ def _requires(values: Field) -> tuple[str, ...]:
     """Return requirements as in PEP 508; paths such as ``./a/path`` are passed on unread."""
     for value in values.each():
         text = value.name()
-        if text.startswith(("./", "../", "/")):
+        if _is_path(text):
             continue
         try:
             specifier = Requirement(text).specifier
@@ -312,6 +316,10 @@ def _requires(values: Field) -> tuple[str, ...]:
         if len({one.version for one in specifier if one.operator == "=="}) > 1:
             raise FieldError(f"{value.place}: {_short(text)} asks for two versions at once")
     return _names(values)
+
+
+def _is_path(requirement: str) -> bool:
+    return requirement.startswith(("./", "../", "/"))
 
 
 def _short(text: str) -> str:

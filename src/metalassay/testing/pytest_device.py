@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MARKS = (
     "bug(id, symptom): the test asserts the correct behaviour; bugs/data/ says where it fails, and how",
+    "package(name): what this package is for; rows that test few bugs of it run this too",
     "mps: computes on MPS; the row mps of the matrix runs these, but for the long ones",
     "long: takes minutes, or gigabytes of memory, even on the device",
     "slow: needs several processes, a Trainer or seconds; the quick rows of the matrix leave it out, and so may you",
