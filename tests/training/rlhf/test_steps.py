@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,3 +195,10 @@ def test_grpo_takes_whole_groups_of_answers() -> None:
     with pytest.raises(UserError, match="no multiple") as refused:
         steps.require_batch("grpo", 6)
     assert refused.value.next_step == "--batch-size 4"
+
+
+def test_the_model_can_be_copied_as_a_reference_while_steps_are_taken(training: Steps) -> None:
+    training()
+    reference = copy.deepcopy(training._loop.model)
+    training()
+    assert not torch.equal(reference.base_model.weight, training._loop.model.base_model.weight)

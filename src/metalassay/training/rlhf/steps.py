@@ -71,6 +71,10 @@ class _Turn:
         self._error: BaseException | None = None
         self.over = False
 
+    def __deepcopy__(self, memo: object) -> _Turn:
+        """Return itself: TRL copies the model for its reference, and the meter that counts its tokens with it."""
+        return self
+
     def take(self, around: contextlib.AbstractContextManager[object]) -> None:
         """Let the loop run until it gives back; raise what ended it."""
         if self._error is not None:
