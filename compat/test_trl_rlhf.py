@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,8 +137,10 @@ def test_grpo_with_too_few_prompts_never_ends_as_a_success_without_steps(
         refused = error.message
     if refused is None:  # TRL 0.14 fills its batches otherwise, and trains
         assert steps == STEPS
+    elif "has no GRPO" in refused:
+        pytest.skip(refused)
     else:
-        assert re.search("unique prompts|has no GRPO", refused)
+        assert "unique prompts" in refused
         assert not (tmp_path / "grpo" / "model").exists()
 
 
