@@ -8,9 +8,9 @@ from typing import Any
 import mps_hazards
 import pytest
 import torch
+from compat import test_mps_parity
 from torch import nn
 
-from compat import test_mps_parity
 from metalassay import bugs
 from metalassay.ask import contract, hazards
 from metalassay.bugs.catalogue import Calls

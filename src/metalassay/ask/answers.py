@@ -7,18 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from metalassay.ask.preflight_text import lines as _preflight
+from metalassay.results.ask_file import TITLES
 
 WIDTH = 80
-TITLES = {
-    "preflight": "Preflight for MPS",
-    "devices": "CPU or GPU",
-    "roofline": "Roofline",
-    "numbers": "Right or wrong",
-    "batch": "Largest batch",
-    "compile": "torch.compile",
-    "precision": "float32 and 16 bits",
-    "profile": "Profile",
-}
 _MOST = 5  # lines of a list
 _NO_DIGITS = 1e-2
 """The relative error of the CPU from which on nothing is left of a number, as where a gradient cancels to zero."""
@@ -302,7 +293,7 @@ def _si(number: float) -> str:
 
 
 def _digits(number: float) -> str:
-    return f"{number:.0f}" if abs(number) >= 99.95 else f"{number:.3g}"
+    return f"{number:,.0f}" if abs(number) >= 99.95 else f"{number:.3g}"
 
 
 def _wrapped(line: str, indent: str = "") -> str:

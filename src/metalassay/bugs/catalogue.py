@@ -85,8 +85,18 @@ class Calls:
 
 
 INPUTS = frozenset(
-    ("strided", "offset", "nan", "empty", "bool", "integer", "half", "frozen")
-    + ("non_blocking", "compiled")
+    {
+        "strided",
+        "offset",
+        "nan",
+        "empty",
+        "bool",
+        "integer",
+        "half",
+        "frozen",
+        "non_blocking",
+        "compiled",
+    }
 )
 """What ``Calls.inputs`` may name."""
 

@@ -131,8 +131,10 @@ interrupted"""
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from metalassay.ask import answers
-    from metalassay.environment import extras
+    from metalassay.environment import extras, versions
     from metalassay.files import write_or_error
+    from metalassay.machine import hardware
+    from metalassay.results import ask_file
 
     extras.require("ask", "train", "numpy", "safetensors", "torch")
     path: Path = options.file
@@ -161,7 +163,13 @@ def run(options: argparse.Namespace) -> int:
             "leave --device out, or ask metalassay doctor",
         )
     about |= {"device": facts["device"], "batch_size": options.batch_size}
-    found = _document(path.name, about, started)
+    found = ask_file.document(
+        model=path.name,
+        started=started,
+        about=about,
+        versions=versions.installed(),
+        machine=hardware.probe(),
+    )
     if not options.json:
         print(answers.about(about, path.name, options.batch_size))
     for question in questions:
@@ -173,12 +181,11 @@ def run(options: argparse.Namespace) -> int:
         found["profile"] = _profile(facts, about, options)
         _print("profile", found, options)
     unsaved = None
+    content = json.dumps(ask_file.finite(found), indent=1, allow_nan=False)
     if options.save:
-        unsaved = write_or_error(
-            options.save, json.dumps(found, indent=1) + "\n", "name another file with --save"
-        )
+        unsaved = write_or_error(options.save, content + "\n", "name another file with --save")
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(content)
     elif options.save and not unsaved:
         print(f"\n{options.save}")
     numbers = found.get("numbers", {})
@@ -203,23 +210,11 @@ def _check_before(options: argparse.Namespace, questions: Sequence[str], another
         check_writable(options.save, "name another file with --save")
 
 
-def _document(name: str, about: dict[str, Any], started: datetime) -> dict[str, Any]:
-    from metalassay.environment import versions
-    from metalassay.machine import hardware
-
-    return {
-        "schema": "metalassay.ask/1",
-        "file": name,
-        "started": started.isoformat(timespec="seconds"),
-        "about": about,
-        "versions": versions.installed(),
-        "hardware": hardware.as_dict(hardware.probe()),
-    }
-
-
 def _print(question: str, found: dict[str, Any], options: argparse.Namespace) -> None:
+    """Put an answer into words, in the file too, and print it."""
     from metalassay.ask import answers
 
+    found[question]["text"] = answers.lines(question, found[question], found["about"])
     if not options.json:
         print()
         print(answers.text(question, found[question], found["about"]), flush=True)
