@@ -18,7 +18,7 @@ from metalassay.bugs.catalogue import Calls
 _COSTLY = {"mps-compiled-layer-norm", "mps-fused-adam-ignores-overflow"}
 MARKED = [
     pytest.param(each.values[0], mark.args[0], id=f"{mark.args[0]}-{each.values[0]}")
-    for parametrized in test_mps_parity.test_mps_computes_what_the_cpu_does.pytestmark
+    for parametrized in vars(test_mps_parity.test_mps_computes_what_the_cpu_does)["pytestmark"]
     if parametrized.name == "parametrize" and parametrized.args[0] == "hazard"
     for each in parametrized.args[1]
     for mark in each.marks

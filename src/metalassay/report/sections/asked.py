@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from metalassay.machine.hardware import Hardware
 from metalassay.report.machines import identity, names
 from metalassay.report.model import (
     Plot,
@@ -51,7 +52,7 @@ def section(every: Sequence[Asked]) -> Section | None:
         id="asked",
         title="Your own models",
         sentences=(
-            "What `metalassay ask` said. Times are those of steps in turns in one process; `metalassay compare`"
+            "What metalassay ask said. Times are those of steps in turns in one process; metalassay compare"
             " decides which of two is faster.",
         ),
         plots=tuple(_plots(shown, name_of)),
@@ -84,7 +85,7 @@ def _table(one: Asked, machine: str) -> Table:
     )
 
 
-def _plots(shown: Sequence[Asked], name_of: dict[object, str]) -> Iterator[Plot]:
+def _plots(shown: Sequence[Asked], name_of: Mapping[Hardware, str]) -> Iterator[Plot]:
     """Yield a plot for each model whose step was measured beside the peak of its device."""
     for one in shown:
         stand = one.stand
