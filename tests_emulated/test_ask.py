@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from wrong_kernels import Wrong, not_a_number, one_element, reversed_rows, scaled
 
-from metalassay.ask import contract, numbers
+from metalassay.ask import contract, numbers, transfers
+from metalassay.ask.transfers import TO_CPU
+from metalassay.errors import UserError
 
 TEXT = """
 import torch
@@ -89,3 +91,31 @@ def loss(model, batch):
     assert found.differences == ()
     assert found.right
     assert not found.random
+
+
+def test_what_leaves_the_device_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    text = TEXT.replace(
+        "        x = self.linear(x)\n",
+        "        x = self.linear(x)\n        if x.mean().item() > 1e9: x = x / 2\n"
+        "        x = x + x.mean(1).cpu().tanh().to(x.device)[:, None]\n",
+    )
+    assert text != TEXT
+    path.write_text(text, "utf-8")
+    found = transfers.ask(contract.File(path), torch.device("mps"), 4)
+    to_cpu = {each.place: each.bytes for each in found.copies if each.direction == TO_CPU}
+    assert to_cpu["mine.py:15"] == 4
+    assert to_cpu["mine.py:16"] == 16
+    assert ("to the device", "mine.py:16") in {
+        (each.direction, each.place) for each in found.copies
+    }
+    assert found.step_seconds is None
+
+
+def test_a_tensor_that_stays_on_the_cpu_is_the_files_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(TEXT.replace("self.linear(x)", "self.linear(x) + torch.ones(16)"), "utf-8")
+    mine = contract.File(path)
+    contract.validate(mine, 4)  # nothing is wrong on the CPU
+    with pytest.raises(UserError, match=r"loss on mps uses a tensor on another device \(line 14"):
+        contract.validate_on(mine, 4, torch.device("mps"))

@@ -17,7 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metalassay.results import max_batch_file, smoke_file, submit_schema, verdict_file
+from metalassay.results import (
+    allowed,
+    ask_file,
+    max_batch_file,
+    smoke_file,
+    submit_schema,
+    verdict_file,
+)
 from metalassay.results.submit_schema import (
     Each,
     Flag,
@@ -31,6 +38,25 @@ from metalassay.results.submit_schema import (
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs/schema"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ASK: Schema = {
+    "schema": Text(allowed.one_of(ask_file.SCHEMA)),
+    "file": submit_schema.PROSE,
+    "started": submit_schema.MOMENT,
+    "about": {
+        "device": submit_schema.DEVICE,
+        "batch_size": submit_schema.COUNT,
+        "parameters": Number(),
+        "stand_in": submit_schema.FLAG,
+        "torch": submit_schema.VERSION,
+        "threads": submit_schema.COUNT,
+        "devices": Keys(allowed.one_of("cpu", "mps", "cuda"), submit_schema.PROSE),
+        "emulated": Keys(allowed.one_of("cpu", "mps", "cuda"), submit_schema.FLAG),
+    },
+    "versions": submit_schema.VERSIONS,
+    "hardware": submit_schema.HARDWARE,
+    **{key: {"text": Each(submit_schema.PROSE)} for key in ask_file.TITLES},
+}
+"""Of the answers, what a reader may rely on: their lines. It is not submitted, so it has no table elsewhere."""
 WRITTEN: Mapping[str, tuple[Schema, str, Mapping[str, tuple[str, ...]]]] = {
     "benchmarks-1": (
         submit_schema.BENCHMARKS,
@@ -67,6 +93,12 @@ WRITTEN: Mapping[str, tuple[Schema, str, Mapping[str, tuple[str, ...]]]] = {
         "A search for the largest batch that fits: every try. Read by metalassay.results.max_batch_file.",
         {"": ("schema", "workload", "mode", "device", "tries", "hardware")},
     ),
+    "ask-1": (
+        ASK,
+        "The answers of `metalassay ask` about a model of a user: what was asked about, and under the name of each"
+        " question its answer in words (text) and in figures. Read by metalassay.results.ask_file.",
+        {"": ("schema", "file", "started", "about", "versions", "hardware"), "about": ("device",)},
+    ),
 }
 
 
@@ -98,6 +130,7 @@ def documents() -> dict[str, str]:
         "compat-1": verdict_file.SCHEMA,
         "smoke-1": smoke_file.SCHEMA,
         "max-batch-1": max_batch_file.SCHEMA,
+        "ask-1": ask_file.SCHEMA,
     }
     found = {}
     for name, (schema, description, required) in WRITTEN.items():

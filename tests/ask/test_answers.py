@@ -20,6 +20,7 @@ FACTS: dict[str, Any] = {
 NUMBERS: dict[str, Any] = {
     "device": "mps", "emulated": False, "compared": 12, "calls": 40, "random": False, "loss": 1.5, "cpu_loss": 1.25,
     "skipped": {"aten::rand": "it draws random numbers", "aten::empty": "its result is uninitialised"},
+    "strided": 7, "not_finite": 0,
     "programs": ["metalassay-ask/difference_gelu.py", "x"],
     "differences": [
         {"operator": "gelu", "number": 7, "what": "off by 0.01 of the largest number", "module": "block.1",
@@ -28,6 +29,8 @@ NUMBERS: dict[str, Any] = {
     "rows": [{"what": "gradient", "name": "block.0.weight", "wrong": "off by 0.02", "error": 0.02,
               "cpu_error": 1e-7}],
 }  # fmt: skip
+HAZARD = {"id": "mps-x", "title": "On MPS, gelu is wrong", "link": "https://example.org/1", "operators": ["gelu"],
+          "place": "mine.py:3", "inputs": ["strided"], "fix": "upgrade", "where": "torch <3"}  # fmt: skip
 TIMING = {"seconds": 0.0125, "first": 1.0, "rounds": 20}
 SLOWER = {"ratio": 1.5, "low": 1.2, "high": 1.9}
 EVEN = {"ratio": 1.1, "low": 0.8, "high": 1.4}
@@ -66,6 +69,78 @@ def test_nothing_wrong_says_how_closely() -> None:
 )
 def test_what_was_not_run_is_not_fine(answer: dict[str, str], words: str) -> None:
     assert words in plain(answers.text("numbers", answer, FACTS))
+
+
+def test_known_hazards_are_named_also_where_nothing_was_run() -> None:
+    hazards = {"torch": "2.13.0", "macos": "", "operators": 9, "rows": [HAZARD]}
+    said = plain(answers.text("numbers", {"not_here": "no GPU", "hazards": hazards}, FACTS))
+    assert (
+        "not on this machine: no GPU known hazard of torch 2.13.0 on MPS (some macOS or chip):"
+        in said
+    )
+    assert "On MPS, gelu is wrong (gelu, mine.py:3); mps-x, https://example.org/1 upgrade" in said
+    none = {**hazards, "rows": [], "macos": "15.1"}
+    said = plain(answers.text("numbers", {**NUMBERS, "hazards": none}, FACTS))
+    assert "no known bug of torch 2.13.0 on MPS, macOS 15.1 concerns what the 9 operators" in said
+    many = {**hazards, "rows": [HAZARD] * 7}
+    assert "and 2 more known hazards" in plain(
+        answers.text("numbers", {**NUMBERS, "hazards": many}, FACTS)
+    )
+
+
+def test_inputs_of_all_kinds_are_counted() -> None:
+    said = plain(answers.text("numbers", {**NUMBERS, "not_finite": 1200}, FACTS))
+    assert "not contiguous in 7 calls, with NaN or infinite numbers in 1,200" in said
+
+
+def test_where_the_time_goes() -> None:
+    moved = {
+        "copies": [{"direction": "to the CPU", "place": "mine.py:4", "calls": 1, "bytes": 4},
+                   {"direction": "to the device", "place": "", "calls": 12, "bytes": 2_500_000}],
+        "fallbacks": [{"operator": "linalg_qr.out", "calls": 2, "lines": ["mine.py:5"], "seconds": 0.2},
+                      {"operator": "x", "calls": 1, "lines": [], "seconds": None}],
+        "step_seconds": 0.8,
+    }  # fmt: skip
+    answer = {"not_here": "mps is emulated", "transfers": moved}
+    said = plain(answers.text("devices", answer, FACTS))
+    assert (
+        "in a step, linalg_qr.out runs on the CPU: 2 calls, 25% of that step's time, mine.py:5"
+        in said
+    )
+    assert "x runs on the CPU: 1 call, in the backward pass" in said
+    assert "in a step, 1 copy to the CPU (4 B): mine.py:4" in said
+    assert "12 copies to the device (2.5 MB): from no line of yours" in said
+    nothing = {"copies": [], "fallbacks": [], "step_seconds": 0.8}
+    said = plain(answers.text("devices", {**answer, "transfers": nothing}, FACTS))
+    assert "a step stays on mps: no operator on the CPU, no copy between the two" in said
+    failed = {**answer, "transfers": {"error": "it broke", "next_step": "x"}}
+    assert "where the time goes is not answered: it broke" in plain(
+        answers.text("devices", failed, FACTS)
+    )
+
+
+def test_a_step_by_the_roofline_model() -> None:
+    found = {"batch_size": 8, "flop": 2_100_000_000, "compulsory": 3_000_000, "gflop_s": 120.0, "gb_s": 12.5,
+             "timing": {"seconds": 0.07, "first": 1, "rounds": 9}, "achieved_gflop_s": 30.0, "least_seconds": 0.0175,
+             "bound": "arithmetic"}  # fmt: skip
+    said = plain(answers.text("roofline", found, FACTS))
+    assert "a step of batch 8 is 2.1 GFLOP" in said
+    assert "moves at least 3 MB" in said
+    assert "measured just before and after: 120 GFLOP/s (matrix product), 12.5 GB/s (triad)" in said
+    assert (
+        "at least 17.5 ms, bound by arithmetic; measured 70 ms, 4 times that: 30 GFLOP/s, 25 % of"
+        in said
+    )
+
+
+def test_a_profile_keeps_its_table() -> None:
+    row = f"{'aten::mm':34} {'1 ms':>10} {'50.0%':>7} {'3':>8} {'1 KiB':>12}"
+    said = answers.text("profile", {"lines": [row, "word " * 30]}, FACTS)
+    assert f"  {row}" in said.splitlines()
+    assert max(map(len, said.splitlines())) <= answers.WIDTH
+    assert "not on this machine: emulated" in answers.text(
+        "profile", {"not_here": "emulated"}, FACTS
+    )
 
 
 def test_devices_with_and_without_a_crossover() -> None:

@@ -45,3 +45,19 @@ def test_what_does_not_compile_has_its_cause(
     found = compiled.ask(file, CPU, 4, 0.01)
     assert "no C++ compiler" in found.why
     assert not found.same
+
+
+@pytest.mark.slow
+def test_a_loss_that_goes_around_the_model_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    path = tmp_path / "around.py"
+    path.write_text(
+        template.text().replace(
+            'model(batch["x"])', 'getattr(model, "_orig_mod", model)(batch["x"])'
+        ),
+        "utf-8",
+    )
+    found = compiled.ask(contract.File(path), CPU, 4, 0.01)
+    assert "nothing was compiled" in found.why

@@ -80,6 +80,28 @@ def make(batch_size):
             ".square().mean()", ".square().mean() * __import__('random').random()",
             "the same seed gives different losses",
         ),
+        pytest.param(
+            "nn.Linear(3, 2), {", "nn.Linear(3, 2, device='cuda'), {",
+            "make(4) asks for a device that is not here (line 5 of mine.py)",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is here"),
+        ),
+        pytest.param(
+            ".square()", ".to('mps').square()", "loss asks for a device that is not here (line 7 of mine.py)",
+            marks=pytest.mark.skipif(torch.backends.mps.is_available(), reason="mps is here"),
+        ),
+        (
+            "torch.randn(batch_size, 3)", "torch.randn(__import__('time').perf_counter_ns() % 97 + 1, 3)",
+            "make(4) returns other shapes each time",
+        ),
+        (
+            "    return nn.Linear", "    __import__('socket').create_connection(('hub.example', 443))\n    return nn.Linear",
+            "it connects to hub.example, and a measurement must not",
+        ),
+        (
+            "def make", "try:\n    __import__('urllib.request').request.urlopen('https://hub.example/x')\n"
+            "except OSError:\n    pass\ndef make",
+            "it connects to hub.example",
+        ),
         ("import torch\n", "import torch\nraise ValueError('no data')\n", "failed: ValueError: no data (line 3"),
     ],
 )  # fmt: skip
@@ -92,6 +114,29 @@ def test_what_cannot_be_asked_about_is_one_line(
     assert words in raised.value.message
     assert "\n" not in raised.value.message
     assert raised.value.next_step
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Expected all tensors to be on the same device, but found at least two devices, mps:0 and cpu!",
+        "indices should be either on cpu or on the same device as the indexed tensor (cpu)",
+        "Placeholder storage has not been allocated on MPS device!",
+        "Tensor for argument weight is on cpu but expected on mps",
+        "Input type (MPSFloatType) and weight type (torch.FloatTensor) should be the same",
+    ],
+)
+def test_a_tensor_that_stays_behind_is_the_files_mistake(tmp_path: Path, said: str) -> None:
+    text = GOOD.replace(".square()", f".square() if batch is None else raised({said!r})")
+    text += "def raised(text):\n    raise RuntimeError(text)\n"
+    with pytest.raises(UserError, match="loss on cpu uses a tensor on another device") as raised:
+        contract.validate_on(file(tmp_path, text), 4, CPU)
+    assert "device=x.device" in (raised.value.next_step or "")
+
+
+def test_what_else_fails_on_a_device_is_an_answer(tmp_path: Path) -> None:
+    text = GOOD.replace(".square()", ".no_kernel()")
+    contract.validate_on(file(tmp_path, text), 4, CPU)
 
 
 def test_a_file_that_is_no_python_names_its_own_line(tmp_path: Path) -> None:

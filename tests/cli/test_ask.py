@@ -18,6 +18,7 @@ ABOUT: dict[str, Any] = {
     "stand_in": False,
     "torch": "2.13.0",
     "threads": 2,
+    "hazards": None,
 }
 
 
@@ -65,6 +66,7 @@ def test_a_device_that_computes_something_else_is_exit_code_1(
     numbers = {
         "device": "mps", "emulated": True, "compared": 3, "calls": 9, "random": False, "loss": 1.0, "cpu_loss": 2.0,
         "skipped": {}, "programs": ["x.py"], "right": False, "rows": [],
+        "strided": 0, "not_finite": 0, "copies": [], "fallbacks": [], "step_seconds": None,
         "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
     }  # fmt: skip
     monkeypatch.setattr(
@@ -79,6 +81,69 @@ def test_a_device_that_computes_something_else_is_exit_code_1(
     out = " ".join(capsys.readouterr().out.split())
     assert out.count("mps is emulated on the CPU, and its times are meaningless") == 2
     assert told["about"]["device"] == "mps"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--torch", "1.0"], "torch 1.0"),
+        (["--save", "none/there/file/x.json/"], "cannot write"),
+        (["--output", "mine.py/x", "--profile", "--only", "preflight"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_minutes_of_work(
+    mine: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(mine.parent)
+    (mine.parent / "none").write_text("a file", "utf-8")
+    monkeypatch.setattr(children, "ask", lambda facts, seconds: pytest.fail("it began"))
+    assert main(["ask", "mine.py", *options]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_the_answers_are_saved_and_known_bugs_stand_where_numbers_do(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    known = {"torch": "2.13.0", "macos": "", "operators": 3, "rows": []}
+    wanted: list[Any] = []
+
+    def answer(facts: dict[str, Any], seconds: float) -> dict[str, Any]:
+        wanted.append(facts["hazards"])
+        return {**ABOUT, "hazards": known}
+
+    monkeypatch.setattr(children, "ask", answer)
+    target = tmp_path / "ask.json"
+    assert main(["ask", str(mine), "--only", "numbers", "--save", str(target)]) == 0
+    assert wanted == [True]
+    assert "no known bug of torch 2.13.0 on MPS" in " ".join(capsys.readouterr().out.split())
+    saved = json.loads(target.read_text("utf-8"))
+    assert saved["schema"] == "metalassay.ask/1"
+    assert saved["numbers"]["hazards"] == known
+    assert "hazards" not in saved["about"]
+    assert saved["hardware"]
+    assert saved["versions"]["python"]
+
+
+@pytest.mark.slow
+def test_a_profile_comes_after_the_answers(
+    mine: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "shown"
+    call = ["ask", str(mine), "--only", "preflight", "--profile", "2", "-o", str(folder)]
+    assert main(call) == 0
+    out = capsys.readouterr().out
+    said = " ".join(out.split())
+    assert said.index("Preflight for MPS") < said.index("where a step goes: 2 profiled steps")
+    assert "most memory allocated" in said
+    assert "they enter no figure" in said
+    assert max(map(len, out.splitlines())) <= 80 + len(str(folder))
+    assert sorted(each.name for each in folder.iterdir()) == ["profile.json", "trace.json.gz"]
 
 
 @pytest.mark.slow

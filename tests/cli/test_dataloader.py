@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,27 @@ def test_where_nothing_worked_the_exit_code_is_1(
     monkeypatch.setattr(dataloader, "measure", lambda n, **_: Setting(n, None, None, "broken"))
     assert main(["loader"]) == 1
     assert "none of the settings worked" in capsys.readouterr().out
+
+
+def test_a_dataset_of_the_user_decides_how_many_samples_there_are(
+    asked: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("data = [1, 2, 3]\n", "utf-8")
+    wanted: list[int] = []
+
+    def length(of: dataloader.Data, most: int, timeout: float) -> int:
+        wanted.append(most)
+        return 30
+
+    monkeypatch.setattr(dataloader, "length", length)
+    assert main(["loader", f"{path}:data", "--epochs", "2"]) == 0
+    assert capsys.readouterr().out.startswith("for 60 samples: ")
+    assert wanted == [0]
+    assert asked[0]["samples"] == 30
+    assert asked[0]["of"] == dataloader.Data(path, "data")
+    assert main(["loader", "gpt-tiny"]) == 2
+    assert "metalassay loader my.py:dataset" in capsys.readouterr().err

@@ -25,6 +25,7 @@ def test_a_file_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         (["--from-module", "a.b:Net"], "from a.b import Net"),
         (["--from-trainer", "train:build"], "from train import build"),
+        (["--from-lightning", "package.lit:LitNet"], "self.module.training_step(batch, 0)"),
     ],
 )
 def test_it_can_name_a_module_or_a_trainer(tmp_path: Path, options: list[str], words: str) -> None:
@@ -38,6 +39,7 @@ def test_it_can_name_a_module_or_a_trainer(tmp_path: Path, options: list[str], w
     [
         (["my.txt"], "is no Python file"),
         (["my.py", "--from-module", "a.b"], "not a module and a name"),
+        (["my.py", "--from-lightning", "a:"], "--from-lightning 'a:': not a module and a name"),
         (["my.py", "--from-module", "a:B; import os"], "not a module and a name"),
     ],
 )

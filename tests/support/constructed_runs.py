@@ -16,6 +16,7 @@ from metalassay.fields import FieldError
 from metalassay.results import load
 from metalassay.results.load import Loaded
 from metalassay.results.parse import (
+    Asked,
     Evidence,
     LargestBatch,
     Measurement,
@@ -82,7 +83,7 @@ def report_of(edit: Callable[[Any], Any]) -> report.Report:
             marks.append(found)
         elif isinstance(found, Evidence):
             experiments.append(found)
-        elif not isinstance(found, SmokeSet | SuiteFile):
+        elif not isinstance(found, Asked | SmokeSet | SuiteFile):
             measurements.extend(found)
     read = load.Loaded(
         tuple(sets),

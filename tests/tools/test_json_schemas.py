@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ from jsonschema import Draft202012Validator
 
 from metalassay.environment import versions
 from metalassay.machine import hardware
-from metalassay.results import max_batch_file
+from metalassay.results import ask_file, max_batch_file
 from metalassay.results.max_batch_file import NAME as MAX_BATCH
 from metalassay.results.smoke_file import NAME as SMOKE
 from metalassay.results.verdict_file import NAME as COMPAT
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = {COMPAT: "compat-1", SMOKE: "smoke-1", MAX_BATCH: "max-batch-1"}
+NAMES = {COMPAT: "compat-1", SMOKE: "smoke-1", MAX_BATCH: "max-batch-1", ask_file.NAME: "ask-1"}
 
 
 def validator(name: str) -> Draft202012Validator:
@@ -98,6 +99,19 @@ def test_a_search_for_the_largest_batch_follows_its_schema() -> None:
         started="2026-01-01T00:00:00+00:00", seconds=1.0, versions=versions.installed(), machine=hardware.probe(),
     )  # fmt: skip
     assert errors(json.loads(json.dumps(document))) == []
+
+
+def test_the_answers_about_a_model_follow_their_schema() -> None:
+    about = {"device": "cpu", "batch_size": 8, "parameters": 10, "stand_in": False, "torch": "2.13.0", "threads": 2,
+             "devices": {"cpu": "", "mps": "no Metal"}, "emulated": {"cpu": False}}  # fmt: skip
+    document = ask_file.document(
+        model="my.py", started=datetime.now(UTC), about=about, versions=versions.installed(),
+        machine=hardware.probe(),
+    )  # fmt: skip
+    document["roofline"] = {"text": ["a line"], "gflop_s": 3.0}
+    assert errors(json.loads(json.dumps(document))) == []
+    document["roofline"] = {"text": "a line"}
+    assert errors(json.loads(json.dumps(document))) != []
 
 
 @pytest.mark.slow

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from metalassay.errors import UserError
 from metalassay.workers import dataloader
 from metalassay.workers.dataloader import PRELOADED, Setting
 
@@ -70,3 +73,64 @@ def test_a_real_measurement_has_a_rate(workers: int) -> None:
 def test_a_failing_setting_has_a_reason() -> None:
     found = dataloader.measure(0, batch=0, samples=10, seconds=0.05)
     assert "batch_size should be a positive integer" in found.why
+
+
+MINE = """
+import torch
+print("hello")
+class Mine(torch.utils.data.Dataset):
+    def __len__(self):
+        return 30
+    def __getitem__(self, at):
+        return {"x": torch.full((4,), float(at)), "y": at % 3, "name": f"row {at}"}
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(range(3))
+empty = []
+dataset = Mine()
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "data_of_mine.py"
+    path.write_text(MINE, "utf-8")
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [PRELOADED, 0, 1])
+def test_a_dataset_of_the_user_is_loaded(mine: Path, workers: int) -> None:
+    """Also by a worker that is spawned, which imports the file by its name."""
+    of = dataloader.data(f"{mine}:Mine")
+    found = dataloader.measure(workers, batch=4, samples=30, seconds=0.05, timeout=300, of=of)
+    assert found.why == ""
+    assert found.per_second is not None
+    assert found.per_second > 0
+
+
+@pytest.mark.slow
+def test_samples_are_counted_and_what_is_no_dataset_is_refused(mine: Path) -> None:
+    assert dataloader.length(dataloader.data(f"{mine}:dataset"), 0, 300) == 30
+    for name, words in (
+        ("Stream", "Stream is no Dataset with a length"),
+        ("nothing", "defines no nothing"),
+        ("empty", "empty has no samples"),
+    ):
+        with pytest.raises(UserError, match=words):
+            dataloader.length(dataloader.data(f"{mine}:{name}"), 0, 300)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("transit-cnn", "is no Python file and a Dataset in it"),
+        ("missing.py:data", "is no Python file and a Dataset in it"),
+        ("{folder}/data_of_mine.py:", "is no Python file and a Dataset in it"),
+        ("{folder}/not-a-name.py:data", "worker processes cannot import"),
+    ],
+)
+def test_what_is_no_file_with_a_dataset_is_refused(mine: Path, text: str, words: str) -> None:
+    (mine.parent / "not-a-name.py").write_text("data = [1]", "utf-8")
+    with pytest.raises(UserError, match=words):
+        dataloader.data(text.format(folder=mine.parent))

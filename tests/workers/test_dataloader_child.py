@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.utils.data import Subset
 
 from metalassay.workers import dataloader, dataloader_child
 from metalassay.workers.dataloader_child import LightCurves
@@ -44,3 +45,13 @@ def test_a_measurement_has_a_start_up_and_a_rate(
 
 def test_the_arguments_are_three_whole_numbers_and_seconds() -> None:
     assert dataloader_child._numbers(["-1", "4", "100", "0.5"]) == (-1, 4, 100, 0.5)
+
+
+def test_preloaded_batches_of_a_user_have_every_sample_once() -> None:
+    rows = [{"x": torch.full((2,), float(at)), "y": at, "name": "row"} for at in range(7)]
+    data = dataloader_child.Preloaded(Subset(rows, range(7)))  # type: ignore[arg-type]
+    batches = list(data.batches(3))
+    assert [dataloader_child._samples(batch) for batch in batches] == [3, 3, 1]
+    assert sorted(torch.cat([batch["y"] for batch in batches]).tolist()) == list(range(7))
+    for batch in batches:
+        assert batch["x"][:, 0].tolist() == batch["y"].tolist()

@@ -6,14 +6,10 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from metalassay.ask.preflight_text import lines as _preflight
+from metalassay.results.ask_file import TITLES
+
 WIDTH = 80
-_TITLES = {
-    "devices": "CPU or GPU",
-    "numbers": "Right or wrong",
-    "batch": "Largest batch",
-    "compile": "torch.compile",
-    "precision": "float32 and 16 bits",
-}
 _MOST = 5  # lines of a list
 _NO_DIGITS = 1e-2
 """The relative error of the CPU from which on nothing is left of a number, as where a gradient cancels to zero."""
@@ -36,13 +32,31 @@ def about(facts: Mapping[str, Any], file: str, batch_size: int) -> str:
 
 def text(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """Return the answer to one question under its title."""
+    if question == "profile" and "lines" in answer:
+        rows = (
+            f"  {line}" if len(line) < WIDTH - 2 else _wrapped(line, "  ")
+            for line in answer["lines"]
+        )
+        return "\n".join([TITLES[question], *rows])
+    return "\n".join(
+        [TITLES[question], *(_wrapped(line, "  ") for line in lines(question, answer, facts))]
+    )
+
+
+def lines(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
+    """Return the answer to one question, one sentence or row a line."""
+    if "error" in answer:
+        return [f"not answered: {answer['error']}", f"next: {answer['next_step']}"]
+    found = []
     if "not_here" in answer:
-        lines = [f"not on this machine: {answer['not_here']}"]
-    elif "error" in answer:
-        lines = [f"not answered: {answer['error']}", f"next: {answer['next_step']}"]
+        found.append(f"not on this machine: {answer['not_here']}")
     else:
-        lines = list(_LINES[question](answer, facts))
-    return "\n".join([_TITLES[question], *(_wrapped(line, "  ") for line in lines)])
+        found += _LINES[question](answer, facts)
+    if answer.get("transfers"):
+        found += _transfers(answer["transfers"], facts)
+    if answer.get("hazards"):
+        found += _hazards(answer["hazards"])
+    return found
 
 
 def _devices(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
@@ -61,11 +75,75 @@ def _devices(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
         yield f"{facts['device']} is not faster at the largest of these batches"
 
 
+def _transfers(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield where the time of a step may go, besides the arithmetic."""
+    if "error" in answer:
+        yield f"where the time goes is not answered: {answer['error']}"
+        return
+    device = facts["device"]
+    for each in answer["fallbacks"][:_MOST]:
+        share = ""
+        if each["seconds"] is not None and answer["step_seconds"]:
+            share = f", {each['seconds'] / answer['step_seconds']:.0%} of that step's time"
+        where = each["lines"][0] if each["lines"] else "in the backward pass"
+        yield (
+            f"in a step, {each['operator']} runs on the CPU: {_count(each['calls'], 'call')}{share},"
+            f" {where}"
+        )
+    for each in answer["copies"][:_MOST]:
+        where = each["place"] or "from no line of yours"
+        yield (
+            f"in a step, {_count(each['calls'], 'copy', 'copies')} {each['direction']}"
+            f" ({_bytes(each['bytes'])}): {where}"
+        )
+    more = len(answer["fallbacks"][_MOST:]) + len(answer["copies"][_MOST:])
+    if more:
+        yield f"and {more} more"
+    if not answer["fallbacks"] and not answer["copies"]:
+        yield f"a step stays on {device}: no operator on the CPU, no copy between the two"
+
+
+def _hazards(answer: Mapping[str, Any]) -> Iterator[str]:
+    on = f"torch {answer['torch']} on MPS"
+    on += f", macOS {answer['macos']}" if answer["macos"] else " (some macOS or chip)"
+    for row in answer["rows"][:_MOST]:
+        names = ", ".join(filter(None, [*row["operators"], row["place"]]))
+        yield f"known hazard of {on}: {row['title']} ({names}); {row['id']}, {row['link']}"
+        if row["fix"]:
+            yield f"    {row['fix']}"
+    if answer["rows"][_MOST:]:
+        yield f"and {len(answer['rows']) - _MOST} more known hazards"
+    if not answer["rows"]:
+        yield (
+            f"no known bug of {on} concerns what the {answer['operators']} operators of a step are"
+            " given"
+        )
+
+
+def _roofline(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"a step of batch {answer['batch_size']} is {_si(answer['flop'])}FLOP of matrix products, convolutions"
+        f" and attention, and moves at least {_si(answer['compulsory'])}B (weights, AdamW's state, batch): counted"
+    )
+    yield (
+        f"the peak of {facts['device']}, measured just before and after: {_digits(answer['gflop_s'])} GFLOP/s (matrix"
+        f" product), {_digits(answer['gb_s'])} GB/s (triad)"
+    )
+    seconds, least = answer["timing"]["seconds"], answer["least_seconds"]
+    share = answer["achieved_gflop_s"] / answer["gflop_s"]
+    yield (
+        f"so a step takes at least {_seconds(least)}, bound by {answer['bound']}; measured"
+        f" {_seconds(seconds)}, {_digits(seconds / least)} times that: {_digits(answer['achieved_gflop_s'])}"
+        f" GFLOP/s, {_digits(100 * share)} % of the peak"
+    )
+
+
 def _numbers(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
     where = f"{answer['device']}{' (emulated)' if answer['emulated'] else ''}"
     yield (
         f"{answer['compared']} operators in {answer['calls']} calls on {where} compared with the CPU's, each with"
-        " the inputs that it got there"
+        f" the inputs that it got there; not contiguous in {_count(answer['strided'], 'call')}, with NaN or"
+        f" infinite numbers in {answer['not_finite']:,}"
     )
     for each in answer["differences"][:_MOST]:
         place = ", ".join(filter(None, (each["module"] and f"in {each['module']}", each["place"])))
@@ -165,12 +243,23 @@ def _precision(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[
     yield "errors relative to float64 on the CPU; 16 bits by autocast, weights stay float32"
 
 
+def _of_preflight(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    yield from _preflight(answer)
+
+
+def _profile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:
+    yield from answer["lines"]
+
+
 _LINES = {
+    "preflight": _of_preflight,
     "devices": _devices,
+    "roofline": _roofline,
     "numbers": _numbers,
     "batch": _batch,
     "compile": _compile,
     "precision": _precision,
+    "profile": _profile,
 }
 
 
@@ -184,6 +273,27 @@ def _ratio(ratio: Mapping[str, float]) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+
+
+def _count(number: int, what: str, plural: str = "") -> str:
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
+
+
+def _bytes(number: int) -> str:
+    return f"{_si(number)}B"
+
+
+def _si(number: float) -> str:
+    """Return a number with three digits and the prefix of its unit, as in "12.3 M"."""
+    for prefix in ("", "k", "M", "G", "T"):
+        if abs(number) < 999.5 or prefix == "T":
+            break
+        number /= 1000
+    return f"{_digits(number)} {prefix}"
+
+
+def _digits(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 99.95 else f"{number:.3g}"
 
 
 def _wrapped(line: str, indent: str = "") -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from metalassay import minder
 from metalassay.fields import one_line
+from metalassay.supervise.step_profiler import QUIET
 
 
 def ask(facts: Mapping[str, Any], seconds: float) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def ask(facts: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     The process is ended after ``seconds``, and with this one.
     """
     command = [sys.executable, "-P", "-m", "metalassay.ask.child", json.dumps(facts)]
-    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **QUIET}
     with tempfile.TemporaryFile() as errors:
         minder.prepare()
         child = subprocess.Popen(  # noqa: S603  (our own module, no shell)

@@ -69,6 +69,10 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
     except (UserError, RuntimeError, OSError, ImportError) as error:
         return Answer(why=_short(error))
     counters = torch._dynamo.utils.counters
+    if not counters["stats"]["unique_graphs"]:
+        return Answer(
+            why="nothing was compiled: loss(model, batch) does not compute by calling model(...)"
+        )
     plain, fused = turns.timing("eager"), turns.timing("compiled")
     gain, cost = plain.seconds - fused.seconds, max(first - fused.seconds, 0.0)
     ratio = turns.ratio("compiled", "eager")

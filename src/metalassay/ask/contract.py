@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from metalassay.ask import offline
 from metalassay.errors import UserError, reason
 
 SEED = 0
 _OURS = str(Path(__file__).parents[1])
 _PROBABILITIES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout")
 _SHAPE = "metalassay init-step shows what the file has to look like"
+_ON_ITS_DEVICE = "create it on the device of the others, as in torch.eye(n, device=x.device)"
+_ON_THE_CPU = "leave everything on the CPU: what is asked about decides the device"
+# What torch says of a device that is not here, and of tensors on two.
+_NO_DEVICE = re.compile(
+    r"not compiled with CUDA|no NVIDIA|No CUDA GPUs|not linked with support for \w+ devices|MPS backend is|"
+    r"Attempting to deserialize object on"
+)
+_TWO_DEVICES = re.compile(
+    r"on the same device|Placeholder storage has not been allocated|is on cpu but expected on|"
+    r"(MPS\w+Type|torch\.cuda\.\w+).* should be the same"
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ class File:
             if each.device.type not in ("cpu", "meta"):
                 raise UserError(
                     f"{self.path}: make returns a tensor on {each.device}",
-                    "leave everything on the CPU: what is asked about decides the device",
+                    _ON_THE_CPU,
                 )
         model = model.to(where, dtype) if dtype != torch.float32 else model.to(where)
         batch = tree_map(lambda leaf: _moved(leaf, where, dtype), batch)
@@ -165,6 +178,31 @@ def without_dropout(subject: Subject) -> Subject:
 def validate(file: File, batch_size: int) -> None:
     """Raise ``UserError`` where the file cannot be asked about: tried on the CPU, with two batch sizes."""
     cpu = torch.device("cpu")
+    with _offline(str(file.path)):
+        shapes = [_shapes(file.subject(batch_size, cpu).batch) for _ in range(2)]
+        if shapes[0] != shapes[1]:
+            raise UserError(
+                f"{file.path}: make({batch_size}) returns other shapes each time, {_told(shapes)}",
+                "draw lengths with torch alone, or give every batch one shape",
+            )
+        _validate(file, batch_size, cpu)
+
+
+def validate_on(file: File, batch_size: int, where: torch.device) -> None:
+    """Raise ``UserError`` where a step on ``where`` uses a tensor that stays on another device.
+
+    Whatever else fails there is an answer, and not a mistake of the file.
+    """
+    subject = file.subject(batch_size, where)
+    try:
+        with _seeded(), _named(f"{file.path}: loss on {where.type}"):
+            subject.loss()
+    except UserError as error:
+        if error.next_step == _ON_ITS_DEVICE:
+            raise
+
+
+def _validate(file: File, batch_size: int, cpu: torch.device) -> None:
     first = _losses(file, batch_size, cpu)
     again = _losses(file, batch_size, cpu)
     if not math.isfinite(first[0]):
@@ -183,6 +221,27 @@ def validate(file: File, batch_size: int) -> None:
             f"{file.path}: make({batch_size}) and make({batch_size + 1}) return batches of the same shape",
             "make the batch as long as batch_size says",
         )
+
+
+@contextlib.contextmanager
+def _offline(what: str) -> Iterator[None]:
+    """Say in one line that the user's code talks to the network, whatever became of that."""
+    with offline.watched() as hosts:
+        try:
+            yield
+        except UserError:
+            if not hosts:
+                raise
+    if hosts:
+        raise UserError(
+            f"{what}: it connects to {', '.join(hosts)}, and a measurement must not",
+            "load it from a file; what a hub has stored here already: HF_HUB_OFFLINE=1 metalassay ask ...",
+        )
+
+
+def _told(shapes: list[list[tuple[int, ...]]]) -> str:
+    one, two = (", ".join(map(str, each[:3])) for each in shapes)
+    return f"as {one} and {two}"
 
 
 def _losses(file: File, batch_size: int, where: torch.device) -> list[float]:
@@ -219,7 +278,7 @@ def _execute(path: Path) -> Any:
     assert loader.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(loader)
     sys.modules[path.stem] = module
-    with _seeded(), _named(str(path)):
+    with _offline(str(path)), _seeded(), _named(str(path)):
         loader.loader.exec_module(module)
     return module
 
@@ -247,9 +306,21 @@ def _named(what: str) -> Iterator[None]:
                     f" (line {trace.tb_lineno} of {Path(trace.tb_frame.f_code.co_filename).name})"
                 )
             trace = trace.tb_next
-        raise UserError(
-            f"{what} failed: {reason(error)}{place}", "run the file alone first"
-        ) from error
+        raise _told_apart(what, error, place) from error
+
+
+def _told_apart(what: str, error: Exception, place: str) -> UserError:
+    """Return the error of the user's code, with the cure where it is about a device."""
+    said = str(error)
+    if _NO_DEVICE.search(said):
+        return UserError(
+            f"{what} asks for a device that is not here{place}: {reason(error)}", _ON_THE_CPU
+        )
+    if _TWO_DEVICES.search(said):
+        return UserError(
+            f"{what} uses a tensor on another device{place}: {reason(error)}", _ON_ITS_DEVICE
+        )
+    return UserError(f"{what} failed: {reason(error)}{place}", "run the file alone first")
 
 
 def _kind(value: object) -> str:

@@ -63,7 +63,8 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A dispatch mode that compares each operator on a device with the CPU.
 
     ``found`` are the differences in the order of the calls, one for each operator; ``compared`` counts the
-    calls of each, and ``skipped`` has the reason why a call was not compared.
+    calls of each, and ``skipped`` has the reason why a call was not compared. ``strided`` counts the compared calls
+    with an input that is not contiguous, ``not_finite`` those with a NaN or an infinite number in one.
     """
 
     def __init__(self, where: torch.device, module: Callable[[], str] = lambda: "") -> None:
@@ -72,7 +73,7 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: dict[str, Difference] = {}
         self.compared: Counter[str] = Counter()
         self.skipped: dict[str, str] = {}
-        self.calls = 0
+        self.calls = self.strided = self.not_finite = 0
 
     def __torch_dispatch__(
         self,
@@ -129,6 +130,8 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
         there = _outputs(func, plain, *plain_arguments)
         ideal = _outputs(func, exact, *exact_arguments)
         self.compared[name] += 1
+        self.strided += before.strided()
+        self.not_finite += before.not_finite()
         if "attention" in name and "backward" not in name:
             here = here[:1]  # the rest is for its own backward pass
         for at, (one, cpu, best) in enumerate(zip(here, there, ideal, strict=False)):
@@ -143,7 +146,7 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 arguments, keywords = before.originals()
                 self.found[name] = Difference(
                     name.removeprefix("aten::"), self.calls, what, off, allowed,
-                    self._module(), _place(), arguments, keywords,
+                    self._module(), place(), arguments, keywords,
                 )  # fmt: skip
                 return
 
@@ -283,6 +286,25 @@ class Copies:
         args, kwargs = self._fresh(None)
         return tuple(args), dict(kwargs)
 
+    def strided(self) -> bool:
+        """Return whether one of the tensors is not contiguous."""
+        return any(
+            not self._storages[leaf.key].as_strided(leaf.size, leaf.stride).is_contiguous()
+            for leaf in self._leaves
+            if isinstance(leaf, _View)
+        )
+
+    def not_finite(self) -> bool:
+        """Return whether one of the tensors has a NaN or an infinite number."""
+        args, kwargs = self._fresh(None)
+        return any(
+            not bool(torch.isfinite(leaf).all())
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, Tensor)
+            and leaf.is_floating_point()
+            and leaf.layout == torch.strided
+        )
+
     def _fresh(self, dtype: torch.dtype | None) -> Any:
         storages = {key: _cast(flat, dtype) for key, flat in self._storages.items()}
 
@@ -381,7 +403,7 @@ _OURS = str(Path(__file__).parent)
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def _place() -> str:
+def place() -> str:
     """Return the innermost line that is neither torch's nor ours, "" in the thread of a backward pass."""
     frame = sys._getframe()
     while frame is not None:

@@ -46,6 +46,8 @@ class Answer:
 
     ``rows`` are in the order of the step: outputs, the loss, gradients; ``differences`` are the operators
     that are wrong by themselves, the first one first; ``skipped`` those that were not compared, and why.
+    ``strided`` and ``not_finite`` count the compared calls with an input that is not contiguous, or that has
+    a NaN or an infinite number.
     """
 
     device: str
@@ -59,6 +61,8 @@ class Answer:
     compared: int
     calls: int
     skipped: dict[str, str]
+    strided: int
+    not_finite: int
 
     @property
     def right(self) -> bool:
@@ -103,6 +107,8 @@ def ask(file: File, where: torch.device, batch_size: int) -> Answer:
         compared=len(compare.compared),
         calls=compare.calls,
         skipped=dict(compare.skipped),
+        strided=compare.strided,
+        not_finite=compare.not_finite,
     )
 
 

@@ -74,8 +74,47 @@ _trainer = None
 '''
 
 
-def text(module: str = "", name: str = "", *, trainer: bool = False) -> str:
-    """Return the content of the file, for ``name`` in ``module`` if they are given."""
+LIGHTNING = '''\
+"""What `metalassay ask` runs: the training step of the LightningModule of {module}."""
+
+from torch import nn
+
+from {module} import {name}
+
+
+class Step(nn.Module):
+    """The training step as something that is called, so that torch.compile compiles it too."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, batch):
+        result = self.module.training_step(batch, 0)
+        return result["loss"] if isinstance(result, dict) else result
+
+
+def make(batch_size):
+    """Return the module and a batch of that many samples, both on the CPU."""
+    module = {name}()  # its arguments
+    loader = module.train_dataloader()  # or: YourDataModule().train_dataloader()
+    rows = [loader.dataset[at % len(loader.dataset)] for at in range(batch_size)]
+    return Step(module), loader.collate_fn(rows)
+
+
+def loss(model, batch):
+    """Return the loss that the training step computes."""
+    return model(batch)
+'''
+
+_OF = {"module": MODULE, "trainer": TRAINER, "lightning": LIGHTNING}
+
+
+def text(module: str = "", name: str = "", kind: str = "module") -> str:
+    """Return the content of the file, for ``name`` in ``module`` if they are given.
+
+    ``kind`` says what it is: "module" for any torch.nn.Module, "trainer" or "lightning".
+    """
     if not name:
         return PLAIN
-    return (TRAINER if trainer else MODULE).format(module=module, name=name)
+    return _OF[kind].format(module=module, name=name)

@@ -73,6 +73,35 @@ class Symptom:
 
 
 @dataclass(frozen=True)
+class Calls:
+    """Which calls meet a bug, as far as a call shows it; ``data/README.md`` explains the fields."""
+
+    operators: tuple[str, ...]
+    inputs: frozenset[str] = frozenset()
+    argument: int | None = None
+    dimension: int | None = None
+    longer_than: int | None = None
+    at_most: int | None = None
+
+
+INPUTS = frozenset(
+    {
+        "strided",
+        "offset",
+        "nan",
+        "empty",
+        "bool",
+        "integer",
+        "half",
+        "frozen",
+        "non_blocking",
+        "compiled",
+    }
+)
+"""What ``Calls.inputs`` may name."""
+
+
+@dataclass(frozen=True)
 class Bug:
     """One row of ``data/``; the README there explains the fields.
 
@@ -80,7 +109,8 @@ class Bug:
     is where one meets it, and ``stops`` whether nearly everybody does who goes there with these
     versions. ``reports`` counts the public reports that we know of. ``needs``: what a machine must have
     for it, "mps" or "".
-    ``brought_by``: the bug whose fix brings this one, "" for none.
+    ``brought_by``: the bug whose fix brings this one, "" for none. ``calls``: which operators meet it, None
+    where that is not recorded.
     """
 
     id: str
@@ -100,6 +130,7 @@ class Bug:
     reports: int = 0
     needs: str = ""
     brought_by: str = ""
+    calls: Calls | None = None
 
     def hits(self, versions: Mapping[str, str], symptom: str | None = None) -> bool:
         """Return whether the bug, or one symptom of it, is expected with these versions installed.
@@ -272,6 +303,7 @@ def _bug(row: Mapping[str, Any]) -> Bug:
         reports=_count(row, "reports", row["id"]),
         needs=_needs(row),
         brought_by=row.get("brought_by", ""),
+        calls=_calls(row),
     )
 
 
@@ -319,6 +351,23 @@ def _count(row: Mapping[str, Any], key: str, place: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(f"known_bugs: {place}: {key} = {value!r} is no count")
     return value
+
+
+def _calls(row: Mapping[str, Any]) -> Calls | None:
+    table = row.get("calls")
+    if table is None:
+        return None
+    found = Calls(
+        **{
+            **table,
+            "operators": tuple(table["operators"]),
+            "inputs": frozenset(table.get("inputs", ())),
+        }
+    )
+    unknown = sorted(found.inputs - INPUTS)
+    if unknown or not found.operators:
+        raise ValueError(f"known_bugs: {row['id']}: calls has {unknown or 'no operators'}")
+    return found
 
 
 def _needs(row: Mapping[str, Any]) -> str:

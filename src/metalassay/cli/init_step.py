@@ -21,6 +21,7 @@ examples:
   metalassay init-step my.py
   metalassay init-step my.py --from-module package.models:Net
   metalassay init-step my.py --from-trainer train:build_trainer
+  metalassay init-step my.py --from-lightning package.models:LitNet
 
 exit code: 0 written, 2 bad input; a file that is there already is left as it is"""
     parser.add_argument("file", type=option_types.path, metavar="FILE", help="the file to write")
@@ -35,6 +36,11 @@ exit code: 0 written, 2 bad input; a file that is there already is left as it is
         metavar="MODULE:NAME",
         help="a Trainer of transformers, or a function that makes one",
     )
+    source.add_argument(
+        "--from-lightning",
+        metavar="MODULE:CLASS",
+        help="a LightningModule, by its training_step",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,16 +53,18 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"{path} is no Python file", f"metalassay init-step {path.name or 'my'}.py")
     if path.exists():
         raise UserError(f"{path} is there already", "name another file, or move it away")
-    given = options.from_module or options.from_trainer or ""
+    kinds = ("module", "trainer", "lightning")
+    kind = next((each for each in kinds if getattr(options, f"from_{each}")), "module")
+    given = getattr(options, f"from_{kind}") or ""
     module, _, name = given.partition(":")
     if given and not (
         all(part.isidentifier() for part in module.split(".")) and name.isidentifier()
     ):
-        option = "--from-module" if options.from_module else "--from-trainer"
         raise UserError(
-            f"{option} {given!r}: not a module and a name", f"{option} package.models:Net"
+            f"--from-{kind} {given!r}: not a module and a name",
+            f"--from-{kind} package.models:Net",
         )
-    text = template.text(module, name, trainer=bool(options.from_trainer))
+    text = template.text(module, name, kind)
     if error := write_or_error(path, text, "name another file"):
         raise error
     print(path)

@@ -12,6 +12,7 @@ from metalassay.report.model import CompatTable, Hint, Report, Section, counted,
 from metalassay.report.render.terminal import text as terminal_text
 from metalassay.report.render.write import write_report
 from metalassay.report.sections import (
+    asked,
     batch_plots,
     benchmarks,
     calibration,
@@ -78,6 +79,7 @@ def build(
     compared = side_by_side.of(shown, find_chip, loaded.batches, named)
     sections: tuple[Section | None, ...] = (
         *of_suites,
+        asked.section(loaded.asked),
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),
@@ -112,7 +114,7 @@ def build(
             loaded.batches,
             compared,
             loaded.measured,
-            suites.summary(loaded.suites),
+            "; ".join(filter(None, (suites.summary(loaded.suites), asked.summary(loaded.asked)))),
         ),
         sections=tuple(section for section in sections if section),
         key_figures=key_figures.table(compared),
@@ -152,6 +154,8 @@ def _summary(
         parts.append(f"{measurements} of {counted(machines, 'machine')}")
     if loaded.suites:
         parts.append(suites.summary(loaded.suites))
+    if loaded.asked:
+        parts.append(asked.summary(loaded.asked))
     if not parts:
         parts.append("Nothing has been measured yet: no result file was read")
     if logs:

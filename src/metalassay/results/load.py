@@ -16,6 +16,7 @@ from metalassay.machine.hardware import Hardware
 from metalassay.results import find_files
 from metalassay.results.latest import FileGroup, LatestResults
 from metalassay.results.parse import (
+    Asked,
     Evidence,
     LargestBatch,
     Measurement,
@@ -41,6 +42,7 @@ class Read:
     unfinished: Unfinished | None = None
     experiment: Evidence | None = None
     suite: tuple[SuiteTime, ...] = ()
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Loaded:
     measurement, ``groups`` describe the files, ``batches`` are the newest searches for the largest
     batch, ``unfinished`` the marks of runs that did not finish, and ``experiments`` what was measured of claims.
     ``suites`` are the times of other projects' benchmarks, the newest first, and ``older_suites`` counts those of
-    them that were dropped.
+    them that were dropped. ``asked`` are the answers about the user's own models.
     """
 
     compat: tuple[VersionSet, ...] = ()
@@ -68,6 +70,7 @@ class Loaded:
     experiments: tuple[Evidence, ...] = ()
     suites: tuple[SuiteTime, ...] = ()
     older_suites: int = 0
+    asked: tuple[Asked, ...] = ()
 
 
 def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None) -> Loaded:
@@ -81,6 +84,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
     latest, suites = LatestResults(), SuiteResults()
     warnings: list[str] = []
     experiments: list[Evidence] = []
+    asked: list[Asked] = []
     for content in read(paths):
         if see is not None:
             see(content)
@@ -94,6 +98,8 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
             latest.add_unfinished(content.unfinished)
         if content.experiment is not None:
             experiments.append(content.experiment)
+        if content.asked is not None:
+            asked.append(content.asked)
         latest.add_measurements(content.measurements)
         suites.add(content.suite)
     measurements = latest.measurements()  # completes the series, and so comes before the counts
@@ -110,6 +116,7 @@ def load(paths: Iterable[str | Path], see: Callable[[Read], None] | None = None)
         tuple(experiments),
         suites.times(),
         suites.older,
+        tuple(asked),
     )
 
 
@@ -138,6 +145,9 @@ def read(paths: Iterable[str | Path]) -> Iterator[Read]:
             continue
         if isinstance(result, Evidence):
             yield Read(source.shown, experiment=result)
+            continue
+        if isinstance(result, Asked):
+            yield Read(source.shown, asked=result)
             continue
         if isinstance(result, SuiteFile):
             yield Read(source.shown, suite=result.times)

@@ -12,6 +12,7 @@ from metalassay.claims import evidence
 from metalassay.claims.evidence import Evidence
 from metalassay.fields import Field, FieldError, parse_json
 from metalassay.results import (
+    ask_file,
     calibration_file,
     max_batch_file,
     measurement,
@@ -20,6 +21,7 @@ from metalassay.results import (
     unfinished,
     verdict_file,
 )
+from metalassay.results.ask_file import Asked
 from metalassay.results.max_batch_file import LargestBatch
 from metalassay.results.measurement import Measurement
 from metalassay.results.smoke_file import SmokeSet
@@ -38,6 +40,7 @@ __all__ = [
     "CHECKPOINT",
     "PROFILE",
     "ROWS",
+    "Asked",
     "Evidence",
     "LargestBatch",
     "Measurement",
@@ -56,6 +59,7 @@ def parse(
     | SmokeSet
     | Unfinished
     | LargestBatch
+    | Asked
     | Evidence
     | SuiteFile
     | tuple[Measurement, ...]
@@ -85,6 +89,9 @@ def parse(
     if schema.startswith(f"{max_batch_file.NAME}/"):
         _check_schema(document.get("schema"), max_batch_file.NAME)
         return max_batch_file.read(document, file)
+    if schema.startswith(f"{ask_file.NAME}/"):
+        _check_schema(document.get("schema"), ask_file.NAME)
+        return ask_file.read(document, file)
     if schema.startswith(f"{evidence.NAME}/"):
         _check_schema(document.get("schema"), evidence.NAME)
         return evidence.read(document, file)

@@ -9,8 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from metalassay import minder
+from metalassay.errors import UserError
+from metalassay.fields import one_line
 
 PRELOADED = -1  # in place of a number of workers: tensors are loaded beforehand
 CLOSE = 1.10
@@ -38,6 +41,38 @@ class Setting:
         return self.start_up + samples / self.per_second
 
 
+@dataclass(frozen=True)
+class Data:
+    """A Dataset of the user: ``name`` in a Python file, itself or a class or function that makes it."""
+
+    file: Path
+    name: str
+
+
+def data(text: str) -> Data:
+    """Parse ``FILE.py:NAME``. Raises ``UserError``."""
+    file, _, name = text.rpartition(":")
+    path = Path(file)
+    if path.suffix != ".py" or not path.is_file() or not name.isidentifier():
+        raise UserError(
+            f"{text!r} is no Python file and a Dataset in it", "metalassay loader my.py:dataset"
+        )
+    if not path.stem.isidentifier():
+        raise UserError(
+            f"{path}: worker processes cannot import a file of that name",
+            "name it with letters, digits and underscores",
+        )
+    return Data(path, name)
+
+
+def length(of: Data, most: int, timeout: float) -> int:
+    """Return how many samples there are, ``most`` at most (0: all). Raises ``UserError`` for what is no Dataset."""
+    answer = _child(0, 1, most, 0.0, timeout, of)
+    if isinstance(answer, str):
+        raise UserError(f"{of.file}:{of.name}: {answer}", "run the file alone first")
+    return int(answer["samples"])
+
+
 def contenders(cores: int | None = None) -> tuple[int, ...]:
     """Return the settings to try: preloaded, no workers, and powers of two up to the cores (4 at least)."""
     cores = cores or os.cpu_count() or 1
@@ -45,9 +80,28 @@ def contenders(cores: int | None = None) -> tuple[int, ...]:
 
 
 def measure(
-    workers: int, *, batch: int, samples: int, seconds: float = 3.0, timeout: float = 60.0
+    workers: int,
+    *,
+    batch: int,
+    samples: int,
+    seconds: float = 3.0,
+    timeout: float = 60.0,
+    of: Data | None = None,
 ) -> Setting:
-    """Time one setting in a process of its own, which is ended with its workers after ``timeout`` s."""
+    """Time one setting in a process of its own, which is ended with its workers after ``timeout`` s.
+
+    ``of`` is the Dataset of the user that is loaded, light curves in memory if there is none.
+    """
+    answer = _child(workers, batch, samples, seconds, timeout, of)
+    if isinstance(answer, str):
+        return Setting(workers, None, None, answer)
+    return Setting(workers, answer["start_up"], answer["per_second"])
+
+
+def _child(
+    workers: int, batch: int, samples: int, seconds: float, timeout: float, of: Data | None
+) -> dict[str, float] | str:
+    """Return what the child answers, or why it does not."""
     command = [
         sys.executable,
         "-P",
@@ -59,7 +113,7 @@ def measure(
     ]
     minder.prepare()
     process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
-        [*command, str(seconds)],
+        [*command, str(seconds), *([str(of.file), of.name] if of else [])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -69,7 +123,7 @@ def measure(
         with minder.watching(process.pid, group=True):
             out, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        return Setting(workers, None, None, f"no result within {timeout:g} s")
+        return f"no result within {timeout:g} s"
     finally:
         if process.poll() is None:
             if os.name == "posix":
@@ -78,10 +132,10 @@ def measure(
             process.communicate()
     try:
         result = json.loads(out.splitlines()[-1])
-        return Setting(workers, float(result["start_up"]), float(result["per_second"]))
-    except (IndexError, KeyError, ValueError):
+        return {name: float(value) for name, value in result.items()}
+    except (AttributeError, IndexError, TypeError, ValueError):
         lines = errors.strip().splitlines() or [f"it ended with exit code {process.returncode}"]
-        return Setting(workers, None, None, lines[-1])
+        return one_line(lines[-1])[:300]
 
 
 def recommend(settings: Sequence[Setting], samples: int) -> Setting | None:

@@ -397,13 +397,19 @@ def _site(recorder: Recorder) -> tuple[Site | None, str]:
 
 
 _SKIPPED, _LIBRARY, _USER, _LOADING = range(4)
+_skipped = [_TORCH, _OURS, "<"]
 _kinds: dict[str, int] = {}  # by file: the hash of a string is kept, that of a code object is not
+
+
+def skip(folder: str) -> None:
+    """Let no line of the files in ``folder`` count as a caller: they run the user's code, and are none."""
+    _skipped.append(folder + os.sep)
 
 
 def _kind(file: str) -> int:
     if file.startswith(_DATA):
         kind = _LOADING
-    elif file.startswith((_TORCH, _OURS, "<")):
+    elif file.startswith(tuple(_skipped)):
         kind = _SKIPPED
     elif file.startswith(_LIBRARIES) or _PACKAGES[0] in file or _PACKAGES[1] in file:
         kind = _LIBRARY  # also one of another environment, which a .pth file has added
