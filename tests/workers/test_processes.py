@@ -141,9 +141,7 @@ def test_the_budget_holds_whatever_takes_long(late: str, capfd: pytest.CaptureFi
     assert main(["compare", "slow.py::spin", "slow.py::spin", "--budget", "2", "--quiet"]) == 3
     out = capfd.readouterr().out
     assert "inconclusive: 0 replicates, too few for an interval" in out
-    assert (
-        "include the start and the warm-up of processes, were over before one replicate was" in out
-    )
+    assert "include the start and the warm-up of processes, were over before one round was" in out
 
 
 def test_the_deadline_ends_a_timing_too() -> None:
@@ -157,9 +155,13 @@ def test_a_budget_for_too_few_replicates_says_what_would_do(
     complete: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1"]) == 3
-    assert "1 of the 6 replicates of the first analysis were measured; at this speed" in (
-        capfd.readouterr().out
-    )
+    out, err = capfd.readouterr()
+    assert "within these three processes: " in out
+    assert " ABBA blocks; another start may differ more\n" in out
+    assert "  5 replicates more, about " in out
+    command = next(line for line in out.splitlines() if line.startswith("  next: "))
+    assert command.startswith("  next: metalassay compare bench.py::spin bench.py::spin --budget ")
+    assert "the budget of 0.1 s has no room for the first analysis; --budget " in err
 
 
 def test_a_run_that_can_no_longer_be_saved_is_answered_before_the_error(
@@ -193,12 +195,12 @@ def test_a_missing_interpreter_is_named() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks the arms")
-def test_only_workloads_in_this_interpreter_on_the_cpu_are_forked() -> None:
+def test_only_what_runs_in_this_interpreter_on_the_cpu_is_forked() -> None:
     processes = Processes()
     here = Arm("A", parse("transit-cnn"), sys.executable)
     assert processes.forks(here)
+    assert processes.forks(Arm("A", parse("bench.py::spin"), sys.executable))
     assert not processes.forks(Arm("A", parse("transit-cnn:train:device=cuda"), sys.executable))
-    assert not processes.forks(Arm("A", parse("bench.py::spin"), sys.executable))
     assert not processes.forks(Arm("A", parse("transit-cnn"), "/other/python"))
     assert not processes.forks(replace(here, variables={"MALLOC_MMAP_MAX_": "0"}))
     assert not Processes(fresh=True).forks(here)
@@ -220,8 +222,8 @@ def test_page_faults_that_differ_between_processes_are_noted(
     """The page faults are invented, since real ones depend on the layout of the heap."""
     real = sampling.run_replicate
 
-    def run_replicate(*arguments: object) -> sampling.Replicate:
-        return replace(real(*arguments), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
+    def run_replicate(*arguments: object, **options: object) -> sampling.Replicate:
+        return replace(real(*arguments, **options), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
 
     monkeypatch.setattr(sampling, "run_replicate", run_replicate)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
