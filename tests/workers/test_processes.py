@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -247,3 +248,44 @@ def test_a_request_sent_at_once_is_answered_when_the_worker_is_warm() -> None:
         assert worker.facts["step"] > 0
         with pytest.raises(UserError, match="no data"):
             processes.start(Arm("B", parse("bench.py::broken"), sys.executable)).finish()
+
+
+def test_a_process_that_fails_does_not_wait_for_one_that_takes_long(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Whichever is waited for first, which is drawn."""
+    Path("slow.py").write_text("import time\ndef spin():\n    time.sleep(600)\n")
+    command = ["compare", "slow.py::spin", "bench.py::broken", "--budget", "30", "--quiet"]
+    for seed in "012":
+        began = time.monotonic()
+        assert main([*command, "--seed", seed]) == 2
+        assert time.monotonic() - began < 25
+        assert "bench.py::broken: ValueError: no data" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has no package at all."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False)
+    return str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["transit-cnn", "model.py", "torch_bench.py::step"],
+    ids=["workload", "model", "function"],
+)
+@pytest.mark.parametrize("place", [0, 1], ids=["A", "B"])
+def test_an_interpreter_without_torch_is_one_line_and_no_traceback(
+    what: str, place: int, without_torch: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("torch_bench.py").write_text("import torch\ndef step(): pass\n")
+    Path("model.py").write_text("import torch\ndef make(batch_size): pass\n")
+    arms = [sys.executable, sys.executable]
+    arms[place] = without_torch
+    assert main(["compare", *arms, "--of", what, "--budget", "60", "--quiet"]) == 2
+    assert capfd.readouterr().err == (
+        f"metalassay: {without_torch}: ModuleNotFoundError: No module named 'torch'\n"
+        f"  next: {without_torch} -m pip install torch, or name the Python that has it\n"
+    )

@@ -86,6 +86,11 @@ def _answer(wire: socket.socket) -> None:
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything; the parent reports it)
             text = str(error).partition("\n")[0]
             answer = {"error": f"{type(error).__name__}: {text}" if text else type(error).__name__}
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                top = error.name.partition(".")[0]
+                answer["next_step"] = (
+                    f"{sys.executable} -m pip install {top}, or name the Python that has it"
+                )
             # Our own errors are sentences: they are reported without the name of the class.
             if next_step := getattr(error, "next_step", None):
                 answer = {"error": getattr(error, "message", text), "next_step": next_step}

@@ -16,12 +16,13 @@ import contextlib
 import json
 import math
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -135,7 +136,7 @@ class Processes:
             else:
                 process = _spawn(arm, theirs)
                 minder.watch(process.pid)
-        worker = _Process(ours, arm, process, pid, self._deadline)
+        worker = _Process(ours, arm, process, pid, self._deadline, self._workers)
         self._workers.append(worker)
         worker.build()
         return worker
@@ -219,8 +220,10 @@ class _Process:
         process: subprocess.Popen[bytes] | None,
         pid: int | None,
         deadline: float,
+        beside: Sequence[_Process],
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
+        self._beside = beside
         self._deadline = deadline
         # A child of the fork server: we can end it, not wait for it. It waits for us, so it is alive.
         self._pid = pid if process is None else process.pid
@@ -237,8 +240,14 @@ class _Process:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        if self._facts is None:
-            self._facts = self._receive(_START_TIMEOUT)
+        while self._facts is None:
+            # One that has failed must not wait for the others, which may take all the time that is left.
+            waiting = [each for each in self._beside if each.alive and each._facts is None]
+            left = min(_START_TIMEOUT, max(0.0, self._deadline - time.monotonic()))
+            ready, _, _ = select.select([each._wire for each in waiting], [], [], left)
+            for each in waiting if ready else [self]:
+                if each._wire in ready or not ready:
+                    each._facts = each._receive(_START_TIMEOUT)
         return self._facts
 
     def pin(self, core: int) -> None:
