@@ -142,7 +142,10 @@ def test_the_budget_holds_whatever_takes_long(late: str, capfd: pytest.CaptureFi
     assert main(["compare", "slow.py::spin", "slow.py::spin", "--budget", "2", "--quiet"]) == 3
     out = capfd.readouterr().out
     assert "inconclusive: 0 replicates, too few for an interval" in out
-    assert "include the start and the warm-up of processes, were over before one round was" in out
+    assert (
+        "include the start and the warm-up of processes, were over before two ABBA blocks were"
+        in out
+    )
 
 
 def test_the_deadline_ends_a_timing_too() -> None:

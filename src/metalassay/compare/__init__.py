@@ -151,7 +151,7 @@ def compare(
         notes = (
             *_notes(first, second, plan, state, interrupted=interrupted),
             *([_FROM_SCRATCH.format(processes.refused)] if processes.refused else []),
-            *(_too_short(state, took) if decision is None and not interrupted else ()),
+            *(_too_short(state, plan, took) if decision is None and not interrupted else ()),
             *conditions.flags(before, after, took),
         )
         seen = {"before": before.as_dict(), "after": after.as_dict()}
@@ -165,12 +165,12 @@ def _do_not_pin() -> None:
     """Leave it to the system on which core a process runs."""
 
 
-def _too_short(state: State, took: float) -> Iterator[str]:
+def _too_short(state: State, plan: Plan, took: float) -> Iterator[str]:
     """Say that a budget was over before anything was measured."""
-    if not state.replicates and state.unfinished is None:
+    if sampling.within(state, plan.clock) is None:
         yield (
-            f"the {took:.0f} s, which include the start and the warm-up of processes, were over before one"
-            f" round was; the first analysis needs {rule.ANALYSES[0][0]} replicates: choose a larger budget"
+            f"the {took:.0f} s, which include the start and the warm-up of processes, were over before two"
+            f" ABBA blocks were; the first analysis needs {rule.ANALYSES[0][0]} replicates: choose a larger budget"
         )
 
 

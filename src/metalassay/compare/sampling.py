@@ -12,7 +12,7 @@ import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -234,6 +234,7 @@ def run_replicate(
     chance = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (an order, not a secret)
     workers: dict[str, Worker] = {}
     done: list[tuple[Sample, ...]] = []
+    blocks: list[tuple[Sample, ...]] = []  # of the round that is not done yet
     try:
         for arm in chance.sample(sorted(arms), len(arms)):  # no arm always starts first
             workers[arm] = start(arms[arm])
@@ -247,16 +248,25 @@ def run_replicate(
         warm = now()
         expected = state.abba_blocks * 2 * len(arms) * state.steps * step
         per_round = state.durations.round if state.durations else expected
-        wanted = rounds(Durations(warm - began, per_round)) if rounds else plan.rounds
+        durations = Durations(warm - began, per_round)
+        state.durations = state.durations or durations
+        wanted = rounds(durations) if rounds else plan.rounds
         orders = decision.orders(chance.randrange(2**32), tuple(arms))
         for _ in range(wanted):
-            done.append(_round(workers, orders, state))
+            for order in itertools.islice(orders, state.abba_blocks):
+                blocks.append(tuple(Sample(a, *workers[a].sample(state.steps)) for a in order))
+            done.append(tuple(itertools.chain.from_iterable(blocks)))
+            blocks.clear()
             if core_was_shared(done[-1]):
                 place()
         state.durations = Durations(warm - began, max((now() - warm) / wanted, 1e-6))
         for arm, worker in workers.items():
             state.facts[arm] = {**worker.facts, **worker.finish()}
     except (TimeIsUpError, KeyboardInterrupt):
+        if blocks and state.abba_blocks:
+            count = len(done) * state.abba_blocks + len(blocks)
+            state.durations = Durations(warm - began, (now() - warm) / count * state.abba_blocks)
+        done += [tuple(itertools.chain.from_iterable(blocks))] if blocks else []
         state.unfinished = Replicate(tuple(done)) if done else None
         raise
     finally:
@@ -266,16 +276,6 @@ def run_replicate(
         tuple(done),
         all(worker.facts.get("steady", True) for worker in workers.values()),
         tuple(round(state.facts[arm].get("page_faults", 0.0), 1) for arm in workers),
-    )
-
-
-def _round(
-    workers: Mapping[str, Worker], orders: Iterator[Sequence[str]], state: State
-) -> tuple[Sample, ...]:
-    return tuple(
-        Sample(arm, *workers[arm].sample(state.steps))
-        for order in itertools.islice(orders, state.abba_blocks)
-        for arm in order
     )
 
 
