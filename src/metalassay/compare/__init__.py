@@ -137,7 +137,7 @@ def compare(
                     state,
                     place=processes.pin_to_one_core if pinned else _do_not_pin,
                     progress=progress,
-                    too_short=lambda seconds: too_short(seconds + round(until_ready)),
+                    too_short=lambda seconds: too_short(schedule.rounded(seconds + until_ready)),
                     keep=keep,
                 )
             except TimeIsUpError:  # before the first replicate

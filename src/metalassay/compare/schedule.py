@@ -107,4 +107,9 @@ def missing(
 
 def budget(seconds: float) -> int:
     """Return a budget, with a reserve, as a round number of seconds."""
-    return 5 * math.ceil(round(seconds * RESERVE / 5, 6))
+    return rounded(seconds * RESERVE)
+
+
+def rounded(seconds: float) -> int:
+    """Return the next multiple of five seconds."""
+    return 5 * math.ceil(round(seconds / 5, 6))
