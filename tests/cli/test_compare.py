@@ -36,6 +36,7 @@ def test_the_exit_code_is_the_verdict(
             verdict=verdict,
             interrupted=interrupted,
             unsaved="",
+            more=None,
             as_dict=lambda: {"verdict": verdict},
         )
 
@@ -50,7 +51,9 @@ def test_quiet_prints_no_progress(
 ) -> None:
     def answer(*_: str, **options: Any) -> SimpleNamespace:
         options["progress"](None)
-        return SimpleNamespace(verdict="same", interrupted=False, unsaved="", as_dict=dict)
+        return SimpleNamespace(
+            verdict="same", interrupted=False, unsaved="", more=None, as_dict=dict
+        )
 
     monkeypatch.setattr(compare, "compare", answer)
     assert main(["compare", "a", "b", "--quiet", "--json"]) == 0

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import venv
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,24 @@ def test_the_calls_before_a_failure_are_reported(
     assert main(["preflight", "--trace", str(saved), "--json", "--torch", "2.5"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert (answer["judged_for"], answer["findings"][0]["operator"]) == ("2.5.1", "mode")
+
+
+@pytest.mark.parametrize("program", [["train.py"], ["-m", "train"], ["-c", "import torch"]])
+def test_an_interpreter_without_torch_is_one_line_and_no_traceback(
+    program: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import torch\n")
+    venv.create("bare", with_pip=False)
+    python = str(Path("bare", "Scripts" if sys.platform == "win32" else "bin", "python"))
+    assert main(["preflight", "--", python, *program]) == 2
+    assert capfd.readouterr().err == (
+        f"metalassay: preflight needs torch, which {python} does not have\n"
+        f"  next: {python} -m pip install torch, or name the Python that has it\n"
+    )
 
 
 @pytest.mark.slow

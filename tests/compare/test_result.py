@@ -8,7 +8,8 @@ import pytest
 
 from metalassay.compare import Comparison, result
 from metalassay.compare.sampling import Progress
-from metalassay.statistics.decision import Decision
+from metalassay.compare.schedule import More
+from metalassay.statistics.decision import Decision, Within
 
 FOUND = Decision(
     verdict="slower",
@@ -37,6 +38,10 @@ FOUND = Decision(
         (
             {"verdict": "same", "ratio": 0.0, "low": -0.004, "high": 0.004},
             "same within 1 % [-0.4%, +0.4%]",
+        ),
+        (
+            {"verdict": "same", "ratio": 0.0, "low": -0.014, "high": 0.014, "bound": 0.03},
+            "no difference of 3 % or more [-1.4%, +1.4%]",
         ),
         (
             {"verdict": "inconclusive"},
@@ -95,6 +100,28 @@ def test_too_few_replicates_are_inconclusive() -> None:
     found = replace(COMPARISON, decision=None, other=None, replicates=2)
     assert found.verdict == "inconclusive"
     assert "2 replicates, too few for an interval" in str(found)
+
+
+def test_few_replicates_have_the_interval_within_their_processes_and_what_more_takes() -> None:
+    found = replace(
+        COMPARISON,
+        decision=None,
+        other=None,
+        replicates=1,
+        within=Within(0.035, 0.021, 0.05, 24, 1),
+        more=More(5, 40.2, 85),
+    )
+    assert str(found).splitlines()[2:5] == [
+        "B against A: inconclusive: 1 replicate, too few for an interval over replicates",
+        "  within these three processes: +3.5% [+2.1%, +5.0%], CPU time per step, 95 % interval over 24"
+        " ABBA blocks; another start may differ more",
+        "  5 replicates more, about 40 s, should tell: choose a budget of 85 s",
+    ]
+    document = found.as_dict()
+    assert document["within"]["low"] == 0.021
+    assert document["more"] == {"replicates": 5, "seconds": 40.2, "budget": 85}
+    two = replace(found, within=Within(0.035, 0.021, 0.05, 48, 2))
+    assert "  within these processes: +3.5%" in str(two)
 
 
 def test_the_progress_line_has_the_interval_once_there_is_one() -> None:

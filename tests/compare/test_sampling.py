@@ -14,6 +14,7 @@ import pytest
 from metalassay.compare import result, sampling
 from metalassay.compare.sampling import Plan, State
 from metalassay.statistics import decision
+from metalassay.statistics.student_t import t_quantile
 from metalassay.workers import specs
 from metalassay.workers.specs import Arm
 
@@ -151,6 +152,112 @@ def test_the_end_of_the_budget_gives_one_analysis_and_the_detectable_difference(
 
 def test_a_budget_too_small_for_an_interval_decides_nothing() -> None:
     assert go(World(), budget=0.1) is None
+
+
+@pytest.mark.parametrize("budget", [4, 5, 7, 9])
+def test_a_budget_for_few_replicates_still_gives_a_number_from_within_the_processes(
+    budget: int,
+) -> None:
+    """A replicate takes 1.5 s to start and 1.4 s for four rounds."""
+    world, state = World(slower=0.1, bias=0.0), State()
+    decided = go(world, state, budget=budget)
+    found = sampling.within(state, "cpu")
+    assert found is not None
+    assert found.low < 0.1 < found.high
+    assert found.high - found.low < 0.02
+    assert (decided is None) == (len(state.replicates) < decision.FEWEST)
+    assert world.time <= budget
+    assert budget - world.time < 1.5 + 0.5  # not as much is unused as one more replicate takes
+
+
+def test_the_rounds_of_processes_that_the_budget_interrupts_count_within_them() -> None:
+    for timings, rounds, blocks in ((36 * 3, 3, 18), (36 * 3 + 13, 4, 18), (17, 1, 2), (5, 0, 0)):
+        world, state = World(break_after=timings), State()
+        with pytest.raises(KeyboardInterrupt):
+            go(world, state)
+        assert state.replicates == []
+        assert (len(state.unfinished.rounds) if state.unfinished else 0) == rounds
+        found = sampling.within(state, "cpu")
+        assert (found.blocks if found else 0) == blocks
+        assert state.durations is not None  # from which it is known how long a full answer takes
+        assert state.durations.round == pytest.approx(0.36, rel=0.5)
+
+
+def test_replicates_are_shorter_if_only_then_there_is_room_for_the_first_analysis() -> None:
+    state = State()
+    found = go(World(slower=0.2), state, budget=14)
+    assert found is not None
+    assert found.verdict == "slower"
+    assert len(state.replicates) == 6
+    assert all(len(replicate.rounds) < decision.ROUNDS for replicate in state.replicates[1:])
+
+
+def test_processes_that_take_long_to_start_are_used_for_longer() -> None:
+    @dataclass
+    class Slow(World):
+        def start(self, arm: Arm) -> Worker:
+            self.time += 5.0
+            return super().start(arm)
+
+    state = State()
+    go(Slow(noise=0.1), state, budget=1000)
+    # sqrt(8 * 16.5 / 0.36) = 19 rounds
+    assert {len(replicate.rounds) for replicate in state.replicates[1:4]} == {19}
+
+
+def test_a_budget_without_room_for_the_first_analysis_is_reported_before_anything_is_measured() -> (
+    None
+):
+    told: list[tuple[int, int]] = []
+    for budget in (11, 12):
+        world = World()
+        sampling.run(
+            *(A, B, world.start, Plan(clock="cpu", budget=budget), State()),
+            too_short=lambda better, world=world: told.append((better, len(world.events))),  # type: ignore[misc]
+            now=world.now,
+        )
+    assert told == [(20, 0)]  # 1.1 * 6 * (1.5 + 4 * 0.36) = 19.4; six with one round take 11.2 s
+
+
+def test_the_last_analysis_spends_the_rest_unless_the_run_is_continued_later() -> None:
+    reaches = []
+    for continues in (False, True):
+        state = State()
+        found = go(World(noise=0.3), state, budget=12, continues=continues)
+        assert found is not None
+        assert found.verdict == "inconclusive"
+        assert state.over
+        reaches.append(math.log1p(found.high) - math.log1p(found.low))
+    shares = [part for _, part in decision.ANALYSES]
+    df = len(state.replicates) - 1
+    expected = [t_quantile(0.01 * share, df) for share in (math.fsum(shares), shares[0])]
+    assert reaches[0] / reaches[1] == pytest.approx(expected[0] / expected[1])
+
+
+def test_a_run_of_forks_has_a_wider_interval_for_what_its_servers_have_in_common() -> None:
+    wide, narrow = State(), State()
+    go(World(slower=0.1), wide, servers=2)
+    go(World(slower=0.1), narrow)
+    assert wide.common == pytest.approx(decision.LAYOUT / math.sqrt(2))
+    assert narrow.common == 0.0
+    plan = Plan(clock="cpu")
+    found, other = (sampling.judge(state, plan, 0, "cpu") for state in (wide, narrow))
+    assert found.high - found.low > other.high - other.low
+    assert (found.null_low, found.null_high) == (other.null_low, other.null_high)
+    go(World(slower=0.1), wide)  # continued with processes that are all started: those stay forks
+    assert wide.common > 0
+
+
+def test_a_run_ends_where_three_percent_are_excluded_and_says_so() -> None:
+    state = State()
+    found = go(World(bias=0.01, noise=0.01), state)
+    assert found is not None
+    assert (found.verdict, found.bound, found.margin) == ("same", 0.03, 0.01)
+    assert max(-found.low, found.high) > 0.01
+    assert result.verdict(found).startswith("no difference of 3 % or more [")
+    strict = State()
+    go(World(bias=0.01, noise=0.01), strict, bound=0.01)
+    assert len(strict.replicates) > len(state.replicates)
 
 
 def test_there_are_no_more_analyses_than_planned() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def saved_state() -> State:
         analyses=[2],
         facts={"A": {"step": 0.5}},
         seconds=12.5,
+        common=0.002,
     )
 
 
@@ -80,7 +82,10 @@ def test_the_keys_of_the_file_are_those_of_the_format(tmp_path: Path) -> None:
     head, *replicates, totals = map(json.loads, path.read_text("utf-8").splitlines())
     assert head == {"schema": "metalassay.compare/1", **ABOUT}
     assert [set(line) for line in replicates] == [{"trio", "steady", "page_faults"}] * 2
-    assert set(totals) == {"steps", "palindromes", "looks", "facts", "seconds"}
+    assert set(totals) == {"steps", "palindromes", "looks", "facts", "seconds", "common"}
+    del totals["common"]  # as it was before replicates could have anything in common
+    path.write_text("".join(json.dumps(line) + "\n" for line in (head, *replicates, totals)))
+    assert saved_run.read(path, ABOUT) == replace(saved_state(), common=0.0)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])

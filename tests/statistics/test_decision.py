@@ -175,3 +175,80 @@ def test_the_only_analysis_of_a_run_spends_what_the_interim_analyses_spend_toget
         (math.expm1(expected.low), math.expm1(expected.high))
     )
     assert only.low > decision.decide(replicates, analysis=0).low
+
+
+@pytest.mark.parametrize(
+    ("low", "mean", "high", "over", "word"),
+    [
+        (-0.02, 0.0, 0.02, False, "same"),
+        (-0.02, 0.0, 0.031, False, "inconclusive"),
+        (-0.001, 0.015, 0.029, False, "inconclusive"),  # more replicates may tell that it is slower
+        (-0.001, 0.015, 0.029, True, "same"),
+        (0.001, 0.015, 0.029, False, "slower"),
+        (0.001, 0.015, 0.029, True, "slower"),
+        (-0.031, -0.015, 0.0, True, "inconclusive"),
+    ],
+)
+def test_what_excludes_the_bound_is_the_same_if_no_difference_can_be_found_any_more(
+    low: float, mean: float, high: float, over: bool, word: str
+) -> None:
+    assert decision.word(Interval(mean, low, high, 10, 0, 0), 0.01, 0.03, over=over) == word
+
+
+def test_the_same_names_the_bound_that_it_keeps() -> None:
+    wide = [(0.008 * (-1) ** i, 0.0001 * i) for i in range(10)]
+    found = decision.decide(wide, analysis=1, bound=0.03)
+    assert (found.verdict, found.bound) == ("same", 0.03)
+    narrow = decision.decide([(x / 10, y) for x, y in wide], analysis=1, bound=0.03)
+    assert (narrow.verdict, narrow.bound) == ("same", 0.01)
+    assert decision.decide(wide, analysis=1).verdict == "inconclusive"
+    # A bound within the margin has no effect.
+    assert decision.decide(wide, analysis=1, bound=0.001) == decision.decide(wide, analysis=1)
+
+
+def test_the_last_analysis_spends_what_is_left() -> None:
+    shares = [part for _, part in decision.ANALYSES]
+    for number, share in enumerate(shares):
+        assert decision.share(number) == share
+        before = math.fsum(shares[:number])
+        assert before + decision.share(number, last=True) == pytest.approx(math.fsum(shares))
+
+
+def test_what_replicates_have_in_common_widens_the_interval_by_its_variance() -> None:
+    # sd 1 and three values: the error is the root of 1/3 + 1
+    found = decision.interval([1.0, 2.0, 3.0], alpha=0.05, common=1.0)
+    assert found.high - found.mean == pytest.approx(4.3027 * math.sqrt(4 / 3), abs=1e-3)
+
+
+def test_the_interval_within_processes_ignores_what_differs_between_them() -> None:
+    """Two sets of processes, 1 % and 5 % slower, whose cycles vary by 0.1 % around that."""
+    sets = [
+        [
+            sample
+            for wobble in (-0.001, 0.0, 0.001)
+            for order in itertools.islice(decision.orders(seed=1), decision.ABBA_BLOCKS)
+            for sample in abba_block(
+                {"A": 1.0, "a": 1.0, "B": math.exp(effect + wobble)}, "".join(order)
+            )
+        ]
+        for effect in (0.01, 0.05)
+    ]
+    found = decision.within([[timings] for timings in sets], "cpu")
+    assert found is not None
+    assert (found.blocks, found.replicates) == (36, 2)
+    # four degrees of freedom: 2.776; the mean of two means of three cycles with sd 0.001
+    reach = 2.7764 * 0.001 * math.sqrt(1 / 3 + 1 / 3) / 2
+    assert math.log1p(found.ratio) == pytest.approx(0.03)
+    assert math.log1p(found.high) == pytest.approx(0.03 + reach, abs=1e-6)
+    assert math.log1p(found.low) == pytest.approx(0.03 - reach, abs=1e-6)
+
+
+def test_few_blocks_are_taken_one_by_one_and_one_is_too_few() -> None:
+    blocks = [abba_block({"A": 1.0, "a": 1.0, "B": math.exp(x)}) for x in (0.1, 0.2, 0.3)]
+    found = decision.within([blocks], "cpu")
+    assert found is not None
+    assert found.blocks == 3
+    assert math.log1p(found.ratio) == pytest.approx(0.2)
+    assert math.log1p(found.high) == pytest.approx(0.2 + 4.3027 * 0.1 / math.sqrt(3), abs=1e-4)
+    assert decision.within([blocks[:1]], "cpu") is None
+    assert decision.within([], "cpu") is None

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -142,7 +143,8 @@ def test_the_budget_holds_whatever_takes_long(late: str, capfd: pytest.CaptureFi
     out = capfd.readouterr().out
     assert "inconclusive: 0 replicates, too few for an interval" in out
     assert (
-        "include the start and the warm-up of processes, were over before one replicate was" in out
+        "include the start and the warm-up of processes, were over before two ABBA blocks were"
+        in out
     )
 
 
@@ -157,9 +159,13 @@ def test_a_budget_for_too_few_replicates_says_what_would_do(
     complete: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", "bench.py::spin", "bench.py::spin", "--budget", "0.1"]) == 3
-    assert "1 of the 6 replicates of the first analysis were measured; at this speed" in (
-        capfd.readouterr().out
-    )
+    out, err = capfd.readouterr()
+    assert "within these three processes: " in out
+    assert " ABBA blocks; another start may differ more\n" in out
+    assert "  5 replicates more, about " in out
+    command = next(line for line in out.splitlines() if line.startswith("  next: "))
+    assert command.startswith("  next: metalassay compare bench.py::spin bench.py::spin --budget ")
+    assert "the budget of 0.1 s has no room for the first analysis; --budget " in err
 
 
 def test_a_run_that_can_no_longer_be_saved_is_answered_before_the_error(
@@ -193,12 +199,12 @@ def test_a_missing_interpreter_is_named() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forks the arms")
-def test_only_workloads_in_this_interpreter_on_the_cpu_are_forked() -> None:
+def test_only_what_runs_in_this_interpreter_on_the_cpu_is_forked() -> None:
     processes = Processes()
     here = Arm("A", parse("transit-cnn"), sys.executable)
     assert processes.forks(here)
+    assert processes.forks(Arm("A", parse("bench.py::spin"), sys.executable))
     assert not processes.forks(Arm("A", parse("transit-cnn:train:device=cuda"), sys.executable))
-    assert not processes.forks(Arm("A", parse("bench.py::spin"), sys.executable))
     assert not processes.forks(Arm("A", parse("transit-cnn"), "/other/python"))
     assert not processes.forks(replace(here, variables={"MALLOC_MMAP_MAX_": "0"}))
     assert not Processes(fresh=True).forks(here)
@@ -220,8 +226,8 @@ def test_page_faults_that_differ_between_processes_are_noted(
     """The page faults are invented, since real ones depend on the layout of the heap."""
     real = sampling.run_replicate
 
-    def run_replicate(*arguments: object) -> sampling.Replicate:
-        return replace(real(*arguments), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
+    def run_replicate(*arguments: object, **options: object) -> sampling.Replicate:
+        return replace(real(*arguments, **options), page_faults=(2.0, 1158.4, 3.0))  # type: ignore[arg-type]
 
     monkeypatch.setattr(sampling, "run_replicate", run_replicate)
     found = compare("bench.py::spin", "bench.py::spin", budget=0.1)
@@ -245,3 +251,44 @@ def test_a_request_sent_at_once_is_answered_when_the_worker_is_warm() -> None:
         assert worker.facts["step"] > 0
         with pytest.raises(UserError, match="no data"):
             processes.start(Arm("B", parse("bench.py::broken"), sys.executable)).finish()
+
+
+def test_a_process_that_fails_does_not_wait_for_one_that_takes_long(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Whichever is waited for first, which is drawn."""
+    Path("slow.py").write_text("import time\ndef spin():\n    time.sleep(600)\n")
+    command = ["compare", "slow.py::spin", "bench.py::broken", "--budget", "30", "--quiet"]
+    for seed in "012":
+        began = time.monotonic()
+        assert main([*command, "--seed", seed]) == 2
+        assert time.monotonic() - began < 25
+        assert "bench.py::broken: ValueError: no data" in capfd.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def without_torch(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter that has no package at all."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, with_pip=False)
+    return str(folder / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["transit-cnn", "model.py", "torch_bench.py::step"],
+    ids=["workload", "model", "function"],
+)
+@pytest.mark.parametrize("place", [0, 1], ids=["A", "B"])
+def test_an_interpreter_without_torch_is_one_line_and_no_traceback(
+    what: str, place: int, without_torch: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Path("torch_bench.py").write_text("import torch\ndef step(): pass\n")
+    Path("model.py").write_text("import torch\ndef make(batch_size): pass\n")
+    arms = [sys.executable, sys.executable]
+    arms[place] = without_torch
+    assert main(["compare", *arms, "--of", what, "--budget", "60", "--quiet"]) == 2
+    assert capfd.readouterr().err == (
+        f"metalassay: {without_torch}: ModuleNotFoundError: No module named 'torch'\n"
+        f"  next: {without_torch} -m pip install torch, or name the Python that has it\n"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,13 @@ exit code: 0 same or faster, 1 slower, 2 bad input, 3 inconclusive, 130 interrup
         help="treat a smaller difference as none",
     )
     parser.add_argument(
+        "--bound",
+        type=option_types.positive,
+        default=3,
+        metavar="PERCENT",
+        help="end as soon as differences of this size or more are excluded",
+    )
+    parser.add_argument(
         "--family",
         type=option_types.count,
         default=1,
@@ -111,6 +119,15 @@ def run(options: argparse.Namespace) -> int:
         end = "\x1b[K\r" if live else "\n"
         print(result.line(step), end=end, file=sys.stderr, flush=True)
 
+    def too_short(budget: int) -> None:
+        if not options.quiet:
+            print(
+                f"metalassay: the budget of {options.budget:g} s has no room for the first analysis;"
+                f" --budget {budget} has",
+                file=sys.stderr,
+                flush=True,
+            )
+
     comparison = compare.compare(
         options.a,
         options.b,
@@ -118,17 +135,43 @@ def run(options: argparse.Namespace) -> int:
         device=options.device,
         budget=options.budget,
         margin=options.margin / 100,
+        bound=options.bound / 100,
         family=options.family,
         clock=options.clock,
         fresh=options.fresh,
         seed=options.seed,
         save=options.save,
         progress=progress,
+        too_short=too_short,
     )
     print(json.dumps(comparison.as_dict(), indent=1) if options.json else comparison)
+    if comparison.more and not options.json:
+        print(f"  next: {_command(options, comparison.more.budget)}")
     if comparison.unsaved:  # after the answer, which is not lost with the file
         raise UserError(
             f"cannot write {options.save}: {comparison.unsaved}",
             "choose another --save and run again",
         )
     return 130 if comparison.interrupted else _CODES[comparison.verdict]
+
+
+def _command(options: argparse.Namespace, budget: int) -> str:
+    """Return the command that measures the same with another budget; it continues a saved run."""
+    words = ["metalassay", "compare", options.a, options.b, "--budget", str(budget)]
+    for name, usual in _USUAL.items():
+        if (value := getattr(options, name)) != usual:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            words += [f"--{name}", text]
+    return shlex.join([*words, *(["--fresh"] if options.fresh else [])])
+
+
+_USUAL = {
+    "of": None,
+    "device": "auto",
+    "margin": 1,
+    "bound": 3,
+    "family": 1,
+    "clock": "auto",
+    "seed": 0,
+    "save": None,
+}

@@ -10,16 +10,16 @@ def test_the_new_step_is_not_slower():
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from metalassay.compare import arms, sampling, saved_run
+from metalassay.compare import arms, sampling, saved_run, schedule
 from metalassay.compare.result import Comparison
 from metalassay.compare.sampling import Plan, Progress, State
+from metalassay.compare.schedule import More
 from metalassay.errors import UserError, reason
 from metalassay.files import check_writable
 from metalassay.machine import conditions
@@ -43,6 +43,7 @@ __all__ = [
 _WAITS = 0.7
 # Page faults per step more in one process than in another; 1,000 of them took 15 % of 11 ms.
 _FAULTS = 50
+_FROM_SCRATCH = "each process was started and none forked: {}"
 
 
 def compare(
@@ -53,6 +54,7 @@ def compare(
     device: str = "auto",
     budget: float = 60.0,
     margin: float = rule.MARGIN,
+    bound: float = rule.BOUND,
     family: int = 1,
     clock: str = "auto",
     rounds: int = rule.ROUNDS,
@@ -61,23 +63,27 @@ def compare(
     save: Path | None = None,
     variables: Mapping[str, str] | None = None,
     progress: Callable[[Progress], None] = lambda _: None,
+    too_short: Callable[[int], None] = lambda _: None,
 ) -> Comparison:
     """Compare ``b`` with ``a``; see ``arms.resolve`` for what they may name, and for ``device``.
 
     The run ends when the answer is known, or after ``budget`` seconds of wall time. They begin with this
     call: processes that start and warm up are in them, and a replicate that is not complete when they are
     over is dropped. What is waited for to find a GPU or to read a git revision is counted, but not cut
-    short. A difference below ``margin`` counts as the same (0.01: 1 %). ``family`` is the
+    short. A difference below ``margin`` counts as the same (0.01: 1 %), and the run ends as soon as
+    differences of ``bound`` or more are excluded; a bound below the margin has no effect. ``family`` is the
     number of comparisons made together: they share the error rate of 1 %. ``clock`` is "cpu", "wall"
-    or "auto", which is CPU time if both run on the CPU. ``rounds`` is the number per replicate.
+    or "auto", which is CPU time if both run on the CPU. ``rounds`` is the usual number per replicate.
     ``save`` is a file to save the run in and to continue it from; if it can no longer be written later,
-    ``unsaved`` of the result says why. ``fresh`` starts every process instead of forking it. ``variables`` are environment variables that the process of B alone has; then
-    every process is started, for A and B must differ in nothing else. Raises ``UserError``.
+    ``unsaved`` of the result says why. ``fresh`` starts every process instead of forking it. ``variables``
+    are environment variables that the process of B alone has; then every process is started, for A and B
+    must differ in nothing else. ``too_short`` is called with a better budget as soon as it is known that
+    there is no room for the first analysis in this one. Raises ``UserError``.
     """
-    if not (budget > 0 and 0 < margin < 1 and family >= 1 and rounds >= 1):
+    if not (budget > 0 and 0 < margin < 1 and 0 < bound < 1 and family >= 1 and rounds >= 1):
         raise UserError(
-            "budget, margin, family or rounds out of range",
-            "choose budget > 0, 0 < margin < 1, family >= 1 and rounds >= 1",
+            "budget, margin, bound, family or rounds out of range",
+            "choose budget > 0, 0 < margin < 1, 0 < bound < 1, family >= 1 and rounds >= 1",
         )
     began = time.monotonic()
     if save:
@@ -93,8 +99,10 @@ def compare(
             budget=budget,
             alpha=rule.ALPHA / family,
             margin=margin,
+            bound=bound,
             rounds=rounds,
             seed=seed,
+            continues=save is not None,
         )
         about = _about(first, second, plan)
         state = saved_run.read(save, about) if save else State()
@@ -113,24 +121,27 @@ def compare(
         keep(state)  # a full disk is reported now, not after a minute of measuring
         if unsaved:
             raise UserError(f"cannot write {save}: {unsaved}", "choose another --save")
-        interrupted, decision = False, None
+        interrupted, decision, until_ready = False, None, 0.0
         pinned = plan.clock == "cpu" and cpu_pinning.possible(first, second)
         before = conditions.observe()
         with Processes(fresh=fresh or bool(variables), deadline=began + budget) as processes:
             try:
                 processes.prepare(first, second)
-                left = plan.budget - (time.monotonic() - began)
+                until_ready = time.monotonic() - began
+                plan = dataclasses.replace(plan, servers=processes.servers)
                 decision = sampling.run(
                     first,
                     second,
                     processes.start,
-                    dataclasses.replace(plan, budget=max(left, 0.0)),
+                    dataclasses.replace(plan, budget=max(budget - until_ready, 0.0)),
                     state,
                     place=processes.pin_to_one_core if pinned else _do_not_pin,
                     progress=progress,
+                    too_short=lambda seconds: too_short(schedule.rounded(seconds + until_ready)),
                     keep=keep,
                 )
             except TimeIsUpError:  # before the first replicate
+                state.over = True
                 decision = sampling.analyse(state, plan)
             except KeyboardInterrupt:
                 interrupted = True
@@ -139,32 +150,43 @@ def compare(
         took = time.monotonic() - began
         notes = (
             *_notes(first, second, plan, state, interrupted=interrupted),
-            *(_more_is_needed(state, took) if decision is None and not interrupted else ()),
+            *([_FROM_SCRATCH.format(processes.refused)] if processes.refused else []),
+            *(_too_short(state, plan, took) if decision is None and not interrupted else ()),
             *conditions.flags(before, after, took),
         )
         seen = {"before": before.as_dict(), "after": after.as_dict()}
         compared = _comparison(first, second, plan, state, decision, interrupted, notes, seen)
-        return dataclasses.replace(compared, unsaved=unsaved)
+        return dataclasses.replace(
+            compared, unsaved=unsaved, more=_more(state, plan, compared, took, until_ready)
+        )
 
 
 def _do_not_pin() -> None:
     """Leave it to the system on which core a process runs."""
 
 
-def _more_is_needed(state: State, took: float) -> Iterator[str]:
-    """Say what was measured within a budget that was too small, and which would do at that speed."""
-    measured = len(state.replicates)
-    first = rule.ANALYSES[0][0]
-    if not measured:
+def _too_short(state: State, plan: Plan, took: float) -> Iterator[str]:
+    """Say that a budget was over before anything was measured."""
+    if sampling.within(state, plan.clock) is None:
         yield (
-            f"the {took:.0f} s, which include the start and the warm-up of processes, were over before one"
-            f" replicate was; the first analysis needs {first}: choose a larger budget"
+            f"the {took:.0f} s, which include the start and the warm-up of processes, were over before two"
+            f" ABBA blocks were; the first analysis needs {rule.ANALYSES[0][0]} replicates: choose a larger budget"
         )
-        return
-    yield (
-        f"{measured} of the {first} replicates of the first analysis were measured; at this speed a budget of"
-        f" about {math.ceil(first * max(took, state.seconds) / measured)} s reaches it"
-    )
+
+
+def _more(
+    state: State, plan: Plan, compared: Comparison, took: float, until_ready: float
+) -> More | None:
+    """Return what a full answer would still take, None where there is one or none is in sight.
+
+    A saved run is continued by one that has to get ready (to import, above all) but not to measure again.
+    """
+    decided = compared.decision
+    known = compared.verdict != INCONCLUSIVE or (decided is not None and decided.distrusted)
+    if known or state.durations is None:
+        return None
+    again = until_ready if plan.continues else took
+    return schedule.missing(state.durations, decided, len(state.replicates), again, plan.rounds)
 
 
 def _clock(wanted: str, first: Arm, second: Arm) -> str:
@@ -216,6 +238,7 @@ def _comparison(
         facts=dict(state.facts),
         devices=(first.spec.device, second.spec.device),
         conditions=seen,
+        within=None if decision else sampling.within(state, plan.clock),
     )
 
 

@@ -92,6 +92,7 @@ def measure(
             device=device,
             budget=left / (len(trials) - number),
             margin=margin,
+            bound=margin,
             family=len(trials),
             seed=seed,
             variables=trial,

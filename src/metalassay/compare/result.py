@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from metalassay.compare.schedule import More
 from metalassay.statistics import decision
-from metalassay.statistics.decision import Decision
+from metalassay.statistics.decision import Decision, Within
 
 if TYPE_CHECKING:
     from metalassay.compare.sampling import Progress
@@ -23,7 +24,9 @@ class Comparison:
     true and ``decision`` is only the state at that moment. ``steps`` is the number per timing,
     ``seconds`` the wall time of the run, ``facts`` what the process of each arm reported about
     itself, ``conditions`` the state of the machine before and after, and ``devices`` where A and B ran.
-    ``unsaved`` is why the run could not be saved; "" if it was, or was not to be.
+    ``unsaved`` is why the run could not be saved; "" if it was, or was not to be. Where there are too few
+    replicates for an interval over them, ``within`` is the one within the processes that were measured.
+    ``more`` is what a full answer would still take, None where there is one or none is in sight.
     """
 
     a: str
@@ -42,6 +45,8 @@ class Comparison:
     conditions: dict[str, Any]
     devices: tuple[str, ...] = ()
     unsaved: str = ""
+    within: Within | None = None
+    more: More | None = None
 
     @property
     def verdict(self) -> str:
@@ -70,6 +75,8 @@ def verdict(decided: Decision) -> str:
     if decided.verdict == decision.FASTER:
         return f"faster by {-decided.ratio:.1%} {span}"
     if decided.verdict == decision.SAME:
+        if decided.bound > decided.margin:
+            return f"no difference of {decided.bound * 100:g} % or more {span}"
         return f"same within {decided.margin * 100:g} % {span}"
     least = f"\N{GREATER-THAN OR EQUAL TO} {decided.detectable:.1%}"
     return f"inconclusive: could have detected {least}; so far {decided.ratio:+.1%} {span}"
@@ -94,7 +101,14 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield f"device: {' and '.join(dict.fromkeys(comparison.devices))}"
     if decided is None:
         count = _replicates(comparison.replicates)
-        yield f"B against A: inconclusive: {count}, too few for an interval"
+        yield f"B against A: inconclusive: {count}, too few for an interval over replicates"
+        if (found := comparison.within) is not None:
+            sets = "these processes" if found.replicates > 1 else "these three processes"
+            yield (
+                f"  within {sets}: {found.ratio:+.1%} [{found.low:+.1%}, {found.high:+.1%}],"
+                f" {_CLOCKS[comparison.clock]} per step, 95 % interval over {found.blocks} ABBA blocks;"
+                " another start may differ more"
+            )
     elif comparison.interrupted:
         yield f"B against A: undecided, interrupted at {_ratio(decided)}"
     else:
@@ -108,6 +122,11 @@ def _lines(comparison: Comparison) -> Iterator[str]:
             f"  {_replicates(comparison.replicates)} of three processes, {comparison.steps} step(s)"
             f" per timing, {comparison.seconds:.0f} s; {100 * (1 - comparison.alpha):.4g} %"
             " intervals, valid for all interim analyses together"
+        )
+    if (more := comparison.more) is not None:
+        yield (
+            f"  {_replicates(more.replicates)} more, about {more.seconds:.0f} s, should tell:"
+            f" choose a budget of {more.budget} s"
         )
     for note in comparison.notes:
         yield f"  note: {note}"

@@ -38,6 +38,7 @@ def write(path: Path, about: Mapping[str, Any], state: State) -> None:
             "looks": state.analyses,
             "facts": state.facts,
             "seconds": state.seconds,
+            "common": state.common,
         }
     )
     write_atomically(path, "".join(json.dumps(event) + "\n" for event in events))
@@ -77,6 +78,7 @@ def read(path: Path, about: Mapping[str, Any]) -> State:
                 state.steps, state.abba_blocks = int(event["steps"]), int(event["palindromes"])
                 state.analyses = list(event["looks"])
                 state.facts, state.seconds = dict(event["facts"]), float(event["seconds"])
+                state.common = float(event.get("common", 0.0))  # absent before there was any
     except (KeyError, TypeError, ValueError):
         raise _not_ours(path) from None
     return state

@@ -7,6 +7,10 @@ set of three processes share the conditions under which these started (such as w
 lies), so the three processes are the replicate: their ABBA blocks give one number, the midmean, and
 the interval is Student's over the replicates. The interim analyses spend parts of the error rate that
 add up to less than it, so the interval holds for all analyses together, whenever the run stops.
+
+Replicates need not be equally long: with normal values of different variances Student's interval errs on
+the safe side at such error rates (N. K. Bakirov and G. J. Szekely, J. Math. Sci. 139 (2006) 6497; R.
+Ibragimov and U. K. Mueller, J. Bus. Econ. Stat. 28 (2010) 453).
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ ALPHA = 0.01
 """Error rate of a comparison: how often the interval may miss the truth, at any of the analyses."""
 MARGIN = 0.01
 """A smaller difference counts as the same by default: 1 % of the time."""
+BOUND = 0.03
+"""A comparison need not go on once differences of this size are excluded: 3 % of the time."""
 ROUNDS, ABBA_BLOCKS = 4, 6
 """Rounds per replicate, and the fewest ABBA blocks per round: one for every order of the arms."""
 ANALYSES = ((6, 0.06), (10, 0.25), (16, 0.09), (24, 0.05), (36, 0.05))
@@ -37,6 +43,15 @@ identically distributed, error rates came out up to 1.4 times what was spent.
 POWER = 0.95
 """The probability of detecting a difference of the size of the minimal detectable effect."""
 FEWEST = 3  # replicates; an interval over fewer is not worth printing
+LAYOUT = 0.003
+"""Standard deviation, as a log-ratio, by which one fork server shifts the effects in all its forks.
+
+They share addresses and the hash seed. A/A cannot show it, for there nothing is shifted. 60 live decisions
+with 3 % more work, each with a server of its own, varied by more than as many A/A decisions did: by 0.27 %
+for the CNN and 0.25 % for the GPT (`docs/evidence/live`).
+"""
+WITHIN_LEVEL = 0.05
+"""Error rate of the interval within processes, which decides nothing."""
 
 SLOWER, FASTER, SAME, INCONCLUSIVE = "slower", "faster", "same", "inconclusive"
 
@@ -76,7 +91,7 @@ class Decision:
 
     The ratios are times of B over times of A, minus 1: 0.03 is 3 % more time. ``null`` is the same
     for the A/A control over A. ``distrusted`` is a sentence if the control failed; the verdict is
-    then "inconclusive".
+    then "inconclusive". "Same" means that differences of ``bound`` or more are excluded.
     """
 
     verdict: str
@@ -91,6 +106,21 @@ class Decision:
     null_low: float
     null_high: float
     distrusted: str | None
+    bound: float = MARGIN
+
+
+@dataclass(frozen=True)
+class Within:
+    """The ratio within the processes that were measured: another start of them may differ more.
+
+    ``blocks`` is the number of ABBA blocks in ``replicates`` sets of processes, with an interval of 95 %.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    blocks: int
+    replicates: int
 
 
 def orders(seed: int, arms: Sequence[str] = ARMS) -> Iterator[tuple[str, ...]]:
@@ -147,14 +177,17 @@ def midmean(values: Sequence[float]) -> float:
     return statistics.fmean(sorted(values)[cut : len(values) - cut])
 
 
-def interval(values: Sequence[float], alpha: float, spent: float | None = None) -> Interval:
+def interval(
+    values: Sequence[float], alpha: float, spent: float | None = None, common: float = 0.0
+) -> Interval:
     """Return Student's interval over at least two replicates; ``alpha`` covers both tails.
 
-    ``spent`` is the part of ``alpha`` that this analysis spends (by default all of it).
+    ``spent`` is the part of ``alpha`` that this analysis spends (by default all of it). ``common`` is the
+    standard error of what the replicates have in common, which they cannot show.
     """
     spent = alpha if spent is None else spent
     mean, df = statistics.fmean(values), len(values) - 1
-    error = statistics.stdev(values) / math.sqrt(len(values))
+    error = math.hypot(statistics.stdev(values) / math.sqrt(len(values)), common)
     reach = t_quantile(spent, df)
     p = t_two_sided(mean / error, df) if error else float(mean == 0)
     return Interval(
@@ -167,24 +200,78 @@ def interval(values: Sequence[float], alpha: float, spent: float | None = None) 
     )
 
 
+def within(replicates: Sequence[Replicate], clock: str) -> Within | None:
+    """Return what the ABBA blocks say about these very processes; None for fewer than two of them.
+
+    A cycle has every order of the arms, so that its midmean is one number without the effect of an order; if
+    there are few cycles, a block is one. They vary around the mean of their set of processes; how much
+    sets differ is not in the interval.
+    """
+    block = 2 * len(ARMS)
+    flat = [[timing for timings in replicate for timing in timings] for replicate in replicates]
+    few = any(len(timings) < FEWEST * ABBA_BLOCKS * block for timings in flat)
+    long = block if few else ABBA_BLOCKS * block
+    sets = [
+        [
+            replicate_effects([timings[start : start + long]], clock)[0]
+            for start in range(0, len(timings) - long + 1, long)
+        ]
+        for timings in flat
+    ]
+    sets = [effects for effects in sets if effects]
+    df = sum(map(len, sets)) - len(sets)
+    if df < 1:
+        return None
+    means = [statistics.fmean(effects) for effects in sets]
+    squares = [
+        (effect - mean) ** 2
+        for effects, mean in zip(sets, means, strict=True)
+        for effect in effects
+    ]
+    # The mean is over the sets, whose numbers of cycles may differ.
+    error = math.sqrt(math.fsum(squares) / df * math.fsum(1 / len(each) for each in sets))
+    mean, reach = statistics.fmean(means), t_quantile(WITHIN_LEVEL, df) * error / len(sets)
+    return Within(
+        ratio=math.expm1(mean),
+        low=math.expm1(mean - reach),
+        high=math.expm1(mean + reach),
+        blocks=len(squares) * long // block,
+        replicates=len(sets),
+    )
+
+
+def share(analysis: int, *, last: bool = False) -> float:
+    """Return the part of the error rate that analysis number ``analysis``, from 0, spends.
+
+    The ``last`` one of a run that cannot be continued spends what is left for those that will not be made.
+    """
+    shares = [part for _, part in ANALYSES]
+    return math.fsum(shares[analysis:]) if last else shares[analysis]
+
+
 def decide(
     replicates: Sequence[tuple[float, float]],
     *,
     analysis: int | None,
     alpha: float = ALPHA,
     margin: float = MARGIN,
+    bound: float | None = None,
+    last: bool = False,
+    over: bool = False,
+    common: float = 0.0,
 ) -> Decision:
     """Judge the log-ratios of ``replicate_effects`` at analysis number ``analysis`` of ``ANALYSES``.
 
     None stands for the only analysis of a run, which spends what the interim analyses spend
-    together. The number of replicates is free (a budget may end a run early), provided that it was
-    not chosen by looking at them. Raises ``ValueError`` for fewer than ``FEWEST``.
+    together; ``last`` is described at ``share``, ``bound`` and ``over`` at ``word``, and ``common`` at
+    ``interval``: the control has none of it. The number of replicates is free (a budget may end a run
+    early), provided that it was not chosen by looking at them. Raises ``ValueError`` for fewer than ``FEWEST``.
     """
     if len(replicates) < FEWEST:
         raise ValueError(f"{len(replicates)} replicates are too few for an interval")
-    shares = [share for _, share in ANALYSES]
-    spent = alpha * (math.fsum(shares) if analysis is None else shares[analysis])
-    effect = interval([of_second for of_second, _ in replicates], alpha, spent)
+    bound = max(margin, bound or 0.0)
+    spent = alpha * share(analysis or 0, last=last or analysis is None)
+    effect = interval([of_second for of_second, _ in replicates], alpha, spent, common)
     null = interval([of_control for _, of_control in replicates], alpha, spent)
     distrusted = None
     if word(null, margin) in (SLOWER, FASTER):
@@ -193,7 +280,7 @@ def decide(
             f"[{percent(null.low)}, {percent(null.high)}]: the machine did not treat both alike"
         )
     return Decision(
-        verdict=INCONCLUSIVE if distrusted else word(effect, margin),
+        verdict=INCONCLUSIVE if distrusted else word(effect, margin, bound, over=over),
         ratio=math.expm1(effect.mean),
         low=math.expm1(effect.low),
         high=math.expm1(effect.high),
@@ -205,23 +292,33 @@ def decide(
         null_low=math.expm1(null.low),
         null_high=math.expm1(null.high),
         distrusted=distrusted,
+        bound=margin if _inside(effect, margin) else bound,
     )
 
 
-def word(effect: Interval, margin: float) -> str:
+def word(effect: Interval, margin: float, bound: float = 0.0, *, over: bool = False) -> str:
     """Return the verdict for an interval of log-ratios of times of B over times of A.
 
     Slower or faster: the interval excludes 0 and its centre lies beyond the margin. Same: the whole
-    interval lies within the margin. Anything else is inconclusive.
+    interval lies within the margin, or within the larger ``bound``; in that case its centre must lie within
+    the margin, or the run must be ``over``, since more replicates could still find a difference.
+    Anything else is inconclusive.
     """
     inside = math.log1p(margin)
     if effect.low > 0 and effect.mean > inside:
         return SLOWER
     if effect.high < 0 and effect.mean < -inside:
         return FASTER
-    if -inside <= effect.low and effect.high <= inside:
+    if _inside(effect, margin):
+        return SAME
+    if _inside(effect, bound) and (over or abs(effect.mean) <= inside):
         return SAME
     return INCONCLUSIVE
+
+
+def _inside(effect: Interval, limit: float) -> bool:
+    reach = math.log1p(limit)
+    return -reach <= effect.low and effect.high <= reach
 
 
 def percent(log_ratio: float) -> str:

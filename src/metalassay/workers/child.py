@@ -1,7 +1,7 @@
 """The process that does the work of one arm of a comparison; started by ``workers.processes``.
 
-    python child.py FD                serves one arm over the socket FD
-    python child.py FD --fork-server  imports torch, then forks a child for each socket it receives
+    python child.py FD                        serves one arm over the socket FD
+    python child.py FD --fork-server IMPORTS  imports, then forks a child for each socket it receives
 
 It runs with whatever torch the user's environment has and does not need metalassay installed there:
 it finds this package by its own path. Messages are JSON, one per line. The clock is read here, right
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
 import importlib.util
 import json
 import os
@@ -38,7 +37,9 @@ def main(arguments: list[str]) -> None:
     wire = socket.socket(fileno=int(arguments[0]))
     os.dup2(2, 1)  # the output of the user's code must not mix with the parent's
     if "--fork-server" in arguments:
-        _fork_server(wire)
+        from metalassay.workers import fork_server
+
+        fork_server.run(wire, json.loads(arguments[2]), _serve)
     else:
         _serve(wire)
 
@@ -60,32 +61,6 @@ def _our_package() -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules["metalassay"] = module
     spec.loader.exec_module(module)
-
-
-def _fork_server(wire: socket.socket) -> None:
-    """Import torch once, then fork a child per request. Nothing here may start a thread."""
-    import torch
-
-    torch.set_num_threads(1)
-    importlib.import_module("metalassay.workloads.registry")
-    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports torch._dynamo
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended children leave no zombies
-    gc.freeze()
-    wire.sendall(b"{}\n")
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(wire, 1, 1)
-        if not message:
-            return
-        pid = os.fork()
-        if pid == 0:
-            wire.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            try:
-                _serve(socket.socket(fileno=descriptors[0]))
-            finally:
-                os._exit(0)
-        os.close(descriptors[0])
-        wire.sendall(json.dumps({"pid": pid}).encode() + b"\n")
 
 
 def _serve(wire: socket.socket) -> None:
@@ -111,6 +86,11 @@ def _answer(wire: socket.socket) -> None:
         except Exception as error:  # noqa: BLE001  (the user's code may raise anything; the parent reports it)
             text = str(error).partition("\n")[0]
             answer = {"error": f"{type(error).__name__}: {text}" if text else type(error).__name__}
+            if isinstance(error, ModuleNotFoundError) and error.name:
+                top = error.name.partition(".")[0]
+                answer["next_step"] = (
+                    f"{sys.executable} -m pip install {top}, or name the Python that has it"
+                )
             # Our own errors are sentences: they are reported without the name of the class.
             if next_step := getattr(error, "next_step", None):
                 answer = {"error": getattr(error, "message", text), "next_step": next_step}

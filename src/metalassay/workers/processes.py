@@ -1,8 +1,13 @@
 """The processes of a comparison: start them, send them requests, and end them whatever happens.
 
-If an arm runs in this interpreter on the CPU on Linux, a fork server imports torch once and forks
-the workers: an import takes seconds, a fork milliseconds, and some 30 processes are needed. In all other
-cases (another environment, a GPU, macOS, whose frameworks do not survive a fork) each process is started.
+If all arms run in this interpreter on the CPU on Linux, fork servers import once what the files of the
+arms import, and fork the workers: an import takes seconds, a fork milliseconds, and some 30 processes are
+needed. In all other cases (another environment, a GPU, macOS, whose frameworks do not survive a fork)
+each process is started.
+
+Forks of one server have the same addresses of libraries and the same hash seed, which two started
+processes do not. So there are several servers, and the processes that are alive together, which are
+compared, are forks of one; the next ones are forks of the next.
 """
 
 from __future__ import annotations
@@ -11,22 +16,25 @@ import contextlib
 import json
 import math
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from metalassay import minder
 from metalassay.errors import UserError
-from metalassay.workers import cpu_pinning
+from metalassay.workers import cpu_pinning, first_imports
 from metalassay.workers.specs import Arm
 
 CHILD = Path(__file__).with_name("child.py")
 _START_TIMEOUT, _ANSWER_TIMEOUT = 300.0, 600.0  # seconds
+SERVERS = 2
+"""Fork servers; they start at the same time, so that on two cores the second one takes little longer."""
 WARM_UP = 3.0
 """Seconds after which a process whose steps are still not steady is used all the same, and noted."""
 
@@ -63,11 +71,19 @@ class Processes:
     takes to start or to answer: on a busy machine torch's import alone can take longer than all the rest.
     """
 
-    def __init__(self, *, fresh: bool = False, deadline: float = math.inf) -> None:
+    def __init__(
+        self, *, fresh: bool = False, deadline: float = math.inf, servers: int = SERVERS
+    ) -> None:
         self._deadline = deadline
         self._fresh = fresh or not sys.platform.startswith("linux")
-        self._fork_server: tuple[subprocess.Popen[bytes], socket.socket] | None = None
+        self._wanted = servers
+        self._servers: list[_Server] | None = (
+            None  # None: it is not known yet whether there are any
+        )
+        self._turn = 0
         self._workers: list[_Process] = []
+        self.refused = ""
+        """Why nothing is forked although the arms allow it; "" otherwise."""
 
     def __enter__(self) -> Processes:
         return self
@@ -75,12 +91,13 @@ class Processes:
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
             worker.close()
-        if self._fork_server:
-            process, wire = self._fork_server
-            wire.close()
-            process.kill()
-            process.wait()
-            minder.forget(process.pid)
+        for server in self._servers or ():
+            server.close()
+
+    @property
+    def servers(self) -> int:
+        """How many fork servers there are; 0 where each process is started."""
+        return len(self._servers or ())
 
     def pin_to_one_core(self) -> None:
         """Pin all current workers to the core that is idlest now.
@@ -99,58 +116,100 @@ class Processes:
             worker.kill()
 
     def forks(self, arm: Arm) -> bool:
-        """Whether a worker for ``arm`` is forked rather than started."""
-        spec = arm.spec
+        """Whether a worker for ``arm`` may be forked rather than started."""
         # A variable may be read when a process starts, which a fork has behind it.
         ours = arm.python == sys.executable and arm.folder is None and not arm.variables
-        return not self._fresh and ours and spec.kind == "workload" and spec.device == "cpu"
+        return not self._fresh and ours and arm.spec.device == "cpu"
 
     def start(self, arm: Arm) -> Worker:
         """Start a process for ``arm``, which warms up while others are started.
 
         Reading its ``facts`` waits until it is ready, and raises ``UserError`` if it fails.
         """
+        self.prepare(arm)
         ours, theirs = socket.socketpair()
         with theirs:
             process: subprocess.Popen[bytes] | None = None
             pid = None
-            if self.forks(arm):
-                self.prepare(arm)
-                pid = self._fork(theirs)
+            if self._servers:
+                pid = self._next_server().fork(theirs)
             else:
                 process = _spawn(arm, theirs)
                 minder.watch(process.pid)
-        worker = _Process(ours, arm, process, pid, self._deadline)
+        worker = _Process(ours, arm, process, pid, self._deadline, self._workers)
         self._workers.append(worker)
         worker.build()
         return worker
 
     def prepare(self, *arms: Arm) -> None:
-        """Start the fork server now if any of ``arms`` will be forked, so that no replicate waits."""
-        minder.prepare()
-        if self._fork_server is None and any(map(self.forks, arms)):
-            wire, end = socket.socketpair()
-            with end:
-                process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
-                    [sys.executable, str(CHILD), str(end.fileno()), "--fork-server"],
-                    pass_fds=[end.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env=_environment(None),
-                    start_new_session=True,
-                )
-            self._fork_server = process, wire
-            minder.watch(process.pid)
-            _read(wire, _START_TIMEOUT, "torch could not be imported", self._deadline)
+        """Start the fork servers if all ``arms`` can be forked, so that no replicate waits for one.
 
-    def _fork(self, theirs: socket.socket) -> int:
-        if self._fork_server is None:
-            raise RuntimeError("fork requested before the fork server was started")
-        _, wire = self._fork_server
-        socket.send_fds(wire, [b"x"], [theirs.fileno()])
+        The first call decides: processes that are compared are all forked, or all started.
+        """
+        minder.prepare()
+        if self._servers is not None:
+            return
+        self._servers = []
+        imports = first_imports.shared(arms) if all(map(self.forks, arms)) else ()
+        if not first_imports.slow(imports):
+            return
+        wanted = {"imports": imports, "folder": first_imports.folder(arms)}
+        self._servers += [_Server(wanted, self._deadline) for _ in range(self._wanted)]
+        self.refused = next(filter(None, [server.ready() for server in self._servers]), "")
+        if self.refused:
+            while self._servers:
+                self._servers.pop().close()
+
+    def _next_server(self) -> _Server:
+        """Return the server whose turn it is: the next one whenever all earlier workers have ended."""
+        servers = self._servers or []
+        if self._workers and not any(worker.alive for worker in self._workers):
+            self._turn += 1
+        return servers[self._turn % len(servers)]
+
+
+class _Server:
+    """A process that imports, and is forked for each socket that it is sent."""
+
+    def __init__(self, wanted: Mapping[str, Any], deadline: float) -> None:
+        self._deadline = deadline
+        self._wire, end = socket.socketpair()
+        with end:
+            self._process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
+                [
+                    sys.executable,
+                    str(CHILD),
+                    str(end.fileno()),
+                    "--fork-server",
+                    json.dumps(wanted),
+                ],
+                pass_fds=[end.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=_environment(None),
+                start_new_session=True,
+            )
+        minder.watch(self._process.pid)
+
+    def ready(self) -> str:
+        """Wait until it has imported; return why it must not be forked, or ""."""
+        answer = _read(
+            self._wire, _START_TIMEOUT, "what the arms import ended the process", self._deadline
+        )
+        return str(answer.get("refused", ""))
+
+    def fork(self, theirs: socket.socket) -> int:
+        socket.send_fds(self._wire, [b"x"], [theirs.fileno()])
         # Without the deadline: it takes milliseconds, and a fork whose pid is unknown would be left.
-        pid = int(_read(wire, _START_TIMEOUT, "no process could be forked", math.inf)["pid"])
+        answer = _read(self._wire, _START_TIMEOUT, "no process could be forked", math.inf)
+        pid = int(answer["pid"])
         minder.watch(pid)
         return pid
+
+    def close(self) -> None:
+        self._wire.close()
+        self._process.kill()
+        self._process.wait()
+        minder.forget(self._process.pid)
 
 
 class _Process:
@@ -161,8 +220,10 @@ class _Process:
         process: subprocess.Popen[bytes] | None,
         pid: int | None,
         deadline: float,
+        beside: Sequence[_Process],
     ) -> None:
         self._wire, self._arm, self._process = wire, arm, process
+        self._beside = beside
         self._deadline = deadline
         # A child of the fork server: we can end it, not wait for it. It waits for us, so it is alive.
         self._pid = pid if process is None else process.pid
@@ -170,13 +231,23 @@ class _Process:
         self._facts: dict[str, Any] | None = None
         self._asked = False  # it computes, and looks at its socket only afterwards
 
+    @property
+    def alive(self) -> bool:
+        return self._process is not None or self._handle is not None
+
     def build(self) -> None:
         self._send({"build": self._arm.message(WARM_UP)})
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        if self._facts is None:
-            self._facts = self._receive(_START_TIMEOUT)
+        while self._facts is None:
+            # One that has failed must not wait for the others, which may take all the time that is left.
+            waiting = [each for each in self._beside if each.alive and each._facts is None]
+            left = min(_START_TIMEOUT, max(0.0, self._deadline - time.monotonic()))
+            ready, _, _ = select.select([each._wire for each in waiting], [], [], left)
+            for each in waiting if ready else [self]:
+                if each._wire in ready or not ready:
+                    each._facts = each._receive(_START_TIMEOUT)
         return self._facts
 
     def pin(self, core: int) -> None:

@@ -1,0 +1,115 @@
+"""How many rounds a replicate gets, and how long a full answer takes: from durations, never from ratios."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from metalassay.statistics import decision
+from metalassay.statistics.decision import Decision
+
+FIRST, SECOND = decision.ANALYSES[0][0], decision.ANALYSES[1][0]
+WORTH = 8
+"""The variance between rounds of one set of processes over that between sets.
+
+On the recordings of real processes it is 2 to 13 (CNN 12.8, GPT 4.0, both of them on a busy machine 3.0
+and 8.4). It decides how much of a replicate's time goes into rounds and how much into starting processes.
+"""
+RESERVE = 1.1  # on proposed budgets, since the next run is not exactly as fast
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Seconds that the processes of a replicate take until they are warm, and that a round takes then."""
+
+    start: float
+    round: float
+
+    def replicate(self, rounds: float) -> float:
+        """Return the seconds of a replicate."""
+        return self.start + rounds * self.round
+
+
+@dataclass(frozen=True)
+class More:
+    """What is missing for a full answer: so many replicates, seconds, and the budget that has room for all."""
+
+    replicates: int
+    seconds: float
+    budget: int
+
+
+def rounds(durations: Durations, left: float, done: int, usual: int) -> int:
+    """Return the rounds of the next replicate if ``left`` seconds are left; 0 if not one fits.
+
+    It is the ``usual`` number where starting processes is cheap. Where it is not, a process is used for
+    longer, as far as the budget has room for the second analysis; where there would be too few replicates for
+    the first analysis, they are shorter; and where there is no room for those either, all there is room for is
+    made as long as possible.
+    """
+    best = round(math.sqrt(WORTH * durations.start / durations.round))
+    if best > usual:
+        missing = max(SECOND - done, 1)
+        return _clamp(_room(durations, left, missing), usual, best, durations, left, done)
+    return _clamp(usual, usual, usual, durations, left, done)
+
+
+def _clamp(wanted: int, least: int, most: int, durations: Durations, left: float, done: int) -> int:
+    wanted = max(least, min(wanted, most))
+    if done >= FIRST:
+        return min(wanted, max(_room(durations, left, 1), 0))
+    missing = FIRST - done
+    while missing > 1 and _room(durations, left, missing) < 1:
+        missing -= 1
+    room = max(_room(durations, left, missing), 0)
+    return min(wanted, room) if missing == FIRST - done else room
+
+
+def _room(durations: Durations, left: float, replicates: int) -> int:
+    """Return how many rounds each of so many replicates can have in ``left`` seconds."""
+    return math.floor((left / replicates - durations.start) / durations.round)
+
+
+def enough(durations: Durations, left: float, spent: float, done: int) -> int | None:
+    """Return a budget that has room for the first analysis; None if the one that there is has."""
+    missing = max(FIRST - done, 0)
+    if missing * durations.replicate(1) <= left:
+        return None
+    return budget(spent + missing * durations.replicate(decision.ROUNDS))
+
+
+def missing(
+    durations: Durations,
+    answer: Decision | None,
+    done: int,
+    again: float,
+    usual: int,
+) -> More | None:
+    """Return what a full answer would take, None where it is out of reach.
+
+    Without an interval over replicates it is the first analysis. With one, it is the first analysis at which
+    an interval that shrinks with the root of the number of replicates would exclude 0 or the bound.
+    ``again`` are seconds that the next run will spend beside those.
+    """
+    counts: Iterable[int] = (count for count, _ in decision.ANALYSES if count > done)
+    if answer is not None:
+        reach = (answer.high - answer.low) / 2
+        needed = max(abs(answer.ratio), answer.bound - abs(answer.ratio))
+        least = done * (reach / needed) ** 2
+        counts = (count for count in counts if count >= least)
+    count = next(iter(counts), None)
+    if count is None:
+        return None
+    seconds = (count - done) * durations.replicate(usual)
+    return More(count - done, round(seconds, 1), budget(again + seconds))
+
+
+def budget(seconds: float) -> int:
+    """Return a budget, with a reserve, as a round number of seconds."""
+    return rounded(seconds * RESERVE)
+
+
+def rounded(seconds: float) -> int:
+    """Return the next multiple of five seconds."""
+    return 5 * math.ceil(round(seconds / 5, 6))
