@@ -20,6 +20,7 @@ from metalassay.report.sections import (
     compat_runs,
     conditions,
     doubt,
+    frameworks,
     headline,
     key_figures,
     ledger,
@@ -78,6 +79,7 @@ def build(
     compared = side_by_side.of(shown, find_chip, loaded.batches, named)
     sections: tuple[Section | None, ...] = (
         *of_suites,
+        frameworks.section(shown, find_chip),
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),
