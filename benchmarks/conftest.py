@@ -35,7 +35,7 @@ MAX_ROUNDS = 500  # the raw times of a 10 microsecond function would take 7 MB
 # pytest-benchmark's defaults: an option with another value was given on the command line.
 NO_STORAGE = "file://./.benchmarks"
 NO_MIN_TIME = "0.000005"
-SAVED = "mode dtype batch_size unit items_per_call parameters threads identity"
+SAVED = "framework mode dtype batch_size unit items_per_call parameters threads identity"
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -307,7 +307,7 @@ def facts_of(
         warm = warm_up(w.step)
         return {
             "power": used,
-            "memory": memory(w.device),
+            "memory": w.memory() if w.memory else memory(w.device),
             "workload": w.name,
             "device": w.device.type,
             "emulated": emulated(w.device),

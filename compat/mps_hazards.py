@@ -419,6 +419,23 @@ def compiled_layer_norm_is_layer_norm(device: str) -> None:
     agree(compute, device, "a compiled LayerNorm is wrong", tolerance=1e-3)
 
 
+def compiled_sum_of_a_broadcast_is_the_sum(device: str) -> None:
+    if device == "mps":
+        require_torch("2.7")  # the first with an Inductor for MPS
+    first, second = whole(32), whole(64)
+
+    def difference(a: Tensor, b: Tensor) -> Tensor:
+        return (a[:, None] - b[None, :]).sum()
+
+    def compute(device: str) -> Tensor:
+        # A torch that is older than this Python compiles nothing. The reference is not compiled.
+        with unless_refused(RuntimeError, "not supported on Python"):
+            run = difference if device == "cpu" else torch.compile(difference)
+            return run(first.to(device), second.to(device))
+
+    agree(compute, device, "a compiled sum of a broadcast is wrong")
+
+
 # Optimizers.
 
 

@@ -155,6 +155,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.mps]
             ],
         ),
         pytest.param(
+            "compiled_sum_of_a_broadcast_is_the_sum",
+            marks=[
+                pytest.mark.bug("mps-compiled-broadcast-sum", symptom="doubled"),
+                pytest.mark.long,  # the first torch.compile takes about a minute
+            ],
+        ),
+        pytest.param(
             "fused_adam_heeds_found_inf",
             marks=pytest.mark.bug("mps-fused-adam-ignores-overflow", symptom="stepped"),
         ),

@@ -165,6 +165,7 @@ FAULTS: dict[str, list[tuple[Any, ...]]] = {
     "normalisation_takes_a_slice": [(wrong, "layer_norm"), (wrong, "batch_norm")],
     "layer_norm_trains_on_a_frozen_input": [(wrong_gradient, "layer_norm")],
     "compiled_layer_norm_is_layer_norm": [(wrong, "layer_norm")],
+    "compiled_sum_of_a_broadcast_is_the_sum": [(wrong, "sum")],
     "fused_adam_heeds_found_inf": [(heedless, "_fused_adam_")],
     # Each compares three parts in order, so the fault in the last must not affect the first two.
     "transit_cnn": [(wrong, LINEAR), (wrong_gradient, LINEAR), (unwritten, "addcdiv_")],

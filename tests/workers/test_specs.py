@@ -19,6 +19,10 @@ from metalassay.workers.specs import Spec
             Spec("workload", "transit-cnn", batch=8, threads=2),
         ),
         ("transit-cnn:malloc=tuned", Spec("workload", "transit-cnn", malloc="tuned")),
+        (
+            "gpt-tiny:train:framework=mlx",
+            Spec("workload", "gpt-tiny", framework="mlx"),
+        ),
         ("a/bench.py::step", Spec("function", "a/bench.py", function="step")),
         ("bench.py::step:device=mps", Spec("function", "bench.py", function="step", device="mps")),
     ],
@@ -41,6 +45,12 @@ def test_a_spec_is_parsed_and_written_back(text: str, spec: Spec) -> None:
         ("transit-cnn:train:dtype=int8", "dtype=int8"),
         ("transit-cnn:train:batch=1:x", "not a workload"),
         ("bench.py::step:batch=3", "unknown option 'batch'"),
+        ("bench.py::step:framework=mlx", "unknown option 'framework'"),
+        ("gpt-tiny:framework=jax", r"framework=jax \(choose one of torch, mlx\)"),
+        ("gpt-tiny:framework=mlx,dtype=bfloat16", "dtype=bfloat16 is not for mlx"),
+        ("gpt-tiny:framework=mlx,threads=2", "threads=2 is not for mlx"),
+        ("gpt-tiny:framework=mlx,extra=3", "extra=3 is not for mlx"),
+        ("gpt-tiny:framework=mlx,device=cuda", "mlx is not timed on cuda"),
     ],
 )
 def test_an_invalid_spec_is_reported(text: str, says: str) -> None:

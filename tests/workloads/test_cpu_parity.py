@@ -28,7 +28,7 @@ def test_a_difference_in_any_of_the_three_computations_is_reported(
             results[1].view(-1)[:3] += 0.1
         return results[-1]
 
-    monkeypatch.setattr(cpu_parity, what, wrong_at_the_second)
+    monkeypatch.setitem(cpu_parity.COMPUTATIONS, what, wrong_at_the_second)
     said = cpu_parity.disagreement(get("gpt-tiny"), "cpu")
     assert said == f"{what}: 3 of {results[0].numel()} values differ from the CPU's"
 

@@ -25,6 +25,7 @@ STACK = (
     "torchdata",
     "peft",
     "setuptools",
+    "mlx",
     "metalassay",
 )
 """The packages whose versions affect what is measured, named as on the package index."""

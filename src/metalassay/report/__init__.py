@@ -21,6 +21,7 @@ from metalassay.report.sections import (
     compat_runs,
     conditions,
     doubt,
+    frameworks,
     headline,
     key_figures,
     ledger,
@@ -80,6 +81,7 @@ def build(
     sections: tuple[Section | None, ...] = (
         *of_suites,
         asked.section(loaded.asked),
+        frameworks.section(shown, find_chip),
         batch_plots.section(compared, shown),
         scaling.section(compared, shown),
         training_section(logs),

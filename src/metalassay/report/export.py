@@ -30,7 +30,7 @@ _MACHINE = ("system", "release", "machine", "chip", "model", "gpu_cores", "memor
 
 MEASUREMENT_COLUMNS = (
     *("file", "when", *_MACHINE, *_PACKAGES, "name", "workload", "mode", "device", "emulated"),
-    *("dtype", "batch_size", "threads", "malloc", "power_mode", "thermal_pressure"),
+    *("framework", "dtype", "batch_size", "threads", "malloc", "power_mode", "thermal_pressure"),
     *("series", "identity"),
     *("rounds", "seconds_median", "seconds_q1", "seconds_q3", "unit", "items_per_call"),
     *("items_per_second", "items_per_second_slow", "items_per_second_fast", "gflop_per_second"),
@@ -64,6 +64,7 @@ def measurement_row(one: Measurement, computed: Figures) -> Row:
         "mode": one.mode,
         "device": one.device,
         "emulated": one.emulated,
+        "framework": one.framework,
         "dtype": one.dtype,
         "batch_size": one.batch_size,
         "threads": one.threads,

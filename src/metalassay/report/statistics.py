@@ -88,6 +88,22 @@ def differences(a: Measurement, b: Measurement) -> list[str]:
     return list(_differences(a, b))
 
 
+def framework_differences(a: Measurement, b: Measurement) -> list[str]:
+    """Return why two frameworks cannot be compared by these runs of one workload on one machine.
+
+    Device, threads and versions are what is compared; the model must be the same, and the circumstances.
+    """
+    pairs: list[tuple[str, object, object]] = [
+        ("parameters", a.parameters, b.parameters),
+        ("items per call", a.items_per_call, b.items_per_call),
+        ("malloc", a.malloc, b.malloc),
+    ]
+    if a.power_mode and b.power_mode:
+        pairs.append(("power mode", a.power_mode, b.power_mode))
+    apart = [f"{name} {one} and {other}" for name, one, other in pairs if one != other]
+    return [*apart, *_circumstances(a, b)]
+
+
 def search_differences(a: LargestBatch, b: LargestBatch) -> list[str]:
     """Return why two searches for the largest batch are not comparable, an empty list if they are."""
     return list(_search_differences(a, b))
@@ -117,8 +133,11 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         ("batch", a.batch_size, b.batch_size),
         ("items per call", f"{a.items_per_call} {a.unit}", f"{b.items_per_call} {b.unit}"),
         ("parameters", a.parameters, b.parameters),
-        ("torch", public(a.versions["torch"]), public(b.versions["torch"])),
+        ("framework", a.framework, b.framework),
     ]
+    if a.framework == b.framework:
+        of_a, of_b = (public(one.versions[one.framework]) for one in (a, b))
+        pairs.append((a.framework, of_a, of_b))
     if "cpu" in (a.device, b.device):
         pairs.append(("threads", a.threads, b.threads))
         pairs.append(("malloc", a.malloc, b.malloc))
@@ -131,6 +150,10 @@ def _differences(a: Measurement, b: Measurement) -> Iterator[str]:
         yield "one file is older than the identity of workloads"
     elif a.identity != b.identity:
         yield "different code of the workload"
+    yield from _circumstances(a, b)
+
+
+def _circumstances(a: Measurement, b: Measurement) -> Iterator[str]:
     yield from machine_differences(a.machine, b.machine)
     throttled = [any(flag.startswith("throttled") for flag in one.flags) for one in (a, b)]
     if throttled[0] != throttled[1]:

@@ -192,6 +192,8 @@ class LatestResults:
 
 
 def _device(one: Measurement | LargestBatch) -> str:
+    if isinstance(one, Measurement):
+        return one.where
     return f"{one.device} (emulated)" if one.emulated else one.device
 
 

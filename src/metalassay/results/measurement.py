@@ -15,6 +15,8 @@ from metalassay.fields import Field, FieldError, one_line
 from metalassay.machine import dtypes, macos
 from metalassay.machine.hardware import Hardware, from_dict
 
+TORCH, MLX = "torch", "mlx"
+"""The frameworks that a workload can be written in."""
 WHOLE_SOURCE = "source-"
 """Prefix of the identity in files from before workloads had one of their own: a hash of all source."""
 _SHORTEST, _LONGEST = 1e-7, 86_400.0  # seconds that a call may take: two clock ticks to a day
@@ -32,7 +34,8 @@ class Measurement:
     ``flags`` are sentences about what makes the times doubtful. ``thermal_pressure`` is the highest that the
     Mac reported before and after, None where unknown. ``measured_peak`` is what the device
     reached in a probe just before, as (GFLOP/s, GB/s). ``watts`` were measured while the same step
-    ran, by the tool that ``watts_from`` names.
+    ran, by the tool that ``watts_from`` names. ``framework`` is what computed it, "torch" or "mlx", whose device "mps"
+    is the GPU of a Mac.
 
     The files of one `--processes N` share ``series``. In a measurement that was pooled from them,
     ``processes`` is above 1, ``seconds`` holds one value per process, and so do the tuples ``each_gb_s``,
@@ -64,6 +67,7 @@ class Measurement:
     tokens_per_call: float | None = None
     peak_rss: int | None = None
     malloc: str = "default"
+    framework: str = TORCH
     power_mode: str | None = None
     thermal_pressure: str | None = None
     flags: tuple[str, ...] = ()
@@ -82,13 +86,26 @@ class Measurement:
         """Number of timed rounds."""
         return len(self.seconds)
 
+    @property
+    def where(self) -> str:
+        """The device as tables name it: "mps", "mps (emulated)", "MLX (CPU)"."""
+        if self.framework == MLX:
+            return f"MLX ({'CPU' if self.device == 'cpu' else 'GPU'})"
+        return f"{self.device} (emulated)" if self.emulated else self.device
+
+    @property
+    def software(self) -> str:
+        """The version of what computed it: torch's alone, any other with its name."""
+        version = self.versions[self.framework]
+        return version if self.framework == TORCH else f"{self.framework} {version}"
+
 
 def conditions(one: Measurement) -> tuple[object, ...]:
     """Return what two measurements must share for the newer one to replace the older one."""
     return (
         one.machine,
         (one.workload, one.mode, one.batch_size, one.dtype, one.device, one.threads),
-        (one.versions["torch"], one.identity, one.emulated, one.malloc),
+        (one.framework, one.software, one.identity, one.emulated, one.malloc),
     )
 
 
@@ -143,7 +160,7 @@ class Pool:
 
     def add(self, one: Measurement) -> object:
         """Take in the measurement of one process; return the key of its series."""
-        key = (one.series, one.machine, one.name, one.identity, one.versions.get("torch"))
+        key = (one.series, one.machine, one.name, one.identity, one.software)
         self._series.setdefault(key, _Series(one)).add(one)
         return key
 
@@ -184,6 +201,8 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
     emulated = any(one.get("extra_info").get("emulated").flag() for one in benchmarks)
     for benchmark in benchmarks:
         extra = benchmark.get("extra_info")
+        framework = extra.find("framework").or_none(lambda one: one.one_of((TORCH, MLX))) or TORCH
+        top.get("versions").get(framework)
         device = extra.get("device").one_of(("cpu", "mps", "cuda"))
         if device == "mps" and machine.system != "Darwin" and not emulated:
             raise FieldError(
@@ -215,6 +234,7 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
             tokens_per_call=extra.find("tokens_per_call").or_none(lambda one: one.number(0, 1e12)),
             peak_rss=_within(extra, "memory", "peak_rss").or_none(Field.whole),
             malloc=extra.find("malloc").or_none(Field.name) or "default",
+            framework=framework,
             power_mode=macos.power_mode_named(
                 _within(about, "conditions", "after", "power_mode").or_none(Field.name)
             ),
@@ -223,7 +243,10 @@ def read(top: Field, file: str) -> Iterator[Measurement]:
                 for moment in ("before", "after")
             ),
             flags=tuple(flag.text() for flag in (extra.find("marks").or_none(Field.each) or ())),
-            measured_peak=_measured_peak(_within(about, "selftest"), device),
+            # It is PyTorch's, with PyTorch's threads.
+            measured_peak=_measured_peak(_within(about, "selftest"), device)
+            if framework == TORCH
+            else None,
             **_power(extra.find("power")),
             series=about.find("series").or_none(Field.name),
         )

@@ -403,6 +403,7 @@ BENCHMARKS: Schema = {
                 },
                 "memory": {"live": BYTES, "driver": BYTES, "peak_rss": BYTES},
                 "workload": WORKLOAD,
+                "framework": Text(one_of("torch", "mlx"), REFUSE),
                 "device": DEVICE,
                 "emulated": FLAG,
                 "parity": PROSE,

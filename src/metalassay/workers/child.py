@@ -116,6 +116,7 @@ class _Arm:
         self.wait: Step = lambda: None
         self.driver: Callable[[], int | None] = lambda: None
         self.driver_seen: int | None = None
+        self.waits: Step | None = None  # what waits for the device of another framework than torch
         build = {"workload": self._workload, "function": self._function, "model": self._model}
         about = build[spec["kind"]](spec)
         on_cpu = spec["device"] == "cpu"
@@ -148,6 +149,8 @@ class _Arm:
         }
 
     def _workload(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        if spec["framework"] == "mlx":
+            return self._in_mlx(spec)
         import torch
 
         from metalassay.measure import device
@@ -164,6 +167,24 @@ class _Arm:
             "parameters": built.parameters,
             "emulated": device.emulated(where),
             "extra_flop": 2 * _PRODUCT**3 * spec["extra"],
+        }
+
+    def _in_mlx(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        from metalassay.workloads import mlx_registry
+        from metalassay.workloads.registry import get
+
+        recipe = get(spec["name"])
+        where = mlx_registry.device(spec["device"])
+        built = mlx_registry.make(recipe, spec["mode"], where, spec["batch"])
+        self.driver = lambda: mlx_registry.memory()["driver"]
+        self.step, self.check = built.step, built.check
+        self.waits = mlx_registry.wait
+        return {
+            "identity": built.identity,
+            "threads": built.threads,
+            "parameters": built.parameters,
+            "emulated": False,
+            "mlx": mlx_registry.version(),
         }
 
     def _function(self, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +231,8 @@ class _Arm:
         from metalassay.measure.device import synchronize
         from metalassay.measure.timing import best
 
-        timing = best(self._once, lambda: synchronize(torch.device(kind)), tries=3)
+        wait = self.waits or (lambda: synchronize(torch.device(kind)))
+        timing = best(self._once, wait, tries=3)
         if not timing.waited:
             raise RuntimeError(
                 f"{kind} was still busy for {timing.left * 1e3:.2f} ms after a step of "

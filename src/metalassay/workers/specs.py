@@ -17,6 +17,7 @@ from metalassay.machine import dtypes, thread_limit
 
 MODES = ("train", "infer")
 DEVICES = ("cpu", "mps", "cuda")
+FRAMEWORKS = ("torch", "mlx")
 _NEXT = "write it as in transit-cnn:train:batch=4,threads=1 or bench.py::step"
 
 
@@ -28,6 +29,7 @@ class Spec:
     training step of a file with ``make(batch_size)``, see ``metalassay.ask.contract``.
 
     ``batch`` is in samples. ``malloc`` is "default" or "tuned", with which glibc keeps freed memory.
+    ``framework`` is what computes a workload, "torch" or "mlx"; MLX has one number format and threads of its own.
     ``extra`` adds that many products of two 64 x 64 matrices to each step: a slowdown of known size
     with which to test a comparison.
     """
@@ -42,6 +44,7 @@ class Spec:
     threads: int = 1
     malloc: str = "default"
     extra: int = 0
+    framework: str = "torch"
 
     def text(self) -> str:
         """Return the text that ``parse`` reads as this spec; options at their defaults are omitted."""
@@ -79,12 +82,17 @@ class Arm:
 
 
 _NUMBERS = {"batch": 1, "threads": 1, "extra": 0}  # with their minimum
-_WORDS = {"dtype": dtypes.NAMES, "device": DEVICES, "malloc": ("default", "tuned")}
-_OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra")
+_WORDS = {
+    "dtype": dtypes.NAMES,
+    "device": DEVICES,
+    "malloc": ("default", "tuned"),
+    "framework": FRAMEWORKS,
+}
+_OPTIONS = ("batch", "dtype", "device", "threads", "malloc", "extra", "framework")
 _REFUSED: dict[str, tuple[str, ...]] = {
     "workload": (),
-    "function": ("batch", "dtype", "extra"),
-    "model": ("extra",),
+    "function": ("batch", "dtype", "extra", "framework"),
+    "model": ("extra", "framework"),
 }
 
 
@@ -137,4 +145,17 @@ def _with(spec: Spec, options: str, text: str) -> Spec:
             raise UserError(f"{text!r}: {key}={value}", f"choose one of {', '.join(_WORDS[key])}")
         else:
             changes[key] = value
-    return dataclasses.replace(spec, **changes)
+    spec = dataclasses.replace(spec, **changes)
+    _check_framework(spec, text)
+    return spec
+
+
+def _check_framework(spec: Spec, text: str) -> None:
+    """Raise ``UserError`` for an option that MLX does not know."""
+    if spec.framework != "mlx":
+        return
+    for key, only in (("dtype", "float32"), ("threads", 1), ("extra", 0)):
+        if (value := getattr(spec, key)) != only:
+            raise UserError(f"{text!r}: {key}={value} is not for mlx", f"leave out {key}")
+    if spec.device == "cuda":
+        raise UserError(f"{text!r}: mlx is not timed on cuda", "choose device=cpu, or mps on a Mac")

@@ -8,6 +8,9 @@ parameter by the whole learning rate in either direction.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +19,7 @@ from metalassay.workloads.registry import Recipe
 
 SAMPLES = 4
 STEPS = 3
+EPS = 1e-3
 TOLERANCE = 1e-3
 """Largest difference, absolute and relative; float32 against float64 needs at most 5.5e-5."""
 
@@ -25,10 +29,20 @@ def disagreement(recipe: Recipe, device: str) -> str:
 
     An error on the device counts as a disagreement, and its message is returned.
     """
-    for what, compute in (("forward", forward), ("backward", backward), ("training", training)):
+    return difference(
+        recipe, {what: partial(compute, recipe, device) for what, compute in COMPUTATIONS.items()}
+    )
+
+
+def difference(recipe: Recipe, others: Mapping[str, Callable[[], Tensor]]) -> str:
+    """Return how the results of ``others`` differ from the CPU's, or "" if they do not.
+
+    ``others`` has a function for each of ``COMPUTATIONS``, which is called one after the other.
+    """
+    for what, compute in COMPUTATIONS.items():
         expected = compute(recipe, "cpu")
         try:
-            actual = compute(recipe, device).to("cpu")
+            actual = others[what]().to("cpu")
         except (RuntimeError, TypeError) as error:  # what torch raises for unsupported operations
             return f"{what} fails: {first_line(error)}"
         close = torch.isclose(actual, expected, rtol=TOLERANCE, atol=TOLERANCE)
@@ -59,7 +73,7 @@ def backward(recipe: Recipe, device: str) -> Tensor:
 def training(recipe: Recipe, device: str) -> Tensor:
     """Return the change of each parameter in three steps, flattened, relative to the largest."""
     model, inputs, target = _built(recipe, device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, eps=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, eps=EPS)
     before = torch.cat([parameter.detach().flatten().clone() for parameter in model.parameters()])
     for _ in range(STEPS):
         optimizer.zero_grad()
@@ -67,6 +81,10 @@ def training(recipe: Recipe, device: str) -> Tensor:
         optimizer.step()
     way = torch.cat([parameter.detach().flatten() for parameter in model.parameters()]) - before
     return way / way.abs().max()
+
+
+COMPUTATIONS = {"forward": forward, "backward": backward, "training": training}
+"""What is compared, in this order; each returns a flat tensor or logits."""
 
 
 def _built(recipe: Recipe, device: str) -> tuple[nn.Module, tuple[Tensor, ...], Tensor]:

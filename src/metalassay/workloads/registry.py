@@ -75,7 +75,8 @@ class Workload:
     ``step()`` does the work once and waits for the device; it returns the loss (train) or the
     logits (infer), still on the device; a step of a trainer of TRL returns None. ``check()`` raises ``AssertionError`` if the results are
     wrong; call it after at least three steps, and do not time it. ``threads`` is torch's number of
-    intra-op threads when the workload was built.
+    intra-op threads when the workload was built. ``framework`` is "torch" or "mlx"; another one than torch has a
+    ``memory`` of its own, which returns what ``measure.device.memory`` does.
     """
 
     name: str
@@ -90,6 +91,8 @@ class Workload:
     identity: str
     step: Callable[[], Any]
     check: Callable[[], None]
+    framework: str = "torch"
+    memory: Callable[[], dict[str, int | None]] | None = None
 
 
 def get(name: str) -> Recipe:

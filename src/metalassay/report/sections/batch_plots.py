@@ -121,7 +121,7 @@ def _setting(one: Measurement, machine: str) -> Setting:
         one.dtype,
         device_name(one),
         counted(one.threads, "thread") if on_cpu else "",
-        f"torch {one.versions['torch']}",
+        one.software if one.framework != "torch" else f"torch {one.software}",
         f"malloc {one.malloc}" if on_cpu else "",
         one.identity,
     )

@@ -73,7 +73,9 @@ def bandwidth(chip: Chip | None) -> float | None:
 
 
 def device_name(one: Measurement | LargestBatch) -> str:
-    """Return the device as tables name it: "mps", or "mps (emulated)"."""
+    """Return the device as tables name it: "mps", "mps (emulated)", or "MLX (GPU)"."""
+    if isinstance(one, Measurement):
+        return one.where
     return f"{one.device} (emulated)" if one.emulated else one.device
 
 
@@ -138,8 +140,8 @@ def _order(one: Measurement) -> tuple[object, ...]:
     return (
         *workload_order(one.workload, one.mode),
         one.batch_size,
-        (one.dtype, one.device, one.threads),
-        natural(one.versions["torch"]),
+        (one.dtype, one.where, one.threads),
+        natural(one.software),
         one.when,
     )
 
@@ -174,7 +176,7 @@ def _table(
 def _row(one: Measurement, computed: Figures, roofline: Roofline | None) -> tuple[str, ...]:
     conditions = (
         *(one.workload, MODES[one.mode], str(one.batch_size), one.dtype, device_name(one)),
-        *(str(one.threads), one.versions["torch"]),
+        *(str(one.threads), one.software),
     )
     rounds = f"{one.processes} processes" if one.processes > 1 else str(one.rounds)
     if one.malloc != "default":
@@ -196,9 +198,7 @@ def _row(one: Measurement, computed: Figures, roofline: Roofline | None) -> tupl
 def _wrong(shown: Iterable[Measurement]) -> Iterable[str]:
     """Yield what is wrong with the results behind a speed; a wrong result has none."""
     yield from dict.fromkeys(
-        f"WRONG NUMBERS: {one.workload} on {one.device}: {one.parity}"
-        for one in shown
-        if one.parity
+        f"WRONG NUMBERS: {one.workload} on {one.where}: {one.parity}" for one in shown if one.parity
     )
 
 

@@ -133,7 +133,7 @@ def _speed(compared: Compared) -> str:
     if not compared.rows:
         return "Speed was not measured: no benchmark run was read."
     wrong = {
-        f"{side[0].workload} on {side[0].device}"
+        f"{side[0].workload} on {side[0].where}"
         for row in compared.rows
         for side in row.sides
         if side and side[0].parity

@@ -39,6 +39,7 @@ from metalassay.report.sections.side_by_side import (
     ratios,
     watts_ratios,
 )
+from metalassay.results.measurement import MLX
 from metalassay.results.parse import LargestBatch, Measurement
 
 _EMULATED = " (emulated)"
@@ -113,6 +114,8 @@ def table(compared: Compared) -> Table | None:
     if len(machines) < 2:
         return None
     setting = _setting(compared)
+    if setting is None:
+        return None
     figures = list(_figures(compared, setting))
     short = compared.short
     return Table(
@@ -136,10 +139,15 @@ def table(compared: Compared) -> Table | None:
     )
 
 
-def _setting(compared: Compared) -> _Setting:
-    """Return the setting to show: of our first workload, one with a ratio, on a real mps if there is one."""
+def _setting(compared: Compared) -> _Setting | None:
+    """Return the setting to show: of our first workload, one with a ratio, on a real mps if there is one.
+
+    None where all that was measured is MLX, whose figures have a table of their own.
+    """
     ratios_of: dict[_Setting, int] = {}
     for row in compared.rows:
+        if any(side and side[0].framework == MLX for side in row.sides):
+            continue
         workload, _, _, dtype, device = row.key
         setting = _Setting(workload, dtype, device)
         known = sum(ratio.value is not None for ratio in row.ratios)
@@ -158,8 +166,7 @@ def _setting(compared: Compared) -> _Setting:
             setting.device,
         )
 
-    # Two machines are only compared if something of either was measured.
-    return min(ratios_of, key=order)
+    return min(ratios_of, key=order, default=None)
 
 
 def _figures(compared: Compared, setting: _Setting) -> Iterator[_Figure]:
