@@ -42,10 +42,8 @@ def as_text(preflight: Preflight, version: str, places: int = 3) -> str:
         for finding in findings:
             lines += _finding(finding, version, places)
     if refused := preflight.refused(version):
-        lines += [
-            "",
-            f"With torch {version} expected to be refused by a kernel of MPS (the fallback does not help):",
-        ]
+        title = f"With torch {version} refused by a kernel of MPS (the fallback does not help):"
+        lines += ["", *_filled(title)]
         for refusal in refused:
             lines += _refusal(refusal, version, places)
     if preflight.wide:
@@ -168,8 +166,8 @@ def _finding(finding: Finding, version: str, places: int) -> list[str]:
 
 def _refusal(refusal: Refusal, version: str, places: int) -> list[str]:
     return [
-        f"  {refusal.operator} with {refusal.what}  {_count(refusal.counts[version], 'call')}",
-        *_below(refusal.reasons[version]),
+        f"  {refusal.operator} with {refusal.what}",
+        *_below(f"{_count(refusal.counts[version], 'call')}; {refusal.reasons[version]}"),
         *(f"      {_place(place)}" for place in refusal.places[:places]),
         *_more(refusal.places, places),
     ]
