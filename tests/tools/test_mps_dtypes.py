@@ -87,6 +87,8 @@ def test_the_dtypes_that_an_opinfo_names_are_read() -> None:
         ("unittest.expectedFailure, 'TestConsistency', 'test_output_grad_match'", {}),
         ("unittest.expectedFailure, 'TestCommon', device_type='mps'", {}),
         ("unittest.expectedFailure, 'TestConsistency', device_type='cuda'", {}),
+        ("unittest.expectedFailure, device_type='cuda'", {}),
+        ("unittest.expectedFailure", {}),
         ("unittest.skip('slow'), 'TestConsistency'", {}),
     ],
 )
