@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 import torch
 
+from metalassay.mps.emulator.session import current
+
 
 def test_signposts_can_be_switched_on_and_off() -> None:
+    emulation = current()
+    assert emulation is not None
+    before = len(emulation.signposts)
     with torch.mps.profiler.profile(mode="interval,event", wait_until_completed=True):
         assert torch.ones(2, device="mps").sum().item() == 2
+    assert emulation.signposts[before:] == ["start interval,event, waits until completed", "stop"]
     assert not torch.mps.profiler.is_metal_capture_enabled()
     assert not torch.mps.profiler.is_capturing_metal()
 

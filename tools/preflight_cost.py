@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from metalassay.mps import ported_watch
-from metalassay.mps.preflight import as_mac, predict, recording, tracing
+from metalassay.mps.preflight import as_mac, beyond, predict, recording, tracing
 
 # What nanoGPT's README gives for a computer without a GPU.
 SIZE = {"n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64}
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    record = recording.Recording(predict.settings(), tracing, ported_watch, as_mac)
+    record = recording.Recording(predict.settings(), tracing, ported_watch, as_mac, beyond)
     step = training_step(options.model)
 
     def seconds(recorded: bool) -> float:

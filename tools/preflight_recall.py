@@ -1,43 +1,100 @@
-"""Measure how well preflight predicts the failures on MPS that PyTorch itself expects.
+"""Measure how well preflight predicts the failures on MPS that PyTorch itself expects, in seven dtypes.
 
-Every OpInfo of torch's test database that takes float32 runs forward on the CPU under the recorder, with
-all its samples. An OpInfo is predicted to fail if it calls an operator without a kernel in the installed
-torch, or returns float64; ``common_mps.UNIMPLEMENTED_XFAILLIST`` of the same torch lists those that do.
-Prints precision, recall and every difference. Needs torch >= 2.8 and expecttest; takes minutes.
+Every OpInfo of torch's test database runs forward on the CPU under the recorder, in each dtype that it takes
+on MPS, with all the samples that PyTorch's tests have for MPS. A pair of OpInfo and dtype is predicted to
+fail if it calls an operator without a kernel in the installed torch or one that refuses the dtype or the
+sizes, or has a result in float64. The lists of the same torch (dtypes.json) say which pairs are expected to
+fail; pairs about numbers alone are left out. Where a sample fails on the CPU, preflight has nothing to judge
+("cannot tell"). Prints precision and recall by dtype, and every difference. Needs torch >= 2.8 and
+expecttest; takes minutes.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import time
+import tomllib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import mps_opinfo
+import emulator_dtypes
+import mps_dtypes
 import torch
+from torch.testing._internal.common_methods_invocations import op_db
 
-from metalassay.mps.preflight import predict, tracing
+from metalassay.mps.preflight import beyond, predict, tracing
+
+CANNOT_TELL = "cannot tell"
+Results = Mapping[str, Mapping[str, str]]
 
 
-def predicted(info: Any, version: str, limit: int | None) -> tuple[Mapping[str, str], bool]:
-    """Return the state of each operator without a kernel, and whether any result is float64."""
-    recorder = tracing.Recorder()
-    for number, sample in enumerate(info.sample_inputs("cpu", torch.float32)):
-        if limit is not None and number >= limit:
-            break
-        # A sample that fails on the CPU tells nothing about MPS.
-        with contextlib.suppress(RuntimeError, NotImplementedError), recorder, torch.no_grad():
-            info(sample.input, *sample.args, **sample.kwargs)
+def predicted(
+    info: Any, dtype: torch.dtype, version: str, watch: beyond.Watch, limit: int | None
+) -> str:
+    """Return why an OpInfo is predicted to fail in a dtype, "" if it is not, or ``CANNOT_TELL``."""
+    torch.manual_seed(0)
+    recorder = tracing.Recorder(watch=watch)
+    try:
+        # The samples for mps, on the CPU: another recorder, because what makes them is not the test's.
+        with tracing.Recorder():
+            samples = list(info.sample_inputs("mps", dtype))[:limit]
+        for sample in samples:
+            with recorder, torch.no_grad():
+                info(sample.input, *sample.args, **sample.kwargs)
+    except Exception:  # noqa: BLE001  (any error on the CPU is none of MPS)
+        return CANNOT_TELL
     trace = {"torch": version, "ended": "", "calls": recorder.trace()}
     preflight = predict.judge(trace, [version])
-    (torch_version,) = preflight.versions
-    states = {finding.operator: finding.states[torch_version] for finding in preflight.findings}
-    return states, bool(preflight.wide)
+    (judged,) = preflight.versions
+    reasons = [f"{found.operator} has no kernel" for found in preflight.bad(judged, "missing")]
+    reasons += [f"{found.operator} refuses {found.what}" for found in preflight.refused(judged)]
+    return ", ".join([*reasons, *(["a result in float64"] if preflight.wide else [])])
+
+
+def figures(results: Results, lists: Any, dtypes: Iterable[str]) -> list[str]:
+    """Return a table with a row per dtype and one for all, and a line per difference."""
+    rows, differences = [], []
+    total = [0, 0, 0, 0, 0]
+    for dtype in dtypes:
+        row = [0, 0, 0, 0, 0]  # judged, listed, predicted, both, cannot tell
+        for opinfo, by_dtype in results.items():
+            expected = mps_dtypes.state(lists, opinfo, dtype, decorated=True)
+            if dtype not in by_dtype or expected == "open":
+                continue
+            why = by_dtype[dtype]
+            if why == CANNOT_TELL:
+                row[4] += 1
+                continue
+            listed = expected == "fails"
+            row[0] += 1
+            row[1] += listed
+            row[2] += bool(why)
+            row[3] += listed and bool(why)
+            if listed and not why:
+                differences.append(f"listed, not predicted: {opinfo} in {dtype}")
+            elif why and not listed:
+                differences.append(f"predicted, not listed: {opinfo} in {dtype}: {why}")
+        total = [one + other for one, other in zip(total, row, strict=True)]
+        rows.append(_row(dtype, row))
+    head = [
+        "| dtype | judged | listed | predicted | both | precision | recall | cannot tell |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    return [*head, *rows, _row("all", total), *differences]
+
+
+def _row(name: str, row: list[int]) -> str:
+    judged, listed, predictions, both, unknown = row
+    precision = f"{both / predictions:.3f}" if predictions else "none"
+    recall = f"{both / listed:.3f}" if listed else "none"
+    return (
+        f"| {name} | {judged} | {listed} | {predictions} | {both} | {precision} | {recall}"
+        f" | {unknown} |"
+    )
 
 
 def main() -> None:
@@ -50,33 +107,24 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     version = torch.__version__.partition("+")[0]
-    listed = mps_opinfo.expected_failures()
+    lists = mps_dtypes.shipped(version)
+    dtypes = tomllib.loads(emulator_dtypes.TABLE.read_text("utf-8"))["dtypes"]
+    settings = predict.settings()
+    watch = beyond.Watch(settings["dtypes"], settings["limits"])
     began = time.monotonic()
-    results: dict[str, dict[str, Any]] = {}
-    infos = mps_opinfo.float32_infos()
+    results: dict[str, dict[str, str]] = {}
+    infos: list[Any] = [info for info in op_db if not info.name.startswith("jiterator")]
     for number, info in enumerate(infos):
-        name = info.name + (f".{info.variant_test_name}" if info.variant_test_name else "")
-        key = info.name + info.variant_test_name
-        operators, wide = predicted(info, version, options.samples)
-        results[key] = {"name": name, "operators": operators, "wide": wide, "listed": key in listed}
+        results[info.name + info.variant_test_name] = {
+            name: predicted(info, getattr(torch, name), version, watch, options.samples)
+            for name in dtypes
+            if getattr(torch, name) in info.supported_dtypes("mps")
+        }
         if number % 50 == 0:
             print(f"{number} of {len(infos)}, {time.monotonic() - began:.0f} s", file=sys.stderr)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1, sort_keys=True))
-    for kind in ("missing", "missing or float64"):
-        predictions = {
-            key
-            for key, result in results.items()
-            if "missing" in result["operators"].values() or (kind != "missing" and result["wide"])
-        }
-        failures = listed & results.keys()
-        hits = len(predictions & failures)
-        print(
-            f"{kind}: {len(predictions)} predicted, {len(failures)} listed, {hits} in both:"
-            f" precision {hits / len(predictions):.3f}, recall {hits / len(failures):.3f}"
-        )
-        print("  predicted, not listed:", ", ".join(sorted(predictions - failures)))
-        print("  listed, not predicted:", ", ".join(sorted(failures - predictions)))
+    print("\n".join(figures(results, lists, dtypes)))
     print(f"{len(results)} OpInfos, torch {torch.__version__}, {time.monotonic() - began:.0f} s")
 
 

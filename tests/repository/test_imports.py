@@ -14,6 +14,7 @@ MEASURING = ("ask", "guard", "measure", "patches", "testing", "training", "workl
 # Programs of child processes, and plugins for the user's pytest, which run with the user's torch.
 GUESTS = (
     "arms",
+    "beyond",
     "child",
     "child_devices",
     "dataloader_child",

@@ -7,7 +7,15 @@ from typing import Any
 from metalassay.mps.preflight import predict
 
 
-def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool = False) -> Any:
+def call(
+    *path: str,
+    count: int = 1,
+    line: int = 1,
+    node: str = "",
+    wide: bool = False,
+    dtype: str = "",
+    limit: str = "",
+) -> Any:
     """Return one entry of a trace; ``path`` lists the operators, outermost first."""
     return {
         "path": list(path),
@@ -16,6 +24,8 @@ def call(*path: str, count: int = 1, line: int = 1, node: str = "", wide: bool =
         "function": "step",
         "node": node,
         "wide": wide,
+        "dtype": dtype,
+        "limit": limit,
         "count": count,
         "bytes": 100,
     }

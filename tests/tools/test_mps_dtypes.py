@@ -79,6 +79,53 @@ def test_the_dtypes_that_an_opinfo_names_are_read() -> None:
     assert expectations.taken(source) == {"dotx": ("float16", "float32")}
 
 
+@pytest.mark.parametrize(
+    ("decorator", "expected"),
+    [
+        ("unittest.expectedFailure, 'TestConsistency', dtypes=[torch.bool]", {"dot": ("bool",)}),
+        ("unittest.expectedFailure, device_type='mps'", {"dot": ("*",)}),
+        ("unittest.expectedFailure, 'TestConsistency', 'test_output_grad_match'", {}),
+        ("unittest.expectedFailure, 'TestCommon', device_type='mps'", {}),
+        ("unittest.expectedFailure, 'TestConsistency', device_type='cuda'", {}),
+        ("unittest.expectedFailure, device_type='cuda'", {}),
+        ("unittest.expectedFailure", {}),
+        ("unittest.skip('slow'), 'TestConsistency'", {}),
+    ],
+)
+def test_a_decorator_counts_if_it_is_about_the_comparison_with_the_cpu(
+    decorator: str, expected: object
+) -> None:
+    assert expectations.decorated(f"OpInfo('dot', skips=(DecorateInfo({decorator}),))") == expected
+
+
+def test_what_an_opinfo_says_of_itself_refuses_nothing() -> None:
+    lists = expectations.parse(LISTS)
+    lists.decorated["add"] = ("int64",)
+    assert mps_dtypes.state(lists, "add", "int64") == "passes"
+    assert mps_dtypes.state(lists, "add", "int64", decorated=True) == "fails"
+    assert "add.Tensor" not in mps_dtypes.refusals(lists, RECORDED)
+
+
+def test_a_failure_that_only_the_dtype_of_the_cpu_explains_refuses_nothing() -> None:
+    pool = {**RECORDED["nn.functional.pool"], "double": "int64"}
+    lists = expectations.parse(LISTS.replace('"area": [torch.long],', ""))
+    found = mps_dtypes.refusals(lists, {**RECORDED, "nn.functional.pool": pool})
+    assert found["pool"] == {"bool": "nn.functional.pool"}
+
+
+def test_a_recording_keeps_what_is_remarked_apart() -> None:
+    noted = {"int64": ["aten::bincount Long", "aten::bincount Long cpu-double"]}
+    noted["bool"] = ["aten::dot Bool", "aten::dot Bool cpu-lacks", "aten::mul Float"]
+    assert mps_dtypes.entry("x", noted, ["bool"]) == {
+        "name": "x",
+        "dtypes": "bool int64",
+        "calls": {"bincount": "int64", "dot": "bool"},
+        "cpu_lacks": {"dot": "bool"},
+        "double": "int64",
+        "missing": "bool",
+    }
+
+
 def test_the_shipped_file_follows_from_the_lists_and_the_recording() -> None:
     recorded = json.loads(mps_dtypes.RECORDED.read_text("utf-8"))["opinfos"]
     for version, release in dtypes._record()["releases"].items():

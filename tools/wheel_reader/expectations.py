@@ -60,7 +60,7 @@ class Lists:
 
     ``fails`` fail on MPS. ``numbers`` run, and give numbers that differ from the CPU's. ``macos`` fail
     before a macOS release, which is the key. ``gradient`` fail in the backward pass. ``skipped`` are not
-    tested. ``takes`` are the dtypes that an OpInfo names for MPS. Complex numbers fail unless the OpInfo is
+    tested. ``decorated`` are expected to fail by their own OpInfo. ``takes`` are the dtypes that an OpInfo names for MPS. Complex numbers fail unless the OpInfo is
     in ``complex_supported`` (None in a release that lists ``complex_unsupported`` instead).
     """
 
@@ -69,6 +69,7 @@ class Lists:
     macos: dict[str, ByOpInfo] = field(default_factory=dict)
     gradient: ByOpInfo = field(default_factory=dict)
     skipped: ByOpInfo = field(default_factory=dict)
+    decorated: ByOpInfo = field(default_factory=dict)
     takes: ByOpInfo = field(default_factory=dict)
     complex_supported: tuple[str, ...] | None = None
     complex_unsupported: tuple[str, ...] | None = None
@@ -83,8 +84,11 @@ def read(wheel: Path) -> Lists:
         lists = parse(archive.read(_LISTS).decode())
         for name in names:
             if _DEFINITIONS.fullmatch(name):
-                lists.takes.update(taken(archive.read(name).decode()))
+                source = archive.read(name).decode()
+                lists.takes.update(taken(source))
+                lists.decorated.update(decorated(source))
     lists.takes = dict(sorted(lists.takes.items()))
+    lists.decorated = dict(sorted(lists.decorated.items()))
     return lists
 
 
@@ -195,16 +199,8 @@ def _dtypes(value: ast.expr) -> Iterator[str]:
 def taken(source: str) -> ByOpInfo:
     """Return the dtypes that the OpInfos of a file name for MPS with ``dtypesIfMPS``."""
     found: ByOpInfo = {}
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.Call):
-            continue
-        named = {each.arg: each.value for each in node.keywords}
-        first = named.get("name") or (node.args[0] if node.args else None)
-        if "dtypesIfMPS" not in named or not isinstance(first, ast.Constant):
-            continue
-        variant = named.get("variant_test_name")
-        key = str(first.value) + (str(variant.value) if isinstance(variant, ast.Constant) else "")
-        if ast.unparse(named["dtypesIfMPS"]) == "None":
+    for key, named in _opinfos(source):
+        if "dtypesIfMPS" not in named or ast.unparse(named["dtypesIfMPS"]) == "None":
             continue
         with contextlib.suppress(UserError):  # computed: leave it out instead of guessing
             found[key] = tuple(sorted(_supported(_dtypes(named["dtypesIfMPS"]))))
@@ -213,3 +209,55 @@ def taken(source: str) -> ByOpInfo:
 
 def _supported(dtypes: Iterable[str]) -> set[str]:
     return set(dtypes) - {"float64", "complex128"}
+
+
+def decorated(source: str) -> ByOpInfo:
+    """Return the dtypes in which the OpInfos of a file say that they fail on MPS.
+
+    They say so with a decorator of every test on mps, or of the one that compares it with the CPU.
+    """
+    found: dict[str, set[str]] = {}
+    for key, named in _opinfos(source):
+        for name in ("skips", "decorators"):
+            for node in ast.walk(named[name]) if name in named else ():
+                if (dtypes := _expected_failure(node)) is not None:
+                    found.setdefault(key, set()).update(dtypes)
+    return {
+        key: (ALL,) if ALL in dtypes else tuple(sorted(_supported(dtypes)))
+        for key, dtypes in found.items()
+    }
+
+
+def _expected_failure(node: ast.AST) -> set[str] | None:
+    """Return the dtypes of a decorator that expects the comparison with the CPU to fail, else None."""
+    if not isinstance(node, ast.Call) or ast.unparse(node.func) != "DecorateInfo":
+        return None
+    what, *tests = (ast.unparse(argument).strip("'") for argument in node.args)
+    named = {each.arg: each.value for each in node.keywords}
+    device = ast.unparse(named["device_type"]).strip("'") if "device_type" in named else ""
+    # TestConsistency, in test/test_mps.py, is the comparison with the CPU and runs for mps alone.
+    compares = tests in (["TestConsistency"], ["TestConsistency", "test_output_match"])
+    if what != "unittest.expectedFailure" or not (
+        (compares and device in ("", "mps")) or (not tests and device == "mps")
+    ):
+        return None
+    try:
+        return set(_dtypes(named["dtypes"])) if "dtypes" in named else {ALL}
+    except UserError:  # computed: leave it out instead of guessing
+        return None
+
+
+def _opinfos(source: str) -> Iterator[tuple[str, dict[str, ast.expr]]]:
+    """Yield the key of each OpInfo that is written out in a file, and its named arguments."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        named = {each.arg: each.value for each in node.keywords if each.arg}
+        first = named.get("name") or (node.args[0] if node.args else None)
+        if not isinstance(first, ast.Constant) or not isinstance(first.value, str):
+            continue
+        variant = named.get("variant_test_name")
+        yield (
+            first.value + (str(variant.value) if isinstance(variant, ast.Constant) else ""),
+            named,
+        )

@@ -28,7 +28,7 @@ examples:
   metalassay preflight package.train:main
   pytest --mps-preflight                       the same for your tests
 
-exit code: 0 every operator has a kernel, 1 some have none, 2 bad input, or the program failed (what it
+exit code: 0 every operator has a kernel, 1 some have none or refuse a call, 2 bad input, or the program failed (what it
 ran until then is shown)"""
     parser.add_argument("program", nargs="*", metavar="PROGRAM", help="the program to run")
     parser.add_argument(
@@ -110,4 +110,4 @@ def run(options: argparse.Namespace) -> int:
         print(f"metalassay: {trace['ended'] or 'the program failed'}", file=sys.stderr)
         return 2
     failing = any(version in finding.states for finding in prediction.findings)
-    return 1 if prediction.wide or failing else 0
+    return 1 if prediction.wide or failing or prediction.refused(version) else 0

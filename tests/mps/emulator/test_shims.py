@@ -27,7 +27,7 @@ def patched() -> list[Any]:
 
 def test_the_attributes_are_replaced_inside_the_block_and_restored_after_an_error() -> None:
     before = patched()
-    with contextlib.suppress(KeyError), shims.shims():
+    with contextlib.suppress(KeyError), shims.shims([]):
         has_mps, get_name, generator, to_mps = patched()
         assert (has_mps, get_name(), generator) == (True, shims.NAME, None)
         assert to_mps is not before[3]

@@ -72,6 +72,7 @@ def test_no_line_is_wider_than_80_columns() -> None:
             call("put", "put_"),
             call("ones", wide=True),
             call("ctc_loss", "_ctc_loss"),
+            call("_adaptive_avg_pool2d", limit="divisible-input", count=2),
         ],
         "ported": noted,
         "replaced": 1,
@@ -82,3 +83,16 @@ def test_no_line_is_wider_than_80_columns() -> None:
     printed = text.as_text(predict.judge(trace), "2.5.1")
     assert [line for line in printed.splitlines() if len(line) > 80] == []
     assert "CUDA without effect" in " ".join(printed.split())
+    assert "1 would refuse a dtype or sizes" in " ".join(printed.split())
+
+
+def test_what_a_kernel_refuses_is_listed_with_the_reason_and_the_line() -> None:
+    calls = [call("linear", dtype="int64", count=3), call("_adaptive_avg_pool2d", limit="x")]
+    printed = text.as_text(judged(*calls), "2.13.0")
+    assert (
+        "\n  linear with int64\n"
+        "      3 calls; PyTorch's own tests expect nn.functional.linear to fail with it\n"
+        "      3 x " in printed
+    )
+    assert "_adaptive_avg_pool2d" not in printed  # no such limit
+    assert "refused by a kernel" not in text.as_text(judged(*calls), "2.5.1")

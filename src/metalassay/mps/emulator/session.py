@@ -7,13 +7,13 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.mps.emulator import build, differences, inherited
 from metalassay.mps.emulator.messages import VARIABLE, fallback_enabled, messages
-from metalassay.mps.operators import oracle
+from metalassay.mps.operators import limits, oracle
 
 # On a Mac, torch reads the variable once, when it is imported. This module is imported at about the
 # same time; setting the variable later has no effect, as on a Mac.
@@ -28,7 +28,8 @@ RECOMMENDED_MEMORY = 16 * GIB * 2 // 3
 class Emulation:
     """What is emulated: the release whose operators are used (``torch``), and the options.
 
-    ``installed`` is the version of the installed torch; ``memory`` is in bytes.
+    ``installed`` is the version of the installed torch; ``memory`` is in bytes. ``signposts`` has what the
+    program asked of ``torch.mps.profiler`` so far: "start interval,event", "stop".
     """
 
     torch: str
@@ -36,6 +37,7 @@ class Emulation:
     fallback: bool
     memory: int
     dead: bool
+    signposts: list[str] = field(default_factory=list, compare=False)
 
     def __str__(self) -> str:
         """Return one line for banners and reports."""
@@ -123,7 +125,7 @@ def start(
     stack.callback(_stop, native)
     from metalassay.mps.emulator.shims import shims
 
-    stack.enter_context(shims())
+    stack.enter_context(shims(emulation.signposts))
     stack.enter_context(inherited.handed_down(options))
     if not quiet:
         _report(str(emulation))
@@ -172,7 +174,12 @@ def _install(native: Any, emulation: Emulation, operators: oracle.Operators, rec
     settings.not_called = found.not_called
     settings.cannot_tell = found.cannot_tell
     settings.unsure = texts.unsure
-    settings.refused, settings.taken = differences.dtype_settings(emulation.torch)
+    if not record:  # a recording is what the refusals follow from
+        settings.refused, settings.taken = differences.dtype_settings(emulation.torch)
+        settings.limits = {
+            f"aten::{operator}": found
+            for operator, found in limits.by_operator(emulation.torch).items()
+        }
     native.install(
         sorted(found.kernels),
         sorted(operators.fallbacks),

@@ -23,8 +23,11 @@ _CACHING = (
 
 
 @contextlib.contextmanager
-def shims() -> Iterator[None]:
-    """Make ``torch.backends.mps``, ``torch.mps`` and storages behave as on a Mac inside the block."""
+def shims(signposts: list[str]) -> Iterator[None]:
+    """Make ``torch.backends.mps``, ``torch.mps`` and storages behave as on a Mac inside the block.
+
+    What the profiler of MPS is asked for is added to ``signposts``; there is none.
+    """
     c: Any = torch._C
     clear_caches()
     with contextlib.ExitStack() as stack:
@@ -42,6 +45,8 @@ def shims() -> Iterator[None]:
         replace(torch.UntypedStorage, "__new__", _new_storage)
         for name in _METAL:
             replace(c, name, _no_metal(name))
+        replace(c, "_mps_profilerStartTrace", _start_trace(signposts))
+        replace(c, "_mps_profilerStopTrace", lambda: signposts.append("stop"))
         replace(c, "_mps_isCaptureEnabled", lambda: False)
         replace(c, "_mps_isCapturing", lambda: False)
         replace(c, "_mps_stopCapture", lambda: None)  # called after an error of _mps_startCapture
@@ -64,6 +69,14 @@ _METAL = {
     "_mps_startCapture": "no Metal captures",
     "_mps_host_alias_storage": "no second view of its storages",
 }
+
+
+def _start_trace(signposts: list[str]) -> Callable[[str, bool], None]:
+    def start(mode: str, wait_until_completed: bool) -> None:
+        waits = ", waits until completed" if wait_until_completed else ""
+        signposts.append(f"start {mode}{waits}")
+
+    return start
 
 
 def _no_metal(name: str) -> Callable[..., Any]:

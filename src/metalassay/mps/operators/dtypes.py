@@ -74,6 +74,21 @@ def versions() -> tuple[str, ...]:
     return tuple(sorted(_record()["releases"], key=Version))
 
 
+def double_on_cpu() -> frozenset[str]:
+    """Return the kernels that return float64 on the CPU for a call without float64, and float32 on MPS."""
+    return frozenset(_record()["double_on_cpu"])
+
+
+def ever_refused() -> dict[str, list[str]]:
+    """Return, by kernel, the dtypes that it refuses in some release."""
+    found: dict[str, set[str]] = {}
+    for version in versions():
+        known = load(version)
+        for kernel, refused in known.refused.items() if known else ():
+            found.setdefault(kernel, set()).update(refused)
+    return {kernel: sorted(refused) for kernel, refused in sorted(found.items())}
+
+
 def answers(overload: str, dtype: str) -> tuple[str, ...]:
     """Return a line per release whose tests expect a kernel to refuse a dtype, oldest first.
 

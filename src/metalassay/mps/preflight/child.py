@@ -51,7 +51,11 @@ def main() -> int:
     with open(os.path.join(folder, recordings.SETTINGS), encoding="utf-8") as file:  # noqa: PTH118, PTH123
         settings = json.load(file)
     recording = recordings.Recording(
-        settings, _load("tracing.py"), _load("..", "ported_watch.py"), _load("as_mac.py")
+        settings,
+        _load("tracing.py"),
+        _load("..", "ported_watch.py"),
+        _load("as_mac.py"),
+        _load("beyond.py"),
     )
     recording.with_children(folder)
     devices.hide_mps()

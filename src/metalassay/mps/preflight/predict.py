@@ -10,14 +10,14 @@ import functools
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
 from metalassay.errors import UserError
 from metalassay.fields import Field, FieldError, parse_json
 from metalassay.mps import ported
-from metalassay.mps.operators import advice, calls, oracle
+from metalassay.mps.operators import advice, calls, dtypes, limits, oracle
 from metalassay.mps.operators.oracle import Operators, State
 
 SCHEMA = "metalassay.trace/2"
@@ -60,11 +60,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """An operator whose kernel is expected to refuse a call in at least one torch version.
+
+    ``what`` is the dtype, or "sizes" or what else the kernel asks for. ``reasons`` says by version why:
+    because PyTorch's own tests expect the failure, or in the words of the error in its library. ``counts``
+    and ``places`` are as in ``Finding``.
+    """
+
+    operator: str
+    what: str
+    reasons: Mapping[str, str]
+    counts: Mapping[str, int]
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
 class Preflight:
     """The prediction for a trace, for each of ``versions``, oldest first.
 
     ``calls`` counts the program's own operator calls and ``operators`` the distinct operators.
-    ``wide`` lists lines with float64 or complex128 results, which MPS rejects in every version.
+    ``refusals`` are calls that a kernel refuses. ``wide`` lists lines with float64 or complex128 results, which MPS rejects in every version.
     ``unknown`` maps a version to the operators that it does not have under this name, or of which it is
     not known whether it calls them inside others, as the traced torch does. ``custom``
     lists operators that do not belong to PyTorch, about which nothing is known. ``ported`` are lines
@@ -78,6 +94,7 @@ class Preflight:
     operators: int
     versions: tuple[str, ...]
     findings: tuple[Finding, ...]
+    refusals: tuple[Refusal, ...]
     wide: tuple[Place, ...]
     unknown: Mapping[str, tuple[str, ...]]
     custom: tuple[str, ...]
@@ -90,6 +107,10 @@ class Preflight:
     def bad(self, version: str, state: State) -> tuple[Finding, ...]:
         """Return the findings that have ``state`` in a version."""
         return tuple(finding for finding in self.findings if finding.states.get(version) == state)
+
+    def refused(self, version: str) -> tuple[Refusal, ...]:
+        """Return what kernels of a version refuse."""
+        return tuple(refusal for refusal in self.refusals if version in refusal.reasons)
 
 
 @functools.cache
@@ -109,7 +130,8 @@ def settings() -> Mapping[str, Any]:
     """Return what the recording process needs to know.
 
     ``kernels`` and ``composites`` are the operators that are one or the other in every known release:
-    the recorder need not look into them. ``exchange`` are the functions of torch that must take the
+    the recorder need not look into them. ``dtypes`` and ``limits`` are by operator what a kernel of some
+    release refuses. ``exchange`` are the functions of torch that must take the
     branch of a Mac, and ``ported`` the rows of ported.toml.
     """
     releases = [oracle.load(version) for version in oracle.versions()]
@@ -124,6 +146,12 @@ def settings() -> Mapping[str, Any]:
     return {
         "kernels": sorted(in_all["kernel"]),
         "composites": sorted(in_all["composite"]),
+        "dtypes": {name: " ".join(found) for name, found in dtypes.ever_refused().items()},
+        "limits": {
+            operator: [row.id for row in limits.rows() if operator in row.operators]
+            for row in limits.rows()
+            for operator in row.operators
+        },
         "exchange": [name for row in python_branches() for name in row.get("exchange", ())],
         "ported": ported.rows(),
     }
@@ -179,6 +207,8 @@ def _call(call: Field, old: bool) -> dict[str, Any]:
         "function": call.get("function").text(),
         "node": call.get("node").text(),
         "wide": call.get("wide").flag(),
+        # Not in traces of older releases of metalassay.
+        **{name: call.find(name).or_none(Field.text) or "" for name in ("dtype", "limit")},
         "count": call.get("count").whole(),
         "bytes": 0 if old else int(call.get("bytes").number(0, 1e18)),
     }
@@ -212,11 +242,21 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     places: dict[str, Counter[tuple[str, int, str, str]]] = {}
     inside: dict[str, set[str]] = {}
     unknown: dict[str, set[str]] = {version: set() for version in order}
+    refusals: dict[tuple[str, str], _Refused] = {}
     for operators in releases:
         resolved: dict[str, tuple[str, State]] = {}
         for call in made:
             problem = _problem(call["path"], operators, resolved)
             if problem is None:
+                reason = _refusal(call, operators, resolved)
+                told = reason and _called(call, call["path"][-1], trace["torch"], operators)
+                if told == "cannot tell":
+                    unknown[operators.torch].add(call["path"][-1])
+                elif told == "calls":
+                    what = _LIMITED if call["limit"] else call["dtype"]
+                    refusals.setdefault((call["path"][-1], what), _Refused()).add(
+                        call, operators.torch, reason
+                    )
                 continue
             name, state = problem
             if state == "absent":
@@ -254,7 +294,8 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
     wide: Counter[tuple[str, int, str, str]] = Counter()
     for call in made:
         # Inside an operator, float64 may be the CPU's choice; the result of the call is the program's.
-        if call["wide"] and len(call["path"]) == 1:
+        by_cpu = call["path"][-1] in dtypes.double_on_cpu()
+        if call["wide"] and len(call["path"]) == 1 and not by_cpu:
             wide[_site(call)] += call["count"]
     return Preflight(
         torch=trace["torch"],
@@ -264,6 +305,10 @@ def judge(trace: Mapping[str, Any], versions: Sequence[str] | None = None) -> Pr
         versions=tuple(order),
         findings=tuple(
             sorted(findings, key=lambda finding: (-len(finding.states), finding.operator))
+        ),
+        refusals=tuple(
+            Refusal(name, what, found.reasons, dict(found.counts), _places(found.places))
+            for (name, what), found in sorted(refusals.items())
         ),
         wide=_places(wide),
         unknown={version: tuple(sorted(names)) for version, names in unknown.items() if names},
@@ -284,6 +329,39 @@ def _problem(
         return None  # an operator further out decides, and has an entry of its own
     asked, state = resolved[path[-1]]
     return (asked, state) if state in (*BAD, "absent") else None
+
+
+_LIMITED = "these sizes"
+
+
+@dataclass
+class _Refused:
+    """The refused calls of one operator, while they are counted."""
+
+    reasons: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    places: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
+
+    def add(self, call: Mapping[str, Any], version: str, reason: str) -> None:
+        """Count a call in a version; a line is counted in the first one that refuses."""
+        self.reasons.setdefault(version, reason)
+        self.counts[version] += call["count"]
+        if version == next(iter(self.reasons)):
+            self.places[_site(call)] += call["count"]
+
+
+def _refusal(
+    call: Mapping[str, Any], operators: Operators, resolved: dict[str, tuple[str, State]]
+) -> str:
+    """Return why a kernel of a release refuses a call, which no operator around it decides, or ""."""
+    dtype, limit = call.get("dtype", ""), call.get("limit", "")
+    if not (dtype or limit) or not _dispatched(call["path"], operators, resolved):
+        return ""
+    if text := limits.texts(operators.torch).get(limit):
+        return f"a Mac says: {text}"
+    known = dtypes.load(operators.torch)
+    opinfo = known.refused.get(call["path"][-1], {}).get(dtype) if known and dtype else None
+    return f"PyTorch's own tests expect {opinfo} to fail with it" if opinfo else ""
 
 
 def _called(call: Mapping[str, Any], name: str, traced: str, operators: Operators) -> calls.Answer:

@@ -48,12 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
         if version:
             oracle.load(version)
         from metalassay.mps import ported_watch
-        from metalassay.mps.preflight import as_mac, predict, recording, tracing
+        from metalassay.mps.preflight import as_mac, beyond, predict, recording, tracing
     except UserError as error:
         raise pytest.UsageError(f"--mps-preflight: {error}") from None
     except ModuleNotFoundError as error:
         raise pytest.UsageError(f"--mps-preflight needs torch: {error}") from None
-    record = recording.Recording(predict.settings(), tracing, ported_watch, as_mac)
+    record = recording.Recording(predict.settings(), tracing, ported_watch, as_mac, beyond)
     config.pluginmanager.register(_Plugin(record, version), "metalassay-preflight-run")
 
 

@@ -39,9 +39,13 @@ class Recording:
     """What is recorded in this process. ``settings`` are those of ``predict.settings``."""
 
     def __init__(
-        self, settings: Mapping[str, Any], tracing: Any, ported_watch: Any, as_mac: Any
+        self, settings: Mapping[str, Any], tracing: Any, ported_watch: Any, as_mac: Any, beyond: Any
     ) -> None:
-        self.recorder = tracing.Recorder(settings["kernels"], settings["composites"])
+        self.recorder = tracing.Recorder(
+            settings["kernels"],
+            settings["composites"],
+            beyond.Watch(settings["dtypes"], settings["limits"]),
+        )
         self.watch = ported_watch.Watch(settings["ported"])
         self.forks = 0
         self._folder = ""
@@ -120,7 +124,11 @@ def follow(folder: str) -> None:
     except FileNotFoundError:  # the program has ended, and preflight with it
         return
     recording = Recording(
-        settings, load("tracing.py"), load("..", "ported_watch.py"), load("as_mac.py")
+        settings,
+        load("tracing.py"),
+        load("..", "ported_watch.py"),
+        load("as_mac.py"),
+        load("beyond.py"),
     )
     recording.with_children(folder)
     recording.begin_child()

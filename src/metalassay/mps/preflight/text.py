@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from metalassay.mps import ported
 from metalassay.mps.operators.oracle import State
-from metalassay.mps.preflight.predict import Finding, Place, Preflight
+from metalassay.mps.preflight.predict import Finding, Place, Preflight, Refusal
 
 WIDTH = 80
 LIMITS = (
-    "Not covered: dtypes and shapes that a kernel of MPS rejects, its numbers and speed; branches that this"
-    " run did not take; worker processes of a DataLoader, which stay on the CPU on a Mac too. Another torch"
-    " may make an operator of other ones."
+    "Not covered: dtypes and sizes that a kernel of MPS rejects and PyTorch's tests do not name, its numbers"
+    " and speed; branches that this run did not take; worker processes of a DataLoader, which stay on the CPU"
+    " on a Mac too. Another torch may make an operator of other ones."
 )
 
 _TITLES: tuple[tuple[str, State], ...] = (
@@ -41,6 +41,11 @@ def as_text(preflight: Preflight, version: str, places: int = 3) -> str:
             lines += ["", f"With torch {version} {title}"]
         for finding in findings:
             lines += _finding(finding, version, places)
+    if refused := preflight.refused(version):
+        title = f"With torch {version} refused by a kernel of MPS (the fallback does not help):"
+        lines += ["", *_filled(title)]
+        for refusal in refused:
+            lines += _refusal(refusal, version, places)
     if preflight.wide:
         lines += [
             "",
@@ -107,6 +112,8 @@ def _verdict(preflight: Preflight, version: str) -> str:
     parts = [f"{_count(missing, 'operator')} would fail"] if missing else []
     if fallback:
         parts.append(f"{fallback} would always run on the CPU")
+    if refused := len(preflight.refused(version)):
+        parts.append(f"{refused} would refuse a dtype or sizes")
     if preflight.wide:
         parts.append(f"float64 at {_count(len(preflight.wide), 'line')}")
     verdict = ", ".join(parts) or "every operator has a kernel"
@@ -155,6 +162,15 @@ def _finding(finding: Finding, version: str, places: int) -> list[str]:
         + [f"      {_place(place)}" for place in finding.places[:places]]
         + _more(finding.places, places)
     )
+
+
+def _refusal(refusal: Refusal, version: str, places: int) -> list[str]:
+    return [
+        f"  {refusal.operator} with {refusal.what}",
+        *_below(f"{_count(refusal.counts[version], 'call')}; {refusal.reasons[version]}"),
+        *(f"      {_place(place)}" for place in refusal.places[:places]),
+        *_more(refusal.places, places),
+    ]
 
 
 def _below(text: str) -> list[str]:

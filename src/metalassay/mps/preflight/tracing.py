@@ -48,8 +48,11 @@ Site = tuple[str, int, str]
 """File, line and function; ("", 0, "") if the call does not come from Python."""
 _NOWHERE: Site = ("", 0, "")
 _UNKNOWN: Site = ("?", 0, "")  # compared by identity
-Key = tuple[str, tuple[str, ...], Site, str, bool]
-"""The operator, those around it, the caller, the autograd formula, and whether a result is float64."""
+Mark = tuple[str, str]
+"""The dtype and the limit of a call that some kernel refuses, as in beyond.py."""
+_NO_MARK: Mark = ("", "")
+Key = tuple[str, tuple[str, ...], Site, str, bool, Mark]
+"""The operator, those around it, the caller, the autograd formula, whether a result is float64, and the mark."""
 
 
 class Recorder:
@@ -57,17 +60,20 @@ class Recorder:
 
     ``kernels`` are operators that have a kernel wherever the trace is evaluated, and ``composites``
     those that are made of others everywhere. Where the parts cannot matter, an operator is run whole,
-    which costs less.
+    which costs less. ``watch`` (of beyond.py) marks calls that some kernel refuses.
     """
 
-    def __init__(self, kernels: Iterable[str] = (), composites: Iterable[str] = ()) -> None:
+    def __init__(
+        self, kernels: Iterable[str] = (), composites: Iterable[str] = (), watch: Any = None
+    ) -> None:
         self.kernels, self.composites = frozenset(kernels), frozenset(composites)
+        self.watch = watch
         self.replaced = 0  # calls that named mps and got the CPU
         self.threads = 0
         self.path: tuple[str, ...] = ()
         self.in_function = False
         self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
-        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any]] = {}
+        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any, Any]] = {}
         self.calls: dict[Key, int] = {}
         self.copied: dict[Key, int] = {}
         self._others: list[Recorder] = []
@@ -101,8 +107,8 @@ class Recorder:
         self._others.clear()
         self.replaced = 0
 
-    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any]:
-        """Return an operator's name, composite kernel and tensors, whether to run it whole, and how."""
+    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any, Any]:
+        """Return an operator's name, composite kernel and tensors, whether to run it whole, how, and its mark."""
         name = func.name().removeprefix("aten::")
         kinds = [str(argument.type) for argument in func._schema.arguments]
         places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
@@ -111,8 +117,13 @@ class Recorder:
             name in self.composites
             and (func.is_view or name.replace(".Scalar", ".Tensor") in self.kernels)
         )
-        self.operators[func] = (name, _composite(func), places, whole, getattr(func, "_op", func))
+        run = getattr(func, "_op", func)
+        self.operators[func] = (name, _composite(func), places, whole, run, self.marks(name))
         return self.operators[func]
+
+    def marks(self, name: str) -> Any:
+        """Return the function that marks a call of an operator, or None."""
+        return None if self.watch is None else self.watch.of(name)
 
     @contextlib.contextmanager
     def following_threads(self) -> Iterator[None]:
@@ -125,7 +136,7 @@ class Recorder:
             run = this.run
 
             def recorded() -> None:
-                other = Recorder(self.kernels, self.composites)
+                other = Recorder(self.kernels, self.composites, self.watch)
                 self._others.append(other)
                 with other:
                     run()
@@ -143,7 +154,7 @@ class Recorder:
         """Return one entry per distinct call, with its ``count``.
 
         ``path`` is the operator and those around it, outermost first. ``file``, ``line`` and
-        ``function`` are the caller. ``node`` is the autograd formula that made the call, "" in a
+        ``function`` are the caller. ``dtype`` and ``limit`` are those of a call that some kernel refuses. ``node`` is the autograd formula that made the call, "" in a
         forward pass. ``wide`` is true if the result was float64 or complex128. ``bytes`` is the size
         of the tensors that the first such call took and returned; 0 where it was not measured.
         """
@@ -165,10 +176,12 @@ class Recorder:
                 "function": function,
                 "node": node,
                 "wide": wide,
+                "dtype": mark[0],
+                "limit": mark[1],
                 "count": count,
-                "bytes": copied.get((name, outer, (file, line, function), node, wide), 0),
+                "bytes": copied.get((name, outer, (file, line, function), node, wide, mark), 0),
             }
-            for (name, outer, (file, line, function), node, wide), count in calls.items()
+            for (name, outer, (file, line, function), node, wide, mark), count in calls.items()
         ]
 
 
@@ -180,8 +193,9 @@ class _Operators(TorchDispatchMode):
 
 def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     recorder = self.recorder
-    name, key, places, leaf, run = recorder.operators.get(func) or recorder.describe(func)
+    name, key, places, leaf, run, marks = recorder.operators.get(func) or recorder.describe(func)
     outer = recorder.path
+    mark = marks(args, kwargs) if marks else _NO_MARK
     if leaf:
         result = run(*args, **kwargs) if kwargs else run(*args)
     else:
@@ -209,7 +223,7 @@ def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = No
         formula = node.name()
     if site is not None:
         wide = result.dtype in _WIDE if isinstance(result, torch.Tensor) else _wide(result)
-        call = (name, outer, site, formula, wide)
+        call = (name, outer, site, formula, wide, mark)
         count = recorder.calls.get(call)
         if count is None:
             count = 0
@@ -266,7 +280,9 @@ class _Functions(TorchFunctionMode):
         if whole and result is not None:
             site, node = _site(recorder)
             if site is not None:
-                key = (whole, (), site, node, _wide(result))
+                marks = recorder.marks(whole)
+                mark = (marks(args, kwargs)[0], "") if marks else _NO_MARK
+                key = (whole, (), site, node, _wide(result), mark)
                 count = recorder.calls.get(key)
                 if count is None:
                     count = 0

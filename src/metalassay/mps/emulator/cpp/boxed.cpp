@@ -3,6 +3,7 @@
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/List.h>
 #include <ATen/core/enum_tag.h>
+#include <c10/core/DefaultDtype.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "limits.h"
 #include "widened.h"
 
 namespace metalassay {
@@ -118,8 +120,8 @@ std::set<std::string>& records() {
   return *all;
 }
 
-void note(const c10::OperatorHandle& op, const c10::IValue* arguments, const char* remark) {
-  if (const auto dtype = dtype_of(op, arguments)) {
+void note(const c10::OperatorHandle& op, std::optional<at::ScalarType> dtype, const char* remark) {
+  if (dtype) {
     const std::lock_guard<std::mutex> guard(recording());
     records().insert(
         c10::toString(op.operator_name()) + " " + c10::toString(*dtype) + remark);
@@ -137,6 +139,45 @@ void check_dtypes(
   TORCH_CHECK(found == traits.refused->end(), found->second);
 }
 
+// Raises the error of a Mac if the sizes of this call are beyond what its kernel takes.
+void check_limits(const Traits& traits, const c10::IValue* arguments, size_t count) {
+  for (const auto& [limit, error] : *traits.limits) {
+    TORCH_CHECK(!is_beyond(limit, arguments, count), error);
+  }
+}
+
+bool is_double(const at::Tensor& tensor) {
+  return tensor.defined() &&
+      (tensor.scalar_type() == at::kDouble || tensor.scalar_type() == at::kComplexDouble);
+}
+
+// Returns whether a call asks for double precision: by an argument, or because it is the default.
+bool asks_for_double(const Traits& traits, const c10::IValue* arguments, size_t count) {
+  if (traits.dtype >= 0 && !arguments[traits.dtype].isNone()) {
+    return true;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (arguments[i].isTensor() && is_double(arguments[i].toTensor())) {
+      return true;
+    }
+  }
+  return c10::get_default_dtype_as_scalartype() == at::kDouble;
+}
+
+// The CPU's kernel of `bincount` sums weights in float64; a kernel of MPS returns no such thing unless it
+// is asked to, which is an error.
+c10::IValue single(
+    const c10::OperatorHandle& op, std::optional<at::ScalarType> dtype, const c10::IValue& value) {
+  if (!value.isTensor() || !is_double(value.toTensor())) {
+    return value;
+  }
+  if (settings().record) {
+    note(op, dtype, " cpu-double");
+  }
+  const auto result = value.toTensor();
+  return result.to(result.is_complex() ? at::kComplexFloat : at::kFloat);
+}
+
 // Runs the CPU kernel; where there is none for the dtype but a Mac has one, in a wider dtype.
 void run_kernel(const c10::OperatorHandle& op, const Traits& traits, c10::Stack* stack) {
   const size_t begin = stack->size() - op.schema().arguments().size();
@@ -149,7 +190,7 @@ void run_kernel(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
       throw;
     }
     if (settings().record) {
-      note(op, arguments.data(), " cpu-lacks");
+      note(op, dtype_of(op, arguments.data()), " cpu-lacks");
     }
     const bool taken = traits.taken != nullptr &&
         std::find(traits.taken->begin(), traits.taken->end(), c10::toString(*dtype)) !=
@@ -175,6 +216,9 @@ Traits traits_of(const c10::OperatorHandle& op) {
     if (arguments[i].type()->str().find("Generator") != std::string::npos) {
       traits.generator = static_cast<int>(i);
     }
+    if (arguments[i].name() == "dtype") {
+      traits.dtype = static_cast<int>(i);
+    }
   }
   const auto name = c10::toString(op.operator_name());
   if (const auto found = settings().refused.find(name); found != settings().refused.end()) {
@@ -182,6 +226,9 @@ Traits traits_of(const c10::OperatorHandle& op) {
   }
   if (const auto found = settings().taken.find(name); found != settings().taken.end()) {
     traits.taken = &found->second;
+  }
+  if (const auto found = settings().limits.find(schema.name()); found != settings().limits.end()) {
+    traits.limits = &found->second;
   }
   traits.draws = traits.generator < 0 && op.hasTag(at::Tag::nondeterministic_seeded);
   return traits;
@@ -204,9 +251,15 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
   if (traits.refused != nullptr) {
     check_dtypes(op, traits, stack->data() + begin);
   }
-  if (settings().record) {
-    note(op, stack->data() + begin, "");
+  if (traits.limits != nullptr) {
+    check_limits(traits, stack->data() + begin, count);
   }
+  std::optional<at::ScalarType> dtype;
+  if (settings().record) {
+    dtype = dtype_of(op, stack->data() + begin);
+    note(op, dtype, "");
+  }
+  const bool wide = asks_for_double(traits, stack->data() + begin, count);
   Borrowed borrowed;
   for (size_t i = begin; i < stack->size(); ++i) {
     auto& value = (*stack)[i];
@@ -244,7 +297,7 @@ void run_on_cpu(const c10::OperatorHandle& op, const Traits& traits, c10::Stack*
   for (size_t i = stack->size() - schema.returns().size(); i < stack->size(); ++i) {
     auto& value = (*stack)[i];
     if (value.isTensor() || value.isTensorList()) {
-      value = give_back(borrowed, value);
+      value = give_back(borrowed, wide ? value : single(op, dtype, value));
     }
   }
 }

@@ -13,9 +13,11 @@ struct Traits {
   bool mixes_devices = false; // accepts CPU tensors beside mps tensors (indices, the source of a copy)
   bool draws = false; // draws random numbers and takes no generator
   int generator = -1; // the index of its generator argument
+  int dtype = -1; // the index of its dtype argument
   // What the dtypes of a call decide; see Settings. Both are null for most operators.
   const std::map<std::string, std::string>* refused = nullptr;
   const std::vector<std::string>* taken = nullptr;
+  const std::vector<std::pair<std::string, std::string>>* limits = nullptr; // null: none
   const char* stranger_text = nullptr; // a Mac's error for a CPU tensor; null: that of TensorIterator
 };
 

@@ -9,6 +9,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace metalassay {
@@ -37,6 +38,9 @@ struct Settings {
   std::map<std::string, std::map<std::string, std::string>> refused;
   // By operator: integer dtypes that the kernel takes on a Mac, but not on the CPU.
   std::map<std::string, std::vector<std::string>> taken;
+  // By operator without overload ("aten::_adaptive_avg_pool2d"): limits that its kernel asks for, each with
+  // the error; see limits.toml.
+  std::map<std::string, std::vector<std::pair<std::string, std::string>>> limits;
   // Note which kernels are called with which dtypes, for `recorded()`.
   bool record = false;
   // The device is available but cannot allocate a byte, as on some hosted runners.
@@ -93,7 +97,8 @@ void register_kernels(
     const std::vector<std::string>& missing,
     const std::vector<std::string>& absent);
 void unregister_all();
-// Returns the calls of kernels since the last call, as "aten::dot Bool" or "aten::dot Bool cpu-lacks".
+// Returns the calls of kernels since the last call, as "aten::dot Bool", "aten::dot Bool cpu-lacks" or
+// "aten::bincount Long cpu-double".
 std::vector<std::string> recorded();
 
 // overrides.cpp; call it before register_kernels, which skips operators that are registered.

@@ -54,6 +54,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def_readwrite("unsure", &Settings::unsure)
       .def_readwrite("refused", &Settings::refused)
       .def_readwrite("taken", &Settings::taken)
+      .def_readwrite("limits", &Settings::limits)
       .def_readwrite("record", &Settings::record)
       .def_readwrite("dead", &Settings::dead);
   module.def("install", &metalassay::install);
