@@ -7,7 +7,7 @@ from typing import Any
 from metalassay.ask import preflight_text
 
 NOTHING: dict[str, Any] = {
-    "version": "2.13.0", "note": "", "calls": 1200, "operators": 9, "findings": [], "wide": [], "unknown": [],
+    "version": "2.13.0", "note": "", "calls": 1200, "operators": 9, "findings": [], "refusals": [], "wide": [], "unknown": [],
     "custom": [],
 }  # fmt: skip
 HERE = {"file": "/x/mine.py", "line": 3, "function": "forward", "node": "", "count": 2}
@@ -52,3 +52,15 @@ def test_what_only_other_releases_lack_is_no_verdict() -> None:
     said = list(preflight_text.lines({**NOTHING, "findings": [QR]}))
     assert said[0].startswith("every operator has a kernel")
     assert said[1] == "not with every torch: linalg_qr.out (fixed by torch 2.12.1)"
+
+
+def test_what_a_kernel_refuses() -> None:
+    refused = {
+        "operator": "conv2d", "what": "int64", "reasons": {"2.13.0": "a Mac says: no"}, "counts": {"2.13.0": 1},
+        "places": [HERE],
+    }  # fmt: skip
+    said = list(preflight_text.lines({**NOTHING, "refusals": [refused]}))
+    assert said[0] == "REFUSED: conv2d with int64 (1 call): mine.py:3 in forward; a Mac says: no"
+    assert said[1].startswith("judged for torch 2.13.0")
+    other = {**refused, "reasons": {"2.8.0": "a Mac says: no"}, "counts": {"2.8.0": 1}}
+    assert next(preflight_text.lines({**NOTHING, "refusals": [other]})).startswith("every operator")

@@ -16,7 +16,7 @@ from metalassay.ask.contract import File
 from metalassay.errors import UserError
 from metalassay.mps import ported_watch
 from metalassay.mps.operators import oracle
-from metalassay.mps.preflight import as_mac, child_devices, predict, recording, tracing
+from metalassay.mps.preflight import as_mac, beyond, child_devices, predict, recording, tracing
 
 OPTIMIZER = "the optimizer, AdamW"
 STAND_IN = "the stand-in for a loss"
@@ -37,6 +37,7 @@ def ask(file: File, batch_size: int, version: str) -> dict[str, Any]:
         "calls": prediction.calls,
         "operators": prediction.operators,
         "findings": [asdict(each) for each in prediction.findings],
+        "refusals": [asdict(each) for each in prediction.refusals],
         "wide": [asdict(each) for each in prediction.wide],
         "unknown": list(prediction.unknown.get(judged, ())),
         "custom": list(prediction.custom),
@@ -63,7 +64,7 @@ def record(file: File, batch_size: int) -> Mapping[str, Any]:
 
 
 def _recording(settings: Mapping[str, Any]) -> recording.Recording:
-    return recording.Recording(settings, tracing, ported_watch, as_mac)
+    return recording.Recording(settings, tracing, ported_watch, as_mac, beyond)
 
 
 def _named(trace: dict[str, Any], function: str) -> dict[str, Any]:

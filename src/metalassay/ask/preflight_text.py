@@ -20,10 +20,20 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield _finding(each, version)
     if bad[_MOST:]:
         yield f"and {len(bad) - _MOST} more operators"
+    refused = [each for each in answer["refusals"] if version in each["reasons"]]
+    for each in refused[:_MOST]:
+        calls = each["counts"][version]
+        counted = f"{calls:,} call{'' if calls == 1 else 's'}"
+        yield (
+            f"REFUSED: {each['operator']} with {each['what']} ({counted}):"
+            f" {_places(each['places'])}; {each['reasons'][version]}"
+        )
+    if refused[_MOST:]:
+        yield f"and {len(refused) - _MOST} more that a kernel refuses"
     if answer["wide"]:
         where = _places(answer["wide"])
         yield f"float64 or complex128, which MPS rejects in every version (TypeError): {where}"
-    if not bad and not answer["wide"]:
+    if not bad and not refused and not answer["wide"]:
         yield f"every operator has a kernel on MPS with torch {version} ({scope})"
     else:
         yield f"judged for torch {version}; {scope}"
@@ -36,7 +46,7 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"cannot tell for torch {version}: {', '.join(answer['unknown'][:_MOST])}"
     if answer["custom"]:
         yield f"not part of PyTorch, not judged: {', '.join(answer['custom'][:_MOST])}"
-    yield "not covered: dtypes and shapes that a kernel rejects, its numbers and speed"
+    yield "not covered: what else a kernel may refuse, its numbers and speed"
 
 
 def _finding(each: Mapping[str, Any], version: str) -> str:
