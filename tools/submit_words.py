@@ -21,6 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from metalassay.environment import versions
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src" / "metalassay" / "results" / "data"
 WRITERS = (
@@ -79,7 +81,7 @@ def words_needed() -> set[str]:
 
 
 def packages_needed() -> set[str]:
-    """Return the packages of the recorded runs and of the matrix."""
+    """Return the packages of the recorded runs, of the matrix, and those that a result records."""
     found: set[str] = set()
     for path in sorted((ROOT / "docs" / "evidence").glob("*/*.json")):
         document = json.loads(path.read_text("utf-8"))
@@ -90,7 +92,8 @@ def packages_needed() -> set[str]:
         found.update(_name(each) for each in (document.get("set") or {}).get("requires", []))
     for row in _rows():
         found.update(_name(each) for each in row.get("requires", ()))
-    return found | {"python", "macos", "apple-silicon", "pip", "uv", "wheel", "metalassay"}
+    found |= {*versions.STACK, *versions.MACHINE}  # whose versions a result records
+    return found | {"python", "pip", "uv", "wheel"}
 
 
 def rows_needed() -> set[str]:

@@ -33,11 +33,11 @@ TRACE = {"schema": "metalassay.trace/1", "torch": "2.13.0", "ended": "", "calls"
 
 ASKED = {
     "devices": {"cpu": "", "mps": ""}, "emulated": {"mps": False}, "parameters": 1, "stand_in": False,
-    "torch": "2.13.0", "threads": 1,
+    "torch": "2.13.0", "threads": 1, "hazards": [],
 }  # fmt: skip
 DIFFERENT = {
     "device": "mps", "emulated": False, "compared": 1, "calls": 1, "random": False, "loss": 1.0, "cpu_loss": 1.0,
-    "skipped": {}, "programs": [], "unwritten": "Not a directory", "right": False, "rows": [],
+    "strided": 0, "not_finite": 0, "skipped": {}, "programs": [], "unwritten": "Not a directory", "right": False, "rows": [],
     "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
 }  # fmt: skip
 
@@ -93,9 +93,19 @@ ROWS = {
         ("a.py", "--only", "numbers"),
         "--output",
         (children, "ask"),
-        lambda facts, seconds: ASKED if facts["question"] == "check" else DIFFERENT,
+        lambda facts, seconds: {**(ASKED if facts["question"] == "check" else DIFFERENT)},
         "WRONG: gelu",
         folder=True,
+    ),
+    ("ask", "--save"): Row(
+        ("a.py", "--only", "numbers"),
+        "--save",
+        (children, "ask"),
+        lambda facts, seconds: {
+            **(ASKED if facts["question"] == "check" else DIFFERENT),
+            "unwritten": "",
+        },
+        "WRONG: gelu",
     ),
     ("check", "--output"): Row(("--quiet",), "--output", (check, "_to_the_end"), checked, "GREEN"),
     ("bench", "--output"): Row(

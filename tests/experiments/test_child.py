@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from metalassay.experiments import arms, child
+from metalassay.mps import preflight
+
+preflight_child = Path(str(preflight.__file__)).with_name("child.py")
 
 
 def lines(
@@ -61,3 +67,33 @@ def test_gpu_or_cpu_is_the_cpu_without_mps(
 ) -> None:
     assert lines(monkeypatch, capsys, device="gpu or cpu")[0]["about"]["device"] == "cpu"
     assert "impossible" in lines(monkeypatch, capsys, device="mps")[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "metalassay.experiments.child", '{"experiment": "small-gpt", "device": "cpu", "first": 0,'
+         ' "rounds": 1, "seconds": 9, "emulated": false}'),
+        (str(preflight_child), "out/trace.json", "0", "--", "-c", "1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "while torch is imported"])
+def test_a_current_folder_that_was_deleted_is_one_line(
+    words: tuple[str, ...], when: str, tmp_path: Path
+) -> None:
+    """torch itself asks for the current folder while it is imported."""
+    fake = tmp_path / "fake" / "torch.py"
+    fake.parent.mkdir()
+    fake.write_text("import os\nos.rmdir('../gone')\nos.getcwd()\n")
+    remove = "rmdir ../gone && " if when == "before" else ""
+    command = f'mkdir gone && cd gone && {remove}exec "$0" -P "$@"'
+    path = os.pathsep.join(filter(None, (str(fake.parent), os.environ.get("PYTHONPATH"))))
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "metalassay: the current folder was deleted\n"

@@ -76,6 +76,10 @@ def interrupt(row: Row, kind: str, seed: int) -> Fault:
             process.wait(after)
         if kind == "folder gone":
             shutil.rmtree(here, ignore_errors=True)
+            if row.endless:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(1)  # it must bear to find its files gone
+                process.terminate()
         elif kind != "full disk" and process.poll() is None:
             _send(process, getattr(signal, kind))
         elif row.endless:

@@ -19,6 +19,7 @@ NOT_DEFECTS = {
     "huggingface-hub-names-removed": "upstream removed them on purpose, after deprecating them",
     "transformers-adamw-removed": "upstream removed its class on purpose, after deprecating it",
     "sfttrainer-arguments-removed": "arguments that TRL renamed or moved on purpose, after deprecating them",
+    "torch-compile-half-casts": "Inductor keeps float32 inside a kernel on purpose, with a setting to round",
     "trl-ppoconfig-arguments-gone": "TRL replaced that trainer on purpose",
 }
 """Bugs without an upper bound that are not reported upstream, and why."""

@@ -177,6 +177,16 @@ def test_a_full_disk_ends_the_log_but_not_the_program(
     assert messages == [f"{tmp_path / 'log'} ends here: No space left on device"]
 
 
+def test_a_log_that_somebody_removed_is_said_to_end(tmp_path: Path) -> None:
+    messages: list[str] = []
+    with Monitor(tmp_path / "log", 0.01, notify=messages.append):
+        (tmp_path / "log").unlink()
+        deadline = time.monotonic() + 30
+        while not messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert messages == [f"{tmp_path / 'log'} ends here: No such file or directory"]
+
+
 @posix
 @pytest.mark.slow
 def test_the_monitor_watches_any_command(tmp_path: Path) -> None:

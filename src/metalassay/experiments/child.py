@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from metalassay.errors import UserError
@@ -29,9 +30,16 @@ def main() -> int:
 
             stack.enter_context(emulate_mps(quiet=True))
         try:
+            Path.cwd()  # without one, libraries of torch end the process
             _measure(wanted, end)
         except UserError as error:
             _say(impossible={"why": error.message, "next": error.next_step})
+        except FileNotFoundError:
+            try:
+                Path.cwd()
+            except FileNotFoundError:  # torch asks for it while it is imported
+                sys.exit("metalassay: the current folder was deleted")
+            raise
     return 0
 
 

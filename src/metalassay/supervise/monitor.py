@@ -63,7 +63,8 @@ class MonitorFile:
         self._stream.close()
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append a row, with its time. Raises ``OSError``, as for a full disk."""
+        """Append a row, with its time. Raises ``OSError``, as for a full disk, or where somebody removed the log."""
+        self.path.stat()  # what is written to a file without a name is lost
         self._write({"t": round(time.monotonic() - self._began, 3), "time": _now(), **row})
 
     def _open(self) -> FileIO:

@@ -19,11 +19,18 @@ from types import ModuleType
 # torch catches every error of some of its imports, and would go on with half a module after Ctrl+C.
 _before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # run.INTERRUPTED
 try:
+    os.getcwd()  # noqa: PTH109  (without one, libraries of torch end the process)
     import torch  # noqa: F401  (for the modules loaded below)
 except ModuleNotFoundError as missing:
     if missing.name != "torch":
         raise
     sys.exit(78)  # run.NO_TORCH, which says so in a sentence
+except FileNotFoundError:
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:  # torch asks for it while it is imported
+        sys.exit("metalassay: the current folder was deleted")
+    raise
 signal.signal(signal.SIGINT, _before)
 
 
