@@ -217,8 +217,9 @@ def _said(kind: str, code: int, err: str, row: Row) -> Iterator[str]:
         yield f"traceback: {err.rstrip().rpartition(chr(10))[2][:200]}"
     number = getattr(signal, kind, None)
     done = {*row.codes, 0, 1, 2, 3}  # it can be over before the signal, or in spite of it
-    # Before Python has started, a signal ends it as it ends any program.
-    allowed = done if number is None else {*done, 130, 128 + number, -number}
+    # Before Python has started, a signal ends it as it ends any program. Where it came during an exec of a text,
+    # as dataclasses do it, Python ends itself by SIGINT, which a shell shows as 130.
+    allowed = done if number is None else {*done, 130, 128 + number, -number, -signal.SIGINT}
     if row.endless:  # it was ended by the test itself
         allowed |= {130, 128 + signal.SIGTERM, -signal.SIGTERM}
     if row.command == "run":
