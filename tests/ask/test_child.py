@@ -17,6 +17,8 @@ def facts(tmp_path: Path) -> dict[str, Any]:
     return {
         "file": str(path),
         "device": "cpu",
+        "torch": "",
+        "hazards": True,
         "batch_size": 4,
         "folder": str(tmp_path / "shown"),
         "budget": 0.01,
