@@ -92,6 +92,7 @@ def test_extra_info_describes_what_was_timed(saved: dict[str, Any]) -> None:
     assert extra.pop("compulsory_bytes_per_call") == 128 * 8 + 13_568 * 4 + 128 * 372 * 4
     assert extra == {
         "malloc": "default",
+        "framework": "torch",
         "workload": "gpt-tiny",
         "mode": "infer",
         "device": "cpu",
