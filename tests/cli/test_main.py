@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from metalassay.cli import main
+from metalassay.cli import main, ops
 from metalassay.cli.parser import Parser
+from metalassay.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 HELP = Path(__file__).parent / "help"
@@ -225,6 +226,22 @@ def test_a_current_folder_that_was_deleted_is_one_error() -> None:
     assert done.returncode == 2
     assert "the current folder cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [UserError("it has no torch", "install it"), OSError("x")])
+def test_where_the_current_folder_goes_meanwhile_that_is_what_is_said(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+
+    def fails(options: object) -> int:
+        (tmp_path / "gone").rmdir()
+        raise error
+
+    monkeypatch.setattr(ops, "run", fails)
+    with pytest.raises(UserError, match="the current folder cannot be used"):
+        main._run(["ops", "linalg_qr"])
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits need a system that can stop processes")

@@ -99,6 +99,9 @@ def _run(arguments: list[str]) -> int:
             code: int = options.command(options)
     except streams.UnreadError:
         raise
+    except UserError:
+        _check_folder()  # where it has gone meanwhile, nothing else is worth saying
+        raise
     except OSError as error:
         _check_folder()  # it can have gone meanwhile
         raise _of_the_system(error) from None
