@@ -50,3 +50,17 @@ def signals() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not None and signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
+def current_folder() -> Iterator[None]:
+    """Hold a test to leave the current folder as it was: the next file in this process may look for the checkout."""
+    before = Path.cwd()
+    yield
+    try:
+        after = Path.cwd()
+    except FileNotFoundError:
+        after = None
+    if after != before:
+        os.chdir(before)
+        pytest.fail(f"this test left {after or 'a folder that is gone'} as the current folder")

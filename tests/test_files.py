@@ -38,7 +38,7 @@ def test_a_crash_before_the_rename_leaves_the_old_file_and_nothing_else(
 
 
 @pytest.fixture
-def irregular(tmp_path: Path) -> dict[str, Path]:
+def irregular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Return what is at a path and is no regular file, by what it is."""
     found = {"folder": tmp_path / "folder", "loop": tmp_path / "loop"}
     found["folder"].mkdir()
@@ -51,7 +51,7 @@ def irregular(tmp_path: Path) -> dict[str, Path]:
             found[name] = tmp_path / name
             found[name].symlink_to(f"/dev/{name}")
     place = socket.socket(socket.AF_UNIX)
-    os.chdir(tmp_path)  # the whole path may be too long for a socket
+    monkeypatch.chdir(tmp_path)  # the whole path may be too long for a socket
     place.bind("socket")
     place.close()
     found["socket"] = tmp_path / "socket"
