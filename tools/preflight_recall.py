@@ -39,9 +39,11 @@ def predicted(
     torch.manual_seed(0)
     recorder = tracing.Recorder(watch=watch)
     try:
-        # The samples for mps, on the CPU: another recorder, because what makes them is not the test's.
-        with tracing.Recorder():
+        # The samples for mps, on the CPU: another recorder, because what makes them is not the test's. Both are
+        # of one program, which names mps and means the CPU where it names that.
+        with tracing.Recorder() as makes:
             samples = list(info.sample_inputs("mps", dtype))[:limit]
+        recorder.replaced, recorder.places = makes.replaced, makes.places
         for sample in samples:
             with recorder, torch.no_grad():
                 info(sample.input, *sample.args, **sample.kwargs)

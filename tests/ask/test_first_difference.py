@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from wrong_kernels import Wrong, not_a_number, one_element, reversed_rows, scaled
 
-from metalassay.ask import first_difference
 from metalassay.ask.first_difference import Compare, judge
+from metalassay.ask.varied_inputs import NOT_FINITE, STRIDED
 
 CPU = torch.device("cpu")
 
@@ -60,8 +61,50 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     compare = Compare(CPU)
     step(compare)
     assert compare.found == {}
+    assert compare.elsewhere == []
     assert len(compare.compared) > 40
+    assert min(compare.varied.values()) > 25
     assert "aten::convolution_backward" in compare.compared
+
+
+class Overlooks(Wrong):  # type: ignore[no-untyped-call]
+    """Makes an operator wrong for some inputs alone."""
+
+    def __init__(self, operator: str, how: Callable[[Tensor], Tensor], inputs: str) -> None:
+        super().__init__(operator, how)
+        self.inputs = inputs
+
+    def _there(self, tree: Any) -> bool:
+        tensors = [
+            leaf
+            for leaf in tree_leaves(tree[0])
+            if isinstance(leaf, Tensor) and leaf.is_floating_point()
+        ]
+        if self.inputs == STRIDED:
+            return any(not each.is_contiguous() for each in tensors)
+        return any(not bool(torch.isfinite(each).all()) for each in tensors)
+
+
+@pytest.mark.parametrize(
+    ("operator", "how", "inputs"),
+    [
+        ("sqrt", scaled, STRIDED),
+        ("_softmax", one_element, STRIDED),
+        ("native_layer_norm", one_element, STRIDED),
+        ("addcdiv_", scaled, STRIDED),
+        ("sqrt", torch.nan_to_num, NOT_FINITE),
+        ("where.self", torch.zeros_like, NOT_FINITE),
+        ("addcmul_", torch.nan_to_num, NOT_FINITE),
+    ],
+)
+def test_a_kernel_that_is_wrong_for_inputs_that_the_step_does_not_have(
+    operator: str, how: Callable[[Tensor], Tensor], inputs: str
+) -> None:
+    compare, wrong = Compare(CPU), Overlooks(operator, how, inputs)
+    step(compare, wrong)
+    assert wrong.made, "it was not called with such inputs"
+    assert compare.found == {}
+    assert [(each.operator, each.inputs) for each in compare.elsewhere] == [(operator, inputs)]
 
 
 INJECTED: list[tuple[str, Callable[[Tensor], Tensor], int]] = [
@@ -123,24 +166,6 @@ def test_the_arguments_are_those_from_before_the_call() -> None:
         x.mul_(torch.tensor(2.0))
     (found,) = compare.found.values()
     assert found.arguments[0].tolist() == [0, 1, 2, 3, 4, 5]
-
-
-def test_strides_offsets_and_shared_memory_are_kept() -> None:
-    seen: list[Any] = []
-    x = torch.arange(24.0).reshape(4, 6)
-    view, other = x.t()[1:, ::2], x[2]
-    copies = first_difference.Copies((view, [other]), {"device": torch.device("meta")})
-
-    def look(one: Tensor, others: list[Tensor], device: torch.device) -> Tensor:
-        seen.append((one.stride(), one.storage_offset(), device.type))
-        others[0].fill_(-1)
-        return one.clone()
-
-    _, result = copies.run(look, None)
-    assert seen == [(view.stride(), view.storage_offset(), "cpu")]
-    assert int((result == -1).sum()) == 5  # what the second argument changed is seen in the first
-    assert float(x.min()) == 0  # and the originals are untouched
-    assert copies.originals()[0][1][0].tolist() == other.tolist()
 
 
 def test_equal_numbers_may_be_found_at_other_places_and_random_ones_may_differ() -> None:

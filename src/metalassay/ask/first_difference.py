@@ -19,7 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch.utils._pytree import tree_leaves
+
+from metalassay.ask import varied_inputs
+from metalassay.ask.copied_inputs import Copies, no_modes
 
 SLACK = 16.0
 """An error may be this many times the CPU's own in the same dtype, and this many roundings of the largest number."""
@@ -45,7 +48,8 @@ class Difference:
 
     ``error`` is the largest error of an element relative to the largest element, ``allowed`` what rounding
     explains; both are infinite or NaN where one side has a number and the other has none. ``arguments``
-    are what it was called with, on the CPU, from before the call.
+    are what it was called with, on the CPU, from before the call. ``inputs`` says what was made other about
+    them, "" where the step itself called it like that.
     """
 
     operator: str
@@ -57,6 +61,7 @@ class Difference:
     place: str
     arguments: tuple[Any, ...] = field(repr=False, default=())
     keywords: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    inputs: str = ""
 
 
 class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -64,7 +69,9 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     ``found`` are the differences in the order of the calls, one for each operator; ``compared`` counts the
     calls of each, and ``skipped`` has the reason why a call was not compared. ``strided`` counts the compared calls
-    with an input that is not contiguous, ``not_finite`` those with a NaN or an infinite number in one.
+    with an input that is not contiguous, ``not_finite`` those with a NaN or an infinite number in one. The first
+    call of each operator is made again with such inputs (``varied_inputs``): ``varied`` counts these calls by what is
+    other, and ``elsewhere`` has what differs in them alone.
     """
 
     def __init__(self, where: torch.device, module: Callable[[], str] = lambda: "") -> None:
@@ -73,6 +80,8 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: dict[str, Difference] = {}
         self.compared: Counter[str] = Counter()
         self.skipped: dict[str, str] = {}
+        self.varied: Counter[str] = Counter()
+        self.elsewhere: list[Difference] = []
         self.calls = self.strided = self.not_finite = 0
 
     def __torch_dispatch__(
@@ -93,8 +102,11 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         before = Copies(args, kwargs)
         result = func(*args, **kwargs)
-        with _no_modes(), torch.no_grad():
+        with no_modes(), torch.no_grad():
             self._compare(func, name, before, result, args, kwargs)
+        if self.compared[name] == 1 and name not in self.found:
+            with torch.no_grad():
+                self._vary(func, name, before)
         return result
 
     def _concerns(self, args: Any, kwargs: Any) -> bool:
@@ -113,42 +125,84 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _compare(
         self, func: Any, name: str, before: Copies, result: Any, args: Any, kwargs: Any
     ) -> None:
+        wanted = self._on_the_cpu(func, name, before)
+        if isinstance(wanted, str):
+            self._skip(name, wanted)
+            return
+        self.compared[name] += 1
+        self.strided += before.strided()
+        self.not_finite += before.not_finite()
+        verdict = _verdict(func, name, _outputs(func, result, args, kwargs), *wanted, before)
+        if verdict is not None:
+            self.found[name] = self._difference(name, verdict, before)
+
+    def _vary(self, func: Any, name: str, before: Copies) -> None:
+        """Call an operator again on the device, with inputs that the step did not give it."""
+        for what, copies in varied_inputs.of(name, before):
+            with no_modes():
+                wanted = self._on_the_cpu(func, name, copies)
+            if isinstance(wanted, str):
+                continue  # not for inputs like these
+            no_number = what == varied_inputs.NOT_FINITE and name not in _PLACES
+            if no_number and varied_inputs.counts(wanted[0]):
+                continue
+            self.varied[what] += 1
+            verdict: tuple[str, float, float] | None
+            try:
+                # Outside of no_modes: the device is what it is in the step.
+                (args, kwargs), result = copies.run(func, None, self.where)
+            except (RuntimeError, TypeError, IndexError) as error:
+                verdict = (f"it fails, and not on the CPU: {_first_line(error)}", math.inf, 0.0)
+            else:
+                with no_modes():
+                    outputs = _outputs(func, result, args, kwargs)
+                    verdict = _verdict(func, name, outputs, *wanted, copies)
+            if verdict is not None:
+                self.elsewhere.append(self._difference(name, verdict, copies, what))
+
+    def _on_the_cpu(
+        self, func: Any, name: str, before: Copies
+    ) -> tuple[list[Any], list[Any]] | str:
+        """Return what the CPU computes of the same inputs, as it is and in float64, or why it cannot."""
         reference = _REFERENCES.get(name, func)
         try:
             plain_arguments, plain = before.run(reference, None)
         except NotImplementedError:
-            self._skip(name, "the CPU has no such operator")
-            return
+            return "the CPU has no such operator"
         except (RuntimeError, TypeError, IndexError) as error:
-            self._skip(name, f"the CPU cannot run it: {_first_line(error)}")
-            return
+            return f"the CPU cannot run it: {_first_line(error)}"
         try:
             exact_arguments, exact = before.run(reference, torch.float64)
         except (NotImplementedError, RuntimeError, TypeError, IndexError):
             exact_arguments, exact = plain_arguments, plain  # judged by its own dtype
-        here = _outputs(func, result, args, kwargs)
-        there = _outputs(func, plain, *plain_arguments)
-        ideal = _outputs(func, exact, *exact_arguments)
-        self.compared[name] += 1
-        self.strided += before.strided()
-        self.not_finite += before.not_finite()
-        if "attention" in name and "backward" not in name:
-            here = here[:1]  # the rest is for its own backward pass
-        for at, (one, cpu, best) in enumerate(zip(here, there, ideal, strict=False)):
-            if at == _UNCOMPARED.get(name):
-                continue
-            if at == _PLACES.get(name):
-                verdict = _judge_places(func, one, cpu, *before.originals())
-            else:
-                verdict = judge(one, cpu, best)
-            if verdict is not None:
-                what, off, allowed = verdict
-                arguments, keywords = before.originals()
-                self.found[name] = Difference(
-                    name.removeprefix("aten::"), self.calls, what, off, allowed,
-                    self._module(), place(), arguments, keywords,
-                )  # fmt: skip
-                return
+        return _outputs(func, plain, *plain_arguments), _outputs(func, exact, *exact_arguments)
+
+    def _difference(
+        self, name: str, verdict: tuple[str, float, float], before: Copies, inputs: str = ""
+    ) -> Difference:
+        arguments, keywords = before.originals()
+        return Difference(
+            name.removeprefix("aten::"), self.calls, *verdict, self._module(), place(), arguments, keywords,
+            inputs,
+        )  # fmt: skip
+
+
+def _verdict(
+    func: Any, name: str, here: list[Any], there: list[Any], ideal: list[Any], before: Copies
+) -> tuple[str, float, float] | None:
+    """Return what is wrong with the first result that is, its error and the allowed one; None if none is."""
+    if "attention" in name and "backward" not in name:
+        here = here[:1]  # the rest is for its own backward pass
+    for at, (one, cpu, best) in enumerate(zip(here, there, ideal, strict=False)):
+        if at == _UNCOMPARED.get(name):
+            continue
+        if at == _PLACES.get(name):
+            verdict = _judge_places(func, one, cpu, *before.originals())
+        else:
+            verdict = judge(one, cpu, best)
+        if verdict is not None:
+            return verdict
+    return None
 
 
 def _judge_places(
@@ -249,90 +303,6 @@ def judge(one: Any, cpu: Any, best: Any) -> tuple[str, float, float] | None:
     )
 
 
-class Copies:
-    """The arguments of a call as they are before it, copied to the CPU.
-
-    Every storage is copied once, so that what shares memory does so in the copy too.
-    """
-
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        leaves, self._tree = tree_flatten((tuple(args), dict(kwargs)))
-        self._storages: dict[tuple[int, torch.dtype], Tensor] = {}
-        with _no_modes():
-            self._leaves = [self._kept(leaf) for leaf in leaves]
-
-    def _kept(self, leaf: Any) -> Any:
-        if isinstance(leaf, torch.device):
-            return torch.device("cpu")
-        if not isinstance(leaf, Tensor):
-            return leaf
-        leaf = leaf.detach()
-        if leaf.layout != torch.strided or leaf.is_quantized or leaf.is_conj() or leaf.is_neg():
-            return leaf.cpu().clone()
-        storage = leaf.untyped_storage()
-        key = (storage.data_ptr(), leaf.dtype)
-        if key not in self._storages:
-            flat = leaf.as_strided((storage.nbytes() // leaf.element_size(),), (1,), 0)
-            self._storages[key] = flat.to("cpu", copy=True)
-        return _View(key, tuple(leaf.shape), leaf.stride(), leaf.storage_offset())
-
-    def run(self, func: Any, dtype: torch.dtype | None) -> tuple[tuple[Any, Any], Any]:
-        """Call ``func`` with fresh copies, in ``dtype`` if given; return the copies and the result."""
-        args, kwargs = self._fresh(dtype)
-        return (args, kwargs), func(*args, **kwargs)
-
-    def originals(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return copies of the arguments."""
-        args, kwargs = self._fresh(None)
-        return tuple(args), dict(kwargs)
-
-    def strided(self) -> bool:
-        """Return whether one of the tensors is not contiguous."""
-        return any(
-            not self._storages[leaf.key].as_strided(leaf.size, leaf.stride).is_contiguous()
-            for leaf in self._leaves
-            if isinstance(leaf, _View)
-        )
-
-    def not_finite(self) -> bool:
-        """Return whether one of the tensors has a NaN or an infinite number."""
-        args, kwargs = self._fresh(None)
-        return any(
-            not bool(torch.isfinite(leaf).all())
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, Tensor)
-            and leaf.is_floating_point()
-            and leaf.layout == torch.strided
-        )
-
-    def _fresh(self, dtype: torch.dtype | None) -> Any:
-        storages = {key: _cast(flat, dtype) for key, flat in self._storages.items()}
-
-        def restored(leaf: Any) -> Any:
-            if isinstance(leaf, _View):
-                return storages[leaf.key].as_strided(leaf.size, leaf.stride, leaf.offset)
-            return _cast(leaf, dtype) if isinstance(leaf, Tensor) else leaf
-
-        return tree_unflatten([restored(leaf) for leaf in self._leaves], self._tree)
-
-
-@dataclass(frozen=True)
-class _View:
-    """What part of a storage a tensor is."""
-
-    key: tuple[int, torch.dtype]
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-    offset: int
-
-
-def _cast(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return a copy, in ``dtype`` if it has floating-point numbers."""
-    if dtype is None or not (tensor.is_floating_point() or tensor.is_complex()):
-        return tensor.clone()
-    return tensor.to(torch.complex128 if tensor.is_complex() else dtype, copy=True)
-
-
 def _outputs(func: Any, result: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
     """Return what a call computed: its results, and the arguments that it has changed."""
     changed = []
@@ -412,8 +382,3 @@ def place() -> str:
             return f"{Path(file).name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return ""
-
-
-def _no_modes() -> Any:
-    """Switch off every dispatch mode: neither a comparison nor its copies are part of the step."""
-    return torch.utils._python_dispatch._disable_current_modes()

@@ -114,3 +114,50 @@ def test_recording_changes_only_the_last_digits_of_results() -> None:
 
     unrecorded = losses(contextlib.nullcontext())
     assert losses(tracing.Recorder()) == pytest.approx(unrecorded, rel=1e-6)
+
+
+ON_THE_CPU = """
+import torch
+
+{first}
+x = torch.randn(3, 3).to({device})
+y = torch.nn.Parameter(x)
+host = y.cpu()
+torch.linalg.eig(host)
+host.T.double().sum()
+named = (y * 1).to("cpu")
+named.to(torch.float64) + 1  # line 11
+torch.zeros(3, dtype=torch.float64, device="cpu") * 2  # line 12
+both = torch.add(host, x)
+torch.linalg.eig(both)  # line 14
+again = host.to({device})
+again.double()  # line 16
+y.double()  # line 17
+(host * 2).sum().backward()
+assert torch.equal(y.grad, torch.full((3, 3), 2.0))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "device", "wide"),
+    [
+        ("", '"mps"', [16, 17]),
+        # This program asks, and is told that there is none: a "cpu" may be the device that it wanted.
+        (
+            'where = "mps" if torch.backends.mps.is_available() else "cpu"',
+            "where",
+            [11, 12, 16, 17],
+        ),
+    ],
+)
+def test_what_a_program_does_on_the_cpu_on_purpose_is_left_out(
+    first: str, device: str, wide: list[int], tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(ON_THE_CPU.format(first=first, device=device))
+    trace, code = run.trace([sys.executable, str(script)])
+    assert (code, trace["ended"]) == (0, "")
+    assert [call["line"] for call in entries(trace, "linalg_eig")] == [14]
+    preflight = predict.judge(trace, ["2.13.0"])
+    assert sorted(place.line for place in preflight.wide) == wide

@@ -27,6 +27,7 @@ from torch._C import DispatchKey
 from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakIdKeyDictionary
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120  (compared with co_filename)
 _DATA = os.path.join(_TORCH, "utils", "data") + os.sep  # noqa: PTH118
@@ -37,6 +38,9 @@ _LIBRARIES = tuple(
 _PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep  # noqa: PTH120
 _WIDE = (torch.float64, torch.complex128)
+_DEVICE, _NAMED, _HOST = range(3)
+"""Where a tensor would be on a Mac: on the device for all we know; on the CPU by name, which is a variable's value in
+a program that asks which device there is; on the CPU in any case."""
 _COMPOSITES = (
     (DispatchKey.CompositeExplicitAutograd, "CompositeExplicitAutograd"),
     (DispatchKey.CompositeExplicitAutogradNonFunctional, "CompositeExplicitAutogradNonFunctional"),
@@ -75,7 +79,10 @@ class Recorder:
         self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
         self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any, Any]] = {}
         self.calls: dict[Key, int] = {}
+        self.named: dict[Key, int] = {}  # calls with all tensors on the CPU by name
         self.copied: dict[Key, int] = {}
+        self.place = _DEVICE  # of the function of torch that is running
+        self.places: Any = WeakIdKeyDictionary()  # by tensor, where it is not the device
         self._others: list[Recorder] = []
         self._functions = _Functions(self)
         self._operators = _Operators(self)
@@ -103,6 +110,7 @@ class Recorder:
     def forget(self) -> None:
         """Drop what has been recorded, in a forked process."""
         self.calls.clear()
+        self.named.clear()
         self.copied.clear()
         self._others.clear()
         self.replaced = 0
@@ -155,14 +163,18 @@ class Recorder:
 
         ``path`` is the operator and those around it, outermost first. ``file``, ``line`` and
         ``function`` are the caller. ``dtype`` and ``limit`` are those of a call that some kernel refuses. ``node`` is the autograd formula that made the call, "" in a
-        forward pass. ``wide`` is true if the result was float64 or complex128. ``bytes`` is the size
+        forward pass. Calls on the CPU by name are left out if the program also names mps: one that does not
+        may have asked for the device, and been told of none. ``wide`` is true if the result was float64 or complex128. ``bytes`` is the size
         of the tensors that the first such call took and returned; 0 where it was not measured.
         """
         calls: dict[Key, int] = {}
         copied = dict(self.copied)
         self.threads = 0
+        names_mps = any(recorder.replaced for recorder in (self, *self._others))
         for recorder in (self, *self._others):
             recorded = list(recorder.calls.items())  # a thread may still be running
+            if not names_mps:
+                recorded += list(recorder.named.items())
             self.threads += recorder is not self and bool(recorded)
             self.replaced += recorder.replaced if recorder is not self else 0
             for key, count in recorded:
@@ -193,6 +205,8 @@ class _Operators(TorchDispatchMode):
 
 def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
     recorder = self.recorder
+    if recorder.place == _HOST:
+        return func(*args, **(kwargs or {}))
     name, key, places, leaf, run, marks = recorder.operators.get(func) or recorder.describe(func)
     outer = recorder.path
     mark = marks(args, kwargs) if marks else _NO_MARK
@@ -224,12 +238,13 @@ def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = No
     if site is not None:
         wide = result.dtype in _WIDE if isinstance(result, torch.Tensor) else _wide(result)
         call = (name, outer, site, formula, wide, mark)
-        count = recorder.calls.get(call)
+        calls = recorder.calls if recorder.place == _DEVICE else recorder.named
+        count = calls.get(call)
         if count is None:
             count = 0
             if not leaf:
                 recorder.copied[call] = _bytes(args, kwargs, result)
-        recorder.calls[call] = count + 1
+        calls[call] = count + 1
     return result
 
 
@@ -250,13 +265,28 @@ class _Functions(TorchFunctionMode):
         kind, whole, whole_out = known
         if kind == _ATTRIBUTE:  # .shape, .device, .T and others
             result = func(*args)
-            if isinstance(result, torch.Tensor) and torch.is_grad_enabled():
-                _remember(result, recorder)
+            if isinstance(result, torch.Tensor):
+                if recorder.places and args[0] in recorder.places:
+                    recorder.places[result] = recorder.places[args[0]]
+                if torch.is_grad_enabled():
+                    _remember(result, recorder)
             return result
+        given, named = (args, kwargs), False
         if kind == _MOVE or (kwargs and "device" in kwargs):
             args, kwargs = self._on_the_cpu(args, kwargs or {})
+            named = any(
+                isinstance(value, (str, torch.device)) for value in (*args, *kwargs.values())
+            )
         if recorder.in_function or recorder.path:
             return func(*args, **kwargs) if kwargs else func(*args)
+        place = _DEVICE
+        if kind == _TO_CPU:
+            place = _HOST
+        elif named:
+            values = (*given[0], *(given[1] or {}).values())
+            place = _NAMED if any(_is_on(value, "cpu") for value in values) else _DEVICE
+        elif recorder.places:
+            place = _place_of(recorder.places, (*args, *(kwargs or {}).values()))
         if kwargs and kwargs.get("out") is not None:
             whole = whole_out
         # A backward pass runs code of the user: hooks, own formulas.
@@ -264,15 +294,34 @@ class _Functions(TorchFunctionMode):
         if whole:
             # Torch chooses among these overloads later, unseen; the reader evaluates them together.
             recorder.path = (whole,)
+        before, recorder.place = recorder.place, place
         try:
             result = func(*args, **kwargs) if kwargs else func(*args)
             recorder.path = ()
-            if whole or torch.is_grad_enabled():
+            if place != _HOST and (whole or torch.is_grad_enabled()):
                 self._note(whole, args, kwargs, result)
-            return result
+            return self._placed(result, args, kind, place) if place or recorder.places else result
         finally:
             recorder.path = ()
-            recorder.in_function, recorder.site = False, _UNKNOWN
+            recorder.in_function, recorder.site, recorder.place = False, _UNKNOWN, before
+
+    def _placed(self, result: Any, args: Any, kind: int, place: int) -> Any:
+        """Note where a result would be on a Mac, and return it."""
+        places = self.recorder.places
+        if kind in (_MOVE, _TO_CPU) and args and result is args[0] and places.get(result) != place:
+            # A Mac would make a copy: the one on the CPU is another tensor here too, of the same memory.
+            certain = place == _HOST or (place == _NAMED and self.recorder.replaced)
+            if not certain or type(result) not in (torch.Tensor, torch.nn.Parameter):
+                places.pop(result, None)
+                return result
+            with torch._C._DisableTorchDispatch():
+                graph = torch.is_grad_enabled() and result.requires_grad
+                result = torch.ops.aten.alias(result) if graph else result.detach()
+        if place:
+            for part in result if isinstance(result, (list, tuple)) else (result,):
+                if isinstance(part, torch.Tensor):
+                    places[part] = place
+        return result
 
     def _note(self, whole: str, args: Any, kwargs: Any, result: Any) -> None:
         """Count an operator that torch decomposes before the other mode, and mark its formulas."""
@@ -283,40 +332,55 @@ class _Functions(TorchFunctionMode):
                 marks = recorder.marks(whole)
                 mark = (marks(args, kwargs)[0], "") if marks else _NO_MARK
                 key = (whole, (), site, node, _wide(result), mark)
-                count = recorder.calls.get(key)
+                calls = recorder.calls if recorder.place == _DEVICE else recorder.named
+                count = calls.get(key)
                 if count is None:
                     count = 0
                     recorder.copied[key] = _bytes(args, kwargs, result)
-                recorder.calls[key] = count + 1
+                calls[key] = count + 1
         _remember(result, recorder)
 
     def _on_the_cpu(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return the arguments with the CPU where they name mps, which is not here."""
         before = [*args, *kwargs.values()]
-        if not any(_is_mps(value) for value in before):
+        if not any(_is_on(value, "mps") for value in before):
             return args, kwargs
         self.recorder.replaced += 1
         return (
-            tuple("cpu" if _is_mps(value) else value for value in args),
-            {name: "cpu" if _is_mps(value) else value for name, value in kwargs.items()},
+            tuple("cpu" if _is_on(value, "mps") else value for value in args),
+            {name: "cpu" if _is_on(value, "mps") else value for name, value in kwargs.items()},
         )
 
 
-_PLAIN, _ATTRIBUTE, _MOVE, _BACKWARD = range(4)
+_PLAIN, _ATTRIBUTE, _MOVE, _TO_CPU, _BACKWARD = range(5)
 _functions: dict[Any, tuple[int, str, str]] = {}
 
 
 def _know(func: Any) -> tuple[int, str, str]:
     """Return the kind of a function of torch, and its composite overloads without and with out=."""
     name = getattr(func, "__name__", "")
-    kind = {"__get__": _ATTRIBUTE, "to": _MOVE, "backward": _BACKWARD}.get(name, _PLAIN)
+    kinds = {"__get__": _ATTRIBUTE, "to": _MOVE, "cpu": _TO_CPU, "backward": _BACKWARD}
+    kind = kinds.get(name, _PLAIN)
     return kind, _composite_overloads(name, False), _composite_overloads(name, True)
 
 
-def _is_mps(value: Any) -> bool:
+def _is_on(value: Any, device: str) -> bool:
     if isinstance(value, str):
-        return value == "mps" or value.startswith("mps:")
-    return isinstance(value, torch.device) and value.type == "mps"
+        return value == device or value.startswith(device + ":")
+    return isinstance(value, torch.device) and value.type == device
+
+
+def _place_of(places: Any, values: Iterable[Any]) -> int:
+    """Return where a call on some arguments would run on a Mac: not on the device only if no tensor is there."""
+    found = []
+    for value in values:
+        for part in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(part, torch.Tensor):
+                place = places.get(part, _DEVICE)
+                if not place:
+                    return _DEVICE
+                found.append(place)
+    return min(found, default=_DEVICE)
 
 
 _composites: dict[str, Any] = {}
