@@ -48,6 +48,8 @@ def file(tmp_path: Path) -> contract.File:
 def test_a_device_that_is_right(file: contract.File) -> None:
     found = numbers.ask(file, torch.device("mps"), 4)
     assert found.differences == ()
+    assert found.elsewhere == ()
+    assert min(found.varied.values()) > 15
     assert found.right
     assert found.emulated
     assert {why for why in found.skipped.values() if "uninitialised" not in why} == set()

@@ -20,7 +20,8 @@ FACTS: dict[str, Any] = {
 NUMBERS: dict[str, Any] = {
     "device": "mps", "emulated": False, "compared": 12, "calls": 40, "random": False, "loss": 1.5, "cpu_loss": 1.25,
     "skipped": {"aten::rand": "it draws random numbers", "aten::empty": "its result is uninitialised"},
-    "strided": 7, "not_finite": 0,
+    "strided": 7, "not_finite": 0, "elsewhere": [],
+    "varied": {"inputs that are not contiguous": 9, "NaN and infinite numbers in the inputs": 1},
     "programs": ["metalassay-ask/difference_gelu.py", "x"],
     "differences": [
         {"operator": "gelu", "number": 7, "what": "off by 0.01 of the largest number", "module": "block.1",
@@ -47,6 +48,25 @@ def test_a_wrong_operator_comes_with_its_place_and_a_program() -> None:
     assert "shown by: python metalassay-ask/difference_gelu.py" in said
     assert "gradient block.0.weight: off by 0.02" in said
     assert "not compared: rand (it draws random numbers)" in said
+
+
+def test_what_is_wrong_with_inputs_that_the_step_does_not_have_is_told_apart() -> None:
+    tanh = {
+        **NUMBERS["differences"][0],
+        "operator": "tanh",
+        "inputs": "inputs that are not contiguous",
+    }
+    said = plain(
+        answers.text("numbers", {**NUMBERS, "differences": [], "elsewhere": [tanh]}, FACTS)
+    )
+    assert "none differs beyond what rounding explains" in said
+    assert (
+        "wrong with inputs that are not contiguous, which this step does not have: tanh: off by 0.01"
+        in said
+    )
+    assert "9 with inputs that are not contiguous, 1 with NaN and infinite numbers" in said
+    assert "shown by: python" in said
+    assert "none differs" in plain(answers.text("numbers", NUMBERS, FACTS))
 
 
 def test_nothing_wrong_says_how_closely() -> None:

@@ -66,7 +66,7 @@ def test_a_device_that_computes_something_else_is_exit_code_1(
     numbers = {
         "device": "mps", "emulated": True, "compared": 3, "calls": 9, "random": False, "loss": 1.0, "cpu_loss": 2.0,
         "skipped": {}, "programs": ["x.py"], "right": False, "rows": [],
-        "strided": 0, "not_finite": 0, "copies": [], "fallbacks": [], "step_seconds": None,
+        "strided": 0, "not_finite": 0, "varied": {}, "elsewhere": [], "copies": [], "fallbacks": [], "step_seconds": None,
         "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
     }  # fmt: skip
     monkeypatch.setattr(

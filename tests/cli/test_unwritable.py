@@ -37,7 +37,7 @@ ASKED = {
 }  # fmt: skip
 DIFFERENT = {
     "device": "mps", "emulated": False, "compared": 1, "calls": 1, "random": False, "loss": 1.0, "cpu_loss": 1.0,
-    "strided": 0, "not_finite": 0, "skipped": {}, "programs": [], "unwritten": "Not a directory", "right": False, "rows": [],
+    "strided": 0, "not_finite": 0, "varied": {}, "elsewhere": [], "skipped": {}, "programs": [], "unwritten": "Not a directory", "right": False, "rows": [],
     "differences": [{"operator": "gelu", "number": 1, "what": "off", "module": "", "place": ""}],
 }  # fmt: skip
 

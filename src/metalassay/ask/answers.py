@@ -150,10 +150,11 @@ def _numbers(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
         yield f"WRONG: {each['operator']} (call {each['number']}{', ' + place if place else ''}): {each['what']}"
     if answer["differences"][_MOST:]:
         yield f"and {len(answer['differences']) - _MOST} more operators"
-    if answer["programs"]:
-        yield f"shown by: python {answer['programs'][0]}"
     if not answer["differences"]:
         yield "none differs beyond what rounding explains"
+    yield from _elsewhere(answer)
+    if answer["programs"]:
+        yield f"shown by: python {answer['programs'][0]}"
     if answer["random"]:
         yield "the step draws random numbers, so layers and gradients as a whole were not compared"
     else:
@@ -184,6 +185,17 @@ def _numbers(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
             f" and {len(skipped) - _MOST} more" if skipped.keys() and len(skipped) > _MOST else ""
         )
         yield f"not compared: {names}{more} ({next(iter(skipped.values()))})"
+
+
+def _elsewhere(answer: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with inputs that the step does not have, and how many operators were tried with them."""
+    for each in answer["elsewhere"][:_MOST]:
+        yield f"wrong with {each['inputs']}, which this step does not have: {each['operator']}: {each['what']}"
+    if answer["elsewhere"][_MOST:]:
+        yield f"and {len(answer['elsewhere']) - _MOST} more with such inputs"
+    if answer["varied"]:
+        tried = ", ".join(f"{number:,} with {what}" for what, number in answer["varied"].items())
+        yield f"operators run once more: {tried}{'' if answer['elsewhere'] else ': none differs'}"
 
 
 def _batch(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[str]:

@@ -146,20 +146,24 @@ def _numbers(file: File, where: torch.device, batch_size: int, folder: Path) -> 
     from metalassay.ask import numbers, reproducer
 
     found = numbers.ask(file, where, batch_size)
-    parts = ("operator", "number", "what", "error", "allowed", "module", "place")
-    told = [{key: getattr(each, key) for key in parts} for each in found.differences]
+    parts = ("operator", "number", "what", "error", "allowed", "module", "place", "inputs")
+    told = {
+        key: [{part: getattr(each, part) for part in parts} for each in getattr(found, key)]
+        for key in ("differences", "elsewhere")
+    }
     programs, unwritten = [], ""
-    if found.differences:
+    if found.differences or found.elsewhere:
         try:
-            written = reproducer.write(found.differences[0], where.type, folder)
+            first = (*found.differences, *found.elsewhere)[0]
+            written = reproducer.write(first, where.type, folder)
             programs = [str(path) for path in written]
         except OSError as error:  # what was found is told in any case
             unwritten = reason(error)
-    facts = "device emulated loss cpu_loss exact_loss random compared calls skipped right strided not_finite"
+    facts = "device emulated loss cpu_loss exact_loss random compared calls skipped right strided not_finite varied"
     return {
         **{key: getattr(found, key) for key in facts.split()},
         "rows": [dataclasses.asdict(each) for each in found.rows],
-        "differences": told,
+        **told,
         "programs": programs,
         "unwritten": unwritten,
     }

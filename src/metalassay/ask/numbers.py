@@ -47,7 +47,8 @@ class Answer:
     ``rows`` are in the order of the step: outputs, the loss, gradients; ``differences`` are the operators
     that are wrong by themselves, the first one first; ``skipped`` those that were not compared, and why.
     ``strided`` and ``not_finite`` count the compared calls with an input that is not contiguous, or that has
-    a NaN or an infinite number.
+    a NaN or an infinite number. ``varied`` counts the operators that were called again with such inputs, by what was
+    other, and ``elsewhere`` are those that are wrong with them alone, which the step does not meet.
     """
 
     device: str
@@ -63,6 +64,8 @@ class Answer:
     skipped: dict[str, str]
     strided: int
     not_finite: int
+    varied: dict[str, int]
+    elsewhere: tuple[Difference, ...]
 
     @property
     def right(self) -> bool:
@@ -109,6 +112,8 @@ def ask(file: File, where: torch.device, batch_size: int) -> Answer:
         skipped=dict(compare.skipped),
         strided=compare.strided,
         not_finite=compare.not_finite,
+        varied=dict(compare.varied),
+        elsewhere=tuple(compare.elsewhere),
     )
 
 

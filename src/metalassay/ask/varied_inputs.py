@@ -16,7 +16,7 @@ from torch import Tensor
 
 from metalassay.ask.copied_inputs import Copies, View
 
-STRIDED, NOT_FINITE = "inputs that are not contiguous", "NaN and infinite numbers in its inputs"
+STRIDED, NOT_FINITE = "inputs that are not contiguous", "NaN and infinite numbers in the inputs"
 _FILLING = 7.0
 """What stands between the elements, for a kernel that overlooks the strides."""
 # The algorithm of a convolution decides how far a NaN spreads.
