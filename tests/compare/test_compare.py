@@ -47,6 +47,11 @@ def test_an_ordinary_run_has_no_notes() -> None:
             {},
             "page faults per step varied from 1 to 60 between processes",
         ),
+        (
+            State(replicates=[replicate(page_faults=(1.0, 2.0, 60.0))]),
+            {"second": THREADED},
+            "prevents it: transit-cnn:train:batch=4,malloc=tuned transit-cnn:",
+        ),
         (State(facts={"B": {"emulated": True}}), {}, "the device was emulated"),
         (State(replicates=[replicate(cpu=0.5)]), {}, "at most 50% of the wall time was CPU time"),
     ],

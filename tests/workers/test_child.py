@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,21 @@ def test_the_output_of_the_benchmark_does_not_reach_standard_output(child: Child
 
 def test_an_error_of_the_benchmark_is_answered_with_its_first_line(child: Child) -> None:
     assert child.build("bench.py::broken") == {"error": "ValueError: no data"}
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("mlx") is None,
+    reason="mlx is not installed: pip install 'metalassay[mlx]'",
+)
+def test_an_arm_in_mlx_says_so_and_its_steps_are_computed(child: Child) -> None:
+    facts = child.build("gpt-tiny:train:framework=mlx")
+    assert facts["mlx"] == metadata.version("mlx")
+    assert facts["parameters"] == 13_568
+    timing = child.ask({"sample": 2})
+    assert (
+        min(timing["cpu"], timing["wall"]) > 1e-4
+    )  # a step that is only described takes microseconds
+    assert set(child.ask({"finish": True})) == {"peak_rss", "driver_seen", "page_faults"}
 
 
 def test_work_before_anything_is_built_is_an_error(child: Child) -> None:

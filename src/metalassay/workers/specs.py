@@ -106,6 +106,11 @@ def parse(text: str, device: str = "cpu") -> Spec:
     if match:
         spec = Spec("model", match["file"], device=device)
         return _with(spec, match["options"] or "", text)
+    if re.search(r"\.py(::|[:,]|$)", text):
+        raise UserError(
+            f"{text!r} is neither a file nor a function in one",
+            "write FILE.py::FUNCTION, and options after a colon: bench.py::step:malloc=tuned",
+        )
     name, *parts = text.split(":")
     spec = Spec("workload", name, device=device)
     if not name or len(parts) > 2:

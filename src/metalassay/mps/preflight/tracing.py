@@ -309,14 +309,15 @@ class _Functions(TorchFunctionMode):
         """Note where a result would be on a Mac, and return it."""
         places = self.recorder.places
         if kind in (_MOVE, _TO_CPU) and args and result is args[0] and places.get(result) != place:
-            # A Mac would make a copy: the one on the CPU is another tensor here too, of the same memory.
+            # A Mac would make a copy: the one on the CPU is another tensor here too.
             certain = place == _HOST or (place == _NAMED and self.recorder.replaced)
             if not certain or type(result) not in (torch.Tensor, torch.nn.Parameter):
                 places.pop(result, None)
                 return result
             with torch._C._DisableTorchDispatch():
                 graph = torch.is_grad_enabled() and result.requires_grad
-                result = torch.ops.aten.alias(result) if graph else result.detach()
+                # Not an alias: changing one of a leaf in place is an error, and changing a copy is none.
+                result = result.clone() if graph else result.detach()
         if place:
             for part in result if isinstance(result, (list, tuple)) else (result,):
                 if isinstance(part, torch.Tensor):
