@@ -56,7 +56,7 @@ def scaled(what: str, factor: float) -> Callable[..., dict[str, Tensor]]:
     """Return results in which one is wrong."""
 
     def results(*arguments: Any, **options: Any) -> dict[str, Tensor]:
-        found = REAL(*arguments, **options)
+        found: dict[str, Tensor] = REAL(*arguments, **options)
         found[what] = found[what] * factor
         return found
 
@@ -85,7 +85,8 @@ def test_bfloat16_that_is_float32_in_secret_is_too_accurate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def results(block: str, dtype: torch.dtype, **_: Any) -> dict[str, Tensor]:
-        return REAL(block, torch.float32)
+        found: dict[str, Tensor] = REAL(block, torch.float32)
+        return found
 
     monkeypatch.setattr(small_models, "results", results)
     with pytest.raises(AssertionError, match=r"too small for torch\.bfloat16"):
