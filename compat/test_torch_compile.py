@@ -8,6 +8,7 @@ import sys
 import mps_processes
 import pytest
 from packaging.version import Version
+from small_checks import BLOCKS, CASES, same_when_compiled
 
 from metalassay import bugs
 from metalassay.environment import versions
@@ -26,50 +27,6 @@ pytestmark = [
 ]
 
 
-def check(block: str, dtype_name: str, autocast: bool, device: str) -> None:
-    """Assert that a compiled block has the results of the eager one.
-
-    Where Inductor leaves out a rounding, its result is nearer to the exact one. So the two differ by no more than
-    the roundings of the eager pass, of which there are as many as of any pass.
-    """
-    import small_models
-    import torch
-
-    dtype = getattr(torch, dtype_name)
-    torch._dynamo.reset()
-    counters = torch._dynamo.utils.counters
-    counters.clear()
-    try:
-        eager = small_models.results(block, dtype, autocast=autocast, device=device)
-        compiled = small_models.results(
-            block, dtype, autocast=autocast, device=device, compiled=True
-        )
-    except (RuntimeError, TypeError) as error:
-        if any(words in str(error) for words in small_models.REFUSALS):
-            pytest.skip(f"this torch refuses: {error}")
-        raise
-    assert counters["stats"]["unique_graphs"] == 1, "nothing was compiled"
-    assert {what: each.dtype for what, each in compiled.items()} == {
-        what: each.dtype for what, each in eager.items()
-    }
-    most = small_models.limit(dtype, device)
-    wrong = {
-        what: f"{error:.2g}"
-        for what, error in small_models.errors(compiled, eager)
-        if not error <= most
-    }
-    assert not wrong, f"compiled differs from eager by more than {most:.2g}: {wrong}"
-
-
-BLOCKS = ["convolution", "attention"]
-CASES = [
-    pytest.param("float32", False, id="float32"),
-    pytest.param("bfloat16", False, id="bfloat16"),
-    pytest.param("float16", False, id="float16"),
-    pytest.param("bfloat16", True, id="autocast-bfloat16"),
-]
-
-
 # Controls of the bug: what a cast keeps is within the roundings of a block.
 @pytest.mark.bug(CASTS)
 @pytest.mark.parametrize(("dtype", "autocast"), CASES)
@@ -77,7 +34,7 @@ CASES = [
 def test_a_compiled_block_computes_what_the_eager_one_does(
     upstream: str, block: str, dtype: str, autocast: bool
 ) -> None:
-    check(block, dtype, autocast, "cpu")
+    same_when_compiled(block, dtype, autocast, "cpu")
 
 
 @pytest.mark.mps
@@ -94,7 +51,7 @@ def test_a_block_compiled_for_mps_computes_what_the_eager_one_does(
         pytest.skip(f"torch {torch.__version__} has no Inductor for MPS, which 2.7 brought")
     if bugs.get(LAYER_NORM).hits(versions.installed()):
         pytest.skip(f"masked by {LAYER_NORM}, which fails first")
-    check(block, dtype, autocast, "mps")
+    same_when_compiled(block, dtype, autocast, "mps")
 
 
 @pytest.mark.bug(CASTS, symptom="kept")

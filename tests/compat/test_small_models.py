@@ -12,9 +12,8 @@ from metalassay.environment import versions
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)
 
+import small_checks
 import small_models
-import test_torch_compile
-import test_torch_dtypes
 import torch
 from torch import Tensor, nn
 
@@ -48,8 +47,8 @@ def test_the_max_pooling_is_decided_and_two_equal_neighbours_would_not_be() -> N
     assert not small_models.is_decided(made, torch.zeros_like(x))
 
 
-def test_both_files_try_every_block() -> None:
-    assert test_torch_compile.BLOCKS == test_torch_dtypes.BLOCKS == [*small_models.BLOCKS]
+def test_the_checks_try_every_block() -> None:
+    assert [*small_models.BLOCKS] == small_checks.BLOCKS
 
 
 def scaled(what: str, factor: float) -> Callable[..., dict[str, Tensor]]:
@@ -72,13 +71,13 @@ def test_a_wrong_result_is_beyond_the_limit(
 ) -> None:
     monkeypatch.setattr(small_models, "results", scaled(what, factor))
     with pytest.raises(AssertionError, match=f"errors beyond .*{what}"):
-        test_torch_dtypes.check("attention", getattr(torch, dtype), False, "cpu")
+        small_checks.accurate("attention", dtype, False, "cpu")
 
 
 def test_a_number_that_is_none_is_beyond_every_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small_models, "results", scaled("the loss", float("nan")))
     with pytest.raises(AssertionError, match="the loss"):
-        test_torch_dtypes.check("attention", torch.bfloat16, False, "cpu")
+        small_checks.accurate("attention", "bfloat16", False, "cpu")
 
 
 def test_bfloat16_that_is_float32_in_secret_is_too_accurate(
@@ -90,7 +89,7 @@ def test_bfloat16_that_is_float32_in_secret_is_too_accurate(
 
     monkeypatch.setattr(small_models, "results", results)
     with pytest.raises(AssertionError, match=r"too small for torch\.bfloat16"):
-        test_torch_dtypes.check("attention", torch.bfloat16, False, "cpu")
+        small_checks.accurate("attention", "bfloat16", False, "cpu")
 
 
 class Compiled(nn.Module):
@@ -116,16 +115,16 @@ def test_compiled_code_that_computes_something_else_is_seen(
 
     monkeypatch.setattr(torch, "compile", compiler)
     if not fails:
-        test_torch_compile.check("attention", "bfloat16", False, "cpu")
+        small_checks.same_when_compiled("attention", "bfloat16", False, "cpu")
         return
     with pytest.raises(AssertionError, match="compiled differs from eager by more than"):
-        test_torch_compile.check("attention", "bfloat16", False, "cpu")
+        small_checks.same_when_compiled("attention", "bfloat16", False, "cpu")
 
 
 def test_a_model_that_was_not_compiled_is_no_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda model, **_: model)
     with pytest.raises(AssertionError, match="nothing was compiled"):
-        test_torch_compile.check("convolution", "float32", False, "cpu")
+        small_checks.same_when_compiled("convolution", "float32", False, "cpu")
 
 
 def test_what_an_old_torch_refuses_is_skipped_and_another_error_is_not(
@@ -139,7 +138,7 @@ def test_what_an_old_torch_refuses_is_skipped_and_another_error_is_not(
 
     monkeypatch.setattr(small_models, "results", raising("\"x\" not implemented for 'Half'"))
     with pytest.raises(pytest.skip.Exception, match="Half"):
-        test_torch_dtypes.check("attention", torch.float16, False, "cpu")
+        small_checks.accurate("attention", "float16", False, "cpu")
     monkeypatch.setattr(small_models, "results", raising("another"))
     with pytest.raises(RuntimeError, match="another"):
-        test_torch_dtypes.check("attention", torch.float16, False, "cpu")
+        small_checks.accurate("attention", "float16", False, "cpu")
