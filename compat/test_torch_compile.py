@@ -1,18 +1,23 @@
-"""torch.compile on the CPU beside eager. Each test asserts the correct behaviour."""
+"""torch.compile beside eager: one cast, and blocks of our models. Each test asserts the correct behaviour."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 
+import mps_processes
 import pytest
+from packaging.version import Version
+from small_checks import BLOCKS, CASES, same_when_compiled
 
+from metalassay import bugs
 from metalassay.environment import versions
 
 if "torch" not in versions.installed():
     pytest.skip("torch is not installed", allow_module_level=True)
 
 CASTS = "torch-compile-half-casts"
+LAYER_NORM = "mps-compiled-layer-norm"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
@@ -20,6 +25,33 @@ pytestmark = [
         reason="torch.compile needs a C++ compiler, and none is on the PATH",
     ),
 ]
+
+
+# Controls of the bug: what a cast keeps is within the roundings of a block.
+@pytest.mark.bug(CASTS)
+@pytest.mark.parametrize(("dtype", "autocast"), CASES)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_compiled_block_computes_what_the_eager_one_does(
+    upstream: str, block: str, dtype: str, autocast: bool
+) -> None:
+    same_when_compiled(block, dtype, autocast, "cpu")
+
+
+@pytest.mark.mps
+@pytest.mark.long
+@pytest.mark.parametrize(("dtype", "autocast"), CASES)
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_block_compiled_for_mps_computes_what_the_eager_one_does(
+    block: str, dtype: str, autocast: bool
+) -> None:
+    mps_processes.require_mps()
+    import torch
+
+    if Version(torch.__version__) < Version("2.7"):
+        pytest.skip(f"torch {torch.__version__} has no Inductor for MPS, which 2.7 brought")
+    if bugs.get(LAYER_NORM).hits(versions.installed()):
+        pytest.skip(f"masked by {LAYER_NORM}, which fails first")
+    same_when_compiled(block, dtype, autocast, "mps")
 
 
 @pytest.mark.bug(CASTS, symptom="kept")
