@@ -33,11 +33,9 @@ def words(texts: list[Path], special: list[str]) -> tokenizers.Tokenizer:
 
 def main(texts: list[Path]) -> None:
     """Write the folders."""
-    names = ("[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]")
-    learnt = words(texts, list(names))
-    learnt.post_processor = tokenizers.processors.BertProcessing(
-        *((name, learnt.token_to_id(name)) for name in ("[SEP]", "[CLS]"))
-    )
+    learnt = words(texts, ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"])
+    ends_at, starts_at = ((name, learnt.get_vocab()[name]) for name in ("[SEP]", "[CLS]"))
+    learnt.post_processor = tokenizers.processors.BertProcessing(ends_at, starts_at)
     tokenizer = transformers.BertTokenizerFast(
         tokenizer_object=learnt, do_lower_case=False, model_max_length=LENGTH
     )
