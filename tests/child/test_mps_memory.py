@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from child_run import run
 
 from metalassay.child import steps
-from metalassay.child.mps_memory import MpsMemory
+from metalassay.child.mps_memory import MpsMemory, live_tensors
 from metalassay.child.run import Run
 from metalassay.supervise import protocol
 
@@ -170,3 +173,30 @@ def test_a_cache_that_cannot_be_emptied_is_one_line_and_the_training_goes_on() -
     assert "metalassay: an error of metalassay, not of the program: RuntimeError: no cache" in (
         ended.err.splitlines()
     )
+
+
+def test_a_thread_that_looks_for_tensors_breaks_no_tuple_that_is_being_made() -> None:
+    torch = ModuleType("torch")
+    torch.Tensor = type("Tensor", (list,), {})  # type: ignore[attr-defined]
+    kept = torch.Tensor()
+    found: list[int] = []
+    ends = threading.Event()
+
+    def look() -> None:
+        while not ends.is_set():
+            found.append(sum(each is kept for each in live_tensors(torch)))
+
+    def slowly() -> Iterator[int]:
+        for number in range(12):
+            time.sleep(0.0001)  # another thread may run
+            yield number
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(10):
+            assert len(tuple(slowly())) == 12  # SystemError: bad argument to internal function
+    finally:
+        ends.set()
+        looking.join()
+    assert set(found) == {1}

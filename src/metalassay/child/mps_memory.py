@@ -9,6 +9,7 @@ large program, hence it is tried ever more rarely.
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from dataclasses import dataclass
 from types import ModuleType
@@ -17,6 +18,7 @@ from typing import Any
 from metalassay.child import steps
 from metalassay.child.run import Run
 
+_ALONE = 0.5  # seconds; a search takes up to a tenth
 _FIRST_SEARCH, _SEARCH_GROWTH = 10.0, 2.0  # seconds after the start, and the factor between two
 
 
@@ -81,8 +83,17 @@ def live_tensors(torch: ModuleType) -> list[Any]:
 
     To be used under ``torch._C.DisableTorchFunctionSubclass`` if attributes are read.
     """
-    # type(), since isinstance() would ask proxies for their __class__ and so run the program's code.
-    return [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    # While a list of all objects is held, a thread that is in the midst of tuple(generator) would fail with a
+    # SystemError, because its unfinished tuple must have no other owner. So no thread may ask for its turn meanwhile:
+    # after the sleep, those that wait do so with the longer interval.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(max(interval, _ALONE))
+    time.sleep(0)
+    try:
+        # type(), since isinstance() would ask proxies for their __class__ and so run the program's code.
+        return [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _recommended(mps: Any) -> int | None:
