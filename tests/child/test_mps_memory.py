@@ -179,6 +179,9 @@ def test_a_thread_that_looks_for_tensors_breaks_no_tuple_that_is_being_made() ->
     torch = ModuleType("torch")
     torch.Tensor = type("Tensor", (list,), {})  # type: ignore[attr-defined]
     kept = torch.Tensor()
+    many: list[list[int]] = [
+        [] for _ in range(300_000)
+    ]  # so that a search takes several turns of threads
     found: list[int] = []
     ends = threading.Event()
 
@@ -200,3 +203,4 @@ def test_a_thread_that_looks_for_tensors_breaks_no_tuple_that_is_being_made() ->
         ends.set()
         looking.join()
     assert set(found) == {1}
+    assert many
