@@ -144,7 +144,7 @@ class Compare(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(wanted, str):
                 continue  # not for inputs like these
             no_number = what == varied_inputs.NOT_FINITE and name not in _PLACES
-            if no_number and varied_inputs.counts(wanted[0]):
+            if no_number and varied_inputs.has_integers(wanted[0]):
                 continue
             self.varied[what] += 1
             verdict: tuple[str, float, float] | None

@@ -7,7 +7,6 @@ operator runs with them once more.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,18 +57,18 @@ def _broken(flat: Tensor, view: View) -> tuple[Tensor, View] | None:
     x = flat.as_strided(view.size, view.stride, view.offset)
     if not x.is_floating_point() or x.numel() == 0:
         return None
+    if 0 in view.stride and x.numel() > 1:
+        return None  # an expanded tensor has each of its numbers several times
     storage = flat.clone()
     x = storage.as_strided(view.size, view.stride, view.offset)
     numbers = x.reshape(-1).clone()
     for at, number in ((len(numbers) - 1, -math.inf), (len(numbers) // 2, math.inf), (0, math.nan)):
         numbers[at] = number
-    if Counter(view.stride)[0] and x.numel() > 1:
-        return None  # an expanded tensor has each of its numbers several times
     x.copy_(numbers.reshape(x.shape))
     return storage, view
 
 
-def counts(result: Any) -> bool:
+def has_integers(result: Any) -> bool:
     """Return whether a result has integers, of which no one says what they are for a NaN."""
     tensors = [each for each in result if isinstance(each, Tensor)]
     return any(
