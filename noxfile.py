@@ -341,6 +341,17 @@ def emulated(session: nox.Session) -> None:
     session.run("python", "tools/emulator_opinfo.py")
     session.run("python", "tools/emulator_transforms.py")
     session.run("python", "tools/emulator_dtypes.py")
+    session.notify("suites", posargs=[])
+
+
+@nox.session(default=False)
+def suites(session: nox.Session) -> None:
+    """Run other projects' tests on the CPU and on the emulated mps: nox -s suites -- --only timm."""
+    must_install(session, "-e", ".", "pyyaml", "uv")
+    session.run(
+        *("python", "tools/emulator_suites.py", "--work", f"{session.create_tmp()}/suites"),
+        *(session.posargs or ["--check"]),
+    )
 
 
 @nox.session(default=False)

@@ -2,11 +2,12 @@
 
 python tools/emulator_suites.py --work DIR                        clones them from GitHub
 python tools/emulator_suites.py --work DIR --mirrors MIRRORS      from MIRRORS/OWNER+NAME/repo
+python tools/emulator_suites.py --work DIR --check                writes nothing into this project (nox -s suites)
 
 DIR keeps environments and checkouts. The outcome of every test, or the figures that an example prints, are
 compared; tools/emulator_suites.toml says why they differ. A difference without a reason is an error, and so is a reason
 without a difference. Writes docs/emulator/suites.json and the table of docs/emulator.md from it; --table writes the
-table alone.
+table alone. The variable METALASSAY_MIRRORS stands for --mirrors.
 """
 
 from __future__ import annotations
@@ -285,27 +286,41 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, record, write the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--work", type=Path, metavar="DIR", help="environments and checkouts")
-    parser.add_argument("--mirrors", type=Path, metavar="DIR", help="where clones are")
+    parser.add_argument(
+        "--mirrors",
+        type=Path,
+        metavar="DIR",
+        default=os.environ.get("METALASSAY_MIRRORS"),
+        help="where clones are",
+    )
     parser.add_argument("--only", metavar="SUITE", help="this one; the others' records stay")
     parser.add_argument("--compare", action="store_true", help="what DIR has of earlier runs")
     parser.add_argument("--table", action="store_true", help="write the table alone")
+    parser.add_argument("--check", action="store_true", help="run and compare, write no record")
     options = parser.parse_args(arguments)
     if not (options.table or options.work):
         parser.error("--work DIR is missing")
     chosen = [one for one in suites() if options.only in (None, one["name"])]
     if not chosen:
         parser.error(f"no suite is called {options.only!r}")
-    if not options.table:
-        for suite in chosen:
-            folder = options.work.resolve() / suite["name"]
-            kept = folder / "results.json"
+    for suite in () if options.table else chosen:
+        folder = options.work.resolve() / suite["name"]
+        kept = folder / "results.json"
+        try:
             if not options.compare:
                 folder.mkdir(parents=True, exist_ok=True)
                 python = install(suite, folder)
                 results = run(suite, check_out(suite, options.mirrors, folder, python), python)
                 kept.write_text(json.dumps(results, indent=1))
-            add(record(suite, json.loads(kept.read_text("utf-8"))))
-    write_atomically(PAGE, page(PAGE.read_text("utf-8"), recorded()))
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            command = " ".join(map(str, error.cmd))[:200]
+            again = f"--work {options.work} --only {suite['name']}"
+            sys.exit(f"{suite['name']}: `{command}` did not end well; next: {again}")
+        one = record(suite, json.loads(kept.read_text("utf-8")))
+        if not options.check:
+            add(one)
+    if not options.check:
+        write_atomically(PAGE, page(PAGE.read_text("utf-8"), recorded()))
     return 0
 
 

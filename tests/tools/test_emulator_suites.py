@@ -143,3 +143,39 @@ def test_a_suite_of_which_nothing_passed_is_an_error() -> None:
     broken = {"x::a": ["error", "ImportError"]}
     with pytest.raises(SystemExit, match="example, cpu: nothing passed"):
         emulator_suites.record(suite(), {"cpu": broken, "mps": broken})
+
+
+def test_check_writes_no_record_and_a_reason_is_missed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"repository": "a/b", "commit": "0" * 40, "what": "all"}
+    monkeypatch.setattr(emulator_suites, "suites", lambda: [suite(**known)])
+    record, page = tmp_path / "suites.json", tmp_path / "page.md"
+    page.write_text(f"{emulator_suites.BEGIN}\n{emulator_suites.END}\n")
+    monkeypatch.setattr(emulator_suites, "RECORD", record)
+    monkeypatch.setattr(emulator_suites, "PAGE", page)
+    (tmp_path / "example").mkdir()
+    results: dict[str, Any] = {"versions": {}, "seconds": {}, "cpu": {"x::a": ["passed", ""]}}
+    kept = tmp_path / "example" / "results.json"
+    arguments = ["--work", str(tmp_path), "--compare"]
+    kept.write_text(json.dumps(results | {"mps": results["cpu"]}))
+    assert emulator_suites.main([*arguments, "--check"]) == 0
+    assert not record.exists()
+    assert emulator_suites.main(arguments) == 0
+    assert json.loads(record.read_text())[0]["mps"] == {"passed": 1}
+    other = {"x::a": ["failed", "why"], "x::b": ["passed", ""]}
+    kept.write_text(json.dumps(results | {"mps": other}))
+    with pytest.raises(SystemExit, match="x::a: cpu"):
+        emulator_suites.main([*arguments, "--check"])
+
+
+def test_a_mirror_that_is_not_there_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"repository": "a/b", "commit": "0" * 40}
+    monkeypatch.setattr(emulator_suites, "suites", lambda: [suite(**known)])
+    monkeypatch.setattr(emulator_suites, "install", lambda *_: Path(sys.executable))
+    (tmp_path / "a+b" / "repo").mkdir(parents=True)  # no repository
+    monkeypatch.setenv("METALASSAY_MIRRORS", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"example: `git ls-tree .* did not end well; next: --w"):
+        emulator_suites.main(["--work", str(tmp_path / "work")])
