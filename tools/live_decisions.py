@@ -33,6 +33,11 @@ def main() -> None:
     parser.add_argument("--decisions", type=int, default=60, help="of each kind")
     parser.add_argument("--only", choices=("same", "more"), help="only one of the two kinds")
     parser.add_argument("--budget", type=float, default=30, help="seconds for each")
+    parser.add_argument(
+        "--unsaved",
+        action="store_true",
+        help="without --save, which keeps a part of the error rate for a run that continues",
+    )
     parser.add_argument("--file", type=Path, help="default: reports/live/SPEC.jsonl")
     options = parser.parse_args()
     spec = specs.parse(options.spec).text()
@@ -52,7 +57,8 @@ def main() -> None:
                     continue
                 began = time.monotonic()
                 run = runs / f"{seed}-{'same' if second == spec else 'more'}.jsonl"
-                found = compare(spec, second, budget=options.budget, seed=seed, save=run)
+                save = None if options.unsaved else run
+                found = compare(spec, second, budget=options.budget, seed=seed, save=save)
                 if found.interrupted:
                     raise KeyboardInterrupt
                 taken = {

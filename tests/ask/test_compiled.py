@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,6 +33,7 @@ def test_the_same_loss_and_what_compiling_costs(
     assert found.graphs == 1
     assert found.breaks == ()
     assert found.compile_seconds is not None
+    assert found.layout is None  # no convolution
 
 
 def test_what_does_not_compile_has_its_cause(
@@ -61,3 +65,52 @@ def test_a_loss_that_goes_around_the_model_is_no_verdict(
     )
     found = compiled.ask(contract.File(path), CPU, 4, 0.01)
     assert "nothing was compiled" in found.why
+
+
+CONVOLUTION = """
+import torch
+from torch import nn
+
+def make(batch_size):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 1))
+    return model, {"x": torch.randn(batch_size, 3, 8, 8)}
+
+def loss(model, batch):
+    return model(batch["x"]).square().mean()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="no C++ compiler")
+def test_a_step_with_convolutions_is_compiled_without_layout_optimization_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._inductor.graph import GraphLowering
+
+    decided: list[bool] = []
+    folders = set()
+    decide: Any = GraphLowering.decide_layout_opt
+
+    def noted(*arguments: Any, **named: Any) -> bool:
+        folders.add(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+        decided.append(decide(*arguments, **named))
+        return decided[-1]
+
+    monkeypatch.setattr(GraphLowering, "decide_layout_opt", staticmethod(noted))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "mine"))
+    path = tmp_path / "convolution.py"
+    path.write_text(CONVOLUTION, "utf-8")
+    found = compiled.ask(contract.File(path), CPU, 4, 0.01)
+    assert found.why == ""
+    assert found.same
+    assert found.layout is not None
+    assert found.layout.compiled.seconds > 0
+    # Inductor chooses channels_last for convolutions on the CPU, and not where it was told.
+    assert set(decided) == {True, False}
+    # The user's cache, which may have this model, was not asked, and has nothing new.
+    assert len(folders) == 1
+    assert not (tmp_path / "mine").exists()
+    assert found.compile_seconds is not None
+    assert found.cached_seconds is not None
+    assert found.cached_seconds < found.compile_seconds
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "mine")

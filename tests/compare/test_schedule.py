@@ -27,6 +27,12 @@ DEAR = Durations(start=12.0, round=1.0)
         (CHEAP, 1.9, 5, 0),
         (CHEAP, 4.5, 7, 3),  # the last one of a budget is as long as it can be
         (CHEAP, 500, 7, 4),
+        # Room for one round more is no replicate, which would weigh as much as the others: the last one takes it.
+        (CHEAP, 7, 5, 6),
+        (CHEAP, 7, 8, 6),
+        (CHEAP, 8, 8, 4),  # and then one of two
+        (CHEAP, 3, 8, 2),
+        (CHEAP, 2.9, 8, 0),
         # Where the start is dear: sqrt(8 * 12 / 1) = 9.8 rounds, if ten replicates of them fit.
         (DEAR, 1000, 0, 10),
         (DEAR, 190, 0, 7),
@@ -50,8 +56,8 @@ def test_no_replicate_is_longer_than_what_is_left(durations: Durations, done: in
     for left in range(1, 200):
         rounds = schedule.rounds(durations, left, done, usual=4)
         assert rounds == 0 or durations.replicate(rounds) <= left
-        # Nothing that could be a round stays unused.
-        assert rounds or durations.replicate(1) > left
+        # What could be half a replicate does not stay unused, and before the first analysis no round does.
+        assert rounds or durations.replicate(1 if done < schedule.FIRST else 2) > left
 
 
 def test_a_budget_without_room_for_the_first_analysis_has_a_better_one() -> None:

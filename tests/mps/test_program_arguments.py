@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,9 +54,61 @@ def test_a_function_runs_in_this_python() -> None:
     assert parts == (sys.executable, [], ["package.train:main"])
 
 
-def test_the_next_step_for_a_console_script_keeps_the_command() -> None:
-    with pytest.raises(UserError) as caught:
-        program_arguments.split(["accelerate"], "metalassay run --emulate-mps -- python train.py")
-    assert caught.value.next_step == (
-        "for a console script: metalassay run --emulate-mps -- python -m its.module"
-    )
+def test_what_is_no_python_has_an_example_as_the_next_step() -> None:
+    for program, message in (("ls", "'ls' is not a Python"), ("not-there", "no program not-there")):
+        with pytest.raises(UserError, match=message) as caught:
+            program_arguments.split([program], "metalassay run --emulate-mps -- python train.py")
+        assert caught.value.next_step == (
+            "an example: metalassay run --emulate-mps -- python train.py"
+        )
+
+
+@pytest.mark.parametrize(
+    ("head", "options"),
+    [
+        (f"#!{sys.executable}", []),
+        (f"#!{sys.executable} -I", ["-I"]),
+        (f"#!/bin/sh\n'''exec' {sys.executable} \"$0\" \"$@\"\n' '''", []),
+        (f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''", []),
+    ],
+)
+def test_a_console_script_is_run_by_the_interpreter_that_it_names(
+    head: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "accelerate"
+    script.write_text(f"{head}\nimport sys\nprint(sys.argv[1:])\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # The system agrees about what the script is.
+    said = subprocess.check_output(["accelerate", "launch"], text=True)  # noqa: S607
+    assert said == "['launch']\n"
+    parts = program_arguments.split(["accelerate", "launch", "x.py"], "an example")
+    assert parts == (sys.executable, options, [str(script), "launch", "x.py"])
+
+
+def test_env_finds_the_interpreter_of_a_script(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, line in (
+        ("mine", "env python3 -u"),
+        ("other", "env -S python3 -u"),
+        ("no", "env bash"),
+    ):
+        (tmp_path / name).write_text(f"#!/usr/bin/{line}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "python3").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("mine", "other"):
+        python, options, rest = program_arguments.split([name], "an example")
+        assert (python, options) == (str(tmp_path / "python3"), ["-u"])
+        assert rest == [str(tmp_path / name)]
+    with pytest.raises(UserError, match="'no' is not a Python interpreter"):
+        program_arguments.split(["no"], "an example")
+
+
+def test_a_script_whose_interpreter_is_gone_is_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "old"
+    script.write_text("#!/nowhere/bin/python3\n")
+    script.chmod(0o755)
+    with pytest.raises(UserError, match="there is no interpreter /nowhere/bin/python3"):
+        program_arguments.split([str(script)], "an example")

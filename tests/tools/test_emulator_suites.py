@@ -148,7 +148,7 @@ def test_a_suite_of_which_nothing_passed_is_an_error() -> None:
 def test_check_writes_no_record_and_a_reason_is_missed_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = {"repository": "a/b", "commit": "0" * 40, "what": "all"}
+    known = {"repository": "a/b", "commit": "0" * 40, "what": "all", "tests": ["x.py"]}
     monkeypatch.setattr(emulator_suites, "suites", lambda: [suite(**known)])
     record, page = tmp_path / "suites.json", tmp_path / "page.md"
     page.write_text(f"{emulator_suites.BEGIN}\n{emulator_suites.END}\n")

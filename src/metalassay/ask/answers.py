@@ -229,7 +229,14 @@ def _compile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
         if answer["pays_after"] is not None
         else "it was not shown to pay here"
     )
-    yield f"compiling takes {_seconds(answer['compile_seconds'])}; {pays}"
+    again = f", {_seconds(answer['cached_seconds'])} where its cache has the model"
+    yield f"compiling takes {_seconds(answer['compile_seconds'])}{again}; {pays}"
+    if layout := answer["layout"]:
+        cure = "; TORCHINDUCTOR_LAYOUT_OPTIMIZATION=0" if layout["ratio"]["high"] < 1 else ""
+        yield (
+            f"without its layout optimization {_seconds(layout['compiled']['seconds'])} a step, beside with it:"
+            f" {_ratio(layout['ratio'])}{cure}"
+        )
     breaks = len(answer["breaks"])
     graphs = "1 graph" if answer["graphs"] == 1 else f"{answer['graphs']} graphs"
     yield f"{graphs}; breaks: {breaks or 'none'}" + (f", {answer['breaks'][0]}" if breaks else "")
@@ -277,7 +284,10 @@ _LINES = {
 
 def _ratio(ratio: Mapping[str, float]) -> str:
     """Return how long a step takes compared with another, with the interval."""
-    inside = f"{ratio['low']:.2f} to {ratio['high']:.2f}"
+    near = any(
+        0 < abs(ratio[end] - 1) < 0.005 for end in ("low", "high")
+    )  # 1.00 would hide the side
+    inside = f"{ratio['low']:.{2 + near}f} to {ratio['high']:.{2 + near}f}"
     if ratio["low"] <= 1 <= ratio["high"]:
         return f"not told apart ({ratio['ratio']:.2f} times the time, {inside})"
     return f"{'slower' if ratio['low'] > 1 else 'faster'} ({ratio['ratio']:.2f} times the time, {inside})"

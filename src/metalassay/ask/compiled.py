@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metalassay.ask import training_step
 from metalassay.ask.contract import File, without_dropout
@@ -23,12 +27,21 @@ SAME = 1e-3
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The step compiled without layout optimization; ``ratio`` is its time over that of the one with it."""
+
+    compiled: Timing
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
 class Answer:
     """What compiling did; ``why`` it failed, with nothing else, if so.
 
-    ``compile_seconds`` are those of the first step beyond a later one. ``pays_after`` is the number of
+    ``compile_seconds`` are those of the first step beyond a later one, with empty caches on the disk;
+    ``cached_seconds`` those of a process that finds this model there. ``pays_after`` is the number of
     steps after which the whole is faster than eager, None where it never is. ``breaks`` are the reasons
-    why the model became more than one graph.
+    why the model became more than one graph. ``layout`` is there for a step with convolutions.
     """
 
     why: str = ""
@@ -36,9 +49,11 @@ class Answer:
     compiled: Timing | None = None
     ratio: Ratio | None = None
     compile_seconds: float | None = None
+    cached_seconds: float | None = None
     pays_after: int | None = None
     graphs: int | None = None
     breaks: tuple[str, ...] = ()
+    layout: Layout | None = None
     loss: float | None = None
     eager_loss: float | None = None
 
@@ -53,23 +68,28 @@ class Answer:
 def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answer:
     """Train eagerly and compiled, in turns for ``budget`` seconds after compiling."""
     eager = training_step.make(file, where, batch_size)
-    eager()
-    torch._dynamo.reset()
-    torch._dynamo.utils.counters.clear()
+    convolutions = _Convolutions()  # type: ignore[no-untyped-call]
+    with convolutions:
+        eager()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _empty_caches():
             warnings.simplefilter("ignore")
-            step = training_step.make(file, where, batch_size, around=_compiling)
-            began = time.perf_counter()
-            step()
-            first = time.perf_counter() - began
-            turns = Turns({"eager": eager, "compiled": step})
+            torch._dynamo.reset()
+            _graphs()
+            step, first = _first_step(file, where, batch_size, _compiling)
+            step()  # a second step may be compiled once more
+            graphs, breaks = _graphs()
+            steps = {"eager": eager, "compiled": step}
+            if convolutions.called:
+                steps["contiguous"], _ = _first_step(file, where, batch_size, _contiguous)
+            turns = Turns(steps)
             turns.run(budget)
             losses = [_loss(file, where, batch_size, around) for around in (_eagerly, _compiling)]
+            torch._dynamo.reset()
+            _, again = _first_step(file, where, batch_size, _compiling)
     except (UserError, RuntimeError, OSError, ImportError) as error:
         return Answer(why=_short(error))
-    counters = torch._dynamo.utils.counters
-    if not counters["stats"]["unique_graphs"]:
+    if not graphs:
         return Answer(
             why="nothing was compiled: loss(model, batch) does not compute by calling model(...)"
         )
@@ -81,12 +101,60 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
         compiled=fused,
         ratio=ratio,
         compile_seconds=cost,
+        cached_seconds=max(again - fused.seconds, 0.0),
         pays_after=math.ceil(cost / gain) if gain > 0 and ratio.word == "faster" else None,
-        graphs=int(counters["stats"]["unique_graphs"]),
-        breaks=tuple(_break(each) for each in counters["graph_break"]),
+        graphs=graphs,
+        breaks=breaks,
+        layout=Layout(turns.timing("contiguous"), turns.ratio("contiguous", "compiled"))
+        if convolutions.called
+        else None,
         loss=losses[1],
         eager_loss=losses[0],
     )
+
+
+def _first_step(
+    file: File, where: torch.device, batch_size: int, around: Callable[[nn.Module], nn.Module]
+) -> tuple[Callable[[], torch.Tensor], float]:
+    """Return a step after it was taken once, and the seconds of that."""
+    step = training_step.make(file, where, batch_size, around=around)
+    began = time.perf_counter()
+    step()
+    return step, time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def _empty_caches() -> Iterator[None]:
+    """Let the compiler keep its files in a new folder: what an earlier run left would be taken for its speed."""
+    name = "TORCHINDUCTOR_CACHE_DIR"
+    before = os.environ.get(name)
+    with tempfile.TemporaryDirectory(prefix="metalassay-", ignore_cleanup_errors=True) as folder:
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
+
+
+def _graphs() -> tuple[int, tuple[str, ...]]:
+    """Return how many graphs were compiled since the last call, and the reasons for more than one."""
+    counters = torch._dynamo.utils.counters
+    found = int(counters["stats"]["unique_graphs"])
+    breaks = tuple(_break(each) for each in counters["graph_break"])
+    counters.clear()
+    return found, breaks
+
+
+class _Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes whether there are convolutions, whose layout inductor chooses."""
+
+    called = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.called = self.called or "convolution" in func.name()
+        return func(*args, **(kwargs or {}))
 
 
 def _eagerly(model: nn.Module) -> nn.Module:
@@ -95,6 +163,13 @@ def _eagerly(model: nn.Module) -> nn.Module:
 
 def _compiling(model: nn.Module) -> nn.Module:
     compiled: Any = torch.compile(model, backend=BACKEND)
+    return cast(nn.Module, compiled)
+
+
+def _contiguous(model: nn.Module) -> nn.Module:
+    """As TORCHINDUCTOR_LAYOUT_OPTIMIZATION=0 does: convolutions keep the layout of their inputs."""
+    options: Any = {"layout_optimization": False}
+    compiled: Any = torch.compile(model, backend=BACKEND, options=options)
     return cast(nn.Module, compiled)
 
 

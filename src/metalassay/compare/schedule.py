@@ -16,6 +16,11 @@ WORTH = 8
 On the recordings of real processes it is 2 to 13 (CNN 12.8, GPT 4.0, both of them on a busy machine 3.0
 and 8.4). It decides how much of a replicate's time goes into rounds and how much into starting processes.
 """
+SHORTEST = 0.5
+"""The part of the usual number of rounds that a replicate after the first analysis has at least.
+
+Every replicate weighs the same in the interval, so that a short last one, with its noise, can make it wider.
+"""
 RESERVE = 1.1  # on proposed budgets, since the next run is not exactly as fast
 
 
@@ -41,29 +46,30 @@ class More:
 
 
 def rounds(durations: Durations, left: float, done: int, usual: int) -> int:
-    """Return the rounds of the next replicate if ``left`` seconds are left; 0 if not one fits.
+    """Return the rounds of the next replicate if ``left`` seconds are left; 0 if no replicate is worth it.
 
     It is the ``usual`` number where starting processes is cheap. Where it is not, a process is used for
     longer, as far as the budget has room for the second analysis; where there would be too few replicates for
     the first analysis, they are shorter; and where there is no room for those either, all there is room for is
-    made as long as possible.
+    made as long as possible. The last replicate of a budget takes the rest of the time.
     """
     best = round(math.sqrt(WORTH * durations.start / durations.round))
+    wanted = usual
     if best > usual:
-        missing = max(SECOND - done, 1)
-        return _clamp(_room(durations, left, missing), usual, best, durations, left, done)
-    return _clamp(usual, usual, usual, durations, left, done)
-
-
-def _clamp(wanted: int, least: int, most: int, durations: Durations, left: float, done: int) -> int:
-    wanted = max(least, min(wanted, most))
-    if done >= FIRST:
-        return min(wanted, max(_room(durations, left, 1), 0))
-    missing = FIRST - done
-    while missing > 1 and _room(durations, left, missing) < 1:
-        missing -= 1
-    room = max(_room(durations, left, missing), 0)
-    return min(wanted, room) if missing == FIRST - done else room
+        room = _room(durations, left, max(SECOND - done, 1))
+        wanted = max(usual, min(room, best))
+    if done < FIRST - 1:
+        missing = FIRST - done
+        while missing > 1 and _room(durations, left, missing) < 1:
+            missing -= 1
+        room = max(_room(durations, left, missing), 0)
+        return min(wanted, room) if missing == FIRST - done else room
+    room = max(_room(durations, left, 1), 0)
+    fewest = math.ceil(usual * SHORTEST)
+    if done >= FIRST and room < fewest:
+        return 0
+    after = _room(durations, left - durations.replicate(wanted), 1)
+    return room if after < fewest else wanted
 
 
 def _room(durations: Durations, left: float, replicates: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,9 @@ from metalassay.errors import UserError
 def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[str]]:
     """Split a command line into the interpreter, its options, and the program with its arguments.
 
-    ``program`` is ``python [-u] script.py ARGS``, ``python -m module ARGS``, ``python -c CODE`` or
-    ``module:function``, which runs in this Python. Raises ``UserError`` for anything else, with
-    ``example`` as the command to follow.
+    ``program`` is ``python [-u] script.py ARGS``, ``python -m module ARGS``, ``python -c CODE``, a script that
+    names its interpreter, such as ``accelerate``, or ``module:function``, which runs in this Python. Raises
+    ``UserError`` for anything else, with ``example`` as the command to follow.
     """
     if not program:
         raise UserError("no program to run", example)
@@ -25,10 +26,14 @@ def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[st
         if not (function.isidentifier() and all(part.isidentifier() for part in module.split("."))):
             raise UserError(f"{first!r} is not module:function", "an example: package.train:main")
         return sys.executable, [], [first]
+    if not Path(first).name.startswith("python") and (script := _script(first)):
+        first, rest = script[0], [*script[1:], *rest]
     if not Path(first).name.startswith("python"):
+        if shutil.which(first) is None and not Path(first).exists():
+            raise UserError(f"there is no program {first}", f"an example: {example}")
         raise UserError(
-            f"{first!r} is not a Python interpreter; only Python programs can be run here",
-            f"for a console script: {example.rpartition(' ')[0]} -m its.module",
+            f"{first!r} is not a Python interpreter, nor a script of one; only Python programs can be run here",
+            f"an example: {example}",
         )
     python = shutil.which(first)
     if python is None:
@@ -43,3 +48,24 @@ def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[st
     if rest[0] not in ("-m", "-c") and not Path(rest[0]).is_file():
         raise UserError(f"there is no file {rest[0]}", example)
     return python, options, rest
+
+
+def _script(name: str) -> list[str]:
+    """Return the interpreter that a script names in its first lines, with its options, and the script; [] for none."""
+    path = shutil.which(name)
+    try:
+        with open(path or name, "rb") as file:  # noqa: PTH123
+            head = file.read(1024).decode("utf-8", "replace")
+    except OSError:
+        return []
+    first, _, rest = head.partition("\n")
+    # Where the path is too long for a first line, or has a space in it, pip writes a script of the shell.
+    long = re.match(r"'''exec' (\"[^\"]+\"|\S+) \"\$0\"", rest) if first == "#!/bin/sh" else None
+    words = [long[1].strip('"')] if long else first.removeprefix("#!").split()
+    if not first.startswith("#!") or not words:
+        return []
+    if Path(words[0]).name == "env":
+        words = words[2:] if words[1:2] == ["-S"] else words[1:]
+    if not words or not Path(words[0]).name.startswith("python"):
+        return []
+    return [*words, path or name]

@@ -18,6 +18,7 @@ import os
 import sys
 import sysconfig
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
@@ -27,7 +28,6 @@ from torch._C import DispatchKey
 from torch._ops import OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.weak import WeakIdKeyDictionary
 
 _TORCH = os.path.dirname(torch.__file__) + os.sep  # noqa: PTH120  (compared with co_filename)
 _DATA = os.path.join(_TORCH, "utils", "data") + os.sep  # noqa: PTH118
@@ -77,12 +77,13 @@ class Recorder:
         self.path: tuple[str, ...] = ()
         self.in_function = False
         self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
-        self.operators: dict[Any, tuple[str, Any, tuple[int, ...], bool, Any, Any]] = {}
+        self.operators: dict[int, tuple[str, Any, tuple[int, ...], bool, Any, Any, Any]] = {}
         self.calls: dict[Key, int] = {}
         self.named: dict[Key, int] = {}  # calls with all tensors on the CPU by name
         self.copied: dict[Key, int] = {}
         self.place = _DEVICE  # of the function of torch that is running
-        self.places: Any = WeakIdKeyDictionary()  # by tensor, where it is not the device
+        self.places = _Places()
+        self._marks: dict[str, Any] = {}
         self._others: list[Recorder] = []
         self._functions = _Functions(self)
         self._operators = _Operators(self)
@@ -115,8 +116,8 @@ class Recorder:
         self._others.clear()
         self.replaced = 0
 
-    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any, Any]:
-        """Return an operator's name, composite kernel and tensors, whether to run it whole, how, and its mark."""
+    def describe(self, func: Any) -> tuple[str, Any, tuple[int, ...], bool, Any, Any, Any]:
+        """Return an operator's name, composite kernel and tensors, whether to run it whole, how, its mark, and it."""
         name = func.name().removeprefix("aten::")
         kinds = [str(argument.type) for argument in func._schema.arguments]
         places = tuple(i for i, kind in enumerate(kinds) if kind in ("Tensor", "Optional[Tensor]"))
@@ -126,12 +127,16 @@ class Recorder:
             and (func.is_view or name.replace(".Scalar", ".Tensor") in self.kernels)
         )
         run = getattr(func, "_op", func)
-        self.operators[func] = (name, _composite(func), places, whole, run, self.marks(name))
-        return self.operators[func]
+        # The operator itself is kept too, so that no other object takes its id.
+        known = (name, _composite(func), places, whole, run, self.marks(name), func)
+        self.operators[id(func)] = known
+        return known
 
     def marks(self, name: str) -> Any:
         """Return the function that marks a call of an operator, or None."""
-        return None if self.watch is None else self.watch.of(name)
+        if name not in self._marks:
+            self._marks[name] = None if self.watch is None else self.watch.of(name)
+        return self._marks[name]
 
     @contextlib.contextmanager
     def following_threads(self) -> Iterator[None]:
@@ -207,7 +212,8 @@ def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = No
     recorder = self.recorder
     if recorder.place == _HOST:
         return func(*args, **(kwargs or {}))
-    name, key, places, leaf, run, marks = recorder.operators.get(func) or recorder.describe(func)
+    known = recorder.operators.get(id(func))  # the hash of an operator is a function in Python
+    name, key, places, leaf, run, marks, _ = known or recorder.describe(func)
     outer = recorder.path
     mark = marks(args, kwargs) if marks else _NO_MARK
     if leaf:
@@ -266,8 +272,8 @@ class _Functions(TorchFunctionMode):
         if kind == _ATTRIBUTE:  # .shape, .device, .T and others
             result = func(*args)
             if isinstance(result, torch.Tensor):
-                if recorder.places and args[0] in recorder.places:
-                    recorder.places[result] = recorder.places[args[0]]
+                if recorder.places.known and (place := recorder.places.of(args[0])):
+                    recorder.places.put(result, place)
                 if torch.is_grad_enabled():
                     _remember(result, recorder)
             return result
@@ -285,8 +291,8 @@ class _Functions(TorchFunctionMode):
         elif named:
             values = (*given[0], *(given[1] or {}).values())
             place = _NAMED if any(_is_on(value, "cpu") for value in values) else _DEVICE
-        elif recorder.places:
-            place = _place_of(recorder.places, (*args, *(kwargs or {}).values()))
+        elif recorder.places.known:
+            place = recorder.places.of_call(args, kwargs)
         if kwargs and kwargs.get("out") is not None:
             whole = whole_out
         # A backward pass runs code of the user: hooks, own formulas.
@@ -298,9 +304,14 @@ class _Functions(TorchFunctionMode):
         try:
             result = func(*args, **kwargs) if kwargs else func(*args)
             recorder.path = ()
-            if place != _HOST and (whole or torch.is_grad_enabled()):
-                self._note(whole, args, kwargs, result)
-            return self._placed(result, args, kind, place) if place or recorder.places else result
+            if place != _HOST:
+                if whole and result is not None:
+                    self._note(whole, args, kwargs, result)
+                if torch.is_grad_enabled():
+                    _remember(result, recorder)
+            if place or recorder.places.known:
+                return self._placed(result, args, kind, place)
+            return result
         finally:
             recorder.path = ()
             recorder.in_function, recorder.site, recorder.place = False, _UNKNOWN, before
@@ -308,11 +319,12 @@ class _Functions(TorchFunctionMode):
     def _placed(self, result: Any, args: Any, kind: int, place: int) -> Any:
         """Note where a result would be on a Mac, and return it."""
         places = self.recorder.places
-        if kind in (_MOVE, _TO_CPU) and args and result is args[0] and places.get(result) != place:
+        moves = kind in (_MOVE, _TO_CPU)
+        if moves and args and result is args[0] and places.of(result) != place:
             # A Mac would make a copy: the one on the CPU is another tensor here too.
             certain = place == _HOST or (place == _NAMED and self.recorder.replaced)
             if not certain or type(result) not in (torch.Tensor, torch.nn.Parameter):
-                places.pop(result, None)
+                places.put(result, _DEVICE)
                 return result
             with torch._C._DisableTorchDispatch():
                 graph = torch.is_grad_enabled() and result.requires_grad
@@ -321,25 +333,24 @@ class _Functions(TorchFunctionMode):
         if place:
             for part in result if isinstance(result, (list, tuple)) else (result,):
                 if isinstance(part, torch.Tensor):
-                    places[part] = place
+                    places.put(part, place)
         return result
 
     def _note(self, whole: str, args: Any, kwargs: Any, result: Any) -> None:
-        """Count an operator that torch decomposes before the other mode, and mark its formulas."""
+        """Count an operator that torch decomposes before the other mode."""
         recorder = self.recorder
-        if whole and result is not None:
-            site, node = _site(recorder)
-            if site is not None:
-                marks = recorder.marks(whole)
-                mark = (marks(args, kwargs)[0], "") if marks else _NO_MARK
-                key = (whole, (), site, node, _wide(result), mark)
-                calls = recorder.calls if recorder.place == _DEVICE else recorder.named
-                count = calls.get(key)
-                if count is None:
-                    count = 0
-                    recorder.copied[key] = _bytes(args, kwargs, result)
-                calls[key] = count + 1
-        _remember(result, recorder)
+        site, node = _site(recorder)
+        if site is None:
+            return
+        marks = recorder.marks(whole)
+        mark = (marks(args, kwargs)[0], "") if marks else _NO_MARK
+        key = (whole, (), site, node, _wide(result), mark)
+        calls = recorder.calls if recorder.place == _DEVICE else recorder.named
+        count = calls.get(key)
+        if count is None:
+            count = 0
+            recorder.copied[key] = _bytes(args, kwargs, result)
+        calls[key] = count + 1
 
     def _on_the_cpu(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return the arguments with the CPU where they name mps, which is not here."""
@@ -371,17 +382,37 @@ def _is_on(value: Any, device: str) -> bool:
     return isinstance(value, torch.device) and value.type == device
 
 
-def _place_of(places: Any, values: Iterable[Any]) -> int:
-    """Return where a call on some arguments would run on a Mac: not on the device only if no tensor is there."""
-    found = []
-    for value in values:
-        for part in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(part, torch.Tensor):
-                place = places.get(part, _DEVICE)
-                if not place:
+class _Places:
+    """Where tensors would be on a Mac, by their id, for those that would not be on the device."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[int, weakref.ref[torch.Tensor]]] = {}
+
+    def of(self, tensor: torch.Tensor) -> int:
+        """Return where a tensor would be."""
+        found = self.known.get(id(tensor))
+        return found[0] if found else _DEVICE
+
+    def put(self, tensor: torch.Tensor, place: int) -> None:
+        """Note where a tensor would be, until it is gone."""
+        known, key = self.known, id(tensor)
+        if place == _DEVICE:
+            known.pop(key, None)
+        else:
+            known[key] = (place, weakref.ref(tensor, lambda _: known.pop(key, None)))
+
+    def of_call(self, args: Any, kwargs: Any) -> int:
+        """Return where a call would run: not on the device only if no tensor is there."""
+        known = self.known
+        found = []
+        for value in (*args, *kwargs.values()) if kwargs else args:
+            for part in value if isinstance(value, (list, tuple)) else (value,):
+                place = known.get(id(part))
+                if place:
+                    found.append(place[0])
+                elif isinstance(part, torch.Tensor):
                     return _DEVICE
-                found.append(place)
-    return min(found, default=_DEVICE)
+        return min(found, default=_DEVICE)
 
 
 _composites: dict[str, Any] = {}
@@ -532,22 +563,24 @@ def _frame() -> Site | None:
 
 
 def _remember(result: Any, recorder: Recorder) -> None:
-    """Store on the autograd nodes of a result where it was computed, for the backward pass."""
+    """Store on the autograd nodes of a result where it was computed, for the backward pass.
+
+    Called while gradients are enabled.
+    """
     if isinstance(result, torch.Tensor):
         parts: Any = (result,)
     elif isinstance(result, (list, tuple)):
         parts = result
     else:
         return
-    if not torch.is_grad_enabled():
-        return
     nodes: list[Any] = []
     for part in parts:
-        # Reading grad_fn of a view created without grad may raise, and the program never reads it.
-        with contextlib.suppress(RuntimeError):
+        try:
             node: Any = part.grad_fn if isinstance(part, torch.Tensor) else None
-            if node is not None and "metalassay" not in node.metadata:
-                nodes.append(node)
+        except RuntimeError:
+            continue  # of a view created without grad, and the program never reads it
+        if node is not None and "metalassay" not in node.metadata:
+            nodes.append(node)
     if not nodes:
         return
     site = _frame() if recorder.site is _UNKNOWN else recorder.site
@@ -556,8 +589,9 @@ def _remember(result: Any, recorder: Recorder) -> None:
     while nodes:
         node = nodes.pop()
         node.metadata["metalassay"] = site
-        nodes += [
-            inner
-            for inner, _ in node.next_functions
-            if "metalassay" not in getattr(inner, "metadata", ("metalassay",))
-        ]
+        for inner, _ in node.next_functions:
+            if "metalassay" not in getattr(inner, "metadata", _MARKED):
+                nodes.append(inner)
+
+
+_MARKED = ("metalassay",)  # what a missing node counts as
