@@ -208,11 +208,13 @@ def test_a_batch_that_the_time_or_a_limit_ended() -> None:
 
 def test_compiling_that_does_not_pay_or_is_wrong() -> None:
     found = {"why": "", "eager": TIMING, "compiled": TIMING, "ratio": SLOWER, "compile_seconds": 30.0,
-             "cached_seconds": 2.5, "layout": None, "pays_after": None, "graphs": 1, "breaks": [], "loss": 1.0, "eager_loss": 1.0, "same": True}  # fmt: skip
+             "cached_seconds": 2.5, "layout": None, "unasked": False, "pays_after": None, "graphs": 1, "breaks": [], "loss": 1.0, "eager_loss": 1.0, "same": True}  # fmt: skip
     said = plain(answers.text("compile", found, FACTS))
     assert "slower (1.50 times the time, 1.20 to 1.90)" in said
     assert "compiling takes 30.00 s, 2.50 s where its cache has the model; it was not shown" in said
     assert "layout" not in said
+    said = plain(answers.text("compile", {**found, "unasked": True}, FACTS))
+    assert "without its layout optimization: not tried, since compiling takes so long" in said
     slow = {"compiled": TIMING, "ratio": SLOWER}
     said = plain(answers.text("compile", {**found, "layout": slow}, FACTS))
     assert "without its layout optimization 12.5 ms a step, beside with it: slower (1.50" in said

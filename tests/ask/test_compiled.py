@@ -114,3 +114,8 @@ def test_a_step_with_convolutions_is_compiled_without_layout_optimization_too(
     assert found.cached_seconds is not None
     assert found.cached_seconds < found.compile_seconds
     assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path / "mine")
+    monkeypatch.setattr(compiled, "LONG", 0.0)
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    found = compiled.ask(contract.File(path), CPU, 4, 0.01)
+    assert found.layout is None
+    assert found.unasked

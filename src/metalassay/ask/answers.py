@@ -237,6 +237,8 @@ def _compile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
             f"without its layout optimization {_seconds(layout['compiled']['seconds'])} a step, beside with it:"
             f" {_ratio(layout['ratio'])}{cure}"
         )
+    elif answer["unasked"]:
+        yield "without its layout optimization: not tried, since compiling takes so long"
     breaks = len(answer["breaks"])
     graphs = "1 graph" if answer["graphs"] == 1 else f"{answer['graphs']} graphs"
     yield f"{graphs}; breaks: {breaks or 'none'}" + (f", {answer['breaks'][0]}" if breaks else "")

@@ -26,6 +26,10 @@ SAME = 1e-3
 """The relative difference of the losses of a step that is still the same: fused operators round otherwise."""
 
 
+LONG = 60.0
+"""Seconds of compiling after which the CPU, where layout optimization seldom matters, is not asked without it."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """The step compiled without layout optimization; ``ratio`` is its time over that of the one with it."""
@@ -41,7 +45,8 @@ class Answer:
     ``compile_seconds`` are those of the first step beyond a later one, with empty caches on the disk;
     ``cached_seconds`` those of a process that finds this model there. ``pays_after`` is the number of
     steps after which the whole is faster than eager, None where it never is. ``breaks`` are the reasons
-    why the model became more than one graph. ``layout`` is there for a step with convolutions.
+    why the model became more than one graph. ``layout`` is there for a step with convolutions, unless it is
+    ``unasked`` since compiling takes so long.
     """
 
     why: str = ""
@@ -54,6 +59,7 @@ class Answer:
     graphs: int | None = None
     breaks: tuple[str, ...] = ()
     layout: Layout | None = None
+    unasked: bool = False
     loss: float | None = None
     eager_loss: float | None = None
 
@@ -80,7 +86,8 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
             step()  # a second step may be compiled once more
             graphs, breaks = _graphs()
             steps = {"eager": eager, "compiled": step}
-            if convolutions.called:
+            unasked = where.type == "cpu" and first > LONG
+            if convolutions.called and not unasked:
                 steps["contiguous"], _ = _first_step(file, where, batch_size, _contiguous)
             turns = Turns(steps)
             turns.run(budget)
@@ -106,8 +113,9 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
         graphs=graphs,
         breaks=breaks,
         layout=Layout(turns.timing("contiguous"), turns.ratio("contiguous", "compiled"))
-        if convolutions.called
+        if "contiguous" in steps
         else None,
+        unasked=convolutions.called and unasked,
         loss=losses[1],
         eager_loss=losses[0],
     )
