@@ -78,8 +78,8 @@ class Recorder:
         self.in_function = False
         self.site: Site | None = _UNKNOWN  # the caller of the function of torch that is running
         self.operators: dict[int, tuple[str, Any, tuple[int, ...], bool, Any, Any, Any]] = {}
-        self.calls: dict[Key, int] = {}
-        self.named: dict[Key, int] = {}  # calls with all tensors on the CPU by name
+        self.calls: dict[Key, list[int]] = {}  # in lists of one: a key is long to hash twice
+        self.named: dict[Key, list[int]] = {}  # calls with all tensors on the CPU by name
         self.copied: dict[Key, int] = {}
         self.place = _DEVICE  # of the function of torch that is running
         self.places = _Places()
@@ -182,7 +182,7 @@ class Recorder:
                 recorded += list(recorder.named.items())
             self.threads += recorder is not self and bool(recorded)
             self.replaced += recorder.replaced if recorder is not self else 0
-            for key, count in recorded:
+            for key, (count,) in recorded:
                 calls[key] = calls.get(key, 0) + count
             copied = {**recorder.copied, **copied}
         return [
@@ -247,10 +247,11 @@ def _dispatch(self: Any, func: Any, types: Any, args: Any = (), kwargs: Any = No
         calls = recorder.calls if recorder.place == _DEVICE else recorder.named
         count = calls.get(call)
         if count is None:
-            count = 0
+            calls[call] = [1]
             if not leaf:
                 recorder.copied[call] = _bytes(args, kwargs, result)
-        calls[call] = count + 1
+        else:
+            count[0] += 1
     return result
 
 
@@ -348,9 +349,10 @@ class _Functions(TorchFunctionMode):
         calls = recorder.calls if recorder.place == _DEVICE else recorder.named
         count = calls.get(key)
         if count is None:
-            count = 0
+            calls[key] = [1]
             recorder.copied[key] = _bytes(args, kwargs, result)
-        calls[key] = count + 1
+        else:
+            count[0] += 1
 
     def _on_the_cpu(self, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Return the arguments with the CPU where they name mps, which is not here."""
