@@ -8,6 +8,7 @@ tensors exist only as shapes on MPS is asked about on any machine; nothing is co
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
@@ -30,9 +31,12 @@ def compiles_for(device: str) -> bool:
 
 def channels_last(device: str, channels: int = WIDE) -> bool:
     """Return whether two convolutions with ``channels`` in the end, trained on a device, would be channels_last."""
-    return bool(
-        GraphLowering.decide_layout_opt(training_graph(device, channels), is_inference=False)
+    decide = GraphLowering.decide_layout_opt
+    # Torch 2.1 does not distinguish inference.
+    training = (
+        {"is_inference": False} if "is_inference" in inspect.signature(decide).parameters else {}
     )
+    return bool(decide(training_graph(device, channels), **training))
 
 
 def training_graph(device: str, channels: int) -> fx.GraphModule:
