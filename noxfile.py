@@ -42,6 +42,8 @@ except UserError as error:
     sys.exit(error.exit_code)
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 TESTED = ["-e", ".[bench,completion,emulator,report,train]"]  # what metalassay's own tests take
+# Without MLX every one of its tests would be skipped, and the session be green.
+MLX_RUNS = "import sys; from metalassay.workloads import mlx_registry; sys.exit(mlx_registry.missing() or 0)"
 VERDICTS = Path("reports", "compat")
 ENVIRONMENTS = Path(".nox")
 DEFAULT = MATRIX.by_default()
@@ -271,6 +273,20 @@ def tests(session: nox.Session) -> None:
             failed.append(" ".join(arguments))
     if failed:
         session.error(f"failed: pytest {', and pytest '.join(failed)}")
+
+
+@nox.session(default=False, python=python("tests"))
+def mlx(session: nox.Session) -> None:
+    """Test the workloads in MLX against PyTorch, on a Mac with Apple silicon or the CPU of Linux."""
+    # Not with the other tests: training in MLX on a CPU takes minutes, and MLX has wheels for these machines only.
+    must_install(
+        session, "-e", ".[bench,mlx,report,train]", *group("tests"), *MATRIX.requires["tests"]
+    )
+    session.run("python", "-c", MLX_RUNS)
+    session.run(
+        *("pytest", "tests/workloads", "tests/workers", "-k", "mlx", *session.posargs),
+        env={"PYTHONDONTWRITEBYTECODE": None},
+    )
 
 
 @nox.session(default=False, python=python("tests"))

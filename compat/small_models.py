@@ -30,8 +30,13 @@ ROUNDINGS = 16
 Attention has the most: norm, queries, scores, softmax, mixing, projection and sum, each forward and back, and the loss.
 """
 METAL = 1e-4  # relative; Metal's fast mathematics is worse than a rounding to float32
-REFUSALS = ("not implemented for 'Half'", "not supported on Python", "BFloat16 is not supported")
-"""What a torch says that is too old for a dtype, for this Python, or for this macOS."""
+REFUSALS = (
+    "not implemented for 'Half'",
+    "not supported on Python",
+    "BFloat16 is not supported",
+    "UNPACK_SEQUENCE ListIteratorVariable()",  # torch 2.1, which cannot compile the attention block
+)
+"""What a torch says that is too old for a dtype, for a block, for this Python, or for this macOS."""
 
 
 @dataclass(frozen=True)

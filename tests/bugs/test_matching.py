@@ -67,6 +67,7 @@ def test_a_message_without_its_type_is_enough(example: dict[str, Any]) -> None:
     needs_frame = any(
         symptom.generic
         and not symptom.own_words
+        and not symptom.about
         and patterns.compiled(pattern).expression.search(message)
         for symptom in bugs.get(example["bug"]).symptoms
         for pattern, _ in matching.patterns(symptom)
@@ -116,6 +117,23 @@ def test_a_message_is_recognised_whatever_terminals_and_loggers_add(text: str) -
 def test_the_message_is_quoted_without_what_terminals_and_loggers_add(text: str) -> None:
     [first] = explain.explain(text, EIGHT).explanations
     assert first.found.words == FAMOUS
+
+
+SLOW = "a step of my conv net, compiled for MPS, is 9x slower than eager"
+
+
+def test_a_description_needs_everything_that_it_has_to_be_about_nearby() -> None:
+    bug = "torch-compile-mps-channels-last"
+    for word in ("conv", "compiled", "MPS"):
+        gone = SLOW.replace(word, "")
+        assert found(SLOW, {"torch": "2.13.0"}) == {bug: "yes"}
+        assert found(gone, {"torch": "2.13.0"}) == {}
+        assert found(f"{gone} {'x ' * 900}{word}", {"torch": "2.13.0"}) == {bug: "yes"}
+        assert found(f"{gone} {'x ' * 1100}{word}", {"torch": "2.13.0"}) == {}
+        assert not explain.explain(gone, {"torch": "2.13.0"}).recognised.similar  # type: ignore[union-attr]
+    assert found(SLOW, {"torch": "2.15.0"}) == {}
+    answer = explain.explain(SLOW, {"torch": "2.13.0"}, given=True)
+    assert "other mistakes cause this message too" in explain_text.as_text(answer, width=200)
 
 
 @pytest.mark.parametrize(

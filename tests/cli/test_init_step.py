@@ -35,6 +35,23 @@ def test_it_can_name_a_module_or_a_trainer(tmp_path: Path, options: list[str], w
 
 
 @pytest.mark.parametrize(
+    ("base", "is_lightning"), [("L.LightningModule", True), ("torch.nn.Module", False)]
+)
+def test_a_lightning_module_given_as_a_module_is_asked_by_its_training_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], base: str, is_lightning: bool
+) -> None:
+    (tmp_path / "nets.py").write_text(
+        f"import lightning as L\nimport torch\nclass Net({base}): pass\n", "utf-8"
+    )
+    path = tmp_path / "my.py"
+    assert main(["init-step", str(path), "--from-module", "nets:Net"]) == 0
+    assert ("training_step(batch, 0)" in path.read_text("utf-8")) is is_lightning
+    said = capsys.readouterr().err
+    assert ("nets:Net is a LightningModule" in said) is is_lightning
+    assert ("--from-lightning" in said) is is_lightning
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["my.txt"], "is no Python file"),

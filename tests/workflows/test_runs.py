@@ -72,7 +72,7 @@ def test_ci_runs_sessions_that_exist_and_its_gate_closes(clone: Clone) -> None:
     green(run(clone, "ci", "installed", needs=needs, matrix={"runner": LINUX}))
     sessions = {tuple(each[1:]) for each in asked_since(clone, before) if each[0] == "nox"}
     assert sessions == {
-        *(("-s", name) for name in ("lint", "tests", "emulated", "wheel")),
+        *(("-s", name) for name in ("lint", "tests", "emulated", "wheel", "mlx")),
         (),
     }
     ended = {name: {"result": "success", "outputs": {}} for name in jobs["green"]["needs"]}

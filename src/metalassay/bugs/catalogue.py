@@ -59,6 +59,7 @@ class Symptom:
     ``own_words``: but only code of the bug's packages says so, not Python or just any library.
     ``frame``: a pattern for the frame below which a generic message counts, instead of any frame of
     the bug's packages. ``intermittent``: it does not show every time, so a pass proves nothing.
+    ``about``: for what people describe, since nothing is printed; patterns that must all be near.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Symptom:
     own_words: bool = False
     frame: str | None = None
     intermittent: bool = False
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -316,7 +318,7 @@ def _check(bug: Bug) -> None:
             message = f"known_bugs: {bug.id}: invalid requirement in a fix: {error}"
             raise ValueError(message) from error
     for symptom in bug.symptoms:
-        for pattern in (symptom.match, *symptom.seen, symptom.frame or ""):
+        for pattern in (symptom.match, *symptom.seen, symptom.frame or "", *symptom.about):
             try:
                 re.compile(pattern)
             except re.error as error:
@@ -389,6 +391,7 @@ def _symptom(row: Mapping[str, Any], bug_id: str, where: Where) -> Symptom:
         own_words=_flag(row, "own_words", place),
         frame=row.get("frame"),
         intermittent=_flag(row, "intermittent", place),
+        about=tuple(row.get("about", ())),
     )
 
 

@@ -29,6 +29,7 @@ APPLIES = ("yes", "otherwise", "unknown", "no")
 HOW = ("raised", "message", "seen")
 
 _NEAR = 16_000  # characters before the words in which their traceback names files
+_TOLD = 2_000  # characters around a description in which it says what it is about
 
 
 @dataclass(frozen=True)
@@ -178,8 +179,14 @@ def _hit(
     if symptom.generic and applies == "no":
         return None  # neither the message nor the versions point to this bug
     words = tracebacks.shorten(tracebacks.line_at(text, start, end))
+    if not all(
+        re.search(rf"(?<!\w)(?:{each})", text[max(0, start - _TOLD) : end + _TOLD], re.IGNORECASE)
+        for each in symptom.about
+    ):
+        return None
     near = text[max(0, start - _NEAR) : end + 500]
-    if symptom.generic and not symptom.own_words and not _has_frame(bug, symptom, near):
+    anywhere = symptom.own_words or symptom.about
+    if symptom.generic and not anywhere and not _has_frame(bug, symptom, near):
         return None
     evidence = Evidence(symptom.id, how, words, symptom.generic, cut)
     return Hit(bug, evidence, applies, _named(bug, near), start)

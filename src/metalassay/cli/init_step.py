@@ -29,7 +29,7 @@ exit code: 0 written, 2 bad input; a file that is there already is left as it is
     source.add_argument(
         "--from-module",
         metavar="MODULE:CLASS",
-        help="a torch.nn.Module of yours that can be imported",
+        help="a torch.nn.Module of yours that can be imported; a LightningModule is seen to be one",
     )
     source.add_argument(
         "--from-trainer",
@@ -45,7 +45,7 @@ exit code: 0 written, 2 bad input; a file that is there already is left as it is
 
 def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
-    from metalassay.ask import template
+    from metalassay.ask import lightning_class, template
     from metalassay.files import write_or_error
 
     path: Path = options.file
@@ -64,9 +64,17 @@ def run(options: argparse.Namespace) -> int:
             f"--from-{kind} {given!r}: not a module and a name",
             f"--from-{kind} package.models:Net",
         )
-    text = template.text(module, name, kind)
+    # `ask` looks for modules beside the file first.
+    folders = [str(path.parent.absolute()), *sys.path]
+    lightning = bool(given) and kind == "module" and lightning_class.is_one(module, name, folders)
+    text = template.text(module, name, "lightning" if lightning else kind)
     if error := write_or_error(path, text, "name another file"):
         raise error
     print(path)
+    if lightning:
+        print(
+            f"  {given} is a LightningModule: the file takes its training_step, as --from-lightning does",
+            file=sys.stderr,
+        )
     print(f"  next: edit it, then: metalassay ask {path}", file=sys.stderr)
     return 0

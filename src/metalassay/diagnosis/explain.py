@@ -258,11 +258,12 @@ def _known_names() -> frozenset[str]:
 
 
 def messages() -> list[unrecognised.Row]:
-    """Return the messages of all rows, without the escapes of their patterns."""
+    """Return the messages of all rows, without the escapes of their patterns; descriptions are none."""
     of_bugs = [
         unrecognised.Row(bug.id, bug.title, readable(pattern))
         for bug in bugs.load()
         for symptom in bug.symptoms
+        if not symptom.about
         for pattern, _ in patterns_of(symptom)
     ]
     of_limits = [
