@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
+import math
 import re
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -120,6 +124,150 @@ def test_a_program_is_run_with_its_variables_and_its_figures_are_kept(tmp_path: 
     python = Path(sys.executable)
     found = emulator_suites.run_programs(programs, "cpu", tmp_path / "checkout", python)
     assert found == {"python a.py": ["failed", "loss cpu"]}
+
+
+WRITES = """
+import pathlib, struct, sys
+print("Device:", sys.argv[1])
+out = pathlib.Path("out", sys.argv[2])
+out.mkdir(parents=True, exist_ok=True)
+head = b'{"w":{"dtype":"DTYPE","shape":[2],"data_offsets":[0,8]},"__metadata__":{}}'
+numbers = struct.pack("<2f", 0.5, float(sys.argv[3]))
+(out / "model.safetensors").write_bytes(len(head).to_bytes(8, "little") + head + numbers)
+"""
+
+
+def writing(tmp_path: Path, *programs: str, dtype: str = "F32") -> dict[str, Any]:
+    """Return a suite of programs that name a device and write weights."""
+    checkout = tmp_path / "checkout"
+    checkout.mkdir(exist_ok=True)
+    (checkout / "a.py").write_text(WRITES.replace("DTYPE", dtype))
+    return {
+        "name": "example",
+        "repository": "a/b",
+        "commit": "0" * 40,
+        "programs": [f"python a.py {one}" for one in programs],
+        "figures": "loss .*",
+        "weights": "out/*/model.safetensors",
+        "alike": "out/[ab]/*",
+        "within": 1e-6,
+        "devices": r"Device: (\w+)",
+        "environment": {},
+        "limit": 60,
+    }
+
+
+def test_the_weights_that_a_program_writes_are_kept(tmp_path: Path) -> None:
+    suite = writing(tmp_path, "cpu a 1", "cpu b 2")
+    (tmp_path / "checkout" / "out" / "c").mkdir(parents=True)
+    left = tmp_path / "checkout" / "out" / "c" / "model.safetensors"
+    left.write_text("of the run on the other device")
+    python = Path(sys.executable)
+    found = emulator_suites.run_programs(suite, "cpu", tmp_path / "checkout", python)
+    assert found == {
+        "python a.py cpu a 1": ["passed", "wrote out/a/model.safetensors"],
+        "python a.py cpu b 2": ["passed", "wrote out/b/model.safetensors"],
+    }
+    assert not left.exists()
+    kept = emulator_suites.weights(tmp_path / "written" / "cpu" / "out/b/model.safetensors")
+    assert {name: list(values) for name, values in kept.items()} == {"w": [0.5, 2.0]}
+
+
+def test_weights_that_are_apart_are_an_error(tmp_path: Path) -> None:
+    suite, python = writing(tmp_path, "cpu a 1", "cpu b 2"), Path(sys.executable)
+    found = emulator_suites.run_programs(suite, "cpu", tmp_path / "checkout", python)
+    written = tmp_path / "written"
+    shutil.copytree(written / "cpu", written / "mps")
+    results = {"versions": {}, "seconds": {}, "cpu": found, "mps": found}
+    same = dict.fromkeys(("out/a/model.safetensors", "out/b/model.safetensors"), 0.0)
+    assert emulator_suites.weights_apart(written) == same
+    assert emulator_suites.record(suite, results | {"weights": same})["weights"] == same
+    shutil.copy(written / "cpu/out/a/model.safetensors", written / "mps/out/b/model.safetensors")
+    (written / "mps/out/a/model.safetensors").unlink()
+    apart = emulator_suites.weights_apart(written)
+    assert list(apart.values()) == [math.inf, 1.0]
+    with pytest.raises(SystemExit, match=r"`within`\nout/a/model.safetensors: inf\nout/b.*: 1.0"):
+        emulator_suites.record(suite, results | {"weights": apart})
+    random = suite | {"alike": "out/c/*"}
+    assert emulator_suites.record(random, results | {"weights": apart})["weights"] == apart
+
+
+def test_weights_in_another_dtype_are_one_line(tmp_path: Path) -> None:
+    suite, python = writing(tmp_path, "cpu a 1", dtype="BF16"), Path(sys.executable)
+    emulator_suites.run_programs(suite, "cpu", tmp_path / "checkout", python)
+    with pytest.raises(SystemExit, match="w is BF16, only F32 is compared"):
+        emulator_suites.weights(tmp_path / "written/cpu/out/a/model.safetensors")
+
+
+def test_a_program_that_names_another_device_or_none_is_an_error(tmp_path: Path) -> None:
+    suite, python = writing(tmp_path, "cpu a 1", "mps b 2"), Path(sys.executable)
+    with pytest.raises(SystemExit, match=r"cpu: the programs name the devices .'cpu', 'mps'"):
+        emulator_suites.run_programs(suite, "cpu", tmp_path / "checkout", python)
+    silent = writing(tmp_path, "cpu a 1") | {"devices": r"on device (\w+)"}
+    with pytest.raises(SystemExit, match=r"the programs name the devices \[\]"):
+        emulator_suites.run_programs(silent, "cpu", tmp_path / "checkout", python)
+
+
+def test_figures_may_be_apart_by_rounding_alone() -> None:
+    apart = emulator_suites.numbers_apart
+    assert apart("loss: 1.5; {'f1': 0.0}", "loss: 1.5; {'f1': 0.0}") == 0
+    assert apart("loss: 0.94518738", "loss: 0.94518733") == pytest.approx(5.3e-8, rel=0.01)
+    assert apart("loss: 1e-5", "loss: 2e-05") == 0.5
+    assert apart("loss: 0.0", "loss: 0.1") == 1
+    assert apart("loss: 1.5", "loss: -1.5") == math.inf
+    assert apart("loss: 1.5", "loss: 1.5; loss: 1.5") == math.inf
+    programs = {"name": "example", "programs": ["python a.py"], "within": 1e-6}
+    on_cpu, close, far = (
+        {"python a.py": ["passed", f"loss {loss}"]} for loss in (1, 1.0000001, 1.00001)
+    )
+    assert emulator_suites.compare(programs, on_cpu, close) == []
+    with pytest.raises(SystemExit, match=r"loss 1\.00001"):
+        emulator_suites.compare(programs, on_cpu, far)
+
+
+def test_every_program_is_run_or_left_out_with_a_reason(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py", "__init__.py"):
+        (tmp_path / name).touch()
+    programs = {"name": "example", "programs": ["python a.py -x"], "covers": ["*.py"]}
+    with pytest.raises(SystemExit, match=r"b\.py is neither run nor left out"):
+        emulator_suites.check_programs(programs, tmp_path)
+    reason = {"programs": ["b.py"], "reason": "needs a GPU"}
+    emulator_suites.check_programs(programs | {"left_out": [reason]}, tmp_path)
+    for name in ("a.py", "c.py"):
+        wrong = programs | {"left_out": [reason, {"programs": [name], "reason": "none"}]}
+        with pytest.raises(SystemExit, match=f"{name}, left out, is run or not there"):
+            emulator_suites.check_programs(wrong, tmp_path)
+
+
+def test_what_is_left_out_is_named_under_the_table() -> None:
+    for suite in SUITES:
+        for each in suite.get("left_out", ()):
+            assert all(f"`{name}`" in emulator_suites.table(RECORDS) for name in each["programs"])
+            assert len(each["reason"]) > 20
+
+
+def test_the_data_set_has_the_columns_of_the_hub(tmp_path: Path) -> None:
+    tiny_hub = pytest.importorskip("tiny_hub")
+    for name in ("train.csv", "dev.csv"):
+        (tmp_path / name).write_text(
+            "label,sentence1,sentence2\nequivalent,a,b\nnot_equivalent,c,d\n"
+        )
+    tiny_hub.glue(tmp_path, tmp_path / "glue")
+    with (tmp_path / "glue" / "validation.csv").open() as table:
+        rows = list(csv.DictReader(table))
+    assert rows[0] == {"sentence1": "a", "sentence2": "b", "label": "1", "idx": "0"}
+    assert rows[1] == {"sentence1": "c", "sentence2": "d", "label": "0", "idx": "1"}
+    assert "  - split: train\n    path: train.csv" in (tmp_path / "glue" / "README.md").read_text()
+
+
+def test_a_metric_is_put_where_evaluate_finds_it(tmp_path: Path) -> None:
+    tiny_hub = pytest.importorskip("tiny_hub")
+    (tmp_path / "metrics" / "glue").mkdir(parents=True)
+    (tmp_path / "metrics" / "glue" / "glue.py").write_text("code")
+    tiny_hub.metrics(tmp_path / "metrics", tmp_path / "cache")
+    digest = hashlib.sha256(b"code").hexdigest()
+    place = tmp_path / "cache" / "metrics" / "evaluate-metric--glue" / digest / "glue.py"
+    assert place.read_text() == "code"
 
 
 def test_the_device_of_the_metrics_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
 from dataclasses import dataclass
+from itertools import compress
 from types import ModuleType
 from typing import Any
 
 from metalassay.child import steps
 from metalassay.child.run import Run
 
-_ALONE = 0.5  # seconds; a search takes up to a tenth
+# Seconds in which a search surely ends: it takes a tenth, and more where the machine is busy.
+_ALONE = 30.0
 _FIRST_SEARCH, _SEARCH_GROWTH = 10.0, 2.0  # seconds after the start, and the factor between two
 
 
@@ -83,17 +86,35 @@ def live_tensors(torch: ModuleType) -> list[Any]:
 
     To be used under ``torch._C.DisableTorchFunctionSubclass`` if attributes are read.
     """
+    kinds = {id(each) for each in _with_subclasses(torch.Tensor)}
     # While a list of all objects is held, a thread that is in the midst of tuple(generator) would fail with a
     # SystemError, because its unfinished tuple must have no other owner. So no thread may ask for its turn meanwhile:
-    # after the sleep, those that wait do so with the longer interval.
+    # after the sleep, those that wait do so with the longer interval. The search itself is left to C, which is fast.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(max(interval, _ALONE))
     time.sleep(0)
     try:
-        # type(), since isinstance() would ask proxies for their __class__ and so run the program's code.
-        return [each for each in gc.get_objects() if issubclass(type(each), torch.Tensor)]
+        objects = gc.get_objects()
+        # type(), since isinstance() would ask proxies for their __class__, and ids, since a type may compare itself.
+        found = list(compress(objects, map(kinds.__contains__, map(id, map(type, objects)))))
+        del objects
     finally:
         sys.setswitchinterval(interval)
+    # Each turn wakes one of the threads that still wait with the longer interval.
+    for _ in range(threading.active_count()):
+        time.sleep(0)
+    return found
+
+
+def _with_subclasses(kind: type) -> set[type]:
+    found: set[type] = set()
+    new = [kind]
+    while new:
+        one = new.pop()
+        found.add(one)
+        below: list[type] = type.__subclasses__(one)
+        new += [each for each in below if each not in found]
+    return found
 
 
 def _recommended(mps: Any) -> int | None:
