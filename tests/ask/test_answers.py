@@ -174,7 +174,7 @@ def test_devices_with_and_without_a_crossover() -> None:
         },
     ]
     said = plain(answers.text("devices", {"rows": rows, "crossover": None}, FACTS))
-    assert "not told apart (1.10 times the time, 0.80 to 1.40)" in said
+    assert "not told apart (1.10 times the time in pairs, 0.80 to 1.40)" in said
     assert "mps failed: out of memory" in said
     assert "mps is not faster at the largest of these batches" in said
     assert "faster from a batch of 4 on" in plain(
@@ -210,7 +210,7 @@ def test_compiling_that_does_not_pay_or_is_wrong() -> None:
     found = {"why": "", "eager": TIMING, "compiled": TIMING, "ratio": SLOWER, "compile_seconds": 30.0,
              "cached_seconds": 2.5, "layout": None, "unasked": False, "pays_after": None, "graphs": 1, "breaks": [], "loss": 1.0, "eager_loss": 1.0, "same": True}  # fmt: skip
     said = plain(answers.text("compile", found, FACTS))
-    assert "slower (1.50 times the time, 1.20 to 1.90)" in said
+    assert "slower (1.50 times the time in pairs, 1.20 to 1.90)" in said
     assert "compiling takes 30.00 s, 2.50 s where its cache has the model; it was not shown" in said
     assert "layout" not in said
     said = plain(answers.text("compile", {**found, "unasked": True}, FACTS))
@@ -222,7 +222,8 @@ def test_compiling_that_does_not_pay_or_is_wrong() -> None:
     cured = {"compiled": TIMING, "ratio": {"ratio": 0.25, "low": 0.2, "high": 0.998}}
     said = plain(answers.text("compile", {**found, "layout": cured}, FACTS))
     assert (
-        "faster (0.25 times the time, 0.200 to 0.998); TORCHINDUCTOR_LAYOUT_OPTIMIZATION=0" in said
+        "faster (0.25 times the time in pairs, 0.200 to 0.998); TORCHINDUCTOR_LAYOUT_OPTIMIZATION=0"
+        in said
     )
     assert "the same loss" in said
     assert "WRONG: another loss" in plain(answers.text("compile", {**found, "same": False}, FACTS))

@@ -64,7 +64,43 @@ def test_a_loss_that_goes_around_the_model_is_no_verdict(
         "utf-8",
     )
     found = compiled.ask(contract.File(path), CPU, 4, 0.01)
-    assert "nothing was compiled" in found.why
+    assert "nothing was compiled: loss(model, batch) does not compute by calling" in found.why
+
+
+LOOP = """
+import torch
+from torch import nn
+
+class Loop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(4, 1)
+
+    def forward(self, x):
+        for i in range(2):
+            print("step", i)
+            x = x + 1
+        return self.a(x)
+
+def make(batch_size):
+    return Loop(), {"x": torch.randn(batch_size, 4)}
+
+def loss(model, batch):
+    return model(batch["x"]).square().mean()
+"""
+
+
+@pytest.mark.slow
+def test_a_forward_that_torch_runs_as_it_is_has_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
+    path = tmp_path / "loop.py"
+    path.write_text(LOOP, "utf-8")
+    found = compiled.ask(contract.File(path), CPU, 4, 0.01)
+    assert found.why.startswith("nothing was compiled: torch runs its forward() without compiling")
+    assert found.breaks
+    assert found.breaks[0] in found.why
 
 
 CONVOLUTION = """

@@ -50,7 +50,7 @@ def test_what_needs_a_gpu_is_not_on_this_machine(
         )
 
     monkeypatch.setattr(children, "ask", answer)
-    assert main(["ask", str(mine), "--only", "numbers", "--only", "compile"]) == 0
+    assert main(["ask", str(mine), "--only", "numbers", "--only", "compile"]) == 2
     out = capsys.readouterr().out
     assert "not on this machine: there is no GPU" in out
     assert "not answered: no time" in out
@@ -89,6 +89,8 @@ def test_a_device_that_computes_something_else_is_exit_code_1(
         (["--torch", "1.0"], "torch 1.0"),
         (["--save", "none/there/file/x.json/"], "cannot write"),
         (["--output", "mine.py/x", "--profile", "--only", "preflight"], "cannot write"),
+        (["--save", "mine.py"], "mine.py is there, and holds no answers of metalassay ask"),
+        (["--save", "none"], "none is there, and holds no answers"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_minutes_of_work(
@@ -105,6 +107,22 @@ def test_what_cannot_be_used_is_refused_before_minutes_of_work(
     error = capsys.readouterr().err
     assert words in error
     assert "Traceback" not in error
+    assert "def make" in mine.read_text("utf-8")
+
+
+def test_a_question_without_an_answer_is_exit_code_2_and_the_answers_are_saved(
+    mine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def answer(facts: dict[str, Any], seconds: float) -> dict[str, Any]:
+        failed = {"error": "the process ended with signal 9: it said nothing", "next_step": "again"}
+        return failed if facts["question"] == "compile" else {**ABOUT, "hazards": None}
+
+    monkeypatch.setattr(children, "ask", answer)
+    target = tmp_path / "ask.json"
+    for _ in range(2):  # the file of an earlier call is written again
+        assert main(["ask", str(mine), "--only", "compile", "--save", str(target)]) == 2
+        assert "signal 9" in capsys.readouterr().out
+        assert json.loads(target.read_text("utf-8"))["compile"]["error"]
 
 
 def test_the_answers_are_saved_and_known_bugs_stand_where_numbers_do(

@@ -17,6 +17,8 @@ def test_a_file_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert f"metalassay ask {path}" in capsys.readouterr().err
     assert main(["init-step", str(path), "--from-module", "a:B"]) == 2
     assert "is there already" in capsys.readouterr().err
+    assert main(["init-step", str(tmp_path / "two words.py")]) == 0
+    assert f"metalassay ask '{tmp_path / 'two words.py'}'" in capsys.readouterr().err
     assert path.read_text("utf-8") == text
 
 
@@ -58,6 +60,7 @@ def test_a_lightning_module_given_as_a_module_is_asked_by_its_training_step(
         (["my.py", "--from-module", "a.b"], "not a module and a name"),
         (["my.py", "--from-lightning", "a:"], "--from-lightning 'a:': not a module and a name"),
         (["my.py", "--from-module", "a:B; import os"], "not a module and a name"),
+        (["my.py", "--from-module", "a/b.py:Net"], "--from-module a.b:Net"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from metalassay.patches import layers
 from metalassay.patches.layers import layer, stock
 
 
@@ -93,3 +94,15 @@ def test_a_replacement_by_other_code_on_top_of_ours_is_kept(owner: Any) -> None:
     with layer(owner, "method", ours, level=0):
         assert owner().method() == "theirs ours"
     assert owner().method() == "theirs"
+
+
+def test_a_layer_that_outlives_the_module_is_left_in_silence(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_the_end = layer(owner, "method", adding("patched"), level=0)
+    to_the_end.__enter__()
+    # As where Python ends, which sets the names of modules to None before it closes generators.
+    with monkeypatch.context() as ending:
+        ending.setattr(layers, "_lock", None)
+        ending.setattr(layers, "_stacks", None)
+        to_the_end.__exit__(None, None, None)

@@ -291,8 +291,8 @@ def _ratio(ratio: Mapping[str, float]) -> str:
     )  # 1.00 would hide the side
     inside = f"{ratio['low']:.{2 + near}f} to {ratio['high']:.{2 + near}f}"
     if ratio["low"] <= 1 <= ratio["high"]:
-        return f"not told apart ({ratio['ratio']:.2f} times the time, {inside})"
-    return f"{'slower' if ratio['low'] > 1 else 'faster'} ({ratio['ratio']:.2f} times the time, {inside})"
+        return f"not told apart ({ratio['ratio']:.2f} times the time in pairs, {inside})"
+    return f"{'slower' if ratio['low'] > 1 else 'faster'} ({ratio['ratio']:.2f} times the time in pairs, {inside})"
 
 
 def _seconds(value: float) -> str:

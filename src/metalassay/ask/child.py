@@ -33,7 +33,10 @@ def main(text: str) -> int:
     except UserError as error:
         answer = {"error": error.message, "next_step": error.next_step}
     except (RuntimeError, MemoryError, NotImplementedError) as error:  # torch's own
-        answer = {"error": one_line(reason(error))[:300], "next_step": "run the file alone first"}
+        answer = {
+            "error": one_line(reason(error))[:300],
+            "next_step": "python -i FILE, then call make(2) and loss(*make(2)) by hand",
+        }
     json.dump(answer, answers)
     answers.close()
     return 0

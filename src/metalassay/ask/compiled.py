@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
+from unittest import mock
 
 import torch
 from torch import nn
@@ -97,9 +98,10 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
     except (UserError, RuntimeError, OSError, ImportError) as error:
         return Answer(why=_short(error))
     if not graphs:
-        return Answer(
-            why="nothing was compiled: loss(model, batch) does not compute by calling model(...)"
-        )
+        why = "loss(model, batch) does not compute by calling model(...)"
+        if _called(file, where, batch_size):
+            why = f"torch runs its forward() without compiling{': ' * bool(breaks)}{'; '.join(breaks[:1])}"
+        return Answer(why=f"nothing was compiled: {why}", breaks=breaks)
     plain, fused = turns.timing("eager"), turns.timing("compiled")
     gain, cost = plain.seconds - fused.seconds, max(first - fused.seconds, 0.0)
     ratio = turns.ratio("compiled", "eager")
@@ -119,6 +121,21 @@ def ask(file: File, where: torch.device, batch_size: int, budget: float) -> Answ
         loss=losses[1],
         eager_loss=losses[0],
     )
+
+
+def _called(file: File, where: torch.device, batch_size: int) -> bool:
+    """Return whether the loss is computed by calling what torch.compile returned."""
+    calls = []
+    kind: Any = torch._dynamo.OptimizedModule
+    call = kind.__call__
+
+    def noted(model: nn.Module, *arguments: Any, **named: Any) -> Any:
+        calls.append(True)
+        return call(model, *arguments, **named)
+
+    with mock.patch.object(kind, "__call__", noted):
+        _first_step(file, where, batch_size, _compiling)
+    return bool(calls)
 
 
 def _first_step(
@@ -150,7 +167,9 @@ def _graphs() -> tuple[int, tuple[str, ...]]:
     """Return how many graphs were compiled since the last call, and the reasons for more than one."""
     counters = torch._dynamo.utils.counters
     found = int(counters["stats"]["unique_graphs"])
-    breaks = tuple(_break(each) for each in counters["graph_break"])
+    # What torch leaves alone as a whole, as for a break inside a loop, has no graph break.
+    reasons = counters["graph_break"] if found else counters["unimplemented"]
+    breaks = tuple(_break(each) for each in reasons)
     counters.clear()
     return found, breaks
 

@@ -53,8 +53,8 @@ examples:
 A question that needs a GPU is "not on this machine" without one. Each runs in processes of its
 own; nothing is downloaded unless your file does.
 
-exit code: 0 answered, 1 the device computes something else than the CPU, 2 bad input, 130
-interrupted"""
+exit code: 0 answered, 1 the device computes something else than the CPU, 2 bad input or a
+question that has no answer, 130 interrupted"""
     parser.add_argument(
         "file", type=option_types.path, metavar="FILE", help="a Python file of yours"
     )
@@ -193,12 +193,15 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"cannot write {options.output}: {numbers['unwritten']}", another)
     if unsaved is not None:
         raise unsaved
+    if any("error" in found[question] for question in questions):
+        return 2
     return 1 if numbers.get("right") is False else 0
 
 
 def _check_before(options: argparse.Namespace, questions: Sequence[str], another: str) -> None:
     """Refuse before minutes of work what could not be used after them."""
     from metalassay.mps.operators import oracle
+    from metalassay.results import ask_file
 
     if options.torch:
         oracle.load(options.torch)
@@ -207,6 +210,11 @@ def _check_before(options: argparse.Namespace, questions: Sequence[str], another
     if options.profile:
         check_writable(options.output / "profile.json", another)
     if options.save:
+        if options.save.is_file() and not ask_file.is_one(options.save):
+            raise UserError(
+                f"{options.save} is there, and holds no answers of metalassay ask",
+                "name another file with --save",
+            )
         check_writable(options.save, "name another file with --save")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def run(options: argparse.Namespace) -> int:
     kind = next((each for each in kinds if getattr(options, f"from_{each}")), "module")
     given = getattr(options, f"from_{kind}") or ""
     module, _, name = given.partition(":")
+    if given and module.endswith(".py"):
+        raise UserError(
+            f"--from-{kind} {given!r}: the name of a file, where a module is wanted",
+            f"--from-{kind} {module.removesuffix('.py').replace('/', '.')}:{name}",
+        )
     if given and not (
         all(part.isidentifier() for part in module.split(".")) and name.isidentifier()
     ):
@@ -76,5 +82,5 @@ def run(options: argparse.Namespace) -> int:
             f"  {given} is a LightningModule: the file takes its training_step, as --from-lightning does",
             file=sys.stderr,
         )
-    print(f"  next: edit it, then: metalassay ask {path}", file=sys.stderr)
+    print(f"  next: edit it, then: metalassay ask {shlex.quote(str(path))}", file=sys.stderr)
     return 0

@@ -98,5 +98,7 @@ def layer(owner: type, name: str, make: Layer, level: int) -> Iterator[None]:
     try:
         yield
     finally:
-        with _lock:
-            _stacks[owner, name].leave(make)
+        # What is entered for as long as a program runs is left when Python takes its modules apart, and has no lock then.
+        if _lock is not None:
+            with _lock:
+                _stacks[owner, name].leave(make)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from metalassay.fields import Field, FieldError, one_line
@@ -76,6 +78,16 @@ def document(
         "versions": dict(versions),
         "hardware": as_dict(machine),
     }
+
+
+def is_one(path: Path) -> bool:
+    """Return whether a file has answers, or nothing, so that it may be written again."""
+    try:
+        text = path.read_text("utf-8")
+        content = json.loads(text) if text.strip() else {"schema": SCHEMA}
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.get("schema") == SCHEMA
 
 
 def finite(value: Any) -> Any:

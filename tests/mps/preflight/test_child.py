@@ -38,6 +38,8 @@ def test_the_exit_code_of_a_program_is_recorded() -> None:
     )
     assert (code, trace["ended"]) == (1, "the program ended with exit code 3")
     assert ["ones"] in [call["path"] for call in trace["calls"]]
+    trace, code = run.trace([sys.executable, "-c", "raise SystemExit('no data')"])
+    assert (code, trace["ended"]) == (1, "the program ended with exit code 1: no data")
 
 
 @pytest.mark.slow

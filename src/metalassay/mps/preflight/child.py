@@ -87,7 +87,9 @@ def main() -> int:
         ended = "interrupted"
     except SystemExit as end:
         if end.code not in (None, 0):
-            ended, code = f"the program ended with exit code {end.code}", 1
+            # Python prints anything else than a number, and exits with 1.
+            number, said = (end.code, "") if isinstance(end.code, int) else (1, f": {end.code}")
+            ended, code = f"the program ended with exit code {number}{said}", 1
     except BaseException as error:  # recorded and raised again: the user needs the traceback
         ended, code = f"the program ended with {type(error).__name__}: {error}", 1
         raise

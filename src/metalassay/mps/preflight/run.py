@@ -56,9 +56,12 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
         if code == INTERRUPTED and not target.exists():
             raise KeyboardInterrupt
         if not target.exists():
+            how = f"ended with exit code {code}"
+            if code < 0:
+                how = f"was ended by {signal.Signals(-code).name}"
             raise UserError(
-                f"nothing was recorded: {python} exited with code {code}",
-                "run the program alone first; its Python must have torch",
+                f"nothing was recorded: {python} {how} before its recording was written",
+                "run the program alone first; one that ends with os._exit leaves no recording",
             )
         trace = predict.parse(target.read_bytes(), str(target))
         parts = [
