@@ -204,3 +204,13 @@ def test_a_thread_that_looks_for_tensors_breaks_no_tuple_that_is_being_made() ->
         looking.join()
     assert set(found) == {1}
     assert many
+
+
+def test_a_search_keeps_no_object() -> None:
+    torch = ModuleType("torch")
+    torch.Tensor = type("Tensor", (list,), {})  # type: ignore[attr-defined]
+    kept, one = torch.Tensor(), [1]
+    before = sys.getrefcount(one)
+    for _ in range(3):
+        assert [each is kept for each in live_tensors(torch)] == [True]
+        assert sys.getrefcount(one) == before  # the list of all objects had it

@@ -9,19 +9,16 @@ large program, hence it is tried ever more rarely.
 from __future__ import annotations
 
 import gc
-import sys
-import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress, starmap, tee
 from types import ModuleType
 from typing import Any
 
 from metalassay.child import steps
 from metalassay.child.run import Run
 
-# Seconds in which a search surely ends: it takes a tenth, and more where the machine is busy.
-_ALONE = 30.0
 _FIRST_SEARCH, _SEARCH_GROWTH = 10.0, 2.0  # seconds after the start, and the factor between two
 
 
@@ -88,22 +85,27 @@ def live_tensors(torch: ModuleType) -> list[Any]:
     """
     kinds = {id(each) for each in _with_subclasses(torch.Tensor)}
     # While a list of all objects is held, a thread that is in the midst of tuple(generator) would fail with a
-    # SystemError, because its unfinished tuple must have no other owner. So no thread may ask for its turn meanwhile:
-    # after the sleep, those that wait do so with the longer interval. The search itself is left to C, which is fast.
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(max(interval, _ALONE))
-    time.sleep(0)
+    # SystemError, because its unfinished tuple must have no other owner. So no thread may have its turn meanwhile. Python
+    # gives turns between its own instructions: the list is made, searched and dropped inside one call of C. A longer switch
+    # interval would not do: it also lets whichever thread has the turn keep it for so long.
+    collecting = gc.isenabled()
+    gc.disable()  # a collection runs finalizers, and these are Python
     try:
-        objects = gc.get_objects()
-        # type(), since isinstance() would ask proxies for their __class__, and ids, since a type may compare itself.
-        found = list(compress(objects, map(kinds.__contains__, map(id, map(type, objects)))))
-        del objects
+        return list(_search(kinds))
     finally:
-        sys.setswitchinterval(interval)
-    # Each turn wakes one of the threads that still wait with the longer interval.
-    for _ in range(threading.active_count()):
-        time.sleep(0)
-    return found
+        if collecting:
+            gc.enable()
+
+
+def _search(kinds: set[int]) -> Iterator[Any]:
+    """Return an iterator in C over the objects of some types, which asks for all objects when it is begun.
+
+    The list of them has these iterators in it as well, so that it would keep itself: it is emptied at the end.
+    """
+    every, types, emptied = tee(starmap(gc.get_objects, [()]), 3)
+    # type(), since isinstance() would ask proxies for their __class__, and ids, since a type may compare itself.
+    wanted = map(kinds.__contains__, map(id, map(type, chain.from_iterable(types))))
+    return compress(chain(chain.from_iterable(every), map(list.clear, emptied)), wanted)
 
 
 def _with_subclasses(kind: type) -> set[type]:
