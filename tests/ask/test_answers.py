@@ -211,7 +211,10 @@ def test_compiling_that_does_not_pay_or_is_wrong() -> None:
              "cached_seconds": 2.5, "layout": None, "unasked": False, "pays_after": None, "graphs": 1, "breaks": [], "loss": 1.0, "eager_loss": 1.0, "same": True}  # fmt: skip
     said = plain(answers.text("compile", found, FACTS))
     assert "slower (1.50 times the time in pairs, 1.20 to 1.90)" in said
-    assert "compiling takes 30.00 s, 2.50 s where its cache has the model; it was not shown" in said
+    assert (
+        "compiling takes 30.00 s, 2.50 s again in the same process from its cache; it was not shown"
+        in said
+    )
     assert "layout" not in said
     said = plain(answers.text("compile", {**found, "unasked": True}, FACTS))
     assert "without its layout optimization: not tried, since compiling takes so long" in said

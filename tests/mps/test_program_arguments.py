@@ -106,6 +106,14 @@ def test_env_finds_the_interpreter_of_a_script(
         program_arguments.split(["no"], "an example")
 
 
+def test_a_script_that_is_not_executable_is_an_error(tmp_path: Path) -> None:
+    script = tmp_path / "mine"
+    script.write_text(f"#!{sys.executable}\n")
+    with pytest.raises(UserError, match="mine is not executable") as caught:
+        program_arguments.split([str(script)], "an example")
+    assert f"chmod +x {script}" in caught.value.next_step
+
+
 def test_a_script_whose_interpreter_is_gone_is_an_error(tmp_path: Path) -> None:
     script = tmp_path / "old"
     script.write_text("#!/nowhere/bin/python3\n")

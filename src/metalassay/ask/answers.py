@@ -229,7 +229,7 @@ def _compile(answer: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[st
         if answer["pays_after"] is not None
         else "it was not shown to pay here"
     )
-    again = f", {_seconds(answer['cached_seconds'])} where its cache has the model"
+    again = f", {_seconds(answer['cached_seconds'])} again in the same process from its cache"
     yield f"compiling takes {_seconds(answer['compile_seconds'])}{again}; {pays}"
     if layout := answer["layout"]:
         cure = "; TORCHINDUCTOR_LAYOUT_OPTIMIZATION=0" if layout["ratio"]["high"] < 1 else ""

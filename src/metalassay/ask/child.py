@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metalassay.ask import template
 from metalassay.errors import UserError, reason
 from metalassay.fields import one_line
 
@@ -33,10 +34,7 @@ def main(text: str) -> int:
     except UserError as error:
         answer = {"error": error.message, "next_step": error.next_step}
     except (RuntimeError, MemoryError, NotImplementedError) as error:  # torch's own
-        answer = {
-            "error": one_line(reason(error))[:300],
-            "next_step": "python -i FILE, then call make(2) and loss(*make(2)) by hand",
-        }
+        answer = {"error": one_line(reason(error))[:300], "next_step": template.BY_HAND}
     json.dump(answer, answers)
     answers.close()
     return 0

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from metalassay.ask import offline
+from metalassay.ask import offline, template
 from metalassay.errors import UserError, reason
 
 SEED = 0
@@ -31,7 +31,6 @@ _OURS = str(Path(__file__).parents[1])
 _PROBABILITIES = ("dropout", "dropout_p", "dropout_prob", "attention_dropout", "attn_dropout")
 _SHAPE = "metalassay init-step shows what the file has to look like"
 _ON_ITS_DEVICE = "create it on the device of the others, as in torch.eye(n, device=x.device)"
-_BY_HAND = "python -i FILE, then call make(2) and loss(*make(2)) by hand"
 _ON_THE_CPU = "leave everything on the CPU: what is asked about decides the device"
 # What torch says of a device that is not here, and of tensors on two.
 _NO_DEVICE = re.compile(
@@ -321,8 +320,7 @@ def _told_apart(what: str, error: Exception, place: str) -> UserError:
         return UserError(
             f"{what} uses a tensor on another device{place}: {reason(error)}", _ON_ITS_DEVICE
         )
-    # Running the file shows what its import meets, and its functions do nothing then.
-    alone = "run the file alone first" if what.endswith(".py") else _BY_HAND
+    alone = "run the file alone first" if what.endswith(".py") else template.BY_HAND
     return UserError(f"{what} failed: {reason(error)}{place}", alone)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+BY_HAND = "python -i FILE, then call make(2) and loss(*make(2)) by hand"
+"""What to try where a function of the file fails: running the file calls none of them."""
+
 PLAIN = '''\
 """What `metalassay ask` runs: a model, an example batch, and a loss."""
 

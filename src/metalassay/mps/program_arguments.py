@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -31,6 +32,8 @@ def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[st
     if not Path(first).name.startswith("python"):
         if shutil.which(first) is None and not Path(first).exists():
             raise UserError(f"there is no program {first}", f"an example: {example}")
+        if Path(first).is_file() and not os.access(first, os.X_OK):
+            raise UserError(f"{first} is not executable", f"chmod +x {first}, or python {first}")
         raise UserError(
             f"{first!r} is not a Python interpreter, nor a script of one; only Python programs can be run here",
             f"an example: {example}",
@@ -53,8 +56,10 @@ def split(program: Sequence[str], example: str) -> tuple[str, list[str], list[st
 def _script(name: str) -> list[str]:
     """Return the interpreter that a script names in its first lines, with its options, and the script; [] for none."""
     path = shutil.which(name)
+    if path is None:
+        return []
     try:
-        with open(path or name, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(1024).decode("utf-8", "replace")
     except OSError:
         return []
@@ -68,4 +73,4 @@ def _script(name: str) -> list[str]:
         words = words[2:] if words[1:2] == ["-S"] else words[1:]
     if not words or not Path(words[0]).name.startswith("python"):
         return []
-    return [*words, path or name]
+    return [*words, path]
