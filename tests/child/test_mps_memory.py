@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
@@ -204,6 +205,50 @@ def test_a_thread_that_looks_for_tensors_breaks_no_tuple_that_is_being_made() ->
         looking.join()
     assert set(found) == {1}
     assert many
+
+
+def test_a_search_runs_nothing_of_the_program() -> None:
+    """Audit hooks, hashes of types and the classes of proxies are Python, where other threads have their turn."""
+    script = """
+import sys
+from types import ModuleType
+from metalassay.child.mps_memory import live_tensors
+
+torch = ModuleType("torch")
+torch.Tensor = type("Tensor", (list,), {})
+
+class Kind(type):
+    def __hash__(self):
+        called.append("hash")
+        return 1
+    def __eq__(self, other):
+        called.append("eq")
+        return self is other
+    def __subclasscheck__(self, other):
+        called.append("subclasscheck")
+        return True
+
+class Sub(torch.Tensor, metaclass=Kind):
+    pass
+
+class Proxy(list):
+    @property
+    def __class__(self):
+        called.append("class")
+        return torch.Tensor
+
+called = []
+kept = [torch.Tensor(), Sub(), Proxy()]
+sys.addaudithook(lambda event, arguments: called.append(event))
+found = live_tensors(torch)
+during = list(called)
+assert [each is one for each, one in zip(sorted(found, key=id), sorted(kept[:2], key=id))] == [True] * 2
+print(len(found), during)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("2 ['gc.get_objects']\n", "")
 
 
 def test_a_search_keeps_no_object() -> None:

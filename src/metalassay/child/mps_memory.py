@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, compress, starmap, tee
 from types import ModuleType
 from typing import Any
@@ -83,7 +84,6 @@ def live_tensors(torch: ModuleType) -> list[Any]:
 
     To be used under ``torch._C.DisableTorchFunctionSubclass`` if attributes are read.
     """
-    kinds = {id(each) for each in _with_subclasses(torch.Tensor)}
     # While a list of all objects is held, a thread that is in the midst of tuple(generator) would fail with a
     # SystemError, because its unfinished tuple must have no other owner. So no thread may have its turn meanwhile. Python
     # gives turns between its own instructions: the list is made, searched and dropped inside one call of C. A longer switch
@@ -91,32 +91,23 @@ def live_tensors(torch: ModuleType) -> list[Any]:
     collecting = gc.isenabled()
     gc.disable()  # a collection runs finalizers, and these are Python
     try:
-        return list(_search(kinds))
+        return list(_search(torch.Tensor))
     finally:
         if collecting:
             gc.enable()
 
 
-def _search(kinds: set[int]) -> Iterator[Any]:
-    """Return an iterator in C over the objects of some types, which asks for all objects when it is begun.
+def _search(kind: type) -> Iterator[Any]:
+    """Return an iterator in C over the objects of a type, which asks for all objects when it is begun.
 
     The list of them has these iterators in it as well, so that it would keep itself: it is emptied at the end.
     """
     every, types, emptied = tee(starmap(gc.get_objects, [()]), 3)
-    # type(), since isinstance() would ask proxies for their __class__, and ids, since a type may compare itself.
-    wanted = map(kinds.__contains__, map(id, map(type, chain.from_iterable(types))))
+    # Nothing here may run Python, where another thread could have its turn: isinstance() asks proxies for their
+    # __class__, a set asks types for their hash, and id() calls the program's audit hooks.
+    is_wanted = partial(type.__subclasscheck__, kind)
+    wanted = map(is_wanted, map(type, chain.from_iterable(types)))
     return compress(chain(chain.from_iterable(every), map(list.clear, emptied)), wanted)
-
-
-def _with_subclasses(kind: type) -> set[type]:
-    found: set[type] = set()
-    new = [kind]
-    while new:
-        one = new.pop()
-        found.add(one)
-        below: list[type] = type.__subclasses__(one)
-        new += [each for each in below if each not in found]
-    return found
 
 
 def _recommended(mps: Any) -> int | None:
