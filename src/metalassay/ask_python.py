@@ -36,20 +36,19 @@ def ask(
     waited for as long as any program that it started lives. Those programs are killed with it.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        minder.prepare()
         try:
-            process = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
+            process = minder.start(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
                 env=variables,
                 start_new_session=True,
+                group=True,
             )
         except (OSError, ValueError) as error:
             raise NoAnswerError(f"it does not start: {reason(error)}") from None
         try:
-            minder.watch(process.pid, group=True)
             code = _wait(process, seconds, (out, err), most)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -25,9 +25,7 @@ class Programs:
         self.variables: list[dict[str, str]] = []
         self.wanted: list[dict[str, Any]] = []
         self.returncode, self.hangs = 0, False
-        monkeypatch.setattr(subprocess, "Popen", self._start)
-        monkeypatch.setattr(minder, "prepare", lambda: None)
-        monkeypatch.setattr(minder, "watch", lambda *_, **__: None)
+        monkeypatch.setattr(minder, "start", self._start)
 
     def _start(self, command: list[str], env: dict[str, str], **_: Any) -> Any:
         self.variables.append(env)

@@ -23,15 +23,15 @@ def ask(facts: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-P", "-m", "metalassay.ask.child", json.dumps(facts)]
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1", **QUIET}
     with tempfile.TemporaryFile() as errors:
-        minder.prepare()
-        child = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+        child = minder.start(
             command,
             env=quiet | os.environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
+            tree=True,
         )
-        with minder.watching(child.pid, tree=True):
+        with minder.forgetting(child.pid):
             try:
                 output, _ = child.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:

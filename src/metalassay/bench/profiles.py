@@ -52,12 +52,10 @@ def run(step: Step, steps: int, folder: Path, tick: Callable[[], None] = lambda:
     facts |= {"steps": steps, "folder": str(folder), "suffix": suffix}
     command = [sys.executable, "-P", "-m", "metalassay.workers.profile_child", json.dumps(facts)]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        minder.prepare()
-        child = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+        child = minder.start(
             command, env=os.environ | QUIET, stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
         try:
-            minder.watch(child.pid)
             while True:
                 try:
                     child.wait(_LOOK_EVERY)

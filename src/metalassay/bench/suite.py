@@ -108,13 +108,11 @@ def run(
         command = _command(folder, device, workloads, seconds, emulated=emulated)
         command += [f"--benchmark-json={result}", f"--progress-file={events}"]
         with log.open("wb") as output:
-            minder.prepare()
-            child = subprocess.Popen(  # noqa: S603  (our own suite, no shell)
+            child = minder.start(
                 command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
             try:
-                minder.watch(child.pid)
                 failures, stopped = _follow(child, events, device, listen)
             finally:
                 end_child(child)

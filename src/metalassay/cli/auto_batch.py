@@ -107,17 +107,16 @@ def attempt(command: str, options: argparse.Namespace, batch: int) -> Try:
     values = {name: value for name, value in vars(options).items() if not callable(value)}
     values |= {"command": command.replace("train", "try"), "batch_size": batch}
     argv = [sys.executable, "-P", "-m", "metalassay.training", json.dumps(values, default=str)]
-    minder.prepare()
     calm = pressure() in (None, "normal")
     pressed = False
-    process = subprocess.Popen(  # noqa: S603  (our own module)
+    process = minder.start(
         argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=os.name != "nt",
     )
-    with minder.watching(process.pid):
+    with minder.forgetting(process.pid):
         try:
             while True:
                 try:

@@ -183,15 +183,13 @@ def _link_check(
         return
     command = [sys.executable, "-P", "-m", "metalassay", "link", "--env", python, "--json"]
     started = time.monotonic()
-    minder.prepare()
-    child = subprocess.Popen(  # noqa: S603  (ourselves, no shell)
+    child = minder.start(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    minder.watch(child.pid)
 
     def breaks() -> Sequence[Break]:
         left = max(0.0, _LINK_CHECK - (time.monotonic() - started))

@@ -39,10 +39,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     extras.require("selftest", "bench", "torch")
     command = [sys.executable, "-P", "-m", "metalassay.measure.selftest", options.device]
-    minder.prepare()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603  (our own module)
+    child = minder.start(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        with minder.watching(child.pid):
+        with minder.forgetting(child.pid):
             output, _ = child.communicate()
     finally:
         child.kill()

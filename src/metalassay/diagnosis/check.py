@@ -208,19 +208,18 @@ def _process(
     diary, log = files
     try:
         with log.open("wb") as output:
-            minder.prepare()
-            process = subprocess.Popen(  # noqa: S603  (an interpreter and our own suite, no shell)
+            process = minder.start(
                 words,
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                group=True,
             )
     except OSError as error:
         raise UserError(f"{words[0]}: {reason(error)}", "name another --env") from None
     try:
-        minder.watch(process.pid, group=True)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(timeout=_EVERY)

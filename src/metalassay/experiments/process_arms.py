@@ -69,9 +69,8 @@ def program(
         "product": product,
     }
     command = [sys.executable, "-P", "-m", "metalassay.experiments.start_child", json.dumps(wanted)]
-    minder.prepare()
     started = time.time()
-    child = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+    child = minder.start(
         command,
         env={**clean, **variables},
         stdin=subprocess.DEVNULL,
@@ -80,7 +79,7 @@ def program(
         text=True,
         errors="replace",
     )
-    with child, minder.watching(child.pid):
+    with child, minder.forgetting(child.pid):
         try:
             printed, complaint = child.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:

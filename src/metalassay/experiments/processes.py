@@ -56,16 +56,15 @@ def tested(node: Path, left: float) -> str:
 @contextlib.contextmanager
 def _running(command: Sequence[str], seconds: float) -> Iterator[subprocess.Popen[str]]:
     """Start a process in a session of its own, so that Ctrl+C reaches us alone; end it after ``seconds``."""
-    minder.prepare()
-    process = subprocess.Popen(  # noqa: S603  (our own modules, no shell)
+    process = minder.start(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         errors="replace",
         start_new_session=True,
+        group=True,
     )
-    minder.watch(process.pid, group=True)
     timer = threading.Timer(seconds, _kill, [process])
     timer.daemon = True
     timer.start()

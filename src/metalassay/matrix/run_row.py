@@ -341,8 +341,7 @@ def in_environment(
     """
     log = target.with_suffix(".log").open("a", encoding="utf-8") if options.quiet else None
     try:
-        minder.prepare()
-        process = subprocess.Popen(  # noqa: S603  (pytest of the environment, no shell)
+        process = minder.start(
             arguments,
             cwd=options.root,
             env=_variables(environment),
@@ -351,13 +350,13 @@ def in_environment(
             stderr=subprocess.STDOUT if log else None,
             start_new_session=True,
             pass_fds=[held],
+            group=True,
         )
     finally:
         if log:
             log.close()
     deadline = time.monotonic() + _LONGEST
     try:
-        minder.watch(process.pid, group=True)
         while True:
             try:
                 return process.wait(timeout=0.2)

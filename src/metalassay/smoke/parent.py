@@ -161,8 +161,7 @@ def _once(
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
     ):
         try:
-            minder.prepare()
-            child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
+            child = minder.start(
                 [python, str(path), *stages],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -173,13 +172,13 @@ def _once(
                 errors="replace",
                 start_new_session=True,
                 pass_fds=options.keep_open,
+                group=True,
             )
         except OSError as error:
             raise UserError(
                 f"{python}: does not start: {error.strerror}", "metalassay doctor --env PYTHON"
             ) from None
         try:
-            minder.watch(child.pid, group=True)
             for stage, answer in _answers(child, timeout, options, complaints):
                 if stage in stages:  # what else it says is not what was asked
                     yield stage, answer

@@ -111,16 +111,16 @@ def _child(
         str(batch),
         str(samples),
     ]
-    minder.prepare()
-    process = subprocess.Popen(  # noqa: S603  (our own module, no shell)
+    process = minder.start(
         [*command, str(seconds), *([str(of.file), of.name] if of else [])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=os.name == "posix",  # so that its workers can be ended with it
+        group=True,
     )
     try:
-        with minder.watching(process.pid, group=True):
+        with minder.forgetting(process.pid):
             out, errors = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         return f"no result within {timeout:g} s"

@@ -135,7 +135,6 @@ class Processes:
                 pid = self._next_server().fork(theirs)
             else:
                 process = _spawn(arm, theirs)
-                minder.watch(process.pid)
         worker = _Process(ours, arm, process, pid, self._deadline, self._workers)
         self._workers.append(worker)
         worker.build()
@@ -175,7 +174,7 @@ class _Server:
         self._deadline = deadline
         self._wire, end = socket.socketpair()
         with end:
-            self._process = subprocess.Popen(  # noqa: S603  (our own file, no shell)
+            self._process = minder.start(
                 [
                     sys.executable,
                     str(CHILD),
@@ -188,7 +187,6 @@ class _Server:
                 env=_environment(None),
                 start_new_session=True,
             )
-        minder.watch(self._process.pid)
 
     def ready(self) -> str:
         """Wait until it has imported; return why it must not be forked, or ""."""
@@ -307,7 +305,7 @@ class _Process:
 
 def _spawn(arm: Arm, theirs: socket.socket) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
+        return minder.start(
             [arm.python, str(CHILD), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,

@@ -41,12 +41,11 @@ def trace(program: Sequence[str], seconds: float = 0) -> tuple[Mapping[str, Any]
         command = [python, *options, str(CHILD), str(target), str(seconds), "--", *rest]
         # Hide the GPUs, so that the program chooses the CPU.
         env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
-        minder.prepare()
         try:
-            child = subprocess.Popen(command, env=env)  # noqa: S603  (what the user asked to run)
+            child = minder.start(command, env=env, tree=True)
         except OSError as error:
             raise UserError(f"cannot start {python}: {error}", _EXAMPLE) from None
-        with minder.watching(child.pid, tree=True):
+        with minder.forgetting(child.pid):
             code = _wait(child)
         if code == NO_TORCH and not target.exists():
             raise UserError(

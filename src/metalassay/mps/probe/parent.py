@@ -99,8 +99,7 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
     # Files, not pipes: a pipe stays open for as long as any grandchild lives.
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
-            minder.prepare()
-            child = subprocess.Popen(  # noqa: S603  (the user's own interpreter, no shell)
+            child = minder.start(
                 [python, "-c", source, device],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -108,6 +107,7 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
                 # SYSTEM_VERSION_COMPAT: otherwise a Python built for an old macOS sees version 10.16.
                 env={**os.environ, "SYSTEM_VERSION_COMPAT": "0", "PYTHONIOENCODING": "utf-8"},
                 start_new_session=True,
+                group=True,
             )
         except OSError as error:
             raise UserError(
@@ -116,7 +116,6 @@ def ask(python: str, timeout: float, device: str = "mps") -> Answer:
             ) from None
         seconds = None
         try:
-            minder.watch(child.pid, group=True)
             child.wait(timeout)
         except subprocess.TimeoutExpired:
             seconds = timeout
