@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from metalassay.ask import explained
 from metalassay.ask.preflight_text import lines as _preflight
 from metalassay.results.ask_file import TITLES
 
@@ -46,12 +47,16 @@ def text(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> 
 def lines(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
     """Return the answer to one question, one sentence or row a line."""
     if "error" in answer:
-        return [f"not answered: {answer['error']}", f"next: {answer['next_step']}"]
+        known = explained.lines(answer, {"torch": facts["torch"]})
+        return [f"not answered: {answer['error']}", *known, f"next: {answer['next_step']}"]
     found = []
     if "not_here" in answer:
         found.append(f"not on this machine: {answer['not_here']}")
     else:
-        found += _LINES[question](answer, facts)
+        found += [
+            *_LINES[question](answer, facts),
+            *explained.lines(answer, {"torch": facts["torch"]}),
+        ]
     if answer.get("transfers"):
         found += _transfers(answer["transfers"], facts)
     if answer.get("hazards"):
