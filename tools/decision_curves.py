@@ -41,6 +41,7 @@ class Drawn:
     """A replicate of the simulation: only what is judged of it."""
 
     both: tuple[float, float]
+    rounds: int
 
     def effects(self, _: str) -> tuple[float, float]:
         """Return what ``Replicate.effects`` returns."""
@@ -87,15 +88,15 @@ class Simulation:
         shifts = [chance.gauss(0, self.shift if kind != SAME else 0) for _ in range(SERVERS)]
         seconds = min(self.imports, budget)
         while (answer := sampling.due(state, plan)) is None:
-            done = len(state.replicates)
-            rounds = schedule.rounds(self.durations, budget - seconds, done, plan.rounds)
+            done = [each.rounds for each in state.replicates]
+            rounds = schedule.rounds(self.durations, budget - seconds, done, plan.rounds)  # type: ignore[arg-type]
             if not rounds:
                 state.over = True
                 answer = sampling.analyse(state, plan)
                 break
             rounds = min(rounds, plan.rounds)
             effect, null = self.draw(kind, rounds, chance)
-            state.replicates.append(Drawn((effect + shifts[done % SERVERS], null)))  # type: ignore[arg-type]
+            state.replicates.append(Drawn((effect + shifts[len(done) % SERVERS], null), rounds))  # type: ignore[arg-type]
             seconds += self.durations.replicate(rounds)
         if answer is None:
             return Ended(decision.INCONCLUSIVE, seconds)

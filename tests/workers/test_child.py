@@ -7,6 +7,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,12 @@ calls = []
 
 def step():
     calls.append(1)
+
+def long():
+    import time
+    until = time.process_time() + 0.025
+    while time.process_time() < until:
+        pass
 
 def broken():
     raise ValueError("no data\\nsecond line")
@@ -79,6 +86,18 @@ def test_a_built_arm_reports_its_facts_times_steps_and_finishes(child: Child) ->
     assert set(timing) == {"wall", "cpu", "warmed"}
     assert timing["wall"] > 0
     assert set(child.ask({"finish": True})) == {"peak_rss", "driver_seen", "page_faults"}
+
+
+def test_a_long_step_is_warmed_up_again_after_a_long_pause_not_after_the_turns_of_the_others(
+    child: Child,
+) -> None:
+    step = child.build("bench.py::long")["step"]
+    assert step > 0.02  # of CPU time, so that the turns of the others can take 0.2 s
+    child.ask({"sample": 1})
+    time.sleep(0.3)
+    assert child.ask({"sample": 1})["warmed"] == 0
+    time.sleep(20 * step + 0.1)
+    assert child.ask({"sample": 1})["warmed"] == 1
 
 
 def test_the_most_that_the_driver_was_seen_to_hold_is_reported() -> None:

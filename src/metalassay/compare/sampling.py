@@ -136,14 +136,14 @@ def run(
     def rounds(durations: Durations) -> int:
         """Return the rounds of a replicate whose processes are warm now."""
         nonlocal fresh
-        done, spent = len(state.replicates), now() - began - durations.start
-        if fresh and (budget := schedule.enough(durations, plan.budget - spent, spent, done)):
+        done, spent = _rounds_of(state), now() - began - durations.start
+        if fresh and (budget := schedule.enough(durations, plan.budget - spent, spent, len(done))):
             too_short(budget)
         fresh = False
         return max(1, schedule.rounds(durations, plan.budget - spent, done, plan.rounds))
 
     while (answer := due(state, plan)) is None:
-        done, left = len(state.replicates), plan.budget - (now() - began)
+        done, left = _rounds_of(state), plan.budget - (now() - began)
         if done and left <= 0:
             break
         if state.durations and not schedule.rounds(state.durations, left, done, plan.rounds):
@@ -161,6 +161,10 @@ def run(
         answer = analyse(state, plan)
     keep(state)
     return answer
+
+
+def _rounds_of(state: State) -> list[int]:
+    return [len(each.rounds) for each in state.replicates]
 
 
 def due(state: State, plan: Plan) -> Decision | None:

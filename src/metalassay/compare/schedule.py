@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metalassay.statistics import decision
 from metalassay.statistics.decision import Decision
+from metalassay.statistics.student_t import t_quantile
 
 FIRST, SECOND = decision.ANALYSES[0][0], decision.ANALYSES[1][0]
 WORTH = 8
@@ -45,31 +47,67 @@ class More:
     budget: int
 
 
-def rounds(durations: Durations, left: float, done: int, usual: int) -> int:
+def rounds(durations: Durations, left: float, done: Sequence[int], usual: int) -> int:
     """Return the rounds of the next replicate if ``left`` seconds are left; 0 if no replicate is worth it.
 
-    It is the ``usual`` number where starting processes is cheap. Where it is not, a process is used for
-    longer, as far as the budget has room for the second analysis; where there would be too few replicates for
-    the first analysis, they are shorter; and where there is no room for those either, all there is room for is
-    made as long as possible. The last replicate of a budget takes the rest of the time.
+    ``done`` has the rounds of the replicates so far. It is the ``usual`` number where starting processes and
+    rounds are cheap. Where starting is not, a process is used for longer, as far as the budget has room for the
+    second analysis. Where rounds are not, since a step is long, replicates are shorter, and if there is no room
+    for the second analysis, as long as makes the interval at the end of the budget the narrowest. Where there
+    would be too few replicates for the first analysis, they are shorter; and where there is no room for those
+    either, all there is room for is made as long as possible. The last replicate of a budget takes the rest.
     """
-    best = round(math.sqrt(WORTH * durations.start / durations.round))
-    wanted = usual
+    best = _best(durations)
+    wanted, fewest = usual, math.ceil(usual * SHORTEST)
+    room = _room(durations, left, max(SECOND - len(done), 1))
     if best > usual:
-        room = _room(durations, left, max(SECOND - done, 1))
         wanted = max(usual, min(room, best))
-    if done < FIRST - 1:
-        missing = FIRST - done
+    elif best < usual:
+        wanted, fewest = best, 1
+        if (
+            room < best or min(done, default=best) < best
+        ):  # what began with short ones goes on with them
+            wanted = _narrowest(durations, left, done, best) or best
+    if len(done) < FIRST - 1:
+        missing = FIRST - len(done)
         while missing > 1 and _room(durations, left, missing) < 1:
             missing -= 1
         room = max(_room(durations, left, missing), 0)
-        return min(wanted, room) if missing == FIRST - done else room
+        return min(wanted, room) if missing == FIRST - len(done) else room
     room = max(_room(durations, left, 1), 0)
-    fewest = math.ceil(usual * SHORTEST)
-    if done >= FIRST and room < fewest:
+    if len(done) >= FIRST and room < fewest:
         return 0
     after = _room(durations, left - durations.replicate(wanted), 1)
     return room if after < fewest else wanted
+
+
+def _best(durations: Durations) -> int:
+    """Return the rounds of a replicate with which a long run gets the most out of its time."""
+    return max(1, round(math.sqrt(WORTH * durations.start / durations.round)))
+
+
+def _narrowest(durations: Durations, left: float, done: Sequence[int], most: int) -> int:
+    """Return the number of rounds, ``most`` at most, with which the interval over all replicates is the narrowest.
+
+    Few long replicates have little noise, but Student's interval over few is wide. 0 if there is room for none.
+    """
+
+    def each(more: int) -> float:
+        return min(most, (left / more - durations.start) / durations.round)
+
+    def reach(more: int) -> float:
+        count = len(done) + more
+        noise = math.fsum(1 + WORTH / rounds for rounds in done) + more * (1 + WORTH / each(more))
+        return _quantile(count - 1) * math.sqrt(noise) / count
+
+    fewest = max(decision.FEWEST - len(done), 1)
+    counts = range(fewest, math.floor(left / durations.replicate(1)) + 1)
+    return math.floor(each(min(counts, key=reach))) if counts else 0
+
+
+@functools.cache
+def _quantile(df: int) -> float:
+    return t_quantile(decision.ALPHA * decision.share(0, last=True), df)
 
 
 def _room(durations: Durations, left: float, replicates: int) -> int:
@@ -82,7 +120,7 @@ def enough(durations: Durations, left: float, spent: float, done: int) -> int | 
     missing = max(FIRST - done, 0)
     if missing * durations.replicate(1) <= left:
         return None
-    return budget(spent + missing * durations.replicate(decision.ROUNDS))
+    return budget(spent + missing * durations.replicate(min(decision.ROUNDS, _best(durations))))
 
 
 def missing(
@@ -107,7 +145,7 @@ def missing(
     count = next(iter(counts), None)
     if count is None:
         return None
-    seconds = (count - done) * durations.replicate(usual)
+    seconds = (count - done) * durations.replicate(min(usual, _best(durations)))
     return More(count - done, round(seconds, 1), budget(again + seconds))
 
 

@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 _PRODUCT = 64  # the extra work of `extra=N` is N products of two square matrices of this size
+_LONG_PAUSE = (
+    20  # steps of one's own; in an ABBA block there are at most four of the others between two
+)
 
 Step = Callable[[], object]
 
@@ -135,6 +138,10 @@ class _Arm:
         if not on_cpu:
             self._refuse_asynchronous_step(spec["device"])
         self.usual = sorted(seconds[-10:])[len(seconds[-10:]) // 2]
+        if on_cpu:
+            # The others' turns alone are a longer pause than that where steps take 30 ms or more. An untimed step before
+            # each turn then took time and pulled the turns apart: see "Long steps" in docs/compare.md.
+            self.pause = max(PAUSE, _LONG_PAUSE * self.usual)
         self.worked = time.perf_counter()
         self.steps = self.faults = 0
         self.facts = {
