@@ -31,6 +31,14 @@ def test_the_template_can_be_asked_about(tmp_path: Path) -> None:
     contract.validate(file(tmp_path, template.text()), 4)
 
 
+@pytest.mark.parametrize("name", ["ask_bert.py", "ask_gpt2.py"])
+def test_the_examples_of_the_documents_can_be_asked_about(name: str) -> None:
+    """Those that need no file of somebody else."""
+    pytest.importorskip("transformers")
+    path = Path(__file__).parents[2] / "docs" / "ask" / name
+    contract.validate(contract.File(path), 2)
+
+
 def test_weights_and_data_are_the_same_every_time_and_in_float64(tmp_path: Path) -> None:
     mine = file(tmp_path, GOOD)
     one, two = mine.subject(4, CPU), mine.subject(4, CPU)
