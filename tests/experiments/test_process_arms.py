@@ -26,6 +26,7 @@ class Programs:
         self.wanted: list[dict[str, Any]] = []
         self.returncode, self.hangs = 0, False
         monkeypatch.setattr(minder, "start", self._start)
+        monkeypatch.setattr(minder, "prepare", lambda: None)
 
     def _start(self, command: list[str], env: dict[str, str], **_: Any) -> Any:
         self.variables.append(env)

@@ -46,17 +46,14 @@ def text(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> 
 
 def lines(question: str, answer: Mapping[str, Any], facts: Mapping[str, Any]) -> list[str]:
     """Return the answer to one question, one sentence or row a line."""
+    known = explained.lines(answer, {"torch": facts["torch"]})
     if "error" in answer:
-        known = explained.lines(answer, {"torch": facts["torch"]})
         return [f"not answered: {answer['error']}", *known, f"next: {answer['next_step']}"]
     found = []
     if "not_here" in answer:
         found.append(f"not on this machine: {answer['not_here']}")
     else:
-        found += [
-            *_LINES[question](answer, facts),
-            *explained.lines(answer, {"torch": facts["torch"]}),
-        ]
+        found += [*_LINES[question](answer, facts), *known]
     if answer.get("transfers"):
         found += _transfers(answer["transfers"], facts)
     if answer.get("hazards"):

@@ -44,10 +44,9 @@ class Answer:
     """What compiling did; ``why`` it failed, with nothing else, if so.
 
     ``compile_seconds`` are those of the first step beyond a later one, with empty caches on the disk;
-    ``cached_seconds`` those of compiling again in the same process, from the cache: another one has to load the compiler too.
-    ``pays_after`` is the number of
-    steps after which the whole is faster than eager, None where it never is. ``breaks`` are the reasons
-    why the model became more than one graph. ``layout`` is there for a step with convolutions, unless it is
+    ``cached_seconds`` those of compiling again in the same process, from the cache: another one has to load the
+    compiler too. ``pays_after`` is the number of steps after which the whole is faster than eager, None where it
+    never is. ``breaks`` are the reasons why the model became more than one graph. ``layout`` is there for a step with convolutions, unless it is
     ``unasked`` since compiling takes so long.
     """
 

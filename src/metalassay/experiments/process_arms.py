@@ -69,6 +69,7 @@ def program(
         "product": product,
     }
     command = [sys.executable, "-P", "-m", "metalassay.experiments.start_child", json.dumps(wanted)]
+    minder.prepare()  # not within what is timed
     started = time.time()
     child = minder.start(
         command,
